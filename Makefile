@@ -1,0 +1,45 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+export RAY_DEDUP_LOGS := 0
+
+.PHONY: demo test install lint types unit integration docs chaos clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,offline]'
+	touch $@
+
+demo: install
+	$(BIN)/uniferum data demo configs/demo_data.yaml
+	$(BIN)/uniferum grid run configs/demo_grid.yaml --yes
+	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table auroc --published
+	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
+
+test: install lint types unit integration
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install
+	$(BIN)/basedpyright
+
+unit: install
+	$(BIN)/pytest -q -m 'not integration and not chaos' -n 2
+
+integration: install
+	$(BIN)/pytest -q -m 'integration and not chaos'
+
+docs: install
+	$(BIN)/mkdocs build --strict
+
+chaos: install
+	$(BIN)/pytest -q -m chaos
+
+clean:
+	rm -rf demo runs site

@@ -1,0 +1,64 @@
+"""The `uniferum` command: nouns are sub-commands, each in a file of its own.
+
+A fault of the user's input ends in one line and exit code 2 (``--debug`` shows the traceback); Ctrl-C in 130.
+Heavy libraries are imported inside the commands, so that ``--help`` answers at once.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+import uniferum
+from cli import data, grid, output, predict, report, run
+from uniferum.errors import UniferumError
+
+app = typer.Typer(
+    name="uniferum",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Run the experiment of 'Unified Supervision for Vision-Language Modeling in 3D CT', and your own.",
+    epilog="Start with: uniferum grid run configs/demo_grid.yaml; then: uniferum report --table auroc",
+)
+app.add_typer(data.app, name="data", help="Write phantoms, read cohorts, prepare and verify stores.")
+app.add_typer(grid.app, name="grid", help="Plan, run, watch and steer a grid of cells.")
+app.add_typer(run.app, name="run", help="Train or evaluate one run, without Ray.")
+report.register(app)
+predict.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        output.result(uniferum.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["UNIFERUM_DEBUG"] = "1"
+
+
+def main() -> None:
+    """Run the command line; the exit code is 0, 1 (some work failed), 2 (bad input) or 130 (interrupted)."""
+    try:
+        app()
+    except UniferumError as error:
+        if os.environ.get("UNIFERUM_DEBUG"):
+            raise
+        output.fail(str(error))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        output.fail("interrupted; the same command goes on from where it stopped")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

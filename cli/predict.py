@@ -1,0 +1,7 @@
+"""The command `uniferum predict`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the main application."""

@@ -1,0 +1,1 @@
+"""Everything about many runs: the grid, its plan, its records, Ray and MLflow."""

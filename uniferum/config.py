@@ -1,0 +1,180 @@
+"""Config sections: frozen, unknown keys refused, read from YAML with dotted overrides, with a stable fingerprint.
+
+Every section stands beside the code that reads it and derives from :class:`Section`. A change is a replaced copy
+(``section.replace(key=value)``), never an assignment.
+"""
+
+import hashlib
+import json
+import math
+import types
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from uniferum.errors import UniferumError, near_miss
+
+S = TypeVar("S", bound="Section")
+
+
+class Section(BaseModel):
+    """A frozen group of settings; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+    def replace(self, **changes: Any) -> Self:
+        """A validated copy with some keys changed."""
+        return type(self).model_validate({**self.model_dump(), **changes})
+
+
+def load_yaml(path: Path | str) -> dict[str, Any]:
+    """Read one YAML mapping with the safe loader.
+
+    Raises:
+        UniferumError: the file is missing, unreadable, no YAML, or not a mapping.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UniferumError(str(path), must="exist", cure="check the path, or give another config file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UniferumError(str(path), must="be a readable UTF-8 file", cure=_one_line(error)) from None
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UniferumError(str(path), must="be valid YAML", cure=_one_line(error)) from None
+    if loaded is None:
+        return {}
+    if not isinstance(loaded, dict):
+        raise UniferumError(str(path), type(loaded).__name__, must="hold a YAML mapping of keys to values")
+    return loaded
+
+
+def parse(kind: type[S], data: Mapping[str, Any], *, source: str) -> S:
+    """Validate ``data`` as a section; the first fault is worded as ``source: key (value) must ...``.
+
+    Raises:
+        UniferumError: a key is unknown (the nearest known one is suggested), missing, or has a bad value.
+    """
+    try:
+        return kind.model_validate(dict(data))
+    except ValidationError as error:
+        raise _worded(error, kind, source) from None
+
+
+def load(kind: type[S], path: Path | str, overrides: Iterable[str] = ()) -> S:
+    """Read a YAML file into a section, with ``a.b=value`` overrides applied first.
+
+    Raises:
+        UniferumError: see :func:`load_yaml`, :func:`override` and :func:`parse`.
+    """
+    return parse(kind, override(load_yaml(path), overrides), source=str(path))
+
+
+def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
+    """A copy of nested ``data`` with ``a.b.c=value`` settings applied; values are read as YAML.
+
+    Raises:
+        UniferumError: an override has no ``=``, or walks through something that is no mapping.
+    """
+    result = json.loads(json.dumps(data, default=str)) if data else {}
+    for setting in overrides:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise UniferumError("--set", setting, must="look like section.key=value")
+        *parents, last = key.split(".")
+        node = result
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise UniferumError("--set", setting, must=f"name a key, but '{parent}' is a plain value")
+        node[last] = yaml.safe_load(text)
+    return result
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``changes`` laid over it, mappings merged key by key, everything else replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def canonical_json(value: Any) -> str:
+    """One text for one meaning: keys sorted, no spaces, tuples as lists, paths and sets refused.
+
+    Raises:
+        TypeError: the value has no stable form (a path, a set, a callable, NaN).
+    """
+    return json.dumps(_stable(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def fingerprint(value: Any, *, length: int = 16) -> str:
+    """SHA-256 of the canonical JSON, in ``length`` hexadecimal digits."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+
+
+def _stable(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return _stable(value.model_dump())
+    if isinstance(value, Mapping):
+        assert all(isinstance(key, str) for key in value), "keys of a fingerprinted mapping are texts"
+        return {key: _stable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_stable(item) for item in value]
+    return _stable_leaf(value)
+
+
+def _stable_leaf(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return _stable(value.value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    raise TypeError(f"{type(value).__name__} has no stable form for a fingerprint: {value!r}")
+
+
+def _worded(error: ValidationError, kind: type[Section], source: str) -> UniferumError:
+    faults = error.errors(include_url=False)
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+    where = ".".join(str(part) for part in fault["loc"])
+    subject = f"{source}: {where}" if where else source
+    more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+    if fault["type"] == "extra_forbidden":
+        allowed = _keys_at(kind, fault["loc"][:-1])
+        return UniferumError(subject, must=f"be a known key{more}", cure=near_miss(str(fault["loc"][-1]), allowed))
+    if fault["type"] == "missing":
+        return UniferumError(subject, must=f"be given{more}", cure="add this key")
+    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    return UniferumError(subject, fault.get("input"), must=f"{message}{more}")
+
+
+def _keys_at(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """The keys allowed where ``path`` leads, through nested sections, lists and optional values."""
+    current: set[type[BaseModel]] = {kind}
+    for part in path:
+        found: set[type[BaseModel]] = set()
+        for section in current:
+            if isinstance(part, str) and part in section.model_fields:
+                found |= _sections_in(section.model_fields[part].annotation)
+        current = found or current
+    return sorted({name for section in current for name in section.model_fields})
+
+
+def _sections_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    if get_origin(annotation) in (Union, types.UnionType, list, tuple, dict) or get_args(annotation):
+        return set().union(*(_sections_in(argument) for argument in get_args(annotation)), set())
+    return set()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

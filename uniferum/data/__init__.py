@@ -1,0 +1,1 @@
+"""Prepared volumes to tasks to batches (paper 3.3)."""

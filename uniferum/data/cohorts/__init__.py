@@ -1,0 +1,1 @@
+"""The source datasets, each read from its own files as downloaded."""

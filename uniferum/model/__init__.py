@@ -1,0 +1,1 @@
+"""The compared systems (paper 3.2, 4)."""

@@ -1,0 +1,1 @@
+"""Raw scans to prepared volumes (paper 3.5)."""

@@ -1,0 +1,1 @@
+"""Recorded predictions and metrics to the tables of the paper."""

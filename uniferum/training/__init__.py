@@ -1,0 +1,1 @@
+"""One training run (paper 3.6)."""
