@@ -1,0 +1,26 @@
+"""Errors name the subject, the value, the condition and the cure, in one line, also after a trip between processes."""
+
+import pickle
+
+from uniferum.errors import UniferumError, near_miss
+
+
+def test_the_message_reads_as_a_sentence() -> None:
+    error = UniferumError("a.yaml: steps", 0, must="be at least 1", cure="give the number of optimizer steps")
+    assert str(error) == "a.yaml: steps (0) must be at least 1; give the number of optimizer steps"
+
+
+def test_a_long_value_is_cut_and_line_breaks_are_removed() -> None:
+    text = str(UniferumError("x", "a\nb" * 100, must="be short"))
+    assert "\n" not in text
+    assert len(text) < 160
+
+
+def test_an_error_survives_pickling() -> None:
+    error = UniferumError("x", 3, must="be 4", cure="write 4")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)  # noqa: S301
+
+
+def test_the_nearest_name_is_suggested_and_few_names_are_listed() -> None:
+    assert near_miss("CTRAT", ["CTRATE", "INSPECT"]) == "did you mean 'CTRATE'? (allowed: CTRATE, INSPECT)"
+    assert near_miss("zzz", ["a", "b"]) == "allowed: a, b"
