@@ -1,0 +1,64 @@
+"""RunConfig: everything that one run is, and nothing about where it runs.
+
+Store paths, threads, loader workers and devices are given beside it, never in it.
+"""
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from uniferum.config import Section
+from uniferum.data.augmentation import AugmentationConfig
+from uniferum.data.dataset import DataConfig
+from uniferum.data.sampling import SamplingConfig
+from uniferum.model.config import ModelConfig
+from uniferum.preprocessing.geometry import Geometry
+from uniferum.training.config import TrainingConfig
+from uniferum.training.optim import OptimConfig
+
+SEGMENTATION = "SEG"
+
+
+class RunConfig(Section):
+    """One run: what it is trained on, tested on, and every section.
+
+    ``train_on`` names cohorts, and ``SEG`` for organ tasks on them plus the nodules of LUNA16. ``select_on`` empty
+    means the training cohorts: the best checkpoint is never chosen on a zero-shot task.
+    """
+
+    name: str = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+    train_on: tuple[str, ...] = Field(min_length=1)
+    evaluate_on: tuple[str, ...] = ()
+    select_on: tuple[str, ...] = ()
+    geometry: Geometry = Geometry()
+    model: ModelConfig = ModelConfig()
+    data: DataConfig = DataConfig()
+    sampling: SamplingConfig = SamplingConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    training: TrainingConfig = TrainingConfig()
+    optim: OptimConfig = OptimConfig()
+
+    @model_validator(mode="after")
+    def _selection_stays_in_training(self) -> Self:
+        if not self.training_cohorts:
+            raise ValueError("name at least one cohort in train_on (SEG alone has no scans)")
+        strangers = sorted(set(self.select_on) - set(self.training_cohorts))
+        if strangers:
+            raise ValueError(f"select only on cohorts of train_on, so that zero-shot stays so, but has {strangers}")
+        return self
+
+    @property
+    def training_cohorts(self) -> tuple[str, ...]:
+        """The cohorts of ``train_on`` in their order, without ``SEG``."""
+        return tuple(cohort for cohort in self.train_on if cohort != SEGMENTATION)
+
+    @property
+    def segmentation(self) -> bool:
+        """Whether organ and nodule tasks are trained."""
+        return SEGMENTATION in self.train_on
+
+    @property
+    def selection_cohorts(self) -> tuple[str, ...]:
+        """The cohorts whose validation tasks choose the best checkpoint."""
+        return self.select_on or self.training_cohorts
