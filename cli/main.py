@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import uniferum
-from cli import data, grid, output, predict, report, run
+from cli import data, grid, infra, output, predict, report, run
 from uniferum.errors import UniferumError
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data", help="Write phantoms, read cohorts, prepare and verify stores.")
 app.add_typer(grid.app, name="grid", help="Plan, run, watch and steer a grid of cells.")
+app.add_typer(infra.app, name="infra", help="Files that start the same grid on a cluster.")
 app.add_typer(run.app, name="run", help="Train or evaluate one run, without Ray.")
 report.register(app)
 predict.register(app)

@@ -1,0 +1,1 @@
+"""Files that start the same grid elsewhere, all generated from one small config."""

@@ -1,0 +1,101 @@
+"""KubeRay's RayCluster and RayJob (ray.io/v1), as plain data for a YAML writer.
+
+Field names follow KubeRay's API reference; `tests/orchestration/infra` holds a model of them that refuses any other.
+"""
+
+from typing import Any
+
+from orchestration.infra.settings import InfraSettings
+
+HEAD_CPUS, HEAD_MEMORY_GIB = 4, 16
+
+
+def ray_cluster(settings: InfraSettings) -> dict[str, Any]:
+    """A standing cluster: start grids on it with `uniferum grid submit`."""
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayCluster",
+        "metadata": {"name": settings.name},
+        "spec": _cluster_spec(settings),
+    }
+
+
+def ray_job(settings: InfraSettings) -> dict[str, Any]:
+    """One grid on a cluster of its own; a retry starts a new cluster, and the grid goes on from its records."""
+    return {
+        "apiVersion": "ray.io/v1",
+        "kind": "RayJob",
+        "metadata": {"name": f"{settings.name}-grid"},
+        "spec": {
+            "entrypoint": f"uniferum grid run {settings.project}/{settings.grid} --address auto --yes",
+            "entrypointNumCpus": 1,
+            "shutdownAfterJobFinishes": True,
+            "ttlSecondsAfterFinished": 600,
+            "activeDeadlineSeconds": settings.hours * 3600,
+            "backoffLimit": 3,
+            "submissionMode": "K8sJobMode",
+            "rayClusterSpec": _cluster_spec(settings),
+        },
+    }
+
+
+def _cluster_spec(settings: InfraSettings) -> dict[str, Any]:
+    machine = settings.machine
+    return {
+        "rayVersion": settings.ray_version,
+        "authOptions": {"mode": "token"},
+        "headGroupSpec": {
+            "rayStartParams": {"dashboard-host": "0.0.0.0", "num-cpus": "0"},
+            "template": _pod(settings, "ray-head", HEAD_CPUS, HEAD_MEMORY_GIB, gpus=0, ports=True),
+        },
+        "workerGroupSpecs": [
+            {
+                "groupName": "workers",
+                "replicas": machine.nodes,
+                "minReplicas": machine.nodes,
+                "maxReplicas": machine.nodes,
+                "rayStartParams": {},
+                "template": _pod(settings, "ray-worker", machine.cpus, machine.memory_gib, gpus=machine.gpus),
+            }
+        ],
+    }
+
+
+def _pod(
+    settings: InfraSettings, name: str, cpus: int, memory_gib: int, *, gpus: int, ports: bool = False
+) -> dict[str, Any]:
+    amount: dict[str, Any] = {"cpu": str(cpus), "memory": f"{memory_gib}Gi"}
+    if gpus:
+        amount["nvidia.com/gpu"] = str(gpus)
+    container: dict[str, Any] = {
+        "name": name,
+        "image": settings.image,
+        "env": _environment(settings),
+        "resources": {"limits": amount, "requests": dict(amount)},
+        "volumeMounts": [
+            {"name": "storage", "mountPath": settings.storage},
+            {"name": "shared-memory", "mountPath": "/dev/shm"},
+        ],
+    }
+    if ports:
+        container["ports"] = [
+            {"containerPort": 6379, "name": "gcs-server"},
+            {"containerPort": 8265, "name": "dashboard"},
+        ]
+    shared = {"medium": "Memory", "sizeLimit": f"{settings.machine.shared_memory_gib}Gi"}
+    return {
+        "spec": {
+            "containers": [container],
+            "volumes": [
+                {"name": "storage", "persistentVolumeClaim": {"claimName": settings.storage_claim}},
+                {"name": "shared-memory", "emptyDir": shared},
+            ],
+        }
+    }
+
+
+def _environment(settings: InfraSettings) -> list[dict[str, str]]:
+    pairs = {"HF_HOME": f"{settings.storage}/huggingface"}
+    if settings.tracking_uri:
+        pairs["MLFLOW_TRACKING_URI"] = settings.tracking_uri
+    return [{"name": name, "value": value} for name, value in pairs.items()]

@@ -1,0 +1,78 @@
+"""Every generated file is accepted by an independent reader of its format, and is what the repository holds."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+
+from orchestration.infra.render import rendered, write
+from orchestration.infra.settings import InfraSettings
+from tests.orchestration.infra.kuberay_model import model_of
+from uniferum.config import load, parse
+from uniferum.errors import UniferumError
+
+ROOT = Path(__file__).resolve().parents[3]
+CPU_ONLY = {"machine": {"gpus": 0, "nodes": 1, "cpus": 4}, "slurm": {"partition": "gpu", "account": "lab"}}
+
+
+@pytest.fixture(params=[{}, CPU_ONLY], ids=["defaults", "cpu-only"])
+def settings(request: pytest.FixtureRequest) -> InfraSettings:
+    return parse(InfraSettings, request.param, source="test")
+
+
+def test_the_launcher_file_passes_ray_s_own_schema(settings: InfraSettings) -> None:
+    validate_config(prepare_config(yaml.safe_load(rendered(settings)["ray-launcher.yaml"])))
+
+
+@pytest.mark.parametrize("name", ["kuberay-cluster.yaml", "kuberay-job.yaml"])
+def test_kuberay_resources_use_documented_fields_only(settings: InfraSettings, name: str) -> None:
+    document = yaml.safe_load(rendered(settings)[name])
+    model_of(document["kind"]).model_validate(document)
+
+
+def test_gpus_are_asked_for_where_there_are_some_and_nowhere_else(settings: InfraSettings) -> None:
+    job = yaml.safe_load(rendered(settings)["kuberay-job.yaml"])
+    worker = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
+    wanted = settings.machine.gpus
+    assert worker["resources"]["limits"].get("nvidia.com/gpu") == (str(wanted) if wanted else None)
+    assert ("--gres=gpu" in rendered(settings)["uniferum.slurm.sh"]) == bool(wanted)
+
+
+@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@pytest.mark.parametrize("name", ["uniferum.slurm.sh", "uniferum.lsf.sh"])
+def test_shellcheck_finds_nothing_in_the_scripts(settings: InfraSettings, name: str, tmp_path: Path) -> None:
+    write(settings, tmp_path)
+    done = subprocess.run(["shellcheck", name], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", ["uniferum.slurm.sh", "uniferum.lsf.sh"])
+def test_the_scripts_parse_as_bash(settings: InfraSettings, name: str, tmp_path: Path) -> None:
+    write(settings, tmp_path)
+    done = subprocess.run(["bash", "-n", name], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"name": "Bad Name"}, "name (Bad Name) must"),
+        ({"grid": "a; rm -rf b"}, "grid (a; rm -rf b) must"),
+        ({"storage": "relative"}, "storage (relative) must"),
+        ({"storage": "/a/../b"}, "storage (/a/../b) must"),
+        ({"tracking_uri": "http://user:secret@host"}, "tracking_uri"),
+        ({"machine": {"gpu": 1}}, "machine.gpu must be a known key; did you mean 'gpus'?"),
+    ],
+)
+def test_what_a_shell_or_a_cluster_could_misread_is_refused(change: dict[str, object], expected: str) -> None:
+    with pytest.raises(UniferumError) as caught:
+        parse(InfraSettings, change, source="infra.yaml")
+    assert expected in str(caught.value)
+
+
+def test_the_files_in_the_repository_are_what_the_config_generates() -> None:
+    wanted = rendered(load(InfraSettings, ROOT / "configs" / "infra.yaml"))
+    assert {name: (ROOT / "infra" / name).read_text(encoding="utf-8") for name in wanted} == wanted
