@@ -1,0 +1,202 @@
+"""A grid file becomes cells: each a name and a complete RunConfig.
+
+What is run (models, text encoders, training mixes, seeds) is a product written as data; where it runs (root, stores,
+resources, policy, tracking) stands in sections of its own and reaches no fingerprint.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, field_validator
+
+from uniferum.config import Section, load_yaml, merge, override, parse
+from uniferum.errors import UniferumError, near_miss
+
+if TYPE_CHECKING:
+    from uniferum.run import RunConfig
+
+
+class Resources(Section):
+    """Where a cell runs and how many at once; never part of a fingerprint."""
+
+    cpus: float = Field(1, gt=0, description="CPU cores a cell; also its threads")
+    gpus: float = Field(0, ge=0, description="GPUs a cell, a fraction where several share one")
+    memory_gib: float | None = Field(None, gt=0, description="memory that a cell reserves")
+    parallel: int | None = Field(None, ge=1, description="cells at once; none: as many as fit")
+    warm: bool = Field(True, description="a worker trains cell after cell; false: one Ray Train run a cell")
+    stage: Path | None = Field(None, description="folder on each node's own disk to copy prepared stores to")
+    steps_per_hour: float | None = Field(None, gt=0, description="declared speed, for estimates before any cell ended")
+    checkpoint_gib: float = Field(1.5, ge=0, description="size of one checkpoint, for the free-space check")
+
+
+class Policy(Section):
+    """What happens when cells fail; never part of a fingerprint."""
+
+    retries: int = Field(3, ge=0, description="retries of a cell after faults of the machine, never of the user")
+    backoff_s: float = Field(5, ge=0, description="wait before the first retry, doubled for each further one")
+    backoff_max_s: float = Field(300, ge=0)
+    timeout_s: float | None = Field(None, gt=0, description="a cell's longest run, all its steps")
+    stall_s: float = Field(1800, gt=0, description="no step for so long: the cell is stopped and tried again")
+    breaker: int = Field(3, ge=0, description="so many cells in a row failing alike pause the grid; 0: never")
+    free_gib: float = Field(2, ge=0, description="no new cell starts when the root has less free space")
+
+
+class Tracking(Section):
+    """Where MLflow is; never part of a fingerprint."""
+
+    enabled: bool = True
+    uri: str | None = Field(None, description="none: MLFLOW_TRACKING_URI, else a server of our own on loopback")
+
+
+class CellGroup(Section):
+    """One model, one text encoder, several training mixes."""
+
+    model: Literal["uniferum", "cnn"] = "uniferum"
+    text_encoder: str | None = None
+    train_on: tuple[str, ...] = Field(min_length=1, description="mixes, e.g. CTRATE+INSPECT+SEG")
+    evaluate_on: tuple[str, ...] | None = None
+    priority: int = Field(0, description="higher runs earlier")
+    set: dict[str, Any] = Field(default_factory=dict, description="RunConfig keys of this group")
+
+    @field_validator("train_on", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+
+class Override(Section):
+    """RunConfig keys for the cells that match; ``when`` names model, text_encoder and train_on (one or a list)."""
+
+    when: dict[str, Any]
+    set: dict[str, Any]
+
+    @field_validator("when")
+    @classmethod
+    def _known(cls, when: dict[str, Any]) -> dict[str, Any]:
+        for key in when:
+            if key not in ("model", "text_encoder", "train_on", "seed"):
+                raise ValueError(
+                    f"name model, text_encoder, train_on or seed, not '{key}'; "
+                    + near_miss(key, ["model", "text_encoder", "train_on", "seed"])
+                )
+        return when
+
+    def matches(self, facts: Mapping[str, Any]) -> bool:
+        """Whether every named fact of a cell is the given value or among the given values."""
+        return all(
+            facts[key] in (want if isinstance(want, list | tuple) else (want,)) for key, want in self.when.items()
+        )
+
+
+class GridConfig(Section):
+    """A grid file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    root: Path
+    stores: dict[str, Path]
+    base: Path | None = Field(None, description="RunConfig keys laid under defaults; relative to the grid file")
+    defaults: dict[str, Any] = Field(default_factory=dict)
+    text_encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    evaluate_on: tuple[str, ...]
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    cells: tuple[CellGroup, ...] = Field(min_length=1)
+    overrides: tuple[Override, ...] = ()
+    resources: Resources = Resources()
+    policy: Policy = Policy()
+    tracking: Tracking = Tracking()
+
+    @property
+    def cells_folder(self) -> Path:
+        """The folder that holds one folder a cell."""
+        return self.root / "cells"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configured run of a grid: a name, and everything that decides its result."""
+
+    name: str
+    config: "RunConfig"
+    model: str
+    text_encoder: str | None
+    mix: str
+    seed: int
+    priority: int = 0
+
+
+def load_grid(path: Path | str, overrides: Iterable[str] = ()) -> GridConfig:
+    """Read a grid file, with its ``base`` file laid under its defaults.
+
+    Raises:
+        UniferumError: a file is missing, a key is unknown, or a value is refused.
+    """
+    path = Path(path)
+    grid = parse(GridConfig, override(load_yaml(path), overrides), source=str(path))
+    if grid.base is None:
+        return grid
+    return grid.replace(base=None, defaults=merge(load_yaml(path.parent / grid.base), grid.defaults))
+
+
+def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
+    """Every cell of the grid, highest priority first, otherwise in the file's order.
+
+    Raises:
+        UniferumError: an unknown cohort or text encoder, a key that RunConfig refuses, or two cells that are the same.
+    """
+    cells: dict[str, Cell] = {}
+    for cell in _cells(grid, source):
+        if cell.name in cells:
+            raise UniferumError(f"{source}: cells", cell.name, must="be listed once", cure="remove the duplicate")
+        cells[cell.name] = cell
+    return sorted(cells.values(), key=lambda cell: -cell.priority)
+
+
+def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
+    """The readable name of a cell; seed 0 is left out, so that adding seeds renames nothing."""
+    return "-".join(part for part in (model, text_encoder, mix, f"seed{seed}" if seed else "") if part)
+
+
+def _cells(grid: GridConfig, source: str) -> Iterator[Cell]:
+    for seed in grid.seeds:
+        for group in grid.cells:
+            for mix in group.train_on:
+                yield _cell(grid, group, mix, seed, source)
+
+
+def _cell(grid: GridConfig, group: CellGroup, mix: str, seed: int, source: str) -> Cell:
+    from uniferum.run import RunConfig
+
+    name = cell_name(group.model, group.text_encoder, mix, seed)
+    train_on = _cohorts(grid, mix.split("+"), f"{source}: cell {name}: train_on", extra=("SEG",))
+    evaluate_on = _cohorts(grid, group.evaluate_on or grid.evaluate_on, f"{source}: cell {name}: evaluate_on")
+    facts = {"model": group.model, "text_encoder": group.text_encoder, "train_on": mix, "seed": seed}
+    keys = merge(grid.defaults, {"model": {"kind": group.model}})
+    if group.text_encoder is not None:
+        keys = merge(keys, {"model": {"text": _text_encoder(grid, group.text_encoder, source)}})
+    for rule in grid.overrides:
+        if rule.matches(facts):
+            keys = merge(keys, rule.set)
+    keys = merge(keys, group.set)
+    named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
+    config = parse(RunConfig, {**keys, **named}, source=f"{source}: cell {name}")
+    return Cell(name, config, group.model, group.text_encoder, mix, seed, group.priority)
+
+
+def _cohorts(grid: GridConfig, names: Iterable[str], where: str, extra: tuple[str, ...] = ()) -> list[str]:
+    names = list(names)
+    for name in names:
+        if name not in grid.stores and name not in extra:
+            raise UniferumError(where, name, must="have a store", cure=near_miss(name, [*grid.stores, *extra]))
+    if len(set(names)) < len(names):
+        raise UniferumError(where, "+".join(names), must="name each cohort once")
+    return names
+
+
+def _text_encoder(grid: GridConfig, name: str, source: str) -> dict[str, Any]:
+    if name not in grid.text_encoders:
+        raise UniferumError(
+            f"{source}: text_encoder", name, must="be declared", cure=near_miss(name, grid.text_encoders)
+        )
+    return grid.text_encoders[name]

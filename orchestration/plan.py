@@ -1,0 +1,143 @@
+"""What a grid has to do: each cell done, to be re-scored, resumable, failed, changed, due, or without data; and why.
+
+Identity is content. A cell is done when its folder's ``result.json`` carries its own two fingerprints; a different
+evaluation fingerprint alone means re-scoring, a different training fingerprint means another folder.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from orchestration.grid import Cell, GridConfig
+from orchestration.records import CellRecord, cell_folder, changes, named_folders
+from uniferum.config import load_yaml
+from uniferum.errors import UniferumError
+
+DONE, RESCORE, RESUMABLE, FAILED, CHANGED, DUE, NO_DATA = (
+    "done",
+    "re-score",
+    "resumable",
+    "failed",
+    "changed",
+    "due",
+    "no data",
+)
+TO_TRAIN = frozenset({RESUMABLE, FAILED, CHANGED, DUE})
+
+Identify = Callable[[Any, Mapping[str, Path]], tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One cell, what is to be done with it, and why."""
+
+    cell: Cell
+    state: str
+    why: str
+    folder: Path | None
+    training_fingerprint: str | None
+    evaluation_fingerprint: str | None
+    hours: float | None
+    measured: bool = False
+
+    @property
+    def record(self) -> CellRecord:
+        """The cell's record; only for a cell whose data is there."""
+        assert self.folder is not None, f"{self.cell.name} has no data, so no identity and no folder"
+        return CellRecord(self.folder)
+
+
+def identify(config: Any, stores: Mapping[str, Path]) -> tuple[str, str]:
+    """The training and the evaluation fingerprint of a run.
+
+    Raises:
+        UniferumError: a store is missing or unreadable.
+    """
+    from uniferum.run import evaluation_fingerprint, training_fingerprint
+
+    return training_fingerprint(config, stores), evaluation_fingerprint(config, stores)
+
+
+def missing_stores(cell: Cell, stores: Mapping[str, Path]) -> list[str]:
+    """Cohorts that the cell reads and that have no prepared store on disk."""
+    wanted = dict.fromkeys([*cell.config.training_cohorts, *cell.config.evaluate_on])
+    if cell.config.segmentation and "LUNA16" in stores:
+        wanted["LUNA16"] = None
+    return [name for name in wanted if not (Path(stores[name]) / "store.json").exists()]
+
+
+def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify = identify) -> list[Planned]:
+    """Look at every cell's folder and say what is to be done.
+
+    Args:
+        grid: where stores and records are.
+        cells: what :func:`orchestration.grid.expand` gave.
+        identity: gives both fingerprints of a config; replaced in benchmarks of the planner.
+    """
+    planned = [_planned(grid, cell, identity) for cell in cells]
+    return _with_hours(grid, planned)
+
+
+def _planned(grid: GridConfig, cell: Cell, identity: Identify) -> Planned:
+    absent = missing_stores(cell, grid.stores)
+    if absent:
+        where = ", ".join(f"{name} ({grid.stores[name]})" for name in absent)
+        return Planned(cell, NO_DATA, f"data absent: {where}", None, None, None, None)
+    training, evaluation = identity(cell.config, grid.stores)
+    folder = cell_folder(grid.cells_folder, cell.name, training)
+    state, why = judge(CellRecord(folder), cell, training, evaluation, grid.cells_folder)
+    return Planned(cell, state, why, folder, training, evaluation, None)
+
+
+def judge(record: CellRecord, cell: Cell, training: str, evaluation: str, cells: Path) -> tuple[str, str]:
+    """The state of one cell and its reason, from its folder."""
+    result = record.result()
+    if result and result.get("training_fingerprint") == training:
+        if result.get("evaluation_fingerprint") == evaluation:
+            return DONE, f"finished at step {result.get('steps')}"
+        return RESCORE, "the test splits changed since it was scored"
+    failure = record.failure()
+    step = record.resumable_step()
+    if failure:
+        return FAILED, f"{failure.reason}" + (f"; goes on from step {step}" if step else "")
+    if step is not None:
+        return RESUMABLE, f"at step {step} of {cell.config.training.steps}"
+    return _changed(record, cell, cells)
+
+
+def _changed(record: CellRecord, cell: Cell, cells: Path) -> tuple[str, str]:
+    others = [folder for folder in named_folders(cells, cell.name) if folder != record.folder]
+    if not others:
+        return DUE, "never ran"
+    try:
+        old = load_yaml(CellRecord(others[-1]).files.config)
+    except UniferumError:
+        return CHANGED, f"{others[-1].name} ran with other settings, which are unreadable now"
+    differing = changes(old, cell.config.model_dump(mode="json"))
+    return CHANGED, "; ".join(differing) or f"the training data or the code changed since {others[-1].name}"
+
+
+def _with_hours(grid: GridConfig, planned: list[Planned]) -> list[Planned]:
+    """Estimate what is left of each cell: by the measured seconds a step of finished cells, else as declared."""
+    rates = sorted(_seconds_a_step(p) for p in planned if p.state in (DONE, RESCORE))
+    rate = rates[len(rates) // 2] / 3600 if rates else None
+    declared = 1 / grid.resources.steps_per_hour if grid.resources.steps_per_hour else None
+    hours_a_step = rate or declared
+    return [_estimated(p, hours_a_step, rate is not None) for p in planned]
+
+
+def _seconds_a_step(planned: Planned) -> float:
+    result = planned.record.result() or {}
+    return float(result.get("seconds", 0.0)) / max(1, int(result.get("steps", 1)))
+
+
+def _estimated(planned: Planned, hours_a_step: float | None, measured: bool) -> Planned:
+    if planned.state in (DONE, RESCORE):
+        seconds = float((planned.record.result() or {}).get("seconds", 0.0))
+        return replace(planned, hours=seconds / 3600, measured=True)
+    if hours_a_step is None:
+        return planned
+    reached = (planned.record.resumable_step() or 0) if planned.folder else 0
+    left = max(0, planned.cell.config.training.steps - reached)
+    return replace(planned, hours=left * hours_a_step, measured=measured)
