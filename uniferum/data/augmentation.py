@@ -1,0 +1,79 @@
+"""Random augmentation as the paper has it, drawn as numbers and applied as one resampling.
+
+Paper 3.5: rotation up to 15 degrees, zoom up to 10 %, Gaussian noise and an intensity offset. Released configuration:
+each with probability 0.5, one rotation about all three axes, noise and offset of at most 0.01 in [0, 1] units, in the
+order pad and crop to the box, rotate, zoom, pad and crop, area resize, noise, offset. A draw depends on the seed, the
+step and the slot in the step, and on nothing else.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float64
+from pydantic import Field
+
+from uniferum.config import Section
+
+
+class AugmentationConfig(Section):
+    """How strongly training volumes are varied; ``probability: 0`` leaves them as they are."""
+
+    probability: float = Field(0.5, ge=0, le=1, description="of each of the four (released configuration)")
+    rotation_deg: float = Field(15.0, ge=0, le=180, description="largest angle about each axis (paper 3.5)")
+    zoom: float = Field(0.1, ge=0, lt=1, description="zoom from 1 - zoom to 1 + zoom (paper 3.5)")
+    noise: float = Field(0.01, ge=0, description="largest standard deviation, [0, 1] units (released configuration)")
+    offset: float = Field(0.01, ge=0, description="largest intensity offset, [0, 1] units (released configuration)")
+    outside: Literal["edge", "air"] = Field(
+        "edge", description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU"
+    )
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One drawn augmentation: angles in degrees about x, y, z, a zoom factor, and intensities in [0, 1] units."""
+
+    angles_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    zoom: float = 1.0
+    noise_std: float = 0.0
+    noise_seed: int = 0
+    offset: float = 0.0
+
+    @property
+    def moves(self) -> bool:
+        """Whether any voxel changes its place."""
+        return self.zoom != 1.0 or any(self.angles_deg)
+
+    def source_from_output(self) -> Float64[np.ndarray, "3 3"]:
+        """The map of a position about the centre, in mm, in the output to where its value lies in the source.
+
+        Rotation matrices are multiplied as Rx Ry Rz, and a zoom above 1 enlarges, as in MONAI.
+        """
+        ax, ay, az = (math.radians(angle) for angle in self.angles_deg)
+        cx, sx, cy, sy, cz, sz = math.cos(ax), math.sin(ax), math.cos(ay), math.sin(ay), math.cos(az), math.sin(az)
+        rx = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]], dtype=np.float64)
+        ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]], dtype=np.float64)
+        rz = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]], dtype=np.float64)
+        return rx @ ry @ rz / self.zoom
+
+
+IDENTITY = Draw()
+
+
+def draw(config: AugmentationConfig, *, seed: int, step: int, slot: int) -> Draw:
+    """The augmentation of one volume: a pure function of the config, the seed, the step and the slot in the step."""
+    random = np.random.default_rng((seed & 0xFFFF_FFFF_FFFF_FFFF, step, slot))
+    use = random.random(4) < config.probability
+    angles = random.uniform(-config.rotation_deg, config.rotation_deg, 3)
+    zoom = random.uniform(1 - config.zoom, 1 + config.zoom)
+    noise_std = random.uniform(0, config.noise)
+    offset = random.uniform(-config.offset, config.offset)
+    noise_seed = int(random.integers(2**62))
+    return Draw(
+        angles_deg=(float(angles[0]), float(angles[1]), float(angles[2])) if use[0] else (0.0, 0.0, 0.0),
+        zoom=float(zoom) if use[1] else 1.0,
+        noise_std=float(noise_std) if use[2] else 0.0,
+        noise_seed=noise_seed,
+        offset=float(offset) if use[3] else 0.0,
+    )
