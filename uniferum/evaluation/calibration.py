@@ -1,0 +1,56 @@
+"""Whether a predicted probability means what it says: Brier score, expected calibration error, reliability bins.
+
+Scores are logits; the probability is their logistic function. Models trained on balanced negatives (paper 3.3) are
+expected to be over-confident on natural prevalences: these numbers show by how much, they never enter a mean AUROC.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Bins (k,) that hold at least one case: mean probability, observed share of positives, number of cases."""
+
+    predicted: Floats
+    observed: Floats
+    count: NDArray[np.int64]
+
+
+def probability(logit: ArrayLike) -> Floats:
+    """The logistic function."""
+    return np.asarray(expit(np.asarray(logit, dtype=np.float64)))
+
+
+def brier(target: ArrayLike, logit: ArrayLike) -> float:
+    """Mean squared difference of probability and target (n,); NaN for no case."""
+    difference = probability(logit) - np.asarray(target, dtype=np.float64)
+    return float(np.mean(difference**2)) if len(difference) else float("nan")
+
+
+def reliability(target: ArrayLike, logit: ArrayLike, *, bins: int = 15) -> Reliability:
+    """Cases in ``bins`` equal-width bins of probability; the last bin is closed on the right."""
+    chance = probability(logit)
+    place = np.minimum((chance * bins).astype(np.int64), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    filled = count > 0
+    predicted = np.bincount(place, weights=chance, minlength=bins)[filled] / count[filled]
+    observed = np.bincount(place, weights=np.asarray(target, np.float64), minlength=bins)[filled] / count[filled]
+    return Reliability(predicted, observed, count[filled])
+
+
+def expected_calibration_error(target: ArrayLike, logit: ArrayLike, *, bins: int = 15) -> float:
+    """Mean gap between predicted and observed over the bins, weighted by their cases; NaN for no case.
+
+    Fifteen bins: Guo et al., ICML 2017.
+    """
+    table = reliability(target, logit, bins=bins)
+    total = table.count.sum()
+    if not total:
+        return float("nan")
+    return float((table.count * np.abs(table.predicted - table.observed)).sum() / total)

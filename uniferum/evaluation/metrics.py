@@ -1,0 +1,245 @@
+"""From predictions to numbers: one row a label, one row a group of labels, made once and stored with the cell.
+
+Invariant: a label with one class has no area: it is shown with its reason, left out of the mean and counted. Group
+means weigh labels alike (paper section 4, "average AUROC"); their intervals draw patients, not cases.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from uniferum.errors import UniferumError
+from uniferum.evaluation import bootstrap, calibration
+from uniferum.evaluation.curves import average_precision, sensitivity_at_specificity
+from uniferum.evaluation.delong import Area, auroc, delong
+
+#: Groups of labels as the vocabulary gives them: (cohort, group) -> label ids.
+Groups = Mapping[tuple[str, str], Iterable[str]]
+
+NEEDED = ("cohort", "group", "label", "volume_id", "patient_id", "target", "score")
+DRAWS = 1000
+#: Where the clinical operating point of the table stands; a convention, not the paper's.
+SPECIFICITY = 0.9
+
+
+class Scores(NamedTuple):
+    """``labels``: one row a label; ``groups``: one row a (cohort, group, metric)."""
+
+    labels: pd.DataFrame
+    groups: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class _Label:
+    """The known cases of one label: arrays (n,) and the replicates of the joint patient draw."""
+
+    row: dict[str, object]
+    joint: bootstrap.Replicates | None
+
+
+def score_predictions(
+    predictions: pd.DataFrame,
+    groups: Groups | None = None,
+    *,
+    split: str | None = "test",
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Scores:
+    """Score one cell's predictions.
+
+    Args:
+        predictions: a row a known (volume, label): cohort, group, label, volume_id, patient_id, target (0 or 1),
+            score (logit); ``kind`` and ``split`` where there are any.
+        groups: the labels that each group should have; a label without a row is listed with its reason and counted.
+        split: the split to score where the table has several; ``None`` takes all rows.
+        draws: bootstrap draws; 0 leaves the bootstrap intervals NaN.
+        seed: of the draws.
+
+    Returns:
+        The tables written to ``metrics.parquet`` and to ``groups`` of ``result.json``. Intervals are 95 %: DeLong for
+        a label's AUROC (``auroc_lo``), patients drawn for the same (``auroc_patient_lo``), patients drawn within
+        positive and negative for its AUPR, patients of the cohort drawn jointly for group means.
+
+    Raises:
+        UniferumError: a column is missing, a score is not finite, a target is not 0 or 1, or a case occurs twice.
+    """
+    table = check_predictions(predictions, split=split)
+    labels: list[dict[str, object]] = []
+    means: list[dict[str, object]] = []
+    for cohort, of_cohort in table.groupby("cohort", sort=False, observed=True):
+        wanted = _wanted(of_cohort, str(cohort), groups)
+        scored = _score_cohort(of_cohort, draws, seed)
+        for group, names in wanted.items():
+            found = [scored.get((group, name)) or _absent(str(cohort), group, name) for name in names]
+            labels.extend(one.row for one in found)
+            cases = of_cohort.loc[of_cohort["group"] == group]
+            means.extend(_group_rows(str(cohort), group, found, cases))
+    return Scores(pd.DataFrame(labels), pd.DataFrame(means))
+
+
+def mean_auroc(predictions: pd.DataFrame) -> float:
+    """The mean AUROC over all (cohort, label) pairs with both classes, labels alike; NaN where there is none.
+
+    This is the selection metric (paper 3.6): give it the validation predictions of the training cohorts' own tasks.
+
+    Raises:
+        UniferumError: see :func:`score_predictions`.
+    """
+    table = check_predictions(predictions, split=None)
+    areas = [
+        auroc(rows["target"].to_numpy(), rows["score"].to_numpy())
+        for _, rows in table.groupby(["cohort", "label"], sort=False, observed=True)
+    ]
+    known = [area for area in areas if math.isfinite(area)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def check_predictions(predictions: pd.DataFrame, *, split: str | None = "test") -> pd.DataFrame:
+    """The rows of one split, after the checks that a score must pass; see :func:`score_predictions`."""
+    missing = [name for name in NEEDED if name not in predictions.columns]
+    if missing:
+        raise UniferumError("predictions: columns", ", ".join(missing), must="be there", cure="evaluate the cell again")
+    table = predictions
+    if split is not None and "split" in predictions.columns:
+        table = predictions.loc[predictions["split"] == split]
+        if table.empty and len(predictions):
+            there = ", ".join(sorted(map(str, predictions["split"].unique())))
+            raise UniferumError("predictions: split", split, must=f"be one of those predicted: {there}")
+    _check_values(table)
+    return table
+
+
+def _check_values(table: pd.DataFrame) -> None:
+    scores = table["score"].to_numpy(dtype=np.float64)
+    bad = ~np.isfinite(scores)
+    if bad.any():
+        first = table.iloc[int(np.flatnonzero(bad)[0])]
+        where = f"{first['volume_id']}, {first['label']}"
+        raise UniferumError(
+            "predictions: score",
+            f"{int(bad.sum())} of {len(table)} NaN or infinite, first: {where}",
+            must="be finite",
+            cure="the training diverged or the volume holds NaN; look at the cell's steps.jsonl",
+        )
+    targets = table["target"].to_numpy(dtype=np.float64)
+    if not np.isin(targets, (0.0, 1.0)).all():
+        raise UniferumError("predictions: target", must="be 0 or 1", cure="unknown targets make no row")
+    again = table.duplicated(["cohort", "volume_id", "label"])
+    if again.any():
+        first = table.loc[again].iloc[0]
+        where = f"{first['volume_id']}, {first['label']}"
+        raise UniferumError(
+            "predictions: case", f"{int(again.sum())} repeated, first: {where}", must="occur once for a label"
+        )
+
+
+def _wanted(table: pd.DataFrame, cohort: str, groups: Groups | None) -> dict[str, list[str]]:
+    """Group -> labels, in the vocabulary's order where it knows the group, else in order of appearance."""
+    pairs = table[["group", "label"]].drop_duplicates()
+    wanted = {str(group): [str(x) for x in rows["label"]] for group, rows in pairs.groupby("group", sort=False)}
+    for (named, group), names in (groups or {}).items():
+        if named == cohort:
+            listed = [str(name) for name in names]
+            extra = [name for name in wanted.get(group, []) if name not in listed]
+            wanted[group] = listed + extra
+    return wanted
+
+
+def _score_cohort(table: pd.DataFrame, draws: int, seed: int) -> dict[tuple[str, str], _Label]:
+    """Score each label of a cohort under one joint draw of the cohort's patients."""
+    owner, patients = pd.factorize(table["patient_id"])
+    weights = bootstrap.draw_patients(len(patients), draws, seed) if draws else None
+    rows = table.assign(_owner=owner)
+    return {
+        (str(group), str(label)): _score_label(part, weights, seed)
+        for (group, label), part in rows.groupby(["group", "label"], sort=False, observed=True)  # pyright: ignore[reportGeneralTypeIssues]
+    }
+
+
+def _score_label(part: pd.DataFrame, weights: NDArray[np.uint16] | None, seed: int) -> _Label:
+    target = part["target"].to_numpy(dtype=np.float64)
+    score = part["score"].to_numpy(dtype=np.float64)
+    owner = part["_owner"].to_numpy()
+    n_pos = int(target.sum())
+    joint, own = None, None
+    if weights is not None and 0 < n_pos < len(target):
+        joint = bootstrap.replicate(target, score, owner, weights)
+        codes, _ = pd.factorize(owner)
+        strata = np.zeros(codes.max() + 1, np.int8)
+        np.maximum.at(strata, codes, target.astype(np.int8))
+        own = bootstrap.replicate(target, score, codes, bootstrap.draw_stratified(strata, len(weights), seed))
+    first = part.iloc[0]
+    row = _row(str(first["cohort"]), str(first["group"]), str(first["label"]), target, score, delong(target, score))
+    row["kind"] = str(first["kind"]) if "kind" in part.columns else ""
+    row["n_patients"] = len(np.unique(owner))
+    row["auroc_patient_lo"], row["auroc_patient_hi"] = bootstrap.percentile_interval(joint.auroc if joint else [])
+    row["aupr_lo"], row["aupr_hi"] = bootstrap.percentile_interval(own.aupr if own else [])
+    return _Label(row, joint)
+
+
+def _row(cohort: str, group: str, label: str, target: NDArray, score: NDArray, area: Area) -> dict[str, object]:
+    n, n_pos = len(target), int(target.sum())
+    return {
+        "cohort": cohort,
+        "group": group,
+        "label": label,
+        "kind": "",
+        "n": n,
+        "n_pos": n_pos,
+        "n_patients": 0,
+        "prevalence": n_pos / n if n else math.nan,
+        "auroc": area.value,
+        "auroc_se": area.se,
+        "auroc_lo": area.lo,
+        "auroc_hi": area.hi,
+        "auroc_patient_lo": math.nan,
+        "auroc_patient_hi": math.nan,
+        "aupr": average_precision(target, score),
+        "aupr_lo": math.nan,
+        "aupr_hi": math.nan,
+        "sensitivity": sensitivity_at_specificity(target, score, SPECIFICITY),
+        "brier": calibration.brier(target, score),
+        "ece": calibration.expected_calibration_error(target, score),
+        "reason": _reason(n, n_pos),
+    }
+
+
+def _absent(cohort: str, group: str, label: str) -> _Label:
+    empty = np.empty(0)
+    area = Area(math.nan, math.nan, math.nan, math.nan)
+    return _Label(_row(cohort, group, label, empty, empty, area), None)
+
+
+def _reason(n: int, n_pos: int) -> str:
+    if n == 0:
+        return "no case with a known value"
+    if n_pos == 0:
+        return "no positive case"
+    return "no negative case" if n_pos == n else ""
+
+
+def _group_rows(cohort: str, group: str, labels: list[_Label], cases: pd.DataFrame) -> list[dict[str, object]]:
+    defined = [one for one in labels if not one.row["reason"]]
+    common = {
+        "n_labels": len(defined),
+        "n_labels_total": len(labels),
+        "n_cases": len(cases["volume_id"].unique()),
+        "n_patients": len(cases["patient_id"].unique()),
+        "prevalence": _mean([one.row["prevalence"] for one in defined]),
+    }
+    rows: list[dict[str, object]] = []
+    for metric in ("auroc", "aupr"):
+        joint = [getattr(one.joint, metric) for one in defined if one.joint is not None]
+        lo, hi = bootstrap.percentile_interval(bootstrap.mean_over_labels(joint)) if joint else (math.nan, math.nan)
+        value = _mean([one.row[metric] for one in defined])
+        rows.append({"cohort": cohort, "group": group, "metric": metric, "value": value, "lo": lo, "hi": hi, **common})
+    return rows
+
+
+def _mean(values: list[object]) -> float:
+    return float(np.mean(np.asarray(values, dtype=np.float64))) if values else math.nan
