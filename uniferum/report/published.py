@@ -1,0 +1,61 @@
+"""The numbers that the paper printed, each with where it stands; packaged with the report."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from uniferum.report.records import RowKey, mix_name
+
+PATH = Path(__file__).with_name("published_results.csv")
+
+
+@dataclass(frozen=True)
+class Published:
+    """One printed number; ``half_width`` where the paper gives a 95 % DeLong interval."""
+
+    table: str
+    metric: str
+    row: RowKey
+    cohort: str
+    group: str
+    value: float
+    source: str
+    note: str
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the printed 95 % interval, from section 5.4."""
+        mark = "half-width "
+        return float(self.note.split(mark)[1]) if mark in self.note else None
+
+
+@cache
+def published() -> tuple[Published, ...]:
+    """Every published number, in the file's order."""
+    table = pd.read_csv(PATH, dtype=str, keep_default_na=False)
+    return tuple(
+        Published(
+            line.table,
+            line.metric,
+            (line.model, line.text_encoder, mix_name(line.train_on.split("+"))),
+            line.val_dataset,
+            line.val_group,
+            float(line.value),
+            line.source,
+            line.note,
+        )
+        for line in table.itertuples(index=False)
+    )
+
+
+def find(metric: str, row: RowKey, cohort: str, group: str) -> Published | None:
+    """The paper's number for one place of a table; ``group`` may be a label as the paper spells it."""
+    return next((p for p in published() if (p.metric, p.row, p.cohort, p.group) == (metric, row, cohort, group)), None)
+
+
+def rows(metric: str) -> list[RowKey]:
+    """Rows that the paper prints group means for, its cited ones included, in the file's order."""
+    groups = ("all", "shared", "unique")
+    return list(dict.fromkeys(p.row for p in published() if p.metric == metric and p.group in groups))

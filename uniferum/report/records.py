@@ -1,0 +1,264 @@
+"""A finished cell as the report sees it, wherever it was read from: its facts, its scores, its files.
+
+A cell folder and a tracking server hold the same files (``result.json``, ``metrics.parquet``, ``predictions.parquet``,
+``config.yaml``, ``environment.json``, ``steps.jsonl``), so both give the same :class:`CellRecord`. A cell that has no
+result yet is a :class:`Pending`, with the reason and the command that fills it.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from uniferum.errors import UniferumError
+from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
+
+GROUP_COLUMNS = (
+    *("cohort", "group", "metric", "value", "lo", "hi"),
+    *("n_labels", "n_labels_total", "n_cases", "n_patients", "prevalence"),
+)
+
+#: The order of the training mixes in the paper's Table 2; unknown mixes follow.
+MIXES = (
+    *("CTRATE", "CTRATE+SEG", "CTRATE+INSPECT", "CTRATE+INSPECT+SEG"),
+    *("CTRATE+RADCHEST", "CTRATE+RADCHEST+SEG", "INSPECT", "RADCHEST"),
+)
+MODELS = ("uniferum", "cnn")
+TEXT_ENCODERS = ("pubmedbert", "gatortron", "")
+
+RowKey = tuple[str, str, str]
+"""Model, text encoder ("" where there is none), training mix."""
+
+
+@dataclass(frozen=True)
+class CellRecord:
+    """One finished cell; ``result`` is the whole of ``result.json``."""
+
+    name: str
+    model: str
+    text_encoder: str
+    train_on: tuple[str, ...]
+    seed: int
+    folder: Path
+    result: Mapping[str, Any] = field(hash=False, compare=False)
+    source: str = ""
+    """Where a person finds it: a folder, or the run of a tracking server."""
+
+    @property
+    def mix(self) -> str:
+        """The training data as the tables write it, ``CTRATE+SEG``."""
+        return mix_name(self.train_on)
+
+    @property
+    def row(self) -> RowKey:
+        """Which row of a table the cell belongs to; cells that differ in their seed alone share it."""
+        return self.model, self.text_encoder, self.mix
+
+    @property
+    def files(self) -> CellFiles:
+        """Where its files lie."""
+        return CellFiles(self.folder)
+
+    @cached_property
+    def groups(self) -> pd.DataFrame:
+        """One row a (cohort, group, metric), as stored with the cell; absent numbers are NaN."""
+        table = pd.DataFrame(list(self.result.get("groups", ())))
+        for column in GROUP_COLUMNS:
+            if column not in table.columns:
+                table[column] = float("nan")
+        numbers = ["value", "lo", "hi", "prevalence"]
+        table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
+        return table
+
+    @cached_property
+    def labels(self) -> pd.DataFrame:
+        """One row a label (``metrics.parquet``).
+
+        Raises:
+            UniferumError: the file is missing or unreadable.
+        """
+        return _read_parquet(self.files.metrics, None)
+
+    def predictions(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
+        """One row a test volume and known label.
+
+        Raises:
+            UniferumError: the file is missing or unreadable.
+        """
+        return _read_parquet(self.files.predictions, list(columns) if columns else None)
+
+    def steps(self) -> pd.DataFrame:
+        """The metrics by step; empty where none were kept."""
+        return read_steps(self.files.steps)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A cell that has no result yet: its facts, why, and the command that fills it."""
+
+    name: str
+    model: str
+    text_encoder: str
+    mix: str
+    seed: int
+    reason: str
+    command: str = ""
+
+    @property
+    def row(self) -> RowKey:
+        """Which row of a table waits for it."""
+        return self.model, self.text_encoder, self.mix
+
+
+def mix_name(train_on: Iterable[str]) -> str:
+    """Cohorts joined by plus signs, ``SEG`` last."""
+    names = list(train_on)
+    return "+".join([name for name in names if name != "SEG"] + ["SEG"] * ("SEG" in names))
+
+
+def row_order(row: RowKey) -> tuple[object, ...]:
+    """Sorts rows as the paper does: model, text encoder, then the order of its Table 2; the unknown after the known."""
+    return tuple(
+        (order.index(value) if value in order else len(order), value)
+        for value, order in zip(row, (MODELS, TEXT_ENCODERS, MIXES), strict=True)
+    )
+
+
+def read_cell(folder: Path, source: str = "") -> CellRecord:
+    """The record of one finished cell.
+
+    Raises:
+        UniferumError: ``result.json`` is missing, is no record, or is of a later format.
+    """
+    path = CellFiles(folder).result
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UniferumError(str(path), must="exist", cure="the cell has not finished") from None
+    except (OSError, ValueError) as error:
+        raise UniferumError(str(path), must="be the record of a cell", cure=str(error)) from None
+    return as_record(result, folder, source or str(folder))
+
+
+def as_record(result: Any, folder: Path, source: str) -> CellRecord:
+    """A record from the content of ``result.json``; see :func:`read_cell`."""
+    where = f"{source}: result.json"
+    if not isinstance(result, dict) or not {"name", "train_on", "groups"} <= result.keys():
+        raise UniferumError(where, must="be the record of a cell", cure="it lacks name, train_on or groups")
+    if result.get("format", RESULT_FORMAT) != RESULT_FORMAT:
+        cure = f"this version reads format {RESULT_FORMAT}"
+        raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
+    name, model = str(result["name"]), str(result.get("model") or "uniferum")
+    mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
+    encoder = _text_encoder(name, model, mix, seed, result.get("text_encoder"))
+    return CellRecord(name, model, encoder, tuple(mix.split("+")), seed, folder, result, source)
+
+
+def from_folders(root: Path | str) -> list[CellRecord]:
+    """Every finished cell below ``root``: a grid's root, its ``cells`` folder, or one cell's folder.
+
+    Raises:
+        UniferumError: the folder does not exist, or a record in it is unreadable.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise UniferumError(str(root), must="be a folder of cells", cure="give the root of a grid to --from")
+    return [read_cell(folder) for folder in cell_folders(root) if CellFiles(folder).done]
+
+
+def cell_folders(root: Path) -> list[Path]:
+    """Folders below ``root`` that are a cell's, finished or not, by name."""
+    found = {path.parent for pattern in _PATTERNS for path in root.glob(pattern)}
+    return sorted(found)
+
+
+def unfinished(root: Path | str) -> list[Pending]:
+    """Cells below ``root`` that have begun and have no result."""
+    return [_pending(folder) for folder in cell_folders(Path(root)) if not CellFiles(folder).done]
+
+
+def newest(records: Iterable[CellRecord]) -> tuple[list[CellRecord], list[CellRecord]]:
+    """The newest record of each cell name, and the older ones that it hides (the same cell with other settings)."""
+    kept: dict[str, CellRecord] = {}
+    hidden: list[CellRecord] = []
+    for record in sorted(records, key=_finished):
+        if record.name in kept:
+            hidden.append(kept[record.name])
+        kept[record.name] = record
+    return sorted(kept.values(), key=lambda record: (row_order(record.row), record.seed)), hidden
+
+
+def read_steps(path: Path) -> pd.DataFrame:
+    """``steps.jsonl`` as a table; a last line cut short by a crash is left out."""
+    if not path.exists():
+        return pd.DataFrame({"step": pd.Series(dtype=int)})
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            continue
+    return pd.DataFrame([row for row in rows if isinstance(row, dict)])
+
+
+_PATTERNS = tuple(
+    f"{depth}{name}" for depth in ("", "*/", "cells/*/") for name in ("result.json", "config.yaml", "failure.json")
+)
+
+
+def _pending(folder: Path) -> Pending:
+    from uniferum.config import load_yaml
+
+    path = CellFiles(folder).config
+    config = load_yaml(path) if path.exists() else {}
+    name = str(config.get("name") or folder.name.rsplit("-", 1)[0])
+    model = config.get("model") or {}
+    kind = str(model.get("kind") or "uniferum")
+    mix, seed = mix_name(config.get("train_on") or ["?"]), int(config.get("seed") or 0)
+    encoder = _text_encoder(name, kind, mix, seed, (model.get("text") or {}).get("name"))
+    return Pending(name, kind, encoder, mix, seed, _why_unfinished(folder, config))
+
+
+def _why_unfinished(folder: Path, config: Mapping[str, Any]) -> str:
+    failure = folder / "failure.json"
+    if failure.exists():
+        try:
+            return f"failed: {json.loads(failure.read_text(encoding='utf-8'))['reason']}"
+        except (ValueError, KeyError, TypeError):
+            return "failed: the reason is unreadable"
+    steps = read_steps(CellFiles(folder).steps)
+    total = (config.get("training") or {}).get("steps")
+    if len(steps) and total and "step" in steps:
+        return f"unfinished at {100 * float(steps['step'].max()) / float(total):.0f} %"
+    return "begun, no step yet"
+
+
+def _text_encoder(name: str, model: str, mix: str, seed: int, recorded: Any) -> str:
+    """The grid's own word for the text encoder stands in the cell's name; elsewhere the recorded one is used.
+
+    Two small encoders of a demonstration are one ``tiny`` to the model and two rows of the table.
+    """
+    if model == "cnn":
+        return ""
+    stem = name.removesuffix(f"-seed{seed}")
+    if stem.startswith(f"{model}-") and stem.endswith(f"-{mix}"):
+        return stem[len(model) + 1 : -len(mix) - 1]
+    return str(recorded or "")
+
+
+def _finished(record: CellRecord) -> float:
+    path = record.files.result
+    return path.stat().st_mtime if path.exists() else float(record.result.get("finished") or 0)
+
+
+def _read_parquet(path: Path, columns: list[str] | None) -> pd.DataFrame:
+    try:
+        return pd.read_parquet(path, columns=columns)
+    except FileNotFoundError:
+        raise UniferumError(str(path), must="exist", cure="evaluate the cell again") from None
+    except (OSError, ValueError) as error:
+        raise UniferumError(str(path), must="be a readable Parquet file", cure=str(error).splitlines()[0]) from None
