@@ -1,0 +1,153 @@
+"""The data card: what a cohort holds, beside what the paper's Table 1 says it should.
+
+Counts only: no name, date, report text or path of a patient's file ever stands in a card; a dropped scan is shown by
+the identifier that the dataset itself publishes.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SPLITS = ("train", "validation", "test")
+EXAMPLES = 3
+"""How many dropped scans of one kind are named."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Known values of one label in one split."""
+
+    positive: int = 0
+    negative: int = 0
+
+    @property
+    def known(self) -> int:
+        """Scans whose value is known."""
+        return self.positive + self.negative
+
+    @property
+    def prevalence(self) -> float | None:
+        """Share of positives among the known; ``None`` where nothing is known."""
+        return self.positive / self.known if self.known else None
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """Found, expected, missing, dropped and why; counts by split and label.
+
+    Attributes:
+        cohort: the cohort's name.
+        found: scans by split.
+        patients: distinct patients by split.
+        expected: scans by split in the paper's Table 1; empty for a cohort that the paper does not use.
+        dropped: why scans (or table rows) are left out, with how many and the first few identifiers.
+        labels: counts by label, then split.
+        masks: scans by mask layer.
+        papers_split: whether a split is the very one that the paper scored.
+        notes: what else a reader of a score should know.
+    """
+
+    cohort: str
+    found: Mapping[str, int]
+    patients: Mapping[str, int]
+    expected: Mapping[str, int]
+    dropped: Mapping[str, tuple[int, tuple[str, ...]]]
+    labels: Mapping[str, Mapping[str, Counts]]
+    masks: Mapping[str, int]
+    papers_split: Mapping[str, bool]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Expected minus found, where fewer were found than the paper has."""
+        return {s: n - self.found.get(s, 0) for s, n in self.expected.items() if n > self.found.get(s, 0)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON and for a store's ``store.json``."""
+        return {
+            "cohort": self.cohort,
+            "found": dict(self.found),
+            "patients": dict(self.patients),
+            "expected": dict(self.expected),
+            "missing": self.missing,
+            "dropped": {why: {"count": n, "examples": list(ids)} for why, (n, ids) in self.dropped.items()},
+            "labels": {
+                label: {split: {"positive": c.positive, "negative": c.negative} for split, c in splits.items()}
+                for label, splits in self.labels.items()
+            },
+            "masks": dict(self.masks),
+            "papers_split": dict(self.papers_split),
+            "notes": list(self.notes),
+        }
+
+    def split_rows(self) -> list[list[object]]:
+        """Rows of split, found, expected by the paper, missing, patients, the paper's own split (yes/no)."""
+        rows: list[list[object]] = []
+        for split in SPLITS:
+            if split in self.found or split in self.expected:
+                own = "yes" if self.papers_split.get(split) else "not the paper's split"
+                expected, missing = self.expected.get(split, "-"), self.missing.get(split, 0)
+                rows.append([split, self.found.get(split, 0), expected, missing, self.patients.get(split, 0), own])
+        return rows
+
+    def label_rows(self) -> list[list[object]]:
+        """Rows of label, then for each split: positives / known and the prevalence in percent."""
+        return [[label, *(_shown(splits.get(s, Counts())) for s in SPLITS)] for label, splits in self.labels.items()]
+
+    def dropped_rows(self) -> list[list[object]]:
+        """Rows of reason, count, first identifiers; the most frequent reason first."""
+        ordered = sorted(self.dropped.items(), key=lambda entry: (-entry[1][0], entry[0]))
+        return [[why, n, ", ".join(ids) + (", ..." if n > len(ids) else "")] for why, (n, ids) in ordered]
+
+
+@dataclass
+class Tally:
+    """Counts scans one by one, holding numbers and distinct patients but no scan."""
+
+    labels: Iterable[str]
+    _found: Counter[str] = field(default_factory=Counter)
+    _patients: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _dropped: Counter[str] = field(default_factory=Counter)
+    _examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    _values: Counter[tuple[str, str, int]] = field(default_factory=Counter)
+    _masks: Counter[str] = field(default_factory=Counter)
+
+    def scan(self, split: str, patient: str, labels: Mapping[str, int], layers: Iterable[str]) -> None:
+        """Count one scan that is kept."""
+        self._found[split] += 1
+        self._patients[split].add(patient)
+        self._masks.update(layers)
+        self._values.update((label, split, value) for label, value in labels.items())
+
+    def drop(self, scan_id: str, reason: str) -> None:
+        """Count one scan, or table row, that is left out."""
+        self._dropped[reason] += 1
+        if len(self._examples[reason]) < EXAMPLES:
+            self._examples[reason].append(scan_id)
+
+    def card(
+        self, cohort: str, *, expected: Mapping[str, int], papers_split: Mapping[str, bool], notes: Iterable[str]
+    ) -> DataCard:
+        """The card of everything counted so far."""
+        labels = {
+            label: {s: Counts(self._values[label, s, 1], self._values[label, s, 0]) for s in SPLITS if self._found[s]}
+            for label in self.labels
+        }
+        return DataCard(
+            cohort=cohort,
+            found={s: self._found[s] for s in SPLITS if self._found[s]},
+            patients={s: len(self._patients[s]) for s in SPLITS if self._found[s]},
+            expected=dict(expected),
+            dropped={why: (n, tuple(self._examples[why])) for why, n in self._dropped.items()},
+            labels=labels,
+            masks=dict(self._masks),
+            papers_split=dict(papers_split),
+            notes=tuple(notes),
+        )
+
+
+def _shown(counts: Counts) -> str:
+    if counts.prevalence is None:
+        return "unknown"
+    return f"{counts.positive} / {counts.known} ({100 * counts.prevalence:.1f} %)"

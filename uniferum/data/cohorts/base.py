@@ -1,0 +1,168 @@
+"""What a cohort is: a source dataset on disk that yields its scans one by one, from its own files as downloaded.
+
+A cohort says where each scan lies, whose it is, which split it belongs to and which labels are known; it reads no
+voxels. A label that is not in ``Scan.labels`` is unknown, never negative. Everything that is left out is counted, with
+its reason, in the data card. Adding a cohort is one module and one line in ``REGISTRY``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from uniferum.config import Section, load_yaml, override, parse
+from uniferum.data.card import DataCard, Tally
+from uniferum.data.vocabulary import Vocabulary
+from uniferum.errors import UniferumError, near_miss
+from uniferum.preprocessing.source import ScanSource
+
+REGISTRY = {
+    "ct_rate": "uniferum.data.cohorts.ct_rate:CtRate",
+    "folder": "uniferum.data.cohorts.folder:Folder",
+    "inspect": "uniferum.data.cohorts.inspect_ct:Inspect",
+    "luna16": "uniferum.data.cohorts.luna16:Luna16",
+    "rad_chest": "uniferum.data.cohorts.rad_chest:RadChest",
+}
+"""Kind of a cohort in its YAML -> module and class."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One scan of a cohort: where it lies, whose it is, its split and its known labels.
+
+    Attributes:
+        cohort: the cohort's name, e.g. ``CTRATE``.
+        source: files, and what their headers do not say.
+        patient_id: as the dataset publishes it.
+        study_id: as the dataset publishes it; several scans may belong to one study.
+        split: ``train``, ``validation`` or ``test``.
+        labels: label id -> 0 or 1, known labels only.
+    """
+
+    cohort: str
+    source: ScanSource
+    patient_id: str
+    study_id: str
+    split: str
+    labels: Mapping[str, int]
+
+    @property
+    def scan_id(self) -> str:
+        """The scan's identifier within its cohort."""
+        return self.source.scan_id
+
+    @property
+    def volume_id(self) -> str:
+        """The scan's identifier among all cohorts."""
+        return f"{self.cohort}/{self.source.scan_id}"
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A scan, or a row of a table, that is left out, and why."""
+
+    scan_id: str
+    reason: str
+
+
+class CohortConfig(Section):
+    """Settings that every kind of cohort has.
+
+    Attributes:
+        kind: a key of ``REGISTRY``.
+        root: the dataset's folder; relative to the working directory.
+        follow_symlinks: read files that links lead to outside ``root``, as in a Hugging Face cache.
+        masks_root: TotalSegmentator v2 output beside a dataset that ships none: ``<scan id>.nii.gz`` (one multi-label
+            file) or ``<scan id>/`` (one file a class); relative to ``root``.
+    """
+
+    kind: str
+    root: Path
+    follow_symlinks: bool = False
+    masks_root: Path | None = None
+
+
+class Cohort(ABC):
+    """A source dataset; subclasses say what it holds (``entries``) and are final."""
+
+    name: str
+
+    @abstractmethod
+    def entries(self) -> Iterator[Scan | Dropped]:
+        """Every scan and everything that is left out, one by one, in the order of the dataset's own table."""
+
+    @abstractmethod
+    def expected(self) -> Mapping[str, int]:
+        """Scans by split in the paper's Table 1; empty where the paper does not use the cohort."""
+
+    @abstractmethod
+    def papers_split(self) -> Mapping[str, bool]:
+        """Whether each split is the very one that the paper used, so that a score may stand beside its score."""
+
+    @abstractmethod
+    def notes(self) -> Iterable[str]:
+        """Sentences that belong beside every count and score of this cohort."""
+
+    @abstractmethod
+    def extra_vocabulary(self) -> dict[str, Any]:
+        """The cohort's own words, as :meth:`Vocabulary.extended` takes them; empty for the paper's datasets."""
+
+    def vocabulary(self) -> Vocabulary:
+        """The paper's vocabulary with this cohort's own words."""
+        return Vocabulary.load().extended(self.extra_vocabulary())
+
+    def scans(self) -> Iterator[Scan]:
+        """The scans that are kept, one by one.
+
+        Raises:
+            UniferumError: nothing is left to prepare, or a table of the dataset is unreadable.
+        """
+        kept = False
+        for entry in self.entries():
+            if isinstance(entry, Scan):
+                kept = True
+                yield entry
+        if not kept:
+            raise UniferumError(f"cohort {self.name}", must="hold at least one scan", cure=EMPTY_CURE)
+
+    def card(self) -> DataCard:
+        """Count everything once, without reading a voxel."""
+        tally = Tally(self.vocabulary().of_cohort(self.name))
+        for entry in self.entries():
+            if isinstance(entry, Scan):
+                layers = (mask.layer for mask in entry.source.masks)
+                tally.scan(entry.split, entry.patient_id, entry.labels, layers)
+            else:
+                tally.drop(entry.scan_id, entry.reason)
+        notes = self.notes()
+        return tally.card(self.name, expected=self.expected(), papers_split=self.papers_split(), notes=notes)
+
+
+EMPTY_CURE = "check root and the files in it; uniferum data card says what was found and what was dropped"
+
+
+def open_cohort(path: Path | str, overrides: Iterable[str] = (), *, root: Path | str | None = None) -> Cohort:
+    """Open the cohort that a YAML file describes.
+
+    Args:
+        path: the cohort's YAML file; its key ``kind`` chooses the reader.
+        overrides: ``key=value`` settings laid over the file.
+        root: the dataset's folder, in place of the file's own ``root``.
+
+    Raises:
+        UniferumError: the file, its kind, one of its keys or the dataset's folder is wrong.
+    """
+    data = override(load_yaml(path), overrides)
+    if root is not None:
+        data["root"] = str(root)
+    kind = data.get("kind")
+    if kind not in REGISTRY:
+        raise UniferumError(f"{path}: kind", kind, must="be a known kind", cure=near_miss(str(kind), REGISTRY))
+    module, _, name = REGISTRY[str(kind)].partition(":")
+    reader = getattr(import_module(module), name)
+    config = parse(reader.config_type, data, source=str(path))
+    if not config.root.is_dir():
+        raise UniferumError(f"{path}: root", config.root, must="be a folder", cure="give --root or set root=FOLDER")
+    return reader(config)
