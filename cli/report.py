@@ -1,7 +1,42 @@
-"""The command `uniferum report`."""
+"""The commands `uniferum report` and `uniferum why`: recorded predictions to tables, on standard output."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
+from cli import output
+
+GridOption = Annotated[
+    Path | None, typer.Option("--grid", help="Grid file: which cells are expected, and where MLflow is.")
+]
+FromOption = Annotated[Path | None, typer.Option("--from", help="Read cell folders from here instead of MLflow.")]
+MlflowOption = Annotated[str | None, typer.Option("--mlflow", help="Address of the MLflow server.")]
+
+
+def report(
+    table: Annotated[
+        list[str] | None, typer.Option("--table", help="auroc, aupr, table2, appendix4, appendix5")
+    ] = None,
+    grid: GridOption = None,
+    folder: FromOption = None,
+    mlflow: MlflowOption = None,
+    kind: Annotated[str, typer.Option("--format", help="terminal, md, csv, json, latex or html.")] = "terminal",
+    published: Annotated[bool, typer.Option("--published", help="The paper's value beside each one.")] = False,
+    intervals: Annotated[bool, typer.Option("--intervals", help="95 % intervals beside the values.")] = False,
+) -> None:
+    """Print tables of the recorded cells, also of a half-finished grid."""
+    from cli.gather import gather
+    from uniferum.report.catalogue import make_table
+    from uniferum.report.rendering import Style, several
+
+    style = Style(published, intervals, bold=sys.stdout.isatty())
+    records, pending = gather(grid, folder, mlflow)
+    made = [make_table(name, records, pending, published_rows=published) for name in table or ["auroc"]]
+    output.result(several(made, kind, style))
+
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the main application."""
+    """Add the commands to the main application."""
+    app.command("report")(report)

@@ -7,7 +7,7 @@ means weigh labels alike (paper section 4, "average AUROC"); their intervals dra
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -80,6 +80,14 @@ def score_predictions(
             cases = of_cohort.loc[of_cohort["group"] == group]
             means.extend(_group_rows(str(cohort), group, found, cases))
     return Scores(pd.DataFrame(labels), pd.DataFrame(means))
+
+
+def group_records(groups: pd.DataFrame) -> list[dict[str, Any]]:
+    """The group table as JSON takes it: plain numbers, ``None`` where there is none."""
+    return [
+        {str(key): None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
+        for row in groups.to_dict("records")
+    ]
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:

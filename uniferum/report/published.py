@@ -1,10 +1,9 @@
 """The numbers that the paper printed, each with where it stands; packaged with the report."""
 
+import csv
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
-import pandas as pd
 
 from uniferum.report.records import RowKey, mix_name
 
@@ -34,20 +33,20 @@ class Published:
 @cache
 def published() -> tuple[Published, ...]:
     """Every published number, in the file's order."""
-    table = pd.read_csv(PATH, dtype=str, keep_default_na=False)
-    return tuple(
-        Published(
-            line.table,
-            line.metric,
-            (line.model, line.text_encoder, mix_name(line.train_on.split("+"))),
-            line.val_dataset,
-            line.val_group,
-            float(line.value),
-            line.source,
-            line.note,
+    with PATH.open(encoding="utf-8", newline="") as lines:
+        return tuple(
+            Published(
+                line["table"],
+                line["metric"],
+                (line["model"], line["text_encoder"], mix_name(line["train_on"].split("+"))),
+                line["val_dataset"],
+                line["val_group"],
+                float(line["value"]),
+                line["source"],
+                line["note"],
+            )
+            for line in csv.DictReader(lines)
         )
-        for line in table.itertuples(index=False)
-    )
 
 
 def find(metric: str, row: RowKey, cohort: str, group: str) -> Published | None:

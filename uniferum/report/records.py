@@ -6,6 +6,7 @@ result yet is a :class:`Pending`, with the reason and the command that fills it.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,11 +18,6 @@ import pandas as pd
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
 
-GROUP_COLUMNS = (
-    *("cohort", "group", "metric", "value", "lo", "hi"),
-    *("n_labels", "n_labels_total", "n_cases", "n_patients", "prevalence"),
-)
-
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
     *("CTRATE", "CTRATE+SEG", "CTRATE+INSPECT", "CTRATE+INSPECT+SEG"),
@@ -32,6 +28,24 @@ TEXT_ENCODERS = ("pubmedbert", "gatortron", "")
 
 RowKey = tuple[str, str, str]
 """Model, text encoder ("" where there is none), training mix."""
+
+
+@dataclass(frozen=True)
+class GroupScore:
+    """One group mean of one cell, as stored in ``result.json``; an absent number is NaN, an absent count 0."""
+
+    cell: str
+    cohort: str
+    group: str
+    metric: str
+    value: float
+    lo: float
+    hi: float
+    n_labels: int
+    n_labels_total: int
+    n_cases: int
+    n_patients: int
+    prevalence: float
 
 
 @dataclass(frozen=True)
@@ -64,15 +78,9 @@ class CellRecord:
         return CellFiles(self.folder)
 
     @cached_property
-    def groups(self) -> pd.DataFrame:
-        """One row a (cohort, group, metric), as stored with the cell; absent numbers are NaN."""
-        table = pd.DataFrame(list(self.result.get("groups", ())))
-        for column in GROUP_COLUMNS:
-            if column not in table.columns:
-                table[column] = float("nan")
-        numbers = ["value", "lo", "hi", "prevalence"]
-        table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
-        return table
+    def groups(self) -> tuple[GroupScore, ...]:
+        """The group means, as stored with the cell."""
+        return tuple(_group_score(self.name, line) for line in self.result.get("groups", ()))
 
     @cached_property
     def labels(self) -> pd.DataFrame:
@@ -205,6 +213,17 @@ def read_steps(path: Path) -> pd.DataFrame:
     return pd.DataFrame([row for row in rows if isinstance(row, dict)])
 
 
+def _group_score(cell: str, line: Mapping[str, Any]) -> GroupScore:
+    numbers = {key: _number(line.get(key)) for key in ("value", "lo", "hi", "prevalence")}
+    counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
+    cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
+    return GroupScore(cell=cell, cohort=cohort, group=group, metric=metric, **numbers, **counts)
+
+
+def _number(value: Any) -> float:
+    return math.nan if value is None else float(value)
+
+
 _PATTERNS = tuple(
     f"{depth}{name}" for depth in ("", "*/", "cells/*/") for name in ("result.json", "config.yaml", "failure.json")
 )
@@ -233,7 +252,8 @@ def _why_unfinished(folder: Path, config: Mapping[str, Any]) -> str:
     steps = read_steps(CellFiles(folder).steps)
     total = (config.get("training") or {}).get("steps")
     if len(steps) and total and "step" in steps:
-        return f"unfinished at {100 * float(steps['step'].max()) / float(total):.0f} %"
+        reached = max(steps["step"].tolist())
+        return f"unfinished at {100 * reached / float(total):.0f} %"
     return "begun, no step yet"
 
 

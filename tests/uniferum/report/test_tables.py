@@ -1,0 +1,144 @@
+"""Tables of whole, half-finished and repeated grids."""
+
+import csv
+import io
+import json
+import math
+import re
+
+import pytest
+
+from uniferum.errors import UniferumError
+from uniferum.report.catalogue import make_table
+from uniferum.report.published import find, published
+from uniferum.report.records import Pending, from_folders, unfinished
+from uniferum.report.rendering import Style, render
+
+
+@pytest.fixture
+def table(cells, tmp_path):
+    cells("CTRATE", strength=0.5)
+    cells("CTRATE+SEG", strength=2.0)
+    return make_table("auroc", from_folders(tmp_path), [])
+
+
+def test_a_number_of_the_table_is_the_stored_group_mean(cells, tmp_path):
+    cells("CTRATE")
+    (record,) = from_folders(tmp_path)
+    stored = next(g for g in record.groups if (g.cohort, g.group, g.metric) == ("INSPECT", "unique", "auroc"))
+    entry = make_table("auroc", [record], []).entries[record.row, ("INSPECT", "unique")]
+    assert (entry.value, entry.lo, entry.hi) == (stored.value, stored.lo, stored.hi)
+
+
+def test_the_best_of_each_column_is_marked_in_every_format(table):
+    best = table.entries[("uniferum", "pubmedbert", "CTRATE+SEG"), ("CTRATE", "all")]
+    assert best.best
+    shown = f"{best.value:.4f}"
+    assert f"{shown}*" in render(table, "terminal")
+    assert f"**{shown}**" in render(table, "md")
+    assert rf"\textbf{{{shown}}}" in render(table, "latex")
+    assert f"<b>{shown}</b>" in render(table, "html")
+
+
+def test_every_format_prints_the_same_numbers(table):
+    want = {f"{entry.value:.4f}" for entry in table.entries.values()}
+    for kind in ("terminal", "md", "latex", "html"):
+        assert want <= set(re.findall(r"\d\.\d{4}", render(table, kind)))
+    rows = csv.DictReader(io.StringIO(render(table, "csv")))
+    assert {f"{float(row['value']):.4f}" for row in rows} == want
+    assert {f"{entry['value']:.4f}" for entry in json.loads(render(table, "json"))["entries"]} == want
+
+
+def test_a_partial_mean_says_so_in_heading_and_protocol(table):
+    text = render(table, "terminal")
+    assert "RADCHEST unique (1/2 labels)" in text
+    assert "1 of 2 labels have both classes" in text
+
+
+def test_a_half_finished_grid_gives_numbers_reasons_and_commands(cells, tmp_path):
+    cells("CTRATE")
+    cells("INSPECT", done=False)
+    pending = [*unfinished(tmp_path), Pending("cnn-RADCHEST", "cnn", "", "RADCHEST", 0, "failed: no memory", "do it")]
+    text = render(make_table("auroc", from_folders(tmp_path), pending), "terminal")
+    assert "unfinished at 50 %" in text
+    assert "1 of 3 cells are done" in text
+    assert "cnn-RADCHEST: failed: no memory; fill it with: do it" in text
+
+
+def test_seeds_of_one_row_are_averaged_with_their_spread(cells, tmp_path):
+    for seed in (0, 1, 2):
+        cells("CTRATE", seed=seed)
+    records = from_folders(tmp_path)
+    table = make_table("auroc", records, [])
+    entry = table.entries[records[0].row, ("CTRATE", "all")]
+    values = [g.value for r in records for g in r.groups if (g.cohort, g.metric) == ("CTRATE", "auroc")]
+    assert entry.seeds == 3
+    assert entry.value == pytest.approx(sum(values) / 3)
+    assert entry.spread == pytest.approx(math.sqrt(sum((v - entry.value) ** 2 for v in values) / 2))
+    assert "Seeds: 0, 1, 2." in table.protocol
+
+
+def test_aupr_is_printed_with_its_prevalence(cells, tmp_path):
+    cells("CTRATE")
+    (record,) = from_folders(tmp_path)
+    table = make_table("aupr", [record], [])
+    entry = table.entries[record.row, ("CTRATE", "all")]
+    labels = record.labels[record.labels["cohort"] == "CTRATE"]
+    assert entry.prevalence == pytest.approx(labels["prevalence"].mean())
+    line = next(line for line in render(table, "terminal").splitlines() if line.startswith("Prevalence"))
+    assert f"{entry.prevalence:.4f}" in line
+
+
+def test_the_published_value_stands_beside_each_number_and_cited_rows_appear(cells, tmp_path):
+    cells("CTRATE")
+    table = make_table("auroc", from_folders(tmp_path), [], published_rows=True)
+    text = render(table, "terminal", Style(published=True))
+    assert "(0.8296)" in text
+    assert "CT-NET" in text
+    assert "(0.6291)" in text
+
+
+def test_the_published_numbers_are_complete():
+    assert len(published()) == 139
+    assert find("auroc", ("uniferum", "pubmedbert", "CTRATE"), "INSPECT", "1_month_mortality").half_width == 0.039
+    assert find("aupr", ("uniferum", "pubmedbert", "CTRATE+SEG"), "RADCHEST", "unique").value == 0.1476
+
+
+def test_a_cohort_of_the_users_own_gets_its_columns_after_the_papers(cells, tmp_path):
+    folder = cells("CTRATE")
+    result = json.loads((folder / "result.json").read_text())
+    result["groups"].append({**result["groups"][0], "cohort": "real", "group": "all"})
+    (folder / "result.json").write_text(json.dumps(result))
+    assert make_table("auroc", from_folders(tmp_path), []).columns[-1] == ("real", "all")
+
+
+def test_cells_scored_on_different_cases_are_marked(cells, tmp_path):
+    cells("CTRATE")
+    folder = cells("INSPECT")
+    result = json.loads((folder / "result.json").read_text())
+    for group in result["groups"]:
+        group["n_cases"] = 17
+    (folder / "result.json").write_text(json.dumps(result))
+    text = render(make_table("auroc", from_folders(tmp_path), []), "terminal")
+    assert "DIFFERENT cases" in text
+
+
+def test_a_group_without_any_scorable_label_is_not_a_number(cells, tmp_path):
+    folder = cells("CTRATE")
+    result = json.loads((folder / "result.json").read_text())
+    result["groups"][0] |= {"value": None, "lo": None, "hi": None, "n_labels": 0}
+    (folder / "result.json").write_text(json.dumps(result))
+    assert "n/a" in render(make_table("auroc", from_folders(tmp_path), []), "terminal")
+
+
+def test_an_unknown_table_or_format_names_the_near_one(table):
+    with pytest.raises(UniferumError, match="auroc"):
+        make_table("aurok", [], [])
+    with pytest.raises(UniferumError, match="latex"):
+        render(table, "latec")
+
+
+def test_latex_escapes_what_latex_reads(table):
+    text = render(table, "latex")
+    assert r"\toprule" in text
+    assert "95 \\%" in text
