@@ -1,0 +1,78 @@
+"""One phantom as data: what it has and how it is built, drawn from (seed, cohort, index) and nothing else."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from uniferum.data.phantom.anatomy import ARTERY_SCALE_HYPERTENSION, CARDIOMEGALY_SCALE, Build, draw, heart_radii
+from uniferum.data.phantom.drawing import FINDINGS
+from uniferum.data.phantom.scene import Scene
+
+# Each cohort's own stream of random numbers; the numbers are part of what a seed means.
+COHORT_STREAM = {"CTRATE": 1, "INSPECT": 2, "RADCHEST": 3, "LUNA16": 4}
+
+
+@dataclass(frozen=True)
+class Nodule:
+    """A sphere in a lung, atlas mm."""
+
+    centre: tuple[float, float, float]
+    radius: float
+
+
+@dataclass(frozen=True)
+class PhantomSpec:
+    """Everything that decides a phantom's body, whatever the grid it is rendered on."""
+
+    seed: int
+    findings: tuple[str, ...] = ()
+    build: Build = field(default_factory=Build)
+    scale: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    nodules: tuple[Nodule, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = set(self.findings) - set(FINDINGS)
+        assert not unknown, f"not drawn: {sorted(unknown)}"
+
+
+def rng_of(seed: int, cohort: str, index: int) -> np.random.Generator:
+    """The random numbers of one phantom: the same for any number of workers and any order."""
+    return np.random.default_rng([seed, COHORT_STREAM[cohort], index])
+
+
+def vary_body(
+    rng: np.random.Generator,
+    findings: tuple[str, ...],
+    *,
+    blood_hu: float = 45.0,
+    artery_hu: float = 45.0,
+    nodules: tuple[Nodule, ...] = (),
+) -> PhantomSpec:
+    """A body of its own: size within 6 %, place within 6 mm, lungs within 15 HU of -790."""
+    heart = float(rng.uniform(0.96, 1.04)) * (CARDIOMEGALY_SCALE if "cardiomegaly" in findings else 1.0)
+    artery = ARTERY_SCALE_HYPERTENSION if "pulmonary_hypertension" in findings else 1.0
+    size = rng.normal(1.0, 0.02)
+    scale = np.clip(size + rng.normal(0.0, 0.012, 3), 0.94, 1.06)
+    return PhantomSpec(
+        seed=int(rng.integers(2**31)),
+        findings=findings,
+        build=Build(float(rng.uniform(-805, -775)), blood_hu, artery_hu, heart, artery),
+        scale=(float(scale[0]), float(scale[1]), float(scale[2])),
+        shift_mm=tuple(float(v) for v in rng.uniform(-6, 6, 3)),  # pyright: ignore[reportArgumentType]
+        nodules=nodules,
+    )
+
+
+def shapes_of(spec: PhantomSpec) -> np.ndarray:
+    """The phantom's shapes in painting order: anatomy, textures, dense findings, nodules, metal."""
+    scene = Scene(np.random.default_rng(spec.seed))
+    draw(scene, spec.build)
+    present = [name for name in FINDINGS if name in spec.findings]
+    for name in sorted(present, key=lambda name: FINDINGS[name].order):
+        drawing = FINDINGS[name].draw
+        if drawing is not None:
+            drawing(scene, heart_radii(spec.build))
+    for nodule in spec.nodules:
+        scene.ellipsoid(nodule.centre, (nodule.radius,) * 3, 110, over="lungs")
+    return scene.table()
