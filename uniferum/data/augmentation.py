@@ -20,13 +20,18 @@ from uniferum.config import Section
 class AugmentationConfig(Section):
     """How strongly training volumes are varied; ``probability: 0`` leaves them as they are."""
 
-    probability: float = Field(0.5, ge=0, le=1, description="of each of the four (released configuration)")
-    rotation_deg: float = Field(15.0, ge=0, le=180, description="largest angle about each axis (paper 3.5)")
-    zoom: float = Field(0.1, ge=0, lt=1, description="zoom from 1 - zoom to 1 + zoom (paper 3.5)")
-    noise: float = Field(0.01, ge=0, description="largest standard deviation, [0, 1] units (released configuration)")
-    offset: float = Field(0.01, ge=0, description="largest intensity offset, [0, 1] units (released configuration)")
+    probability: float = Field(default=0.5, ge=0, le=1, description="of each of the four (released configuration)")
+    rotation_deg: float = Field(default=15.0, ge=0, le=180, description="largest angle about each axis (paper 3.5)")
+    zoom: float = Field(default=0.1, ge=0, lt=1, description="zoom from 1 - zoom to 1 + zoom (paper 3.5)")
+    noise: float = Field(
+        default=0.01, ge=0, description="largest standard deviation, [0, 1] units (released configuration)"
+    )
+    offset: float = Field(
+        default=0.01, ge=0, description="largest intensity offset, [0, 1] units (released configuration)"
+    )
     outside: Literal["edge", "air"] = Field(
-        "edge", description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU"
+        default="edge",
+        description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU",
     )
 
 

@@ -1,0 +1,158 @@
+"""From groups of rows to one batch: empty tensors first, then one filling a volume, in line or on threads.
+
+Fillings of one batch write to places of their own and draw from seeds of their own, so their order does not matter.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from uniferum.data import kernels
+from uniferum.data.augmentation import AugmentationConfig, Draw
+from uniferum.data.batch import Batch
+from uniferum.data.device import DeviceResampling
+from uniferum.data.prepared import PreparedCohort
+from uniferum.data.reading import Reader
+from uniferum.data.resample import resample_image, resample_mask
+from uniferum.data.targets import TargetGrid
+from uniferum.data.tasks import SEGMENTATION
+from uniferum.preprocessing.geometry import Geometry
+
+Filling = Callable[[], None]
+
+
+class Assembly:
+    """Makes batches from the rows of one task table."""
+
+    def __init__(
+        self,
+        table: pd.DataFrame,
+        cohorts: Mapping[str, PreparedCohort],
+        geometry: Geometry,
+        *,
+        level: str,
+        on_device: bool,
+        cache_gib: float,
+        targets: TargetGrid,
+        outside: str = AugmentationConfig().outside,
+    ) -> None:
+        """Take the table's columns apart, once.
+
+        Raises:
+            UniferumError: see :class:`uniferum.data.reading.Reader`.
+        """
+        named = set(table["cohort"])
+        self._reader = Reader({n: c for n, c in cohorts.items() if n in named}, geometry, level)
+        self._geometry, self._level, self._on_device = geometry, level, on_device
+        self._targets, self._outside = targets, outside
+        self._cohort: list[str] = table["cohort"].tolist()
+        self._scan: list[str] = table["scan_id"].tolist()
+        self._volume_id: list[str] = table["volume_id"].tolist()
+        self._prompt: list[str] = table["prompt"].tolist()
+        self._label: list[str] = table["label"].tolist()
+        self._task_id: list[str] = table["task_id"].tolist()
+        self._layer: list[str] = table["layer"].tolist()
+        self._ids: list[Sequence[int]] = table["ids"].tolist()
+        self._target = table["target"].to_numpy(np.float32)
+        self._segments = table["kind"].to_numpy() == SEGMENTATION
+        masks = zip(table["volume_id"][self._segments], table["layer"][self._segments], strict=True)
+        self._reader.keep(self._volume_id, masks, cache_gib)
+
+    def counts(self, groups: Sequence[np.ndarray]) -> tuple[int, int]:
+        """How many classification and segmentation rows some groups have."""
+        total = sum(len(rows) for rows in groups)
+        segments = sum(int(self._segments[rows].sum()) for rows in groups)
+        return total - segments, segments
+
+    def begin(self, groups: Sequence[np.ndarray], draws: Sequence[Draw]) -> tuple[Batch, list[Filling]]:
+        """A batch with its arrays still to be filled, and what fills them.
+
+        Args:
+            groups: row numbers, all of one volume in each group.
+            draws: the augmentation of each group's volume.
+        """
+        rows = np.concatenate(groups)
+        row_volume = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        seg_rows = np.flatnonzero(self._segments[rows])
+        seg_of = [seg_rows[row_volume[seg_rows] == place] for place in range(len(groups))]
+        seg_target = torch.zeros((len(seg_rows), self._targets.patches, self._targets.patch**3))
+        pending = self._pending(len(groups), row_volume[seg_rows], tuple(draws)) if self._on_device else None
+        shape = (0, 1, *self._geometry.model_shape) if pending else (len(groups), 1, *self._geometry.model_shape)
+        batch = Batch(
+            volume=torch.empty(shape),
+            row_volume=torch.from_numpy(row_volume),
+            prompts=[self._prompt[row] for row in rows],
+            labels=[self._label[row] for row in rows],
+            label_target=torch.from_numpy(self._target[rows]),
+            seg_rows=torch.from_numpy(seg_rows),
+            seg_target=seg_target,
+            task_ids=[self._task_id[row] for row in rows],
+            volume_ids=[self._volume_id[group[0]] for group in groups],
+            pending=pending,
+        )
+        first = np.searchsorted(seg_rows, [s[0] if len(s) else 0 for s in seg_of])
+        fillings: list[Filling] = []
+        for place, group in enumerate(groups):
+            masks = [int(rows[s]) for s in seg_of[place]]
+            fillings.append(self._filling(batch, place, int(group[0]), draws[place], masks, int(first[place])))
+        return batch, fillings
+
+    def _filling(self, batch: Batch, place: int, row: int, drawn: Draw, masks: list[int], first: int) -> Filling:
+        def on_host() -> None:
+            self._image(row, drawn, batch.volume[place, 0].numpy())
+            for step, mask_row in enumerate(masks):
+                batch.seg_target[first + step] = torch.from_numpy(self._patches(mask_row, drawn))
+
+        def for_device() -> None:
+            assert isinstance(batch.pending, DeviceResampling)
+            batch.pending.sources[place].numpy()[...] = self._reader.volume(self._cohort[row], self._scan[row])
+            for step, mask_row in enumerate(masks):
+                batch.pending.masks[first + step].numpy()[...] = self._members(mask_row)[self._mask(mask_row)]
+
+        return for_device if self._on_device else on_host
+
+    def _image(self, row: int, drawn: Draw, out: np.ndarray) -> None:
+        source = self._reader.volume(self._cohort[row], self._scan[row])
+        movement = drawn.source_from_output() if drawn.moves else None
+        resample_image(
+            source, movement, self._geometry, level=self._level, offset=drawn.offset, outside=self._outside, out=out
+        )
+        if drawn.noise_std:
+            generator = torch.Generator().manual_seed(drawn.noise_seed)
+            noise = torch.randn(out.size, generator=generator).numpy()
+            kernels.add(noise, np.float32(drawn.noise_std), out.reshape(-1))
+
+    def _patches(self, row: int, drawn: Draw) -> np.ndarray:
+        pooled = resample_mask(
+            self._mask(row),
+            self._members(row),
+            drawn.source_from_output() if drawn.moves else None,
+            self._geometry,
+            level=self._level,
+            outside=self._outside,
+            pool=self._targets.pool,
+        )
+        return self._targets.to_patches(pooled).astype(np.float32)
+
+    def _mask(self, row: int) -> np.ndarray:
+        return self._reader.mask(self._cohort[row], self._scan[row], self._layer[row])
+
+    def _members(self, row: int) -> np.ndarray:
+        members = np.zeros(256, np.uint8)
+        members[list(self._ids[row])] = 1
+        return members
+
+    def _pending(self, volumes: int, mask_volume: np.ndarray, draws: tuple[Draw, ...]) -> DeviceResampling:
+        shape = self._geometry.shape(self._level)
+        return DeviceResampling(
+            sources=torch.empty((volumes, *shape), dtype=torch.int16),
+            masks=torch.empty((len(mask_volume), *shape), dtype=torch.uint8),
+            mask_volume=torch.from_numpy(mask_volume),
+            draws=draws,
+            geometry=self._geometry,
+            level=self._level,
+            outside=self._outside,
+            targets=self._targets,
+        )

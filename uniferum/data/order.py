@@ -1,0 +1,130 @@
+"""The endless order of training rows: whole epochs, the rows of one volume together, cut into micro-batches.
+
+Every epoch is a permutation of all rows that depends on the seed and the epoch's number only, so the rows of a step
+are a pure function of (seed, step), and a training resumes anywhere. Rows of one volume come in groups of at most
+``tasks_per_volume``; copies of a repeated task never share a group. Groups are packed into micro-batches whole
+wherever one fits, because a split group costs one more encoding of its volume.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+# How many groups may wait for a gap of their size before one is split instead.
+_WAITING = 64
+
+Group = np.ndarray  # row numbers, all of one volume
+
+
+class RowOrder:
+    """Which rows, in which groups, each micro-batch of each step holds."""
+
+    def __init__(
+        self,
+        volumes: Sequence[object],
+        copies: Sequence[int],
+        *,
+        batch: int,
+        micro_batch: int,
+        tasks_per_volume: int,
+        seed: int,
+    ) -> None:
+        """Describe the rows.
+
+        Args:
+            volumes: the volume of each row.
+            copies: which repetition each row is.
+            batch: rows a step.
+            micro_batch: rows a micro-batch; divides ``batch``.
+            tasks_per_volume: the longest group.
+            seed: of the permutations.
+        """
+        assert batch % micro_batch == 0, "micro-batches fill a batch"
+        keys = {key: place for place, key in enumerate(dict.fromkeys(zip(volumes, copies, strict=True)))}
+        self._key = np.array([keys[key] for key in zip(volumes, copies, strict=True)], dtype=np.int64)
+        self._batch, self._micro, self._longest, self._seed = batch, micro_batch, tasks_per_volume, seed
+        self._epoch = lru_cache(maxsize=2)(self._packed)
+
+    def __len__(self) -> int:
+        """Rows an epoch."""
+        return len(self._key)
+
+    def step(self, step: int) -> list[list[Group]]:
+        """The micro-batches of a step, each a list of groups; the groups' sizes sum to ``micro_batch``."""
+        first = step * self._batch
+        return [self._rows(first + start) for start in range(0, self._batch, self._micro)]
+
+    def _rows(self, position: int) -> list[Group]:
+        """The groups at ``position`` to ``position + micro_batch`` of the endless order."""
+        groups: list[Group] = []
+        end = position + self._micro
+        while position < end:
+            epoch, inside = divmod(position, len(self))
+            rows, starts = self._epoch(epoch)
+            stop = min(inside + end - position, len(self))
+            cuts = starts[np.searchsorted(starts, inside, "right") : np.searchsorted(starts, stop, "left")]
+            groups += np.split(rows[inside:stop], cuts - inside)
+            position += stop - inside
+        return groups
+
+    def _packed(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """All rows of an epoch in order, and where each group starts."""
+        micro, gap = self._micro, self._first_gap(epoch)
+        waiting: dict[int, deque[Group]] = {}
+        placed: list[Group] = []
+        stream = deque(self._groups(epoch))
+        while stream or waiting:
+            group = _fitting(waiting, gap)
+            if group is None:
+                group = _next_fitting(stream, waiting, gap)
+            if group is None:
+                whole = _taken(waiting, max(waiting))
+                group = whole[:gap]
+                stream.appendleft(whole[gap:])
+            placed.append(group)
+            gap = gap - len(group) or micro
+        rows = np.concatenate(placed)
+        return rows, np.cumsum([0, *(len(group) for group in placed[:-1])])
+
+    def _first_gap(self, epoch: int) -> int:
+        """Rows that complete the micro-batch in which the epoch begins."""
+        return self._micro - (epoch * len(self)) % self._micro
+
+    def _groups(self, epoch: int) -> list[Group]:
+        """The epoch's groups in random order, with random rows of a volume in each."""
+        random = np.random.default_rng((self._seed, epoch))
+        mixed = random.permutation(len(self))
+        mixed = mixed[np.argsort(self._key[mixed], kind="stable")]
+        ends = np.flatnonzero(np.diff(self._key[mixed])) + 1
+        groups = [
+            volume[start : start + self._longest]
+            for volume in np.split(mixed, ends)
+            for start in range(0, len(volume), self._longest)
+        ]
+        return [groups[place] for place in random.permutation(len(groups))]
+
+
+def _fitting(waiting: dict[int, deque[Group]], gap: int) -> Group | None:
+    """The largest waiting group that fits, taken out."""
+    sizes = [size for size in waiting if size <= gap]
+    return _taken(waiting, max(sizes)) if sizes else None
+
+
+def _next_fitting(stream: deque[Group], waiting: dict[int, deque[Group]], gap: int) -> Group | None:
+    """The next group of the stream that fits; those passed over wait, unless too many do."""
+    while stream and sum(map(len, waiting.values())) < _WAITING:
+        group = stream.popleft()
+        if len(group) <= gap:
+            return group
+        waiting.setdefault(len(group), deque()).append(group)
+    return None
+
+
+def _taken(waiting: dict[int, deque[Group]], size: int) -> Group:
+    """The longest-waiting group of a size, taken out."""
+    group = waiting[size].popleft()
+    if not waiting[size]:
+        del waiting[size]
+    return group
