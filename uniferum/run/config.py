@@ -5,6 +5,7 @@ Store paths, threads, loader workers and devices are given beside it, never in i
 
 from typing import Self
 
+import yaml
 from pydantic import Field, model_validator
 
 from uniferum.config import Section
@@ -13,10 +14,10 @@ from uniferum.data.dataset import DataConfig
 from uniferum.data.sampling import SamplingConfig
 from uniferum.model.config import ModelConfig
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.training.config import TrainingConfig
-from uniferum.training.optim import OptimConfig
+from uniferum.training.config import OptimConfig, TrainingConfig
 
 SEGMENTATION = "SEG"
+NODULE_COHORT = "LUNA16"
 
 
 class RunConfig(Section):
@@ -33,9 +34,9 @@ class RunConfig(Section):
     select_on: tuple[str, ...] = ()
     geometry: Geometry = Geometry()
     model: ModelConfig = ModelConfig()
-    data: DataConfig = DataConfig()
-    sampling: SamplingConfig = SamplingConfig()
-    augmentation: AugmentationConfig = AugmentationConfig()
+    data: DataConfig = DataConfig.model_validate({})
+    sampling: SamplingConfig = SamplingConfig.model_validate({})
+    augmentation: AugmentationConfig = AugmentationConfig.model_validate({})
     training: TrainingConfig = TrainingConfig()
     optim: OptimConfig = OptimConfig()
 
@@ -62,3 +63,14 @@ class RunConfig(Section):
     def selection_cohorts(self) -> tuple[str, ...]:
         """The cohorts whose validation tasks choose the best checkpoint."""
         return self.select_on or self.training_cohorts
+
+    @property
+    def trained_stores(self) -> tuple[str, ...]:
+        """The cohorts whose train split is read: with ``SEG`` also LUNA16, unless ``sampling.luna_factor`` is 0."""
+        nodules = self.segmentation and self.sampling.luna_factor > 0
+        return (*self.training_cohorts, *((NODULE_COHORT,) if nodules and NODULE_COHORT not in self.train_on else ()))
+
+
+def resolved_yaml(config: RunConfig) -> str:
+    """A config with every key, as the YAML that reads back to it."""
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

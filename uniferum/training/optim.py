@@ -5,33 +5,11 @@ without any hidden state.
 """
 
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import nn
 
-from uniferum.config import Section
-
-
-class OptimConfig(Section):
-    """Optimizer, schedule and the weights of the two losses.
-
-    Sources: warm-up of 25 steps, AdamW, linear decay, focal loss times 10: paper 3.2 and 3.6. Learning rate 5e-5,
-    weight decay 1e-4, focal alpha 0.25 and gamma 2: the paper's released code. Plateau factor and patience: PyTorch's
-    and this project's choice (the paper states none).
-    """
-
-    lr: float = Field(5e-5, gt=0)
-    weight_decay: float = Field(1e-4, ge=0)
-    warmup_steps: int = Field(25, ge=0)
-    schedule: Literal["linear", "plateau", "constant"] = "linear"
-    plateau_factor: float = Field(0.1, gt=0, lt=1)
-    plateau_patience: int = Field(2, ge=0)
-    clip_norm: float | None = Field(None, gt=0)
-    segmentation_weight: float = Field(10.0, ge=0)
-    focal_alpha: float = Field(0.25, ge=0, le=1)
-    focal_gamma: float = Field(2.0, ge=0)
+from uniferum.training.config import OptimConfig
 
 
 def learning_rate(config: OptimConfig, step: int, steps: int, history: Sequence[float] = ()) -> float:

@@ -1,0 +1,103 @@
+"""From a config and stores to what a run works with: cohorts, task tables, model, batches."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from uniferum.data.dataset import EvaluationBatches, TrainingBatches
+from uniferum.data.prepared import PreparedCohort
+from uniferum.data.sampling import training_table
+from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
+from uniferum.errors import UniferumError
+from uniferum.evaluation.predict import predict, predict_tasks
+from uniferum.model.base import Model
+from uniferum.model.build import build_model
+from uniferum.run.config import RunConfig
+from uniferum.run.identity import TEST_SPLIT, Stores, open_cohort
+from uniferum.training.parallel import Workers
+from uniferum.training.precision import Compute
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """Everything opened for one run."""
+
+    config: RunConfig
+    cohorts: Mapping[str, PreparedCohort]
+    compute: Compute
+    workers: Workers
+
+    def training_table(self) -> pd.DataFrame:
+        """The rows to train on.
+
+        Raises:
+            UniferumError: there is none.
+        """
+        return training_table(self.cohorts, self.config.train_on, self.config.sampling, self.config.seed)
+
+    def selection_table(self) -> pd.DataFrame:
+        """The validation tasks that choose the best checkpoint."""
+        return selection_tasks(self.cohorts, self.config.selection_cohorts)
+
+    def test_table(self) -> pd.DataFrame:
+        """The test tasks that the run is scored on."""
+        return joined(evaluation_tasks(self.cohorts[name], TEST_SPLIT) for name in self.config.evaluate_on)
+
+    def model(self, labels: Sequence[str]) -> Model:
+        """The model with its first weights; ``labels`` are the outputs of models with one output a label."""
+        config = self.config
+        model = build_model(config.model, config.geometry, tuple(labels), config.seed)
+        return model.to(self.compute.device)
+
+    def training_batches(self, table: pd.DataFrame, model: Model) -> TrainingBatches:
+        """This worker's micro-batches of every step."""
+        config = self.config
+        return TrainingBatches(
+            table,
+            self.cohorts,
+            config.data,
+            geometry=config.geometry,
+            augmentation=config.augmentation,
+            tokens_shape=model.tokens_shape,
+            patch=model.patch,
+            batch=config.training.batch,
+            micro_batch=config.training.micro_batch,
+            seed=config.seed,
+            rank=self.workers.rank,
+            world=self.workers.size,
+        )
+
+    def predictions(self, model: Model, table: pd.DataFrame, outputs: Iterable[str]) -> pd.DataFrame:
+        """Predict a table's tasks, the volumes shared among the workers; all of them get the whole."""
+        batches = EvaluationBatches(
+            table,
+            self.cohorts,
+            self.config.data,
+            geometry=self.config.geometry,
+            tokens_shape=model.tokens_shape,
+            patch=model.patch,
+            rank=self.workers.rank,
+            world=self.workers.size,
+        )
+        scores = predict(model, batches, device=self.compute.device, autocast=self.compute.autocast)
+        return predict_tasks(table, pd.concat(self.workers.gather(scores)), set(outputs))
+
+
+def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workbench:
+    """Open every store that the run reads, and check that they were prepared on the run's grid.
+
+    Raises:
+        UniferumError: a store is missing, or was prepared for another geometry.
+    """
+    names = dict.fromkeys([*config.trained_stores, *config.selection_cohorts, *config.evaluate_on])
+    cohorts = {name: open_cohort(stores, name) for name in names}
+    for name, cohort in cohorts.items():
+        if cohort.geometry != config.geometry:
+            raise UniferumError(
+                f"store of {name}: geometry",
+                cohort.geometry.model_dump(),
+                must=f"be the run's ({config.geometry.model_dump()})",
+                cure="prepare the cohort again, or set the run's geometry",
+            )
+    return Workbench(config, cohorts, compute, Workers.current())

@@ -1,0 +1,132 @@
+"""Score a trained run: predictions with the best weights, metrics, and ``result.json`` last of all."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from uniferum.errors import UniferumError
+from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
+from uniferum.evaluation.metrics import score_predictions
+from uniferum.run.build import Workbench, open_workbench
+from uniferum.run.config import RunConfig, resolved_yaml
+from uniferum.run.identity import Stores, evaluation_fingerprint, training_fingerprint
+from uniferum.run.result import RunResult, environment, plain, read_result
+from uniferum.training.checkpoint import load_weights, read_card
+from uniferum.training.precision import choose_compute
+from uniferum.training.reporter import Reporter, Silent
+from uniferum.training.state import Progress
+
+
+def evaluate_run(
+    config: RunConfig,
+    stores: Stores,
+    folder: Path,
+    reporter: Reporter | None = None,
+    *,
+    device: str | None = None,
+) -> RunResult:
+    """Predict the test splits again and score them; nothing is trained.
+
+    Args:
+        config: the run; its ``evaluate_on`` may differ from what was evaluated before.
+        stores: the prepared store of every cohort that the run names.
+        folder: the run's folder, with a best checkpoint.
+        reporter: who is told the files.
+        device: where to compute; the first GPU, else the CPU.
+
+    Raises:
+        UniferumError: no best checkpoint, one of another config, or a store that is missing.
+    """
+    files = CellFiles(Path(folder))
+    card = read_card(files.best)
+    trained = training_fingerprint(config, stores)
+    if card["fingerprint"] != trained:
+        raise UniferumError(
+            str(files.best),
+            f"run {card['name']}, fingerprint {card['fingerprint']}",
+            must=f"be of run {config.name}, fingerprint {trained}",
+            cure="give the folder, config and stores that it was trained with",
+        )
+    bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    write_text(files.config, resolved_yaml(config))
+    return score(bench, stores, files, reporter or Silent())
+
+
+def score(bench: Workbench, stores: Stores, files: CellFiles, reporter: Reporter) -> RunResult:
+    """Predict with the best weights, write predictions, metrics, environment and, last, the record."""
+    config, card = bench.config, read_card(files.best)
+    model = bench.model(card["labels"])
+    load_weights(model, files.best)
+    table = bench.test_table()
+    predictions = bench.predictions(model, table, card["labels"]) if len(table) else pd.DataFrame()
+    if bench.workers.first:
+        groups = _write_scores(predictions, bench, files)
+        write_json(files.environment, environment())
+        record = _record(config, stores, files, bench, groups)
+        for path in (files.config, files.predictions, files.metrics, files.environment):
+            if path.exists():
+                reporter.artifact(path)
+        write_json(files.result, record)
+        reporter.artifact(files.result)
+    bench.workers.wait()
+    result = read_result(files.root)
+    assert result is not None, "the record has just been written"
+    return result
+
+
+def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles) -> list[dict[str, Any]]:
+    if predictions.empty:
+        return []
+    write_atomically(files.predictions, lambda path: predictions.to_parquet(path, index=False))
+    vocabulary_groups = {
+        key: labels
+        for cohort in bench.config.evaluate_on
+        for key, labels in bench.cohorts[cohort].vocabulary.groups.items()
+        if key[0] == cohort
+    }
+    scores = score_predictions(predictions, vocabulary_groups)
+    write_atomically(files.metrics, lambda path: scores.labels.to_parquet(path, index=False))
+    return scores.groups.to_dict(orient="records")
+
+
+def _record(
+    config: RunConfig, stores: Stores, files: CellFiles, bench: Workbench, groups: list[dict[str, Any]]
+) -> Mapping[str, Any]:
+    last, best = (Progress.from_json(read_card(place)["progress"]) for place in (files.last, files.best))
+    made = environment()
+    return plain(
+        {
+            "format": RESULT_FORMAT,
+            "name": config.name,
+            "training_fingerprint": training_fingerprint(config, stores),
+            "evaluation_fingerprint": evaluation_fingerprint(config, stores),
+            "train_on": config.train_on,
+            "evaluate_on": config.evaluate_on,
+            "model": config.model.kind,
+            "text_encoder": config.model.text.name if config.model.kind == "uniferum" else None,
+            "seed": config.seed,
+            "best_step": best.step,
+            "selection": {
+                "metric": "auroc",
+                "value": best.best_value,
+                "split": "validation",
+                "cohorts": config.selection_cohorts,
+            },
+            "groups": groups,
+            "steps": last.step,
+            "seconds": last.seconds,
+            "devices": {
+                "kind": bench.compute.device.type,
+                "names": made["gpus"] or [made["platform"]],
+                "workers": bench.workers.size,
+                "precision": bench.compute.precision,
+                "precision_reason": bench.compute.reason,
+            },
+            "git_commit": made["git_commit"],
+            "versions": made["versions"],
+            "finished": time.time(),
+        }
+    )

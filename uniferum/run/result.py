@@ -1,0 +1,114 @@
+"""The record of a finished run, ``result.json``, and the environment it was made in."""
+
+import json
+import math
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from uniferum.errors import UniferumError
+from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
+
+PACKAGES = ("torch", "timm", "timm-3d", "transformers", "numpy", "pandas", "scikit-learn", "monai", "ray")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished run says about itself; ``record`` is the content of ``result.json``."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @property
+    def training_fingerprint(self) -> str:
+        """What was trained."""
+        return self.record["training_fingerprint"]
+
+    @property
+    def evaluation_fingerprint(self) -> str:
+        """What was trained and what it was tested on."""
+        return self.record["evaluation_fingerprint"]
+
+    def value(self, cohort: str, group: str, metric: str = "auroc") -> float:
+        """One mean of the comparison table; NaN where it is undefined or was not evaluated."""
+        for row in self.record["groups"]:
+            if (row["cohort"], row["group"], row["metric"]) == (cohort, group, metric):
+                return math.nan if row["value"] is None else float(row["value"])
+        return math.nan
+
+
+def read_result(folder: Path) -> RunResult | None:
+    """The record of a run's folder, or None when it has not finished.
+
+    Raises:
+        UniferumError: the file is there but is no record of ours.
+    """
+    path = CellFiles(folder).result
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text())
+    except ValueError as error:
+        raise UniferumError(str(path), must="be valid JSON", cure=" ".join(str(error).split())) from None
+    if not isinstance(record, dict) or record.get("format") != RESULT_FORMAT:
+        raise UniferumError(str(path), must=f"be a record of format {RESULT_FORMAT}")
+    return RunResult(folder, record)
+
+
+def plain(value: Any) -> Any:
+    """JSON-ready: NaN and infinity become null, numpy scalars become numbers."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit, devices: what one needs to know to make a result again."""
+    found = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    return {
+        "git_commit": git_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": found,
+        "versions": versions(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """The installed versions of the packages that results depend on."""
+    found: dict[str, str] = {}
+    for name in ("uniferum", *PACKAGES):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def git_commit() -> str | None:
+    """The commit of this source tree, with ``+`` when it has changes; ``UNIFERUM_COMMIT`` where there is no tree."""
+    here = Path(__file__).parent
+    commit = _git(here, "rev-parse", "HEAD")
+    if commit is None:
+        return os.environ.get("UNIFERUM_COMMIT")
+    return f"{commit}+" if _git(here, "status", "--porcelain", "--untracked-files=no") else commit
+
+
+def _git(folder: Path, *words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,119 @@
+"""Train one run and score it: from a config and prepared stores to ``result.json``."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from uniferum.evaluation.files import CellFiles, write_text
+from uniferum.evaluation.metrics import mean_auroc
+from uniferum.model.base import Model
+from uniferum.run.build import Workbench, open_workbench
+from uniferum.run.config import RunConfig, resolved_yaml
+from uniferum.run.evaluate import score
+from uniferum.run.identity import Stores, evaluation_fingerprint, training_fingerprint
+from uniferum.run.result import RunResult, read_result
+from uniferum.training.checkpoint import Checkpoints, Identity, read_card
+from uniferum.training.loop import SELECTION, Training
+from uniferum.training.precision import choose_compute
+from uniferum.training.reporter import Fanout, JsonlReporter, Reporter
+
+
+def train_run(
+    config: RunConfig,
+    stores: Stores,
+    folder: Path,
+    reporter: Reporter | None = None,
+    *,
+    stop: Callable[[], bool] | None = None,
+    resume: bool = True,
+    device: str | None = None,
+) -> RunResult:
+    """Train, choose the best checkpoint, predict the test splits, score them, write the record.
+
+    Called again after a stop or a kill it goes on; called on a finished run it returns its record. Where a process
+    group of torch.distributed is initialised, its workers share the micro-batches and the volumes to predict.
+
+    Args:
+        config: the run.
+        stores: the prepared store of every cohort that the run names, and of LUNA16 for ``SEG``.
+        folder: where everything is written; shared by all workers.
+        reporter: who listens, besides ``steps.jsonl``; the first worker's alone is told.
+        stop: asked after every step; once it says yes, a checkpoint is written and ``Interrupted`` raised.
+        resume: go on from the folder's last checkpoint; False begins anew.
+        device: where to compute; the first GPU, else the CPU.
+
+    Raises:
+        Interrupted: ``stop`` said so.
+        NonFiniteLoss: the loss or its gradient became NaN or infinite.
+        UniferumError: a store is missing or of another geometry, or the folder holds another run.
+    """
+    files = CellFiles(Path(folder))
+    trained = training_fingerprint(config, stores)
+    done = read_result(files.root) if resume else None
+    if done and done.evaluation_fingerprint == evaluation_fingerprint(config, stores):
+        return done
+    if config.training.threads is not None:
+        torch.set_num_threads(config.training.threads)
+    bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    table = bench.training_table()
+    labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
+    identity = Identity(config.name, trained, config.model_dump(mode="json"), labels)
+    checkpoints = Checkpoints(files.checkpoints, identity)
+    listeners = _begin(config, files, checkpoints, reporter, first=bench.workers.first, resume=resume)
+    model = bench.model(labels)
+    training = Training(
+        model=model,
+        batches=bench.training_batches(table, model),
+        validate=partial(_validate, bench=bench, table=bench.selection_table(), labels=labels),
+        config=config.training,
+        optim=config.optim,
+        seed=config.seed,
+        checkpoints=checkpoints,
+        reporter=listeners,
+        compute=bench.compute,
+        workers=bench.workers,
+        stop=stop,
+    )
+    training.run(resume=resume)
+    return score(bench, stores, files, listeners)
+
+
+def _begin(
+    config: RunConfig,
+    files: CellFiles,
+    checkpoints: Checkpoints,
+    reporter: Reporter | None,
+    *,
+    first: bool,
+    resume: bool,
+) -> Reporter:
+    """Refuse another run's folder, then write the resolved config and set the step log to the last checkpoint."""
+    if not first:
+        return Fanout(())
+    step = 0
+    if resume and checkpoints.last.exists():
+        card = read_card(checkpoints.last)
+        checkpoints.refuse_stranger(card)
+        step = int(card["progress"]["step"])
+    log = JsonlReporter(files.root)
+    log.rewind(step)
+    files.result.unlink(missing_ok=True)
+    write_text(files.config, resolved_yaml(config))
+    listeners = Fanout([log, *([reporter] if reporter else [])])
+    listeners.params(config.model_dump(mode="json"))
+    return listeners
+
+
+def _validate(model: Model, *, bench: Workbench, table: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
+    """Mean AUROC over the selection tasks, whole and by cohort; NaN where no label has both classes."""
+    if table.empty:
+        return {SELECTION: math.nan}
+    predictions = bench.predictions(model, table, labels)
+    by_cohort = {
+        f"{SELECTION}/{cohort}": mean_auroc(part) for cohort, part in predictions.groupby("cohort", sort=False)
+    }
+    return {SELECTION: mean_auroc(predictions), **by_cohort}

@@ -1,0 +1,194 @@
+"""Checkpoints on disk: whole or absent, named by what they belong to, read without executing anything.
+
+A checkpoint is a folder of ``model.safetensors``, ``checkpoint.json`` and, for going on, ``optimizer.pt``. It is
+filled beside its place, synced and renamed; then the link ``last`` (or ``best``) is switched to it in one rename, and
+only then is what nothing points to any more removed. So a kill at any moment leaves a whole checkpoint.
+"""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from uniferum.errors import UniferumError
+from uniferum.evaluation.files import sync
+from uniferum.training.state import Progress
+
+WEIGHTS, OPTIMIZER, CARD = "model.safetensors", "optimizer.pt", "checkpoint.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a checkpoint belongs to, and all that is needed to build its model again."""
+
+    name: str
+    fingerprint: str
+    config: Mapping[str, Any]
+    """The resolved RunConfig."""
+    labels: tuple[str, ...]
+    """The output order of models that have one output a label."""
+
+
+class Checkpoints:
+    """The checkpoints of one run: ``last`` to go on from, ``best`` to predict with."""
+
+    def __init__(self, folder: Path, identity: Identity) -> None:
+        self.folder, self.identity = folder, identity
+
+    @property
+    def last(self) -> Path:
+        """Where training goes on from."""
+        return self.folder / "last"
+
+    @property
+    def best(self) -> Path:
+        """The best weights."""
+        return self.folder / "best"
+
+    def save(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool = False
+    ) -> Path:
+        """Write a checkpoint and point ``last``, and with ``best`` also ``best``, to it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(dir=self.folder, prefix=".draft-"))
+        save_file({name: tensor.contiguous() for name, tensor in _state(model).items()}, draft / WEIGHTS)
+        torch.save(optimizer.state_dict(), draft / OPTIMIZER)
+        (draft / CARD).write_text(json.dumps(self._card(progress), indent=1))
+        for path in [*draft.iterdir(), draft]:
+            sync(path)
+        draft.chmod(0o755)
+        place = self._free_place(progress.step)
+        draft.rename(place)
+        _point(self.last, place)
+        if best:
+            _point(self.best, place)
+        sync(self.folder)
+        self._prune()
+        return self.last
+
+    def load_last(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+        """Go on from the last checkpoint, or None when there is none.
+
+        Raises:
+            UniferumError: it belongs to another config, or is damaged.
+        """
+        if not self.last.exists():
+            return None
+        card = read_card(self.last)
+        self.refuse_stranger(card)
+        load_weights(model, self.last)
+        try:
+            optimizer.load_state_dict(torch.load(self.last / OPTIMIZER, map_location="cpu", weights_only=True))
+        except (OSError, RuntimeError, ValueError, EOFError) as error:
+            raise _damaged(self.last / OPTIMIZER, error) from None
+        return Progress.from_json(card["progress"])
+
+    def refuse_stranger(self, card: Mapping[str, Any]) -> None:
+        """Raise when a checkpoint's card is that of another config than ours."""
+        if card["fingerprint"] != self.identity.fingerprint:
+            raise UniferumError(
+                str(self.folder),
+                f"run {card['name']}, fingerprint {card['fingerprint']}",
+                must=f"hold checkpoints of run {self.identity.name}, fingerprint {self.identity.fingerprint}",
+                cure="give another folder, or the config (and data) that it was trained with",
+            )
+
+    def _card(self, progress: Progress) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.identity.name,
+            "fingerprint": self.identity.fingerprint,
+            "progress": progress.as_json(),
+            "labels": list(self.identity.labels),
+            "config": dict(self.identity.config),
+        }
+
+    def _free_place(self, step: int) -> Path:
+        place, again = self.folder / f"step-{step:08d}", 1
+        while place.exists():
+            again += 1
+            place = self.folder / f"step-{step:08d}-{again}"
+        return place
+
+    def _prune(self) -> None:
+        last, best = self.last.resolve(), self.best.resolve()
+        for place in self.folder.iterdir():
+            if place.is_symlink() or not place.is_dir() or place in (last, best):
+                continue
+            shutil.rmtree(place)
+        if best != last:
+            (best / OPTIMIZER).unlink(missing_ok=True)
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """What a checkpoint says about itself: name, fingerprint, progress, labels, config.
+
+    Raises:
+        UniferumError: the folder is no checkpoint of ours.
+    """
+    path = folder / CARD
+    if not path.exists():
+        raise UniferumError(str(folder), must=f"be a checkpoint folder (with {CARD} and {WEIGHTS})")
+    try:
+        card = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from None
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise UniferumError(str(path), must=f"be a checkpoint card of format {FORMAT}")
+    return card
+
+
+def load_weights(model: nn.Module, folder: Path) -> None:
+    """Load a checkpoint's weights into a model of the same shape.
+
+    Raises:
+        UniferumError: the file is missing or cut short, or holds other tensors than the model.
+    """
+    path = folder / WEIGHTS
+    try:
+        held = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _damaged(path, error) from None
+    _refuse_other_tensors(path, held, model.state_dict())
+    model.load_state_dict(held)
+
+
+def _refuse_other_tensors(path: Path, held: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    for name in sorted(held.keys() | wanted.keys()):
+        there, here = _shape(held.get(name)), _shape(wanted.get(name))
+        if there != here:
+            raise UniferumError(f"{path}: {name}", there, must=f"have the model's shape ({here})")
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else " x ".join(map(str, tensor.shape)) or "one number"
+
+
+def _state(model: nn.Module) -> dict[str, Tensor]:
+    """The state to save; tensors that share memory are written apart, as safetensors wants it."""
+    seen: set[int] = set()
+    state: dict[str, Tensor] = {}
+    for name, tensor in model.state_dict().items():
+        state[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    return state
+
+
+def _point(link: Path, place: Path) -> None:
+    draft = link.with_name(f".{link.name}.link")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(place.name)
+    draft.replace(link)
+
+
+def _damaged(path: Path, error: BaseException) -> UniferumError:
+    return UniferumError(str(path), must="be readable", cure=" ".join(str(error).split())[:200])

@@ -1,0 +1,140 @@
+"""The training loop: steps, validations, checkpoints; nothing here knows a cohort or a tracking server.
+
+Killed at any moment and called again, it goes on from the last checkpoint and gives, on a CPU, the same losses and
+weights as if it had never been stopped.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import torch
+
+from uniferum.data.batch import Batch
+from uniferum.model.base import Model
+from uniferum.training.checkpoint import Checkpoints
+from uniferum.training.config import OptimConfig, TrainingConfig
+from uniferum.training.errors import Interrupted, NonFiniteLoss
+from uniferum.training.optim import build_optimizer, learning_rate
+from uniferum.training.parallel import Workers
+from uniferum.training.precision import Compute
+from uniferum.training.reporter import Reporter
+from uniferum.training.state import Progress
+from uniferum.training.step import Stepper, StepReport
+
+SELECTION = "validation/auroc"
+
+
+class StepBatches(Protocol):
+    """Where the micro-batches of a step come from: a pure function of the step's number."""
+
+    def steps(self, start: int, stop: int) -> Iterable[Sequence[Batch]]:
+        """This worker's micro-batches of optimizer steps ``start`` to ``stop - 1``: those of ``Workers.share``."""
+        ...
+
+
+# Validates the model as it is: metrics by name, among them SELECTION (NaN where undefined).
+Validate = Callable[[Model], dict[str, float]]
+
+
+@dataclass
+class Training:
+    """One training, ready to go."""
+
+    model: Model
+    batches: StepBatches
+    validate: Validate
+    config: TrainingConfig
+    optim: OptimConfig
+    seed: int
+    checkpoints: Checkpoints
+    reporter: Reporter
+    compute: Compute
+    workers: Workers = field(default_factory=Workers.current)
+    stop: Callable[[], bool] | None = None
+
+    def run(self, *, resume: bool = True) -> Progress:
+        """Train to the last step.
+
+        Args:
+            resume: go on from the last checkpoint where there is one.
+
+        Raises:
+            Interrupted: ``stop`` said so; the checkpoint is written.
+            NonFiniteLoss: the loss or its gradient was NaN or infinite; the weights before that step are kept.
+            UniferumError: the checkpoint belongs to another config.
+        """
+        self.model.to(self.compute.device)
+        optimizer = build_optimizer(self.model, self.optim)
+        progress = (self.checkpoints.load_last(self.model, optimizer) if resume else None) or Progress()
+        self.workers.align(self.model)
+        stepper = Stepper(
+            self.model,
+            optimizer,
+            self.optim,
+            self.compute,
+            self.workers,
+            self.seed,
+            self.config.batch,
+            self.config.micro_batches,
+        )
+        for batches in self.batches.steps(progress.step, self.config.steps):
+            progress = self._step(stepper, progress, batches)
+        return progress
+
+    def _step(self, stepper: Stepper, progress: Progress, batches: Sequence[Batch]) -> Progress:
+        started = time.perf_counter()
+        step = progress.step
+        lr = learning_rate(self.optim, step, self.config.steps, progress.history)
+        share = self.workers.share(self.config.micro_batches)
+        report = stepper.gradient(step, zip(share, batches, strict=True))
+        if not report.finite:
+            raise self._not_finite(step + 1, report, batches)
+        stepper.update(report, lr)
+        progress = replace(progress, step=step + 1, seconds=progress.seconds + time.perf_counter() - started)
+        if self.workers.first and (progress.step % self.config.log_every == 0 or progress.step == self.config.steps):
+            self.reporter.metrics(progress.step, {**report.values(), "lr": lr, "seconds": progress.seconds})
+        return self._between_steps(stepper.optimizer, progress)
+
+    def _between_steps(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
+        at_end = progress.step == self.config.steps
+        stopped = self.workers.any(self.stop is not None and self.stop(), self.compute.device)
+        if at_end or progress.step % self.config.validate_every == 0:
+            progress = self._validated(progress)
+            self._save(optimizer, progress, best=progress.best_step == progress.step)
+        elif stopped or progress.step % self.config.checkpoint_every == 0:
+            self._save(optimizer, progress, best=False)
+        if stopped and not at_end:
+            raise Interrupted(progress.step, self.checkpoints.last)
+        return progress
+
+    def _validated(self, progress: Progress) -> Progress:
+        started = time.perf_counter()
+        metrics = self.validate(self.model)
+        seconds = progress.seconds + time.perf_counter() - started
+        progress = replace(progress, seconds=seconds).validated(metrics[SELECTION])
+        if self.workers.first:
+            known = {name: value for name, value in metrics.items() if not math.isnan(value)}
+            self.reporter.metrics(progress.step, known)
+        return progress
+
+    def _save(self, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool) -> None:
+        if self.workers.first:
+            path = self.checkpoints.save(self.model, optimizer, progress, best=best)
+            self.reporter.checkpoint(path, progress.step)
+        self.workers.wait()
+
+    def _not_finite(self, step: int, report: StepReport, batches: Sequence[Batch]) -> NonFiniteLoss:
+        ours = [volume for batch in batches for volume in batch.volume_ids]
+        volumes = sorted({volume for part in self.workers.gather(ours) for volume in part})
+        last = self.checkpoints.last
+        good = f"last good checkpoint: {last} ({last.resolve().name})" if last.exists() else "no checkpoint yet"
+        subject, value = ("loss", report.loss) if not math.isfinite(report.loss) else ("gradient", report.gradient_norm)
+        return NonFiniteLoss(
+            f"{subject} of step {step}",
+            value,
+            must="be finite",
+            cure=f"look at its volumes {', '.join(volumes)}, or lower optim.lr; {good}",
+        )

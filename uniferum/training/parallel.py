@@ -1,0 +1,87 @@
+"""The workers that share a step's micro-batches: sums, votes and gathering, with one worker as the plain case.
+
+Micro-batches, not workers, decide what the model sees: worker r of n takes micro-batches r, r + n, ... of every step,
+gradients are summed over workers and divided by the rows of the whole step. So 1, 2 or 8 workers train the same run.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor, distributed, nn
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Workers:
+    """This process's place among the workers."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def current(cls) -> "Workers":
+        """The initialised process group, whoever started it (torchrun, Ray Train), or one worker."""
+        if distributed.is_available() and distributed.is_initialized():
+            return cls(distributed.get_rank(), distributed.get_world_size())
+        return cls()
+
+    @property
+    def first(self) -> bool:
+        """Whether this worker writes files and reports."""
+        return self.rank == 0
+
+    def share(self, count: int) -> range:
+        """Which of ``count`` parts are this worker's."""
+        return range(self.rank, count, self.size)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Sum a tensor over the workers, in place."""
+        if self.size > 1:
+            distributed.all_reduce(values)
+        return values
+
+    def any(self, flag: bool, device: torch.device) -> bool:
+        """Whether any worker raised the flag; all get the same answer."""
+        if self.size == 1:
+            return flag
+        return bool(self.sum(torch.tensor([float(flag)], device=device)).item())
+
+    def gather(self, part: T) -> list[T]:
+        """Every worker's part, in rank order, on every worker."""
+        if self.size == 1:
+            return [part]
+        parts: list[T | None] = [None] * self.size
+        distributed.all_gather_object(parts, part)
+        return [found for found in parts if found is not None]
+
+    def wait(self) -> None:
+        """Go on when all workers have come here."""
+        if self.size > 1:
+            distributed.barrier()
+
+    def align(self, model: nn.Module) -> None:
+        """Give every worker the first one's weights and buffers."""
+        if self.size == 1:
+            return
+        for tensor in [*model.parameters(), *model.buffers()]:
+            distributed.broadcast(tensor.data, 0)
+
+    def sum_gradients(self, parameters: Sequence[nn.Parameter], scale: float) -> None:
+        """Sum gradients over the workers and multiply them by ``scale``; a parameter without one gets zeros.
+
+        Zeros, so that whether a parameter is decayed does not depend on which worker saw a row of its kind.
+        """
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.size > 1:
+            flat = torch.cat([gradient.flatten() for gradient in gradients])
+            distributed.all_reduce(flat)
+            for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+                gradient.copy_(part.view_as(gradient))
+        for gradient in gradients:
+            gradient.mul_(scale)
