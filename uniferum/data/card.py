@@ -81,19 +81,23 @@ class DataCard:
             "notes": list(self.notes),
         }
 
+    def splits(self) -> tuple[str, ...]:
+        """The splits that hold a scan, in their usual order."""
+        return tuple(split for split in SPLITS if self.found.get(split))
+
     def split_rows(self) -> list[list[object]]:
         """Rows of split, found, expected by the paper, missing, patients, the paper's own split (yes/no)."""
         rows: list[list[object]] = []
         for split in SPLITS:
             if split in self.found or split in self.expected:
-                own = "yes" if self.papers_split.get(split) else "not the paper's split"
+                own = "yes" if self.papers_split.get(split) else "not the paper's split" if self.expected else "-"
                 expected, missing = self.expected.get(split, "-"), self.missing.get(split, 0)
                 rows.append([split, self.found.get(split, 0), expected, missing, self.patients.get(split, 0), own])
         return rows
 
     def label_rows(self) -> list[list[object]]:
-        """Rows of label, then for each split: positives / known and the prevalence in percent."""
-        return [[label, *(_shown(splits.get(s, Counts())) for s in SPLITS)] for label, splits in self.labels.items()]
+        """Rows of label, then for each split that holds a scan: positives / known and the prevalence in percent."""
+        return [[name, *(_shown(by.get(s, Counts())) for s in self.splits())] for name, by in self.labels.items()]
 
     def dropped_rows(self) -> list[list[object]]:
         """Rows of reason, count, first identifiers; the most frequent reason first."""

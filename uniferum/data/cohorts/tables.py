@@ -114,17 +114,20 @@ class Index:
 
     def merge(self, key: str, row: Mapping[str, object]) -> None:
         """Lay ``row`` over what is kept for the key."""
-        found = self._base.execute("SELECT row FROM kept WHERE key = ?", (key,)).fetchone()
-        whole = {**(json.loads(found[0]) if found else {}), **row}
+        whole = {**(self.peek(key) or {}), **row}
         self._base.execute("INSERT OR REPLACE INTO kept (key, row) VALUES (?, ?)", (key, json.dumps(whole)))
 
     def get(self, key: str) -> dict[str, str] | None:
         """The row of a key, marked as seen; ``None`` where there is none."""
+        row = self.peek(key)
+        if row is not None:
+            self._base.execute("UPDATE kept SET seen = 1 WHERE key = ? AND seen = 0", (key,))
+        return row
+
+    def peek(self, key: str) -> dict[str, str] | None:
+        """The row of a key, without marking it; ``None`` where there is none."""
         found = self._base.execute("SELECT row FROM kept WHERE key = ?", (key,)).fetchone()
-        if found is None:
-            return None
-        self._base.execute("UPDATE kept SET seen = 1 WHERE key = ? AND seen = 0", (key,))
-        return json.loads(found[0])
+        return None if found is None else json.loads(found[0])
 
     def __contains__(self, key: str) -> bool:
         return self._base.execute("SELECT 1 FROM kept WHERE key = ?", (key,)).fetchone() is not None

@@ -1,0 +1,233 @@
+"""CT-RATE: v1 and v2 volumes, predicted labels, brain exclusion, several reconstructions of a study (paper 3.4.1).
+
+v2 (``*_fixed``) volumes are already in HU and their headers tell the truth: nothing is ever rescaled. v1 volumes have
+blank headers, so that slope, intercept, spacing, position and orientation come from the metadata table alone.
+"""
+
+import ast
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
+from uniferum.data.cohorts.tables import Index, drawn_first, header, rows
+from uniferum.data.cohorts.values import known_labels, refuse_unknown
+from uniferum.data.vocabulary import Vocabulary
+from uniferum.errors import UniferumError
+from uniferum.preprocessing.source import Affine, Intensity, MaskSource, ScanSource
+
+NAME = re.compile(r"(?P<study>(?P<patient>(?:train|valid)_\d+)_[A-Za-z]+)_(?P<reconstruction>\d+)\.nii\.gz")
+EXPECTED = {"train": 46168, "validation": 221, "test": 3002}
+"""Paper, Table 1; 3,002 is the official 3,039 without 37 brain scans."""
+
+GEOMETRY = ("XYSpacing", "ZSpacing", "ImagePositionPatient", "ImageOrientationPatient")
+METADATA = ("VolumeName", "RescaleSlope", "RescaleIntercept", *GEOMETRY)
+METADATA_NAMES = {"train": "train_metadata.csv", "valid": "validation_metadata.csv"}
+
+
+class CtRateConfig(CohortConfig):
+    """Settings of a CT-RATE cohort; ``root`` holds ``dataset/``.
+
+    Attributes:
+        version: ``v2`` reads ``train_fixed`` and ``valid_fixed``, ``v1`` reads ``train`` and ``valid``.
+        reconstructions: ``all``, or only the ``first`` of each study.
+        validation_patients: patients of the training set held out for model selection (paper 3.4.1: 100).
+        validation_seed: which ones; the paper gives no seed.
+        exclude: volumes, studies or patients left out besides the brain scans.
+    """
+
+    version: Literal["v1", "v2"] = "v2"
+    reconstructions: Literal["all", "first"] = "all"
+    validation_patients: int = 100
+    validation_seed: int = 0
+    exclude: tuple[str, ...] = ()
+
+
+class CtRate(Cohort):
+    """CT-RATE as published."""
+
+    name = "CTRATE"
+    config_type = CtRateConfig
+
+    def __init__(self, config: CtRateConfig) -> None:
+        self.config = config
+        self.data = config.root / "dataset"
+        self.columns = Vocabulary.load().columns(self.name)
+
+    def entries(self) -> Iterator[Scan | Dropped]:
+        """Training rows, then validation rows, each followed by its volumes without a row."""
+        for part in ("train", "valid"):
+            self._refuse_columns(part)
+            excluded = self._no_chest(part)
+            held_out = self._held_out(excluded) if part == "train" else frozenset[str]()
+            with Index() as seen, Index() as metadata:
+                if self.config.version == "v1":
+                    self._read_metadata(part, metadata)
+                for row in rows(self._labels(part), ("VolumeName", *self.columns.values())):
+                    yield self._entry(part, row, excluded, held_out, seen, metadata)
+                yield from self._without_row(part, seen)
+
+    def expected(self) -> Mapping[str, int]:
+        """Table 1."""
+        return EXPECTED
+
+    def papers_split(self) -> Mapping[str, bool]:
+        """Test is the official validation set; the 100 held-out patients are drawn by a seed of ours."""
+        return {"train": False, "validation": False, "test": self.config.reconstructions == "all"}
+
+    def notes(self) -> Iterable[str]:
+        """Missing exclusion lists, and what the labels are."""
+        for part in ("train", "valid"):
+            if not self._no_chest_list(part).exists():
+                yield f"no_chest_{part}.txt is missing: brain scans are not excluded from {part}"
+        yield "labels are a text classifier's reading of the reports, one set for all reconstructions of a study"
+
+    def extra_vocabulary(self) -> dict[str, Any]:
+        """None: the paper's own labels."""
+        return {}
+
+    def _entry(
+        self,
+        part: str,
+        row: Mapping[str, str],
+        excluded: frozenset[str],
+        held_out: frozenset[str],
+        seen: Index,
+        metadata: Index,
+    ) -> Scan | Dropped:
+        volume = row["VolumeName"]
+        name = NAME.fullmatch(volume)
+        scan_id = volume.removesuffix(".nii.gz")
+        if name is None:
+            return Dropped(scan_id, "name is not <patient>_<scan>_<reconstruction>.nii.gz")
+        if not seen.add(volume):
+            return Dropped(scan_id, "duplicate id")
+        patient, study = name["patient"], name["study"]
+        reason = self._left_out(volume, scan_id, study, patient, name["reconstruction"], excluded)
+        relative = f"dataset/{self._folder(part)}/{patient}/{study}/{volume}"
+        reason = reason or files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        if reason:
+            return Dropped(scan_id, reason)
+        try:
+            source = self._source(part, relative, scan_id, metadata)
+        except _NoGeometry as fault:
+            return Dropped(scan_id, str(fault))
+        split = "test" if part == "valid" else "validation" if patient in held_out else "train"
+        labels = known_labels(row, self.columns, self._labels(part).name)
+        return Scan(self.name, source, patient, study, split, labels)
+
+    def _left_out(
+        self, volume: str, scan_id: str, study: str, patient: str, reconstruction: str, excluded: frozenset[str]
+    ) -> str | None:
+        if volume in excluded:
+            return "brain or other non-chest scan"
+        if {scan_id, study, patient} & set(self.config.exclude):
+            return "excluded by the config"
+        if self.config.reconstructions == "first" and reconstruction != "1":
+            return "further reconstruction of a study"
+        return None
+
+    def _source(self, part: str, relative: str, scan_id: str, metadata: Index) -> ScanSource:
+        inner = relative.split("/", 2)[2]
+        mask = self._mask(f"dataset/ts_seg/ts_total/{part}_fixed/{inner}")
+        intensity, affine = None, None
+        if self.config.version == "v1":
+            row = metadata.get(f"{scan_id}.nii.gz")
+            if row is None:
+                raise _NoGeometry("no row in the metadata table")
+            intensity, affine = _true_header(row)
+        root = None if self.config.follow_symlinks else self.config.root
+        masks = () if mask is None else (mask,)
+        return ScanSource(scan_id, self.config.root / relative, intensity, affine, masks, None, root)
+
+    def _mask(self, relative: str) -> MaskSource | None:
+        if files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks):
+            return None
+        return totalsegmentator.layer_at(self.config.root / relative)
+
+    def _without_row(self, part: str, seen: Index) -> Iterator[Dropped]:
+        for path in files.files_below(self.data / self._folder(part), (".nii.gz",)):
+            if path.name not in seen:
+                yield Dropped(path.name.removesuffix(".nii.gz"), "scan without a label row")
+
+    def _held_out(self, excluded: frozenset[str]) -> frozenset[str]:
+        names = (row["VolumeName"] for row in rows(self._labels("train"), ("VolumeName",)))
+        found = {match["patient"] for name in names if name not in excluded and (match := NAME.fullmatch(name))}
+        return drawn_first(found, self.config.validation_patients, self.config.validation_seed)
+
+    def _read_metadata(self, part: str, metadata: Index) -> None:
+        for row in rows(self.data / "metadata" / METADATA_NAMES[part], METADATA):
+            metadata.add(row["VolumeName"], row)
+
+    def _no_chest(self, part: str) -> frozenset[str]:
+        path = self._no_chest_list(part)
+        if not path.exists():
+            return frozenset()
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            raise UniferumError(str(path), must="be UTF-8 text") from None
+        return frozenset(_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip())
+
+    def _refuse_columns(self, part: str) -> None:
+        allowed = {"VolumeName", *self.columns.values()}
+        cure = "the vocabulary has CT-RATE's 18 labels; take the column out"
+        refuse_unknown(header(self._labels(part)), allowed, str(self._labels(part)), cure=cure)
+
+    def _labels(self, part: str) -> Path:
+        return self.data / "multi_abnormality_labels" / f"{part}_predicted_labels.csv"
+
+    def _no_chest_list(self, part: str) -> Path:
+        return self.data / "metadata" / f"no_chest_{part}.txt"
+
+    def _folder(self, part: str) -> str:
+        return f"{part}_fixed" if self.config.version == "v2" else part
+
+
+class _NoGeometry(Exception):
+    """The metadata table does not say how a v1 volume lies in space."""
+
+
+def _with_ending(name: str) -> str:
+    return name if name.endswith(".nii.gz") else f"{name}.nii.gz"
+
+
+def _true_header(row: Mapping[str, str]) -> tuple[Intensity, Affine]:
+    """Intensity and RAS affine of a v1 volume, from the DICOM values of the metadata table.
+
+    Columns of the direction are the row cosines, the column cosines and their cross product (DICOM C.7.6.2, as the
+    dataset's users repair it); DICOM is LPS, so that x and y change sign.
+    """
+    try:
+        slope, intercept = float(row["RescaleSlope"]), float(row["RescaleIntercept"])
+        spacing_x, spacing_y = (float(v) for v in ast.literal_eval(row["XYSpacing"]))
+        spacing_z = float(row["ZSpacing"])
+        position = [float(v) for v in ast.literal_eval(row["ImagePositionPatient"])]
+        cosines = [float(v) for v in ast.literal_eval(row["ImageOrientationPatient"])]
+        across, down = cosines[:3], cosines[3:6]
+        through = [
+            across[1] * down[2] - across[2] * down[1],
+            across[2] * down[0] - across[0] * down[2],
+            across[0] * down[1] - across[1] * down[0],
+        ]
+    except (ValueError, SyntaxError, TypeError, IndexError):
+        raise _NoGeometry("metadata row is incomplete") from None
+    numbers = [slope, intercept, spacing_x, spacing_y, spacing_z, *position, *cosines]
+    if len(position) != 3 or len(cosines) != 6 or not all(map(math.isfinite, numbers)):
+        raise _NoGeometry("metadata row is incomplete")
+    if min(spacing_x, spacing_y, spacing_z) <= 0 or slope == 0:
+        raise _NoGeometry("metadata row has a spacing or slope that is not positive")
+    signs = (-1.0, -1.0, 1.0)
+    affine = tuple(
+        (
+            signs[axis] * across[axis] * spacing_x,
+            signs[axis] * down[axis] * spacing_y,
+            signs[axis] * through[axis] * spacing_z,
+            signs[axis] * position[axis],
+        )
+        for axis in range(3)
+    )
+    return Intensity(slope, intercept), (*affine, (0.0, 0.0, 0.0, 1.0))

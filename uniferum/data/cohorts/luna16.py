@@ -1,0 +1,103 @@
+"""LUNA16: chest CT with annotated nodules, for the nodule segmentation task (paper 3.3, 601 masks).
+
+The dataset ships no nodule masks: each annotation becomes a sphere of its diameter. Annotations are LPS millimetres and
+turn into RAS by the signs of x and y; flipped axes of a volume (``TransformMatrix``) are the reader's affair.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
+from uniferum.data.cohorts.tables import Index, rows
+from uniferum.errors import UniferumError
+from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
+
+EXPECTED = {"train": 601}
+"""Paper 3.3; the number of scans with at least one annotated nodule."""
+
+ANNOTATIONS = "annotations.csv"
+COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
+SUBSETS = tuple(f"subset{k}" for k in range(10))
+
+
+class Luna16Config(CohortConfig):
+    """Settings of a LUNA16 cohort.
+
+    Attributes:
+        only_with_nodules: leave out the scans without an annotated nodule, as the paper's 601 do.
+    """
+
+    only_with_nodules: bool = True
+
+
+class Luna16(Cohort):
+    """LUNA16 as published: no labels, one training split."""
+
+    name = "LUNA16"
+    config_type = Luna16Config
+
+    def __init__(self, config: Luna16Config) -> None:
+        self.config = config
+
+    def entries(self) -> Iterator[Scan | Dropped]:
+        """Volumes, subset after subset, then annotated series without a volume."""
+        with Index() as nodules, Index() as seen:
+            self._read(nodules)
+            for subset in SUBSETS:
+                for path in files.files_below(self.config.root / subset, (".mhd",)):
+                    relative = path.relative_to(self.config.root).as_posix()
+                    yield self._entry(path.stem, relative, nodules, seen)
+            yield from (Dropped(uid, files.MISSING) for uid in nodules.unseen())
+
+    def expected(self) -> Mapping[str, int]:
+        """The paper's 601 masks."""
+        return EXPECTED if self.config.only_with_nodules else {}
+
+    def papers_split(self) -> Mapping[str, bool]:
+        """All scans with a nodule are trained on, as in the paper."""
+        return {"train": self.config.only_with_nodules}
+
+    def notes(self) -> Iterable[str]:
+        """How the masks are made."""
+        yield "nodule masks are spheres of the annotated diameter; the paper does not say how its masks were made"
+
+    def extra_vocabulary(self) -> dict[str, Any]:
+        """None: the nodule task is the paper's."""
+        return {}
+
+    def _entry(self, uid: str, relative: str, nodules: Index, seen: Index) -> Scan | Dropped:
+        if not seen.add(uid):
+            return Dropped(uid, "duplicate id")
+        row = nodules.get(uid)
+        if row is None and self.config.only_with_nodules:
+            return Dropped(uid, "no annotated nodule")
+        reason = files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        if reason:
+            return Dropped(uid, reason)
+        masks = [] if row is None else [MaskSource("nodule", spheres=_spheres(row["nodules"]))]
+        root, follow = self.config.root, self.config.follow_symlinks
+        organs = totalsegmentator.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
+        masks += [] if organs is None else [organs]
+        source = ScanSource(uid, root / relative, masks=tuple(masks), root=None if follow else root)
+        return Scan(self.name, source, uid, uid, "train", {})
+
+    def _read(self, nodules: Index) -> None:
+        """Group the annotations by series, as RAS millimetres."""
+        path = self.config.root / ANNOTATIONS
+        for row in rows(path, COLUMNS):
+            try:
+                x, y, z, diameter = (float(row[column]) for column in COLUMNS[1:])
+            except ValueError:
+                raise UniferumError(f"{path}: {row['seriesuid']}", must="have numbers for its coordinates") from None
+            if not all(map(math.isfinite, (x, y, z))) or not 0 < diameter < math.inf:
+                raise UniferumError(f"{path}: {row['seriesuid']}", must="have a finite centre and a positive diameter")
+            uid = row["seriesuid"]
+            so_far = (nodules.peek(uid) or {"nodules": ""})["nodules"]
+            nodules.merge(uid, {"nodules": f"{so_far};{-x} {-y} {z} {diameter}".lstrip(";")})
+
+
+def _spheres(text: str) -> tuple[Sphere, ...]:
+    numbers = (tuple(float(v) for v in sphere.split()) for sphere in text.split(";"))
+    return tuple(Sphere((x, y, z), diameter) for x, y, z, diameter in numbers)
