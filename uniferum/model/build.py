@@ -1,0 +1,53 @@
+"""From a model's section to the model: one line a compared system.
+
+The same config and seed build the same weights on every machine, whatever ran before: the build has a random state of
+its own and leaves the caller's alone.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.model.base import Model
+from uniferum.model.cnn import build_cnn
+from uniferum.model.config import ModelConfig
+from uniferum.model.uniferum import build_uniferum
+from uniferum.preprocessing.geometry import Geometry
+
+Builder = Callable[[ModelConfig, tuple[int, int, int], Sequence[str], Path | None], Model]
+
+SYSTEMS: dict[str, Builder] = {
+    "uniferum": build_uniferum,
+    "cnn": build_cnn,
+}
+
+
+def build_model(
+    config: ModelConfig,
+    geometry: Geometry,
+    labels: tuple[str, ...],
+    seed: int,
+    *,
+    weights_dir: Path | None = None,
+) -> Model:
+    """Build a compared system with its pretrained weights loaded.
+
+    Args:
+        config: the model's section.
+        geometry: gives the input's shape in voxels.
+        labels: every label id that a row may ask for; models with one output a label keep this order.
+        seed: of the weights that are drawn.
+        weights_dir: a folder of pretrained weights in the hub's format; None: ``UNIFERUM_WEIGHTS_DIR``, then the hub
+            or its cache (``HF_HOME``, ``HF_HUB_OFFLINE``).
+
+    Raises:
+        UniferumError: an unknown kind, a shape that does not fit, or weights that cannot be had.
+    """
+    if config.kind not in SYSTEMS:
+        raise UniferumError("model.kind", config.kind, must="be a known system", cure=near_miss(config.kind, SYSTEMS))
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=devices):
+        torch.manual_seed(seed)
+        return SYSTEMS[config.kind](config, geometry.model_shape, labels, weights_dir)

@@ -1,0 +1,123 @@
+"""3D convolutions with TensorFlow's same padding, and a backward pass for depthwise ones that is fast on a CPU.
+
+PyTorch has no fast CPU path for the backward pass of depthwise 3D convolutions, while its forward pass is fast. Both
+gradients are therefore had from forward convolutions: the input's is the output gradient convolved with the flipped
+kernel; the kernel's is the input convolved with the output gradient as its kernel, every case and channel a group of
+its own. The gradients are the same up to float32 rounding.
+
+timm-3d's own same padding gives each axis the padding of another one where sides differ in parity; here each axis has
+its own. For the paper's 256 x 160 x 128 both are the same.
+"""
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Three = tuple[int, int, int]
+
+
+def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Zeros before and after a side so that the result has ceil(side / stride) voxels (TensorFlow's rule)."""
+    total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv3d(nn.Conv3d):
+    """A convolution whose result has ceil(side / stride) voxels along each axis."""
+
+    fast_backward: Literal["auto", "on", "off"] = "off"
+
+    @classmethod
+    def of(cls, conv: nn.Conv3d, fast: Literal["auto", "on", "off"]) -> "SameConv3d":
+        """The same weights under this class; ``fast`` matters for depthwise convolutions alone."""
+        same = cls(
+            conv.in_channels,
+            conv.out_channels,
+            conv.kernel_size,  # pyright: ignore[reportArgumentType]
+            conv.stride,  # pyright: ignore[reportArgumentType]
+            groups=conv.groups,
+            bias=conv.bias is not None,
+            device="meta",
+        )
+        same.weight, same.bias = conv.weight, conv.bias
+        depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.bias is None
+        same.fast_backward = fast if depthwise and conv.groups > 1 else "off"
+        return same
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Pad each axis by its own rule and convolve."""
+        pads = [
+            same_padding(side, kernel, stride)
+            for side, kernel, stride in zip(input.shape[2:], self.kernel_size, self.stride, strict=True)
+        ]
+        if any(before != after for before, after in pads):
+            input = F.pad(input, [amount for pad in reversed(pads) for amount in pad])
+            pads = [(0, 0)] * 3
+        padding = (pads[0][0], pads[1][0], pads[2][0])
+        if self._is_fast(input):
+            return FastDepthwise.apply(input, self.weight, self.stride, padding)  # pyright: ignore[reportReturnType]
+        return F.conv3d(input, self.weight, self.bias, self.stride, padding, 1, self.groups)
+
+    def _is_fast(self, input: Tensor) -> bool:
+        if self.fast_backward == "off" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return False
+        if self.fast_backward == "auto" and input.device.type != "cpu":
+            return False
+        return pays(_three(self.kernel_size), _three(self.stride))
+
+
+def pays(kernel: Three, stride: Three) -> bool:
+    """Whether the fast backward pass is the faster one: stride 1, and stride 2 with kernels of 5 (measured)."""
+    return stride == (1, 1, 1) or (stride == (2, 2, 2) and min(kernel) >= 5)
+
+
+class FastDepthwise(torch.autograd.Function):
+    """A depthwise convolution with symmetric padding whose gradients are forward convolutions."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Three, padding: Three) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Convolve; shapes (B, C, X, Y, Z) and (C, 1, k, k, k)."""
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv3d(x, weight, None, stride, padding, 1, x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Gradients of input and kernel."""
+        x, weight = ctx.saved_tensors
+        grad = grad.contiguous()
+        grad_x = input_gradient(grad, weight, x.shape[2:], ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
+        grad_w = (
+            kernel_gradient(grad, x, weight.shape[2:], ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
+        )
+        return grad_x, grad_w, None, None
+
+
+def input_gradient(grad: Tensor, weight: Tensor, sides: torch.Size, stride: Three, padding: Three) -> Tensor:
+    """The input's gradient: the output gradient, spread by the stride with zeros between, with the flipped kernel."""
+    kernel = weight.shape[2:]
+    spread = [side + 2 * pad - size + 1 for side, pad, size in zip(sides, padding, kernel, strict=True)]
+    if list(grad.shape[2:]) != spread:
+        zeros = grad.new_zeros(*grad.shape[:2], *spread)
+        zeros[:, :, :: stride[0], :: stride[1], :: stride[2]] = grad
+        grad = zeros
+    back = [size - 1 - pad for size, pad in zip(kernel, padding, strict=True)]
+    return F.conv3d(grad, weight.flip(2, 3, 4), None, 1, back, 1, grad.shape[1])
+
+
+def kernel_gradient(grad: Tensor, x: Tensor, kernel: torch.Size, stride: Three, padding: Three) -> Tensor:
+    """The kernel's gradient: the input convolved with the output gradient, spread by the stride."""
+    cases, channels = x.shape[:2]
+    folded = x.reshape(1, cases * channels, *x.shape[2:])
+    each = F.conv3d(
+        folded, grad.reshape(cases * channels, 1, *grad.shape[2:]), None, 1, padding, stride, cases * channels
+    )
+    each = each[..., : kernel[0], : kernel[1], : kernel[2]]
+    return each.reshape(cases, channels, *kernel).sum(0).unsqueeze(1)
+
+
+def _three(value: tuple[int, ...]) -> Three:
+    return value[0], value[1], value[2]

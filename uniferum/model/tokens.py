@@ -1,0 +1,112 @@
+"""Prompts to token ids: each distinct prompt is tokenised once, and rows point at distinct prompts.
+
+Pretrained encoders bring their own tokenizer. ``tiny`` has the words of the vocabulary's prompts; a word that it does
+not know is spelt in letters, so that a new cohort's prompts can be read too.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Bool, Int
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import Tensor
+
+from uniferum.errors import UniferumError
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """U distinct prompts of at most T tokens, and which of them each of R rows has."""
+
+    ids: Int[Tensor, "U T"]
+    visible: Bool[Tensor, "U T"]
+    of_row: Int[Tensor, " R"]
+
+
+class PromptReader:
+    """A tokenizer with a memory."""
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        self.tokenizer, self.max_tokens = tokenizer, max_tokens
+        self.known: dict[str, tuple[int, ...]] = {}
+        pad = tokenizer.token_to_id("[PAD]")
+        self.pad = 0 if pad is None else pad
+
+    @property
+    def size(self) -> int:
+        """How many tokens the tokenizer can give."""
+        return self.tokenizer.get_vocab_size(with_added_tokens=True)
+
+    def read(self, prompts: Sequence[str], device: torch.device | str = "cpu") -> Prompts:
+        """Token ids of the rows' prompts, padded on the right to the longest.
+
+        Raises:
+            UniferumError: a prompt is empty or longer than ``text.max_tokens``.
+        """
+        distinct = list(dict.fromkeys(prompts))
+        ids = [self._ids(prompt) for prompt in distinct]
+        longest = max(len(tokens) for tokens in ids)
+        table = torch.full((len(ids), longest), self.pad, dtype=torch.int64)
+        visible = torch.zeros((len(ids), longest), dtype=torch.bool)
+        for row, tokens in enumerate(ids):
+            table[row, : len(tokens)] = torch.tensor(tokens)
+            visible[row, : len(tokens)] = True
+        place = {prompt: index for index, prompt in enumerate(distinct)}
+        of_row = torch.tensor([place[prompt] for prompt in prompts], dtype=torch.int64)
+        return Prompts(table.to(device), visible.to(device), of_row.to(device))
+
+    def _ids(self, prompt: str) -> tuple[int, ...]:
+        found = self.known.get(prompt)
+        if found is None:
+            if not prompt.strip():
+                raise UniferumError("prompt", repr(prompt), must="have at least one word")
+            found = tuple(self.tokenizer.encode(prompt).ids)
+            if len(found) > self.max_tokens:
+                raise UniferumError(
+                    f"prompt '{prompt}'",
+                    f"{len(found)} tokens",
+                    must=f"have at most text.max_tokens ({self.max_tokens})",
+                )
+            self.known[prompt] = found
+        return found
+
+
+def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
+    """A WordPiece tokenizer of the lower-case words in ``texts``, with letters for all other words."""
+    words = sorted({word for text in texts for word in re.findall(r"[a-z0-9]+|[^\sa-z0-9]", text.lower())})
+    letters = [letter for letter in LETTERS if letter not in words]
+    tokens = [*SPECIAL, *words, *letters, *(f"##{letter}" for letter in LETTERS)]
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[(token, vocabulary[token]) for token in ("[CLS]", "[SEP]")]
+    )
+    return tokenizer
+
+
+def hub_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer of a pretrained model's folder.
+
+    Raises:
+        UniferumError: the folder has none that can be read.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
+    except (OSError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UniferumError(
+            str(folder), must="hold a tokenizer", cure=f"tokenizer.json or vocab.txt is expected ({reason})"
+        ) from None
+    return loaded.backend_tokenizer

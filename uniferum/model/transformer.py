@@ -1,0 +1,163 @@
+"""The bidirectional transformer of BERT and of Megatron-BERT, as one embedding and one layer.
+
+BERT: layer norm after each residual sum, and after the embedding. Megatron-BERT (``pre_norm``): layer norm before
+attention and before the feed-forward part, none after the embedding, one after the last layer. Both are held against
+transformers' own forward pass. No class here derives from a transformers model: those redraw weights when composed.
+
+Shapes: R rows, L positions, H hidden, A heads.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class TransformerShape:
+    """Everything of a BERT-family config that decides the shape of its tensors and its arithmetic."""
+
+    hidden: int
+    heads: int
+    intermediate: int
+    words: int
+    positions: int = 512
+    types: int = 2
+    norm_eps: float = 1e-12
+    dropout: float = 0.0
+    attention_dropout: float = 0.0
+    pre_norm: bool = False
+    activation: str = "gelu"
+
+
+ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
+
+
+class Embeddings(nn.Module):
+    """Word, position and type embeddings, their sum normalised (BERT) or not (Megatron-BERT)."""
+
+    def __init__(self, shape: TransformerShape) -> None:
+        super().__init__()
+        self.word = nn.Embedding(shape.words, shape.hidden)
+        self.position = nn.Embedding(shape.positions, shape.hidden)
+        self.token_type = nn.Embedding(shape.types, shape.hidden)
+        self.norm = nn.Identity() if shape.pre_norm else nn.LayerNorm(shape.hidden, eps=shape.norm_eps)
+
+    def forward(self, x: Float[Tensor, "*batch L H"], first: int) -> Float[Tensor, "*batch L H"]:
+        """Add type 0 and the positions from ``first`` on, and normalise."""
+        positions = self.position.weight[first : first + x.shape[-2]]
+        return self.norm(x + positions + self.token_type.weight[0])
+
+
+class Layer(nn.Module):
+    """One attention layer; queries, keys and values are one matrix product."""
+
+    def __init__(self, shape: TransformerShape) -> None:
+        super().__init__()
+        hidden = shape.hidden
+        self.heads, self.pre_norm = shape.heads, shape.pre_norm
+        self.dropout, self.attention_dropout = shape.dropout, shape.attention_dropout
+        self.activation = ACTIVATIONS[shape.activation]
+        self.qkv = nn.Linear(hidden, 3 * hidden)
+        self.out = nn.Linear(hidden, hidden)
+        self.attention_norm = nn.LayerNorm(hidden, eps=shape.norm_eps)
+        self.up = nn.Linear(hidden, shape.intermediate)
+        self.down = nn.Linear(shape.intermediate, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=shape.norm_eps)
+
+    def project(self, x: Float[Tensor, "*batch L H"]) -> Float[Tensor, "*batch L 3H"]:
+        """Queries, keys and values of each position; a position's depend on nothing else, so that rows share them."""
+        return self.qkv(self.attention_norm(x) if self.pre_norm else x)
+
+    def forward(
+        self,
+        x: Float[Tensor, "R L H"],
+        visible: Bool[Tensor, "R L"] | None,
+        at: slice | None = None,
+        projected: Float[Tensor, "R L 3H"] | None = None,
+    ) -> Float[Tensor, "R Q H"]:
+        """Attend and feed forward.
+
+        Args:
+            x: the sequence.
+            visible: false where a position is padding, which nobody attends to; None: all are visible.
+            at: the positions that are wanted; None: all. Attention still sees the whole sequence.
+            projected: what :meth:`project` gives for ``x``, where the caller has it.
+        """
+        if projected is not None or at is None:
+            query, key, value = (self.project(x) if projected is None else projected).chunk(3, dim=-1)
+            query = query if at is None else query[:, at]
+        else:
+            query, key, value = self._narrow(x, at)
+        mask = None if visible is None else visible[:, None, None, :]
+        dropout = self.attention_dropout if self.training else 0.0
+        context = F.scaled_dot_product_attention(
+            self._split(query), self._split(key), self._split(value), attn_mask=mask, dropout_p=dropout
+        )
+        context = self.out(context.transpose(1, 2).flatten(2))
+        return self._feed_forward((x if at is None else x[:, at]) + self._drop(context))
+
+    def _narrow(self, x: Tensor, at: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries of the wanted positions only, keys and values of all."""
+        hidden = x.shape[-1]
+        x = self.attention_norm(x) if self.pre_norm else x
+        weight, bias = self.qkv.weight, self.qkv.bias
+        query = F.linear(x[:, at], weight[:hidden], bias[:hidden])
+        key, value = F.linear(x, weight[hidden:], bias[hidden:]).chunk(2, dim=-1)
+        return query, key, value
+
+    def _feed_forward(self, x: Tensor) -> Tensor:
+        if self.pre_norm:
+            return x + self._drop(self.down(self.activation(self.up(self.norm(x)))))
+        x = self.attention_norm(x)
+        return self.norm(x + self._drop(self.down(self.activation(self.up(x)))))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def _drop(self, x: Tensor) -> Tensor:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+class Transformer(nn.Module):
+    """Embeddings, the first layers, and Megatron-BERT's last norm."""
+
+    def __init__(self, shape: TransformerShape, layers: int) -> None:
+        super().__init__()
+        self.shape = shape
+        self.embeddings = Embeddings(shape)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(layers))
+        self.norm = nn.LayerNorm(shape.hidden, eps=shape.norm_eps) if shape.pre_norm else nn.Identity()
+
+    def encode_text(self, ids: Tensor, visible: Bool[Tensor, "R L"] | None = None) -> Float[Tensor, "R L H"]:
+        """The plain text encoder, without a volume (what transformers' own forward pass gives)."""
+        x = self.embeddings(self.embeddings.word(ids), 0)
+        for layer in self.layers:
+            x = layer(x, visible)
+        return self.norm(x)
+
+
+def draw(transformer: Transformer, spread: float | None = None) -> None:
+    """Draw random weights: normal, zero biases, norms at one.
+
+    Args:
+        transformer: changed in place.
+        spread: standard deviation of all matrices; None: 1 / sqrt(inputs) for the layers, so that a layer passes
+            signals on at their own size and few steps suffice, and 1 for the embedding tables, which are normalised.
+    """
+    for module in transformer.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=spread or module.in_features**-0.5)
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=spread or 1.0)
+
+
+@torch.no_grad()
+def resize_positions(transformer: Transformer, positions: int) -> None:
+    """Cut the position table to the rows that are used (they would be optimised and stored for nothing)."""
+    table = transformer.embeddings.position
+    table.weight = nn.Parameter(table.weight[:positions].clone())
+    table.num_embeddings = positions

