@@ -1,0 +1,301 @@
+"""Paper section 3.5 in paper order: HU, clip, body, hull centre, lung limits, 1 mm, box; then the training level.
+
+Invariant: every voxel of a level is interpolated once from the raw scan (the training level averages the full one),
+and every mask once from its own grid.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import model_validator
+
+from uniferum.config import Section
+from uniferum.errors import UniferumError
+from uniferum.preprocessing import body as bodies
+from uniferum.preprocessing import lungs, masks, resampling
+from uniferum.preprocessing.formats import read_mask, read_volume
+from uniferum.preprocessing.geometry import Geometry
+from uniferum.preprocessing.intensities import clip_in_place
+from uniferum.preprocessing.source import MaskSource, ScanSource
+from uniferum.preprocessing.volume import Volume
+
+# What the released code does where it differs from the paper's text: no upper limit of soft tissue, no hull, the
+# volume cut to a box about the component's centre, no margin about the lungs and their last slice lost.
+_RELEASED: dict[str, Any] = {
+    "soft_tissue_hu": (-150, None),
+    "hull": False,
+    "cut_to_body": True,
+    "lung_margin_mm": 0.0,
+    "keep_last_lung_slice": False,
+    "find_lungs": False,
+}
+
+
+class PreparationConfig(Section):
+    """How raw scans become prepared volumes.
+
+    Attributes:
+        preset: ``paper`` (the text of 3.5) or ``released`` (the released code); a key that is given outranks both.
+        geometry: the grids.
+        hu_clip: limits in HU (paper 3.5).
+        soft_tissue_hu: what the body is made of (paper 3.5: -150 to 250).
+        hull: centre on the slices' convex hulls (paper 3.5), not on the component itself (released).
+        cut_to_body: air outside the box, symmetric about the centre, that just holds the body (released).
+        lung_margin_mm: slices kept beyond the lungs (paper 3.5: 5 mm).
+        keep_last_lung_slice: off repeats the released code's off-by-one.
+        find_lungs: find lungs by threshold where no mask has them.
+        lung_layers: binary mask layers that are lungs.
+        exclude_without_lung: refuse a scan without a lung; otherwise it is flagged and keeps its z range.
+        body_spacing_mm: block means on which body and lungs are looked for.
+        levels: which levels are stored.
+        mask_interpolation: of masks onto the grids.
+    """
+
+    preset: Literal["paper", "released"] = "paper"
+    geometry: Geometry = Geometry()
+    hu_clip: tuple[int, int] = (-1000, 1000)
+    soft_tissue_hu: tuple[float, float | None] = (-150, 250)
+    hull: bool = True
+    cut_to_body: bool = False
+    lung_margin_mm: float = 5.0
+    keep_last_lung_slice: bool = True
+    find_lungs: bool = True
+    lung_layers: tuple[str, ...] = ("lungs", "lung")
+    exclude_without_lung: bool = False
+    body_spacing_mm: float = 3.0
+    levels: tuple[Literal["train", "full"], ...] = ("train", "full")
+    mask_interpolation: Literal["nearest"] = "nearest"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        released = isinstance(given, dict) and given.get("preset") == "released"
+        return {**_RELEASED, **given} if released else given
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.soft_tissue_hu
+        if self.hu_clip[0] >= self.hu_clip[1] or (high is not None and low >= high):
+            raise ValueError("hu_clip and soft_tissue_hu must be a lower and a higher limit")
+        if not self.levels or self.body_spacing_mm <= 0 or self.lung_margin_mm < 0:
+            raise ValueError("levels must not be empty, body_spacing_mm positive, lung_margin_mm not negative")
+        return self
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """A scan on the prepared grids.
+
+    Attributes:
+        levels: ``train`` and ``full`` to int16 HU, x y z.
+        masks: layer to level to uint8.
+        affine: level to 4 x 4, voxel index to RAS mm.
+        flags: quality, sorted; see docs/store.md.
+        centre_mm: the middle of the box, RAS mm of the raw scan.
+        lung_source: ``mask``, ``threshold`` or ``none``.
+        z_range_mm: lowest and highest kept height, RAS mm.
+        kept_voxels: structures that would have vanished and were kept as one voxel.
+    """
+
+    scan_id: str
+    levels: dict[str, np.ndarray]
+    masks: dict[str, dict[str, np.ndarray]]
+    affine: dict[str, np.ndarray]
+    flags: tuple[str, ...]
+    centre_mm: tuple[float, float, float]
+    lung_source: str
+    z_range_mm: tuple[float, float]
+    spacing_raw_mm: tuple[float, float, float]
+    shape_raw: tuple[int, int, int]
+    kept_voxels: int = 0
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the arrays, as JSON values."""
+        return {
+            "scan_id": self.scan_id,
+            "affine": {level: affine.tolist() for level, affine in self.affine.items()},
+            "flags": list(self.flags),
+            "centre_mm": list(self.centre_mm),
+            "lung_source": self.lung_source,
+            "z_range_mm": list(self.z_range_mm),
+            "spacing_raw_mm": [round(mm, 4) for mm in self.spacing_raw_mm],
+            "shape_raw": list(self.shape_raw),
+            "kept_voxels": self.kept_voxels,
+        }
+
+
+@dataclass
+class _Found:
+    """Where the box goes, as far as it is known."""
+
+    flags: list[str] = field(default_factory=list)
+    lung_source: str = "none"
+
+
+@dataclass(frozen=True)
+class _RawMask:
+    source: MaskSource
+    ids: np.ndarray
+    affine: np.ndarray
+
+
+def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
+    """Read one scan and put it and its masks on the prepared grids.
+
+    Raises:
+        UniferumError: the scan or a mask of it cannot be read, or it has no lung and the config excludes such scans.
+    """
+    volume = read_volume(source)
+    found = _Found(list(volume.flags))
+    clip_in_place(volume.hu, *config.hu_clip)
+    raw_masks = [_read_layer(mask, source, volume, found) for mask in source.masks if mask.path is not None]
+    small = bodies.reduced(volume, config.body_spacing_mm)
+    body = bodies.largest_soft_tissue(small.hu, *config.soft_tissue_hu)
+    limits = _lung_limits(raw_masks, small, body, config, found)
+    if limits is None and config.exclude_without_lung:
+        raise UniferumError(source.scan_id, must="show a lung", cure="or set exclude_without_lung: false")
+    low, high = _kept_heights(volume, limits, config)
+    x, y = _centre_xy(volume, small, body, config, found)
+    centre = (x, y, (low + high) / 2)
+    affine = {level: config.geometry.affine(level, centre) for level in ("train", "full")}
+    full = _full_level(volume, affine["full"], (low, high), config)
+    if config.cut_to_body and body is not None:
+        _cut_to_body(full, affine["full"], small, body, config)
+    made = {"full": full, "train": training_level(full, config.geometry)}
+    layers, kept = _layers(source, raw_masks, affine, (low, high), config)
+    return PreparedScan(
+        scan_id=source.scan_id,
+        levels={level: made[level] for level in config.levels},
+        masks=layers,
+        affine={level: affine[level] for level in config.levels},
+        flags=tuple(sorted(set(found.flags))),
+        centre_mm=centre,
+        lung_source=found.lung_source,
+        z_range_mm=(low, high),
+        spacing_raw_mm=volume.spacing_mm,
+        shape_raw=volume.shape,
+        kept_voxels=kept,
+    )
+
+
+def training_level(full: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """The full level area-averaged on the grid of the centred crop, continued to the margins of the box.
+
+    A window covers every full voxel that its cell touches, as ``torch.nn.functional.interpolate(mode="area")`` has
+    it, which is what the released code resizes with: the middle ``model_shape`` voxels are its input.
+    """
+    windows = []
+    for box, crop, count, margin in zip(
+        geometry.box_shape, geometry.crop_shape, geometry.model_shape, geometry.level_margin, strict=True
+    ):
+        cells = np.arange(-margin, count + margin, dtype=np.int64)
+        first = (box - crop) // 2
+        windows.append((first + cells * crop // count, first - (-(cells + 1) * crop // count)))
+    return resampling.area_pool(full, tuple(windows))
+
+
+def _read_layer(mask: MaskSource, source: ScanSource, volume: Volume, found: _Found) -> _RawMask:
+    ids, affine = read_mask(mask, source=source, like=volume.shape)
+    if not ids.any():
+        found.flags.append(f"empty_mask:{mask.layer}")
+    return _RawMask(mask, ids, affine)
+
+
+def _lung_limits(
+    raw_masks: list[_RawMask], small: Volume, body: np.ndarray | None, config: PreparationConfig, found: _Found
+) -> tuple[float, float] | None:
+    """Lung limits +- nothing, in mm (paper 3.5: "the top/bottom of the lung")."""
+    for mask in raw_masks:
+        multi = mask.source.layer == "totalsegmentator"
+        if multi or mask.source.layer in config.lung_layers:
+            limits = lungs.limits_from_mask(mask.ids, mask.affine, lungs.LUNG_IDS if multi else (1,))
+            if limits is not None:
+                found.lung_source = "mask"
+                return limits
+    if config.find_lungs and body is not None:
+        seen = lungs.find_lungs(small, body)
+        if seen is not None:
+            found.lung_source = "threshold"
+            return lungs.limits_from_found(seen, small.affine)
+    found.flags.append("no_lung")
+    return None
+
+
+def _kept_heights(volume: Volume, limits: tuple[float, float] | None, config: PreparationConfig) -> tuple[float, float]:
+    """Heights of the lowest and highest kept slice: lungs and margin, within the field of view."""
+    step = abs(float(volume.affine[2, 2]))
+    bottom = float(volume.affine[2, 3])
+    top = bottom + step * (volume.shape[2] - 1)
+    if limits is None:
+        return (bottom, top)
+    highest = limits[1] if config.keep_last_lung_slice else limits[1] - step
+    low = max(bottom, limits[0] - config.lung_margin_mm)
+    high = min(top, highest + config.lung_margin_mm)
+    return (low, high) if low < high else (bottom, top)
+
+
+def _centre_xy(
+    volume: Volume, small: Volume, body: np.ndarray | None, config: PreparationConfig, found: _Found
+) -> tuple[float, float]:
+    middle = (np.asarray(small.shape) - 1) / 2
+    if body is None:
+        found.flags.append("no_body")
+    else:
+        middle[:2] = bodies.hull_centre(body) if config.hull else bodies.component_centre(body)
+        if bodies.touches_sides(body):
+            found.flags.append("field_of_view_cut")
+    x, y, _ = (small.affine @ [*middle, 1.0])[:3]
+    return (float(x), float(y))
+
+
+def _full_level(volume: Volume, affine: np.ndarray, kept: tuple[float, float], config: PreparationConfig) -> np.ndarray:
+    matrix = np.linalg.inv(volume.affine) @ affine
+    air = config.hu_clip[0]
+    full = resampling.linear(volume.hu, matrix, config.geometry.box_shape, fill=air)
+    inside = _within(affine, config.geometry.box_shape[2], kept)
+    full[:, :, ~inside] = air
+    return full
+
+
+def _within(affine: np.ndarray, count: int, kept: tuple[float, float]) -> np.ndarray:
+    """Which slices of a grid lie between the kept heights, half a slice of tolerance included."""
+    half = affine[2, 2] / 2
+    heights = affine[2, 3] + affine[2, 2] * np.arange(count)
+    return (heights >= kept[0] - half) & (heights <= kept[1] + half)
+
+
+def _cut_to_body(
+    full: np.ndarray, affine: np.ndarray, small: Volume, body: np.ndarray, config: PreparationConfig
+) -> None:
+    """Air outside the smallest box about the centre that holds the body (released code)."""
+    for axis in (0, 1):
+        reach = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis)))
+        edges = small.affine[axis, 3] + small.affine[axis, axis] * (reach[[0, -1]] + [-0.5, 0.5])
+        centre = affine[axis, 3] + affine[axis, axis] * (full.shape[axis] - 1) / 2
+        half = np.abs(edges - centre).max()
+        place = affine[axis, 3] + affine[axis, axis] * np.arange(full.shape[axis])
+        outside = np.abs(place - centre) > half
+        full[(slice(None),) * axis + (outside,)] = config.hu_clip[0]
+
+
+def _layers(
+    source: ScanSource,
+    raw_masks: list[_RawMask],
+    affine: dict[str, np.ndarray],
+    kept: tuple[float, float],
+    config: PreparationConfig,
+) -> tuple[dict[str, dict[str, np.ndarray]], int]:
+    layers: dict[str, dict[str, np.ndarray]] = {}
+    saved = 0
+    for level in config.levels:
+        shape = config.geometry.shape(level)
+        made = {m.source.layer: masks.onto_grid(m.ids, m.affine, affine[level], shape) for m in raw_masks}
+        drawn = (mask for mask in source.masks if mask.path is None)
+        made |= {mask.layer: masks.draw_spheres(mask.spheres, affine[level], shape) for mask in drawn}
+        outside = ~_within(affine[level], shape[2], kept)
+        for layer, (ids, count) in made.items():
+            ids[:, :, outside] = 0
+            layers.setdefault(layer, {})[level] = ids
+            saved += count if level == config.levels[0] else 0
+    return layers, saved

@@ -1,0 +1,146 @@
+"""Where a store lies: a local folder, or any URL that fsspec knows; the store reads and writes both alike.
+
+Invariant: a file under its final name is whole. Locally it is written beside itself, synced and renamed; elsewhere it
+is one put, which object stores make visible only when complete.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import fsspec
+
+from uniferum.errors import UniferumError
+
+
+class Place(Protocol):
+    """A folder of files, named by paths with ``/``."""
+
+    url: str
+
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        """Bytes ``start`` to ``end`` of a file; raises FileNotFoundError."""
+        ...
+
+    def write(self, name: str, *parts: bytes) -> None:
+        """The file with these bytes, whole or not at all."""
+        ...
+
+    def exists(self, name: str) -> bool:
+        """Whether the file is there."""
+        ...
+
+    def names(self, folder: str) -> list[str]:
+        """File names directly in ``folder``, sorted; empty where there is no such folder."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Delete a file that may be missing."""
+        ...
+
+
+def place(url: str | Path) -> "LocalPlace | RemotePlace":
+    """The place of a path or URL (``s3://``, ``gs://``, ``memory://``, ...).
+
+    Raises:
+        UniferumError: fsspec does not know the protocol, or its package is missing.
+    """
+    text = str(url)
+    if "://" not in text or text.startswith("file://"):
+        return LocalPlace(Path(text.removeprefix("file://")))
+    return RemotePlace(text)
+
+
+class LocalPlace:
+    """A folder on a disk of this machine, or NFS."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; nothing is created yet."""
+        self.folder = folder
+        self.url = str(folder)
+
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        """See :class:`Place`."""
+        with (self.folder / name).open("rb") as file:
+            file.seek(start)
+            return file.read() if end is None else file.read(end - start)
+
+    def write(self, name: str, *parts: bytes) -> None:
+        """See :class:`Place`."""
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        with temporary.open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    def exists(self, name: str) -> bool:
+        """See :class:`Place`."""
+        return (self.folder / name).exists()
+
+    def names(self, folder: str) -> list[str]:
+        """See :class:`Place`."""
+        path = self.folder / folder
+        return sorted(entry.name for entry in os.scandir(path) if entry.is_file()) if path.is_dir() else []
+
+    def remove(self, name: str) -> None:
+        """See :class:`Place`."""
+        (self.folder / name).unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Free space on the disk that holds, or will hold, the folder."""
+        folder = self.folder.absolute()
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free
+
+
+class RemotePlace:
+    """A folder behind fsspec."""
+
+    def __init__(self, url: str) -> None:
+        """Connect; see :func:`place`."""
+        try:
+            filesystem, root = fsspec.core.url_to_fs(url)
+        except (ValueError, ImportError) as error:
+            raise UniferumError(
+                "store", url, must="be a folder or a URL that fsspec can open", cure=str(error)
+            ) from None
+        self.url = url.rstrip("/")
+        self._filesystem: Any = filesystem
+        self._root = root.rstrip("/")
+
+    def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
+        """See :class:`Place`."""
+        return self._filesystem.cat_file(self._path(name), start=start, end=end)
+
+    def write(self, name: str, *parts: bytes) -> None:
+        """See :class:`Place`."""
+        self._filesystem.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
+        self._filesystem.pipe_file(self._path(name), b"".join(parts))
+
+    def exists(self, name: str) -> bool:
+        """See :class:`Place`."""
+        return bool(self._filesystem.exists(self._path(name)))
+
+    def names(self, folder: str) -> list[str]:
+        """See :class:`Place`."""
+        return sorted(self._list(folder))
+
+    def remove(self, name: str) -> None:
+        """See :class:`Place`."""
+        if self.exists(name):
+            self._filesystem.rm_file(self._path(name))
+
+    def _list(self, folder: str) -> Iterator[str]:
+        if self._filesystem.exists(self._path(folder)):
+            for entry in self._filesystem.ls(self._path(folder), detail=True):
+                if entry["type"] == "file":
+                    yield entry["name"].rpartition("/")[2]
+
+    def _path(self, name: str) -> str:
+        return f"{self._root}/{name}"
