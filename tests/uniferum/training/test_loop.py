@@ -1,0 +1,170 @@
+"""A training goes on as if nothing had happened: after a kill, a stop, on other workers; and says why it stops."""
+
+import math
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_training import TinyModel, losses, tiny_training
+
+from uniferum.errors import UniferumError
+from uniferum.training.checkpoint import read_card
+from uniferum.training.config import OptimConfig
+from uniferum.training.errors import Interrupted, NonFiniteLoss
+from uniferum.training.reporter import JsonlReporter
+
+PROGRAM = Path(__file__).with_name("tiny_training.py")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "checkpoints" / "last" / "model.safetensors")
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert losses(one) == losses(other)
+    ours, theirs = weights(one), weights(other)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+def start(folder: Path, steps: int, *more: str) -> "subprocess.Popen[bytes]":
+    folder.mkdir(exist_ok=True)
+    command = [sys.executable, str(PROGRAM), str(folder), str(steps), *more]
+    return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
+
+
+def test_killed_at_a_random_moment_and_resumed_gives_the_same_losses_and_weights_bit_for_bit(tmp_path: Path) -> None:
+    whole, killed, steps = tmp_path / "whole", tmp_path / "killed", 60
+    tiny_training(whole, steps=steps).run()
+    process = start(killed, steps)
+    while not (killed / "steps.jsonl").exists():
+        time.sleep(0.01)
+        assert process.poll() is None, "the training ended before it could be killed"
+    time.sleep(random.uniform(0.0, 0.4))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    tiny_training(killed, steps=steps).run()
+    assert_same_run(whole, killed)
+
+
+@pytest.mark.parametrize("at", [1, 5, 7])
+def test_a_stop_writes_a_checkpoint_and_the_next_call_goes_on_from_it(tmp_path: Path, at: int) -> None:
+    whole, stopped, asked = tmp_path / "whole", tmp_path / "stopped", []
+    tiny_training(whole).run()
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) == at
+
+    with pytest.raises(Interrupted) as caught:
+        tiny_training(stopped, stop=stop, checkpoint_every=100).run()
+    assert caught.value.step == at
+    assert read_card(stopped / "checkpoints" / "last")["progress"]["step"] == at
+    tiny_training(stopped, checkpoint_every=100).run()
+    assert_same_run(whole, stopped)
+
+
+def test_two_workers_give_the_losses_and_weights_of_one(tmp_path: Path) -> None:
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    tiny_training(alone).run()
+    workers = [start(shared, 12, str(rank), "2") for rank in range(2)]
+    assert [worker.wait(timeout=120) for worker in workers] == [0, 0]
+    ours, theirs = losses(alone), losses(shared)
+    assert [step for step, _ in ours] == [step for step, _ in theirs]
+    assert max(abs(a - b) for (_, a), (_, b) in zip(ours, theirs, strict=True)) < 1e-5
+    one, two = weights(alone), weights(shared)
+    for name in one:
+        assert torch.allclose(one[name].float(), two[name].float(), atol=1e-5), name
+
+
+def test_running_statistics_of_a_step_are_those_of_plain_forward_passes(tmp_path: Path) -> None:
+    training = tiny_training(tmp_path, steps=1, optim=OptimConfig(lr=1e-9, warmup_steps=0))
+    plain = TinyModel()
+    plain.load_state_dict(training.model.state_dict())
+    plain.train()
+    for batch in next(training.batches.steps(0, 1)):
+        plain.encode(batch.volume)
+    training.run()
+    ours, theirs = training.model.state_dict(), plain.state_dict()
+    for name in ("running_mean", "running_var", "num_batches_tracked"):
+        assert torch.allclose(ours[f"stem.1.{name}"].float(), theirs[f"stem.1.{name}"].float(), atol=1e-6), name
+
+
+def test_a_steps_gradient_is_that_of_the_mean_over_all_its_rows(tmp_path: Path) -> None:
+    training = tiny_training(tmp_path, steps=1)
+    training.model.stem[3].p = 0.0
+    training.run()
+    first = losses(tmp_path)[0][1]
+    torch.manual_seed(0)
+    model, total, rows = TinyModel(), 0.0, 0
+    model.stem[3].p = 0.0
+    model.train()
+    for batch in next(training.batches.steps(0, 1)):
+        output = model.read(model.encode(batch.volume), batch.row_volume, batch.prompts, batch.labels, batch.seg_rows)
+        known = ~batch.label_target.isnan()
+        bce = torch.nn.functional.binary_cross_entropy_with_logits
+        total += bce(output.class_logit[known], batch.label_target[known], reduction="sum").item()
+        rows += int(known.sum()) + len(batch.seg_rows)
+        for logit, target in zip(output.mask_logit, batch.seg_target, strict=True):
+            p = torch.sigmoid(logit)
+            p_t = torch.where(target == 1, p, 1 - p)
+            alpha = torch.where(target == 1, 0.25, 0.75)
+            total += 10 * (-alpha * (1 - p_t) ** 2 * p_t.log()).mean().item()
+    assert first == pytest.approx(total / rows, rel=1e-5)
+
+
+def test_a_nan_in_a_volume_stops_the_run_and_names_step_volumes_and_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLoss) as caught:
+        tiny_training(tmp_path, poison=6).run()
+    text = str(caught.value)
+    assert "step 7" in text
+    assert "TINY/6-0-0" in text
+    assert str(tmp_path / "checkpoints" / "last") in text
+    assert "step-00000006" in text
+    assert all(torch.isfinite(tensor).all() for tensor in weights(tmp_path).values())
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), NonFiniteLoss)  # noqa: S301
+
+
+def test_a_nan_at_the_first_step_says_that_there_is_no_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(NonFiniteLoss, match="no checkpoint"):
+        tiny_training(tmp_path, poison=0).run()
+
+
+def test_a_folder_of_another_config_is_refused_naming_both(tmp_path: Path) -> None:
+    tiny_training(tmp_path, steps=2).run()
+    with pytest.raises(UniferumError, match=r"fingerprint f{16}.*fingerprint e{16}"):
+        tiny_training(tmp_path, fingerprint="e" * 16).run()
+
+
+def test_the_step_log_of_a_resumed_run_has_no_undone_lines(tmp_path: Path) -> None:
+    log = JsonlReporter(tmp_path)
+    for step in range(1, 5):
+        log.metrics(step, {"loss": float(step)})
+    with log.path.open("a") as lines:
+        lines.write('{"step": 5, "lo')
+    log.rewind(3)
+    assert losses(tmp_path) == [(1, 1.0), (2, 2.0), (3, 3.0)]
+
+
+def test_the_best_checkpoint_is_the_highest_validation_and_the_latest_while_none_is_defined(tmp_path: Path) -> None:
+    values = iter([math.nan, 0.7, 0.6, math.nan, 0.65])
+    training = tiny_training(tmp_path, steps=25)
+    training.validate = lambda model: {"validation/auroc": next(values)}
+    progress = training.run()
+    assert (progress.best_step, progress.best_value) == (10, 0.7)
+    assert read_card(tmp_path / "checkpoints" / "best")["progress"]["step"] == 10
+    assert read_card(tmp_path / "checkpoints" / "last")["progress"]["step"] == 25
+    assert not (tmp_path / "checkpoints" / "best" / "optimizer.pt").exists()
