@@ -21,33 +21,37 @@ if TYPE_CHECKING:
 class Resources(Section):
     """Where a cell runs and how many at once; never part of a fingerprint."""
 
-    cpus: float = Field(1, gt=0, description="CPU cores a cell; also its threads")
-    gpus: float = Field(0, ge=0, description="GPUs a cell, a fraction where several share one")
-    memory_gib: float | None = Field(None, gt=0, description="memory that a cell reserves")
-    parallel: int | None = Field(None, ge=1, description="cells at once; none: as many as fit")
-    warm: bool = Field(True, description="a worker trains cell after cell; false: one Ray Train run a cell")
-    stage: Path | None = Field(None, description="folder on each node's own disk to copy prepared stores to")
-    steps_per_hour: float | None = Field(None, gt=0, description="declared speed, for estimates before any cell ended")
-    checkpoint_gib: float = Field(1.5, ge=0, description="size of one checkpoint, for the free-space check")
+    cpus: float = Field(default=1, gt=0, description="CPU cores a cell; also its threads")
+    gpus: float = Field(default=0, ge=0, description="GPUs a cell, a fraction where several share one")
+    memory_gib: float | None = Field(default=None, gt=0, description="memory that a cell reserves")
+    parallel: int | None = Field(default=None, ge=1, description="cells at once; none: as many as fit")
+    warm: bool = Field(default=True, description="a worker trains cell after cell; false: one Ray Train run a cell")
+    stage: Path | None = Field(default=None, description="folder on each node's own disk to copy prepared stores to")
+    steps_per_hour: float | None = Field(
+        default=None, gt=0, description="declared speed, for estimates before any cell ended"
+    )
+    checkpoint_gib: float = Field(default=1.5, ge=0, description="size of one checkpoint, for the free-space check")
 
 
 class Policy(Section):
     """What happens when cells fail; never part of a fingerprint."""
 
-    retries: int = Field(3, ge=0, description="retries of a cell after faults of the machine, never of the user")
-    backoff_s: float = Field(5, ge=0, description="wait before the first retry, doubled for each further one")
-    backoff_max_s: float = Field(300, ge=0)
-    timeout_s: float | None = Field(None, gt=0, description="a cell's longest run, all its steps")
-    stall_s: float = Field(1800, gt=0, description="no step for so long: the cell is stopped and tried again")
-    breaker: int = Field(3, ge=0, description="so many cells in a row failing alike pause the grid; 0: never")
-    free_gib: float = Field(2, ge=0, description="no new cell starts when the root has less free space")
+    retries: int = Field(
+        default=3, ge=0, description="retries of a cell after faults of the machine, never of the user"
+    )
+    backoff_s: float = Field(default=5, ge=0, description="wait before the first retry, doubled for each further one")
+    backoff_max_s: float = Field(default=300, ge=0)
+    timeout_s: float | None = Field(default=None, gt=0, description="a cell's longest run, all its steps")
+    stall_s: float = Field(default=1800, gt=0, description="no step for so long: the cell is stopped and tried again")
+    breaker: int = Field(default=3, ge=0, description="so many cells in a row failing alike pause the grid; 0: never")
+    free_gib: float = Field(default=2, ge=0, description="no new cell starts when the root has less free space")
 
 
 class Tracking(Section):
     """Where MLflow is; never part of a fingerprint."""
 
     enabled: bool = True
-    uri: str | None = Field(None, description="none: MLFLOW_TRACKING_URI, else a server of our own on loopback")
+    uri: str | None = Field(default=None, description="none: MLFLOW_TRACKING_URI, else a server of our own on loopback")
 
 
 class CellGroup(Section):
@@ -57,7 +61,7 @@ class CellGroup(Section):
     text_encoder: str | None = None
     train_on: tuple[str, ...] = Field(min_length=1, description="mixes, e.g. CTRATE+INSPECT+SEG")
     evaluate_on: tuple[str, ...] | None = None
-    priority: int = Field(0, description="higher runs earlier")
+    priority: int = Field(default=0, description="higher runs earlier")
     set: dict[str, Any] = Field(default_factory=dict, description="RunConfig keys of this group")
 
     @field_validator("train_on", mode="before")
@@ -96,11 +100,11 @@ class GridConfig(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     root: Path
     stores: dict[str, Path]
-    base: Path | None = Field(None, description="RunConfig keys laid under defaults; relative to the grid file")
+    base: Path | None = Field(default=None, description="RunConfig keys laid under defaults; relative to the grid file")
     defaults: dict[str, Any] = Field(default_factory=dict)
     text_encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate_on: tuple[str, ...]
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     cells: tuple[CellGroup, ...] = Field(min_length=1)
     overrides: tuple[Override, ...] = ()
     resources: Resources = Resources()

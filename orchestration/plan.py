@@ -67,6 +67,11 @@ def missing_stores(cell: Cell, stores: Mapping[str, Path]) -> list[str]:
     return [name for name in wanted if not (Path(stores[name]) / "store.json").exists()]
 
 
+def absent_stores(grid: GridConfig) -> list[str]:
+    """Stores of the grid file that are not on disk, with their places."""
+    return [f"{name} ({path})" for name, path in grid.stores.items() if not (Path(path) / "store.json").exists()]
+
+
 def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify = identify) -> list[Planned]:
     """Look at every cell's folder and say what is to be done.
 
@@ -82,8 +87,7 @@ def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify = iden
 def _planned(grid: GridConfig, cell: Cell, identity: Identify) -> Planned:
     absent = missing_stores(cell, grid.stores)
     if absent:
-        where = ", ".join(f"{name} ({grid.stores[name]})" for name in absent)
-        return Planned(cell, NO_DATA, f"data absent: {where}", None, None, None, None)
+        return Planned(cell, NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None)
     training, evaluation = identity(cell.config, grid.stores)
     folder = cell_folder(grid.cells_folder, cell.name, training)
     state, why = judge(CellRecord(folder), cell, training, evaluation, grid.cells_folder)

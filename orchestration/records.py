@@ -28,13 +28,15 @@ class Progress:
     started: float
     updated: float
     phase: str = "training"
+    base_step: int = 0
+    base_time: float | None = None
 
     @property
     def seconds_left(self) -> float | None:
-        """A straight extrapolation from the steps so far; None before the first one."""
-        if self.step <= 0 or self.updated <= self.started:
+        """A straight extrapolation from the steps of this attempt; None before there are two."""
+        if self.base_time is None or self.step <= self.base_step:
             return None
-        return (self.updated - self.started) / self.step * max(0, self.steps - self.step)
+        return (self.updated - self.base_time) / (self.step - self.base_step) * max(0, self.steps - self.step)
 
 
 @dataclass(frozen=True)
@@ -118,12 +120,8 @@ class CellRecord:
         """The step of the last whole checkpoint; None where there is none."""
         if not self.files.last.exists():
             return None
-        for name in ("state.json", "meta.json", "training.json"):
-            state = read_json(self.files.last / name)
-            if state and isinstance(state.get("step"), int):
-                return state["step"]
-        progress = self.progress()
-        return progress.step if progress else 0
+        card = read_json(self.files.last / "checkpoint.json") or {}
+        return int(card.get("progress", {}).get("step", 0))
 
     def request_stop(self, reason: str) -> None:
         """Ask the cell's worker to write a checkpoint and stop; it looks about twice a second."""

@@ -1,0 +1,228 @@
+"""One cell inside a worker process: its log, its listeners, its end; nothing here needs Ray.
+
+Whatever a cell raises ends here as an :class:`Outcome`, so that the process can take the next cell. The cell's folder
+is fenced by a token: a worker whose token is no longer the folder's stops writing, because another attempt took over.
+"""
+
+import faulthandler
+import gc
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestration import faults
+from orchestration.records import CellRecord, read_json
+from orchestration.spool import ProgressReporter, SpoolReporter
+from uniferum.evaluation.files import write_json
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """Everything a worker needs for one attempt at one cell."""
+
+    name: str
+    folder: str
+    config: dict[str, Any]
+    stores: dict[str, str]
+    attempt: int
+    token: str
+    evaluate_only: bool = False
+    stall_s: float = 1800.0
+    heartbeat: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended."""
+
+    name: str
+    attempt: int
+    kind: str | None = None
+    reason: str | None = None
+    stopped: bool = False
+    poisoned: bool = False
+    seconds: float = 0.0
+    node: str | None = None
+
+
+class StopSignal:
+    """Asked by the trainer between steps; looks at the disk twice a second at most."""
+
+    def __init__(self, assignment: Assignment, *, every_s: float = 0.5, orphan_s: float = 120.0) -> None:
+        self.record = CellRecord(Path(assignment.folder))
+        self.token = assignment.token
+        self.heartbeat = Path(assignment.heartbeat) if assignment.heartbeat else None
+        self.every_s, self.orphan_s = every_s, orphan_s
+        self.reason: str | None = None
+        self._looked = 0.0
+        self._beat: tuple[str, float] = ("", time.monotonic())
+
+    def __call__(self) -> bool:
+        """Whether to write a checkpoint and stop."""
+        now = time.monotonic()
+        if self.reason is None and now - self._looked >= self.every_s:
+            self._looked = now
+            self.reason = self._why(now)
+        return self.reason is not None
+
+    def _why(self, now: float) -> str | None:
+        owner = read_json(self.record.folder / "attempt.json")
+        if owner is not None and owner.get("token") != self.token:
+            return faults.FENCED
+        return self.record.stop_reason() or self._orphaned(now)
+
+    def _orphaned(self, now: float) -> str | None:
+        if self.heartbeat is None:
+            return None
+        try:
+            beat = self.heartbeat.read_text()
+        except OSError:
+            beat = self._beat[0]
+        if beat != self._beat[0]:
+            self._beat = (beat, now)
+        return "its driver is gone" if now - self._beat[1] > self.orphan_s else None
+
+
+def attempt_cell(assignment: Assignment, train: Callable[..., Any], evaluate: Callable[..., Any]) -> Outcome:
+    """Run one attempt to its end, whatever that is.
+
+    Args:
+        assignment: what to run and where.
+        train: ``uniferum.run.train_run`` or something with its signature.
+        evaluate: ``uniferum.run.evaluate_run`` likewise.
+    """
+    folder = Path(assignment.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    started, stop = time.time(), StopSignal(assignment)
+    error = _caught(assignment, train, evaluate, stop)
+    _free_memory()
+    fault = faults.classify(error) if error is not None else None
+    stopped = type(error).__name__ == "Interrupted"
+    return Outcome(
+        assignment.name,
+        assignment.attempt,
+        kind=None if stopped or fault is None else fault.kind,
+        reason=stop.reason if stopped or fault is None else fault.reason,
+        stopped=stopped,
+        poisoned=error is not None and faults.poisons_process(error),
+        seconds=time.time() - started,
+        node=os.uname().nodename,
+    )
+
+
+def _caught(
+    assignment: Assignment, train: Callable[..., Any], evaluate: Callable[..., Any], stop: StopSignal
+) -> Exception | None:
+    folder = Path(assignment.folder)
+    with _log_of_its_own(folder, assignment), _watchdog(folder, assignment.stall_s) as alive:
+        try:
+            _run(assignment, train, evaluate, stop, alive)
+        except Exception as error:  # noqa: BLE001 - one bad cell must not stop the others; it is noted and reported
+            log.error("attempt %d ended\n%s", assignment.attempt, traceback.format_exc())
+            return error
+    return None
+
+
+def _run(
+    assignment: Assignment, train: Callable[..., Any], evaluate: Callable[..., Any], stop: StopSignal, alive: Callable
+) -> None:
+    from uniferum.config import parse
+    from uniferum.run import RunConfig
+    from uniferum.training.reporter import Fanout
+
+    folder = Path(assignment.folder)
+    config = parse(RunConfig, assignment.config, source=f"cell {assignment.name}")
+    stores = {name: Path(path) for name, path in assignment.stores.items()}
+    progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
+    reporter = Fanout([SpoolReporter(folder), progress])
+    if assignment.evaluate_only:
+        progress.phase("scoring")
+        evaluate(config, stores, folder, reporter)
+        return
+    progress.phase("starting")
+    train(config, stores, folder, reporter, stop=stop, **assignment.options)
+
+
+@contextmanager
+def _log_of_its_own(folder: Path, assignment: Assignment) -> Iterator[None]:
+    """Everything printed while the cell runs goes to its ``cell.log``: Python, C and child processes alike."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    target = os.open(folder / "cell.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    handler = logging.StreamHandler(os.fdopen(os.dup(target), "w", buffering=1))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    level = root.level
+    try:
+        os.dup2(target, 1)
+        os.dup2(target, 2)
+        root.addHandler(handler)
+        root.setLevel(min(level, logging.INFO))
+        log.info(
+            "attempt %d of %s on %s, process %d", assignment.attempt, assignment.name, os.uname().nodename, os.getpid()
+        )
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(level)
+        handler.close()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, target):
+            os.close(descriptor)
+
+
+@contextmanager
+def _watchdog(folder: Path, stall_s: float) -> Iterator[Callable[[], None]]:
+    """Write every thread's stack to ``stack.txt`` when the cell says nothing for 0.8 of the stall limit.
+
+    The timer is C code, so it fires though Python itself hangs.
+    """
+    with (folder / "stack.txt").open("w") as stack:
+
+        def alive() -> None:
+            faulthandler.dump_traceback_later(max(0.1, 0.8 * stall_s), file=stack)
+
+        alive()
+        try:
+            yield alive
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+
+
+def _free_memory() -> None:
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def write_assignment(path: Path, assignment: Assignment) -> None:
+    """Fence the cell's folder with the attempt's token, then hand the assignment over."""
+    folder = Path(assignment.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    record = CellRecord(folder)
+    record.clear_stop()
+    record.clear_failure()
+    (folder / "progress.json").unlink(missing_ok=True)
+    write_json(folder / "attempt.json", {"token": assignment.token, "attempt": assignment.attempt, "when": time.time()})
+    write_json(path, asdict(assignment))
+
+
+def read_assignment(path: Path) -> Assignment | None:
+    """The assignment that lies at ``path``; None where there is none."""
+    data: Mapping[str, Any] | None = read_json(path)
+    return Assignment(**data) if data else None

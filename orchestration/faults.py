@@ -1,0 +1,128 @@
+"""Faults told apart: those of the machine are tried again, those of the user never.
+
+A retry changes no key of a cell's identity. What a fault is follows from the exception's class where there is one, and
+from the text that Ray left of it where the process is gone.
+"""
+
+import errno
+import traceback
+from dataclasses import dataclass
+
+from uniferum.errors import UniferumError
+
+USER, NAN, BUG = "user error", "not a number", "error in the code"
+WORKER_KILLED, NODE_LOST, HOST_OOM, GPU_OOM = "worker killed", "node lost", "out of memory", "out of GPU memory"
+STORAGE, NETWORK, NCCL = "storage", "network", "communication between GPUs"
+STALLED, TIMEOUT, CANCELLED, FENCED = "stalled", "timeout", "cancelled", "taken over"
+
+RETRIED = frozenset({WORKER_KILLED, NODE_LOST, HOST_OOM, GPU_OOM, STORAGE, NETWORK, NCCL, STALLED})
+
+_STORAGE_ERRNO = {errno.EIO, errno.ENOSPC, errno.ESTALE, errno.EDQUOT, errno.EROFS, errno.EBUSY}
+_NETWORK_ERRNO = {
+    errno.ECONNREFUSED,
+    errno.ECONNRESET,
+    errno.ETIMEDOUT,
+    errno.EHOSTUNREACH,
+    errno.ENETUNREACH,
+    errno.EPIPE,
+}
+
+# Words of Ray, torch and CUDA, most specific first; compared in lower case.
+_TEXTS: tuple[tuple[str, str], ...] = (
+    ("outofmemoryerror: task was killed", HOST_OOM),
+    ("killed due to the node running low on memory", HOST_OOM),
+    ("memory on the node", HOST_OOM),
+    ("cuda out of memory", GPU_OOM),
+    ("cublas_status_alloc_failed", GPU_OOM),
+    ("can't allocate memory", HOST_OOM),
+    ("nccl", NCCL),
+    ("cuda error", NCCL),
+    ("no space left on device", STORAGE),
+    ("stale file handle", STORAGE),
+    ("node was terminated", NODE_LOST),
+    ("node is dead", NODE_LOST),
+    ("node died", NODE_LOST),
+    ("nodediederror", NODE_LOST),
+    ("preempt", NODE_LOST),
+    ("actordiederror", WORKER_KILLED),
+    ("actor died", WORKER_KILLED),
+    ("actor is dead", WORKER_KILLED),
+    ("workercrashederror", WORKER_KILLED),
+    ("worker died", WORKER_KILLED),
+    ("sigkill", WORKER_KILLED),
+    ("system_error", WORKER_KILLED),
+    ("gcs", NODE_LOST),
+    ("connection reset", NETWORK),
+    ("connection refused", NETWORK),
+    ("timed out", NETWORK),
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong, in one line, and whether trying again makes sense."""
+
+    kind: str
+    reason: str
+
+    @property
+    def retried(self) -> bool:
+        """Whether a new attempt may succeed without anybody changing anything."""
+        return self.kind in RETRIED
+
+
+def classify(error: BaseException) -> Fault:
+    """The fault behind an exception raised in a cell's own process."""
+    return Fault(_kind(error), one_line(error))
+
+
+def classify_text(text: str) -> Fault:
+    """The fault behind what Ray says about a process that is gone."""
+    lowered = text.lower()
+    kind = next((kind for words, kind in _TEXTS if words in lowered), WORKER_KILLED)
+    return Fault(kind, _first_line(text))
+
+
+def poisons_process(error: BaseException) -> bool:
+    """Whether the process cannot be trusted with another cell: a CUDA context does not survive such an error."""
+    text = str(error).lower()
+    return "cuda error" in text or "nccl" in text or isinstance(error, MemoryError)
+
+
+def one_line(error: BaseException) -> str:
+    """An exception as one line: the message of a user's error, else class, message and where."""
+    if isinstance(error, UniferumError):
+        return str(error)
+    last = traceback.extract_tb(error.__traceback__)
+    where = f" ({last[-1].filename.rsplit('/', 1)[-1]}:{last[-1].lineno})" if last else ""
+    return f"{type(error).__name__}: {_first_line(str(error))}{where}"
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, UniferumError):
+        return NAN if "finite" in error.must or "NaN" in str(error) else USER
+    if isinstance(error, FloatingPointError):
+        return NAN
+    if isinstance(error, MemoryError):
+        return HOST_OOM
+    if isinstance(error, OSError) and error.errno in _STORAGE_ERRNO:
+        return STORAGE
+    if isinstance(error, ConnectionError | TimeoutError) or (
+        isinstance(error, OSError) and error.errno in _NETWORK_ERRNO
+    ):
+        return NETWORK
+    return _kind_by_name(error)
+
+
+def _kind_by_name(error: BaseException) -> str:
+    if type(error).__name__ == "OutOfMemoryError":
+        return GPU_OOM
+    if not isinstance(error, RuntimeError):
+        return BUG
+    text = str(error).lower()
+    return next((kind for words, kind in _TEXTS if words in text and kind in (GPU_OOM, NCCL, HOST_OOM)), BUG)
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[0] if lines else "no message")[:300]

@@ -1,0 +1,206 @@
+"""The executor on Ray: warm lanes, each a Ray Train run launched as a Ray task, fed one cell at a time.
+
+Stopping is asked for through the cell's folder; what does not stop is cancelled through Ray, and a lane that still
+holds on is killed and its placement group removed, so that no ungraceful end leaks a GPU.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from orchestration import cluster, faults
+from orchestration.cell import Assignment, Outcome, write_assignment
+from orchestration.executor import Ended, Work
+from orchestration.faults import Fault, classify_text
+from orchestration.grid import Resources
+from orchestration.records import CellRecord, read_json
+from orchestration.worker import Lane, launch_lane
+
+
+@dataclass
+class Held:
+    """A lane that runs, and the cell it is at."""
+
+    lane: Lane
+    ref: Any
+    work: Work | None = None
+    attempt: int = 0
+    since: float = 0.0
+    fault: Fault | None = None
+    cells: int = 0
+    leaving: bool = False
+
+
+@dataclass
+class RayLanes:
+    """Runs cells on Ray; ``payload`` of a work is an :class:`Assignment` without attempt and token."""
+
+    folder: Path
+    grid: str
+    resources: Resources
+    heartbeat: Path
+    token: int = 0
+    launch: Callable[..., Any] = launch_lane
+    lanes: list[Held] = field(default_factory=list)
+    _early: list[Ended] = field(default_factory=list)
+    _beat: int = 0
+
+    def capacity(self) -> int:
+        """What the cluster's living nodes hold."""
+        return cluster.slots(self.resources)
+
+    def now(self) -> float:
+        """The real clock."""
+        return time.monotonic()
+
+    def start(self, work: Work, attempt: int) -> None:
+        """Give the cell to an idle lane, or to a new one."""
+        held = next((h for h in self.lanes if h.work is None and not h.leaving), None) or self._new_lane()
+        held.work, held.attempt, held.since, held.fault = work, attempt, time.time(), None
+        held.cells += 1
+        assignment: Assignment = work.payload
+        token = f"{self.token}-{attempt}-{uuid.uuid4().hex[:8]}"
+        sealed = Assignment(
+            **{**vars(assignment), "attempt": attempt, "token": token, "heartbeat": str(self.heartbeat)}
+        )
+        write_assignment(held.lane.next, sealed)
+        held.leaving = not self.resources.warm
+
+    def wait(self, seconds: float) -> Sequence[Ended]:
+        """Look at every lane a few times a second."""
+        until = time.monotonic() + seconds
+        while True:
+            self.beat()
+            found = [*self._early, *(ended for held in list(self.lanes) for ended in self._look(held))]
+            self._early.clear()
+            if found or time.monotonic() >= until:
+                return found
+            time.sleep(min(0.2, seconds))
+
+    def silent_for(self, work: Work) -> float:
+        """Since the worker last wrote its progress; a lane still starting counts from its start."""
+        held = self._at(work)
+        if held is None:
+            return 0.0
+        progress = CellRecord(Path(work.payload.folder)).progress()
+        return max(0.0, time.time() - max(held.since, progress.updated if progress else 0.0))
+
+    def stop(self, work: Work, reason: str) -> None:
+        """Through the cell's folder, so that it checkpoints first; a cell not yet taken is simply withdrawn."""
+        held = self._at(work)
+        CellRecord(Path(work.payload.folder)).request_stop(reason)
+        if held is not None and _withdrawn(held.lane.next):
+            self._early.append(Ended(work.name, stopped=True))
+            held.work = None
+
+    def kill(self, work: Work, fault: Fault) -> None:
+        """Cancel the lane's task: Ray aborts the run and frees its resources; the fault is told when it has ended."""
+        held = self._at(work)
+        if held is None:
+            return
+        import ray
+
+        held.fault = fault
+        ray.cancel(held.ref, force=False)
+        _kill_process(held.lane)
+
+    def beat(self) -> None:
+        """Tell the workers that their driver lives."""
+        self._beat += 1
+        if self._beat % 10 == 1:
+            self.heartbeat.write_text(f"{os.getpid()} {time.time()}")
+
+    def close(self) -> None:
+        """Let every lane leave; cancel those that do not within a few seconds."""
+        import ray
+
+        for held in self.lanes:
+            held.lane.leave()
+        refs = [held.ref for held in self.lanes]
+        _, late = ray.wait(refs, num_returns=len(refs), timeout=15) if refs else ([], [])
+        for ref in late:
+            ray.cancel(ref, force=False)
+        if late:
+            ray.wait(late, num_returns=len(late), timeout=15)
+        self.lanes.clear()
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    def _at(self, work: Work) -> Held | None:
+        return next((held for held in self.lanes if held.work is not None and held.work.name == work.name), None)
+
+    def _new_lane(self) -> Held:
+        import ray
+
+        name = f"{self.grid}-lane-{time.strftime('%Y%m%d%H%M%S')}-{uuid.uuid4().hex[:6]}"
+        lane = Lane(self.folder / name)
+        lane.folder.mkdir(parents=True)
+        settings = {
+            "folder": str(lane.folder),
+            "heartbeat": str(self.heartbeat),
+            "threads": max(1, int(self.resources.cpus)) if not self.resources.gpus else None,
+            "cells": None if self.resources.warm else 1,
+        }
+        task: Any = ray.remote(self.launch)
+        ref = task.options(num_cpus=0, max_retries=0, name=name).remote(
+            settings, cluster.lane_resources(self.resources), name, str(self.folder / "ray")
+        )
+        held = Held(lane, ref)
+        self.lanes.append(held)
+        return held
+
+    def _look(self, held: Held) -> list[Ended]:
+        import ray
+
+        gone = bool(ray.wait([held.ref], timeout=0)[0])
+        found = [self._ended(held, outcome) for outcome in held.lane.collect()]
+        if gone:
+            self.lanes.remove(held)
+            if held.work is not None:
+                found.append(self._lost(held))
+        return found
+
+    def _ended(self, held: Held, outcome: Outcome) -> Ended:
+        held.work = None
+        held.leaving = held.leaving or outcome.poisoned
+        fault = Fault(outcome.kind, outcome.reason or "") if outcome.kind else None
+        if outcome.stopped and outcome.reason == faults.FENCED:
+            fault = Fault(faults.FENCED, "another driver took the cell over")
+        return Ended(outcome.name, fault, outcome.stopped and fault is None, outcome.seconds, outcome.node)
+
+    def _lost(self, held: Held) -> Ended:
+        """The lane ended under its cell: why, in Ray's words."""
+        import ray
+
+        assert held.work is not None
+        node = (read_json(held.lane.folder / "worker.json") or {}).get("node")
+        try:
+            ray.get(held.ref)
+            fault = Fault(faults.WORKER_KILLED, "the worker left in the middle of the cell")
+        except Exception as error:  # noqa: BLE001 - whatever ended the lane, the others go on; the text says what it was
+            fault = classify_text(f"{type(error).__name__}: {error}")
+        return Ended(held.work.name, held.fault or fault, False, time.time() - held.since, node)
+
+
+def _withdrawn(path: Path) -> bool:
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _kill_process(lane: Lane) -> None:
+    """End a hung worker on this machine outright: a process stuck in C code hears no cancellation."""
+    import signal
+
+    worker = read_json(lane.folder / "worker.json")
+    if worker and worker.get("node") == os.uname().nodename:
+        try:
+            os.kill(int(worker["pid"]), signal.SIGKILL)
+        except ProcessLookupError:
+            return

@@ -1,0 +1,151 @@
+"""The rows that a person watches: every cell with its state, step, metric and time left, read from files and ledger.
+
+Nothing here needs a driver: ``grid status`` in another shell, or after the driver's death, shows the same rows.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orchestration.grid import Cell, GridConfig
+from orchestration.ledger import Entry, Ledger
+from orchestration.plan import DONE, NO_DATA, Planned, absent_stores, make_plan
+from orchestration.records import CellRecord
+
+if TYPE_CHECKING:
+    from orchestration.drive import Summary
+
+COLUMNS = ("cell", "state", "step", "metric", "left", "note")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell, ready to be shown."""
+
+    cell: str
+    state: str
+    step: str = ""
+    metric: str = ""
+    left: str = ""
+    note: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """In the order of :data:`COLUMNS`."""
+        return self.cell, self.state, self.step, self.metric, self.left, self.note
+
+
+def rows(planned: Sequence[Planned], entries: dict[str, Entry]) -> list[Row]:
+    """One row a cell, in the plan's order; the ledger's state wins over the plan's, which is older."""
+    return [_row(p, entries.get(p.cell.name)) for p in planned]
+
+
+def counts(shown: Sequence[Row]) -> str:
+    """How many cells are in each state, in one line."""
+    found: dict[str, int] = {}
+    for row in shown:
+        found[row.state] = found.get(row.state, 0) + 1
+    return ", ".join(f"{number} {state}" for state, number in sorted(found.items()))
+
+
+def span(seconds: float | None) -> str:
+    """A length of time for people."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _row(planned: Planned, entry: Entry | None) -> Row:
+    name = planned.cell.name
+    if planned.state == NO_DATA or planned.folder is None:
+        return Row(name, NO_DATA, note=planned.why)
+    record = planned.record
+    result = record.result()
+    state = entry.state if entry and entry.folder == str(planned.folder) else planned.state
+    if result and state not in ("running", "waiting", "pending"):
+        return _done(name, state, result)
+    return _under_way(record, planned, state, entry)
+
+
+def _done(name: str, state: str, result: dict) -> Row:
+    selection = (result.get("selection") or {}).get("value")
+    metric = "" if selection is None else f"{selection:.4f}"
+    return Row(name, DONE if state == "done" else state, str(result.get("steps", "")), metric, "", "")
+
+
+def _under_way(record: CellRecord, planned: Planned, state: str, entry: Entry | None) -> Row:
+    progress = record.progress()
+    note = (entry.reason or "") if entry else planned.why
+    if progress is None or state not in ("running", "waiting"):
+        reached = record.resumable_step()
+        return Row(planned.cell.name, state, "" if reached is None else str(reached), note=note)
+    silent = time.time() - progress.updated
+    shown = progress.phase if state == "running" else state
+    return Row(
+        planned.cell.name,
+        shown,
+        f"{progress.step} / {progress.steps}",
+        "" if progress.metric is None else f"{progress.metric:.4f}",
+        span(progress.seconds_left),
+        f"silent for {span(silent)}" if silent > 60 else note,
+    )
+
+
+def plan_rows(planned: Sequence[Planned]) -> list[tuple[str, ...]]:
+    """One row a cell: name, state, steps, GPU-hours, why."""
+    return [
+        (
+            p.cell.name,
+            p.state,
+            f"{p.cell.config.training.steps:,}",
+            "" if p.hours is None else f"{p.hours:.2f}" + ("" if p.measured else " (declared)"),
+            p.why,
+        )
+        for p in planned
+    ]
+
+
+def plan_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
+    """The whole grid in one line: cells by state, and hours of what is left."""
+    states: dict[str, int] = {}
+    for p in planned:
+        states[p.state] = states.get(p.state, 0) + 1
+    left = [p.hours for p in planned if p.state != DONE]
+    unit = "GPU-hours" if grid.resources.gpus else "hours"
+    known = sum(hours for hours in left if hours is not None) * (grid.resources.gpus or 1)
+    unknown = "; no speed is known yet for some cells" if any(hours is None for hours in left) else ""
+    counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    absent = absent_stores(grid)
+    data = f"; no store at {', '.join(absent)}: uniferum data prepare makes them" if absent else ""
+    return f"{counted}; {known:.1f} {unit} left{unknown}{data}"
+
+
+def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[Row], str]:
+    """The rows and the headline of a grid, without its driver."""
+    planned = make_plan(grid, cells)
+    path = grid.root / "ledger.sqlite"
+    if not path.exists():
+        shown = rows(planned, {})
+        return shown, counts(shown)
+    ledger = Ledger(path)
+    try:
+        holder, facts = ledger.holder(), ledger.facts()
+        shown = rows(planned, ledger.entries() if holder else {})
+    finally:
+        ledger.close()
+    driver = f"driven by {holder.owner}" if holder else "no driver"
+    paused = f"; paused: {facts['paused']}" if "paused" in facts else ""
+    return shown, f"{counts(shown)}; {driver}{paused}"
+
+
+def failures(summary: "Summary") -> list[tuple[str, str, str]]:
+    """Which cells failed, why, and where the log is."""
+    found = []
+    for p in summary.failed:
+        failure = p.record.failure() if p.folder else None
+        why = f"{failure.kind}: {failure.reason}" if failure else p.why
+        found.append((p.cell.name, why, str(p.record.log) if p.folder else ""))
+    return found

@@ -1,0 +1,120 @@
+"""A lane: one Ray Train run whose worker trains cell after cell, each in its own record.
+
+Starting a Ray Train run costs three Python processes that import torch and Ray; a lane pays that once. The driver and
+the lane talk through files in the lane's folder (``next.json``, ``ended-N.json``, ``leave``), which both outlive. A
+crash of the process costs only the cell it was at: the driver sees the lane end and tries that cell again elsewhere.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestration.cell import Assignment, Outcome, attempt_cell, read_assignment
+from orchestration.gauges import CELL
+from orchestration.records import read_json
+from uniferum.evaluation.files import write_json
+
+POLL_S = 0.1
+
+
+class Lane:
+    """A lane's folder, from the worker's side and the driver's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.next = folder / "next.json"
+
+    def take(self, *, heartbeat: Path | None, orphan_s: float) -> Assignment | None:
+        """Wait for the next cell; None when the lane should leave, or its driver has been silent for too long."""
+        seen, since = "", time.monotonic()
+        while not (self.folder / "leave").exists():
+            assignment = read_assignment(self.next)
+            if assignment is not None:
+                self.next.rename(self.folder / "current.json")
+                return assignment
+            beat = heartbeat.read_text() if heartbeat and heartbeat.exists() else seen
+            if beat != seen:
+                seen, since = beat, time.monotonic()
+            if heartbeat and time.monotonic() - since > orphan_s:
+                return None
+            time.sleep(POLL_S)
+        return None
+
+    def ended(self, outcome: Outcome) -> None:
+        """Tell the driver how the cell ended."""
+        write_json(self.folder / f"ended-{outcome.attempt}-{outcome.name}.json", asdict(outcome))
+
+    def collect(self) -> list[Outcome]:
+        """What ended since the last call; each is given once."""
+        found = []
+        for path in sorted(self.folder.glob("ended-*.json")):
+            data = read_json(path)
+            if data is not None:
+                found.append(Outcome(**data))
+                path.unlink()
+        return found
+
+    def leave(self) -> None:
+        """Let the worker end once its cell has."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "leave").touch()
+
+
+def train_lane(settings: Mapping[str, Any]) -> None:
+    """Ray Train's ``train_loop_per_worker``: cell after cell until told to leave.
+
+    Args:
+        settings: ``folder`` of the lane, ``heartbeat`` of the driver, ``orphan_s``, ``threads``, ``cells`` at most.
+    """
+    train, evaluate = _runners(settings)
+    lane = Lane(Path(settings["folder"]))
+    write_json(lane.folder / "worker.json", {"pid": os.getpid(), "node": os.uname().nodename, "when": time.time()})
+    heartbeat = Path(settings["heartbeat"]) if settings.get("heartbeat") else None
+    left = settings.get("cells") or -1
+    while left != 0:
+        assignment = lane.take(heartbeat=heartbeat, orphan_s=settings.get("orphan_s", 120.0))
+        if assignment is None:
+            return
+        os.environ[CELL] = assignment.name
+        outcome = attempt_cell(assignment, train, evaluate)
+        lane.ended(outcome)
+        if outcome.poisoned:
+            return
+        left -= 1
+
+
+def _runners(settings: Mapping[str, Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    import torch
+
+    if settings.get("threads"):
+        torch.set_num_threads(int(settings["threads"]))
+    from uniferum.run import evaluate_run, train_run
+
+    return train_run, evaluate_run
+
+
+def launch_lane(settings: Mapping[str, Any], resources: Mapping[str, float], name: str, storage: str) -> None:
+    """Fit one lane; runs inside a Ray task without CPUs of its own, so that cancelling the task aborts the run.
+
+    The name carries the grid and a generation that is never used twice: Ray resumes whatever bears the same name. Every
+    failure limit is finite: Ray's own are endless. Retries are the scheduler's affair, so Ray makes none.
+    """
+    from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    TorchTrainer(
+        train_lane,
+        train_loop_config=dict(settings),
+        scaling_config=ScalingConfig(
+            num_workers=1, use_gpu=bool(resources.get("GPU")), resources_per_worker=dict(resources)
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=0, controller_failure_limit=2, max_preemption_failures=0),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+        ),
+    ).fit()
