@@ -78,8 +78,3 @@ def nodule_mask(
         d2 = x[:, None, None] ** 2 + y[None, :, None] ** 2 + z[None, None, :] ** 2
         mask[d2 <= nodule.radius**2] = 1
     return mask
-
-
-def world_mm(spec: PhantomSpec, point: tuple[float, float, float], centre_mm: tuple[float, float, float]) -> np.ndarray:
-    """Where an atlas point of the phantom lies in the world of its rendered volume, RAS mm."""
-    return np.asarray(point) * np.asarray(spec.scale) + np.asarray(spec.shift_mm) + np.asarray(centre_mm)

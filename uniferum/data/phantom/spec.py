@@ -76,3 +76,8 @@ def shapes_of(spec: PhantomSpec) -> np.ndarray:
     for nodule in spec.nodules:
         scene.ellipsoid(nodule.centre, (nodule.radius,) * 3, 110, over="lungs")
     return scene.table()
+
+
+def world_mm(spec: PhantomSpec, point: tuple[float, float, float], centre_mm: tuple[float, float, float]) -> np.ndarray:
+    """Where an atlas point of the phantom lies in the world of its rendered volume, RAS mm."""
+    return np.asarray(point) * np.asarray(spec.scale) + np.asarray(spec.shift_mm) + np.asarray(centre_mm)
