@@ -1,5 +1,6 @@
-"""Where a report's cells come from: folders of cells, or MLflow; and what a grid file expects beside them."""
+"""Where a report's cells come from: MLflow, or folders of cells; and what a grid file expects beside them."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,18 +8,24 @@ from cli import output
 from uniferum.errors import UniferumError
 from uniferum.report.records import CellRecord, Pending, from_folders, newest, unfinished
 
+RUN_ONE = "run one first: uniferum grid run configs/demo_grid.yaml; or read folders with --from"
+
 
 def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> tuple[list[CellRecord], list[Pending]]:
     """Finished cells, and those that a grid file expects or that a folder has begun.
 
     Args:
-        grid: the grid file, which says what is expected, and where MLflow is.
+        grid: the grid file, which says what is expected and where MLflow is; without it and without ``folder`` the
+            grid of ``configs`` that was last recorded.
         folder: read cells from here instead of from MLflow.
         mlflow: address of the tracking server, instead of the grid's own or ``MLFLOW_TRACKING_URI``.
 
     Raises:
         UniferumError: there is no cell at all to report on, or a record is unreadable.
     """
+    if folder is None and grid is None:
+        grid = last_recorded(Path("configs"))
+        output.say(f"The grid is {grid}, the last one recorded here; --grid names another.")
     found = from_folders(folder) if folder else _from_mlflow(grid, mlflow)
     if grid is not None:
         records, pending = _expected(grid, found)
@@ -27,23 +34,43 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         _say_hidden(hidden)
         pending = unfinished(folder) if folder else []
     if not records and not pending:
-        where = str(folder) if folder else "MLflow"
-        raise UniferumError(
-            where, must="hold at least one cell", cure="run one: uniferum grid run configs/demo_grid.yaml"
-        )
+        raise UniferumError(str(folder or grid), must="hold at least one cell", cure=RUN_ONE)
     return records, pending
 
 
-def _from_mlflow(grid: Path | None, address: str | None) -> list[CellRecord]:
-    from orchestration.tracking import read_records
+def last_recorded(configs: Path) -> Path:
+    """The grid file below ``configs`` whose root has the newest MLflow database.
 
-    return read_records(grid, address)
+    Raises:
+        UniferumError: no grid was recorded here.
+    """
+    from orchestration.grid import load_grid
+    from orchestration.mlflow_server import DATABASE
+
+    found: list[tuple[float, Path]] = []
+    for path in sorted(configs.glob("*grid*.yaml")):
+        database = load_grid(path).root / DATABASE
+        if database.exists():
+            found.append((database.stat().st_mtime, path))
+    if not found:
+        raise UniferumError("--grid", must="be given where no grid of configs/ was recorded yet", cure=RUN_ONE)
+    return max(found)[1]
+
+
+def _from_mlflow(path: Path | None, address: str | None) -> list[CellRecord]:
+    assert path is not None, "without folders there is a grid"
+    from orchestration.grid import load_grid
+    from orchestration.tracking import read_mlflow, reading_uri
+
+    grid = load_grid(path)
+    uri = reading_uri(grid.root, address or grid.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    return read_mlflow(uri, grid.name)
 
 
 def _expected(path: Path, found: Sequence[CellRecord]) -> tuple[list[CellRecord], list[Pending]]:
     """Match what was found to the grid's cells by fingerprint; what is left over is named, never shown."""
     from orchestration.grid import expand, load_grid
-    from orchestration.plan import DONE, RESCORE, make_plan
+    from orchestration.plan import make_plan
 
     grid = load_grid(path)
     records: list[CellRecord] = []
@@ -51,13 +78,12 @@ def _expected(path: Path, found: Sequence[CellRecord]) -> tuple[list[CellRecord]
     hidden: list[CellRecord] = []
     for planned in make_plan(grid, expand(grid, source=str(path))):
         cell, identity = planned.cell, planned.training_fingerprint
-        named, older = newest([record for record in found if record.name == cell.name])
-        same = [r for r in (*older, *named) if identity in (None, r.result.get("training_fingerprint"))]
+        kept, older = newest([record for record in found if record.name == cell.name])
+        same = [r for r in (*older, *kept) if identity in (None, r.result.get("training_fingerprint"))]
         records.extend(same[-1:])
-        hidden.extend(record for record in (*older, *named) if record not in same[-1:])
+        hidden.extend(record for record in (*older, *kept) if record not in same[-1:])
         if not same:
-            state = "pending" if planned.state in (DONE, RESCORE) else planned.state
-            reason = planned.why if planned.state == "no data" else f"{state}: {planned.why}"
+            reason = planned.why if planned.state == "no data" else f"{planned.state}: {planned.why}"
             command = f"uniferum grid run {path} --only {cell.name}"
             pending.append(
                 Pending(cell.name, cell.model, cell.text_encoder or "", cell.mix, cell.seed, reason, command)

@@ -37,6 +37,24 @@ def report(
     output.result(several(made, kind, style))
 
 
+def why(
+    table: Annotated[str, typer.Argument(help="The table's name, e.g. auroc.")],
+    row: Annotated[str, typer.Argument(help="Words that name one row, e.g. 'pubmedbert CTRATE+SEG'.")],
+    column: Annotated[str, typer.Argument(help="Words that name one column, e.g. 'INSPECT shared'.")],
+    grid: GridOption = None,
+    folder: FromOption = None,
+    mlflow: MlflowOption = None,
+) -> None:
+    """Trace a printed number to its runs, fingerprints, commit, data and prediction files."""
+    from cli.gather import gather
+    from uniferum.report.catalogue import make_table
+    from uniferum.report.why import trace
+
+    records, pending = gather(grid, folder, mlflow)
+    output.result(trace(make_table(table, records, pending), row, column, records))
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to the main application."""
     app.command("report")(report)
+    app.command("why")(why)

@@ -8,6 +8,7 @@ import html
 import io
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -58,13 +59,17 @@ def row_names(row: RowKey) -> tuple[str, str, str]:
     return NAMES.get(row[0], row[0]), NAMES.get(row[1], row[1]), row[2]
 
 
-def entry_text(entry: Entry, style: Style, *, digits: int = 4) -> str:
-    """One place as people read it: value, spread over seeds, interval, the published value in brackets."""
+def entry_text(entry: Entry, style: Style, mark: Callable[[str], str], *, digits: int = 4) -> str:
+    """One place as people read it: value, spread over seeds, interval, the published value in brackets.
+
+    ``mark`` sets off the value of an entry that is the best of its column.
+    """
     if not entry.known:
         text = "n/a" if entry.missing.startswith("n/a") else (entry.missing.split(":")[0] or "-")
         text = "-" if text in ("not run", "not evaluated") else text
     else:
         text = f"{entry.value:.{digits}f}"
+        text = mark(text) if entry.best else text
         text += f" ±{entry.spread:.{digits}f}" if math.isfinite(entry.spread) else ""
         if style.intervals and math.isfinite(entry.lo):
             text += f" [{entry.lo:.{digits}f}, {entry.hi:.{digits}f}]"
@@ -88,11 +93,11 @@ def _prevalence(table: ReportTable, column: tuple[str, str]) -> str:
     return f"{shown[0]:.4f}" if len(shown) == 1 else f"{shown[0]:.4f} to {shown[-1]:.4f}"
 
 
-def _grid(table: ReportTable, mark: Callable[[str, Entry], str], style: Style) -> list[list[str]]:
+def _grid(table: ReportTable, mark: Callable[[str], str], style: Style) -> list[list[str]]:
     lines = [[*ROW_HEADINGS, *(table.heading(column) for column in table.columns)]]
     for row in table.rows:
         entries = [table.entries[row, column] for column in table.columns]
-        lines.append([*row_names(row), *(mark(entry_text(entry, style), entry) for entry in entries)])
+        lines.append([*row_names(row), *(entry_text(entry, style, mark) for entry in entries)])
     prevalence = prevalence_row(table)
     if prevalence:
         lines.append(["Prevalence", "", "", *prevalence])
@@ -105,7 +110,7 @@ def _below(table: ReportTable, style: Style) -> list[str]:
 
 
 def _terminal(table: ReportTable, style: Style) -> str:
-    lines = _grid(table, lambda text, entry: f"{text}*" if entry.best else text, style)
+    lines = _grid(table, lambda text: f"{text}*", style)
     widths = [max(len(line[at]) for line in lines) for at in range(len(lines[0]))]
     drawn = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     drawn.insert(1, "  ".join("-" * width for width in widths))
@@ -116,12 +121,11 @@ def _terminal(table: ReportTable, style: Style) -> str:
 
 
 def _bold_starred(line: str) -> str:
-    parts = line.split("  ")
-    return "  ".join(f"\x1b[1m{part}\x1b[0m" if part.rstrip().endswith("*") else part for part in parts)
+    return re.sub(r"[\d.]+\*", lambda found: f"\x1b[1m{found.group()}\x1b[0m", line)
 
 
 def _markdown(table: ReportTable, style: Style) -> str:
-    lines = _grid(table, lambda text, entry: f"**{text}**" if entry.best else text, style)
+    lines = _grid(table, lambda text: f"**{text}**", style)
     escaped = [[text.replace("|", "\\|") for text in line] for line in lines]
     drawn = ["| " + " | ".join(line) + " |" for line in escaped]
     drawn.insert(1, "|" + "|".join(["---"] * 3 + ["---:"] * len(table.columns)) + "|")
@@ -133,7 +137,7 @@ LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
 
 
 def _latex(table: ReportTable, style: Style) -> str:
-    lines = _grid(table, lambda text, entry: f"\x02{text}\x03" if entry.best else text, style)
+    lines = _grid(table, lambda text: f"\x02{text}\x03", style)
     drawn = [" & ".join(_latex_text(text) for text in line) + r" \\" for line in lines]
     body = [drawn[0], r"\midrule", *drawn[1:]]
     if table.metric == "aupr":
@@ -150,7 +154,7 @@ def _latex_text(text: str) -> str:
 
 
 def _html(table: ReportTable, style: Style) -> str:
-    lines = _grid(table, lambda text, entry: f"\x02{text}\x03" if entry.best else text, style)
+    lines = _grid(table, lambda text: f"\x02{text}\x03", style)
     head = "".join(f"<th>{html.escape(text)}</th>" for text in lines[0])
     rows = "\n".join("<tr>" + "".join(f"<td>{_html_text(text)}</td>" for text in line) + "</tr>" for line in lines[1:])
     said = "\n".join(f"<p>{html.escape(line)}</p>" for line in _below(table, style))

@@ -1,91 +1,10 @@
-"""Cells made by hand: predictions of a known quality, scored and written as a run writes them."""
+"""A fixture that writes cells below a test's own folder."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
-import yaml
-
-from uniferum.evaluation.metrics import group_records, score_predictions
-
-GROUPS = {
-    ("CTRATE", "all"): ("lung_nodule", "pleural_effusion"),
-    ("INSPECT", "shared"): ("pleural_effusion",),
-    ("INSPECT", "unique"): ("pe_positive",),
-    ("RADCHEST", "shared"): ("pleural_effusion",),
-    ("RADCHEST", "unique"): ("honeycombing", "never_positive"),
-}
-
-
-def predictions(seed: int, strength: float, n: int = 40) -> pd.DataFrame:
-    """Scores with ``strength`` standard deviations between the classes; the last label has no positive case."""
-    cases = np.random.default_rng(0)
-    noise = np.random.default_rng(seed)
-    parts = []
-    for (cohort, group), labels in GROUPS.items():
-        for label in labels:
-            target = (cases.random(n) < 0.4).astype(float) * (label != "never_positive")
-            facts = {"cohort": cohort, "split": "test", "label": label, "group": group, "kind": "diagnosis"}
-            ids = {
-                "volume_id": [f"{cohort}/{i}" for i in range(n)],
-                "scan_id": [f"{i}" for i in range(n)],
-                "patient_id": [f"{cohort}-p{i // 2}" for i in range(n)],
-            }
-            score = noise.normal(size=n) + strength * target
-            parts.append(pd.DataFrame({**ids, **facts, "target": target, "score": score}))
-    return pd.concat(parts, ignore_index=True)
-
-
-def write_cell(
-    root: Path,
-    mix: str = "CTRATE",
-    *,
-    model: str = "uniferum",
-    encoder: str = "pubmedbert",
-    seed: int = 0,
-    strength: float = 1.0,
-    done: bool = True,
-    draws: int = 20,
-    fingerprint: str = "0123456789abcdef",
-) -> Path:
-    """A cell's folder as a run leaves it; without ``done`` as one that is half-way."""
-    name = "-".join(part for part in (model, encoder, mix, f"seed{seed}" if seed else "") if part)
-    folder = root / "cells" / f"{name}-{fingerprint[:8]}"
-    folder.mkdir(parents=True)
-    train_on = mix.split("+")
-    config = {"name": name, "seed": seed, "train_on": train_on, "model": {"kind": model}, "training": {"steps": 40}}
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    steps = [{"step": step, "loss": 1 / step, "validation/auroc": 0.5 + step / 100} for step in (10, 20)]
-    (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
-    if not done:
-        return folder
-    table = predictions(seed * 100 + len(mix), strength)
-    scores = score_predictions(table, draws=draws)
-    table.to_parquet(folder / "predictions.parquet")
-    scores.labels.to_parquet(folder / "metrics.parquet")
-    (folder / "environment.json").write_text(json.dumps({"python": "3.11"}))
-    result = {
-        "format": 1,
-        "name": name,
-        "training_fingerprint": fingerprint,
-        "evaluation_fingerprint": "fedcba9876543210",
-        "train_on": train_on,
-        "evaluate_on": ["CTRATE", "INSPECT", "RADCHEST"],
-        "model": model,
-        "text_encoder": encoder,
-        "seed": seed,
-        "best_step": 20,
-        "selection": {"metric": "mean AUROC", "value": 0.7, "split": "validation"},
-        "groups": group_records(scores.groups),
-        "steps": 40,
-        "seconds": 12.5,
-        "git_commit": "abc1234",
-    }
-    (folder / "result.json").write_text(json.dumps(result))
-    return folder
+from written_cells import write_cell
 
 
 @pytest.fixture

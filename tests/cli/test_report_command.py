@@ -1,0 +1,49 @@
+"""`uniferum report` and `uniferum why` as a user calls them."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+from written_cells import write_cell
+
+from cli.main import app
+from uniferum.errors import UniferumError
+
+runner = CliRunner()
+
+
+def test_tables_go_to_standard_output(tmp_path):
+    write_cell(tmp_path)
+    done = runner.invoke(app, ["report", "--from", str(tmp_path), "--table", "aupr", "--format", "json"])
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    assert document["metric"] == "aupr"
+    assert {entry["train_on"] for entry in document["entries"]} == {"CTRATE"}
+
+
+def test_a_number_is_traced(tmp_path):
+    write_cell(tmp_path)
+    done = runner.invoke(app, ["why", "auroc", "pubmedbert", "INSPECT unique", "--from", str(tmp_path)])
+    assert done.exit_code == 0
+    assert "training fingerprint: 0123456789abcdef" in done.stdout
+
+
+def test_a_folder_without_cells_is_an_error_of_one_line(tmp_path):
+    done = runner.invoke(app, ["report", "--from", str(tmp_path)])
+    assert isinstance(done.exception, UniferumError)
+    assert "at least one cell" in str(done.exception)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--table", "aurok"), ("--format", "word")])
+def test_an_unknown_name_is_an_error_of_one_line(tmp_path, option, value):
+    write_cell(tmp_path)
+    done = runner.invoke(app, ["report", "--from", str(tmp_path), option, value])
+    assert isinstance(done.exception, UniferumError)
+    assert value in str(done.exception)
+
+
+def test_no_grid_and_no_folder_names_both(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = runner.invoke(app, ["report"])
+    assert isinstance(done.exception, UniferumError)
+    assert "--grid" in str(done.exception)

@@ -1,0 +1,68 @@
+"""What a column of the results means for a training mix: in-distribution, shared (out of distribution) or zero-shot.
+
+Paper section 4: tasks of a training cohort are in-distribution; tasks that another cohort shares with a training cohort
+test generalisation to its scans; tasks whose label was never trained are zero-shot. INSPECT's labels read from reports
+are never trained on (paper 3.4.3), so they are never in-distribution.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+Role = Literal["in-distribution", "shared", "zero-shot"]
+GroupKey = tuple[str, str]
+
+#: Labels that serve evaluation only (paper 3.4.3); the vocabulary carries the same set.
+EVALUATION_ONLY: frozenset[GroupKey] = frozenset({("INSPECT", "shared")})
+
+
+def trained_labels(
+    groups: Mapping[GroupKey, Iterable[str]],
+    train_on: Iterable[str],
+    evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
+) -> set[str]:
+    """Ids of every label that the mix trains on; ``SEG`` trains no label."""
+    mix = set(train_on)
+    return {
+        label
+        for (cohort, group), labels in groups.items()
+        if cohort in mix and (cohort, group) not in evaluation_only
+        for label in labels
+    }
+
+
+def label_role(
+    groups: Mapping[GroupKey, Iterable[str]],
+    train_on: Iterable[str],
+    column: GroupKey,
+    label: str,
+    evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
+) -> Role:
+    """The role of one label of one cohort's group for a training mix."""
+    mix = set(train_on)
+    if column[0] in mix and column not in evaluation_only:
+        return "in-distribution"
+    return "shared" if label in trained_labels(groups, mix, evaluation_only) else "zero-shot"
+
+
+def group_roles(
+    groups: Mapping[GroupKey, Iterable[str]],
+    train_on: Iterable[str],
+    column: GroupKey,
+    evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
+) -> dict[Role, tuple[str, ...]]:
+    """The labels of one column by role; a column can be mixed (RADCHEST's labels after training on INSPECT alone)."""
+    mix = tuple(train_on)
+    found: dict[Role, list[str]] = {}
+    for label in groups[column]:
+        found.setdefault(label_role(groups, mix, column, label, evaluation_only), []).append(label)
+    return {role: tuple(labels) for role, labels in found.items()}
+
+
+def in_distribution(
+    train_on: Iterable[str],
+    columns: Iterable[GroupKey],
+    evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
+) -> tuple[GroupKey, ...]:
+    """The columns that are in-distribution for a mix."""
+    mix = set(train_on)
+    return tuple(column for column in columns if column[0] in mix and column not in evaluation_only)

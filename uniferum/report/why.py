@@ -1,0 +1,124 @@
+"""Trace a printed number to what it rests on: its runs, their fingerprints, commit, data and prediction files.
+
+The number is recomputed from the prediction file, so that a table that no longer agrees with its files is found out.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.metrics import score_predictions
+from uniferum.report.records import CellRecord, RowKey
+from uniferum.report.tables import Column, Entry, ReportTable
+
+Key = TypeVar("Key", bound=tuple[str, ...])
+
+
+def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecord]) -> str:
+    """The account of one number, as lines of text.
+
+    Args:
+        table: as printed.
+        row: words that name one row, e.g. ``pubmedbert CTRATE+SEG``.
+        column: words that name one column, e.g. ``INSPECT shared``.
+        records: the cells that the table was made of.
+
+    Raises:
+        UniferumError: the words name no place, or several.
+    """
+    row_key = _find_row(table, row)
+    column_key = _find_column(table, column)
+    entry = table.entries[row_key, column_key]
+    lines = [f"{table.title}", f"row {' / '.join(x for x in row_key if x)}, column {' '.join(column_key)}", ""]
+    lines += _number_lines(entry)
+    for record in records:
+        if record.row == row_key and record.name in entry.cells:
+            lines += ["", *_run_lines(record, column_key, table.metric)]
+    return "\n".join(lines) + "\n"
+
+
+def _find_row(table: ReportTable, words: str) -> RowKey:
+    wanted = words.replace("/", " ").lower().split()
+    exact = [row for row in table.rows if set(wanted) <= {part.lower() for part in row}]
+    return _only(exact, words, "ROW", (" ".join(part for part in row if part) for row in table.rows))
+
+
+def _find_column(table: ReportTable, words: str) -> Column:
+    wanted = words.replace(":", " ").lower().split()
+    exact = [column for column in table.columns if set(wanted) <= {part.lower() for part in column}]
+    return _only(exact, words, "COLUMN", (" ".join(column) for column in table.columns))
+
+
+def _only(found: Sequence[Key], words: str, subject: str, names: Iterable[str]) -> Key:
+    if len(found) == 1:
+        return found[0]
+    names = list(names)
+    if found:
+        several = "; ".join(" ".join(part for part in key if part) for key in found)
+        raise UniferumError(subject, words, must="name one place", cure=f"it names {len(found)}: {several}")
+    raise UniferumError(subject, words, must="be in the table", cure=near_miss(words, names))
+
+
+def _number_lines(entry: Entry) -> list[str]:
+    if not entry.known:
+        lines = [f"no number: {entry.missing}"]
+        return [*lines, f"fill it with: {entry.command}"] if entry.command else lines
+    lines = [f"value {entry.value:.6f}"]
+    if math.isfinite(entry.lo):
+        lines.append(f"interval 95 % [{entry.lo:.6f}, {entry.hi:.6f}]")
+    if math.isfinite(entry.spread):
+        lines.append(f"mean of {entry.seeds} seeds, standard deviation {entry.spread:.6f}")
+    if math.isfinite(entry.published):
+        lines.append(f"published {entry.published:.4f}, difference {entry.value - entry.published:+.4f}")
+    lines.append(f"labels {entry.n_labels} of {entry.n_labels_total}, {entry.n_cases} volumes")
+    return lines
+
+
+def _run_lines(record: CellRecord, column: Column, metric: str) -> list[str]:
+    result = record.result
+    facts = {
+        "run": record.name,
+        "found in": record.source,
+        "seed": record.seed,
+        "training fingerprint": result.get("training_fingerprint"),
+        "evaluation fingerprint": result.get("evaluation_fingerprint"),
+        "commit": result.get("git_commit"),
+        "checkpoint": f"best step {result.get('best_step')} of {result.get('steps')}",
+        "data": _data_hashes(result.get("data") or result.get("data_digests")),
+        "predictions": f"{record.files.predictions}, sha256 {_digest(record.files.predictions)}",
+    }
+    lines = [f"{name}: {value}" for name, value in facts.items() if value not in (None, "")]
+    return [*lines, *_recomputed(record, column, metric)]
+
+
+def _data_hashes(data: object) -> str:
+    return ", ".join(f"{name} {value}" for name, value in data.items()) if isinstance(data, dict) else ""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else "(file missing)"
+
+
+def _recomputed(record: CellRecord, column: Column, metric: str) -> list[str]:
+    """The labels behind a group mean, and the mean computed again from the prediction file."""
+    cohort, group = column
+    table = record.predictions()
+    part = table.loc[(table["cohort"] == cohort) & (table["group"] == group)]
+    stored = next((s for s in record.groups if (s.cohort, s.group, s.metric) == (cohort, group, metric)), None)
+    if not len(part) or stored is None:
+        return ["recomputed: the prediction file has no case of this column"]
+    labels = score_predictions(part, draws=0).labels
+    values = labels[metric].to_numpy(dtype=float)
+    known = values[[math.isfinite(value) for value in values]]
+    again = float(known.mean()) if len(known) else math.nan
+    agrees = "equal" if math.isclose(again, stored.value, abs_tol=1e-9) else f"NOT EQUAL to the stored {stored.value}"
+    lines = [f"recomputed from the predictions: {again:.6f} ({agrees})", "labels:"]
+    for label, value, n_pos, n, reason in zip(
+        labels["label"], values, labels["n_pos"], labels["n"], labels["reason"], strict=True
+    ):
+        shown = f"{value:.4f}" if math.isfinite(value) else f"n/a, {reason}"
+        lines.append(f"  {label}: {shown} ({n_pos} of {n} positive)")
+    return lines
