@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cli import output
+from cli import output, prepare
 
 app = typer.Typer(no_args_is_help=True)
+prepare.register(app)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The cohort's YAML file, e.g. configs/cohorts/ct_rate.yaml.")]
 Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder, in place of the file's own root.")]

@@ -55,7 +55,8 @@ def _cells(path: Path, needed: Sequence[str], delimiter: str) -> Iterator[tuple[
     names = header(path, delimiter=delimiter)
     for column in needed:
         if column not in names:
-            cure = near_miss(column, names) if len(names) <= 100 else f"the file has {len(names)} columns"
+            listed = f"its columns are {', '.join(names)}" if len(names) <= 30 else f"it has {len(names)} columns"
+            cure = close if (close := near_miss(column, names)).startswith("did you mean") else listed
             raise UniferumError(f"{path}: column {column}", must="be there", cure=cure)
     places = [names.index(column) for column in needed]
     lines = _lines(path, delimiter)

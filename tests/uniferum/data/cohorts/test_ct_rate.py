@@ -1,0 +1,197 @@
+"""CT-RATE is read as its owners publish it, and what is left out is counted."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.uniferum.data.cohorts.layouts import CT_RATE_COLUMNS, CtRateWriter, table, touch
+from uniferum.data.cohorts.base import Scan
+from uniferum.data.cohorts.ct_rate import CtRate, CtRateConfig
+from uniferum.errors import UniferumError
+
+
+def open_at(root: Path, **settings: object) -> CtRate:
+    return CtRate(CtRateConfig.model_validate({"kind": "ct_rate", "root": root, "validation_patients": 1, **settings}))
+
+
+def by_id(cohort: CtRate) -> dict[str, Scan]:
+    return {scan.scan_id: scan for scan in cohort.scans()}
+
+
+def test_rows_become_scans_with_patient_study_and_all_18_labels(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_7_b_2", {"Cardiomegaly": 1})
+    ct_rate_writer.volume("valid_1_a_1", {"Lung nodule": "", "Pleural effusion": "1.0"})
+    scans = by_id(open_at(ct_rate_writer.save(), validation_patients=0))
+    train, test = scans["train_7_b_2"], scans["valid_1_a_1"]
+    assert (train.patient_id, train.study_id, train.split, train.volume_id) == (
+        "train_7",
+        "train_7_b",
+        "train",
+        "CTRATE/train_7_b_2",
+    )
+    assert len(train.labels) == 18
+    assert [label for label, value in train.labels.items() if value] == ["cardiomegaly"]
+    assert test.split == "test"
+    assert test.labels["pleural_effusion"] == 1
+    assert "lung_nodule" not in test.labels, "an empty cell is unknown, not negative"
+
+
+def test_v2_volumes_are_never_rescaled(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1")
+    ct_rate_writer.volume("valid_1_a_1")
+    metadata = ct_rate_writer.root / "dataset" / "metadata" / "train_metadata.csv"
+    table(metadata, ("VolumeName", "RescaleSlope", "RescaleIntercept"), [["train_1_a_1.nii.gz", 1, -8192]])
+    source = by_id(open_at(ct_rate_writer.save()))["train_1_a_1"].source
+    assert source.intensity is None
+    assert source.affine is None
+
+
+def test_v1_geometry_and_intensity_come_from_the_metadata(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1", file=False)
+    ct_rate_writer.volume("train_2_a_1", file=False)
+    touch(ct_rate_writer.path("train_1_a_1", "train"))
+    touch(ct_rate_writer.path("train_2_a_1", "train"))
+    ct_rate_writer.volume("valid_1_a_1", file=False)
+    columns = (
+        "VolumeName",
+        "RescaleSlope",
+        "RescaleIntercept",
+        "XYSpacing",
+        "ZSpacing",
+        "ImagePositionPatient",
+        "ImageOrientationPatient",
+    )
+    rows = [
+        ["train_1_a_1.nii.gz", 2.0, -1024, '"[0.7, 0.8]"', 1.5, '"[-150.0, -140.0, 30.0]"', '"[1, 0, 0, 0, 1, 0]"'],
+        ["train_2_a_1.nii.gz", 1.0, -1024, '"[0.7, 0.7]"', "", '"[0, 0, 0]"', '"[1, 0, 0, 0, 1, 0]"'],
+    ]
+    folder = ct_rate_writer.root / "dataset" / "metadata"
+    table(folder / "train_metadata.csv", columns, rows)
+    table(folder / "validation_metadata.csv", columns, [])
+    cohort = open_at(ct_rate_writer.save(), version="v1")
+    source = by_id(cohort)["train_1_a_1"].source
+    assert source.intensity is not None
+    assert (source.intensity.slope, source.intensity.intercept) == (2.0, -1024.0)
+    lps = np.array([[0.7, 0, 0, -150], [0, 0.8, 0, -140], [0, 0, 1.5, 30], [0, 0, 0, 1]])
+    np.testing.assert_allclose(np.array(source.affine), np.diag([-1, -1, 1, 1]) @ lps)
+    assert cohort.card().dropped["metadata row is incomplete"] == (1, ("train_2_a_1",))
+
+
+def test_brain_scans_are_found_by_file_name_whatever_the_path(ct_rate_writer: CtRateWriter) -> None:
+    for name in ("train_1_a_1", "train_2_a_1", "valid_1_a_1"):
+        ct_rate_writer.volume(name)
+    listed = ct_rate_writer.root / "dataset" / "metadata" / "no_chest_train.txt"
+    touch(listed).write_text("train/train_2/train_2_a/train_2_a_1.nii.gz\n\n", encoding="utf-8")
+    card = open_at(ct_rate_writer.save()).card()
+    assert card.dropped["brain or other non-chest scan"] == (1, ("train_2_a_1",))
+    assert any("no_chest_valid.txt is missing" in note for note in card.notes)
+
+
+def test_held_out_patients_are_whole_seeded_and_independent_of_row_order(ct_rate_writer: CtRateWriter) -> None:
+    names = [f"train_{patient}_a_{recon}" for patient in range(30) for recon in (1, 2)]
+    for name in (*names, "valid_1_a_1"):
+        ct_rate_writer.volume(name)
+    root = ct_rate_writer.save()
+    first = {s.scan_id: s.split for s in open_at(root, validation_patients=10).scans()}
+    ct_rate_writer.rows["train"].reverse()
+    again = {s.scan_id: s.split for s in open_at(ct_rate_writer.save(), validation_patients=10).scans()}
+    other = {s.scan_id: s.split for s in open_at(root, validation_patients=10, validation_seed=1).scans()}
+    assert first == again != other
+    assert list(first.values()).count("validation") == 20
+    assert all(first[f"train_{p}_a_1"] == first[f"train_{p}_a_2"] for p in range(30))
+
+
+def test_further_reconstructions_can_be_left_out(ct_rate_writer: CtRateWriter) -> None:
+    for name in ("train_1_a_1", "train_1_a_2", "valid_1_a_1", "valid_1_a_2"):
+        ct_rate_writer.volume(name)
+    card = open_at(ct_rate_writer.save(), reconstructions="first").card()
+    assert sum(card.found.values()) == 2
+    assert card.papers_split["test"] is False
+
+
+def test_masks_lie_in_the_mirror_of_the_fixed_tree(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1")
+    ct_rate_writer.volume("train_2_a_1")
+    ct_rate_writer.volume("valid_1_a_1")
+    mask = touch(ct_rate_writer.path("train_1_a_1", "ts_seg/ts_total/train_fixed"))
+    scans = by_id(open_at(ct_rate_writer.save()))
+    assert [m.path for m in scans["train_1_a_1"].source.masks] == [mask]
+    assert scans["train_1_a_1"].source.masks[0].layer == "totalsegmentator"
+    assert scans["train_2_a_1"].source.masks == ()
+
+
+def test_everything_left_out_is_counted_with_its_reason(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1")
+    ct_rate_writer.volume("train_1_a_1")
+    ct_rate_writer.volume("train_2_a_1", file=False)
+    ct_rate_writer.volume("valid_1_a_1")
+    ct_rate_writer.rows["valid"].append(["../../x.nii.gz", *[0] * 18])
+    touch(ct_rate_writer.path("train_9_a_1"))
+    card = open_at(ct_rate_writer.save(), exclude=["valid_1"], validation_patients=0).card()
+    assert {why: n for why, (n, _) in card.dropped.items()} == {
+        "duplicate id": 1,
+        "volume file missing": 1,
+        "name is not <patient>_<scan>_<reconstruction>.nii.gz": 1,
+        "scan without a label row": 1,
+        "excluded by the config": 1,
+    }
+    assert card.expected == {"train": 46168, "validation": 221, "test": 3002}
+    assert card.missing["test"] == 3002
+
+
+def test_a_volume_linked_from_outside_is_refused_unless_links_are_followed(
+    ct_rate_writer: CtRateWriter, tmp_path: Path
+) -> None:
+    ct_rate_writer.volume("train_1_a_1", file=False)
+    ct_rate_writer.volume("valid_1_a_1")
+    link = ct_rate_writer.path("train_1_a_1")
+    link.parent.mkdir(parents=True)
+    link.symlink_to(touch(tmp_path / "elsewhere.nii.gz"))
+    root = ct_rate_writer.save()
+    assert open_at(root).card().dropped["path leaves the cohort's folder"] == (1, ("train_1_a_1",))
+    followed = by_id(open_at(root, follow_symlinks=True))["train_1_a_1"]
+    assert followed.source.root is None
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        (CT_RATE_COLUMNS[:-1], "column Pulmonary fibrotic sequela must be there"),
+        ((*CT_RATE_COLUMNS, "Cardiomegally"), "column Cardiomegally must be known"),
+    ],
+)
+def test_missing_and_unknown_label_columns_are_refused(
+    ct_rate_writer: CtRateWriter, columns: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(UniferumError, match=message):
+        list(open_at(ct_rate_writer.save(columns)).entries())
+
+
+def test_a_probability_is_no_label(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1", {"Emphysema": 0.4})
+    with pytest.raises(UniferumError, match=r"Emphysema \(0\.4\) must be 0, 1"):
+        list(open_at(ct_rate_writer.save()).entries())
+
+
+@pytest.mark.slow
+def test_fifty_thousand_rows_need_no_more_memory_than_five_thousand(tmp_path: Path) -> None:
+    def peak(count: int) -> int:
+        root = tmp_path / str(count)
+        folder = root / "dataset" / "multi_abnormality_labels"
+        columns = ("VolumeName", *CT_RATE_COLUMNS)
+        table(folder / "train_predicted_labels.csv", columns, [])
+        table(folder / "valid_predicted_labels.csv", columns, [])
+        with (folder / "train_predicted_labels.csv").open("a", encoding="utf-8") as file:
+            for i in range(count):
+                file.write(f"train_{i // 2}_a_{i % 2 + 1}.nii.gz" + f",{i % 3 // 2}" * 18 + "\n")
+        tracemalloc.start()
+        rows = sum(1 for _ in open_at(root, validation_patients=100).entries())
+        _, top = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert rows == count
+        return top
+
+    patients = 25_000 * 120  # the identifiers of distinct patients are what is held, about 120 bytes each
+    assert peak(50_000) < peak(5_000) + patients

@@ -1,0 +1,155 @@
+"""A folder of one's own is read as its YAML says; what the YAML does not say is refused, never guessed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.uniferum.data.cohorts.layouts import table, touch
+from uniferum.data.cohorts.base import Cohort, open_cohort
+from uniferum.errors import UniferumError
+
+COLUMNS = ("scan_id", "path", "who", "split", "pleural_effusion", "fluid", "mask")
+CONFIG: dict[str, Any] = {
+    "kind": "folder",
+    "name": "CLINIC",
+    "columns": {"patient": "who", "split": "split"},
+    "labels": {"pleural_effusion": {}, "fluid": {"name": "fluid", "organ": "around the heart"}},
+    "masks": [{"path": "mask", "kinds": {"all": {"structure": "lungs", "value": 3}}}],
+}
+
+
+def write(root: Path, rows: list[list[object]], /, **changes: Any) -> Cohort:
+    table(root / "labels.csv", COLUMNS, rows)
+    config = root.parent / "cohort.yaml"
+    config.write_text(yaml.safe_dump({**CONFIG, "root": str(root), **changes}, sort_keys=False), encoding="utf-8")
+    return open_cohort(config)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("a.nii.gz", "b.mhd", "c.npz", "masks/a.nii"):
+        touch(tmp_path / "clinic" / name)
+    (tmp_path / "clinic" / "series").mkdir()
+    return tmp_path / "clinic"
+
+
+def test_volumes_of_every_format_with_known_labels_only(root: Path) -> None:
+    rows = [
+        ["a", "a.nii.gz", "p1", "train", 1, "", "masks/a.nii"],
+        ["b", "b.mhd", "p1", "val", 0, 1, ""],
+        ["c", "c.npz", "", "Test", "", "", ""],
+        ["d", "series", "p4", "validation", "False", "true", ""],
+    ]
+    scans = list(write(root, rows).scans())
+    assert [(s.scan_id, s.patient_id, s.split, dict(s.labels)) for s in scans] == [
+        ("a", "p1", "train", {"pleural_effusion": 1}),
+        ("b", "p1", "validation", {"pleural_effusion": 0, "fluid": 1}),
+        ("c", "c", "test", {}),
+        ("d", "p4", "validation", {"pleural_effusion": 0, "fluid": 1}),
+    ]
+    (mask,) = scans[0].source.masks
+    assert (mask.layer, mask.value, mask.path) == ("lungs", 3, root / "masks/a.nii")
+
+
+def test_words_of_the_yaml_extend_the_vocabulary(root: Path) -> None:
+    vocabulary = write(root, []).vocabulary()
+    assert vocabulary.groups["CLINIC", "all"] == ("pleural_effusion", "fluid")
+    assert vocabulary.labels["fluid"].prompt == "Diagnose the presence of fluid around the heart"
+    own = vocabulary.structures["lungs_mask"]
+    assert (own.layer, own.ids, own.prompt) == ("lungs", (1,), vocabulary.structures["lungs"].prompt)
+    assert vocabulary.structures["lungs"].layer == "totalsegmentator", "the organ task itself stays"
+
+
+def test_splits_are_drawn_by_patient_where_the_table_has_none(root: Path) -> None:
+    rows = [[f"s{i}", "a.nii.gz", f"p{i // 2}", "", 1, 1, ""] for i in range(40)]
+    settings: dict[str, Any] = {"columns": {"patient": "who"}, "ignore": ["split"]}
+    scans = list(write(root, rows, **settings).scans())
+    by_patient = {(s.patient_id, s.split) for s in scans}
+    assert len(by_patient) == 20, "both scans of a patient are in one split"
+    sizes = [sum(s.split == split for s in scans) for split in ("train", "validation", "test")]
+    assert sizes == [28, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([["a", "gone.nii.gz", "p", "train", 1, 1, ""]], "volume file missing"),
+        ([["a", "../a.nii.gz", "p", "train", 1, 1, ""]], "path leaves the cohort's folder"),
+        ([["a", "/etc/hostname", "p", "train", 1, 1, ""]], "path leaves the cohort's folder"),
+        ([["a", "", "p", "train", 1, 1, ""]], "volume file missing"),
+        ([["", "a.nii.gz", "p", "train", 1, 1, ""]], "row without an id"),
+        ([["a", "a.nii.gz", "p", "train", 1, 1, "masks/gone.nii"]], "mask: volume file missing"),
+        ([["a", "a.nii.gz", "p", "train", 1, 1, "masks/../../x.nii"]], "mask: path leaves the cohort's folder"),
+    ],
+)
+def test_rows_that_lead_nowhere_are_counted(root: Path, rows: list[list[object]], reason: str) -> None:
+    cohort = write(root, rows)
+    assert cohort.card().dropped[reason][0] == 1
+    with pytest.raises(UniferumError, match="cohort CLINIC must hold at least one scan"):
+        list(cohort.scans())
+
+
+def test_a_link_out_of_the_folder_is_refused(root: Path, tmp_path: Path) -> None:
+    (root / "out.nii.gz").symlink_to(touch(tmp_path / "secret.nii.gz"))
+    (root / "loop").symlink_to(root)
+    rows: list[list[object]] = [
+        ["x", "out.nii.gz", "p", "train", 1, 1, ""],
+        ["y", "loop/a.nii.gz", "p", "train", 1, 1, ""],
+    ]
+    cohort = write(root, rows)
+    assert cohort.card().dropped["path leaves the cohort's folder"] == (1, ("x",))
+    assert [scan.scan_id for scan in cohort.scans()] == ["y"]
+
+
+def test_duplicates_and_volumes_without_a_row_are_counted(root: Path) -> None:
+    row: list[object] = ["a", "a.nii.gz", "p", "train", 1, 1, "masks/a.nii"]
+    dropped = write(root, [row, row]).card().dropped
+    assert dropped == {"duplicate id": (1, ("a",)), "scan without a label row": (2, ("b.mhd", "c.npz"))}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"labels": {"pleural_effusion": {}}}, "column fluid must be known"),
+        ({"labels": {**CONFIG["labels"], "oedema": {"prompt": "?"}}}, "column oedema must be there"),
+        ({"labels": {**CONFIG["labels"], "split": {}}}, "label split must be in the vocabulary or say what it asks"),
+        ({"labels": {"fluid": {"promt": "?"}}}, "labels.fluid.promt must be a known key; did you mean 'prompt'"),
+        ({"masks": [{"path": "mask", "kinds": {"x": {"structure": "lungz"}}}]}, "did you mean 'lungs'"),
+        ({"masks": [{"path": "mask", "kinds": {}}]}, "masks.0.kinds"),
+        ({"name": "CTRATE"}, "choose another name"),
+        ({"name": "clinic one"}, "name"),
+        ({"kind": "foldr"}, "did you mean 'folder'"),
+        ({"root": "/nowhere/at/all"}, "root .* must be a folder"),
+    ],
+)
+def test_a_wrong_yaml_is_one_line_that_names_the_key(root: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UniferumError, match=message) as caught:
+        list(write(root, [], **changes).entries())
+    assert "\n" not in str(caught.value)
+
+
+def test_a_kind_of_mask_that_the_yaml_does_not_name_is_refused(root: Path) -> None:
+    masks = [{"path": "mask", "label": "fluid", "kinds": {"lungs": {"structure": "lungs"}}}]
+    row: list[object] = ["a", "a.nii.gz", "p", "train", 1, "lung", "masks/a.nii"]
+    labels = {"pleural_effusion": {}}
+    with pytest.raises(UniferumError, match=r"fluid \(lung\) must be a kind of mask in the YAML; did you mean 'lungs'"):
+        list(write(root, [row], masks=masks, labels=labels).entries())
+
+
+def test_an_unknown_split_is_refused(root: Path) -> None:
+    with pytest.raises(UniferumError, match=r"split \(holdout\) must be train, validation or test"):
+        list(write(root, [["a", "a.nii.gz", "p", "holdout", 1, 1, ""]]).entries())
+
+
+def test_the_table_of_the_real_volumes_is_read_whole(realdata: Path) -> None:
+    cohort = open_cohort(Path(__file__).parents[3] / "integration" / "realdata.yaml", root=realdata)
+    card = cohort.card()
+    assert card.found == {"train": 9, "validation": 3, "test": 3}
+    assert card.dropped == {}
+    assert card.masks == {"lungs": 3, "gross_tumour_volume": 6, "totalsegmentator": 2, "heart": 1}
+    scans = {scan.scan_id: scan for scan in cohort.scans()}
+    assert scans["abdomen"].labels == {"lung_in_view": 0}
+    assert scans["thorax_1"].source.masks[0].threshold == 127.5
+    assert scans["lung_pat_2"].source.path.is_dir()

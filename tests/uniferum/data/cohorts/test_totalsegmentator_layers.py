@@ -1,0 +1,49 @@
+"""TotalSegmentator v2 output is a layer, as one file or a folder of files; version 1 is refused."""
+
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from nibabel.nifti1 import Nifti1Extension
+
+from tests.uniferum.data.cohorts.layouts import nifti, touch
+from uniferum.data.cohorts.totalsegmentator import beside, layer_at, refuse_version_1
+from uniferum.errors import UniferumError
+
+
+def test_a_folder_of_class_files_knows_the_id_of_each_class(tmp_path: Path) -> None:
+    touch(tmp_path / "scan/aorta.nii.gz")
+    layer = beside(tmp_path, Path(), "scan", follow_symlinks=False)
+    assert layer is not None
+    assert layer.class_names is not None
+    assert (layer.class_names[0], layer.class_names[52], len(layer.class_names)) == ("background", "aorta", 118)
+
+
+def test_nothing_there_is_no_layer(tmp_path: Path) -> None:
+    assert layer_at(tmp_path / "scan.nii.gz") is None
+    assert beside(tmp_path, Path("gone"), "scan", follow_symlinks=False) is None
+    assert beside(tmp_path, None, "scan", follow_symlinks=False) is None
+
+
+def test_a_scan_id_cannot_lead_out_of_the_masks(tmp_path: Path) -> None:
+    touch(tmp_path / "scan.nii.gz")
+    (tmp_path / "cohort").mkdir()
+    assert beside(tmp_path / "cohort", Path("m"), "../../scan", follow_symlinks=False) is None
+
+
+@pytest.mark.parametrize("names", [("heart_atrium_left", "liver"), ("notes",)])
+def test_folders_of_version_1_or_of_something_else_are_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        touch(tmp_path / "scan" / f"{name}.nii.gz")
+    with pytest.raises(UniferumError, match="TotalSegmentator"):
+        layer_at(tmp_path / "scan")
+
+
+def test_a_multi_label_file_with_version_1_names_in_its_header_is_refused(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    image.header.extensions.append(Nifti1Extension(0, b"<Label Key='44'>heart_myocardium</Label>"))
+    nibabel.save(image, tmp_path / "old.nii.gz")
+    with pytest.raises(UniferumError, match="must come from TotalSegmentator 2"):
+        refuse_version_1(tmp_path / "old.nii.gz")
+    refuse_version_1(nifti(tmp_path / "new.nii.gz"))
