@@ -1,13 +1,17 @@
 """`uniferum report` and `uniferum why` as a user calls them."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
-from written_cells import write_cell
 
 from cli.main import app
 from uniferum.errors import UniferumError
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from written_cells import write_cell
 
 runner = CliRunner()
 

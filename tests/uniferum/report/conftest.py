@@ -1,9 +1,12 @@
 """A fixture that writes cells below a test's own folder."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from written_cells import write_cell
 
 
