@@ -77,11 +77,11 @@ class Assembly:
         row_volume = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
         seg_rows = np.flatnonzero(self._segments[rows])
         seg_of = [seg_rows[row_volume[seg_rows] == place] for place in range(len(groups))]
-        seg_target = torch.zeros((len(seg_rows), self._targets.patches, self._targets.patch**3))
+        seg_target = _empty((len(seg_rows), self._targets.patches, self._targets.patch**3), torch.float32)
         pending = self._pending(len(groups), row_volume[seg_rows], tuple(draws)) if self._on_device else None
         shape = (0, 1, *self._geometry.model_shape) if pending else (len(groups), 1, *self._geometry.model_shape)
         batch = Batch(
-            volume=torch.empty(shape),
+            volume=_empty(shape, torch.float32),
             row_volume=torch.from_numpy(row_volume),
             prompts=[self._prompt[row] for row in rows],
             labels=[self._label[row] for row in rows],
@@ -147,8 +147,8 @@ class Assembly:
     def _pending(self, volumes: int, mask_volume: np.ndarray, draws: tuple[Draw, ...]) -> DeviceResampling:
         shape = self._geometry.shape(self._level)
         return DeviceResampling(
-            sources=torch.empty((volumes, *shape), dtype=torch.int16),
-            masks=torch.empty((len(mask_volume), *shape), dtype=torch.uint8),
+            sources=_empty((volumes, *shape), torch.int16),
+            masks=_empty((len(mask_volume), *shape), torch.uint8),
             mask_volume=torch.from_numpy(mask_volume),
             draws=draws,
             geometry=self._geometry,
@@ -156,3 +156,8 @@ class Assembly:
             outside=self._outside,
             targets=self._targets,
         )
+
+
+def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """An array to fill, page-locked where there is a GPU to copy it to."""
+    return torch.empty(shape, dtype=dtype, pin_memory=torch.cuda.is_available())

@@ -18,10 +18,6 @@ class Pending(Protocol):
         """Volumes (V, 1, X, Y, Z) and segmentation targets (S, P, u^3), both float32, on ``device``."""
         ...
 
-    def pin_memory(self) -> "Pending":
-        """The same work with its sources in page-locked memory."""
-        ...
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -73,9 +69,3 @@ class Batch:
             seg_target=seg_target.to(device, non_blocking=non_blocking),
             pending=None,
         )
-
-    def pin_memory(self) -> "Batch":
-        """The batch with its large arrays in page-locked memory, so that copies to a GPU overlap computing."""
-        if self.pending is not None:
-            return replace(self, pending=self.pending.pin_memory())
-        return replace(self, volume=self.volume.pin_memory(), seg_target=self.seg_target.pin_memory())

@@ -4,7 +4,7 @@ The transform, the windows and the border are those of :mod:`uniferum.data.resam
 generator, so a device's noise is another draw of the same law.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -40,10 +40,6 @@ class DeviceResampling:
     level: str
     outside: str
     targets: TargetGrid
-
-    def pin_memory(self) -> "DeviceResampling":
-        """The same with its arrays in page-locked memory."""
-        return replace(self, sources=self.sources.pin_memory(), masks=self.masks.pin_memory())
 
     def on(self, device: torch.device) -> tuple[Float32[torch.Tensor, "V 1 X Y Z"], Float32[torch.Tensor, "S P U"]]:
         """Volumes and segmentation targets on ``device``."""

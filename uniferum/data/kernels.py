@@ -27,8 +27,8 @@ def _inside_run(p, d, n, count):
     a, b = (low - p) / d, (high - p) / d
     if a > b:
         a, b = b, a
-    lo = max(0, int(np.ceil(max(a, 0.0))))
-    hi = min(count, int(np.floor(min(b, count - 1.0))) + 1)
+    lo = int(np.ceil(min(max(a, 0.0), count)))
+    hi = int(np.floor(min(max(b, -1.0), count - 1.0))) + 1
     return lo, max(lo, hi)
 
 

@@ -93,9 +93,10 @@ class PreparedCohort:
         return {scan: tuple(layers) for scan, layers in zip(*columns, strict=True)}
 
     def present(self, scan_id: str, layer: str) -> frozenset[int]:
-        """The values, without 0, that occur in a mask layer of a scan at the training level."""
+        """The values, without 0, that occur in a mask layer of a scan, at the coarsest level that is stored."""
         key = (scan_id, layer)
         if key not in self._present:
-            counts = np.bincount(self.store.read_mask(scan_id, layer, "train").ravel(), minlength=2)
+            level = "train" if "train" in self.store.config.levels else "full"
+            counts = np.bincount(self.store.read_mask(scan_id, layer, level).ravel(), minlength=2)
             self._present[key] = frozenset(int(v) for v in np.flatnonzero(counts) if v)
         return self._present[key]
