@@ -155,8 +155,9 @@ class CtRate(Cohort):
 
     def _held_out(self, excluded: frozenset[str]) -> frozenset[str]:
         names = (row["VolumeName"] for row in rows(self._labels("train"), ("VolumeName",)))
-        found = {match["patient"] for name in names if name not in excluded and (match := NAME.fullmatch(name))}
-        return drawn_first(found, self.config.validation_patients, self.config.validation_seed)
+        matches = (NAME.fullmatch(name) for name in names if name not in excluded)
+        patients = (match["patient"] for match in matches if match is not None)
+        return drawn_first(patients, self.config.validation_patients, self.config.validation_seed)
 
     def _read_metadata(self, part: str, metadata: Index) -> None:
         for row in rows(self.data / "metadata" / METADATA_NAMES[part], METADATA):

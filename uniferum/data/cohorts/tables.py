@@ -3,9 +3,9 @@
 No table is ever held whole: 50,000 rows cost the memory of one row and of SQLite's page cache.
 """
 
+import bisect
 import csv
 import hashlib
-import heapq
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -139,8 +139,21 @@ class Index:
 
 
 def drawn_first(keys: Iterable[str], count: int, seed: int) -> frozenset[str]:
-    """``count`` keys drawn without replacement, the same for a seed whatever the order of ``keys``."""
-    return frozenset(heapq.nsmallest(count, keys, key=lambda key: draw(key, seed)))
+    """``count`` distinct keys drawn without replacement, the same for a seed whatever the order of ``keys``.
+
+    Holds ``count`` keys, however many there are.
+    """
+    kept: dict[str, str] = {}
+    places: list[str] = []  # places in the shuffle, in order
+    for key in keys:
+        place = draw(key, seed)
+        if count <= 0 or place in kept or (len(kept) == count and place > places[-1]):
+            continue
+        kept[place] = key
+        bisect.insort(places, place)
+        if len(kept) > count:
+            del kept[places.pop()]
+    return frozenset(kept.values())
 
 
 def draw(key: str, seed: int) -> str:
