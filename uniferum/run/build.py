@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -13,6 +14,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.predict import predict, predict_tasks
 from uniferum.model.base import Model
 from uniferum.model.build import build_model
+from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
 from uniferum.run.identity import TEST_SPLIT, Stores, open_cohort
 from uniferum.training.parallel import Workers
@@ -27,6 +29,11 @@ class Workbench:
     cohorts: Mapping[str, PreparedCohort]
     compute: Compute
     workers: Workers
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """How the scans of the first training cohort were prepared."""
+        return self.cohorts[self.config.training_cohorts[0]].store.config.model_dump(mode="json")
 
     def training_table(self) -> pd.DataFrame:
         """The rows to train on.
@@ -96,8 +103,12 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workb
         if cohort.geometry != config.geometry:
             raise UniferumError(
                 f"store of {name}: geometry",
-                cohort.geometry.model_dump(),
-                must=f"be the run's ({config.geometry.model_dump()})",
+                _grid(cohort.geometry),
+                must=f"be the run's ({_grid(config.geometry)})",
                 cure="prepare the cohort again, or set the run's geometry",
             )
     return Workbench(config, cohorts, compute, Workers.current())
+
+
+def _grid(geometry: Geometry) -> str:
+    return f"{geometry.model_shape} voxels from {geometry.crop_mm} mm, stored at {geometry.spacing_mm} mm"

@@ -1,5 +1,6 @@
 """Score a trained run: predictions with the best weights, metrics, and ``result.json`` last of all."""
 
+import platform
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -120,7 +121,7 @@ def _record(
             "seconds": last.seconds,
             "devices": {
                 "kind": bench.compute.device.type,
-                "names": made["gpus"] or [made["platform"]],
+                "names": made["gpus"] or [platform.machine()],
                 "workers": bench.workers.size,
                 "precision": bench.compute.precision,
                 "precision_reason": bench.compute.reason,

@@ -15,7 +15,8 @@ from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.training.config import NOT_IDENTITY
 
-Stores = Mapping[str, Path]
+# A cohort's prepared store: a folder, or a URL that fsspec knows.
+Stores = Mapping[str, Path | str]
 TEST_SPLIT, SELECTION_SPLIT, TRAINING_SPLIT = "test", "validation", "train"
 
 # Keys of the model section that say how, not what, is computed; results agree within rounding.
@@ -31,7 +32,7 @@ def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
     if cohort not in stores:
         nodules = ", or set sampling.luna_factor=0 to train without nodules" if cohort == NODULE_COHORT else ""
         raise UniferumError("stores", cohort, must="have a path", cure=near_miss(cohort, stores) + nodules)
-    opened = PreparedCohort.open(Path(stores[cohort]))
+    opened = PreparedCohort.open(stores[cohort])
     if opened.name != cohort:
         raise UniferumError(f"store {stores[cohort]}", opened.name, must=f"be that of cohort {cohort}")
     return opened

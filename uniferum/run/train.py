@@ -61,7 +61,7 @@ def train_run(
     bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
     table = bench.training_table()
     labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
-    identity = Identity(config.name, trained, config.model_dump(mode="json"), labels)
+    identity = Identity(config.name, trained, config.model_dump(mode="json"), labels, bench.preparation)
     checkpoints = Checkpoints(files.checkpoints, identity)
     listeners = _begin(config, files, checkpoints, reporter, first=bench.workers.first, resume=resume)
     model = bench.model(labels)

@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class Identity:
     """The resolved RunConfig."""
     labels: tuple[str, ...]
     """The output order of models that have one output a label."""
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+    """How the scans were prepared, so that a raw scan can be prepared alike."""
 
 
 class Checkpoints:
@@ -110,6 +112,7 @@ class Checkpoints:
             "progress": progress.as_json(),
             "labels": list(self.identity.labels),
             "config": dict(self.identity.config),
+            "preparation": dict(self.identity.preparation),
         }
 
     def _free_place(self, step: int) -> Path:

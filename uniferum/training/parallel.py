@@ -4,7 +4,9 @@ Micro-batches, not workers, decide what the model sees: worker r of n takes micr
 gradients are summed over workers and divided by the rows of the whole step. So 1, 2 or 8 workers train the same run.
 """
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -85,3 +87,21 @@ class Workers:
                 gradient.copy_(part.view_as(gradient))
         for gradient in gradients:
             gradient.mul_(scale)
+
+
+@contextmanager
+def joined_workers() -> Iterator[Workers]:
+    """Join the process group that torchrun describes in the environment, NCCL on GPUs and gloo on CPUs; else be alone.
+
+    Without ``WORLD_SIZE`` in the environment, or where a group is initialised already, nothing is joined.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
+        yield Workers.current()
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield Workers.current()
+    finally:
+        distributed.destroy_process_group()
