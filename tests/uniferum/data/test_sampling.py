@@ -1,0 +1,140 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from uniferum.data.prepared import PreparedCohort
+from uniferum.data.sampling import SamplingConfig, balanced, training_table
+from uniferum.data.tasks import classification_tasks, table_of
+from uniferum.errors import UniferumError
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def cohorts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PreparedCohort]:
+    root = tmp_path_factory.mktemp("stores")
+    splits = ["train"] * 30 + ["validation"] * 5 + ["test"] * 5
+    rare = [1 if number % 5 == 0 else 0 for number in range(COUNT)]
+    often = [0 if number % 5 == 0 else 1 for number in range(COUNT)]
+    masks = {"totalsegmentator": {number: organs(number) for number in range(0, COUNT, 2)}}
+    nodule = np.zeros(SMALL.level_shape, np.uint8)
+    nodule[10:12, 10:12, 10:12] = 1
+    nodules = {"nodule": {0: nodule, 1: nodule, 2: np.zeros_like(nodule), 30: nodule}}
+    ctrate = {"pleural_effusion": rare, "emphysema": often, "atelectasis": [0] * COUNT}
+    inspect = {"pleural_effusion": rare, "pulmonary_embolism": rare}
+    return {
+        "CTRATE": write_store(root / "ctrate", "CTRATE", splits, ctrate, masks=masks),
+        "INSPECT": write_store(root / "inspect", "INSPECT", splits, inspect),
+        "LUNA16": write_store(root / "luna", "LUNA16", splits, {}, masks=nodules),
+    }
+
+
+@given(positives=st.integers(0, 12), negatives=st.integers(0, 12), unknown=st.integers(0, 3), seed=st.integers(0, 1000))
+@settings(deadline=None)
+def test_negatives_match_positives_without_repetition(positives: int, negatives: int, unknown: int, seed: int) -> None:
+    targets = [1.0] * positives + [0.0] * negatives
+    scans = [f"s{number}" for number in np.random.default_rng(seed).permutation(len(targets) + unknown)]
+    rows = table_of(
+        {
+            name: values
+            for name, values in {
+                "task_id": scans[: len(targets)],
+                "scan_id": scans[: len(targets)],
+                "target": targets,
+            }.items()
+        }
+        | {name: ["x"] * len(targets) for name in ("cohort", "volume_id", "patient_id", "split", "label", "kind")}
+        | {name: ["x"] * len(targets) for name in ("group", "prompt", "layer")}
+        | {"ids": [()] * len(targets), "copy": [0] * len(targets)}
+    )
+    kept = balanced(rows, seed)
+    count = min(positives, negatives)
+    assert (kept["target"] == 1).sum() == (positives if count else 0)
+    assert (kept["target"] == 0).sum() == count
+    assert kept["task_id"].is_unique
+    assert set(kept["task_id"]) <= set(rows["task_id"])
+
+
+def test_draws_do_not_depend_on_the_order_of_rows_and_do_on_the_seed(cohorts: dict[str, PreparedCohort]) -> None:
+    rows = classification_tasks(cohorts["CTRATE"], "train")
+    mixed = rows.sample(frac=1.0, random_state=1)
+    one, other = balanced(rows, 7), balanced(mixed.reset_index(drop=True), 7)
+    assert set(one["task_id"]) == set(other["task_id"])
+    assert set(one["task_id"]) != set(balanced(rows, 8)["task_id"])
+
+
+def test_every_positive_is_kept_and_a_label_of_one_class_makes_no_row(cohorts: dict[str, PreparedCohort]) -> None:
+    table = training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0)
+    counts = {(label, target): len(part) for (label, target), part in table.groupby(["label", "target"])}
+    # 30 training scans: 6 positive effusions; 24 positive emphysemas with all 6 negatives; atelectasis never.
+    assert counts == {
+        ("pleural_effusion", 1.0): 6,
+        ("pleural_effusion", 0.0): 6,
+        ("emphysema", 1.0): 24,
+        ("emphysema", 0.0): 6,
+    }
+    assert set(table["split"]) == {"train"}
+
+
+def test_without_balance_every_known_row_is_trained_on(cohorts: dict[str, PreparedCohort]) -> None:
+    assert len(training_table(cohorts, ["CTRATE"], SamplingConfig(balance=False), seed=0)) == 90
+
+
+def test_labels_shared_with_ct_rate_are_never_trained_on_in_inspect(cohorts: dict[str, PreparedCohort]) -> None:
+    assert set(training_table(cohorts, ["INSPECT"], SamplingConfig(), seed=0)["label"]) == {"pulmonary_embolism"}
+
+
+def test_seg_adds_a_tenth_of_the_rows_as_organs_present_in_the_scan(cohorts: dict[str, PreparedCohort]) -> None:
+    plain = training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0)
+    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0), seed=0)
+    organ_rows = table[table["kind"] == "segmentation"]
+    assert len(plain) == 42
+    assert len(organ_rows) == 4
+    assert table[table["kind"] != "segmentation"]["task_id"].tolist() == plain["task_id"].tolist()
+    assert organ_rows["target"].isna().all()
+    for row in organ_rows.to_dict("records"):
+        number = int(row["scan_id"][1:])
+        assert number % 2 == 0, "only scans with masks"
+        assert set(row["ids"]) & set(np.unique(organs(number)))
+        assert row["layer"] == "totalsegmentator"
+
+
+def test_more_organ_tasks_than_scans_go_round_and_never_repeat_one(cohorts: dict[str, PreparedCohort]) -> None:
+    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=0.9), seed=3)
+    organ_rows = table[table["kind"] == "segmentation"]
+    assert len(organ_rows) == round(0.9 * 42)
+    assert organ_rows["task_id"].is_unique
+    # 15 training scans with masks: each has two or three before any has four.
+    assert set(organ_rows.groupby("scan_id").size()) == {2, 3}
+
+
+def test_a_demand_beyond_all_organs_gives_each_once(cohorts: dict[str, PreparedCohort]) -> None:
+    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=100.0), seed=3)
+    organ_rows = table[table["kind"] == "segmentation"]
+    assert organ_rows["task_id"].is_unique
+    # In each scan: the heart, one rib, the side's ribs, all ribs.
+    assert set(organ_rows.groupby("scan_id").size()) == {4}
+
+
+def test_nodules_come_tenfold_with_seg_only_from_training_scans_that_have_one(
+    cohorts: dict[str, PreparedCohort],
+) -> None:
+    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(), seed=0)
+    nodules = table[table["group"] == "nodule"]
+    assert nodules.groupby("scan_id").size().to_dict() == {"s000": 10, "s001": 10}
+    assert sorted(set(nodules["copy"])) == list(range(10))
+    assert nodules["task_id"].is_unique
+    assert set(nodules["prompt"]) == {"Segment pulmonary nodules in the image."}
+    assert "LUNA16" not in set(training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0)["cohort"])
+
+
+def test_a_missing_store_and_an_empty_table_are_named(cohorts: dict[str, PreparedCohort], tmp_path: Path) -> None:
+    with pytest.raises(UniferumError, match=r"train_on \(RADCHEST\) must have a prepared store"):
+        training_table(cohorts, ["RADCHEST"], SamplingConfig(), seed=0)
+    bare = write_store(tmp_path / "s", "CTRATE", ["train"], {"emphysema": [0]})
+    with pytest.raises(UniferumError, match="must give at least one training row"):
+        training_table({"CTRATE": bare}, ["CTRATE"], SamplingConfig(), seed=0)
