@@ -19,27 +19,13 @@ from uniferum.data.cohorts.tables import Index, header, rows
 from uniferum.data.cohorts.values import known
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import Affine, ScanSource
+from uniferum.preprocessing.source import ScanSource
 
 EXPECTED = {"train": 2286, "validation": 984, "test": 360}
 """Paper, Table 1; 2,286 is the official imgtrain, the other 1,344 were split anew by a rule it does not give."""
 
 SPACING_MM = 0.8
-
-
-def affine_of(spacing_mm: float) -> Affine:
-    """Index to RAS mm of a released array of that spacing."""
-    return (
-        (0.0, 0.0, -spacing_mm, 0.0),
-        (0.0, -spacing_mm, 0.0, 0.0),
-        (-spacing_mm, 0.0, 0.0, 0.0),
-        (0.0, 0.0, 0.0, 1.0),
-    )
-
-
-AFFINE = affine_of(SPACING_MM)
-"""Axis 0 runs to inferior, 1 to posterior, 2 to the patient's left; the origin, which the release does not give, is at
-voxel 0 (rachellea/ct-volume-preprocessing)."""
+"""Resampled so by the owners, in all three directions (rachellea/ct-volume-preprocessing)."""
 
 CLIP_HU = (-1000.0, 1000.0)
 ID = "NoteAcc_DEID"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.uniferum.data.cohorts.layouts import touch, write_rad_chest
-from uniferum.data.cohorts.rad_chest import AFFINE, RadChest, RadChestConfig
+from uniferum.data.cohorts.rad_chest import RadChest, RadChestConfig, affine_of
 from uniferum.errors import UniferumError
 
 
@@ -30,9 +30,9 @@ def test_a_label_is_the_maximum_over_its_own_locations(tmp_path: Path) -> None:
 
 def test_axes_are_inferior_posterior_left(tmp_path: Path) -> None:
     source = next(open_at(write_rad_chest(tmp_path, {"trn00001": {}})).scans()).source
-    assert source.affine == AFFINE
-    assert nibabel.aff2axcodes(np.array(AFFINE)) == ("I", "P", "L")
-    np.testing.assert_allclose(np.linalg.norm(np.array(AFFINE)[:3, :3], axis=0), 0.8)
+    assert source.affine == affine_of(0.8)
+    assert nibabel.aff2axcodes(np.array(source.affine)) == ("I", "P", "L")
+    np.testing.assert_allclose(np.linalg.norm(np.array(source.affine)[:3, :3], axis=0), 0.8)
     assert source.known_hu_clip == (-1000, 1000)
 
 
