@@ -111,6 +111,10 @@ class Store:
         self._place.write(scan_file(prepared.scan_id), *parts)
         return whole
 
+    def write_montage(self, scan_id: str, png: bytes) -> None:
+        """Keep a picture of a scan beside it."""
+        self._place.write(scan_file(scan_id).replace("scans/", "montages/").removesuffix(".ufs") + ".png", png)
+
     def header(self, scan_id: str) -> scanfile.Header:
         """What the scan's file says of itself.
 

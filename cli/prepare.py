@@ -1,0 +1,104 @@
+"""Commands `uniferum data prepare` and `uniferum data verify`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import output
+
+if TYPE_CHECKING:
+    from orchestration.prepare import Summary
+    from uniferum.data.preparation import Outcome
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `uniferum data`."""
+    app.command("prepare")(prepare)
+    app.command("verify")(verify)
+
+
+def prepare(
+    config: Annotated[Path, typer.Argument(help="The cohort's YAML file.")],
+    out: Annotated[str, typer.Option("--out", help="The store: a folder or an fsspec URL.")],
+    root: Annotated[Path | None, typer.Option("--root", help="The dataset's folder, if not the file's own.")] = None,
+    preparation: Annotated[
+        Path | None, typer.Option("--preparation", help="YAML of the preparation's settings; default: the paper's.")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, e.g. preset=released.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes at once; default: all cores.")] = None,
+    local: Annotated[bool, typer.Option("--local", help="A pool of processes, without Ray.")] = False,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster to run on; default: one on this machine.")] = None,
+    montage: Annotated[bool, typer.Option("--montage", help="A PNG of each volume in STORE/montages.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be prepared, and stop.")] = False,
+) -> None:
+    """Prepare a cohort's scans into a store; run again, it goes on from where it stopped."""
+    from orchestration.prepare import plan, prepare_cohort, ray_for
+    from uniferum.config import load_yaml as read
+    from uniferum.config import override, parse
+    from uniferum.data.cohorts.base import open_cohort
+    from uniferum.preprocessing.pipeline import PreparationConfig
+
+    cohort = open_cohort(config, root=root)
+    keys = override(read(preparation) if preparation else {}, settings or ())
+    how = parse(PreparationConfig, keys, source=str(preparation or "--set"))
+    planned = plan(cohort, out, how)
+    output.say(planned.sentence())
+    if dry_run:
+        return
+    use_ray = not local and ray_for(address, workers)
+    with output.progress() as bar:
+        heard = _heard(bar, bar.add_task(f"{cohort.name}", total=planned.total))
+        summary = prepare_cohort(cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, heard=heard)
+    report(summary, out)
+    if summary.failed and not summary.scans:
+        raise typer.Exit(1)
+
+
+def verify(
+    store: Annotated[str, typer.Argument(help="A prepared store: a folder or an fsspec URL.")],
+) -> None:
+    """Check every checksum of a store, and say what to prepare again."""
+    from uniferum.preprocessing.store import Store
+
+    opened = Store.open(store)
+    faults: list[tuple[str, str]] = []
+    with output.progress() as bar:
+        shown = bar.add_task(f"{opened.name}", total=len(opened.manifest()))
+        for scan_id, fault in opened.verify():
+            bar.advance(shown)
+            if fault:
+                faults.append((scan_id, fault))
+    if not faults:
+        output.say(f"{store}: every scan is whole")
+        return
+    output.table("damaged", ("scan", "fault"), faults)
+    output.say(f"{len(faults)} scans are damaged; delete their files in {store}/scans and prepare again")
+    raise typer.Exit(1)
+
+
+def report(summary: "Summary", out: str) -> None:
+    """What a preparation did, for the person at the terminal."""
+    if summary.failed:
+        rows = [(outcome.scan_id, outcome.file, outcome.reason) for outcome in summary.failed]
+        output.table("not prepared", ("scan", "file", "reason"), rows[:50])
+    rate = 3600 * summary.prepared / summary.seconds if summary.seconds else 0
+    output.say(
+        f"{out}: {summary.scans} scans ({summary.prepared} prepared now, {summary.kept} kept, "
+        f"{len(summary.failed)} failed) in {summary.seconds:.0f} s, {rate:.0f} an hour"
+    )
+
+
+def _heard(bar: object, task: object) -> Callable[["Outcome"], None]:
+    from rich.progress import Progress, TaskID
+
+    assert isinstance(bar, Progress), "a rich progress bar"
+    shown = TaskID(int(str(task)))
+
+    def one(outcome: "Outcome") -> None:
+        bar.advance(shown)
+        if outcome.state == "failed":
+            bar.console.print(f"{outcome.scan_id}: {outcome.reason}", markup=False, soft_wrap=True)
+
+    return one

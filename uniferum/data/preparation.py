@@ -1,0 +1,144 @@
+"""A cohort's scans, one by one, into its store; a scan that cannot be read is a row of the failures, never the end.
+
+Invariant: a scan that is prepared by these settings from the same content is not prepared again, so a run that was
+killed goes on where it stopped. Nothing of a header but geometry and quality enters a table, a log or a file name.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib.image
+import numpy as np
+
+from uniferum.data.cohorts.base import Cohort, Dropped, Scan
+from uniferum.errors import UniferumError
+from uniferum.preprocessing.montage import montage
+from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
+from uniferum.preprocessing.signature import signature, unchanged
+from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.store import Store, manifest_row
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one scan.
+
+    Attributes:
+        scan_id: as the dataset publishes it.
+        state: ``prepared``, ``kept`` (it was there already) or ``failed``.
+        file: the scan's file or folder, relative to its dataset's folder.
+        reason: why it failed, one line.
+        seconds: spent on it.
+    """
+
+    scan_id: str
+    state: Literal["prepared", "kept", "failed"]
+    file: str = ""
+    reason: str = ""
+    seconds: float = 0.0
+
+
+def prepare_one(
+    scan: Scan, store_path: str | Path, config: PreparationConfig | None = None, *, with_montage: bool = False
+) -> Outcome:
+    """Prepare one scan into an existing store, unless it is there and unchanged; never raises for a bad scan.
+
+    Args:
+        scan: of a cohort.
+        store_path: made by :meth:`Store.create`.
+        config: given, it must be the store's own.
+        with_montage: write ``montages/<scan>.png`` too.
+    """
+    began = time.perf_counter()
+    store = _opened(str(store_path))
+    assert config is None or config == store.config, "a store is prepared by one config"
+    source = scan.source
+    try:
+        if store.is_current(source.scan_id, lambda known: unchanged(source, known)):
+            return Outcome(source.scan_id, "kept", _relative(source), "", time.perf_counter() - began)
+        made = signature(source)
+        prepared = prepare(source, store.config)
+        store.write(prepared, made)
+        if with_montage:
+            store.write_montage(prepared.scan_id, picture(prepared, store))
+    except Exception as error:  # noqa: BLE001 - one bad scan must not stop fifty thousand others
+        return Outcome(source.scan_id, "failed", _relative(source), reason(error, source), time.perf_counter() - began)
+    return Outcome(source.scan_id, "prepared", _relative(source), "", time.perf_counter() - began)
+
+
+def prepare_chunk(scans: Iterable[Scan], store_path: str, *, with_montage: bool = False) -> list[Outcome]:
+    """:func:`prepare_one` for several scans, so that starting work costs once for all of them."""
+    return [prepare_one(scan, store_path, with_montage=with_montage) for scan in scans]
+
+
+def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ()) -> int:
+    """Write labels, prompts, failures and, last, the manifest of every scan that is prepared.
+
+    What the cohort itself leaves out (a missing file, a duplicate id) stands among the failures too.
+
+    Returns:
+        the number of scans in the manifest.
+    """
+    failed = {outcome.scan_id: outcome for outcome in failures if outcome.state == "failed"}
+    manifest: list[dict[str, Any]] = []
+    labels: list[dict[str, Any]] = []
+    for scan in cohort.entries():
+        if isinstance(scan, Dropped):
+            failed.setdefault(scan.scan_id, Outcome(scan.scan_id, "failed", "", f"left out: {scan.reason}"))
+            continue
+        if scan.scan_id in failed:
+            continue
+        try:
+            header = store.header(scan.scan_id)
+        except UniferumError as error:
+            failed[scan.scan_id] = Outcome(scan.scan_id, "failed", _relative(scan.source), reason(error, scan.source))
+            continue
+        row = manifest_row(header, patient_id=scan.patient_id, study_id=scan.study_id, split=scan.split)
+        manifest.append(row)
+        labels += [{"scan_id": scan.scan_id, "label": k, "value": int(v)} for k, v in sorted(scan.labels.items())]
+    rows = [{"scan_id": o.scan_id, "file": o.file, "reason": o.reason} for o in failed.values()]
+    store.finish(manifest, labels, sorted(rows, key=lambda row: row["scan_id"]), cohort.extra_vocabulary())
+    return len(manifest)
+
+
+def card_of(cohort: Cohort) -> dict[str, Any]:
+    """What a store says of its cohort."""
+    return {"name": cohort.name, "papers_split": dict(cohort.papers_split()), "notes": list(cohort.notes())}
+
+
+def reason(error: BaseException, source: ScanSource) -> str:
+    """One line on why a scan failed, without the folder that it lies in and without a word of its header."""
+    if not isinstance(error, UniferumError):
+        return f"unexpected {type(error).__name__}"
+    text = " ".join(str(error).split())
+    return (
+        text.replace(f"{source.root}/", "") if source.root is not None else text.replace(f"{source.path.parent}/", "")
+    )
+
+
+def picture(prepared: PreparedScan, store: Store) -> bytes:
+    """The montage of a prepared scan as PNG, its lungs (or else its first mask layer) outlined."""
+    level = store.config.levels[0]
+    layers = {layer: levels[level] for layer, levels in prepared.masks.items()}
+    chosen = next((layers[name] for name in ("totalsegmentator", "lungs") if name in layers), None)
+    mask = chosen if chosen is not None else next(iter(layers.values()), None)
+    image = montage(prepared.levels[level], store.geometry.spacing(level), mask)
+    buffer = BytesIO()
+    matplotlib.image.imsave(buffer, np.ascontiguousarray(image), format="png")
+    return buffer.getvalue()
+
+
+def _relative(source: ScanSource) -> str:
+    if source.root is not None and source.path.is_relative_to(source.root):
+        return source.path.relative_to(source.root).as_posix()
+    return source.path.name
+
+
+@lru_cache(maxsize=8)
+def _opened(path: str) -> Store:
+    return Store.open(path)
