@@ -50,6 +50,15 @@ class RadChestConfig(CohortConfig):
     spacing_mm: float = Field(default=SPACING_MM, gt=0)
 
 
+def affine_of(spacing_mm: float) -> Affine:
+    """Voxel to RAS millimetres: axis 0 runs to inferior, 1 to posterior, 2 to the patient's left.
+
+    The release gives no origin: it is put at voxel 0.
+    """
+    step = -spacing_mm
+    return ((0.0, 0.0, step, 0.0), (0.0, step, 0.0, 0.0), (step, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
+
+
 class RadChest(Cohort):
     """RAD-ChestCT as published on Zenodo."""
 
