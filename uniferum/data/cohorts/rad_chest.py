@@ -19,7 +19,7 @@ from uniferum.data.cohorts.tables import Index, header, rows
 from uniferum.data.cohorts.values import known
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.source import Affine, ScanSource
 
 EXPECTED = {"train": 2286, "validation": 984, "test": 360}
 """Paper, Table 1; 2,286 is the official imgtrain, the other 1,344 were split anew by a rule it does not give."""
