@@ -10,11 +10,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from uniferum.config import Section, load_yaml, override, parse
 from uniferum.data.card import DataCard, Tally
-from uniferum.data.vocabulary import Vocabulary
+from uniferum.data.cohorts.totalsegmentator import refuse_version_1
+from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import ScanSource
 
@@ -120,7 +121,7 @@ class Cohort(ABC):
             UniferumError: nothing is left to prepare, or a table of the dataset is unreadable.
         """
         kept = False
-        for entry in self.entries():
+        for entry in _checked(self.entries()):
             if isinstance(entry, Scan):
                 kept = True
                 yield entry
@@ -130,7 +131,7 @@ class Cohort(ABC):
     def card(self) -> DataCard:
         """Count everything once, without reading a voxel."""
         tally = Tally(self.vocabulary().of_cohort(self.name))
-        for entry in self.entries():
+        for entry in _checked(self.entries()):
             if isinstance(entry, Scan):
                 layers = (mask.layer for mask in entry.source.masks)
                 tally.scan(entry.split, entry.patient_id, entry.labels, layers)
@@ -138,6 +139,17 @@ class Cohort(ABC):
                 tally.drop(entry.scan_id, entry.reason)
         notes = self.notes()
         return tally.card(self.name, expected=self.expected(), papers_split=self.papers_split(), notes=notes)
+
+
+def _checked(entries: Iterator[Scan | Dropped]) -> Iterator[Scan | Dropped]:
+    """Pass everything on, once the first TotalSegmentator file is known not to be of version 1."""
+    waiting = True
+    for entry in entries:
+        if waiting and isinstance(entry, Scan):
+            for mask in (m for m in entry.source.masks if m.layer == TOTALSEGMENTATOR and m.path and m.path.is_file()):
+                refuse_version_1(cast("Path", mask.path))
+                waiting = False
+        yield entry
 
 
 EMPTY_CURE = "check root and the files in it; uniferum data card says what was found and what was dropped"

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Extension
 
-from tests.uniferum.data.cohorts.layouts import nifti, touch
+from tests.uniferum.data.cohorts.layouts import nifti, touch, write_inspect
+from uniferum.data.cohorts.inspect_ct import Inspect, InspectConfig
 from uniferum.data.cohorts.totalsegmentator import beside, layer_at, refuse_version_1
 from uniferum.errors import UniferumError
 
@@ -47,3 +48,14 @@ def test_a_multi_label_file_with_version_1_names_in_its_header_is_refused(tmp_pa
     with pytest.raises(UniferumError, match="must come from TotalSegmentator 2"):
         refuse_version_1(tmp_path / "old.nii.gz")
     refuse_version_1(nifti(tmp_path / "new.nii.gz"))
+
+
+def test_a_cohort_with_masks_of_version_1_is_refused_before_its_first_scan(tmp_path: Path) -> None:
+    write_inspect(tmp_path)
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    image.header.extensions.append(Nifti1Extension(0, b"<Label Key='49'>pulmonary_artery</Label>"))
+    (tmp_path / "ts_total").mkdir()
+    nibabel.save(image, tmp_path / "ts_total/PE0000.nii.gz")
+    cohort = Inspect(InspectConfig(kind="inspect", root=tmp_path, masks_root=Path("ts_total")))
+    with pytest.raises(UniferumError, match="must come from TotalSegmentator 2"):
+        next(cohort.scans())
