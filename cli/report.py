@@ -8,6 +8,11 @@ import typer
 
 from cli import output
 
+TABLE_NAMES = (
+    *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
+    *("labels", "labels-aupr", "calibration"),
+)
+
 GridOption = Annotated[
     Path | None, typer.Option("--grid", help="Grid file: which cells are expected, and where MLflow is.")
 ]
@@ -16,24 +21,37 @@ MlflowOption = Annotated[str | None, typer.Option("--mlflow", help="Address of t
 
 
 def report(
-    table: Annotated[
-        list[str] | None, typer.Option("--table", help="auroc, aupr, table2, appendix4, appendix5")
-    ] = None,
+    table: Annotated[list[str] | None, typer.Option("--table", help=f"One of {', '.join(TABLE_NAMES)}.")] = None,
     grid: GridOption = None,
     folder: FromOption = None,
     mlflow: MlflowOption = None,
     kind: Annotated[str, typer.Option("--format", help="terminal, md, csv, json, latex or html.")] = "terminal",
     published: Annotated[bool, typer.Option("--published", help="The paper's value beside each one.")] = False,
     intervals: Annotated[bool, typer.Option("--intervals", help="95 % intervals beside the values.")] = False,
+    rows: Annotated[
+        str | None, typer.Option(help="A table of your own: facts of its rows, e.g. model,train_on.")
+    ] = None,
+    columns: Annotated[str, typer.Option(help="Facts of its columns.")] = "cohort,group",
+    metric: Annotated[str, typer.Option(help="auroc, aupr, sensitivity, brier or ece.")] = "auroc",
+    cohort: Annotated[str | None, typer.Option(help="Only this cohort.")] = None,
+    group: Annotated[str | None, typer.Option(help="Only this group of labels: all, shared or unique.")] = None,
+    label: Annotated[str | None, typer.Option(help="Only this label, in tables of labels.")] = None,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid."""
     from cli.gather import gather
     from uniferum.report.catalogue import make_table
+    from uniferum.report.pivot import Layout, pivot_table
     from uniferum.report.rendering import Style, several
 
     style = Style(published, intervals, bold=sys.stdout.isatty())
+    where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     records, pending = gather(grid, folder, mlflow)
-    made = [make_table(name, records, pending, published_rows=published) for name in table or ["auroc"]]
+    if rows is not None:
+        layout = Layout(tuple(rows.split(",")), tuple(columns.split(",")), metric, where)
+        made = [pivot_table("own", records, pending, layout)]
+    else:
+        names = table or ["auroc"]
+        made = [make_table(name, records, pending, published_rows=published, where=where) for name in names]
     output.result(several(made, kind, style))
 
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from uniferum.errors import UniferumError
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from written_cells import write_cell
 
 runner = CliRunner()

@@ -1,11 +1,19 @@
-"""The tables by name: those of the paper, and the two that hold every row. A new table is one line here."""
+"""The tables by name: those of the paper, those that hold every row, and a label by label one.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+A new table is one line here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from uniferum.errors import UniferumError, near_miss
+from uniferum.report.entries import ReportTable
+from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.records import CellRecord, Pending, RowKey
-from uniferum.report.tables import METRIC_TITLES, ReportTable, group_table
+from uniferum.report.tables import METRIC_TITLES, group_table
+
+MODEL_FACTS = ("model", "text_encoder", "train_on")
+LABEL_FACTS = ("cohort", "group", "label")
 
 
 @dataclass(frozen=True)
@@ -15,6 +23,8 @@ class Listed:
     metric: str
     title: str
     shows: Callable[[RowKey], bool]
+    layout: Layout | None = None
+    """For tables of labels; group means otherwise."""
 
 
 def _every(row: RowKey) -> bool:
@@ -37,15 +47,36 @@ TABLES: dict[str, Listed] = {
     "auroc": Listed("auroc", METRIC_TITLES["auroc"], _every),
     "aupr": Listed("aupr", METRIC_TITLES["aupr"], _every),
     "table2": Listed("auroc", "Table 2. Average area under the ROC curve (AUROC)", _not_gatortron),
+    "appendix3": Listed(
+        "auroc",
+        "Appendix Table 3. AUROC of lung nodules on CT-RATE",
+        _pubmedbert,
+        Layout(MODEL_FACTS, ("cohort", "label"), where={"cohort": "CTRATE", "label": "lung_nodule"}),
+    ),
     "appendix4": Listed("auroc", "Appendix Table 4. Average AUROC of Uniferum initialised by GatorTron", _gatortron),
     "appendix5": Listed("aupr", "Appendix Table 5. Area under the precision-recall curve (AUPR)", _pubmedbert),
+    "labels": Listed("auroc", "AUROC by label", _every, Layout(LABEL_FACTS, MODEL_FACTS)),
+    "labels-aupr": Listed("aupr", "Average precision by label", _every, Layout(LABEL_FACTS, MODEL_FACTS, "aupr")),
+    "calibration": Listed("ece", "Expected calibration error", _every, Layout(MODEL_FACTS, ("cohort", "group"), "ece")),
 }
 
 
 def make_table(
-    name: str, records: Sequence[CellRecord], pending: Sequence[Pending], *, published_rows: bool = False
+    name: str,
+    records: Sequence[CellRecord],
+    pending: Sequence[Pending],
+    *,
+    published_rows: bool = False,
+    where: Mapping[str, str] | None = None,
 ) -> ReportTable:
     """The named table of these cells.
+
+    Args:
+        name: one of ``TABLES``.
+        records: finished cells.
+        pending: expected cells without a result.
+        published_rows: also the rows that only the paper has, in tables of group means.
+        where: limits a table of labels, e.g. ``{"cohort": "CTRATE"}``.
 
     Raises:
         UniferumError: no table has this name.
@@ -53,12 +84,32 @@ def make_table(
     listed = TABLES.get(name)
     if listed is None:
         raise UniferumError("--table", name, must="be a known table", cure=near_miss(name, TABLES))
+    shown = [record for record in records if listed.shows(record.row)]
+    waiting = [one for one in pending if listed.shows(one.row)]
+    if listed.layout is not None:
+        limits = {**(listed.layout.where or {}), **(where or {})}
+        return pivot_table(name, shown, waiting, replace(listed.layout, where=limits, title=listed.title))
+    columns = _limited(shown, where or {})
     return group_table(
         name,
-        [record for record in records if listed.shows(record.row)],
-        [one for one in pending if listed.shows(one.row)],
+        shown,
+        waiting,
         metric=listed.metric,
         title=listed.title,
+        columns=columns,
         published_rows=published_rows,
         shows=listed.shows,
     )
+
+
+def _limited(records: Sequence[CellRecord], where: Mapping[str, str]) -> tuple[tuple[str, str], ...] | None:
+    """The columns that a limit on cohort or group leaves; ``None`` without a limit."""
+    limits = {name: where[name] for name in ("cohort", "group") if name in where}
+    if not limits:
+        return None
+    found = dict.fromkeys((score.cohort, score.group) for record in records for score in record.groups)
+    left = [column for column in found if all(column[name == "group"] == limits[name] for name in limits)]
+    if not left:
+        shown = ", ".join(" ".join(column) for column in found)
+        raise UniferumError("--cohort, --group", " ".join(limits.values()), must=f"be among what was scored: {shown}")
+    return tuple(left)

@@ -3,39 +3,66 @@
 import math
 from collections.abc import Sequence
 
-from uniferum.report.records import CellRecord, GroupScore
+from uniferum.report.records import CellRecord, Score
+
+Column = tuple[str, str]
+
+INTERVALS = {
+    "auroc": "DeLong's for one label, patients drawn with replacement for a mean",
+    "aupr": "patients drawn with replacement, within positive and negative for one label",
+}
+VALUES = {
+    "auroc": "AUROC",
+    "aupr": "average precision",
+    "sensitivity": "sensitivity at the strictest threshold that keeps 90 % specificity",
+    "brier": "Brier scores of the logistic of the logit",
+    "ece": "calibration errors in 15 equal bins of probability",
+}
 
 
-def protocol_lines(records: Sequence[CellRecord], columns: Sequence[tuple[str, str]], metric: str) -> tuple[str, ...]:
+def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], metric: str) -> tuple[str, ...]:
     """One line a column, then what holds for the whole table; nothing for a table without a number."""
     if not records:
         return ()
     lines = [line for column in columns if (line := _column_line(records, column, metric))]
-    return (*lines, _selection_line(records), _seeds_line(records), _interval_line(metric))
+    return (*lines, _selection_line(records), _seeds_line(records), _value_line(metric))
 
 
-def _column_line(records: Sequence[CellRecord], column: tuple[str, str], metric: str) -> str:
-    cohort, group = column
+def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
+    """Labels of a column that were scored, and those that could not be, each with its reason; by name."""
+    if not record.files.metrics.exists():
+        return [], []
+    table = record.labels
+    part = table.loc[(table["cohort"] == column[0]) & (table["group"] == column[1])]
+    pairs = list(zip(part["label"], part["reason"], strict=True))
+    scored = [str(label) for label, reason in pairs if not reason]
+    return sorted(scored), sorted(f"{label} ({reason})" for label, reason in pairs if reason)
+
+
+def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> str:
+    stored = metric if metric in INTERVALS else "auroc"
     facts: dict[str, list[str]] = {}
     for record in records:
         for score in record.groups:
-            if (score.cohort, score.group, score.metric) == (cohort, group, metric):
-                facts.setdefault(_column_facts(score), []).append(record.name)
-    if not facts:
-        return ""
-    if len(facts) == 1:
-        return f"{cohort} {group}: {next(iter(facts))}."
+            if (score.cohort, score.group, score.metric) == (*column, stored):
+                facts.setdefault(_column_facts(record, score, metric), []).append(record.name)
+    name = " ".join(column)
+    if len(facts) <= 1:
+        return "".join(f"{name}: {fact}." for fact in facts)
     said = "; ".join(f"{fact} ({len(names)} cells, e.g. {names[0]})" for fact, names in facts.items())
-    return f"{cohort} {group}: cells were scored on DIFFERENT cases or labels: {said}."
+    return f"{name}: cells were scored on DIFFERENT cases or labels: {said}."
 
 
-def _column_facts(score: GroupScore) -> str:
+def _column_facts(record: CellRecord, score: Score, metric: str) -> str:
     of_patients = f" of {score.n_patients} patients" if score.n_patients else ""
-    labels = f"{score.n_labels} of {score.n_labels_total} labels have both classes"
-    text = f"test split, N = {score.n_cases} volumes{of_patients}, {labels}"
-    if score.metric == "aupr" and math.isfinite(score.prevalence):
-        text += f", mean prevalence {score.prevalence:.4f}"
-    return text
+    scored, not_scored = left_out(record, (score.cohort, score.group))
+    names = f": {', '.join(scored)}" if scored else ""
+    labels = f"{score.n_labels} of {score.n_labels_total} labels have both classes{names}"
+    labels += f"; left out: {', '.join(not_scored)}" if not_scored else ""
+    prevalence = ""
+    if metric == "aupr" and math.isfinite(score.prevalence):
+        prevalence = f", mean prevalence {score.prevalence:.4f}"
+    return f"test split, N = {score.n_cases} volumes{of_patients}{prevalence}, {labels}"
 
 
 def _selection_line(records: Sequence[CellRecord]) -> str:
@@ -45,8 +72,8 @@ def _selection_line(records: Sequence[CellRecord]) -> str:
 
 def _rule(record: CellRecord) -> str:
     selection = record.result.get("selection") or {}
-    metric, split = selection.get("metric") or "not recorded", selection.get("split") or "validation"
-    return f"best {metric} on the {split} split of the training cohorts"
+    metric, split = selection.get("metric") or "metric not recorded", selection.get("split") or "validation"
+    return f"best mean {metric} over the {split} tasks of the training cohorts"
 
 
 def _seeds_line(records: Sequence[CellRecord]) -> str:
@@ -58,9 +85,7 @@ def _seeds_line(records: Sequence[CellRecord]) -> str:
     return f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
 
 
-def _interval_line(metric: str) -> str:
-    area = "AUROC" if metric == "auroc" else "average precision"
-    return (
-        f"Values are means of the labels' {area}, labels weighed alike; labels with one class are left out and "
-        "counted; intervals are 95 %, patients drawn with replacement."
-    )
+def _value_line(metric: str) -> str:
+    line = f"Values: {VALUES.get(metric, metric)}; a mean weighs labels alike, and leaves out and counts labels "
+    interval = INTERVALS.get(metric)
+    return line + ("with one class." if interval is None else f"with one class. Intervals are 95 %: {interval}.")

@@ -1,6 +1,7 @@
 """The numbers that the paper printed, each with where it stands; packaged with the report."""
 
 import csv
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,8 +51,18 @@ def published() -> tuple[Published, ...]:
 
 
 def find(metric: str, row: RowKey, cohort: str, group: str) -> Published | None:
-    """The paper's number for one place of a table; ``group`` may be a label as the paper spells it."""
-    return next((p for p in published() if (p.metric, p.row, p.cohort, p.group) == (metric, row, cohort, group)), None)
+    """The paper's number for one place of a table; ``group`` may be a label, by its id or as the paper spells it."""
+    return _index().get((metric, row, cohort, slug(group)))
+
+
+def slug(label: str) -> str:
+    """A label's id from the paper's spelling: ``Pacemaker or defib`` is ``pacemaker_or_defib``."""
+    return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
+
+
+@cache
+def _index() -> dict[tuple[str, RowKey, str, str], Published]:
+    return {(p.metric, p.row, p.cohort, slug(p.group)): p for p in published()}
 
 
 def rows(metric: str) -> list[RowKey]:

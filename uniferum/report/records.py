@@ -31,12 +31,14 @@ RowKey = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class GroupScore:
-    """One group mean of one cell, as stored in ``result.json``; an absent number is NaN, an absent count 0."""
+class Score:
+    """One stored number of one cell: a group mean, or one label's; an absent number is NaN, an absent count 0."""
 
     cell: str
     cohort: str
     group: str
+    label: str
+    """Empty for a group mean."""
     metric: str
     value: float
     lo: float
@@ -78,7 +80,7 @@ class CellRecord:
         return CellFiles(self.folder)
 
     @cached_property
-    def groups(self) -> tuple[GroupScore, ...]:
+    def groups(self) -> tuple[Score, ...]:
         """The group means, as stored with the cell."""
         return tuple(_group_score(self.name, line) for line in self.result.get("groups", ()))
 
@@ -213,11 +215,11 @@ def read_steps(path: Path) -> pd.DataFrame:
     return pd.DataFrame([row for row in rows if isinstance(row, dict)])
 
 
-def _group_score(cell: str, line: Mapping[str, Any]) -> GroupScore:
+def _group_score(cell: str, line: Mapping[str, Any]) -> Score:
     numbers = {key: _number(line.get(key)) for key in ("value", "lo", "hi", "prevalence")}
     counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
     cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
-    return GroupScore(cell=cell, cohort=cohort, group=group, metric=metric, **numbers, **counts)
+    return Score(cell=cell, cohort=cohort, group=group, label="", metric=metric, **numbers, **counts)
 
 
 def _number(value: Any) -> float:

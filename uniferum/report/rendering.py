@@ -14,10 +14,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from uniferum.errors import UniferumError, near_miss
-from uniferum.report.records import RowKey
-from uniferum.report.tables import Entry, ReportTable
+from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable
 
-ROW_HEADINGS = ("Model", "Text encoder", "Training data")
 NAMES = {
     "uniferum": "Uniferum",
     "cnn": "CNN",
@@ -54,9 +52,9 @@ def render(table: ReportTable, kind: str, style: Style | None = None) -> str:
     return FORMATS[kind](table, style or Style())
 
 
-def row_names(row: RowKey) -> tuple[str, str, str]:
-    """A row's three headings as people read them."""
-    return NAMES.get(row[0], row[0]), NAMES.get(row[1], row[1]), row[2]
+def row_names(row: Key) -> list[str]:
+    """A row's headings as people read them."""
+    return [NAMES.get(part, part) for part in row]
 
 
 def entry_text(entry: Entry, style: Style, mark: Callable[[str], str], *, digits: int = 4) -> str:
@@ -80,12 +78,12 @@ def entry_text(entry: Entry, style: Style, mark: Callable[[str], str], *, digits
 
 def prevalence_row(table: ReportTable) -> list[str]:
     """For AUPR, what a score at random would reach in each column; empty for other metrics."""
-    if table.metric != "aupr":
+    if table.metric != "aupr" or not {"cohort", "label"} & set(table.column_facts):
         return []
     return [_prevalence(table, column) for column in table.columns]
 
 
-def _prevalence(table: ReportTable, column: tuple[str, str]) -> str:
+def _prevalence(table: ReportTable, column: Key) -> str:
     found = {round(entry.prevalence, 4) for (_, at), entry in table.entries.items() if at == column and entry.known}
     shown = sorted(value for value in found if math.isfinite(value))
     if not shown:
@@ -94,13 +92,15 @@ def _prevalence(table: ReportTable, column: tuple[str, str]) -> str:
 
 
 def _grid(table: ReportTable, mark: Callable[[str], str], style: Style) -> list[list[str]]:
-    lines = [[*ROW_HEADINGS, *(table.heading(column) for column in table.columns)]]
+    headings = [HEADINGS[name] for name in table.row_facts]
+    lines = [[*headings, *(table.heading(column) for column in table.columns)]]
     for row in table.rows:
         entries = [table.entries[row, column] for column in table.columns]
         lines.append([*row_names(row), *(entry_text(entry, style, mark) for entry in entries)])
     prevalence = prevalence_row(table)
     if prevalence:
-        lines.append(["Prevalence", "", "", *prevalence])
+        blank = [""] * (len(table.row_facts) - 1)
+        lines.append([*("Prevalence", *blank)[: len(table.row_facts)], *prevalence])
     return lines
 
 
@@ -116,7 +116,7 @@ def _terminal(table: ReportTable, style: Style) -> str:
     drawn.insert(1, "  ".join("-" * width for width in widths))
     if style.bold:
         drawn = [_bold_starred(line) for line in drawn]
-    star = ["* best of the column."] if any(entry.best for entry in table.entries.values()) else []
+    star = [f"* best of the {table.best_of}."] if any(entry.best for entry in table.entries.values()) else []
     return "\n".join([table.title, "", *drawn, "", *star, *_below(table, style)]) + "\n"
 
 
@@ -128,7 +128,7 @@ def _markdown(table: ReportTable, style: Style) -> str:
     lines = _grid(table, lambda text: f"**{text}**", style)
     escaped = [[text.replace("|", "\\|") for text in line] for line in lines]
     drawn = ["| " + " | ".join(line) + " |" for line in escaped]
-    drawn.insert(1, "|" + "|".join(["---"] * 3 + ["---:"] * len(table.columns)) + "|")
+    drawn.insert(1, "|" + "|".join(["---"] * len(table.row_facts) + ["---:"] * len(table.columns)) + "|")
     return "\n".join([f"**{table.title}**", "", *drawn, "", *(f"- {line}" for line in _below(table, style))]) + "\n"
 
 
@@ -144,7 +144,7 @@ def _latex(table: ReportTable, style: Style) -> str:
         body.insert(-1, r"\midrule")
     said = [r"\par\footnotesize", *(_latex_text(line) + r" \\" for line in _below(table, style))]
     head = [r"\begin{table}", r"\centering", rf"\caption{{{_latex_text(table.title)}}}"]
-    head += [rf"\begin{{tabular}}{{lll{'r' * len(table.columns)}}}", r"\toprule"]
+    head += [rf"\begin{{tabular}}{{{'l' * len(table.row_facts)}{'r' * len(table.columns)}}}", r"\toprule"]
     return "\n".join([*head, *body, r"\bottomrule", r"\end{tabular}", *said, r"\end{table}"]) + "\n"
 
 
@@ -171,7 +171,7 @@ def long_rows(table: ReportTable) -> list[dict[str, Any]]:
     found = []
     for row in table.rows:
         for column in table.columns:
-            facts = dict(zip(("model", "text_encoder", "train_on", "cohort", "group"), (*row, *column), strict=True))
+            facts = dict(zip((*table.row_facts, *table.column_facts), (*row, *column), strict=True))
             entry = {key: _plain(value) for key, value in asdict(table.entries[row, column]).items()}
             found.append({"table": table.name, "metric": table.metric, **facts, **entry})
     return found

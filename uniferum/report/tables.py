@@ -1,23 +1,20 @@
-"""A table of the report: rows are models with their training data, columns are groups of labels, entries are numbers.
+"""The paper's tables: rows are models with their training data, columns are groups of labels.
 
-Invariant: every place of a table is filled, by a number with what it rests on, or by the reason why there is none. A
-table never mixes protocols unmarked: what all its numbers share stands in its protocol lines, what differs is marked.
+Invariant: a table never mixes protocols unmarked: what all its numbers share stands in its protocol lines, what
+differs is said there. A place without a number says why and how to fill it.
 """
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
+from uniferum.report.entries import Entry, Key, ReportTable, marked_best
 from uniferum.report.protocol import protocol_lines
 from uniferum.report.published import find, rows
-from uniferum.report.records import CellRecord, GroupScore, Pending, RowKey, row_order
-
-Column = tuple[str, str]
-"""Cohort and group of labels, or cohort and one label."""
+from uniferum.report.records import CellRecord, Pending, RowKey, Score, row_order
 
 #: The columns of the paper's Table 2; those of other cohorts follow.
-COLUMNS: tuple[Column, ...] = (
+COLUMNS: tuple[tuple[str, str], ...] = (
     ("CTRATE", "all"),
     ("INSPECT", "shared"),
     ("INSPECT", "unique"),
@@ -30,58 +27,6 @@ METRIC_TITLES = {
 }
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One place of a table: a number and what it rests on, or ``missing`` and why."""
-
-    value: float = math.nan
-    lo: float = math.nan
-    hi: float = math.nan
-    spread: float = math.nan
-    """Standard deviation over seeds, NaN for one seed."""
-    seeds: int = 0
-    n_labels: int = 0
-    n_labels_total: int = 0
-    n_cases: int = 0
-    n_patients: int = 0
-    prevalence: float = math.nan
-    published: float = math.nan
-    missing: str = ""
-    command: str = ""
-    cells: tuple[str, ...] = ()
-    best: bool = False
-
-    @property
-    def known(self) -> bool:
-        """Whether there is a number."""
-        return math.isfinite(self.value)
-
-
-@dataclass(frozen=True)
-class ReportTable:
-    """What every format renders."""
-
-    name: str
-    title: str
-    metric: str
-    rows: tuple[RowKey, ...]
-    columns: tuple[Column, ...]
-    entries: dict[tuple[RowKey, Column], Entry]
-    protocol: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    column_names: dict[Column, str] = field(default_factory=dict)
-
-    def heading(self, column: Column) -> str:
-        """``INSPECT shared``, with the count of labels where some could not be scored."""
-        cohort, group = column
-        text = self.column_names.get(column) or (
-            cohort if (cohort, group) == ("CTRATE", "all") else f"{cohort} {group}"
-        )
-        counts = {(e.n_labels, e.n_labels_total) for (_, c), e in self.entries.items() if c == column and e.known}
-        partial = [f"{n}/{total}" for n, total in sorted(counts) if n < total]
-        return f"{text} ({', '.join(partial)} labels)" if partial else text
-
-
 def group_table(
     name: str,
     records: Sequence[CellRecord],
@@ -89,7 +34,7 @@ def group_table(
     *,
     metric: str,
     title: str = "",
-    columns: Sequence[Column] | None = None,
+    columns: Sequence[tuple[str, str]] | None = None,
     published_rows: bool = False,
     shows: Callable[[RowKey], bool] = lambda row: True,
 ) -> ReportTable:
@@ -107,24 +52,70 @@ def group_table(
     """
     wanted = tuple(columns) if columns is not None else _columns(records)
     ordered = _rows(records, pending, [row for row in rows(metric) if published_rows and shows(row)])
-    values = _values(records, metric)
-    entries = {
-        (row, column): _entry(row, column, metric, values, records, pending) for row in ordered for column in wanted
+    scores = _scores(records, metric)
+    entries: dict[tuple[Key, Key], Entry] = {
+        (row, column): _entry(row, column, metric, scores, records, pending) for row in ordered for column in wanted
     }
-    _mark_best(entries, wanted)
     return ReportTable(
         name,
         title or METRIC_TITLES.get(metric, metric),
         metric,
         tuple(ordered),
         wanted,
-        entries,
+        marked_best(entries, wanted),
         protocol_lines(records, wanted, metric),
-        _notes(records, pending),
+        progress_notes(records, pending),
+        column_names={("CTRATE", "all"): "CTRATE"},
     )
 
 
-def _columns(records: Sequence[CellRecord]) -> tuple[Column, ...]:
+def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
+    """One entry from one score a seed: their mean; the interval is the mean of theirs, the spread their deviation."""
+    known = [score.value for score in scores if math.isfinite(score.value)]
+    total = max(score.n_labels_total for score in scores)
+    return Entry(
+        value=mean(known),
+        lo=mean([score.lo for score in scores]),
+        hi=mean([score.hi for score in scores]),
+        spread=stdev(known) if len(known) > 1 else math.nan,
+        seeds=len(known),
+        n_labels=min(score.n_labels for score in scores),
+        n_labels_total=total,
+        n_cases=max(score.n_cases for score in scores),
+        n_patients=max(score.n_patients for score in scores),
+        prevalence=mean([score.prevalence for score in scores]),
+        published=paper,
+        missing="" if known else f"n/a (0 of {total} labels have both classes)",
+        cells=tuple(score.cell for score in scores),
+    )
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean of the finite values; NaN where there is none."""
+    known = [value for value in values if math.isfinite(value)]
+    return fmean(known) if known else math.nan
+
+
+def absent(row: RowKey, records: Sequence[CellRecord], pending: Sequence[Pending], paper: float = math.nan) -> Entry:
+    """A place without a number: why, and the command that fills it."""
+    waiting = next((one for one in pending if one.row == row), None)
+    if waiting:
+        return Entry(published=paper, missing=waiting.reason, command=waiting.command)
+    known = any(record.row == row for record in records)
+    return Entry(published=paper, missing="not evaluated" if known else "not run")
+
+
+def progress_notes(records: Sequence[CellRecord], pending: Sequence[Pending]) -> tuple[str, ...]:
+    """How much of a grid is done, and for each cell that is not, why and how to fill it."""
+    done, waiting = len(records), len(pending)
+    lines = [f"{done} of {done + waiting} cells are done."] if waiting else []
+    for one in pending:
+        how = f"; fill it with: {one.command}" if one.command else ""
+        lines.append(f"{one.name}: {one.reason}{how}")
+    return tuple(lines)
+
+
+def _columns(records: Sequence[CellRecord]) -> tuple[tuple[str, str], ...]:
     found = {(score.cohort, score.group) for record in records for score in record.groups}
     if not found:
         return COLUMNS
@@ -137,9 +128,9 @@ def _rows(records: Sequence[CellRecord], pending: Sequence[Pending], more: Itera
     return sorted(found | set(more), key=row_order)
 
 
-def _values(records: Sequence[CellRecord], metric: str) -> dict[tuple[RowKey, Column], list[GroupScore]]:
+def _scores(records: Sequence[CellRecord], metric: str) -> dict[tuple[RowKey, tuple[str, str]], list[Score]]:
     """The stored means of one metric by place of the table, one a seed."""
-    places: dict[tuple[RowKey, Column], list[GroupScore]] = {}
+    places: dict[tuple[RowKey, tuple[str, str]], list[Score]] = {}
     for record in records:
         for score in record.groups:
             if score.metric == metric:
@@ -149,65 +140,13 @@ def _values(records: Sequence[CellRecord], metric: str) -> dict[tuple[RowKey, Co
 
 def _entry(
     row: RowKey,
-    column: Column,
+    column: tuple[str, str],
     metric: str,
-    values: dict[tuple[RowKey, Column], list[GroupScore]],
+    scores: dict[tuple[RowKey, tuple[str, str]], list[Score]],
     records: Sequence[CellRecord],
     pending: Sequence[Pending],
 ) -> Entry:
     printed = find(metric, row, *column)
     paper = printed.value if printed else math.nan
-    scores = values.get((row, column))
-    if scores:
-        return averaged(scores, paper)
-    waiting = [one for one in pending if one.row == row]
-    if waiting:
-        return Entry(published=paper, missing=waiting[0].reason, command=waiting[0].command)
-    if any(record.row == row for record in records):
-        return Entry(published=paper, missing="not evaluated")
-    return Entry(published=paper, missing="not run")
-
-
-def averaged(scores: Sequence[GroupScore], paper: float = math.nan) -> Entry:
-    """One entry from one score a seed: their mean; the interval is the mean of theirs, the spread their deviation."""
-    known = [score.value for score in scores if math.isfinite(score.value)]
-    total = max(score.n_labels_total for score in scores)
-    return Entry(
-        value=_mean(known),
-        lo=_mean([score.lo for score in scores]),
-        hi=_mean([score.hi for score in scores]),
-        spread=stdev(known) if len(known) > 1 else math.nan,
-        seeds=len(known),
-        n_labels=min(score.n_labels for score in scores),
-        n_labels_total=total,
-        n_cases=max(score.n_cases for score in scores),
-        n_patients=max(score.n_patients for score in scores),
-        prevalence=_mean([score.prevalence for score in scores]),
-        published=paper,
-        missing="" if known else f"n/a (0 of {total} labels have both classes)",
-        cells=tuple(score.cell for score in scores),
-    )
-
-
-def _mean(values: Sequence[float]) -> float:
-    known = [value for value in values if math.isfinite(value)]
-    return fmean(known) if known else math.nan
-
-
-def _mark_best(entries: dict[tuple[RowKey, Column], Entry], columns: Sequence[Column]) -> None:
-    """Mark the largest number of each column, all of them where several are equal to four digits."""
-    for column in columns:
-        known = {key: round(entry.value, 4) for key, entry in entries.items() if key[1] == column and entry.known}
-        top = max(known.values(), default=math.nan)
-        for key, value in known.items():
-            if value == top and len(known) > 1:
-                entries[key] = replace(entries[key], best=True)
-
-
-def _notes(records: Sequence[CellRecord], pending: Sequence[Pending]) -> tuple[str, ...]:
-    done, waiting = len(records), len(pending)
-    lines = [f"{done} of {done + waiting} cells are done."] if waiting else []
-    for one in pending:
-        how = f"; fill it with: {one.command}" if one.command else ""
-        lines.append(f"{one.name}: {one.reason}{how}")
-    return tuple(lines)
+    found = scores.get((row, column))
+    return averaged(found, paper) if found else absent(row, records, pending, paper)

@@ -5,16 +5,15 @@ The number is recomputed from the prediction file, so that a table that no longe
 
 import hashlib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.metrics import score_predictions
-from uniferum.report.records import CellRecord, RowKey
-from uniferum.report.tables import Column, Entry, ReportTable
-
-Key = TypeVar("Key", bound=tuple[str, ...])
+from uniferum.report.entries import Entry, Key, ReportTable
+from uniferum.report.pivot import label_scores
+from uniferum.report.records import CellRecord
+from uniferum.report.tables import mean
 
 
 def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecord]) -> str:
@@ -34,19 +33,20 @@ def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecor
     entry = table.entries[row_key, column_key]
     lines = [f"{table.title}", f"row {' / '.join(x for x in row_key if x)}, column {' '.join(column_key)}", ""]
     lines += _number_lines(entry)
+    facts = dict(zip((*table.row_facts, *table.column_facts), (*row_key, *column_key), strict=True))
     for record in records:
-        if record.row == row_key and record.name in entry.cells:
-            lines += ["", *_run_lines(record, column_key, table.metric)]
+        if record.name in entry.cells:
+            lines += ["", *_run_lines(record, facts, table.metric)]
     return "\n".join(lines) + "\n"
 
 
-def _find_row(table: ReportTable, words: str) -> RowKey:
+def _find_row(table: ReportTable, words: str) -> Key:
     wanted = words.replace("/", " ").lower().split()
     exact = [row for row in table.rows if set(wanted) <= {part.lower() for part in row}]
     return _only(exact, words, "ROW", (" ".join(part for part in row if part) for row in table.rows))
 
 
-def _find_column(table: ReportTable, words: str) -> Column:
+def _find_column(table: ReportTable, words: str) -> Key:
     wanted = words.replace(":", " ").lower().split()
     exact = [column for column in table.columns if set(wanted) <= {part.lower() for part in column}]
     return _only(exact, words, "COLUMN", (" ".join(column) for column in table.columns))
@@ -77,9 +77,9 @@ def _number_lines(entry: Entry) -> list[str]:
     return lines
 
 
-def _run_lines(record: CellRecord, column: Column, metric: str) -> list[str]:
+def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
     result = record.result
-    facts = {
+    said = {
         "run": record.name,
         "found in": record.source,
         "seed": record.seed,
@@ -90,8 +90,8 @@ def _run_lines(record: CellRecord, column: Column, metric: str) -> list[str]:
         "data": _data_hashes(result.get("data") or result.get("data_digests")),
         "predictions": f"{record.files.predictions}, sha256 {_digest(record.files.predictions)}",
     }
-    lines = [f"{name}: {value}" for name, value in facts.items() if value not in (None, "")]
-    return [*lines, *_recomputed(record, column, metric)]
+    lines = [f"{name}: {value}" for name, value in said.items() if value not in (None, "")]
+    return [*lines, *_recomputed(record, facts, metric)]
 
 
 def _data_hashes(data: object) -> str:
@@ -102,19 +102,19 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else "(file missing)"
 
 
-def _recomputed(record: CellRecord, column: Column, metric: str) -> list[str]:
-    """The labels behind a group mean, and the mean computed again from the prediction file."""
-    cohort, group = column
+def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
+    """The labels behind a number, and the number computed again from the prediction file."""
     table = record.predictions()
-    part = table.loc[(table["cohort"] == cohort) & (table["group"] == group)]
-    stored = next((s for s in record.groups if (s.cohort, s.group, s.metric) == (cohort, group, metric)), None)
-    if not len(part) or stored is None:
-        return ["recomputed: the prediction file has no case of this column"]
-    labels = score_predictions(part, draws=0).labels
+    for name in ("cohort", "group", "label"):
+        if name in facts:
+            table = table.loc[table[name] == facts[name]]
+    stored = _stored(record, facts, metric)
+    if not len(table) or stored is None:
+        return ["recomputed: the prediction file has no case of this place"]
+    labels = score_predictions(table, draws=0).labels
     values = labels[metric].to_numpy(dtype=float)
-    known = values[[math.isfinite(value) for value in values]]
-    again = float(known.mean()) if len(known) else math.nan
-    agrees = "equal" if math.isclose(again, stored.value, abs_tol=1e-9) else f"NOT EQUAL to the stored {stored.value}"
+    again = mean(list(values))
+    agrees = "equal" if math.isclose(again, stored, abs_tol=1e-9) else f"NOT EQUAL to the stored {stored}"
     lines = [f"recomputed from the predictions: {again:.6f} ({agrees})", "labels:"]
     for label, value, n_pos, n, reason in zip(
         labels["label"], values, labels["n_pos"], labels["n"], labels["reason"], strict=True
@@ -122,3 +122,14 @@ def _recomputed(record: CellRecord, column: Column, metric: str) -> list[str]:
         shown = f"{value:.4f}" if math.isfinite(value) else f"n/a, {reason}"
         lines.append(f"  {label}: {shown} ({n_pos} of {n} positive)")
     return lines
+
+
+def _stored(record: CellRecord, facts: Mapping[str, str], metric: str) -> float | None:
+    """The number that the cell keeps for one place; ``None`` where it has none."""
+    scores = label_scores(record, metric) if "label" in facts else (s for s in record.groups if s.metric == metric)
+    found = [
+        score.value
+        for score in scores
+        if all(getattr(score, name) == facts[name] for name in ("cohort", "group", "label") if name in facts)
+    ]
+    return mean(found) if found else None

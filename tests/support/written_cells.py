@@ -76,7 +76,7 @@ def write_cell(
         "text_encoder": encoder,
         "seed": seed,
         "best_step": 20,
-        "selection": {"metric": "mean AUROC", "value": 0.7, "split": "validation"},
+        "selection": {"metric": "auroc", "value": 0.7, "split": "validation"},
         "groups": group_records(scores.groups),
         "steps": 40,
         "seconds": 12.5,
