@@ -1,0 +1,96 @@
+"""Tables by label and tables of the user's own."""
+
+import pytest
+
+from uniferum.errors import UniferumError
+from uniferum.report.catalogue import make_table
+from uniferum.report.pivot import Layout, pivot_table
+from uniferum.report.records import Pending, from_folders
+
+
+@pytest.fixture
+def records(cells, tmp_path):
+    cells("CTRATE")
+    cells("CTRATE", encoder="gatortron")
+    cells("CTRATE+SEG", strength=2.0)
+    return from_folders(tmp_path)
+
+
+def test_a_label_table_prints_the_stored_values_of_each_cell(records):
+    table = make_table("labels", records, [])
+    record = records[0]
+    row = record.labels.set_index(["cohort", "label"]).loc[("INSPECT", "pe_positive")]
+    entry = table.entries[("INSPECT", "unique", "pe_positive"), record.row]
+    assert (entry.value, entry.lo, entry.hi) == (row["auroc"], row["auroc_lo"], row["auroc_hi"])
+    assert entry.n_cases == row["n"]
+
+
+def test_a_label_with_one_class_is_not_a_number(records):
+    entry = make_table("labels", records, []).entries[("RADCHEST", "unique", "never_positive"), records[0].row]
+    assert not entry.known
+    assert entry.missing.startswith("n/a")
+
+
+def test_the_table_of_lung_nodules_stands_beside_the_papers(records):
+    table = make_table("appendix3", records, [])
+    assert table.columns == (("CTRATE", "lung_nodule"),)
+    published = {row: entry.published for (row, _), entry in table.entries.items()}
+    assert published == {
+        ("uniferum", "pubmedbert", "CTRATE"): 0.6915,
+        ("uniferum", "pubmedbert", "CTRATE+SEG"): 0.6791,
+    }
+
+
+def test_any_facts_make_rows_and_columns(records):
+    layout = Layout(("train_on",), ("text_encoder",), "brier", {"cohort": "RADCHEST", "group": "shared"})
+    table = pivot_table("own", records, [], layout)
+    assert table.rows == (("CTRATE",), ("CTRATE+SEG",))
+    assert table.columns == (("pubmedbert",), ("gatortron",))
+    labels = records[0].labels
+    expected = labels[(labels["cohort"] == "RADCHEST") & (labels["group"] == "shared")]["brier"].mean()
+    assert table.entries[("CTRATE",), ("pubmedbert",)].value == pytest.approx(expected)
+    assert not table.entries[("CTRATE+SEG",), ("gatortron",)].known
+
+
+def test_less_is_better_for_errors(records):
+    table = pivot_table("own", records, [], Layout(("name",), ("cohort", "group"), "ece"))
+    column = ("CTRATE", "all")
+    known = {row: entry for (row, at), entry in table.entries.items() if at == column}
+    assert min(known.values(), key=lambda entry: entry.value).best
+
+
+def test_what_a_number_averages_over_is_said(records):
+    table = pivot_table("own", records, [], Layout(("train_on",), ("cohort", "group")))
+    assert any("means over text encoder: gatortron, pubmedbert" in line for line in table.protocol)
+
+
+def test_a_cell_that_waits_shows_its_reason_at_its_own_place_only(records):
+    waiting = Pending("g", "uniferum", "gatortron", "CTRATE+SEG", 0, "failed: x", "run it")
+    table = pivot_table("own", records, [waiting], Layout(("train_on",), ("text_encoder", "cohort"), "ece"))
+    assert table.entries[("CTRATE+SEG",), ("gatortron", "CTRATE")].missing == "failed: x"
+    assert table.entries[("CTRATE+SEG",), ("pubmedbert", "CTRATE")].known
+
+
+def test_the_protocol_lists_labels_scored_and_left_out(records):
+    line = next(line for line in make_table("auroc", records, []).protocol if line.startswith("RADCHEST unique"))
+    assert "honeycombing" in line
+    assert "never_positive (no positive case)" in line
+
+
+@pytest.mark.parametrize(
+    ("layout", "word"),
+    [
+        (Layout(("modell",), ("cohort",)), "model"),
+        (Layout(("model",), ("model",)), "rows"),
+        (Layout(("model",), ("cohort",), "auc"), "auroc"),
+        (Layout((), ("cohort",)), "at least one"),
+    ],
+)
+def test_a_layout_that_makes_no_table_is_refused(records, layout, word):
+    with pytest.raises(UniferumError, match=word):
+        pivot_table("own", records, [], layout)
+
+
+def test_a_limit_to_what_was_not_scored_names_what_was(records):
+    with pytest.raises(UniferumError, match="INSPECT shared"):
+        make_table("auroc", records, [], where={"cohort": "LUNA"})

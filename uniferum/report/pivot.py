@@ -1,0 +1,229 @@
+"""Tables of the user's own, and per-label tables: any facts of a cell as rows, any as columns, any stored metric.
+
+Invariant: what a number averages over is said. Seeds are averaged with their spread; any other fact that is neither in
+a row nor in a column is named in a note.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
+from uniferum.report.protocol import protocol_lines
+from uniferum.report.published import find
+from uniferum.report.records import MIXES, MODELS, TEXT_ENCODERS, CellRecord, Pending, Score
+from uniferum.report.tables import COLUMNS, absent, averaged, mean, progress_notes
+
+FACTS = tuple(HEADINGS)
+CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
+GROUP_METRICS = ("auroc", "aupr")
+#: Metrics of a label with their titles; for the last two less is better.
+METRICS = {
+    "auroc": "Area under the ROC curve (AUROC)",
+    "aupr": "Average precision (AUPR)",
+    "sensitivity": "Sensitivity at a specificity of 90 %",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+}
+SMALLER_IS_BETTER = ("brier", "ece")
+Measured = tuple[CellRecord, Score]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a table shows: facts of its rows, facts of its columns, the metric, and what it is limited to."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    metric: str = "auroc"
+    where: Mapping[str, str] | None = None
+    title: str = ""
+
+    def check(self) -> None:
+        """Refuse what no cell has.
+
+        Raises:
+            UniferumError: an unknown fact or metric, or one fact in rows and columns.
+        """
+        for option, names in (("--rows", self.rows), ("--columns", self.columns), ("--where", self.where or {})):
+            for name in names:
+                if name not in FACTS:
+                    raise UniferumError(option, name, must="be a fact of a cell", cure=near_miss(name, FACTS))
+        if not self.rows or not self.columns:
+            raise UniferumError("--rows, --columns", must="name at least one fact each", cure=", ".join(FACTS))
+        twice = set(self.rows) & set(self.columns)
+        if twice:
+            raise UniferumError("--columns", ", ".join(sorted(twice)), must="not be among the rows too")
+        if self.metric not in METRICS:
+            raise UniferumError("--metric", self.metric, must="be a known metric", cure=near_miss(self.metric, METRICS))
+
+    @property
+    def by_label(self) -> bool:
+        """Whether a place is one label."""
+        return "label" in (*self.rows, *self.columns, *(self.where or {}))
+
+
+def pivot_table(name: str, records: Sequence[CellRecord], pending: Sequence[Pending], layout: Layout) -> ReportTable:
+    """The table that a layout asks for.
+
+    Raises:
+        UniferumError: see :meth:`Layout.check`; or a cell's metrics file is missing.
+    """
+    layout.check()
+    measured = [one for one in _measured(records, layout) if _wanted(one, layout.where or {})]
+    places: dict[tuple[Key, Key], list[Measured]] = {}
+    for one in measured:
+        place = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
+        places.setdefault(place, []).append(one)
+    rows = _ordered({row for row, _ in places} | _waiting_rows(pending, layout), layout.rows)
+    columns = _ordered({column for _, column in places}, layout.columns)
+    entries: dict[tuple[Key, Key], Entry] = {
+        (row, column): _entry(places.get((row, column), []), (*row, *column), layout, records, pending)
+        for row in rows
+        for column in columns
+    }
+    across = any(f in CELL_FACTS for f in layout.columns) and not any(f in CELL_FACTS for f in layout.rows)
+    best = marked_best(
+        entries, rows if across else columns, axis=0 if across else 1, smallest=layout.metric in SMALLER_IS_BETTER
+    )
+    groups = list(dict.fromkeys((score.cohort, score.group) for _, score in measured))
+    return ReportTable(
+        name,
+        layout.title or METRICS[layout.metric],
+        layout.metric,
+        tuple(rows),
+        tuple(columns),
+        best,
+        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(places, layout)),
+        progress_notes(records, pending),
+        layout.rows,
+        layout.columns,
+        best_of="row" if across else "column",
+    )
+
+
+def fact(one: Measured, name: str) -> str:
+    """One fact of a number, as text."""
+    record, score = one
+    if name == "train_on":
+        return record.mix
+    return str(getattr(record if name in CELL_FACTS else score, name))
+
+
+def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
+    """One label's number after the other; AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    table = record.labels
+    if metric not in table.columns:
+        raise UniferumError(f"{record.files.metrics}: column", metric, must="be there", cure="evaluate the cell again")
+    for row in table.to_dict("records"):
+        value = float(row[metric])
+        yield Score(
+            cell=record.name,
+            cohort=str(row["cohort"]),
+            group=str(row["group"]),
+            label=str(row["label"]),
+            metric=metric,
+            value=value,
+            lo=float(row.get(f"{metric}_lo", math.nan)),
+            hi=float(row.get(f"{metric}_hi", math.nan)),
+            n_labels=int(math.isfinite(value)),
+            n_labels_total=1,
+            n_cases=int(row["n"]),
+            n_patients=int(row.get("n_patients", 0)),
+            prevalence=float(row["prevalence"]),
+        )
+
+
+def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measured]:
+    for record in records:
+        if layout.by_label:
+            yield from ((record, score) for score in label_scores(record, layout.metric))
+        elif layout.metric in GROUP_METRICS:
+            yield from ((record, score) for score in record.groups if score.metric == layout.metric)
+        else:
+            yield from ((record, score) for score in _means(label_scores(record, layout.metric)))
+
+
+def _means(scores: Iterable[Score]) -> Iterator[Score]:
+    """Group means of a metric that is stored by label only; they carry no interval."""
+    groups: dict[tuple[str, str], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((score.cohort, score.group), []).append(score)
+    for (cohort, group), members in groups.items():
+        known = [score for score in members if score.n_labels]
+        yield Score(
+            cell=members[0].cell,
+            cohort=cohort,
+            group=group,
+            label="",
+            metric=members[0].metric,
+            value=mean([score.value for score in known]),
+            lo=math.nan,
+            hi=math.nan,
+            n_labels=len(known),
+            n_labels_total=len(members),
+            n_cases=max(score.n_cases for score in members),
+            n_patients=max(score.n_patients for score in members),
+            prevalence=mean([score.prevalence for score in known]),
+        )
+
+
+def _wanted(one: Measured, where: Mapping[str, str]) -> bool:
+    return all(fact(one, name).lower() == value.lower() for name, value in where.items())
+
+
+def _entry(
+    found: Sequence[Measured], place: Key, layout: Layout, records: Sequence[CellRecord], pending: Sequence[Pending]
+) -> Entry:
+    if found:
+        record, score = found[0]
+        printed = find(layout.metric, record.row, score.cohort, score.label or score.group)
+        return averaged([score for _, score in found], printed.value if printed else math.nan)
+    facts = {f: value for f, value in zip((*layout.rows, *layout.columns), place, strict=True) if f in CELL_FACTS}
+    waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
+    return absent(waiting[0].row, records, waiting) if waiting else Entry(missing="not evaluated")
+
+
+def _pending_fact(one: Pending, name: str) -> str:
+    return one.mix if name == "train_on" else str(getattr(one, name))
+
+
+def _waiting_rows(pending: Sequence[Pending], layout: Layout) -> set[Key]:
+    """Rows that only cells without a result would fill, where a row is made of facts of a cell alone."""
+    if not set(layout.rows) <= set(CELL_FACTS):
+        return set()
+    return {tuple(_pending_fact(one, name) for name in layout.rows) for one in pending}
+
+
+def _collapsed(places: Mapping[tuple[Key, Key], Sequence[Measured]], layout: Layout) -> list[str]:
+    shown = {*layout.rows, *layout.columns}
+    if "name" in shown:
+        shown |= set(CELL_FACTS)
+    lines = []
+    for name in FACTS:
+        if name in shown or name in ("seed", "name") or (name == "label" and not layout.by_label):
+            continue
+        values = {f for found in places.values() if len(found) > 1 for f in _distinct(found, name)}
+        if values:
+            lines.append(f"Numbers are means over {HEADINGS[name].lower()}: {', '.join(sorted(values))}.")
+    return lines
+
+
+def _distinct(found: Sequence[Measured], name: str) -> set[str]:
+    values = {fact(one, name) for one in found}
+    return values if len(values) > 1 else set()
+
+
+def _ordered(keys: Iterable[Key], facts: Sequence[str]) -> list[Key]:
+    orders: dict[str, Sequence[str]] = {"model": MODELS, "text_encoder": TEXT_ENCODERS, "train_on": MIXES}
+    orders |= {"cohort": list(dict.fromkeys(cohort for cohort, _ in COLUMNS)), "group": ("all", "shared", "unique")}
+
+    def place(key: Key) -> list[tuple[int, str]]:
+        ranked = []
+        for name, value in zip(facts, key, strict=True):
+            order = orders.get(name, ())
+            ranked.append((order.index(value) if value in order else len(order), value))
+        return ranked
+
+    return sorted(keys, key=place)
