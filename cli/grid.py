@@ -20,6 +20,7 @@ Settings = Annotated[
 Address = Annotated[str | None, typer.Option(help="A running Ray: auto, or HOST:PORT. Default: start one here.")]
 Parallel = Annotated[int | None, typer.Option(min=1, help="Cells at once; default: what fits.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Only = Annotated[list[str] | None, typer.Option(help="Only this cell; may be given again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")]
 
 
@@ -31,6 +32,7 @@ def run(
     parallel: Parallel = None,
     yes: Yes = False,
     dry_run: DryRun = False,
+    only: Only = None,
     wait: Annotated[bool, typer.Option(help="Wait while another driver has the grid, then go on.")] = True,
     mlflow: Annotated[bool, typer.Option(help="Record in MLflow as well as in the cells' folders.")] = True,
     notify: Annotated[str | None, typer.Option(help="URL that is told when the grid ends or a cell fails.")] = None,
@@ -39,7 +41,7 @@ def run(
     from orchestration.drive import Options
 
     settings = [*(settings or []), *([] if mlflow else ["tracking.enabled=false"])]
-    grid, cells = _open(file, settings)
+    grid, cells = _open(file, settings, only)
     if dry_run or not yes:
         _show_plan(grid, cells, totals=True)
     if not dry_run and (yes or _agreed()):
@@ -82,11 +84,11 @@ def status(
             time.sleep(1.0)
 
 
-def _open(file: Path, settings: list[str] | None) -> "tuple[GridConfig, list[Cell]]":
-    from orchestration.grid import expand, load_grid
+def _open(file: Path, settings: list[str] | None, only: list[str] | None = None) -> "tuple[GridConfig, list[Cell]]":
+    from orchestration.grid import expand, load_grid, select
 
     grid = load_grid(file, settings or [])
-    return grid, expand(grid, source=str(file))
+    return grid, select(expand(grid, source=str(file)), only or [])
 
 
 def _run(grid: "GridConfig", cells: "list[Cell]", options: "Options") -> None:

@@ -17,11 +17,11 @@ TOKEN = Path("~/.ray/auth_token")
 
 @dataclass(frozen=True)
 class Cluster:
-    """A joined cluster."""
+    """A joined cluster; ``ours`` when this process has to leave it at the end."""
 
     address: str
     dashboard: str
-    local: bool
+    ours: bool
 
 
 def connect(address: str | None, resources: Resources, *, dashboard: bool = True) -> Cluster:
@@ -31,39 +31,45 @@ def connect(address: str | None, resources: Resources, *, dashboard: bool = True
         UniferumError: ``ray://`` was given, or no cluster answers there.
     """
     check_address(address)
-    _environment(resources)
+    environment(resources)
     import ray
 
+    ours = not ray.is_initialized()
     common: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "namespace": "uniferum"}
-    if address is None:
+    if not ours:
+        context = ray.init(ignore_reinit_error=True, **common)
+    elif address is None:
         context = ray.init(include_dashboard=dashboard, dashboard_host="127.0.0.1", **common)
     else:
         context = _join(address, common)
     protect_token()
     url = context.dashboard_url
-    return Cluster(ray.get_runtime_context().gcs_address, f"http://{url}" if url else "", address is None)
+    return Cluster(ray.get_runtime_context().gcs_address, f"http://{url}" if url else "", ours)
+
+
+def leave(joined: Cluster) -> None:
+    """End the Ray that was started here, or only this process's part in it."""
+    import ray
+
+    if joined.ours:
+        ray.shutdown()
 
 
 def check_address(address: str | None) -> None:
-    """Refuse addresses that cannot carry a grid, before anything is started."""
-    if address is None:
+    """Refuse addresses that cannot carry a grid, before anything is started.
+
+    Raises:
+        UniferumError: with the command that can.
+    """
+    if address is None or address == "auto":
         return
     if address.startswith("ray://"):
-        raise UniferumError(
-            "--address",
-            address,
-            must="not go through Ray Client",
-            cure="use: uniferum grid submit --address http://HEAD:8265",
-        )
+        cure = "use: uniferum grid submit --address http://HEAD:8265"
+        raise UniferumError("--address", address, must="not go through Ray Client", cure=cure)
     if address.startswith(("http://", "https://")):
-        raise UniferumError(
-            "--address",
-            address,
-            must="be auto or HOST:PORT from inside the cluster",
-            cure="from outside: uniferum grid submit",
-        )
-    if address != "auto":
-        _reach(address)
+        cure = "from outside the cluster: uniferum grid submit"
+        raise UniferumError("--address", address, must="be auto or HOST:PORT from inside the cluster", cure=cure)
+    _reach(address)
 
 
 def _reach(address: str) -> None:
@@ -88,7 +94,7 @@ def _join(address: str, common: dict[str, Any]) -> Any:
         raise UniferumError("--address", address, must="be a running Ray cluster", cure=reason) from None
 
 
-def _environment(resources: Resources) -> None:
+def environment(resources: Resources) -> None:
     """Settings that Ray reads once, at its own import or start, and that its workers inherit."""
     threads = str(max(1, int(resources.cpus)))
     for name, value in {

@@ -209,7 +209,7 @@ def _run_due(
             driver.show()
     finally:
         mirror.finish()
-        _leave_ray()
+        cluster.leave(joined)
 
 
 def _schedule(
@@ -293,9 +293,3 @@ def _interruptible(scheduler: Scheduler, summary: Summary, say: Callable[[str], 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _leave_ray() -> None:
-    import ray
-
-    ray.shutdown()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from uniferum.config import Section, load_yaml, merge, override, parse
+from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
 from uniferum.errors import UniferumError, near_miss
 
 if TYPE_CHECKING:
@@ -150,11 +150,31 @@ def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
         UniferumError: an unknown cohort or text encoder, a key that RunConfig refuses, or two cells that are the same.
     """
     cells: dict[str, Cell] = {}
+    contents: dict[str, str] = {}
     for cell in _cells(grid, source):
-        if cell.name in cells:
-            raise UniferumError(f"{source}: cells", cell.name, must="be listed once", cure="remove the duplicate")
+        content = fingerprint(cell.config.model_dump(mode="json", exclude={"name"}))
+        same = cell.name if cell.name in cells else contents.get(content)
+        if same is not None:
+            raise UniferumError(
+                f"{source}: cells", cell.name, must="differ from every other", cure=f"it is {same} again"
+            )
         cells[cell.name] = cell
+        contents[content] = cell.name
     return sorted(cells.values(), key=lambda cell: -cell.priority)
+
+
+def select(cells: list[Cell], names: Iterable[str]) -> list[Cell]:
+    """The named cells, or all where no name is given.
+
+    Raises:
+        UniferumError: a name is no cell's.
+    """
+    wanted = list(names)
+    known = [cell.name for cell in cells]
+    for name in wanted:
+        if name not in known:
+            raise UniferumError("cell", name, must="be one of the grid's", cure=near_miss(name, known))
+    return [cell for cell in cells if not wanted or cell.name in wanted]
 
 
 def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:

@@ -6,6 +6,7 @@ is made in a draft under a lock and renamed into place; clients talk to the serv
 
 import contextlib
 import json
+import logging
 import os
 import signal
 import socket
@@ -93,6 +94,8 @@ def create_schema(root: Path) -> Path:
 
     draft = root / f".{DATABASE}.draft"
     draft.unlink(missing_ok=True)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     store = SqlAlchemyStore(f"sqlite:///{draft.resolve()}", artifact_root(root))
     store.engine.dispose()
     connection = sqlite3.connect(draft)

@@ -8,6 +8,7 @@ no cell notices.
 
 import json
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -160,6 +161,7 @@ class Sender:
     def client(self) -> "MlflowClient":
         """The MLflow client, made when it is first needed: its import takes seconds."""
         if self._client is None:
+            quiet()
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=self.uri)
@@ -191,6 +193,13 @@ class Sender:
     def _create(self, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         run = self.client.create_run(experiment, run_name=name, tags={GRID_TAG: self.grid, **self.tags, **tags})
         return run.info.run_id
+
+
+def quiet() -> None:
+    """MLflow prints addresses and migrations on its own; a grid has its own lines."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def unsent(folder: Path, uri: str | None = None) -> bool:

@@ -1,0 +1,57 @@
+"""A grid on real Ray and real MLflow: it runs, is recorded, is read back from both sources, and is not run again."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from orchestration.drive import Options, run_grid
+from orchestration.grid import expand, load_grid
+from orchestration.tracking import read_mlflow, reading_uri
+from tests.integration.conftest import Quiet
+from uniferum.report.records import from_folders
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path, ray_address: str) -> None:
+    grid = load_grid(grid_file)
+    cells = expand(grid)
+    view = Quiet()
+
+    summary = run_grid(grid, cells, view, Options())
+
+    assert summary.exit_code == 0, view.lines
+    folders = from_folders(grid.root)
+    mirrored = read_mlflow(reading_uri(grid.root), grid.name)
+    assert {record.name for record in folders} == {cell.name for cell in cells}
+    by_name = {record.name: record for record in mirrored}
+    for record in folders:
+        twin = by_name[record.name]
+        assert twin.result == record.result
+        assert twin.groups == record.groups
+        pd.testing.assert_frame_equal(twin.labels, record.labels)
+        pd.testing.assert_frame_equal(twin.predictions(), record.predictions())
+
+    results = {path: path.stat().st_mtime_ns for path in grid.root.glob("cells/*/result.json")}
+    again = Quiet()
+    assert run_grid(grid, cells, again, Options()).exit_code == 0
+    assert not [line for line in again.lines if "running" in line]
+    assert results == {path: path.stat().st_mtime_ns for path in grid.root.glob("cells/*/result.json")}
+
+    _mlflow_has_every_step_once(grid.root, grid.name)
+
+
+def _mlflow_has_every_step_once(root: Path, name: str) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=reading_uri(root))
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`uniferum.kind` = 'cell'")
+    assert len(runs) == 2
+    for run in runs:
+        assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == [1, 2, 3, 4]
+        assert run.data.params["training.steps"] == "4"
+        assert run.data.tags["mlflow.source.git.commit"]
+        assert any(key.startswith("test/CTRATE/all/auroc/") for key in run.data.metrics)

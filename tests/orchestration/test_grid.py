@@ -1,0 +1,119 @@
+"""A grid file becomes the paper's cells, each with every value that the paper gives it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from orchestration.grid import Cell, expand, load_grid, select
+from uniferum.errors import UniferumError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+PUBLISHED_MIXES = [
+    "CTRATE",
+    "CTRATE+INSPECT",
+    "CTRATE+RADCHEST",
+    "CTRATE+SEG",
+    "CTRATE+INSPECT+SEG",
+    "CTRATE+RADCHEST+SEG",
+]
+
+
+@pytest.fixture(scope="module")
+def paper() -> dict[str, Cell]:
+    return {cell.name: cell for cell in expand(load_grid(CONFIGS / "paper_grid.yaml"))}
+
+
+def _write(folder: Path, **changes: object) -> Path:
+    grid = {
+        "name": "g",
+        "root": str(folder / "runs"),
+        "stores": {"CTRATE": "a", "INSPECT": "b"},
+        "evaluate_on": ["CTRATE"],
+        "text_encoders": {"small": {"name": "tiny"}},
+        "cells": [{"text_encoder": "small", "train_on": "CTRATE"}],
+    }
+    path = folder / "grid.yaml"
+    path.write_text(yaml.safe_dump({**grid, **changes}))
+    return path
+
+
+def test_the_paper_grid_has_the_cells_of_its_tables(paper: dict[str, Cell]) -> None:
+    pubmedbert = [f"uniferum-pubmedbert-{mix}" for mix in [*PUBLISHED_MIXES, "INSPECT", "RADCHEST"]]
+    gatortron = [f"uniferum-gatortron-{mix}" for mix in PUBLISHED_MIXES]
+    assert sorted(paper) == sorted([*pubmedbert, *gatortron, "cnn-INSPECT", "cnn-RADCHEST"])
+
+
+def test_only_the_two_small_cohorts_alone_train_for_fewer_steps(paper: dict[str, Cell]) -> None:
+    for cell in paper.values():
+        expected = (10_000, 1_000) if cell.mix in ("INSPECT", "RADCHEST") else (25_000, 5_000)
+        assert (cell.config.training.steps, cell.config.training.validate_every) == expected
+
+
+def test_every_paper_cell_has_batch_64_as_8_times_8_and_all_three_test_sets(paper: dict[str, Cell]) -> None:
+    for cell in paper.values():
+        assert (cell.config.training.batch, cell.config.training.micro_batch) == (64, 8)
+        assert cell.config.evaluate_on == ("CTRATE", "INSPECT", "RADCHEST")
+        assert cell.config.optim.warmup_steps == 25
+
+
+def test_text_encoders_reach_the_model(paper: dict[str, Cell]) -> None:
+    assert paper["uniferum-gatortron-CTRATE"].config.model.text.name == "UFNLP/gatortron-base"
+    assert paper["cnn-INSPECT"].config.model.kind == "cnn"
+    assert paper["cnn-INSPECT"].config.optim.schedule == "plateau"
+
+
+def test_the_demo_grid_has_the_cells_of_the_paper_grid(paper: dict[str, Cell]) -> None:
+    demo = expand(load_grid(CONFIGS / "demo_grid.yaml"))
+    assert [cell.name for cell in demo] == list(paper)
+
+
+def test_seeds_are_an_axis_and_the_first_seed_keeps_its_names(tmp_path: Path) -> None:
+    cells = expand(load_grid(_write(tmp_path, seeds=[0, 3])))
+    assert [(cell.name, cell.config.seed) for cell in cells] == [
+        ("uniferum-small-CTRATE", 0),
+        ("uniferum-small-CTRATE-seed3", 3),
+    ]
+
+
+def test_higher_priority_comes_first(tmp_path: Path) -> None:
+    groups = [{"text_encoder": "small", "train_on": "CTRATE"}, {"model": "cnn", "train_on": "INSPECT", "priority": 5}]
+    assert [cell.name for cell in expand(load_grid(_write(tmp_path, cells=groups)))] == [
+        "cnn-INSPECT",
+        "uniferum-small-CTRATE",
+    ]
+
+
+def test_dotted_overrides_reach_every_cell(tmp_path: Path) -> None:
+    (cell,) = expand(load_grid(_write(tmp_path), ["defaults.training.steps=7", "root=elsewhere"]))
+    assert cell.config.training.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"cells": [{"text_encoder": "smal", "train_on": "CTRATE"}]}, "did you mean 'small'"),
+        ({"cells": [{"text_encoder": "small", "train_on": "CTRAT"}]}, "did you mean 'CTRATE'"),
+        ({"cells": [{"text_encoder": "small", "train_on": "CTRATE+CTRATE"}]}, "name each cohort once"),
+        ({"cells": [{"text_encoder": "small", "train_on": ["CTRATE", "CTRATE"]}]}, "differ from every other"),
+        ({"cels": []}, "did you mean 'cells'"),
+        ({"defaults": {"training": {"step": 3}}}, "did you mean 'steps'"),
+        ({"overrides": [{"when": {"modle": "cnn"}, "set": {}}]}, "did you mean 'model'"),
+        ({"text_encoders": {"small": {"name": "tiny"}, "twin": {"name": "tiny"}},
+          "cells": [{"text_encoder": t, "train_on": "CTRATE"} for t in ("small", "twin")]}, "again"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_the_file_is_one_line_that_names_the_cure(
+    tmp_path: Path, changes: dict[str, object], words: str
+) -> None:
+    with pytest.raises(UniferumError) as caught:
+        expand(load_grid(_write(tmp_path, **changes)))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_selecting_an_unknown_cell_suggests_the_nearest(paper: dict[str, Cell]) -> None:
+    cells = list(paper.values())
+    assert [cell.name for cell in select(cells, ["cnn-INSPECT"])] == ["cnn-INSPECT"]
+    with pytest.raises(UniferumError, match="did you mean 'cnn-INSPECT'"):
+        select(cells, ["cnn-INSPCT"])
