@@ -125,7 +125,7 @@ class Checkpoints:
     def _prune(self) -> None:
         last, best = self.last.resolve(), self.best.resolve()
         for place in self.folder.iterdir():
-            if place.is_symlink() or not place.is_dir() or place in (last, best):
+            if place.is_symlink() or not place.is_dir() or place.resolve() in (last, best):
                 continue
             shutil.rmtree(place)
         if best != last:

@@ -143,6 +143,15 @@ def test_a_nan_at_the_first_step_says_that_there_is_no_checkpoint(tmp_path: Path
         tiny_training(tmp_path, poison=0).run()
 
 
+def test_a_folder_given_relative_to_the_current_one_keeps_its_checkpoints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tiny_training(Path("here"), steps=10).run()
+    assert (tmp_path / "here" / "checkpoints" / "best" / "model.safetensors").exists()
+    assert (tmp_path / "here" / "checkpoints" / "last" / "optimizer.pt").exists()
+
+
 def test_a_folder_of_another_config_is_refused_naming_both(tmp_path: Path) -> None:
     tiny_training(tmp_path, steps=2).run()
     with pytest.raises(UniferumError, match=r"fingerprint f{16}.*fingerprint e{16}"):
