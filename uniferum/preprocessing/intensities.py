@@ -14,6 +14,8 @@ from uniferum.preprocessing.source import Intensity
 PLAUSIBLE_HU = (-2000, 4000)
 # Shares of voxels outside the plausible range: flagged from the first, refused from the second.
 FLAGGED_SHARE, REFUSED_SHARE = 0.02, 0.25
+# Interpolation smears a padding value over so many HU.
+_PADDING_WIDTH = 200
 # Where a writer left the outside of the field of view as NaN; more of it is a damaged file.
 NAN_SHARE = 0.5
 
@@ -51,33 +53,44 @@ def to_hu(
 def check_plausible(hu: Int16[np.ndarray, "x y z"], *, subject: str) -> tuple[str, ...]:
     """``("wrong_hu",)`` where the values do not look like HU, apart from one padding value.
 
+    Looked for: values beyond the plausible range, no air beside bright voxels (an offset of 1024 left out), and no
+    soft tissue at all (an offset applied twice).
+
     Raises:
         UniferumError: so many lie outside the plausible range that nothing can be made of the scan.
     """
-    lowest, below, above, at_lowest, below_air, bright = _census(hu.transpose(2, 1, 0))
-    outside = (below - (at_lowest if lowest < PLAUSIBLE_HU[0] else 0) + above) / hu.size
+    counts = _histogram(hu[:, ::2, ::2] if hu.size > 1 << 22 else hu)
+    low, high = PLAUSIBLE_HU
+    padding = int(counts[: low + 32768].argmax())
+    counts[max(0, padding - _PADDING_WIDTH) : min(low + 32768, padding + _PADDING_WIDTH)] = 0
+    share = _Shares(counts)
+    outside = share(-32768, low) + share(high, 32768)
     if outside > REFUSED_SHARE:
         cure = "check slope and intercept: v1 files of CT-RATE take theirs from the metadata table, v2 files none"
         raise UniferumError(subject, f"{outside:.0%} outside", must=f"hold HU within {PLAUSIBLE_HU}", cure=cure)
-    shifted = below_air == 0 and bright / hu.size > 0.25
-    return ("wrong_hu",) if outside > FLAGGED_SHARE or shifted else ()
+    shifted = share(-32768, -300) == 0 and share(700, 32768) > 0.25
+    return ("wrong_hu",) if outside > FLAGGED_SHARE or shifted or share(-200, 300) < 0.01 else ()
+
+
+class _Shares:
+    """Shares of a histogram of int16 values."""
+
+    def __init__(self, counts: np.ndarray) -> None:
+        self.below = np.concatenate([[0], np.cumsum(counts)])
+
+    def __call__(self, low: int, high: int) -> float:
+        """Share of the values in ``low`` to ``high``, the latter not included."""
+        return float(self.below[high + 32768] - self.below[low + 32768]) / max(1, int(self.below[-1]))
 
 
 @numba.njit(cache=True, nogil=True)
-def _census(hu):
-    lowest, below, above, at_lowest, below_air, bright = 32767, 0, 0, 0, 0, 0
-    for z in range(hu.shape[0]):
+def _histogram(hu):
+    counts = np.zeros(65536, np.int64)
+    for z in range(hu.shape[2]):
         for y in range(hu.shape[1]):
-            for x in range(hu.shape[2]):
-                value = hu[z, y, x]
-                if value < lowest:
-                    lowest, at_lowest = value, 0
-                at_lowest += value == lowest
-                below += value < -2000
-                above += value > 4000
-                below_air += value < -300
-                bright += value > 700
-    return lowest, below, above, at_lowest, below_air, bright
+            for x in range(hu.shape[0]):
+                counts[np.int64(hu[x, y, z]) + 32768] += 1
+    return counts
 
 
 @numba.njit(cache=True, nogil=True)

@@ -1,7 +1,5 @@
 """How far the lungs reach in z: from a mask where there is one, else found by threshold and marked so."""
 
-from typing import Any
-
 import numba
 import numpy as np
 from jaxtyping import Bool, Int16, UInt8
@@ -17,6 +15,11 @@ LEFT_LUNG_IDS, RIGHT_LUNG_IDS = (10, 11), (12, 13, 14)
 MIN_LUNG_ML = 10.0
 # Aerated lung as block means of some mm see it; air outside the patient lies below, partial volume above.
 LUNG_HU = (-970, -400)
+# Smallest piece of a lung, and the smallest that touches a side of a field of view that cuts the body: a limb's scan
+# may graze the chest, and is not to be cropped to what it grazes.
+MIN_PIECE_ML, MIN_CUT_ML = 100.0, 150.0
+# The room's air, and how much of it a piece at such a side may hold (lungs in cut fields of view: 0 to 1 %).
+PURE_AIR_HU, MAX_AIR_SHARE = -960, 0.05
 
 
 def limits_from_mask(
@@ -43,7 +46,10 @@ def limits_from_found(lungs: Bool[np.ndarray, "x y z"], affine: np.ndarray) -> t
 
 
 def find_lungs(small: Volume, body: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"] | None:
-    """Lungs by threshold: aerated tissue inside the outline of the body, in pieces of more than a tenth of a litre.
+    """Lungs by threshold: large aerated pieces inside the outline of the body.
+
+    Where the field of view cuts through the patient, the outline goes on to its side, and a piece must hold next to no
+    pure air, since the room beside the patient may look like it.
 
     Args:
         small: block means of the clipped scan, RAS+.
@@ -53,28 +59,39 @@ def find_lungs(small: Volume, body: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarra
         the lungs, or ``None`` where there are none.
     """
     hu: Int16[np.ndarray, "x y z"] = small.hu
-    aerated = (hu > LUNG_HU[0]) & (hu < LUNG_HU[1]) & _outline(body)
-    core = ndimage.binary_opening(aerated, structure=np.ones((3, 3, 3), dtype=bool))
+    voxel_ml = float(abs(np.linalg.det(small.affine[:3, :3]))) / 1000
+    tissue = (hu > LUNG_HU[0]) & (hu < LUNG_HU[1]) & _outline(body, cut_sides=False)
+    lungs = _pieces(tissue, MIN_PIECE_ML / voxel_ml, hu, 1.0)
+    lungs |= _pieces((hu < LUNG_HU[1]) & _outline(body, cut_sides=True), MIN_CUT_ML / voxel_ml, hu, MAX_AIR_SHARE)
+    return lungs if lungs.any() else None
+
+
+def _pieces(
+    aerated: Bool[np.ndarray, "x y z"], min_voxels: float, hu: Int16[np.ndarray, "x y z"], max_air: float
+) -> Bool[np.ndarray, "x y z"]:
+    """Pieces that are thick, large and not of air; thin rims of partial volume fall away."""
+    cube = np.ones((3, 3, 3), dtype=bool)
+    core = np.asarray(ndimage.binary_opening(aerated, structure=cube))
     labels, count = labelled(core)
-    if count == 0:
-        return None
-    voxel_ml = abs(np.linalg.det(small.affine[:3, :3])) / 1000
-    sizes = np.bincount(labels.ravel()) * voxel_ml
-    sizes[0] = 0
-    kept = sizes > 100
-    if not kept.any():
-        return None
-    grown: Any = ndimage.binary_dilation(kept[labels], structure=np.ones((3, 3, 3), dtype=bool))
-    return np.asarray(grown & aerated)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    air = np.bincount(labels[hu < PURE_AIR_HU], minlength=count + 1)
+    kept = (sizes > min_voxels) & (air <= max_air * sizes)
+    kept[0] = False
+    grown = np.asarray(ndimage.binary_dilation(kept[labels], structure=cube)) if kept.any() else kept[labels]
+    return grown & aerated
 
 
-def _outline(body: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"]:
-    """Voxels with body on both sides along x and along y, in each slice."""
+def _outline(body: Bool[np.ndarray, "x y z"], *, cut_sides: bool) -> Bool[np.ndarray, "x y z"]:
+    """Voxels with body on both sides along x and along y, in each slice.
+
+    With ``cut_sides`` a side of the field of view that cuts the body counts as body: behind it the patient goes on.
+    """
     inside = np.ones_like(body)
     for axis in (0, 1):
-        before = np.maximum.accumulate(body, axis=axis)
-        after = np.flip(np.maximum.accumulate(np.flip(body, axis=axis), axis=axis), axis=axis)
-        inside &= before & after
+        for seen in (body, np.flip(body, axis=axis)):
+            cut = np.take(seen, 0, axis=axis).any(axis=0) & cut_sides
+            behind = np.maximum.accumulate(seen, axis=axis) | cut
+            inside &= behind if seen is body else np.flip(behind, axis=axis)
     return inside
 
 

@@ -156,6 +156,8 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
     if limits is None and config.exclude_without_lung:
         raise UniferumError(source.scan_id, must="show a lung", cure="or set exclude_without_lung: false")
     low, high = _kept_heights(volume, limits, config)
+    if limits is not None and high - low > config.geometry.box_mm[2]:
+        found.flags.append("lungs_exceed_box")
     x, y = _centre_xy(volume, small, body, config, found)
     centre = (x, y, (low + high) / 2)
     affine = {level: config.geometry.affine(level, centre) for level in ("train", "full")}
