@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import output
+from cli import output, steer
 
 if TYPE_CHECKING:
     from orchestration.drive import Options, Summary
     from orchestration.grid import Cell, GridConfig
 
 app = typer.Typer(no_args_is_help=True)
+steer.register(app)
 
 File = Annotated[Path, typer.Argument(help="The grid file, e.g. configs/demo_grid.yaml.")]
 Settings = Annotated[

@@ -181,3 +181,9 @@ def describe(root: Path) -> str:
     """The last lines of the server's log, for an error."""
     log = root / "mlflow.log"
     return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else json.dumps(None)
+
+
+def wait(server: Server) -> None:
+    """Until the server ends."""
+    while answers(server.uri):
+        time.sleep(1.0)

@@ -1,0 +1,119 @@
+"""Commands that look into and steer a grid from another shell: logs, cancel, retry, pause, stop, resume, order."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import output
+from uniferum.errors import UniferumError
+
+if TYPE_CHECKING:
+    from orchestration.steering import Desk
+
+File = Annotated[Path, typer.Argument(help="The grid file.")]
+CellName = Annotated[str, typer.Argument(help="A cell's name, as `grid status` prints it.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `uniferum grid`."""
+    for command in (logs, cancel, retry, pause, stop, resume, parallel, priority, events, submit, ui):
+        app.command()(command)
+
+
+def logs(
+    file: File,
+    cell: CellName,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last lines only; 0: all.")] = 0,
+) -> None:
+    """What a cell's process printed, attempt after attempt."""
+    from orchestration.steering import follow_log, last_lines
+
+    path = _desk(file).log(cell)
+    if not path.exists():
+        raise UniferumError(str(path), must="exist", cure="the cell has not started yet")
+    output.result(last_lines(path, lines))
+    if follow:
+        for text in follow_log(path):
+            output.result(text)
+
+
+def cancel(
+    file: File,
+    cell: Annotated[str | None, typer.Argument(help="A cell's name.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every running cell; no more start.")] = False,
+) -> None:
+    """Let a cell, or all, write a checkpoint and stop."""
+    if (cell is None) != every:
+        raise UniferumError("cancel", must="be given one cell, or --all")
+    output.say(_desk(file).wish("cancel", cell))
+
+
+def retry(file: File, cell: CellName) -> None:
+    """Run a failed or stopped cell again: now where a driver runs, else with the next `grid run`."""
+    output.say(_desk(file).wish("retry", cell))
+
+
+def pause(file: File) -> None:
+    """Start no new cells until `resume`."""
+    output.say(_desk(file).wish("pause"))
+
+
+def stop(file: File) -> None:
+    """Let the running cells finish, then end the driver."""
+    output.say(_desk(file).wish("stop"))
+
+
+def resume(file: File) -> None:
+    """Start cells again after `pause` or after the circuit breaker opened."""
+    output.say(_desk(file).wish("resume"))
+
+
+def parallel(file: File, cells: Annotated[int, typer.Argument(min=1, help="Cells at once.")]) -> None:
+    """Change how many cells run at once."""
+    output.say(_desk(file).wish("parallel", value=str(cells)))
+
+
+def priority(file: File, cell: CellName, number: Annotated[int, typer.Argument(help="Higher runs earlier.")]) -> None:
+    """Change a waiting cell's place in the order."""
+    output.say(_desk(file).wish("priority", cell, str(number)))
+
+
+def events(file: File, cell: Annotated[str | None, typer.Argument(help="A cell's name; default: all.")] = None) -> None:
+    """What happened to the cells, oldest first, from the ledger."""
+    output.result("\n".join(_desk(file).history(cell)))
+
+
+def submit(
+    file: File,
+    address: Annotated[str, typer.Option(help="The cluster's dashboard, http://HEAD:8265.")],
+    follow: Annotated[bool, typer.Option(help="Print the driver's lines; Ctrl-C detaches, the grid goes on.")] = True,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Another value for a key: a.b=value.")] = None,
+) -> None:
+    """Run the grid's driver on a cluster, as one Ray Job; the working tree travels. Given again, it attaches."""
+    from orchestration.submission import follow_submission, submit_grid
+
+    submission = submit_grid(file, address, settings or [])
+    output.say(f"submitted as {submission.identity} to {address}")
+    if follow:
+        raise typer.Exit(follow_submission(submission, output.say))
+
+
+def ui(file: File) -> None:
+    """Serve what the grid recorded in its own MLflow, until Ctrl-C."""
+    from orchestration import mlflow_server
+
+    root = _desk(file).grid.root
+    server = mlflow_server.start(root)
+    output.say(f"MLflow: {server.uri} (Ctrl-C ends it)")
+    try:
+        mlflow_server.wait(server)
+    finally:
+        mlflow_server.stop(root, server)
+
+
+def _desk(file: Path) -> "Desk":
+    from orchestration.steering import Desk
+
+    return Desk.open(file)
