@@ -1,0 +1,98 @@
+"""What a run is: fingerprints follow what decides weights and scores, and nothing else."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import COUNTS, LABELS, make_config, write_store
+
+from uniferum.config import parse
+from uniferum.errors import UniferumError
+from uniferum.run import RunConfig, evaluation_fingerprint, training_fingerprint
+
+Stores = dict[str, Path]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "another"},
+        {"evaluate_on": ["CTRATE"]},
+        {"select_on": ["CTRATE"]},
+        {"data": {"loader_workers": 3, "prefetch": 5, "cache_gib": 0.1}},
+        {"training": {"threads": 2, "checkpoint_every": 7, "log_every": 3}},
+        {"model": {"compile": True, "gradient_checkpointing": True, "encoder": {"fast_depthwise": "off"}}},
+    ],
+)
+def test_where_and_how_a_run_is_computed_is_no_part_of_what_is_trained(stores: Stores, changes: dict[str, Any]) -> None:
+    assert training_fingerprint(make_config(**changes), stores) == training_fingerprint(make_config(), stores)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"train_on": ["CTRATE", "SEG"]},
+        {"train_on": ["CTRATE", "RADCHEST"]},
+        {"training": {"micro_batch": 4}},
+        {"training": {"precision": "auto"}},
+        {"data": {"tasks_per_volume": 1}},
+        {"optim": {"lr": 1e-3}},
+        {"augmentation": {"zoom": 0.2}},
+        {"model": {"encoder": {"stride": 8}}},
+    ],
+)
+def test_whatever_changes_the_weights_changes_the_training_fingerprint(stores: Stores, changes: dict[str, Any]) -> None:
+    assert training_fingerprint(make_config(**changes), stores) != training_fingerprint(make_config(), stores)
+
+
+def test_a_changed_test_split_changes_the_evaluation_fingerprint_only(stores: Stores, tmp_path: Path) -> None:
+    moved = {**stores, "CTRATE": write_store(tmp_path / "again", "CTRATE", LABELS["CTRATE"], COUNTS, shift=1)}
+    config = make_config()
+    assert training_fingerprint(config, moved) == training_fingerprint(config, stores)
+    assert evaluation_fingerprint(config, moved) != evaluation_fingerprint(config, stores)
+
+
+def test_changed_training_voxels_change_both(stores: Stores, tmp_path: Path) -> None:
+    other = {**stores, "CTRATE": write_store(tmp_path / "other", "CTRATE", LABELS["CTRATE"], COUNTS, scale=2)}
+    config = make_config()
+    assert training_fingerprint(config, other) != training_fingerprint(config, stores)
+    assert evaluation_fingerprint(config, other) != evaluation_fingerprint(config, stores)
+
+
+def test_a_store_may_move(stores: Stores, tmp_path: Path) -> None:
+    moved = {name: Path(shutil.copytree(path, tmp_path / f"x{name}")) for name, path in stores.items()}
+    assert evaluation_fingerprint(make_config(), moved) == evaluation_fingerprint(make_config(), stores)
+
+
+def test_a_missing_store_is_named_with_those_that_are_given(stores: Stores) -> None:
+    with pytest.raises(UniferumError, match=r"stores \(RADCHEST\) must have a path; .*CTRATE"):
+        evaluation_fingerprint(make_config(), {"CTRATE": stores["CTRATE"]})
+
+
+def test_nodules_need_their_store_unless_they_are_switched_off(stores: Stores) -> None:
+    without = {name: path for name, path in stores.items() if name != "LUNA16"}
+    with pytest.raises(UniferumError, match=r"LUNA16.*luna_factor=0"):
+        training_fingerprint(make_config(train_on=["CTRATE", "SEG"]), without)
+    assert training_fingerprint(make_config(train_on=["CTRATE", "SEG"], sampling={"luna_factor": 0}), without)
+
+
+def test_a_store_of_another_cohort_is_refused(stores: Stores) -> None:
+    with pytest.raises(UniferumError, match=r"RADCHEST.*must be that of cohort CTRATE"):
+        training_fingerprint(make_config(), {**stores, "CTRATE": stores["RADCHEST"]})
+
+
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ({"training": {"stpes": 5}}, "did you mean 'steps'"),
+        ({"training": {"batch": 10, "micro_batch": 4}}, "multiple of micro_batch"),
+        ({"select_on": ["RADCHEST"]}, "zero-shot"),
+        ({"train_on": ["SEG"]}, "at least one cohort"),
+    ],
+)
+def test_a_bad_config_is_refused_in_one_line(keys: dict[str, Any], fault: str) -> None:
+    with pytest.raises(UniferumError, match=fault) as caught:
+        parse(RunConfig, {"name": "x", "train_on": ["CTRATE"], **keys}, source="run.yaml")
+    assert "\n" not in str(caught.value)

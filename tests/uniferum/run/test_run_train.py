@@ -1,0 +1,186 @@
+"""One run from stores to its record, in the few ways that it can go."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from sklearn.metrics import roc_auc_score
+from small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
+
+from uniferum.config import load, merge
+from uniferum.errors import UniferumError
+from uniferum.evaluation.files import CellFiles
+from uniferum.run import RunConfig, evaluate_run, read_result, train_run
+from uniferum.training.errors import Interrupted
+from uniferum.training.reporter import read_steps
+
+Stores = dict[str, Path]
+
+
+class Listener:
+    """Notes what it is told."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        self.heard.append(f"params {values['name']}")
+
+    def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        self.heard.append(f"{step} {'loss' if 'loss' in values else 'validation'}")
+
+    def artifact(self, path: Path) -> None:
+        assert path.exists()
+        self.heard.append(path.name)
+
+    def checkpoint(self, path: Path, step: int) -> None:
+        self.heard.append(f"checkpoint {step}")
+
+
+def losses(folder: Path) -> list[float]:
+    return [line["loss"] for line in read_steps(CellFiles(folder).steps) if "loss" in line]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(CellFiles(folder).last / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def finished(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Listener]:
+    """A finished run, and what its listener heard."""
+    folder, listener = tmp_path_factory.mktemp("runs") / "small", Listener()
+    train_run(make_config(), stores, folder, listener)
+    return folder, listener
+
+
+def test_a_run_leaves_every_file_and_tells_its_listener_in_order(finished: tuple[Path, Listener]) -> None:
+    folder, listener = finished
+    files = CellFiles(folder)
+    assert files.done
+    assert load(RunConfig, files.config) == make_config()
+    steps = ["1 loss", "2 loss", "3 loss", "3 validation", "checkpoint 3"]
+    steps += ["4 loss", "5 loss", "6 loss", "6 validation", "checkpoint 6"]
+    made = ["config.yaml", "predictions.parquet", "metrics.parquet", "environment.json", "result.json"]
+    assert listener.heard == ["params small", *steps, *made]
+
+
+def test_the_record_holds_the_scores_of_the_stored_predictions(finished: tuple[Path, Listener]) -> None:
+    folder, _ = finished
+    predictions = pd.read_parquet(CellFiles(folder).predictions)
+    assert set(predictions["split"]) == {"test"}
+    assert len(predictions) == 4 * COUNTS["test"]
+    result = read_result(folder)
+    assert result is not None
+    of_ctrate = predictions[predictions["cohort"] == "CTRATE"].groupby("label")
+    areas = [roc_auc_score(rows["target"], rows["score"]) for _, rows in of_ctrate]
+    assert result.value("CTRATE", "all") == pytest.approx(np.mean(areas))
+    json.loads(CellFiles(folder).result.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+def test_selection_sees_validation_scans_of_training_cohorts_only(finished: tuple[Path, Listener]) -> None:
+    folder, _ = finished
+    names = {name for line in read_steps(CellFiles(folder).steps) for name in line if name.startswith("validation")}
+    assert names == {"validation/auroc", "validation/auroc/CTRATE"}
+
+
+def test_a_finished_run_is_not_run_again(finished: tuple[Path, Listener], stores: Stores) -> None:
+    folder, listener = finished
+    before = (CellFiles(folder).result.stat().st_mtime_ns, len(listener.heard))
+    again = train_run(make_config(), stores, folder, listener)
+    assert (CellFiles(folder).result.stat().st_mtime_ns, len(listener.heard)) == before
+    assert again.record["name"] == "small"
+
+
+def test_another_config_in_the_same_folder_is_refused_and_harms_nothing(
+    finished: tuple[Path, Listener], stores: Stores
+) -> None:
+    folder, _ = finished
+    before = CellFiles(folder).result.read_text()
+    with pytest.raises(UniferumError, match=r"run small, fingerprint \w+.*must hold checkpoints of run other"):
+        train_run(make_config(name="other", seed=3), stores, folder)
+    assert CellFiles(folder).result.read_text() == before
+
+
+def test_a_changed_test_set_is_scored_again_without_training(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
+) -> None:
+    folder, _ = finished
+    moved = {**stores, "CTRATE": write_store(tmp_path / "again", "CTRATE", LABELS["CTRATE"], COUNTS, shift=1)}
+    old, trained = read_result(folder), CellFiles(folder).steps.read_text()
+    assert old is not None
+    new = evaluate_run(make_config(), moved, folder)
+    assert new.training_fingerprint == old.training_fingerprint
+    assert new.evaluation_fingerprint != old.evaluation_fingerprint
+    assert new.value("CTRATE", "all") == pytest.approx(1 - old.value("CTRATE", "all"))
+    assert CellFiles(folder).steps.read_text() == trained
+    evaluate_run(make_config(), stores, folder)
+    assert read_result(folder).value("CTRATE", "all") == pytest.approx(old.value("CTRATE", "all"))
+
+
+def test_segmentation_rows_train_beside_labels(stores: Stores, tmp_path: Path) -> None:
+    config = make_config(train_on=["CTRATE", "SEG"], sampling={"organ_share": 0.5}, evaluate_on=["CTRATE"])
+    train_run(config, stores, tmp_path)
+    found = [line["loss/segmentation"] for line in read_steps(CellFiles(tmp_path).steps) if "loss/segmentation" in line]
+    assert len(found) >= 4
+    assert found[-1] < found[0]
+
+
+def test_the_cnn_baseline_is_scored_on_its_own_labels_and_shows_the_rest_as_undefined(
+    stores: Stores, tmp_path: Path
+) -> None:
+    config = make_config(model={"kind": "cnn"}, optim={"schedule": "plateau"})
+    result = train_run(config, stores, tmp_path)
+    assert result.record["text_encoder"] is None
+    assert 0 <= result.value("RADCHEST", "shared") <= 1
+    assert np.isnan(result.value("RADCHEST", "unique"))
+    assert set(pd.read_parquet(CellFiles(tmp_path).predictions)["label"]) == set(LABELS["CTRATE"])
+
+
+def test_a_store_on_another_grid_is_refused_before_training(stores: Stores, tmp_path: Path) -> None:
+    config = make_config(geometry={"spacing_mm": [4, 4, 4]})
+    with pytest.raises(UniferumError, match="store of CTRATE: geometry"):
+        train_run(config, stores, tmp_path)
+
+
+def test_a_run_killed_and_resumed_through_the_command_line_is_the_run_never_killed(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
+) -> None:
+    whole, killed = finished[0], tmp_path / "killed"
+    config = merge(CONFIG, {"training": {"checkpoint_every": 1, "threads": 1}})
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
+    given = ",".join(f"{name}={path}" for name, path in stores.items())
+    command = [sys.executable, "-m", "cli.main", "run", "train", str(tmp_path / "run.yaml"), "--stores", given]
+    command += ["--folder", str(killed)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+    while not CellFiles(killed).last.exists():
+        assert process.poll() is None, process.communicate()[1].decode()
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate(timeout=120)[1].decode()
+    assert process.returncode == 143, said
+    assert "goes on from there" in said
+    assert not CellFiles(killed).done
+    train_run(make_config(training={"checkpoint_every": 1, "threads": 1}), stores, killed)
+    assert losses(killed) == losses(whole)
+    ours, theirs = weights(killed), weights(whole)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_a_stop_before_the_end_leaves_no_record(stores: Stores, tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        train_run(make_config(), stores, tmp_path, stop=lambda: True)
+    assert not CellFiles(tmp_path).done
+    assert len(losses(tmp_path)) == 1
