@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from uniferum.config import Section, load_yaml, override, parse
 from uniferum.data.card import DataCard, Tally
@@ -58,6 +58,23 @@ class Scan:
     def volume_id(self) -> str:
         """The scan's identifier among all cohorts."""
         return f"{self.cohort}/{self.source.scan_id}"
+
+
+@runtime_checkable
+class HasReports(Protocol):
+    """A cohort whose reports can be judged.
+
+    Attributes:
+        report_id: column of the identifier in the table that is made.
+        report_labels: ids of the labels that reports are judged for.
+    """
+
+    report_id: str
+    report_labels: tuple[str, ...]
+
+    def reports(self) -> Iterator[tuple[str, str]]:
+        """Identifier and text of each report of the test split; the text is never written anywhere."""
+        ...
 
 
 @dataclass(frozen=True)

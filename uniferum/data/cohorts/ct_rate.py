@@ -51,11 +51,13 @@ class CtRate(Cohort):
 
     name = "CTRATE"
     config_type = CtRateConfig
+    report_id = "VolumeName"
 
     def __init__(self, config: CtRateConfig) -> None:
         self.config = config
         self.data = config.root / "dataset"
         self.columns = Vocabulary.load().columns(self.name)
+        self.report_labels = tuple(self.columns)
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Training rows, then validation rows, each followed by its volumes without a row."""
@@ -88,6 +90,15 @@ class CtRate(Cohort):
     def extra_vocabulary(self) -> dict[str, Any]:
         """None: the paper's own labels."""
         return {}
+
+    def reports(self) -> Iterator[tuple[str, str]]:
+        """Findings and impression of the official validation set, once a study, under its first reconstruction."""
+        columns = (self.report_id, "Findings_EN", "Impressions_EN")
+        for row in rows(self.data / "radiology_text_reports" / "validation_reports.csv", columns):
+            name = NAME.fullmatch(row[self.report_id])
+            if name is not None and name["reconstruction"] == "1":
+                parts = (row[column] for column in columns[1:] if row[column] != "Not given.")
+                yield row[self.report_id], "\n".join(parts)
 
     def _entry(
         self,

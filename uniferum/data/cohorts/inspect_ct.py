@@ -58,12 +58,13 @@ class Inspect(Cohort):
 
     name = "INSPECT"
     config_type = InspectConfig
+    report_id = "impression_id"
 
     def __init__(self, config: InspectConfig) -> None:
         self.config = config
         vocabulary = Vocabulary.load()
         self.columns = vocabulary.columns(self.name)
-        self.from_reports = vocabulary.groups[self.name, "shared"]
+        self.report_labels = vocabulary.groups[self.name, "shared"]
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Rows of the study mapping, then label rows and files that no row names."""
@@ -97,6 +98,19 @@ class Inspect(Cohort):
     def extra_vocabulary(self) -> dict[str, Any]:
         """None: the paper's own labels."""
         return {}
+
+    def reports(self) -> Iterator[tuple[str, str]]:
+        """Impressions of the test split, the only one that their labels are given to."""
+        looked_at = self.config.check_headers and self.config.split == "paper_sized"  # they decide that split
+        reader = Inspect(self.config.replace(report_labels=None, masks_root=None, check_headers=looked_at))
+        with Index() as wanted:
+            for scan in reader.scans():
+                if scan.split == "test":
+                    wanted.add(scan.study_id)
+            path = one_file(self.config.root, "impressions_*.tsv")
+            for row in rows(path, (self.report_id, "impressions"), delimiter="\t"):
+                if row[self.report_id] in wanted:
+                    yield row[self.report_id], row["impressions"]
 
     def _entry(
         self,
@@ -166,8 +180,8 @@ class Inspect(Cohort):
             return
         path = self.config.root / self.config.report_labels
         for row in rows(path, ("impression_id", "label", "value")):
-            if row["label"] not in self.from_reports:
-                cure = near_miss(row["label"], self.from_reports)
+            if row["label"] not in self.report_labels:
+                cure = near_miss(row["label"], self.report_labels)
                 raise UniferumError(f"{path}: label", row["label"], must="be one of the 12 shared labels", cure=cure)
             value = known(row["value"], f"{path}: value")
             if value is not None:
