@@ -2,17 +2,28 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cli import output
 from uniferum.errors import UniferumError
+from uniferum.report.margins import Agreement
 from uniferum.report.records import CellRecord, Pending, from_folders, newest, unfinished
 
 RUN_ONE = "run one first: uniferum grid run configs/demo_grid.yaml; or read folders with --from"
 
 
-def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> tuple[list[CellRecord], list[Pending]]:
-    """Finished cells, and those that a grid file expects or that a folder has begun.
+@dataclass(frozen=True)
+class Gathered:
+    """Finished cells, cells without a result, and when their numbers count as the paper's."""
+
+    records: list[CellRecord]
+    pending: list[Pending]
+    agreement: Agreement
+
+
+def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> Gathered:
+    """What there is to report on.
 
     Args:
         grid: the grid file, which says what is expected and where MLflow is; without it and without ``folder`` the
@@ -35,7 +46,16 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         pending = unfinished(folder) if folder else []
     if not records and not pending:
         raise UniferumError(str(folder or grid), must="hold at least one cell", cure=RUN_ONE)
-    return records, pending
+    return Gathered(records, pending, _agreement(grid))
+
+
+def _agreement(grid: Path | None) -> Agreement:
+    if grid is None:
+        return Agreement()
+    from orchestration.grid import load_grid
+
+    config = load_grid(grid)
+    return Agreement(config.margins, config.synthetic, config.comparable)
 
 
 def last_recorded(configs: Path) -> Path:

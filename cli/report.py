@@ -36,22 +36,35 @@ def report(
     cohort: Annotated[str | None, typer.Option(help="Only this cohort.")] = None,
     group: Annotated[str | None, typer.Option(help="Only this group of labels: all, shared or unique.")] = None,
     label: Annotated[str | None, typer.Option(help="Only this label, in tables of labels.")] = None,
+    verdict: Annotated[bool, typer.Option("--verdict", help="Each number judged against the paper's.")] = False,
+    claims: Annotated[bool, typer.Option("--claims", help="The paper's claims, tested on these cells.")] = False,
+    common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid."""
     from cli.gather import gather
     from uniferum.report.catalogue import make_table
+    from uniferum.report.examine import claims_sheet, examine
     from uniferum.report.pivot import Layout, pivot_table
-    from uniferum.report.rendering import Style, several
+    from uniferum.report.rendering import Style, render_sheet, several
+    from uniferum.report.verdict import judge, verdict_sheet
 
     style = Style(published, intervals, bold=sys.stdout.isatty())
     where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
-    records, pending = gather(grid, folder, mlflow)
+    found = gather(grid, folder, mlflow)
+    records, pending = found.records, found.pending
+    if claims:
+        output.result(render_sheet(claims_sheet(examine(records, found.agreement, common=common)), kind))
+        return
     if rows is not None:
         layout = Layout(tuple(rows.split(",")), tuple(columns.split(",")), metric, where)
         made = [pivot_table("own", records, pending, layout)]
     else:
         names = table or ["auroc"]
         made = [make_table(name, records, pending, published_rows=published, where=where) for name in names]
+    if verdict:
+        judged = [verdict_sheet(judge(one, found.agreement), one.metric) for one in made]
+        output.result("\n".join(render_sheet(one, kind) for one in judged))
+        return
     output.result(several(made, kind, style))
 
 
@@ -68,8 +81,8 @@ def why(
     from uniferum.report.catalogue import make_table
     from uniferum.report.why import trace
 
-    records, pending = gather(grid, folder, mlflow)
-    output.result(trace(make_table(table, records, pending), row, column, records))
+    found = gather(grid, folder, mlflow)
+    output.result(trace(make_table(table, found.records, found.pending), row, column, found.records))
 
 
 def register(app: typer.Typer) -> None:

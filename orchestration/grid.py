@@ -110,6 +110,14 @@ class GridConfig(Section):
     resources: Resources = Resources()
     policy: Policy = Policy()
     tracking: Tracking = Tracking()
+    margins: dict[str, float] = Field(
+        default_factory=dict,
+        description="how far from the paper's value still reproduces it: by metric, 'COHORT group' or both",
+    )
+    synthetic: bool = Field(default=False, description="the data are phantoms: nothing compares with the paper")
+    comparable: dict[str, str] = Field(
+        default_factory=dict, description="cohort: why another split or label list than the paper's still compares"
+    )
 
     @property
     def cells_folder(self) -> Path:

@@ -1,0 +1,79 @@
+"""Verdicts on numbers whose distance from the paper's is known."""
+
+import math
+
+import pytest
+
+from uniferum.report.entries import Entry, ReportTable
+from uniferum.report.margins import Agreement
+from uniferum.report.verdict import judge, verdict_sheet, widened
+
+ROW, COLUMN = ("uniferum", "pubmedbert", "CTRATE"), ("CTRATE", "all")
+MARGINS = Agreement({"auroc": 0.02})
+
+
+def judged(agreement=MARGINS, **facts):
+    known = {"value": 0.83, "lo": 0.82, "hi": 0.84, "seeds": 1, "n_labels": 18, "n_labels_total": 18, "n_cases": 3002}
+    entry = Entry(published=0.8296, **{**known, **facts})
+    (one,) = judge(ReportTable("auroc", "t", "auroc", (ROW,), (COLUMN,), {(ROW, COLUMN): entry}), agreement)
+    return one
+
+
+def test_an_interval_inside_the_margin_is_a_reproduction():
+    assert judged().word == "reproduced"
+
+
+@pytest.mark.parametrize(("value", "lo", "hi"), [(0.75, 0.74, 0.76), (0.90, 0.89, 0.91)])
+def test_an_interval_outside_the_margin_differs(value, lo, hi):
+    assert judged(value=value, lo=lo, hi=hi).word == "differs"
+
+
+def test_an_interval_across_the_margin_says_how_many_cases_would_decide():
+    # Distance from 0.8296 to the edge: 0.02 - 0.01 = 0.01; half width 0.02: four times the cases.
+    one = judged(value=0.8396, lo=0.8196, hi=0.8596, n_cases=3002)
+    assert one.word == "inconclusive"
+    assert "about 12008 test volumes" in one.because
+    assert "one seed" in one.because
+
+
+def test_several_seeds_widen_the_interval_and_are_counted():
+    entry = Entry(value=0.8, lo=0.79, hi=0.81, spread=0.01, seeds=3)
+    lo, hi = widened(entry)
+    of_seeds = 4.302652729911275 * 0.01 / math.sqrt(3)  # Student's t, two degrees of freedom
+    assert hi - 0.8 == pytest.approx(math.hypot(0.01, of_seeds))
+    assert 0.8 - lo == pytest.approx(hi - 0.8)
+    assert "seeds (there are 3)" in judged(value=0.8396, lo=0.8196, hi=0.8596, seeds=3, spread=0.01).because
+
+
+def test_synthetic_data_never_compares():
+    assert judged(Agreement({"auroc": 0.02}, synthetic=True)).word == "not comparable"
+    assert judged(Agreement({"auroc": 0.02}, True, {"CTRATE": "because"})).word == "not comparable"
+
+
+@pytest.mark.parametrize("facts", [{"n_cases": 100}, {"n_labels": 17}])
+def test_another_split_or_label_list_compares_only_with_a_reason_in_the_grid_file(facts):
+    assert judged(**facts).word == "not comparable"
+    one = judged(Agreement({"auroc": 0.02}, comparable={"CTRATE": "a random half of it"}), **facts)
+    assert one.word == "reproduced"
+    assert "a random half of it" in one.because
+
+
+def test_without_a_margin_given_beforehand_nothing_is_reproduced():
+    assert judged(Agreement()).word == "inconclusive"
+
+
+def test_the_most_specific_margin_counts():
+    margins = {"auroc": 0.001, "CTRATE all": 0.002, "auroc CTRATE all": 0.05}
+    assert judged(Agreement(margins)).margin == 0.05
+    assert Agreement({"auroc": 0.1, "CTRATE all": 0.2}).margin("auroc", "CTRATE", "all") == 0.2
+    assert Agreement({"auroc": 0.1}).margin("aupr", "CTRATE", "all") is None
+
+
+def test_a_place_without_a_number_is_missing():
+    one = judged(value=math.nan, missing="failed: no memory")
+    assert (one.word, one.because) == ("missing", "failed: no memory")
+
+
+def test_verdicts_are_counted():
+    sheet = verdict_sheet([judged(), judged(value=0.7, lo=0.69, hi=0.71)], "auroc")
+    assert sheet.below == ["Of 2 published numbers: 1 reproduced, 1 differs."]

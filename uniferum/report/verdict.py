@@ -1,0 +1,135 @@
+"""Is this a reproduction? Each number beside the paper's: difference, interval, and one word.
+
+``reproduced``: the 95 % interval lies inside the published value plus or minus the margin that the grid file gave
+before the run. ``differs``: it lies outside. ``inconclusive``: it does neither; how many cases or seeds would decide is
+said. ``missing``: no number. ``not comparable``: synthetic data, another split or another label list.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from uniferum.report.entries import Entry, Key, ReportTable
+from uniferum.report.margins import Agreement
+from uniferum.report.rendering import row_names
+from uniferum.report.sheet import Sheet
+
+WORDS = ("reproduced", "differs", "inconclusive", "missing", "not comparable")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One judged number; ``because`` says what the word rests on."""
+
+    row: Key
+    column: Key
+    published: float
+    value: float
+    lo: float
+    hi: float
+    margin: float | None
+    word: str
+    because: str
+
+    @property
+    def difference(self) -> float:
+        """Ours minus the paper's."""
+        return self.value - self.published
+
+
+def judge(table: ReportTable, agreement: Agreement) -> list[Verdict]:
+    """A verdict for every place of a table of group means that the paper has a number for, and no other model's."""
+    return [
+        _judged(row, column, entry, table.metric, agreement)
+        for row in table.rows
+        if row[0] in ("uniferum", "cnn")
+        for column in table.columns
+        if math.isfinite((entry := table.entries[row, column]).published)
+    ]
+
+
+def _judged(row: Key, column: Key, entry: Entry, metric: str, agreement: Agreement) -> Verdict:
+    cohort, group = column[0], column[1]
+    margin = agreement.margin(metric, cohort, group)
+    lo, hi = widened(entry)
+    word, because = _word(entry, lo, hi, margin, agreement.incomparable(cohort, group, entry.n_cases, entry.n_labels))
+    if word not in ("missing", "not comparable") and cohort in agreement.comparable:
+        because += f"; compared although the protocol differs: {agreement.comparable[cohort]}"
+    return Verdict(row, column, entry.published, entry.value, lo, hi, margin, word, because)
+
+
+def _word(entry: Entry, lo: float, hi: float, margin: float | None, incomparable: str) -> tuple[str, str]:
+    if not entry.known:
+        return "missing", entry.missing
+    if incomparable:
+        return "not comparable", incomparable
+    if margin is None:
+        return "inconclusive", "the grid file gives no margin"
+    if not math.isfinite(lo):
+        return "inconclusive", "no interval is stored; evaluate the cell again"
+    return interval_word(lo, hi, entry.published - margin, entry.published + margin) or (
+        "inconclusive",
+        _what_decides(entry, lo, hi, margin),
+    )
+
+
+def interval_word(lo: float, hi: float, low: float, high: float) -> tuple[str, str] | None:
+    """Where an interval lies against a range: inside, outside, or ``None`` for neither."""
+    if low <= lo and hi <= high:
+        return "reproduced", f"the interval lies inside {low:.4f} to {high:.4f}"
+    if hi < low or lo > high:
+        return "differs", f"the interval lies outside {low:.4f} to {high:.4f}"
+    return None
+
+
+def widened(entry: Entry) -> tuple[float, float]:
+    """The interval over cases, widened by the spread over seeds where there are several (their variances add)."""
+    if entry.seeds < 2 or not math.isfinite(entry.spread) or not math.isfinite(entry.lo):
+        return entry.lo, entry.hi
+    of_seeds = float(student.ppf(0.975, entry.seeds - 1)) * entry.spread / math.sqrt(entry.seeds)
+    below, above = entry.value - entry.lo, entry.hi - entry.value
+    return entry.value - math.hypot(below, of_seeds), entry.value + math.hypot(above, of_seeds)
+
+
+def _what_decides(entry: Entry, lo: float, hi: float, margin: float) -> str:
+    """The cases, and with several seeds the seeds, at which the interval would clear the nearer edge of the range."""
+    distance = abs(margin - abs(entry.value - entry.published))
+    half = (hi - lo) / 2
+    if distance < 1e-4:
+        return "the value lies on the edge of the margin: no number of cases decides"
+    cases = math.ceil(round(entry.n_cases * (half / distance) ** 2, 3))
+    text = f"about {cases} test volumes would decide (there are {entry.n_cases})"
+    if entry.seeds < 2:
+        return f"{text}; one seed: the spread over seeds is unknown"
+    seeds = math.ceil((float(norm.ppf(0.975)) * entry.spread / distance) ** 2)
+    return f"{text}, or, where the spread over seeds dominates, about {max(seeds, 2)} seeds (there are {entry.seeds})"
+
+
+def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
+    """Verdicts as people read them, with a count of each word below."""
+    rows = [
+        [
+            *row_names(one.row),
+            " ".join(one.column),
+            *(_shown(x) for x in (one.published, one.value)),
+            _shown(one.difference, signed=True),
+            f"[{_shown(one.lo)}, {_shown(one.hi)}]" if math.isfinite(one.lo) else "-",
+            "-" if one.margin is None else f"±{one.margin:.4f}",
+            one.word,
+            one.because,
+        ]
+        for one in verdicts
+    ]
+    counts = {word: sum(one.word == word for one in verdicts) for word in WORDS}
+    headings = ["Model", "Text encoder", "Training data", "Column", "Paper", "Ours", "Difference", "95 %", "Margin"]
+    said = f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
+    return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, [said], words=4)
+
+
+def _shown(value: float, *, signed: bool = False) -> str:
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:+.4f}" if signed else f"{value:.4f}"
