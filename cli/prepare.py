@@ -58,6 +58,7 @@ def prepare(
 
 def verify(
     store: Annotated[str, typer.Argument(help="A prepared store: a folder or an fsspec URL.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Delete damaged scans: prepare redoes them.")] = False,
 ) -> None:
     """Check every checksum of a store, and say what to prepare again."""
     from uniferum.preprocessing.store import Store
@@ -70,11 +71,14 @@ def verify(
             bar.advance(shown)
             if fault:
                 faults.append((scan_id, fault))
+                if remove:
+                    opened.remove(scan_id)
     if not faults:
         output.say(f"{store}: every scan is whole")
         return
     output.table("damaged", ("scan", "fault"), faults)
-    output.say(f"{len(faults)} scans are damaged; delete their files in {store}/scans and prepare again")
+    cure = "deleted" if remove else "uniferum data verify --remove deletes them"
+    output.say(f"{len(faults)} scans are damaged ({cure}); then uniferum data prepare makes them again")
     raise typer.Exit(1)
 
 

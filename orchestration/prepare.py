@@ -86,7 +86,7 @@ def prepare_cohort(
     check_space(store, total)
     small = _voxels(config) <= SMALL_VOXELS
     chunks = _chunks(cohort.scans(), SMALL_CHUNK if small and total > 4 * SMALL_CHUNK else 1)
-    count = (os.cpu_count() or 1) if workers is None else workers
+    count = _cores(use_ray) if workers is None else workers
     run = _in_ray if use_ray else (_in_pool if count > 0 else _here)
     summary = Summary()
     for outcome in run(chunks, store.url, count, with_montage):
@@ -115,7 +115,7 @@ class Planned:
 def plan(cohort: Cohort, out: str | Path, config: PreparationConfig) -> Planned:
     """Count a cohort against a store that may not exist yet; writes nothing."""
     total = sum(1 for _ in cohort.scans())
-    there = len(place(out).names("scans"))
+    there = sum(name.endswith(".ufs") for name in place(out).names("scans"))
     return Planned(total, min(there, total), _voxels(config))
 
 
@@ -144,6 +144,14 @@ def check_space(store: Store, total: int) -> None:
         cure = "give a larger disk, or keep the training level alone: --set levels=[train]"
         value = f"{free / 1e9:.0f} GB free"
         raise UniferumError(store.url, value, must=f"have about {needed / 1e9:.0f} GB for {missing} scans", cure=cure)
+
+
+def _cores(use_ray: bool) -> int:
+    if use_ray:
+        import ray
+
+        return int(ray.cluster_resources().get("CPU", 1))
+    return len(os.sched_getaffinity(0))
 
 
 def _voxels(config: PreparationConfig) -> int:

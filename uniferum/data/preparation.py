@@ -7,7 +7,6 @@ killed goes on where it stopped. Nothing of a header but geometry and quality en
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -55,9 +54,12 @@ def prepare_one(
         with_montage: write ``montages/<scan>.png`` too.
     """
     began = time.perf_counter()
-    store = _opened(str(store_path))
+    store = Store.open(store_path)
     assert config is None or config == store.config, "a store is prepared by one config"
-    source = scan.source
+    return _into(store, scan.source, with_montage=with_montage, began=began)
+
+
+def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float) -> Outcome:
     try:
         if store.is_current(source.scan_id, lambda known: unchanged(source, known)):
             return Outcome(source.scan_id, "kept", _relative(source), "", time.perf_counter() - began)
@@ -73,7 +75,8 @@ def prepare_one(
 
 def prepare_chunk(scans: Iterable[Scan], store_path: str, *, with_montage: bool = False) -> list[Outcome]:
     """:func:`prepare_one` for several scans, so that starting work costs once for all of them."""
-    return [prepare_one(scan, store_path, with_montage=with_montage) for scan in scans]
+    store = Store.open(store_path)
+    return [_into(store, scan.source, with_montage=with_montage, began=time.perf_counter()) for scan in scans]
 
 
 def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ()) -> int:
@@ -137,8 +140,3 @@ def _relative(source: ScanSource) -> str:
     if source.root is not None and source.path.is_relative_to(source.root):
         return source.path.relative_to(source.root).as_posix()
     return source.path.name
-
-
-@lru_cache(maxsize=8)
-def _opened(path: str) -> Store:
-    return Store.open(path)

@@ -50,22 +50,26 @@ def read_mask(
     Args:
         mask: the layer; it has a path.
         source: its scan.
-        like: the raw shape of the scan where the scan's header is not believed: a mask of that shape shares the
+        like: the scan's shape in RAS+ axes. Where the scan's header is not believed, a mask of that shape shares the
             scan's given affine.
 
     Raises:
-        UniferumError: as :func:`read_volume`, or an id does not fit TotalSegmentator's 0 to 117.
+        UniferumError: as :func:`read_volume`, an id does not fit TotalSegmentator's 0 to 117, or a mask of another
+            shape than its scan does not say where it lies.
     """
     assert mask.path is not None, "a layer of spheres has no file"
     path = _allowed(mask.path, source.root)
     if path.is_dir() and mask.class_names is not None:
         return _read_classes(path, mask.class_names, source)
     stored = _read(path)
-    affine = stored.affine
-    if source.affine is not None and stored.values.shape == like:
-        affine = np.asarray(source.affine, dtype=np.float64)
-    _check_affine(affine, path)
-    return reorient_array(_mask_values(stored.values, mask, path), affine)
+    _check_affine(stored.affine, path)
+    ids, affine = reorient_array(_mask_values(stored.values, mask, path), stored.affine)
+    if source.affine is not None:
+        given = reorient_array(_mask_values(stored.values, mask, path), np.asarray(source.affine, dtype=np.float64))
+        return given if given[0].shape == like else (ids, affine)
+    if "no_orientation" in stored.flags and ids.shape != like:
+        raise UniferumError(str(path), must="say where it lies", cure=f"it has another shape than its scan, {like}")
+    return ids, affine
 
 
 def _mask_values(values: np.ndarray, mask: MaskSource, path: Path) -> np.ndarray:
@@ -172,6 +176,9 @@ def _allowed(path: Path, root: Path | None) -> Path:
     Raises:
         UniferumError: it does, by ``..`` or by a link.
     """
-    if root is not None and not path.resolve().is_relative_to(root.resolve()):
-        raise UniferumError(str(path), must=f"lie inside {root}", cure="links and '..' that lead out are not followed")
+    beside = path.iterdir() if path.is_dir() else path.parent.glob(f"{path.stem}.*")
+    for file in (path, *(entry for entry in beside if entry.is_symlink())):
+        if root is not None and not file.resolve().is_relative_to(root.resolve()):
+            cure = "links and '..' that lead out of the dataset's folder are not followed"
+            raise UniferumError(str(file), must="lie inside its dataset's folder", cure=cure)
     return path

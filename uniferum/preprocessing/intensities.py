@@ -93,11 +93,15 @@ def _histogram(hu):
     return counts
 
 
-@numba.njit(cache=True, nogil=True)
-def clip_in_place(hu, low, high):
+def clip_in_place(hu: Int16[np.ndarray, "x y z"], low: int, high: int) -> None:
     """Limit every voxel of a writable array to ``low`` to ``high`` HU (paper 3.5: -1000 to 1000)."""
+    by_memory = np.argsort([-abs(stride) for stride in hu.strides])
+    _clip(hu.transpose(by_memory), low, high)
+
+
+@numba.njit(cache=True, nogil=True)
+def _clip(hu, low, high):
     for a in range(hu.shape[0]):
         for b in range(hu.shape[1]):
             for c in range(hu.shape[2]):
-                value = hu[a, b, c]
-                hu[a, b, c] = low if value < low else (high if value > high else value)
+                hu[a, b, c] = min(max(hu[a, b, c], low), high)

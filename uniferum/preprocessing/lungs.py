@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Bool, Int16, UInt8
 from scipy import ndimage
 
+from uniferum.preprocessing import resampling
 from uniferum.preprocessing.body import labelled
 from uniferum.preprocessing.volume import Volume
 
@@ -18,6 +19,8 @@ LUNG_HU = (-970, -400)
 # Smallest piece of a lung, and the smallest that touches a side of a field of view that cuts the body: a limb's scan
 # may graze the chest, and is not to be cropped to what it grazes.
 MIN_PIECE_ML, MIN_CUT_ML = 100.0, 150.0
+# A lung mask whose median lies above is of something else; consolidated lungs with an effusion reach -100 on average.
+MAX_LUNG_HU = -50
 # The room's air, and how much of it a piece at such a side may hold (lungs in cut fields of view: 0 to 1 %).
 PURE_AIR_HU, MAX_AIR_SHARE = -960, 0.05
 
@@ -38,6 +41,13 @@ def limits_from_mask(
     if slices.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000 < MIN_LUNG_ML:
         return None
     return _heights(np.asarray(slices > 0), affine)
+
+
+def holds_air(mask: UInt8[np.ndarray, "x y z"], affine: np.ndarray, ids: tuple[int, ...], small: Volume) -> bool:
+    """Whether the mask's lungs are aerated on the whole: those of TotalSegmentator v1's ids 10 to 14 are not."""
+    on_small = resampling.nearest(mask, np.linalg.inv(affine) @ small.affine, small.shape)
+    inside = small.hu[np.isin(on_small, ids)]
+    return inside.size == 0 or float(np.median(inside)) < MAX_LUNG_HU
 
 
 def limits_from_found(lungs: Bool[np.ndarray, "x y z"], affine: np.ndarray) -> tuple[float, float]:

@@ -4,7 +4,7 @@ Invariant: every voxel of a level is interpolated once from the raw scan (the tr
 and every mask once from its own grid.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -13,11 +13,12 @@ from pydantic import model_validator
 from uniferum.config import Section
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import body as bodies
-from uniferum.preprocessing import lungs, masks, resampling
-from uniferum.preprocessing.formats import read_mask, read_volume
+from uniferum.preprocessing import lungs, resampling
+from uniferum.preprocessing.formats import read_volume
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.intensities import clip_in_place
-from uniferum.preprocessing.source import MaskSource, ScanSource
+from uniferum.preprocessing.layers import Found, RawMask, layers_on_grids, read_layers, within
+from uniferum.preprocessing.source import ScanSource
 from uniferum.preprocessing.volume import Volume
 
 # What the released code does where it differs from the paper's text: no upper limit of soft tissue, no hull, the
@@ -49,7 +50,8 @@ class PreparationConfig(Section):
         exclude_without_lung: refuse a scan without a lung; otherwise it is flagged and keeps its z range.
         body_spacing_mm: block means on which body and lungs are looked for.
         levels: which levels are stored.
-        mask_interpolation: of masks onto the grids.
+        keep_with_bad_mask: keep a scan without a mask of it that cannot be used, flagged ``bad_mask:<layer>``;
+            otherwise the scan is refused.
     """
 
     preset: Literal["paper", "released"] = "paper"
@@ -65,7 +67,7 @@ class PreparationConfig(Section):
     exclude_without_lung: bool = False
     body_spacing_mm: float = 3.0
     levels: tuple[Literal["train", "full"], ...] = ("train", "full")
-    mask_interpolation: Literal["nearest"] = "nearest"
+    keep_with_bad_mask: bool = False
 
     @model_validator(mode="before")
     @classmethod
@@ -125,21 +127,6 @@ class PreparedScan:
         }
 
 
-@dataclass
-class _Found:
-    """Where the box goes, as far as it is known."""
-
-    flags: list[str] = field(default_factory=list)
-    lung_source: str = "none"
-
-
-@dataclass(frozen=True)
-class _RawMask:
-    source: MaskSource
-    ids: np.ndarray
-    affine: np.ndarray
-
-
 def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
     """Read one scan and put it and its masks on the prepared grids.
 
@@ -147,30 +134,31 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
         UniferumError: the scan or a mask of it cannot be read, or it has no lung and the config excludes such scans.
     """
     volume = read_volume(source)
-    found = _Found(list(volume.flags))
+    found = Found(list(volume.flags))
     clip_in_place(volume.hu, *config.hu_clip)
-    raw_masks = [_read_layer(mask, source, volume, found) for mask in source.masks if mask.path is not None]
+    raw_masks = read_layers(source, volume, found, keep_bad=config.keep_with_bad_mask)
     small = bodies.reduced(volume, config.body_spacing_mm)
     body = bodies.largest_soft_tissue(small.hu, *config.soft_tissue_hu)
     limits = _lung_limits(raw_masks, small, body, config, found)
     if limits is None and config.exclude_without_lung:
         raise UniferumError(source.scan_id, must="show a lung", cure="or set exclude_without_lung: false")
     low, high = _kept_heights(volume, limits, config)
-    if limits is not None and high - low > config.geometry.box_mm[2]:
-        found.flags.append("lungs_exceed_box")
+    if limits is not None:
+        found.flags += _lung_flags(limits, volume, config)
     x, y = _centre_xy(volume, small, body, config, found)
     centre = (x, y, (low + high) / 2)
     affine = {level: config.geometry.affine(level, centre) for level in ("train", "full")}
+    stored = {level: affine[level] for level in config.levels}
     full = _full_level(volume, affine["full"], (low, high), config)
     if config.cut_to_body and body is not None:
         _cut_to_body(full, affine["full"], small, body, config)
     made = {"full": full, "train": training_level(full, config.geometry)}
-    layers, kept = _layers(source, raw_masks, affine, (low, high), config)
+    layers, kept = layers_on_grids(source, raw_masks, stored, (low, high), config.geometry)
     return PreparedScan(
         scan_id=source.scan_id,
         levels={level: made[level] for level in config.levels},
         masks=layers,
-        affine={level: affine[level] for level in config.levels},
+        affine=stored,
         flags=tuple(sorted(set(found.flags))),
         centre_mm=centre,
         lung_source=found.lung_source,
@@ -197,24 +185,20 @@ def training_level(full: np.ndarray, geometry: Geometry) -> np.ndarray:
     return resampling.area_pool(full, tuple(windows))
 
 
-def _read_layer(mask: MaskSource, source: ScanSource, volume: Volume, found: _Found) -> _RawMask:
-    ids, affine = read_mask(mask, source=source, like=volume.shape)
-    if not ids.any():
-        found.flags.append(f"empty_mask:{mask.layer}")
-    return _RawMask(mask, ids, affine)
-
-
 def _lung_limits(
-    raw_masks: list[_RawMask], small: Volume, body: np.ndarray | None, config: PreparationConfig, found: _Found
+    raw_masks: list[RawMask], small: Volume, body: np.ndarray | None, config: PreparationConfig, found: Found
 ) -> tuple[float, float] | None:
     """Lung limits +- nothing, in mm (paper 3.5: "the top/bottom of the lung")."""
     for mask in raw_masks:
         multi = mask.source.layer == "totalsegmentator"
         if multi or mask.source.layer in config.lung_layers:
-            limits = lungs.limits_from_mask(mask.ids, mask.affine, lungs.LUNG_IDS if multi else (1,))
-            if limits is not None:
+            ids = lungs.LUNG_IDS if multi else (1,)
+            limits = lungs.limits_from_mask(mask.ids, mask.affine, ids)
+            if limits is not None and lungs.holds_air(mask.ids, mask.affine, ids, small):
                 found.lung_source = "mask"
                 return limits
+            if limits is not None:
+                found.flags.append("lung_mask_not_air")
     if config.find_lungs and body is not None:
         seen = lungs.find_lungs(small, body)
         if seen is not None:
@@ -237,8 +221,18 @@ def _kept_heights(volume: Volume, limits: tuple[float, float] | None, config: Pr
     return (low, high) if low < high else (bottom, top)
 
 
+def _lung_flags(limits: tuple[float, float], volume: Volume, config: PreparationConfig) -> list[str]:
+    step = abs(float(volume.affine[2, 2]))
+    bottom = float(volume.affine[2, 3])
+    top = bottom + step * (volume.shape[2] - 1)
+    near = max(step / 2, config.body_spacing_mm)
+    cut = limits[0] < bottom + near or limits[1] > top - near
+    exceed = limits[1] - limits[0] > config.geometry.box_mm[2]
+    return ["lungs_cut"] * cut + ["lungs_exceed_box"] * exceed
+
+
 def _centre_xy(
-    volume: Volume, small: Volume, body: np.ndarray | None, config: PreparationConfig, found: _Found
+    volume: Volume, small: Volume, body: np.ndarray | None, config: PreparationConfig, found: Found
 ) -> tuple[float, float]:
     middle = (np.asarray(small.shape) - 1) / 2
     if body is None:
@@ -255,16 +249,9 @@ def _full_level(volume: Volume, affine: np.ndarray, kept: tuple[float, float], c
     matrix = np.linalg.inv(volume.affine) @ affine
     air = config.hu_clip[0]
     full = resampling.linear(volume.hu, matrix, config.geometry.box_shape, fill=air)
-    inside = _within(affine, config.geometry.box_shape[2], kept)
+    inside = within(affine, config.geometry.box_shape[2], kept)
     full[:, :, ~inside] = air
     return full
-
-
-def _within(affine: np.ndarray, count: int, kept: tuple[float, float]) -> np.ndarray:
-    """Which slices of a grid lie between the kept heights, half a slice of tolerance included."""
-    half = affine[2, 2] / 2
-    heights = affine[2, 3] + affine[2, 2] * np.arange(count)
-    return (heights >= kept[0] - half) & (heights <= kept[1] + half)
 
 
 def _cut_to_body(
@@ -279,25 +266,3 @@ def _cut_to_body(
         place = affine[axis, 3] + affine[axis, axis] * np.arange(full.shape[axis])
         outside = np.abs(place - centre) > half
         full[(slice(None),) * axis + (outside,)] = config.hu_clip[0]
-
-
-def _layers(
-    source: ScanSource,
-    raw_masks: list[_RawMask],
-    affine: dict[str, np.ndarray],
-    kept: tuple[float, float],
-    config: PreparationConfig,
-) -> tuple[dict[str, dict[str, np.ndarray]], int]:
-    layers: dict[str, dict[str, np.ndarray]] = {}
-    saved = 0
-    for level in config.levels:
-        shape = config.geometry.shape(level)
-        made = {m.source.layer: masks.onto_grid(m.ids, m.affine, affine[level], shape) for m in raw_masks}
-        drawn = (mask for mask in source.masks if mask.path is None)
-        made |= {mask.layer: masks.draw_spheres(mask.spheres, affine[level], shape) for mask in drawn}
-        outside = ~_within(affine[level], shape[2], kept)
-        for layer, (ids, count) in made.items():
-            ids[:, :, outside] = 0
-            layers.setdefault(layer, {})[level] = ids
-            saved += count if level == config.levels[0] else 0
-    return layers, saved

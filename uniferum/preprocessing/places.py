@@ -6,6 +6,7 @@ is one put, which object stores make visible only when complete.
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,6 +91,13 @@ class LocalPlace:
     def remove(self, name: str) -> None:
         """See :class:`Place`."""
         (self.folder / name).unlink(missing_ok=True)
+
+    def sweep(self, folder: str, older_than_s: float = 3600) -> None:
+        """Delete unfinished files that a killed process left behind long ago."""
+        path = self.folder / folder
+        for entry in path.glob(".*.tmp") if path.is_dir() else ():
+            if time.time() - entry.stat().st_mtime > older_than_s:
+                entry.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
         """Free space on the disk that holds, or will hold, the folder."""

@@ -45,6 +45,8 @@ def pack(header: Header, arrays: Mapping[str, np.ndarray]) -> tuple[Header, list
     for name in sorted(arrays, key=lambda name: (name != "train", "full" in name, name)):
         entry, frames = codec.encode(arrays[name])
         entries[name] = {**entry, "offset": offset}
+        if name.endswith("@train"):
+            entries[name]["values"] = _values(arrays[name])
         offset += sum(entry["sizes"])
         payload += frames
     whole = {**header, "format": 1, "checksum": checksum(arrays), "arrays": entries}
@@ -93,6 +95,14 @@ def read_array(
         frames.append(view[at : at + size])
         at += size
     return codec.decode(entry, frames, first)[low:high]
+
+
+def _values(mask: np.ndarray) -> list[int]:
+    """The values that occur in a mask, so that a reader who asks what a scan shows need not decode it."""
+    seen = np.zeros(256, dtype=np.int64)
+    for part in mask:
+        seen += np.bincount(part.ravel(), minlength=256)
+    return np.flatnonzero(seen).tolist()
 
 
 def _slabs(entry: dict[str, Any], x: slice | None) -> tuple[int, int, int, int]:

@@ -58,6 +58,8 @@ class Store:
             if store.config != config:
                 cure = "give another folder, or delete this one to prepare the cohort anew"
                 raise UniferumError(f"{path}/store.json", must="have been prepared by the same settings", cure=cure)
+            if isinstance(where, LocalPlace):
+                where.sweep("scans")
             return store
         text = {"format": FORMAT, "cohort": dict(cohort_card), "preparation": config.model_dump(mode="json")}
         where.write("store.json", json.dumps(text, indent=1).encode())
@@ -204,6 +206,10 @@ class Store:
         known = self.manifest().set_index("scan_id")["checksum"]
         for scan_id in known.index if scan_ids is None else scan_ids:
             yield str(scan_id), self._fault(str(scan_id), str(known[scan_id]))
+
+    def remove(self, scan_id: str) -> None:
+        """Delete a scan's file, so that it is prepared again."""
+        self._place.remove(scan_file(scan_id))
 
     def stage(self, scan_ids: Iterable[str]) -> None:
         """Copy scan files to the staging folder ahead of their first reading."""
