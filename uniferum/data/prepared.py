@@ -93,10 +93,14 @@ class PreparedCohort:
         return {scan: tuple(layers) for scan, layers in zip(*columns, strict=True)}
 
     def present(self, scan_id: str, layer: str) -> frozenset[int]:
-        """The values, without 0, that occur in a mask layer of a scan, at the coarsest level that is stored."""
+        """The values, without 0, that occur in a mask layer of a scan, as its file's header says."""
         key = (scan_id, layer)
         if key not in self._present:
-            level = "train" if "train" in self.store.config.levels else "full"
-            counts = np.bincount(self.store.read_mask(scan_id, layer, level).ravel(), minlength=2)
-            self._present[key] = frozenset(int(v) for v in np.flatnonzero(counts) if v)
+            entry = self.store.header(scan_id)["arrays"].get(f"{layer}@train", {})
+            values = entry["values"] if "values" in entry else self._values(scan_id, layer)
+            self._present[key] = frozenset(values) - {0}
         return self._present[key]
+
+    def _values(self, scan_id: str, layer: str) -> list[int]:
+        """The values of a mask whose header does not name them: a store of the full level only."""
+        return np.unique(self.store.read_mask(scan_id, layer, self.store.config.levels[0])).tolist()
