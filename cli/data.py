@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from cli import label_reports, output, prepare
+from cli import label_reports, output, prepare, segment
 
 app = typer.Typer(no_args_is_help=True)
 prepare.register(app)
 label_reports.register(app)
+segment.register(app)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The cohort's YAML file, e.g. configs/cohorts/ct_rate.yaml.")]
 Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder, in place of the file's own root.")]

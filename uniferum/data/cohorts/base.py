@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from uniferum.config import Section, load_yaml, override, parse
 from uniferum.data.card import DataCard, Tally
@@ -102,10 +102,14 @@ class CohortConfig(Section):
     masks_root: Path | None = None
 
 
-class Cohort(ABC):
+C = TypeVar("C", bound=CohortConfig)
+
+
+class Cohort(ABC, Generic[C]):
     """A source dataset; subclasses say what it holds (``entries``) and are final."""
 
     name: str
+    config: C
 
     @abstractmethod
     def entries(self) -> Iterator[Scan | Dropped]:

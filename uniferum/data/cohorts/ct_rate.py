@@ -46,7 +46,7 @@ class CtRateConfig(CohortConfig):
     exclude: tuple[str, ...] = ()
 
 
-class CtRate(Cohort):
+class CtRate(Cohort[CtRateConfig]):
     """CT-RATE as published."""
 
     name = "CTRATE"

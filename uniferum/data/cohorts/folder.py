@@ -121,7 +121,7 @@ class FolderConfig(CohortConfig):
         return self
 
 
-class Folder(Cohort):
+class Folder(Cohort[FolderConfig]):
     """A folder of one's own."""
 
     config_type = FolderConfig

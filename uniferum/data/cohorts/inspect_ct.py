@@ -53,7 +53,7 @@ class InspectConfig(CohortConfig):
     check_headers: bool = True
 
 
-class Inspect(Cohort):
+class Inspect(Cohort[InspectConfig]):
     """INSPECT as published by Stanford AIMI."""
 
     name = "INSPECT"

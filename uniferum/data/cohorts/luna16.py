@@ -32,7 +32,7 @@ class Luna16Config(CohortConfig):
     only_with_nodules: bool = True
 
 
-class Luna16(Cohort):
+class Luna16(Cohort[Luna16Config]):
     """LUNA16 as published: no labels, one training split."""
 
     name = "LUNA16"

@@ -59,7 +59,7 @@ def affine_of(spacing_mm: float) -> Affine:
     return ((0.0, 0.0, step, 0.0), (0.0, step, 0.0, 0.0), (step, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
 
 
-class RadChest(Cohort):
+class RadChest(Cohort[RadChestConfig]):
     """RAD-ChestCT as published on Zenodo."""
 
     name = "RADCHEST"
