@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from monai.transforms import CenterSpatialCrop, Compose, Resize, SpatialPad
 from scipy import ndimage
 
 from tests.uniferum.data.small_stores import SMALL
@@ -68,6 +69,26 @@ def test_without_movement_both_levels_give_torchs_area_average_of_the_crop(geome
     level = training_level(full, geometry)
     # The stored level is rounded to whole HU: half a HU is 2.5e-4.
     np.testing.assert_allclose(resample_image(level, None, geometry, level="train"), expected, atol=2.5e-4 + 1e-6)
+
+
+def test_without_augmentation_the_levels_give_the_papers_chain_of_monai_transforms() -> None:
+    geometry = Geometry(box_mm=(104, 84, 64), crop_mm=(96, 80, 64), model_shape=(64, 40, 32))
+    kept = noise((90, 84, 50))  # what the released preparation keeps of a scan: less than the box on x and z
+    chain = Compose(
+        [
+            SpatialPad(geometry.box_shape, value=-1000),
+            CenterSpatialCrop(geometry.box_shape),
+            SpatialPad(geometry.crop_shape),
+            CenterSpatialCrop(geometry.crop_shape),
+            Resize(geometry.model_shape, mode="area"),
+        ]
+    )
+    expected = np.asarray(chain(torch.from_numpy(kept.astype(np.float32))[None])[0]) / 2000 + 0.5
+    full = np.full(geometry.box_shape, -1000, np.int16)
+    full[7:97, :, 7:57] = kept
+    level = training_level(full, geometry)
+    assert np.abs(resample_image(level, None, geometry, level="train") - expected).max() < 3e-4
+    assert np.abs(resample_image(full, None, geometry, level="full") - expected).max() < 3e-4
 
 
 @given(drawn=movements, geometry=geometries, place=st.tuples(*[st.floats(0, 1)] * 3))
