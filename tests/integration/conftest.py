@@ -72,6 +72,7 @@ def grid_file(tmp_path: Path, tiny_stores: dict[str, str]) -> Path:
                 "micro_batch": 8,
                 "precision": "fp32",
                 "checkpoint_every": 1,
+                "threads": 1,
             },
         },
         "text_encoders": {"small": {"name": "tiny", "layers": 1, "hidden": 32}},

@@ -1,0 +1,99 @@
+"""Killed workers and killed drivers: the same command goes on, and the table is that of an undisturbed run."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from orchestration.drive import Options, run_grid
+from orchestration.grid import Cell, GridConfig, expand, load_grid
+from orchestration.records import CellRecord, named_folders, read_json
+from tests.integration.conftest import Quiet, edit
+from uniferum.run import train_run
+
+pytestmark = pytest.mark.integration
+
+
+def start_driver(grid_file: Path, address: str, *options: str) -> subprocess.Popen[bytes]:
+    """``uniferum grid run`` as a process of its own."""
+    command = [sys.executable, "-m", "cli.main", "grid", "run", str(grid_file), "--yes", "--no-mlflow"]
+    log = (grid_file.parent / "driver.log").open("ab")
+    return subprocess.Popen([*command, "--address", address, *options], stdout=log, stderr=log, env=os.environ.copy())
+
+
+def until(condition: Callable[[], object], seconds: float = 180.0) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.1)
+
+
+def step_of(grid: GridConfig, name: str) -> int:
+    """How far a cell is."""
+    folders = named_folders(grid.cells_folder, name)
+    progress = CellRecord(folders[-1]).progress() if folders else None
+    return progress.step if progress else 0
+
+
+def worker_pids(grid: GridConfig) -> list[int]:
+    """The processes that train."""
+    cards = [read_json(path) for path in sorted(grid.root.glob("lanes/*/worker.json"))]
+    return [int(card["pid"]) for card in cards if card]
+
+
+def same_as_undisturbed(grid: GridConfig, cell: Cell, folder: Path) -> None:
+    """Compare predictions, metrics and losses with a run in this process that nobody disturbed."""
+    stores = {name: Path(path) for name, path in grid.stores.items()}
+    train_run(cell.config, stores, folder)
+    (found,) = named_folders(grid.cells_folder, cell.name)
+    for name in ("predictions.parquet", "metrics.parquet"):
+        pd.testing.assert_frame_equal(pd.read_parquet(found / name), pd.read_parquet(folder / name), check_exact=True)
+    losses = [pd.read_json(path / "steps.jsonl", lines=True)["loss"].dropna() for path in (found, folder)]
+    assert losses[0].tolist() == losses[1].tolist()
+
+
+@pytest.mark.slow
+def test_a_killed_worker_and_a_killed_driver_cost_no_digit(grid_file: Path, ray_address: str, tmp_path: Path) -> None:
+    training = {"steps": 24, "validate_every": 12}
+    edit(grid_file, defaults={"training": training}, cells=[{"text_encoder": "small", "train_on": ["CTRATE"]}])
+    grid = load_grid(grid_file)
+    (cell,) = expand(grid)
+
+    driver = start_driver(grid_file, ray_address)
+    until(lambda: step_of(grid, cell.name) >= 3)
+    os.kill(worker_pids(grid)[0], signal.SIGKILL)
+    until(lambda: len(worker_pids(grid)) == 2)  # the driver tried again on a new lane
+    until(lambda: step_of(grid, cell.name) >= 6)
+    driver.kill()
+    driver.wait()
+
+    view = Quiet()
+    assert run_grid(grid.replace(tracking={"enabled": False}), [cell], view, Options()).exit_code == 0, view.lines
+    same_as_undisturbed(grid, cell, tmp_path / "undisturbed")
+
+
+@pytest.mark.slow
+def test_ctrl_c_writes_a_checkpoint_and_the_next_run_goes_on_from_it(grid_file: Path, ray_address: str) -> None:
+    edit(
+        grid_file,
+        defaults={"training": {"steps": 200, "validate_every": 100, "checkpoint_every": 100}},
+        cells=[{"text_encoder": "small", "train_on": ["CTRATE"]}],
+    )
+    grid = load_grid(grid_file)
+    (cell,) = expand(grid)
+    driver = start_driver(grid_file, ray_address)
+    until(lambda: step_of(grid, cell.name) >= 2)
+    driver.send_signal(signal.SIGINT)
+
+    assert driver.wait(timeout=120) == 130
+    (folder,) = named_folders(grid.cells_folder, cell.name)
+    record = CellRecord(folder)
+    assert 2 <= (record.resumable_step() or 0) < 200
+    assert not record.done
