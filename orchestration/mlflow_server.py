@@ -121,7 +121,7 @@ def answers(uri: str, *, seconds: float = 2.0) -> bool:
 
 
 def _launch(root: Path, seconds: float) -> Server:
-    uri = f"http://127.0.0.1:{_free_port()}"
+    uri = f"http://127.0.0.1:{_free_port(_port_before(root))}"
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", uri.rsplit(":", 1)[1]]
     command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{(root / DATABASE).resolve()}"]
     command += ["--default-artifact-root", artifact_root(root)]
@@ -171,10 +171,19 @@ def _exists(pid: int) -> bool:
     return True
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+def _port_before(root: Path) -> int:
+    """The port of the server that ran here last, so that whoever still sends to it finds its successor; else 0."""
+    card = read_json(root / CARD)
+    return int(card["uri"].rsplit(":", 1)[1]) if card else 0
+
+
+def _free_port(wanted: int) -> int:
+    for port in dict.fromkeys((wanted, 0)):
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            found.bind(("127.0.0.1", port))
+            return found.getsockname()[1]
+    raise UniferumError("the MLflow server", must="find a free port on 127.0.0.1")
 
 
 def describe(root: Path) -> str:
