@@ -37,6 +37,7 @@ def test_a_card_stands_beside_table_1_and_names_what_is_left_out(tmp_path: Path)
     assert card["found"] == {"train": 8, "validation": 2, "test": 1}
     assert card["missing"] == {"train": 46160, "validation": 219, "test": 3001}
     assert card["dropped"] == {"volume file missing": {"count": 1, "examples": ["valid_2_a_1"]}}
+    assert card["papers_split"]["test"] is False, "3,002 scans are the paper's test split, one is not"
     emphysema = card["labels"]["emphysema"]
     assert emphysema["train"]["positive"] + emphysema["validation"]["positive"] == 5
     shown = runner.invoke(app, line)

@@ -133,7 +133,15 @@ class Tally:
     def card(
         self, cohort: str, *, expected: Mapping[str, int], papers_split: Mapping[str, bool], notes: Iterable[str]
     ) -> DataCard:
-        """The card of everything counted so far."""
+        """The card of everything counted so far.
+
+        Args:
+            cohort: its name.
+            expected: the paper's scans by split.
+            papers_split: whether a split is made by the paper's own rule; it is the paper's where the number of scans
+                also is.
+            notes: what else a reader should know.
+        """
         labels = {
             label: {s: Counts(self._values[label, s, 1], self._values[label, s, 0]) for s in SPLITS if self._found[s]}
             for label in self.labels
@@ -146,7 +154,7 @@ class Tally:
             dropped={why: (n, tuple(self._examples[why])) for why, n in self._dropped.items()},
             labels=labels,
             masks=dict(self._masks),
-            papers_split=dict(papers_split),
+            papers_split={s: own and self._found[s] == expected.get(s) for s, own in papers_split.items()},
             notes=tuple(notes),
         )
 

@@ -90,6 +90,7 @@ class Inspect(Cohort[InspectConfig]):
     def notes(self) -> Iterable[str]:
         """Which split this is, and whether the 12 labels from reports are there."""
         yield f"split: {self.config.split}, not the paper's"
+        yield "8 unique labels, as in the paper's text (3.4.3) and appendix; its Table 1 says 6"
         if self.config.report_labels is None:
             yield "the 12 labels from impressions are not given (report_labels): the shared group will be n/a"
         if not self.config.check_headers:
