@@ -21,6 +21,7 @@ from orchestration.grid import Cell, GridConfig
 from orchestration.lanes import RayLanes
 from orchestration.ledger import Ledger, Wish
 from orchestration.mirror import Mirror
+from orchestration.notify import check_url, notify
 from orchestration.records import Failure
 from orchestration.scheduler import DONE, FAILED, PENDING, STOPPED, Scheduler
 from uniferum.errors import UniferumError
@@ -84,6 +85,7 @@ class Driver:
     token: int
     mirror: Mirror
     view: View
+    webhook: str | None = None
     shown_at: float = 0.0
     renewed_at: float = 0.0
     paused_for: str | None = None
@@ -103,6 +105,9 @@ class Driver:
         self.ledger.note(work.name, state, **facts)
         if fault is not None and state in (FAILED, STOPPED):
             planned.record.write_failure(Failure(fault.kind, fault.reason, attempt, time.time()))
+        if fault is not None and state == FAILED:
+            facts = {"grid": self.grid.name, "cell": work.name, "fault": fault.kind, "reason": fault.reason}
+            notify(self.webhook, "cell failed", facts)
         if state in (DONE, FAILED, STOPPED):
             self.mirror.ended(planned, state)
         self._say(work.name, state, ended)
@@ -154,6 +159,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
     """
     started = time.monotonic()
     cluster.check_address(options.address)
+    check_url(options.notify)
     preflight.check_root(grid.root)
     with _driving(grid, shown, options) as (ledger, token):
         planned = plan.make_plan(grid, cells)
@@ -172,6 +178,9 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
             mirror.start()
             mirror.finish()
         summary.seconds = time.monotonic() - started
+    done = sum(state == DONE for state in summary.states.values())
+    facts = {"grid": grid.name, "done": done, "cells": len(planned), "exit_code": summary.exit_code}
+    notify(options.notify, "ended", facts, wait=True)
     return summary
 
 
@@ -201,7 +210,7 @@ def _run_due(
         lanes = RayLanes(
             (grid.root / "lanes").resolve(), grid.name, grid.resources, (grid.root / "driver.beat").resolve(), token
         )
-        driver = Driver(grid, {p.cell.name: p for p in summary.planned}, ledger, token, mirror, shown)
+        driver = Driver(grid, {p.cell.name: p for p in summary.planned}, ledger, token, mirror, shown, options.notify)
         try:
             summary.states |= _schedule(grid, due, lanes, driver, options, summary)
         finally:

@@ -35,6 +35,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("cuda out of memory", GPU_OOM),
     ("cublas_status_alloc_failed", GPU_OOM),
     ("can't allocate memory", HOST_OOM),
+    ("dataloader worker", WORKER_KILLED),
     ("nccl", NCCL),
     ("cuda error", NCCL),
     ("no space left on device", STORAGE),
@@ -120,7 +121,8 @@ def _kind_by_name(error: BaseException) -> str:
     if not isinstance(error, RuntimeError):
         return BUG
     text = str(error).lower()
-    return next((kind for words, kind in _TEXTS if words in text and kind in (GPU_OOM, NCCL, HOST_OOM)), BUG)
+    known = (GPU_OOM, NCCL, HOST_OOM, WORKER_KILLED)
+    return next((kind for words, kind in _TEXTS if words in text and kind in known), BUG)
 
 
 def _first_line(text: str) -> str:

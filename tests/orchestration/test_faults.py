@@ -1,0 +1,66 @@
+"""Faults of the machine are told apart from those of the user."""
+
+import errno
+
+import pytest
+
+from orchestration import faults
+from orchestration.faults import Fault, classify, classify_text
+from uniferum.errors import UniferumError
+from uniferum.training.errors import NonFiniteLoss
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (UniferumError("training.steps", -1, must="be at least 1"), faults.USER),
+        (NonFiniteLoss("loss of step 3", float("nan"), must="be finite"), faults.NAN),
+        (KeyError("layer"), faults.BUG),
+        (FileNotFoundError(errno.ENOENT, "no such file"), faults.BUG),
+        (MemoryError(), faults.HOST_OOM),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory"),
+            faults.HOST_OOM,
+        ),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), faults.GPU_OOM),
+        (RuntimeError("NCCL communicator was aborted on rank 1"), faults.NCCL),
+        (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), faults.WORKER_KILLED),
+        (RuntimeError("shape '[2, 3]' is invalid for input of size 5"), faults.BUG),
+        (OSError(errno.ENOSPC, "No space left on device"), faults.STORAGE),
+        (OSError(errno.ESTALE, "Stale file handle"), faults.STORAGE),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "refused"), faults.NETWORK),
+        (TimeoutError("no answer"), faults.NETWORK),
+    ],
+)
+def test_an_exception_has_a_kind(error: BaseException, kind: str) -> None:
+    assert classify(error).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("OutOfMemoryError: Task was killed due to the node running low on memory.", faults.HOST_OOM),
+        ("ActorDiedError: The actor died unexpectedly before finishing this task.", faults.WORKER_KILLED),
+        ("The node was terminated unexpectedly", faults.NODE_LOST),
+        ("WorkerCrashedError: The worker died unexpectedly", faults.WORKER_KILLED),
+        ("something nobody has seen before", faults.WORKER_KILLED),
+    ],
+)
+def test_what_ray_says_of_a_lost_process_has_a_kind(text: str, kind: str) -> None:
+    assert classify_text(text).kind == kind
+
+
+def test_only_faults_of_the_machine_are_retried() -> None:
+    never = (faults.USER, faults.NAN, faults.BUG, faults.TIMEOUT, faults.CANCELLED, faults.FENCED)
+    assert not any(Fault(kind, "").retried for kind in never)
+    retried = (faults.WORKER_KILLED, faults.NODE_LOST, faults.HOST_OOM, faults.GPU_OOM, faults.STORAGE, faults.NETWORK)
+    assert all(Fault(kind, "").retried for kind in retried)
+
+
+def test_a_reason_is_one_line_and_says_where() -> None:
+    try:
+        {}["layer"]
+    except KeyError as error:
+        reason = classify(error).reason
+    assert reason.startswith("KeyError: 'layer' (test_faults.py:")
+    assert "\n" not in classify(ValueError("two\nlines")).reason

@@ -1,0 +1,61 @@
+"""Small worlds for tests of the orchestration: assignments, grids, results, without stores, Ray or MLflow."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from orchestration.cell import Assignment
+from orchestration.grid import Cell, GridConfig
+from uniferum.run import RunConfig
+
+
+def config(name: str = "uniferum-small-CTRATE", **changes: Any) -> RunConfig:
+    """A run of four steps."""
+    keys = {"name": name, "train_on": ["CTRATE"], "training": {"steps": 4, "validate_every": 2}}
+    return RunConfig.model_validate({**keys, **changes})
+
+
+def cell(name: str = "uniferum-small-CTRATE", **changes: Any) -> Cell:
+    """A cell of :func:`config`."""
+    return Cell(name, config(name, **changes), "uniferum", "small", "CTRATE", 0)
+
+
+def assignment(folder: Path, **changes: Any) -> Assignment:
+    """An attempt at it."""
+    named = cell()
+    keys = {"attempt": 1, "token": "1-1-a", "config": named.config.model_dump(mode="json"), "stores": {}}
+    return Assignment(**{"name": named.name, "folder": str(folder), **keys, **changes})
+
+
+def grid(root: Path, **changes: Any) -> GridConfig:
+    """A grid with one store that is there."""
+    store = root / "store"
+    store.mkdir(parents=True, exist_ok=True)
+    (store / "store.json").write_text("{}")
+    keys = {
+        "name": "g",
+        "root": root / "runs",
+        "stores": {"CTRATE": store},
+        "evaluate_on": ["CTRATE"],
+        "text_encoders": {"small": {"name": "tiny"}},
+        "cells": [{"text_encoder": "small", "train_on": "CTRATE"}],
+    }
+    return GridConfig.model_validate({**keys, **changes})
+
+
+def finish(folder: Path, training: str, evaluation: str, **changes: Any) -> None:
+    """Leave the record of a finished run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    record = {
+        "format": 1,
+        "name": "uniferum-small-CTRATE",
+        "training_fingerprint": training,
+        "evaluation_fingerprint": evaluation,
+        "train_on": ["CTRATE"],
+        "groups": [{"cohort": "CTRATE", "group": "all", "metric": "auroc", "value": 0.8}],
+        "steps": 4,
+        "best_step": 4,
+        "seconds": 36.0,
+        **changes,
+    }
+    (folder / "result.json").write_text(json.dumps(record))
