@@ -17,12 +17,17 @@ from uniferum.preprocessing.volume import Volume
 def reduced(volume: Volume, spacing_mm: float) -> Volume:
     """Means over whole blocks of voxels, as near to ``spacing_mm`` as whole blocks come without passing it."""
     x, y, z = (max(1, min(int(spacing_mm / s + 1e-6), n)) for s, n in zip(volume.spacing_mm, volume.shape, strict=True))
-    if (x, y, z) == (1, 1, 1):
+    return block_means(volume, (x, y, z))
+
+
+def block_means(volume: Volume, factors: tuple[int, int, int]) -> Volume:
+    """Means over whole blocks of ``factors`` voxels; the volume itself for blocks of one."""
+    if factors == (1, 1, 1):
         return volume
     affine = volume.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ ((np.array([x, y, z]) - 1) / 2)
-    affine[:3, :3] = affine[:3, :3] * np.array([x, y, z])
-    return Volume(resampling.block_mean(volume.hu, (x, y, z)), affine, volume.flags)
+    affine[:3, 3] += affine[:3, :3] @ ((np.array(factors) - 1) / 2)
+    affine[:3, :3] = affine[:3, :3] * np.array(factors)
+    return Volume(resampling.block_mean(volume.hu, factors), affine, volume.flags)
 
 
 def largest_soft_tissue(

@@ -17,11 +17,11 @@ from uniferum.preprocessing.intensities import check_plausible, to_hu
 from uniferum.preprocessing.metaimage import read_metaimage
 from uniferum.preprocessing.nifti import MAX_BYTES, Stored, check_size, read_nifti
 from uniferum.preprocessing.source import Intensity, MaskSource, ScanSource
-from uniferum.preprocessing.volume import Volume, reorient_array, reorient_to_ras
+from uniferum.preprocessing.volume import Volume, closest_axes, reorient_array, reorient_to_ras
 
 FORMATS = ".nii, .nii.gz, .mhd, .mha, .npz, or a folder with one DICOM series"
 # Slices leaning by more than this are no gantry tilt (scanners reach 30 degrees) but a damaged header.
-_MAX_TILT_DEG = 45.0
+_MAX_TILT_DEG = 35.0
 _MAX_SKEW_DEG = 1.0
 
 
@@ -129,6 +129,8 @@ def _read_npz(path: Path, *, believe_header: bool) -> Stored:
         with np.load(path, allow_pickle=False) as arrays:
             values = arrays["ct"]
             affine = arrays["affine"].astype(np.float64) if "affine" in arrays else None
+    except UniferumError:
+        raise
     except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
         reason = "it is truncated, damaged, or holds pickled objects"
         raise UniferumError(str(path), must="be a plain npz file", cure=f"{reason} ({type(error).__name__})") from None
@@ -161,13 +163,11 @@ def _check_affine(affine: np.ndarray, path: Path) -> tuple[str, ...]:
     lengths = np.sqrt((columns**2).sum(axis=0))
     if affine.shape != (4, 4) or not np.isfinite(affine).all() or lengths.min() < 1e-3 or lengths.max() > 1e2:
         raise UniferumError(f"{path}: affine", lengths.tolist(), must="have finite voxel sizes above 0 mm")
-    unit = columns / lengths
-    skew = np.rad2deg(np.arcsin(np.clip(np.abs([unit[:, 0] @ unit[:, 1], *(unit[:, :2].T @ unit[:, 2])]), 0, 1)))
-    # The slice axis is the one that the other two agree to lean from; for an in-plane skew there is none.
-    leaning = int((skew > _MAX_SKEW_DEG).sum())
-    if leaning > 2 or skew.max() > _MAX_TILT_DEG or abs(np.linalg.det(unit)) < 0.5:
-        raise UniferumError(f"{path}: affine", f"{skew.max():.0f} degrees", must="have axes at right angles")
-    return ("gantry_tilt",) if skew.max() > 0.5 else ()
+    x, y, z = (columns / lengths).T[closest_axes(affine)]
+    in_plane, tilt = (np.rad2deg(np.arcsin(min(1.0, float(lean)))) for lean in (abs(x @ y), np.hypot(x @ z, y @ z)))
+    if in_plane > _MAX_SKEW_DEG or tilt > _MAX_TILT_DEG:
+        raise UniferumError(f"{path}: affine", f"{max(in_plane, tilt):.0f} degrees", must="have axes at right angles")
+    return ("gantry_tilt",) if tilt > 0.5 else ()
 
 
 def _allowed(path: Path, root: Path | None) -> Path:

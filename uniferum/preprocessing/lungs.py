@@ -40,7 +40,7 @@ def limits_from_mask(
     slices = _count_by_slice(mask.transpose(2, 1, 0), wanted)
     if slices.sum() * abs(np.linalg.det(affine[:3, :3])) / 1000 < MIN_LUNG_ML:
         return None
-    return _heights(np.asarray(slices > 0), affine)
+    return _heights(np.asarray(slices > 0), affine, mask.shape)
 
 
 def holds_air(mask: UInt8[np.ndarray, "x y z"], affine: np.ndarray, ids: tuple[int, ...], small: Volume) -> bool:
@@ -52,7 +52,7 @@ def holds_air(mask: UInt8[np.ndarray, "x y z"], affine: np.ndarray, ids: tuple[i
 
 def limits_from_found(lungs: Bool[np.ndarray, "x y z"], affine: np.ndarray) -> tuple[float, float]:
     """As :func:`limits_from_mask`, for lungs that :func:`find_lungs` found."""
-    return _heights(np.asarray(lungs.any(axis=(0, 1))), affine)
+    return _heights(np.asarray(lungs.any(axis=(0, 1))), affine, lungs.shape)
 
 
 def find_lungs(small: Volume, body: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"] | None:
@@ -105,10 +105,12 @@ def _outline(body: Bool[np.ndarray, "x y z"], *, cut_sides: bool) -> Bool[np.nda
     return inside
 
 
-def _heights(present: Bool[np.ndarray, " z"], affine: np.ndarray) -> tuple[float, float]:
-    slices = np.flatnonzero(present)
-    step = float(affine[2, 2])
-    return (float(affine[2, 3] + step * slices[0]), float(affine[2, 3] + step * slices[-1]))
+def _heights(present: Bool[np.ndarray, " z"], affine: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float]:
+    """Heights of the middles of the lowest and highest slice that are present."""
+    slices = np.flatnonzero(present)[[0, -1]]
+    middle = affine[2, :2] @ ((np.array(shape[:2]) - 1) / 2) + affine[2, 3]
+    low, high = (middle + affine[2, 2] * slices).tolist()
+    return (low, high)
 
 
 @numba.njit(cache=True, nogil=True)

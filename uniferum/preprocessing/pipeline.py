@@ -210,9 +210,7 @@ def _lung_limits(
 
 def _kept_heights(volume: Volume, limits: tuple[float, float] | None, config: PreparationConfig) -> tuple[float, float]:
     """Heights of the lowest and highest kept slice: lungs and margin, within the field of view."""
-    step = abs(float(volume.affine[2, 2]))
-    bottom = float(volume.affine[2, 3])
-    top = bottom + step * (volume.shape[2] - 1)
+    bottom, top, step = _heights(volume)
     if limits is None:
         return (bottom, top)
     highest = limits[1] if config.keep_last_lung_slice else limits[1] - step
@@ -221,10 +219,15 @@ def _kept_heights(volume: Volume, limits: tuple[float, float] | None, config: Pr
     return (low, high) if low < high else (bottom, top)
 
 
+def _heights(volume: Volume) -> tuple[float, float, float]:
+    """Heights in mm of the middles of the lowest and highest slice, and the step between slices."""
+    slices = np.array([[(n - 1) / 2 for n in volume.shape[:2]] + [k, 1] for k in (0, volume.shape[2] - 1)])
+    bottom, top = (volume.affine @ slices.T)[2].tolist()
+    return bottom, top, float(volume.affine[2, 2])
+
+
 def _lung_flags(limits: tuple[float, float], volume: Volume, config: PreparationConfig) -> list[str]:
-    step = abs(float(volume.affine[2, 2]))
-    bottom = float(volume.affine[2, 3])
-    top = bottom + step * (volume.shape[2] - 1)
+    bottom, top, step = _heights(volume)
     near = max(step / 2, config.body_spacing_mm)
     cut = limits[0] < bottom + near or limits[1] > top - near
     exceed = limits[1] - limits[0] > config.geometry.box_mm[2]
@@ -246,6 +249,12 @@ def _centre_xy(
 
 
 def _full_level(volume: Volume, affine: np.ndarray, kept: tuple[float, float], config: PreparationConfig) -> np.ndarray:
+    # On the paper's grid of 1 mm this is plain linear interpolation; a coarser one (the demo's) averages what it skips.
+    x, y, z = (
+        max(1, int(to / max(of, 1.0) + 1e-6))
+        for to, of in zip(config.geometry.spacing_mm, volume.spacing_mm, strict=True)
+    )
+    volume = bodies.block_means(volume, (x, y, z))
     matrix = np.linalg.inv(volume.affine) @ affine
     air = config.hu_clip[0]
     full = resampling.linear(volume.hu, matrix, config.geometry.box_shape, fill=air)

@@ -48,7 +48,7 @@ def reorient_array(
     array: Shaped[np.ndarray, "a b c"], affine: Float[np.ndarray, "4 4"]
 ) -> tuple[Shaped[np.ndarray, "x y z"], Float[np.ndarray, "4 4"]]:
     """Permute and flip the axes, without copying, so that each points as near to R, A, S as it can."""
-    permutation = _closest_axes(affine)
+    permutation = closest_axes(affine)
     turned = array.transpose(permutation)
     columns = affine[:, [*permutation, 3]].astype(np.float64)
     flips = [slice(None)] * 3
@@ -93,7 +93,7 @@ def crop_or_pad(volume: Volume, shape: tuple[int, int, int], *, fill: int = -100
     return Volume(out, affine, volume.flags)
 
 
-def _closest_axes(affine: np.ndarray) -> list[int]:
+def closest_axes(affine: np.ndarray) -> list[int]:
     """For each of x, y, z the array axis that runs most along it; each axis is used once."""
     cosines = np.abs(affine[:3, :3] / np.asarray(spacing_of(affine)))
     axes = [-1, -1, -1]
