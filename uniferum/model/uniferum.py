@@ -47,14 +47,14 @@ class Uniferum(Model):
         hidden, tokens = self.transformer.shape.hidden, self.tokens
         _refuse_long(tokens + 2 + config.text.max_tokens, self.transformer.shape.positions, config)
         self.project = nn.Linear(encoder.channels, hidden)
-        self.visual_norm = nn.LayerNorm(hidden) if config.fusion.visual_norm else nn.Identity()
+        self.visual_norm = _visual_norm(config, tokens, encoder.channels)
         self.start = nn.Parameter(torch.empty(1, 1, hidden))
         self.separator = nn.Parameter(torch.empty(1, 1, hidden))
         if config.fusion.visual_positions:
             self.axes = nn.ParameterList(nn.Parameter(torch.empty(side, hidden)) for side in self.tokens_shape)
         if config.fusion.prompt_start:
+            self.summary = nn.Linear(tokens * encoder.channels, hidden)
             self.gate = nn.Linear(hidden, hidden)
-            self.pooled = nn.Linear(hidden, hidden)
         self.class_head = nn.Linear(hidden, 1)
         self.mask_head = nn.Linear(hidden, config.patch**3)
         self._draw()
@@ -66,15 +66,21 @@ class Uniferum(Model):
         x, y, z = self.tokens_shape
         return x * y * z
 
-    def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V N H"]:
-        """Visual tokens of each volume in x, y, z raster order (z fastest), in the transformer's width."""
+    def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V M H"]:
+        """Visual tokens of each volume in x, y, z raster order (z fastest), in the transformer's width.
+
+        With ``fusion.prompt_start`` M is N + 1, a summary of the volume being the last; else M is N.
+        """
         features = self.encoder(volume)
         found = tuple(features.shape[2:])
         assert found == self.tokens_shape, f"the encoder gave {found} tokens, the config says {self.tokens_shape}"
-        visual = self.visual_norm(self.project(features.flatten(2).transpose(1, 2)))
+        features = self.visual_norm(features.flatten(2).transpose(1, 2))
+        visual = self.project(features)
         if self.config.fusion.visual_positions:
             x, y, z = self.axes
             visual = visual + (x[:, None, None] + y[None, :, None] + z[None, None, :]).flatten(0, 2)
+        if self.config.fusion.prompt_start:
+            visual = torch.cat([visual, self.summary(features.flatten(1))[:, None]], dim=1)
         return visual
 
     def read(
@@ -117,7 +123,7 @@ class Uniferum(Model):
             )
         parts: list[Part] = [
             start,
-            (embeddings(visual, 1), row_volume),
+            (embeddings(visual[:, :tokens], 1), row_volume),
             (embeddings(self.separator, 1 + tokens), None),
             (embeddings(words, 2 + tokens), read.of_row),
         ]
@@ -127,11 +133,10 @@ class Uniferum(Model):
     def _prompted(
         self, visual: Tensor, row_volume: Tensor, words: Tensor, visible: Tensor, of_row: Tensor
     ) -> Float[Tensor, "R 1 H"]:
-        """[CLS] that starts with the mean visual token, gated by the mean word of the prompt."""
+        """[CLS] that starts with the volume's summary, gated by the prompt's words."""
         weight = visible.to(words.dtype)
-        mean_word = (words * weight[..., None]).sum(1) / weight.sum(1, keepdim=True)
-        gate = self.gate(mean_word)[of_row]
-        return self.start + (gate * self.pooled(visual.mean(1))[row_volume])[:, None]
+        sentence = (words * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).sqrt()
+        return self.start + (self.gate(sentence)[of_row] * visual[:, -1][row_volume])[:, None]
 
     def _joined(self, parts: list[Part], rows: int) -> tuple[Float[Tensor, "R L H"], Tensor | None]:
         """The rows' sequences and, where no dropout makes rows of a volume differ, the first layer's projections."""
@@ -173,6 +178,22 @@ def build_uniferum(
     text = build_text(config.text, weights_dir)
     encoder = build_encoder(config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing)
     return Uniferum(config, model_shape, encoder, text)
+
+
+class TokenBatchNorm(nn.BatchNorm1d):
+    """Batch norm of each token's each channel, over volumes."""
+
+    def forward(self, input: Float[Tensor, "V N C"]) -> Float[Tensor, "V N C"]:
+        """Normalise; a training batch needs at least two volumes."""
+        assert not self.training or len(input) > 1, "fusion.visual_norm: batch needs two volumes a micro-batch"
+        return super().forward(input.flatten(1)).view_as(input)
+
+
+def _visual_norm(config: ModelConfig, tokens: int, channels: int) -> nn.Module:
+    kind = config.fusion.visual_norm
+    if kind == "batch":
+        return TokenBatchNorm(tokens * channels)
+    return nn.LayerNorm(channels) if kind == "layer" else nn.Identity()
 
 
 def _join(parts: list[Part], rows: int) -> Tensor:
