@@ -155,8 +155,15 @@ class Tally:
             labels=labels,
             masks=dict(self._masks),
             papers_split={s: own and self._found[s] == expected.get(s) for s, own in papers_split.items()},
-            notes=tuple(notes),
+            notes=(*notes, *self._leaks()),
         )
+
+    def _leaks(self) -> Iterable[str]:
+        """Patients of several splits, who would be trained on and tested on."""
+        everyone = [patient for patients in self._patients.values() for patient in patients]
+        several = len(everyone) - len(set(everyone))
+        if several:
+            yield f"{several} patients lie in more than one split"
 
 
 def _shown(counts: Counts) -> str:

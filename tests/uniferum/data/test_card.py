@@ -30,3 +30,10 @@ def test_rows_for_people() -> None:
     assert card.label_rows() == [["a", "1 / 1 (100.0 %)"]]
     assert card.dropped_rows() == [["volume file missing", 1, "x"]]
     assert tally.card("X", expected={}, papers_split={}, notes=()).split_rows()[0][-1] == "-"
+
+
+def test_a_patient_of_two_splits_is_noted() -> None:
+    tally = Tally(())
+    for split in ("train", "test"):
+        tally.scan(split, "p", {}, ())
+    assert "1 patients lie in more than one split" in tally.card("X", expected={}, papers_split={}, notes=()).notes

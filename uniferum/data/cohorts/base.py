@@ -173,7 +173,7 @@ def _checked(entries: Iterator[Scan | Dropped]) -> Iterator[Scan | Dropped]:
         yield entry
 
 
-EMPTY_CURE = "check root and the files in it; uniferum data card says what was found and what was dropped"
+EMPTY_CURE = "check root; uniferum data card says what was left out and why (links out of root: follow_symlinks=true)"
 
 
 def open_cohort(path: Path | str, overrides: Iterable[str] = (), *, root: Path | str | None = None) -> Cohort:

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 OUTSIDE = "path leaves the cohort's folder"
 MISSING = "volume file missing"
+UNREADABLE = "path cannot be read"
 
 
 def fault(root: Path, relative: str, *, follow_symlinks: bool) -> str | None:
@@ -20,8 +21,11 @@ def fault(root: Path, relative: str, *, follow_symlinks: bool) -> str | None:
     if not relative or pure.is_absolute() or ".." in pure.parts or "\0" in relative:
         return OUTSIDE if relative else MISSING
     path = root / relative
-    if not path.exists():
-        return MISSING
+    try:
+        if not path.exists():
+            return MISSING
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return UNREADABLE
     if not follow_symlinks and not path.resolve().is_relative_to(root.resolve()):
         return OUTSIDE
     return None

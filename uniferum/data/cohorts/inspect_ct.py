@@ -71,7 +71,7 @@ class Inspect(Cohort[InspectConfig]):
         with Index() as labels, Index() as splits, Index() as reports, Index() as images:
             yield from self._read(labels, splits)
             self._read_report_labels(reports)
-            drawn = self._drawn(splits) if self.config.split == "paper_sized" else None
+            drawn = self._drawn() if self.config.split == "paper_sized" else None
             for row in self._mapping():
                 yield self._entry(row, labels, splits, reports, images, drawn)
             yield from (Dropped(key, "label row without a scan") for key in labels.unseen())
@@ -188,10 +188,11 @@ class Inspect(Cohort[InspectConfig]):
             if value is not None:
                 reports.merge(row["impression_id"], {row["label"]: value})
 
-    def _drawn(self, splits: Index) -> dict[str, str]:
+    def _drawn(self) -> dict[str, str]:
         """A first pass over the mapping, to know how many usable scans each patient has."""
         counts: Counter[str] = Counter()
-        for row in self._mapping():
-            if splits.add(row["image_id"]) and self._fault(row["image_id"]) is None:
-                counts[row["person_id"]] += 1
+        with Index() as once:
+            for row in self._mapping():
+                if once.add(row["image_id"]) and self._fault(row["image_id"]) is None:
+                    counts[row["person_id"]] += 1
         return by_patient(counts, self.config.sizes.model_dump(), self.config.seed)

@@ -38,14 +38,14 @@ def root(tmp_path: Path) -> Path:
 def test_volumes_of_every_format_with_known_labels_only(root: Path) -> None:
     rows = [
         ["a", "a.nii.gz", "p1", "train", 1, "", "masks/a.nii"],
-        ["b", "b.mhd", "p1", "val", 0, 1, ""],
+        ["b", "b.mhd", "p2", "val", 0, 1, ""],
         ["c", "c.npz", "", "Test", "", "", ""],
         ["d", "series", "p4", "validation", "False", "true", ""],
     ]
     scans = list(write(root, rows).scans())
     assert [(s.scan_id, s.patient_id, s.split, dict(s.labels)) for s in scans] == [
         ("a", "p1", "train", {"pleural_effusion": 1}),
-        ("b", "p1", "validation", {"pleural_effusion": 0, "fluid": 1}),
+        ("b", "p2", "validation", {"pleural_effusion": 0, "fluid": 1}),
         ("c", "c", "test", {}),
         ("d", "p4", "validation", {"pleural_effusion": 0, "fluid": 1}),
     ]
@@ -136,6 +136,20 @@ def test_a_kind_of_mask_that_the_yaml_does_not_name_is_refused(root: Path) -> No
     labels = {"pleural_effusion": {}}
     with pytest.raises(UniferumError, match=r"fluid \(lung\) must be a kind of mask in the YAML; did you mean 'lungs'"):
         list(write(root, [row], masks=masks, labels=labels).entries())
+
+
+def test_a_patient_of_two_splits_is_refused(root: Path) -> None:
+    rows: list[list[object]] = [
+        ["a", "a.nii.gz", "p1", "train", 1, 1, ""],
+        ["b", "b.mhd", "p1", "test", 1, 1, ""],
+    ]
+    with pytest.raises(UniferumError, match=r"patient p1 \(train and test\) must be in one split"):
+        list(write(root, rows).entries())
+
+
+def test_a_name_too_long_for_the_disk_is_counted(root: Path) -> None:
+    cohort = write(root, [["a", "x" * 5000, "p", "train", 1, 1, ""]])
+    assert cohort.card().dropped["path cannot be read"] == (1, ("a",))
 
 
 def test_an_unknown_split_is_refused(root: Path) -> None:
