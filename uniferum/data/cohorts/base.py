@@ -8,6 +8,7 @@ its reason, in the data card. Adding a cohort is one module and one line in ``RE
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
@@ -93,13 +94,21 @@ class CohortConfig(Section):
         root: the dataset's folder; relative to the working directory.
         follow_symlinks: read files that links lead to outside ``root``, as in a Hugging Face cache.
         masks_root: TotalSegmentator v2 output beside a dataset that ships none: ``<scan id>.nii.gz`` (one multi-label
-            file) or ``<scan id>/`` (one file a class); relative to ``root``.
+            file) or ``<scan id>/`` (one file a class); relative to ``root``, or absolute where ``root`` cannot be
+            written to.
     """
 
     kind: str
     root: Path
     follow_symlinks: bool = False
     masks_root: Path | None = None
+
+    @cached_property
+    def fence(self) -> Path | None:
+        """The folder that no file of a scan may lie outside of; ``None`` where the config itself leads outside."""
+        masks = self.root if self.masks_root is None else self.root / self.masks_root
+        inside = masks.resolve().is_relative_to(self.root.resolve())
+        return None if self.follow_symlinks or not inside else self.root
 
 
 C = TypeVar("C", bound=CohortConfig)

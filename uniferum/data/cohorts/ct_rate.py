@@ -150,9 +150,8 @@ class CtRate(Cohort[CtRateConfig]):
             if row is None:
                 raise _NoGeometry("no row in the metadata table")
             intensity, affine = _true_header(row)
-        root = None if self.config.follow_symlinks else self.config.root
         masks = () if mask is None else (mask,)
-        return ScanSource(scan_id, self.config.root / relative, intensity, affine, masks, None, root)
+        return ScanSource(scan_id, self.config.root / relative, intensity, affine, masks, None, self.config.fence)
 
     def _mask(self, relative: str) -> MaskSource | None:
         if files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks):

@@ -85,8 +85,7 @@ class Folder(Cohort[FolderConfig]):
             masks = tuple(self._masks(row, scan_id))
         except _BadMask as fault:
             return Dropped(scan_id, str(fault))
-        root = None if self.config.follow_symlinks else self.config.root
-        source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=root)
+        source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
         labels = known_labels(row, self.label_columns, self.config.table.name)
         return Scan(self.name, source, patient, study, split, labels)
 

@@ -158,7 +158,7 @@ class Inspect(Cohort[InspectConfig]):
         root, follow = self.config.root, self.config.follow_symlinks
         mask = totalsegmentator.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
         masks = () if mask is None else (mask,)
-        return ScanSource(scan_id, root / "CTPA" / f"{scan_id}.nii.gz", masks=masks, root=None if follow else root)
+        return ScanSource(scan_id, root / "CTPA" / f"{scan_id}.nii.gz", masks=masks, root=self.config.fence)
 
     def _mapping(self) -> Iterator[dict[str, str]]:
         path = one_file(self.config.root, "study_mapping_*.tsv")

@@ -80,7 +80,7 @@ class Luna16(Cohort[Luna16Config]):
         root, follow = self.config.root, self.config.follow_symlinks
         organs = totalsegmentator.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
         masks += [] if organs is None else [organs]
-        source = ScanSource(uid, root / relative, masks=tuple(masks), root=None if follow else root)
+        source = ScanSource(uid, root / relative, masks=tuple(masks), root=self.config.fence)
         return Scan(self.name, source, uid, uid, "train", {})
 
     def _read(self, nodules: Index) -> None:

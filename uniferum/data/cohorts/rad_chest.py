@@ -129,7 +129,7 @@ class RadChest(Cohort[RadChestConfig]):
             affine=affine_of(self.config.spacing_mm),
             masks=() if mask is None else (mask,),
             known_hu_clip=CLIP_HU,
-            root=None if follow else root,
+            root=self.config.fence,
         )
 
     def _fault(self, scan_id: str) -> str | None:

@@ -36,10 +36,10 @@ def beside(root: Path, masks_root: Path | None, scan_id: str, *, follow_symlinks
     """The layer of a scan: ``<scan id>.nii.gz``, ``<scan id>.nii`` or the folder ``<scan id>/`` of ``masks_root``."""
     if masks_root is None:
         return None
-    for ending in (*SUFFIXES, ""):
-        relative = (masks_root / f"{scan_id}{ending}").as_posix()
-        if files.fault(root, relative, follow_symlinks=follow_symlinks) is None:
-            return layer_at(root / relative)
+    folder = root / masks_root
+    for name in (f"{scan_id}{ending}" for ending in (*SUFFIXES, "")):
+        if files.fault(folder, name, follow_symlinks=follow_symlinks) is None:
+            return layer_at(folder / name)
     return None
 
 

@@ -59,3 +59,14 @@ def test_a_cohort_with_masks_of_version_1_is_refused_before_its_first_scan(tmp_p
     cohort = Inspect(InspectConfig(kind="inspect", root=tmp_path, masks_root=Path("ts_total")))
     with pytest.raises(UniferumError, match="must come from TotalSegmentator 2"):
         next(cohort.scans())
+
+
+def test_masks_may_lie_where_the_config_says_also_outside_a_read_only_dataset(tmp_path: Path) -> None:
+    write_inspect(tmp_path / "full")
+    outside = touch(tmp_path / "masks/PE0000.nii.gz").parent
+    settings = {"kind": "inspect", "root": tmp_path / "full"}
+    scan = next(Inspect(InspectConfig.model_validate({**settings, "masks_root": outside})).scans())
+    assert scan.source.masks[0].path == outside / "PE0000.nii.gz"
+    assert scan.source.root is None
+    fenced = next(Inspect(InspectConfig.model_validate({**settings, "masks_root": "ts_total"})).scans())
+    assert fenced.source.root == tmp_path / "full"
