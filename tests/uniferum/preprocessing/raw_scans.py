@@ -14,6 +14,7 @@ SHAPE = (90, 70, 56)
 # RAS: voxel 0 lies on the patient's left, at the back, at the feet.
 AFFINE = np.array([[4.0, 0, 0, -170], [0, 4.0, 0, -120], [0, 0, 5.0, -100], [0, 0, 0, 1.0]])
 LEFT, RIGHT, LIVER = 10, 12, 5
+IDS_LUNGS = (10, 11, 12, 13, 14)
 
 
 def thorax(*, noise: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
