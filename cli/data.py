@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cli import label_reports, output, prepare, segment
+from cli import label_reports, output, phantom, prepare, segment
 
 app = typer.Typer(no_args_is_help=True)
+phantom.register(app)
 prepare.register(app)
 label_reports.register(app)
 segment.register(app)
@@ -28,7 +29,10 @@ def card(
     """Print what a cohort holds: found, expected by the paper, missing, dropped and why, labels and prevalence."""
     from uniferum.data.cohorts.base import open_cohort
 
-    found = open_cohort(config, settings or (), root=root).card()
+    cohort = open_cohort(config, settings or (), root=root)
+    with output.progress() as bar:
+        task = bar.add_task(f"{cohort.name}: scans and rows looked at", total=None)
+        found = cohort.card(lambda: bar.advance(task))
     if as_json:
         output.result(json.dumps(found.to_dict(), indent=2))
         return

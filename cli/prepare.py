@@ -9,6 +9,8 @@ import typer
 from cli import output
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from orchestration.prepare import Summary
     from uniferum.data.preparation import Outcome
 
@@ -49,7 +51,7 @@ def prepare(
         return
     use_ray = not local and ray_for(address, workers)
     with output.progress() as bar:
-        heard = _heard(bar, bar.add_task(f"{cohort.name}", total=planned.total))
+        heard = heard_by(bar, cohort.name, planned.total)
         summary = prepare_cohort(cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, heard=heard)
     report(summary, out)
     if summary.failed and not summary.scans:
@@ -94,11 +96,9 @@ def report(summary: "Summary", out: str) -> None:
     )
 
 
-def _heard(bar: object, task: object) -> Callable[["Outcome"], None]:
-    from rich.progress import Progress, TaskID
-
-    assert isinstance(bar, Progress), "a rich progress bar"
-    shown = TaskID(int(str(task)))
+def heard_by(bar: "Progress", name: str, total: int | None) -> Callable[["Outcome"], None]:
+    """A listener that moves a progress bar, and names what failed as it fails."""
+    shown = bar.add_task(name, total=total)
 
     def one(outcome: "Outcome") -> None:
         bar.advance(shown)

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from uniferum.config import Section
+from uniferum.preprocessing.pipeline import PreparationConfig
 
 
 class Splits(Section):
@@ -33,3 +34,19 @@ class PhantomConfig(Section):
     rad_chest: Splits = Splits(train=560, validation=60, test=110)
     luna16: int = Field(default=48, ge=1)
     second_reconstruction: float = Field(default=0.05, ge=0, le=1)
+
+
+class DemoData(Section):
+    """What ``uniferum data demo`` makes.
+
+    Attributes:
+        phantoms: folder of the phantoms.
+        phantom_config: YAML of a :class:`PhantomConfig`.
+        preparation: how the scans are prepared.
+        stores: cohort YAML to store folder.
+    """
+
+    phantoms: str
+    phantom_config: str
+    preparation: PreparationConfig
+    stores: dict[str, str]
