@@ -1,12 +1,16 @@
-"""The commands `uniferum report` and `uniferum why`: recorded predictions to tables, on standard output."""
+"""The commands `uniferum report` and `uniferum why`: recorded predictions to tables, figures and pages."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
+
+if TYPE_CHECKING:
+    from cli.gather import Gathered
+    from uniferum.report.entries import ReportTable
 
 TABLE_NAMES = (
     *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
@@ -39,33 +43,77 @@ def report(
     verdict: Annotated[bool, typer.Option("--verdict", help="Each number judged against the paper's.")] = False,
     claims: Annotated[bool, typer.Option("--claims", help="The paper's claims, tested on these cells.")] = False,
     common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
+    figures: Annotated[Path | None, typer.Option("--figures", help="Draw the figures into this folder.")] = None,
+    figure: Annotated[list[str] | None, typer.Option("--figure", help="Only this figure.")] = None,
+    figure_format: Annotated[str, typer.Option(help="png, svg and pdf, comma between.")] = "png,svg,pdf",
+    html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained page into this folder.")] = None,
+    with_volumes: Annotated[Path | None, typer.Option(help="Root of prepared stores: add images of patients.")] = None,
 ) -> None:
-    """Print tables of the recorded cells, also of a half-finished grid."""
+    """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
     from cli.gather import gather
+
+    found = gather(grid, folder, mlflow)
+    if figures is not None:
+        _draw(found, figures, figure or [], figure_format.split(","))
+    if html is not None:
+        _write_page(found, html, with_volumes)
+    if claims:
+        _print_claims(found, kind, common)
+    if figures or html or claims:
+        return
+    where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
+    if rows is not None:
+        made = [_own(found, rows, columns, metric, where)]
+    else:
+        made = _named(found, table or ["auroc"], where, published)
+    _print(found, made, kind, published=published, intervals=intervals, verdict=verdict)
+
+
+def _named(found: "Gathered", names: list[str], where: dict[str, str], published: bool) -> "list[ReportTable]":
     from uniferum.report.catalogue import make_table
-    from uniferum.report.examine import claims_sheet, examine
+
+    return [make_table(name, found.records, found.pending, published_rows=published, where=where) for name in names]
+
+
+def _own(found: "Gathered", rows: str, columns: str, metric: str, where: dict[str, str]) -> "ReportTable":
     from uniferum.report.pivot import Layout, pivot_table
+
+    layout = Layout(tuple(rows.split(",")), tuple(columns.split(",")), metric, where)
+    return pivot_table("own", found.records, found.pending, layout)
+
+
+def _print(
+    found: "Gathered", made: "list[ReportTable]", kind: str, *, published: bool, intervals: bool, verdict: bool
+) -> None:
     from uniferum.report.rendering import Style, render_sheet, several
     from uniferum.report.verdict import judge, verdict_sheet
 
-    style = Style(published, intervals, bold=sys.stdout.isatty())
-    where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
-    found = gather(grid, folder, mlflow)
-    records, pending = found.records, found.pending
-    if claims:
-        output.result(render_sheet(claims_sheet(examine(records, found.agreement, common=common)), kind))
-        return
-    if rows is not None:
-        layout = Layout(tuple(rows.split(",")), tuple(columns.split(",")), metric, where)
-        made = [pivot_table("own", records, pending, layout)]
-    else:
-        names = table or ["auroc"]
-        made = [make_table(name, records, pending, published_rows=published, where=where) for name in names]
     if verdict:
         judged = [verdict_sheet(judge(one, found.agreement), one.metric) for one in made]
         output.result("\n".join(render_sheet(one, kind) for one in judged))
         return
-    output.result(several(made, kind, style))
+    output.result(several(made, kind, Style(published, intervals, bold=sys.stdout.isatty())))
+
+
+def _print_claims(found: "Gathered", kind: str, common: bool) -> None:
+    from uniferum.report.examine import claims_sheet, examine
+    from uniferum.report.rendering import render_sheet
+
+    output.result(render_sheet(claims_sheet(examine(found.records, found.agreement, common=common)), kind))
+
+
+def _draw(found: "Gathered", folder: Path, names: list[str], kinds: list[str]) -> None:
+    from uniferum.report.figures.catalogue import draw_all
+
+    written = draw_all(found.records, folder, names=names, kinds=kinds)
+    output.say(f"{len(written)} files in {folder}")
+
+
+def _write_page(found: "Gathered", folder: Path, volumes: Path | None) -> None:
+    from uniferum.report.site.page import write_page
+
+    path = write_page(folder, found.records, found.pending, found.agreement, stores=volumes)
+    output.say(f"The page is {path}; open it in a browser, no network is needed.")
 
 
 def why(

@@ -1,0 +1,120 @@
+"""The page in a real headless Chromium: it sorts, filters, opens a case, and has no error, from a file."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from uniferum.report.margins import Agreement
+from uniferum.report.records import Pending, from_folders
+from uniferum.report.site import cases
+from uniferum.report.site.page import write_page
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from written_cells import write_cell
+
+pytestmark = pytest.mark.integration
+
+PROBE = """
+<script>
+window.faults = [];
+window.addEventListener("error", (event) => window.faults.push(String(event.message)));
+window.addEventListener("load", async () => {
+  const said = {};
+  const table = document.querySelector("#grid table");
+  const heading = [...table.querySelectorAll("th")].find((th) => th.textContent === "Training data");
+  const column = () => [...table.tBodies[0].rows].map((row) => row.cells[4].textContent);
+  said.before = column(); heading.click(); said.up = column(); heading.click(); said.down = column();
+  const filter = document.getElementById("filter");
+  filter.value = "gatortron"; filter.dispatchEvent(new Event("input"));
+  said.shown = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
+  filter.value = ""; filter.dispatchEvent(new Event("input"));
+  const line = document.querySelector("#cases li");
+  if (line) {
+    line.click();
+    for (let wait = 0; wait < 100 && !document.querySelector("#viewer canvas"); wait++)
+      await new Promise((done) => setTimeout(done, 50));
+    const canvases = [...document.querySelectorAll("#viewer canvas")];
+    said.canvases = canvases.length;
+    said.greys = canvases.map((c) => new Set(c.getContext("2d").getImageData(0, 0, c.width, c.height).data).size);
+    said.name = document.getElementById("case-name").textContent;
+    said.tables = [...document.querySelectorAll("#cases table")].filter((t) => !t.hidden).length;
+  }
+  said.images = [...document.images].map((image) => image.complete && image.naturalWidth > 0);
+  said.faults = window.faults;
+  document.title = "SAID" + JSON.stringify(said) + "DONE";
+  document.body.dataset.said = JSON.stringify(said);
+});
+</script>
+"""
+
+
+class FakeStore:
+    """A store of one small volume, whose voxels rise along x."""
+
+    def read(self, scan_id, level):
+        return np.broadcast_to(np.linspace(-1000, 600, 12).astype(np.int16)[:, None, None], (12, 10, 8)).copy()
+
+    def affine(self, scan_id, level):
+        return np.diag([4.0, 4.0, 4.0, 1.0])
+
+    def layers(self, scan_id):
+        return ("totalsegmentator",)
+
+    def read_mask(self, scan_id, layer, level):
+        mask = np.zeros((12, 10, 8), np.uint8)
+        mask[3:6, 3:6, 3:6] = 10
+        return mask
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if shutil.which(name):
+            return shutil.which(name)
+    pytest.skip("no chromium is installed; on Debian: apt-get install chromium")
+
+
+@pytest.fixture
+def page(tmp_path, monkeypatch):
+    write_cell(tmp_path / "grid", "CTRATE")
+    write_cell(tmp_path / "grid", "CTRATE+SEG", encoder="gatortron")
+    stores = {name: FakeStore() for name in ("CTRATE", "INSPECT", "RADCHEST")}
+    monkeypatch.setattr(cases, "open_stores", lambda root: stores)
+    records = from_folders(tmp_path / "grid")
+    pending = [Pending("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "do it")]
+    return write_page(tmp_path / "site", records, pending, Agreement(synthetic=True), stores=tmp_path)
+
+
+def said_in(chromium, page):
+    text = page.read_text().replace("</head>", f"{PROBE}</head>")
+    probed = page.with_name("probed.html")
+    probed.write_text(text)
+    command = [chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000", "--dump-dom"]
+    command += ["--enable-logging=stderr", f"--user-data-dir={page.parent / 'profile'}", probed.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    found = re.search(r"SAID(\{.*?\})DONE", done.stdout)
+    assert found, done.stderr[-2000:]
+    return json.loads(found.group(1)), done.stderr
+
+
+@pytest.mark.slow
+def test_the_page_sorts_filters_and_opens_a_case_from_a_file_without_an_error(chromium, page):
+    said, log = said_in(chromium, page)
+    assert said["faults"] == []
+    assert not [line for line in log.splitlines() if "CONSOLE" in line]
+    assert said["up"] == ["CTRATE", "CTRATE+SEG", "INSPECT"]
+    assert said["down"] == said["up"][::-1]
+    assert said["shown"] == ["uniferum-gatortron-CTRATE+SEG"]
+    assert said["canvases"] == 3
+    axial, coronal, sagittal = said["greys"]
+    assert min(axial, coronal) > 10
+    assert sagittal == 2  # one grey value, and opaque: the volume rises along x alone
+    assert said["name"].startswith(("CTRATE/", "INSPECT/", "RADCHEST/"))
+    assert said["tables"] == 1
+    assert all(said["images"])

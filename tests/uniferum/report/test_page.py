@@ -1,0 +1,77 @@
+"""The page as a file: whole, escaped, without a network, and without patients unless they were asked for."""
+
+import re
+
+import pytest
+
+from uniferum.errors import UniferumError
+from uniferum.report.margins import Agreement
+from uniferum.report.records import Pending, from_folders
+from uniferum.report.site import page as site
+from uniferum.report.site.cells import cell_details, device_hours, glance
+
+
+@pytest.fixture
+def quiet_figures(monkeypatch):
+    """Figures have tests of their own; drawing all of them here would take most of the time."""
+    monkeypatch.setattr(site, "figures", lambda records: {})
+
+
+@pytest.fixture
+def text(cells, tmp_path, quiet_figures):
+    cells("CTRATE")
+    pending = [Pending("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "fill & go")]
+    return site.write_page(tmp_path / "site", from_folders(tmp_path), pending, Agreement()).read_text()
+
+
+def test_nothing_in_the_page_comes_from_a_network(text):
+    assert not re.search(r"""(src|href)\s*=\s*["']?(https?:)?//""", text)
+    assert "default-src 'none'" in text
+
+
+def test_what_cells_recorded_is_escaped(text):
+    assert "<script>alert(1)" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert "fill &amp; go" in text
+
+
+def test_every_part_is_there(text):
+    for part in ("grid", "tables", "verdict", "figures", "cells"):
+        assert f'<section id="{part}">' in text
+    assert "0123456789abcdef" in text
+    assert "{{" not in text
+
+
+def test_no_patient_is_in_the_page_unless_asked_for(text):
+    assert 'class="banner"' not in text
+    assert 'id="cases"' not in text
+    assert "CTRATE/3" not in text
+
+
+def test_cases_need_the_prepared_store_of_each_cohort(cells, tmp_path, quiet_figures):
+    cells("CTRATE")
+    (tmp_path / "stores").mkdir()
+    with pytest.raises(UniferumError, match="prepared store of every evaluated cohort"):
+        site.write_page(tmp_path / "site", from_folders(tmp_path), [], Agreement(), stores=tmp_path / "stores")
+
+
+def test_device_hours_count_every_device(cells, tmp_path):
+    cells("CTRATE")
+    (record,) = from_folders(tmp_path)
+    record.result["devices"] = {"workers": 4}
+    assert device_hours(record) == pytest.approx(4 * 12.5 / 3600)
+
+
+def test_a_cell_shows_its_config_and_its_curve(cells, tmp_path):
+    cells("CTRATE")
+    text = cell_details(from_folders(tmp_path)[0])
+    assert "train_on" in text
+    assert "<polyline" in text
+    assert "cell.log: not recorded" in text
+
+
+def test_the_glance_lists_cells_done_and_not(cells, tmp_path):
+    cells("CTRATE")
+    text = glance(from_folders(tmp_path), [Pending("x", "cnn", "", "INSPECT", 0, "pending", "run x")])
+    assert "uniferum-pubmedbert-CTRATE" in text
+    assert "x: run x" in text

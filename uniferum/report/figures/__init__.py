@@ -1,0 +1,1 @@
+"""The paper's figures and those that it lacks, drawn from recorded cells."""

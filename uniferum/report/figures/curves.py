@@ -1,0 +1,149 @@
+"""ROC and precision-recall curves, learning curves and reliability diagrams."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uniferum.evaluation import calibration
+from uniferum.evaluation.curves import curve
+from uniferum.report.figures.style import footnote, new_figure, say_missing, series
+from uniferum.report.records import CellRecord
+
+ACROSS = 6
+Draw = Callable[[Axes, pd.DataFrame, int, str], None]
+
+
+def roc(records: Sequence[CellRecord], cohort: str) -> Figure:
+    """One small panel a label: sensitivity by false positive rate of every cell."""
+    return _panels(records, cohort, "ROC", ("1 - specificity", "sensitivity"), _draw_roc)
+
+
+def precision_recall(records: Sequence[CellRecord], cohort: str) -> Figure:
+    """One small panel a label: precision by recall, with the prevalence as the line of chance."""
+    return _panels(records, cohort, "Precision and recall", ("recall", "precision"), _draw_pr)
+
+
+def reliability(records: Sequence[CellRecord], cohort: str) -> Figure:
+    """Observed share of positives by predicted probability, all labels of a cohort together, one line a cell."""
+    figure, axes = _square(f"Calibration on {cohort}")
+    drawn = 0
+    for record in records:
+        table = _cases(record, cohort)
+        if len(table):
+            look = series(drawn)
+            bins = calibration.reliability(table["target"], table["score"], bins=10)
+            axes.plot(
+                bins.predicted, bins.observed, marker=look.marker, color=look.colour, linestyle=look.line,
+                markersize=4, label=record.name,
+            )  # fmt: skip
+            drawn += 1
+    if not drawn:
+        say_missing(axes, f"no cell was evaluated on {cohort}")
+        return figure
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
+    axes.set(xlabel="predicted probability", ylabel="observed share of positives", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
+    footnote(figure, ["Ten bins of probability. Training balances negatives, so over-confidence is expected."])
+    return figure
+
+
+def learning(records: Sequence[CellRecord]) -> Figure:
+    """The validation metric by step, one line a cell; the chosen checkpoint is ringed."""
+    figure = new_figure(7, 4)
+    axes = figure.add_subplot()
+    axes.set_title("Learning curves")
+    drawn = sum(_draw_learning(axes, at, record) for at, record in enumerate(records))
+    if not drawn:
+        say_missing(axes, "no cell recorded a validation metric by step")
+        return figure
+    axes.set(xlabel="step", ylabel="mean validation AUROC")
+    axes.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
+    footnote(figure, ["Ringed: the checkpoint that was evaluated."])
+    return figure
+
+
+def _draw_learning(axes: Axes, at: int, record: CellRecord) -> bool:
+    steps = record.steps()
+    name = next((c for c in steps.columns if c in VALIDATION), None)
+    if name is None:
+        return False
+    known = steps.loc[steps[name].notna()]
+    look = series(at)
+    axes.plot(
+        known["step"], known[name], marker=look.marker, color=look.colour, linestyle=look.line, markersize=3,
+        label=record.name,
+    )  # fmt: skip
+    best = known.loc[known["step"] == record.result.get("best_step")]
+    axes.plot(best["step"], best[name], "o", markersize=9, markerfacecolor="none", color=look.colour)
+    return True
+
+
+VALIDATION = ("selection", "validation/auroc", "validation/mean_auroc", "selection/auroc")
+
+
+def _panels(records: Sequence[CellRecord], cohort: str, title: str, names: tuple[str, str], draw: Draw) -> Figure:
+    tables = {record.name: _cases(record, cohort) for record in records}
+    labels = _drawable(tables)
+    if not labels:
+        figure, axes = _square(f"{title} on {cohort}")
+        say_missing(axes, f"no cell has a label of {cohort} with both classes")
+        return figure
+    rows = math.ceil(len(labels) / ACROSS)
+    figure = new_figure(1.5 * min(ACROSS, len(labels)) + 4, max(1.5 * rows + 0.8, 2.8))
+    figure.suptitle(f"{title} on {cohort}")
+    grid = figure.subplots(rows, min(ACROSS, len(labels)), sharex=True, sharey=True, squeeze=False).ravel()
+    for axes, label in zip(grid, labels, strict=False):
+        axes.set_title(label.replace("_", " "), fontsize=6)
+        for at, (name, table) in enumerate(tables.items()):
+            draw(axes, table.loc[table["label"] == label], at, name)
+    for axes in grid[len(labels) :]:
+        axes.set_axis_off()
+    figure.supylabel(names[1], fontsize=7)
+    figure.supxlabel(names[0], fontsize=7)
+    handles, texts = grid[0].get_legend_handles_labels()
+    figure.legend(handles, texts, fontsize=6, loc="outside right upper", frameon=False)
+    return figure
+
+
+def _draw_roc(axes: Axes, cases: pd.DataFrame, at: int, name: str) -> None:
+    points, look = curve(cases["target"], cases["score"]), series(at)
+    x, y = [0.0, *points.false_positive_rate], [0.0, *points.sensitivity]
+    axes.plot(x, y, color=look.colour, linestyle=look.line, linewidth=0.9, label=name)
+    axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.5)
+
+
+def _draw_pr(axes: Axes, cases: pd.DataFrame, at: int, name: str) -> None:
+    points, look = curve(cases["target"], cases["score"]), series(at)
+    axes.step(
+        points.sensitivity, points.precision, where="pre", color=look.colour, linestyle=look.line, linewidth=0.9,
+        label=name,
+    )  # fmt: skip
+    axes.axhline(points.positives / (points.positives + points.negatives), color="#999999", linewidth=0.5)
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+
+
+def _cases(record: CellRecord, cohort: str) -> pd.DataFrame:
+    if not record.files.predictions.exists():
+        return pd.DataFrame({"label": [], "target": [], "score": []})
+    table = record.predictions(["cohort", "label", "target", "score"])
+    return table.loc[table["cohort"] == cohort]
+
+
+def _drawable(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Labels with both classes in every cell's table, in order of appearance."""
+    both: list[set[str]] = []
+    for table in tables.values():
+        positive = set(table.loc[table["target"] > 0.5, "label"])
+        both.append(positive & set(table.loc[table["target"] < 0.5, "label"]))
+    order = dict.fromkeys(str(label) for table in tables.values() for label in table["label"].unique())
+    return [label for label in order if all(label in labels for labels in both)]
+
+
+def _square(title: str) -> tuple[Figure, Axes]:
+    figure = new_figure(6, 4)
+    axes = figure.add_subplot()
+    axes.set_title(title)
+    return figure, axes

@@ -1,0 +1,148 @@
+"""Figures 1, 3 and 4 of the paper: AUROC by label of two models, with DeLong intervals and significance.
+
+Significance is DeLong's paired test on the same cases, adjusted by Holm over the labels of the figure.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from uniferum.evaluation.comparison import align, pairwise
+from uniferum.evaluation.multiple import holm
+from uniferum.report.figures.style import footnote, new_figure, say_missing, series
+from uniferum.report.pivot import label_scores
+from uniferum.report.records import CellRecord, RowKey, Score
+
+NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Which column is drawn, of which rows, in which order of labels."""
+
+    title: str
+    column: tuple[str, str]
+    rows: tuple[RowKey, ...]
+
+
+def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
+    """One line a label, one mark a row, its interval, and a star where the first two rows differ."""
+    cells = {record.row: record for record in sorted(records, key=lambda one: -one.seed)}
+    found = [(row, cells[row]) for row in panel.rows if row in cells]
+    scores = {row: _scores(cell, panel.column) for row, cell in found}
+    labels = _labels(scores)
+    figure = new_figure(6.5, 1.6 + 0.24 * max(len(labels), 4))
+    axes = figure.add_subplot()
+    axes.set_title(panel.title)
+    if not labels:
+        say_missing(axes, _why_missing(panel, found))
+        return figure
+    stars = _significant([cell for _, cell in found], panel.column) if len(found) == 2 else {}
+    for at, (row, _) in enumerate(found):
+        _draw_row(axes, at, len(found), row, scores[row], labels)
+    _finish(axes, labels, scores, stars)
+    absent = [" ".join(part for part in row if part) for row in panel.rows if row not in cells]
+    notes = ["AUROC, 95 % DeLong intervals. Grey line: chance."]
+    notes += [f"* paired DeLong test, p adjusted by Holm over {len(stars)} labels < 0.05"] if stars else []
+    footnote(figure, [*notes, *(f"missing: no cell {name}" for name in absent)])
+    return figure
+
+
+def figure1(records: Sequence[CellRecord]) -> Figure:
+    """Figure 1: CT-RATE by label, beside CT-CLIP's values by label, which no table publishes."""
+    row: RowKey = ("uniferum", "pubmedbert", "CTRATE")
+    cells = {record.row: record for record in records}
+    scores: dict[RowKey, dict[str, Score]] = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
+    labels = _labels(scores)
+    figure = new_figure(9, 1.6 + 0.24 * max(len(labels), 6))
+    left, right = figure.subplots(1, 2, width_ratios=[3, 1])
+    figure.suptitle("Figure 1. Performance on CT-RATE by label")
+    left.set_title("Uniferum trained on CTRATE")
+    right.set_title("CT-CLIP, ClassFine")
+    say_missing(right, "CT-CLIP's values by label are drawn in the paper, and no table publishes them", width=22)
+    if not labels:
+        say_missing(left, "no cell uniferum pubmedbert CTRATE evaluated on CTRATE")
+        return figure
+    _draw_row(left, 0, 1, row, scores[row], labels)
+    _finish(left, labels, scores, {})
+    footnote(figure, ["AUROC, 95 % DeLong intervals. CT-CLIP's mean, as the paper prints it: 0.7561."])
+    return figure
+
+
+def figure3(records: Sequence[CellRecord]) -> Figure:
+    """Figure 3: zero-shot on INSPECT, without and with segmentation."""
+    return forest(records, Panel("Figure 3. Zero-shot on INSPECT", ("INSPECT", "unique"), ZERO_SHOT))
+
+
+def figure4(records: Sequence[CellRecord]) -> Figure:
+    """Figure 4: zero-shot on RADCHEST, without and with segmentation."""
+    return forest(records, Panel("Figure 4. Zero-shot on RADCHEST", ("RADCHEST", "unique"), ZERO_SHOT))
+
+
+ZERO_SHOT: tuple[RowKey, ...] = (("uniferum", "pubmedbert", "CTRATE"), ("uniferum", "pubmedbert", "CTRATE+SEG"))
+
+
+def _scores(cell: CellRecord, column: tuple[str, str]) -> dict[str, Score]:
+    return {score.label: score for score in label_scores(cell, "auroc") if (score.cohort, score.group) == column}
+
+
+def _labels(scores: dict[RowKey, dict[str, Score]]) -> list[str]:
+    """Labels that some row has a number for, the best of the first row on top."""
+    first = next(iter(scores.values()), {})
+    known = {label for of_row in scores.values() for label, score in of_row.items() if math.isfinite(score.value)}
+    return sorted(known, key=lambda label: (first[label].value if label in first else 0.0, label))
+
+
+def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Score], labels: Sequence[str]) -> None:
+    look = series(at)
+    shift = (at - (rows - 1) / 2) * 0.28
+    known = [(y, scores[label]) for y, label in enumerate(labels) if label in scores]
+    values = np.array([score.value for _, score in known])
+    errors = np.array([[score.value - score.lo, score.hi - score.value] for _, score in known]).T
+    axes.errorbar(
+        values,
+        [y - shift for y, _ in known],
+        xerr=errors,
+        fmt=look.marker,
+        color=look.colour,
+        markersize=4,
+        elinewidth=1,
+        label=" ".join(part for part in row if part),
+    )
+
+
+def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, Score]], stars: dict[str, float]) -> None:
+    counts = {label: s for of_row in scores.values() for label, s in of_row.items()}
+    named = [
+        f"{label.replace('_', ' ')} ({round(counts[label].prevalence * counts[label].n_cases)}"
+        f"/{counts[label].n_cases}){' *' if stars.get(label, 1) < 0.05 else ''}"
+        for label in labels
+    ]
+    axes.set_yticks(range(len(labels)), named)
+    axes.axvline(0.5, color="#999999", linewidth=0.8)
+    axes.set(xlim=(0, 1), ylim=(-0.7, len(labels) - 0.3))
+    axes.set_xlabel("AUROC")
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=6)
+
+
+def _significant(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, float]:
+    """Adjusted p of the difference by label, on the cases that both cells have."""
+    names = [cell.name for cell in cells]
+    tables = {}
+    for cell in cells:
+        table = cell.predictions(NEEDED)
+        tables[cell.name] = table.loc[(table["cohort"] == column[0]) & (table["group"] == column[1])]
+    tests = pairwise(align(tables, common=True), names)
+    if tests.empty:
+        return {}
+    return dict(zip(tests["label"], holm(tests["p"].to_numpy()), strict=True))
+
+
+def _why_missing(panel: Panel, found: Sequence[tuple[RowKey, CellRecord]]) -> str:
+    if found:
+        return f"no label of {' '.join(panel.column)} has both classes"
+    return "no cell " + " or ".join(" ".join(part for part in row if part) for row in panel.rows)

@@ -1,0 +1,107 @@
+"""Assemble the page: the grid, tables, verdicts, claims, figures, each cell's provenance and, on demand, cases.
+
+Invariant: everything in the page comes from recorded files and is escaped; it refers to nothing outside its folder.
+"""
+
+import base64
+import html
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from uniferum.evaluation.files import write_text
+from uniferum.report import sheet
+from uniferum.report.catalogue import TABLES, make_table
+from uniferum.report.examine import claims_sheet, examine
+from uniferum.report.figures.catalogue import figures
+from uniferum.report.figures.style import as_bytes, look
+from uniferum.report.margins import Agreement
+from uniferum.report.records import CellRecord, Pending
+from uniferum.report.rendering import Style, as_sheet
+from uniferum.report.site.cases import write_cases
+from uniferum.report.site.cells import cell_details, glance
+from uniferum.report.verdict import judge, verdict_sheet
+
+HERE = Path(__file__).parent
+BANNER = (
+    '<p class="banner">This page holds images and predictions of single patients. Data of gated datasets may not be '
+    "passed on: keep the page where the data may be.</p>"
+)
+
+
+def write_page(
+    folder: Path,
+    records: Sequence[CellRecord],
+    pending: Sequence[Pending],
+    agreement: Agreement,
+    *,
+    stores: Path | None = None,
+) -> Path:
+    """Write ``index.html`` into a folder.
+
+    Args:
+        folder: made where it is missing.
+        records: finished cells.
+        pending: expected cells without a result.
+        agreement: margins and comparability of the grid file.
+        stores: the folder of prepared stores; with it the hardest cases are added with their images, in files beside
+            the page, and a banner says so.
+
+    Returns:
+        The page.
+
+    Raises:
+        UniferumError: a cell's file is unreadable, or there is no store of a cohort that was evaluated.
+    """
+    sections = {
+        "Grid": glance(records, pending),
+        "Tables": _tables(records, pending),
+        "Verdict": _verdicts(records, pending, agreement),
+        "Figures": _figures(records),
+        "Cells": "\n".join(cell_details(record) for record in records),
+    }
+    if stores is not None:
+        sections["Cases"] = write_cases(folder, records, stores)
+    parts = {
+        "css": (HERE / "page.css").read_text(encoding="utf-8"),
+        "js": (HERE / "page.js").read_text(encoding="utf-8"),
+        "banner": BANNER if stores is not None else "",
+        "summary": f"{len(records)} of {len(records) + len(pending)} cells are done.",
+        "nav": " ".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections),
+        "body": "\n".join(
+            f'<section id="{name.lower()}"><h2>{name}</h2>\n{text}\n</section>' for name, text in sections.items()
+        ),
+    }
+    text = (HERE / "page.html").read_text(encoding="utf-8")
+    for name, part in parts.items():
+        text = text.replace(f"{{{{{name}}}}}", part)
+    path = folder / "index.html"
+    write_text(path, text)
+    return path
+
+
+def scrolled(drawn: Iterable[str]) -> str:
+    """Tables that are wider than the page, each in a box of its own."""
+    return "\n".join(f'<div class="scroll">{text}</div>' for text in drawn)
+
+
+def _tables(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
+    style = Style(published=True, intervals=True)
+    made = [make_table(name, records, pending, published_rows=True) for name in TABLES] if records else []
+    return scrolled(sheet.as_html(as_sheet(table, style)) for table in made if table.rows)
+
+
+def _verdicts(records: Sequence[CellRecord], pending: Sequence[Pending], agreement: Agreement) -> str:
+    tables = [make_table(name, records, pending) for name in ("auroc", "aupr")]
+    drawn = [sheet.as_html(verdict_sheet(judge(table, agreement), table.metric)) for table in tables]
+    drawn.append(sheet.as_html(claims_sheet(examine(records, agreement, common=True))))
+    return scrolled(drawn)
+
+
+def _figures(records: Sequence[CellRecord]) -> str:
+    drawn = []
+    with look():
+        for name, draw in figures(records).items():
+            content = base64.b64encode(as_bytes(draw(records), "svg")).decode()
+            image = f'<img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{content}">'
+            drawn.append(f"<figure>{image}<figcaption>{html.escape(name)}</figcaption></figure>")
+    return "\n".join(drawn)
