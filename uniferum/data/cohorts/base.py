@@ -6,7 +6,7 @@ its reason, in the data card. Adding a cohort is one module and one line in ``RE
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -158,8 +158,8 @@ class Cohort(ABC, Generic[C]):
         if not kept:
             raise UniferumError(f"cohort {self.name}", must="hold at least one scan", cure=EMPTY_CURE)
 
-    def card(self) -> DataCard:
-        """Count everything once, without reading a voxel."""
+    def card(self, heard: Callable[[], None] | None = None) -> DataCard:
+        """Count everything once, without reading a voxel; ``heard`` is called once an entry."""
         tally = Tally(self.vocabulary().of_cohort(self.name))
         for entry in _checked(self.entries()):
             if isinstance(entry, Scan):
@@ -167,6 +167,8 @@ class Cohort(ABC, Generic[C]):
                 tally.scan(entry.split, entry.patient_id, entry.labels, layers)
             else:
                 tally.drop(entry.scan_id, entry.reason)
+            if heard is not None:
+                heard()
         notes = self.notes()
         return tally.card(self.name, expected=self.expected(), papers_split=self.papers_split(), notes=notes)
 

@@ -48,7 +48,7 @@ class Folder(Cohort[FolderConfig]):
                 yield entry
             for path in files.files_below(self.config.root, SUFFIXES):
                 relative = path.relative_to(self.config.root).as_posix()
-                if relative not in named and not _within_masks(self.config.masks_root, relative):
+                if relative not in named and not self._is_organ_mask(path):
                     yield Dropped(path.name, "scan without a label row")
 
     def expected(self) -> Mapping[str, int]:
@@ -88,6 +88,10 @@ class Folder(Cohort[FolderConfig]):
         source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
         labels = known_labels(row, self.label_columns, self.config.table.name)
         return Scan(self.name, source, patient, study, split, labels)
+
+    def _is_organ_mask(self, path: Path) -> bool:
+        masks_root = self.config.masks_root
+        return masks_root is not None and path.is_relative_to(self.config.root / masks_root)
 
     def _refuse_leak(self, scan: Scan, patients: Index) -> None:
         """A patient of two splits would be trained on and tested on."""
@@ -163,7 +167,3 @@ class Folder(Cohort[FolderConfig]):
 
 class _BadMask(Exception):
     """A row names a mask that cannot be read; the scan is left out rather than kept without it."""
-
-
-def _within_masks(masks_root: Path | None, relative: str) -> bool:
-    return masks_root is not None and Path(relative).is_relative_to(masks_root)

@@ -130,6 +130,15 @@ def test_a_wrong_yaml_is_one_line_that_names_the_key(root: Path, changes: dict[s
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_organ_masks_beside_the_volumes_are_no_volumes_without_a_row(root: Path, absolute: bool) -> None:
+    touch(root / "ts/a.nii.gz")
+    masks_root = str(root / "ts") if absolute else "ts"
+    cohort = write(root, [["a", "a.nii.gz", "p", "train", 1, 1, "masks/a.nii"]], masks_root=masks_root)
+    assert cohort.card().dropped["scan without a label row"] == (2, ("b.mhd", "c.npz"))
+    assert [mask.layer for mask in next(cohort.scans()).source.masks] == ["lungs", "totalsegmentator"]
+
+
 def test_a_kind_of_mask_that_the_yaml_does_not_name_is_refused(root: Path) -> None:
     masks = [{"path": "mask", "label": "fluid", "kinds": {"lungs": {"structure": "lungs"}}}]
     row: list[object] = ["a", "a.nii.gz", "p", "train", 1, "lung", "masks/a.nii"]
