@@ -1,0 +1,33 @@
+"""bf16 only where the device computes in it, and the choice is said."""
+
+import pytest
+import torch
+
+from uniferum.training import precision
+from uniferum.training.precision import choose_compute
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("has", [True, False])
+def test_bf16_on_a_cpu_is_taken_at_its_word_only_where_the_cpu_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch, has: bool
+) -> None:
+    monkeypatch.setattr(precision, "computes_in_bf16", lambda device: has)
+    chosen = choose_compute("bf16", "cpu")
+    assert chosen.precision == ("bf16" if has else "fp32")
+    assert ("no bf16" in chosen.reason) is not has
+    with chosen.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == (torch.bfloat16 if has else torch.float32)
+
+
+def test_auto_stays_with_float32_on_a_cpu_and_fp32_anywhere() -> None:
+    assert choose_compute("auto", "cpu").precision == "fp32"
+    assert choose_compute("fp32", "cpu").precision == "fp32"
+
+
+def test_the_capability_is_what_the_cpu_says_of_itself() -> None:
+    flags = open("/proc/cpuinfo").read() if torch.backends.cpu.get_cpu_capability() != "DEFAULT" else ""  # noqa: SIM115, PTH123
+    if not flags:
+        pytest.skip("this machine has no /proc/cpuinfo to compare with")
+    assert precision.computes_in_bf16(CPU) == ("avx512_bf16" in flags or "amx_tile" in flags)
