@@ -85,6 +85,12 @@ def test_the_question_is_the_papers_and_carries_model_and_key(
     assert endpoint.keys == ["Bearer secret"] * 2
 
 
+def test_questions_in_parallel_are_each_asked_once_and_answered_in_order(endpoint: Endpoint, tmp_path: Path) -> None:
+    texts = [f"{i}: {'moderate' if i % 3 else 'no'} finding {'emphysema.' if i % 3 else ''}" for i in range(150)]
+    assert judge(endpoint, tmp_path, *texts, parallel=4) == [int(i % 3 > 0) for i in range(150)]
+    assert len(endpoint.asked) == len({body["messages"][0]["content"] for body in endpoint.asked}) == 150
+
+
 def test_bad_answers_and_busy_servers_are_asked_again(endpoint: Endpoint, tmp_path: Path) -> None:
     endpoint.script = [(503, ""), (200, "I think yes"), (200, '{"PresenceOfPathology": "Yes"}')]
     assert judge(endpoint, tmp_path, TEXT) == [1]
