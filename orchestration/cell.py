@@ -11,16 +11,19 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration import faults
 from orchestration.records import CellRecord, read_json
 from orchestration.spool import ProgressReporter, SpoolReporter
 from uniferum.evaluation.files import write_json
+
+if TYPE_CHECKING:
+    from uniferum.training.reporter import Reporter
 
 log = logging.getLogger(__name__)
 
@@ -93,18 +96,24 @@ class StopSignal:
         return "its driver is gone" if now - self._beat[1] > self.orphan_s else None
 
 
-def attempt_cell(assignment: Assignment, train: Callable[..., Any], evaluate: Callable[..., Any]) -> Outcome:
+def attempt_cell(
+    assignment: Assignment,
+    train: Callable[..., Any],
+    evaluate: Callable[..., Any],
+    listeners: "Sequence[Reporter]" = (),
+) -> Outcome:
     """Run one attempt to its end, whatever that is.
 
     Args:
         assignment: what to run and where.
         train: ``uniferum.run.train_run`` or something with its signature.
         evaluate: ``uniferum.run.evaluate_run`` likewise.
+        listeners: who is told besides spool and progress.
     """
     folder = Path(assignment.folder)
     folder.mkdir(parents=True, exist_ok=True)
     started, stop = time.time(), StopSignal(assignment)
-    error = _caught(assignment, train, evaluate, stop)
+    error = _caught(assignment, train, evaluate, stop, listeners)
     _free_memory()
     fault = faults.classify(error) if error is not None else None
     stopped = type(error).__name__ == "Interrupted"
@@ -121,12 +130,16 @@ def attempt_cell(assignment: Assignment, train: Callable[..., Any], evaluate: Ca
 
 
 def _caught(
-    assignment: Assignment, train: Callable[..., Any], evaluate: Callable[..., Any], stop: StopSignal
+    assignment: Assignment,
+    train: Callable[..., Any],
+    evaluate: Callable[..., Any],
+    stop: StopSignal,
+    listeners: "Sequence[Reporter]",
 ) -> Exception | None:
     folder = Path(assignment.folder)
     with _log_of_its_own(folder, assignment), _watchdog(folder, assignment.stall_s) as alive:
         try:
-            _run(assignment, train, evaluate, stop, alive)
+            _run(assignment, train, evaluate, stop, alive, listeners)
         except Exception as error:  # noqa: BLE001 - one bad cell must not stop the others; it is noted and reported
             log.error("attempt %d ended\n%s", assignment.attempt, traceback.format_exc())
             return error
@@ -134,7 +147,12 @@ def _caught(
 
 
 def _run(
-    assignment: Assignment, train: Callable[..., Any], evaluate: Callable[..., Any], stop: StopSignal, alive: Callable
+    assignment: Assignment,
+    train: Callable[..., Any],
+    evaluate: Callable[..., Any],
+    stop: StopSignal,
+    alive: Callable[[], None],
+    listeners: "Sequence[Reporter]",
 ) -> None:
     from uniferum.config import parse
     from uniferum.run import RunConfig
@@ -144,7 +162,7 @@ def _run(
     config = parse(RunConfig, assignment.config, source=f"cell {assignment.name}")
     stores = {name: Path(path) for name, path in assignment.stores.items()}
     progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
-    reporter = Fanout([SpoolReporter(folder), progress])
+    reporter = Fanout([SpoolReporter(folder), progress, *listeners])
     if assignment.evaluate_only:
         progress.phase("scoring")
         evaluate(config, stores, folder, reporter)

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from orchestration import mlflow_server
 from orchestration.grid import GridConfig
@@ -27,7 +28,7 @@ class Mirror:
         self.uri = mlflow_server.configured(grid.tracking.uri) if self.enabled else None
         self.server: mlflow_server.Server | None = None
         self.sender: Sender | None = None
-        self._early: list[Planned] = []
+        self._early: dict[Path, dict[str, str]] = {}
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._start, name="mlflow-start", daemon=True)
 
@@ -38,13 +39,17 @@ class Mirror:
 
     def began(self, planned: Planned) -> None:
         """A cell runs: its spool is sent from now on."""
+        self.watch(planned.record.folder, tags_of(planned))
+
+    def watch(self, folder: Path, tags: dict[str, str]) -> None:
+        """Send the spool of this folder from now on."""
         if not self.enabled:
             return
         with self._lock:
             if self.sender is None:
-                self._early.append(planned)
+                self._early[folder] = tags
             else:
-                self.sender.watch(planned.record.folder, tags_of(planned))
+                self.sender.watch(folder, tags)
 
     def ended(self, planned: Planned, state: str) -> None:
         """A cell has its last state: add its results, or how it ended, to its spool."""
@@ -89,8 +94,8 @@ class Mirror:
         self.say(f"MLflow: {uri}")
         with self._lock:
             self.sender = Sender(uri, self.grid.name)
-            for planned in self._early:
-                self.sender.watch(planned.record.folder, tags_of(planned))
+            for folder, tags in self._early.items():
+                self.sender.watch(folder, tags)
         self.sender.start()
 
 

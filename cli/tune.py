@@ -1,0 +1,36 @@
+"""The command `uniferum tune`: search for better values of a cell's keys."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import output
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the main application."""
+    app.command()(tune)
+
+
+def tune(
+    file: Annotated[Path, typer.Argument(help="The search file, e.g. configs/searches/demo.yaml.")],
+    address: Annotated[
+        str | None, typer.Option(help="A running Ray: auto, or HOST:PORT. Default: start one here.")
+    ] = None,
+    mlflow: Annotated[bool, typer.Option(help="Record the trials in MLflow as well.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the space, do nothing.")] = False,
+) -> None:
+    """Search over any config keys on validation AUROC: Optuna proposes, ASHA stops. Run again, it goes on."""
+    from orchestration.search import load_search
+    from orchestration.tuning import run_search
+
+    search = load_search(file)
+    rows = [(name, str(d.float or d.int or d.choice), d.log, d.when or "") for name, d in search.config.space.items()]
+    output.table(f"{search.config.name}: {search.config.trials} trials", ("key", "values", "log", "when"), rows)
+    if dry_run:
+        return
+    found = run_search(search, output.say, address=address, mlflow=mlflow)
+    output.say(f"best validation AUROC {found.best:.4f} of {found.trials} trials, {found.steps} steps in all")
+    output.table("best values", ("key", "value"), found.params.items())
+    output.say(f"run it: uniferum grid run {found.grid_file}; look: optuna-dashboard {found.study_url}")

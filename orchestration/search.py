@@ -1,0 +1,202 @@
+"""A search file: which keys of a cell to vary, how many trials, when to stop a poor one.
+
+A trial is a cell: its folder carries its fingerprint, so a trial that was killed goes on from its checkpoint. Trials
+are judged by the validation tasks of their training cohorts; they have no test set at all.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from pydantic import Field, model_validator
+
+from orchestration.grid import Cell, GridConfig, expand, load_grid, select
+from uniferum.config import Section, load, merge, parse
+from uniferum.errors import UniferumError
+
+Value = bool | int | float | str | None
+Reals = tuple[float, float]
+Wholes = tuple[int, int]
+
+
+class Suggester(Protocol):
+    """What a space asks of an Optuna trial."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number."""
+        ...
+
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """A whole number."""
+        ...
+
+    def suggest_categorical(self, name: str, choices: list[Value]) -> Value:
+        """One of some values."""
+        ...
+
+
+class Dimension(Section):
+    """One key: exactly one of ``float``, ``int`` and ``choice``; ``when`` makes it depend on keys above it."""
+
+    float: Reals | None = None
+    int: Wholes | None = None
+    choice: tuple[Value, ...] | None = Field(default=None, min_length=1)
+    log: bool = False
+    when: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        given = [kind for kind in (self.float, self.int, self.choice) if kind is not None]
+        if len(given) != 1:
+            raise ValueError("have exactly one of float, int and choice")
+        bounds = self.float or self.int
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise ValueError(f"have a lower bound below the upper one, but has {list(bounds)}")
+        if self.log and (bounds is None or bounds[0] <= 0):
+            raise ValueError("have a lower bound above 0 where log is true")
+        return self
+
+    def suggest(self, name: str, trial: Suggester) -> Value:
+        """A value for this key."""
+        if self.float is not None:
+            return trial.suggest_float(name, *self.float, log=self.log)
+        if self.int is not None:
+            return trial.suggest_int(name, *self.int, log=self.log)
+        assert self.choice is not None, "a dimension has one kind"
+        return trial.suggest_categorical(name, list(self.choice))
+
+    def wanted(self, chosen: Mapping[str, Any]) -> bool:
+        """Whether the keys above it have the values that this one needs."""
+        return all(chosen.get(key) in (want if isinstance(want, list) else [want]) for key, want in self.when.items())
+
+
+class Asha(Section):
+    """Asynchronous successive halving: after ``grace_steps`` only the best of ``1 / reduction`` go on."""
+
+    grace_steps: int = Field(default=1, ge=1)
+    reduction: int = Field(default=3, ge=2)
+
+
+class SearchConfig(Section):
+    """A search file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    grid: Path
+    cell: str
+    space: dict[str, Dimension] = Field(min_length=1)
+    trials: int = Field(ge=1)
+    seed: int = Field(default=0, ge=0)
+    random_trials: int = Field(default=8, ge=1, description="random ones before TPE proposes")
+    sampler: str = Field(default="tpe", pattern="^(tpe|random)$")
+    asha: Asha | None = Asha()
+    parallel: int | None = Field(default=None, ge=1)
+    root: Path | None = None
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search, its grid and the cell that it varies."""
+
+    config: SearchConfig
+    grid: GridConfig
+    cell: Cell
+
+    @property
+    def root(self) -> Path:
+        """Where trials and study lie."""
+        return self.config.root or self.grid.root / "searches" / self.config.name
+
+    @property
+    def study_url(self) -> str:
+        """Optuna's own storage: ``optuna-dashboard URL`` opens it."""
+        return f"sqlite:///{(self.root / 'study.db').resolve()}"
+
+    @property
+    def space(self) -> "Space":
+        """The keys to vary."""
+        return Space(tuple(self.config.space.items()))
+
+    def trial_keys(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The RunConfig keys of a trial: the cell's, with the chosen values, and nothing to test on."""
+        keys = merge(self.cell.config.model_dump(mode="json"), nested(params))
+        return {**keys, "name": f"{self.config.name}-trial", "evaluate_on": []}
+
+    def check(self) -> None:
+        """Build some configs, so that a wrong key is found now and not in the middle of the night.
+
+        Raises:
+            UniferumError: a key is unknown, or refuses one of its values.
+        """
+        import optuna
+
+        from uniferum.run import RunConfig
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(20):
+            parse(RunConfig, self.trial_keys(self.space(study.ask())), source=f"search {self.config.name}: space")
+
+
+@dataclass(frozen=True)
+class Space:
+    """Asks an Optuna trial for every key that applies; picklable, as OptunaSearch wants it."""
+
+    dimensions: tuple[tuple[str, Dimension], ...]
+
+    def __call__(self, trial: Suggester) -> dict[str, Any]:
+        """The chosen values by dotted key."""
+        chosen: dict[str, Any] = {}
+        for name, dimension in self.dimensions:
+            if dimension.wanted(chosen):
+                chosen[name] = dimension.suggest(name, trial)
+        return chosen
+
+
+def load_search(path: Path | str) -> Search:
+    """Read a search file and the grid that it names, relative to it.
+
+    Raises:
+        UniferumError: a file, key, cell or condition is wrong.
+    """
+    path = Path(path)
+    config = load(SearchConfig, path)
+    above: list[str] = []
+    for name, dimension in config.space.items():
+        unknown = sorted(set(dimension.when) - set(above))
+        if unknown:
+            raise UniferumError(
+                f"{path}: space.{name}.when", unknown[0], must="be a key above it", cure=f"above: {above}"
+            )
+        above.append(name)
+    grid_file = path.parent / config.grid
+    grid = load_grid(grid_file)
+    (cell,) = select(expand(grid, source=str(grid_file)), [config.cell])
+    search = Search(config, grid, cell)
+    search.check()
+    return search
+
+
+def nested(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted keys as nested mappings."""
+    found: dict[str, Any] = {}
+    for key, value in params.items():
+        *parents, last = key.split(".")
+        node = found
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[last] = value
+    return found
+
+
+def best_grid(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
+    """A grid file of one cell, the searched one with the best values, tested on what its grid tests on."""
+    group = {
+        "model": search.cell.model,
+        "text_encoder": search.cell.text_encoder,
+        "train_on": [search.cell.mix],
+        "set": nested(params),
+    }
+    kept = search.grid.model_dump(mode="json", exclude={"cells", "name", "root", "seeds"})
+    root = str(search.root / "best")
+    return {"name": f"{search.config.name}-best", "root": root, **kept, "seeds": [search.cell.seed], "cells": [group]}
