@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -154,29 +155,64 @@ def test_a_store_on_another_grid_is_refused_before_training(stores: Stores, tmp_
         train_run(config, stores, tmp_path)
 
 
-def test_a_run_killed_and_resumed_through_the_command_line_is_the_run_never_killed(
+def start(folder: Path, stores: Stores, config: dict[str, Any], **environment: str) -> "subprocess.Popen[str]":
+    """`uniferum run train` in a process of its own."""
+    file = folder.with_suffix(".yaml")
+    file.write_text(yaml.safe_dump(config))
+    given = ",".join(f"{name}={path}" for name, path in stores.items())
+    command = [sys.executable, "-m", "cli.main", "run", "train", str(file), "--stores", given, "--folder", str(folder)]
+    return subprocess.Popen(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.integration
+def test_a_run_preempted_by_sigterm_and_resumed_is_the_run_never_stopped(
     finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
 ) -> None:
-    whole, killed = finished[0], tmp_path / "killed"
-    config = merge(CONFIG, {"training": {"checkpoint_every": 1, "threads": 1}})
-    (tmp_path / "run.yaml").write_text(yaml.safe_dump(config))
-    given = ",".join(f"{name}={path}" for name, path in stores.items())
-    command = [sys.executable, "-m", "cli.main", "run", "train", str(tmp_path / "run.yaml"), "--stores", given]
-    command += ["--folder", str(killed)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    while not CellFiles(killed).last.exists():
-        assert process.poll() is None, process.communicate()[1].decode()
+    whole, stopped = finished[0], tmp_path / "stopped"
+    often = {"training": {"checkpoint_every": 1, "threads": 1}}
+    process = start(stopped, stores, merge(CONFIG, often))
+    while not CellFiles(stopped).last.exists():
+        assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
-    said = process.communicate(timeout=120)[1].decode()
+    said = process.communicate(timeout=120)[1]
     assert process.returncode == 143, said
     assert "goes on from there" in said
-    assert not CellFiles(killed).done
-    train_run(make_config(training={"checkpoint_every": 1, "threads": 1}), stores, killed)
-    assert losses(killed) == losses(whole)
-    ours, theirs = weights(killed), weights(whole)
+    assert not CellFiles(stopped).done
+    train_run(make_config(**often), stores, stopped)
+    assert losses(stopped) == losses(whole)
+    ours, theirs = weights(stopped), weights(whole)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.integration
+def test_two_workers_train_select_and_score_the_run_of_one(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
+) -> None:
+    alone, shared = finished[0], tmp_path / "shared"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": "2"}
+    processes = [start(shared, stores, CONFIG, RANK=str(rank), **meeting) for rank in range(2)]
+    said = [process.communicate(timeout=240)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    assert np.abs(np.subtract(losses(shared), losses(alone))).max() < 1e-5
+    one, two = (read_steps(CellFiles(folder).steps) for folder in (alone, shared))
+    assert [line["step"] for line in one] == [line["step"] for line in two]
+    ours, theirs = read_result(shared), read_result(alone)
+    assert ours is not None
+    assert theirs is not None
+    assert ours.record["devices"]["workers"] == 2
+    assert ours.evaluation_fingerprint == theirs.evaluation_fingerprint
+    mine, yours = (pd.read_parquet(CellFiles(folder).predictions) for folder in (shared, alone))
+    pd.testing.assert_frame_equal(mine.drop(columns="score"), yours.drop(columns="score"))
+    assert np.allclose(mine["score"], yours["score"], atol=1e-3)
 
 
 def test_a_stop_before_the_end_leaves_no_record(stores: Stores, tmp_path: Path) -> None:

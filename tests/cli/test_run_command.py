@@ -1,0 +1,135 @@
+"""`uniferum run` and `uniferum predict`: one line for every fault, results on standard output."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import yaml
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "uniferum" / "run"))
+
+from small_runs import CONFIG, make_config, make_stores
+
+from cli import main as command
+from uniferum.evaluation.files import CellFiles
+from uniferum.run import RunConfig, train_run
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Stores, a config file, a finished run and a raw scan."""
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("world")
+    stores = make_stores(root / "stores")
+    (root / "run.yaml").write_text(yaml.safe_dump(CONFIG))
+    train_run(make_config(), stores, root / "finished")
+    hu = np.random.default_rng(0).integers(-1000, 400, (40, 36, 30)).astype(np.int16)
+    nib.save(nib.Nifti1Image(hu, np.diag([8.0, 8.0, 8.0, 1.0])), root / "scan.nii.gz")  # type: ignore[attr-defined]
+    return root
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command line in this process: exit code, standard output, standard error."""
+
+    def go(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["uniferum", *map(str, words)])
+        try:
+            command.main()
+            code = 0
+        except SystemExit as done:
+            code = int(done.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return go
+
+
+def given(root: Path) -> str:
+    return ",".join(f"{path.name}={path}" for path in sorted((root / "stores").iterdir()))
+
+
+def test_a_dry_run_prints_the_whole_config_and_does_nothing(world: Path, run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "nothing"
+    words = ("run", "train", world / "run.yaml", "--stores", given(world), "--folder", folder, "--dry-run")
+    code, out, err = run(*words, "--set", "optim.lr=0.5")
+    assert code == 0
+    assert RunConfig.model_validate(yaml.safe_load(out)) == make_config(optim={"lr": 0.5})
+    assert "training fingerprint" in err
+    assert not folder.exists()
+
+
+def test_training_a_finished_run_shows_its_table_again(world: Path, run: Run) -> None:
+    folder = world / "finished"
+    code, out, err = run("run", "train", world / "run.yaml", "--stores", given(world), "--folder", folder)
+    assert code == 0, err
+    assert out.strip() == str(CellFiles(folder).result)
+    assert "CTRATE" in err
+
+
+def test_evaluating_scores_again(world: Path, run: Run) -> None:
+    folder = world / "finished"
+    before = CellFiles(folder).result.stat().st_mtime_ns
+    code, _, err = run("run", "evaluate", world / "run.yaml", "--stores", given(world), "--folder", folder)
+    assert code == 0, err
+    assert CellFiles(folder).result.stat().st_mtime_ns > before
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (("--stores", "CTRATE"), "must look like COHORT=path"),
+        (("--stores", "CTRATE=/nowhere"), "must be a prepared store"),
+        (("--stores", "LUNA16=/nowhere"), "stores (CTRATE) must have a path"),
+        (("--stores", "CTRATE=x", "--set", "training.stpes=3"), "did you mean 'steps'"),
+        (("--stores", "CTRATE=x", "--set", "optim.lr=-1"), "optim.lr (-1) must be greater than 0"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    world: Path, run: Run, tmp_path: Path, words: tuple[str, ...], fault: str
+) -> None:
+    code, out, err = run("run", "train", world / "run.yaml", "--folder", tmp_path / "x", *words)
+    assert (code, out) == (2, "")
+    assert fault in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_evaluating_where_nothing_was_trained_says_so(world: Path, run: Run, tmp_path: Path) -> None:
+    code, _, err = run("run", "evaluate", world / "run.yaml", "--stores", given(world), "--folder", tmp_path)
+    assert code == 2
+    assert "must be a checkpoint folder" in err
+
+
+def test_a_raw_scan_is_asked_by_prompt_and_by_label(world: Path, run: Run) -> None:
+    words = ("--prompt", "Diagnose the presence of anything", "--label", "pleural_effusion", "--format", "json")
+    code, out, err = run("predict", world / "finished", world / "scan.nii.gz", *words)
+    assert code == 0, err
+    free, label = json.loads(out)
+    assert (free["label"], label["label"]) == ("", "pleural_effusion")
+    assert label["prompt"] == "Diagnose the presence of pleural effusion around the lungs"
+    for answer in (free, label):
+        assert answer["probability"] == pytest.approx(1 / (1 + np.exp(-answer["logit"])))
+
+
+def test_a_scan_that_cannot_be_read_does_not_stop_the_others(world: Path, run: Run) -> None:
+    code, out, err = run("predict", world / "finished", "/no.nii.gz", world / "scan.nii.gz", "--label", "cardiomegaly")
+    assert code == 1
+    assert len(out.strip().splitlines()) == 2
+    assert "/no.nii.gz" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [((), "--prompt must be given"), (("--label", "cardiomegali"), "did you mean 'cardiomegaly'")],
+)
+def test_a_question_that_cannot_be_asked_is_one_line(world: Path, run: Run, words: tuple[str, ...], fault: str) -> None:
+    code, _, err = run("predict", world / "finished", world / "scan.nii.gz", *words)
+    assert code == 2
+    assert fault in err
