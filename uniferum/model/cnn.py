@@ -3,6 +3,7 @@
 The head has two dropout layers with a ReLU between; rates and width are unstated in the paper and are config keys.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +34,12 @@ class LabelReader:
         return picked.index_put((rows,), logits[row_volume[rows], columns])
 
 
+def no_mask_grid(model_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """A token grid for models that predict no masks: the largest cubes that fill the input."""
+    x, y, z = (side // math.gcd(*model_shape) for side in model_shape)
+    return x, y, z
+
+
 class Cnn(Model):
     """The CNN baseline."""
 
@@ -40,9 +47,8 @@ class Cnn(Model):
         self, config: ModelConfig, model_shape: tuple[int, int, int], encoder: Encoder, labels: Sequence[str]
     ) -> None:
         super().__init__()
-        stride, head = config.encoder.stride, config.head
-        x, y, z = (-(-side // stride) for side in model_shape)
-        self.tokens_shape, self.patch = (x, y, z), config.patch
+        head = config.head
+        self.tokens_shape, self.patch = no_mask_grid(model_shape), 1
         self.config, self.encoder, self.labels = config, encoder, LabelReader(labels)
         self.head = nn.Sequential(
             nn.Dropout(head.dropout),

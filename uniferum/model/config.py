@@ -76,13 +76,14 @@ class FusionConfig(Section):
     """``once``: one E_pos over the whole sequence (paper 3.2); ``twice``: the text through BERT's embedding layer once
     before, as the released code has it; ``null`` follows the preset."""
     visual_norm: Literal["none", "layer", "batch"] = "none"
-    """Norm of the encoder's features before projection: ``layer`` within each token; ``batch`` over the batch's volumes,
-    each token and channel for itself, so that what differs between volumes stands out from the common anatomy."""
+    """Norm of the encoder's features before projection: ``layer`` within each token; ``batch`` over the micro-batch's
+    volumes, each token and channel for itself, so that what differs between volumes stands out from common anatomy."""
     visual_positions: bool = False
     """Learned embeddings for x, y and z of each visual token, beside the sequence's positions."""
-    prompt_start: bool = False
-    """Start [CLS] from its vector plus a summary of the visual tokens (one linear layer, each place with weights of its
-    own) that the prompt's words gate: prompts are told apart from the first step on."""
+    summary: bool = False
+    """A summary of the volume (one linear layer over all visual tokens, each place with weights of its own) that the
+    prompt's words gate, added to [CLS] before the layers and to the class logit after them: prompts are told apart from
+    the first step on."""
 
 
 class HeadConfig(Section):

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -24,11 +24,9 @@ from uniferum.errors import UniferumError
 from uniferum.model.base import Model, RowOutput
 from uniferum.model.config import ModelConfig, tokens_shape
 from uniferum.model.encoder import Encoder, build_encoder
+from uniferum.model.fusion import GatedSummary, Part, join, visual_norm
 from uniferum.model.text import Text, build_text
 from uniferum.model.transformer import Layer
-
-Part = tuple[Tensor, Tensor | None]
-"""Vectors (B, n, H) and, for each row, which of the B it has; None: the same for all rows."""
 
 
 class Uniferum(Model):
@@ -47,14 +45,13 @@ class Uniferum(Model):
         hidden, tokens = self.transformer.shape.hidden, self.tokens
         _refuse_long(tokens + 2 + config.text.max_tokens, self.transformer.shape.positions, config)
         self.project = nn.Linear(encoder.channels, hidden)
-        self.visual_norm = _visual_norm(config, tokens, encoder.channels)
+        self.visual_norm = visual_norm(config, tokens, encoder.channels)
         self.start = nn.Parameter(torch.empty(1, 1, hidden))
         self.separator = nn.Parameter(torch.empty(1, 1, hidden))
         if config.fusion.visual_positions:
             self.axes = nn.ParameterList(nn.Parameter(torch.empty(side, hidden)) for side in self.tokens_shape)
-        if config.fusion.prompt_start:
-            self.summary = nn.Linear(tokens * encoder.channels, hidden)
-            self.gate = nn.Linear(hidden, hidden)
+        if config.fusion.summary:
+            self.summary = GatedSummary(tokens, encoder.channels, hidden)
         self.class_head = nn.Linear(hidden, 1)
         self.mask_head = nn.Linear(hidden, config.patch**3)
         self._draw()
@@ -69,7 +66,7 @@ class Uniferum(Model):
     def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V M H"]:
         """Visual tokens of each volume in x, y, z raster order (z fastest), in the transformer's width.
 
-        With ``fusion.prompt_start`` M is N + 1, a summary of the volume being the last; else M is N.
+        With ``fusion.summary`` M is N + 1, a summary of the volume being the last; else M is N.
         """
         features = self.encoder(volume)
         found = tuple(features.shape[2:])
@@ -79,8 +76,8 @@ class Uniferum(Model):
         if self.config.fusion.visual_positions:
             x, y, z = self.axes
             visual = visual + (x[:, None, None] + y[None, :, None] + z[None, None, :]).flatten(0, 2)
-        if self.config.fusion.prompt_start:
-            visual = torch.cat([visual, self.summary(features.flatten(1))[:, None]], dim=1)
+        if self.config.fusion.summary:
+            visual = torch.cat([visual, self.summary(features)], dim=1)
         return visual
 
     def read(
@@ -92,60 +89,59 @@ class Uniferum(Model):
         mask_rows: Int[Tensor, " S"] | None = None,
     ) -> RowOutput:
         """Class logit of every row, mask patches of the wanted ones (see :meth:`Model.read`)."""
-        parts, visible = self._sequence(visual, row_volume, prompts)
-        x, projected = self._joined(parts, len(prompts))
-        layers = list(self.transformer.layers)
-        for index, layer in enumerate(layers[:-1]):
-            x = self._run(layer, x, visible, None, projected if index == 0 else None)
-        first = projected if len(layers) == 1 else None
-        class_state = self.transformer.norm(self._run(layers[-1], x, visible, slice(0, 1), first))
+        read = self.reader.read(prompts, visual.device)
+        words = self.transformer.embeddings.word(read.ids)
+        gated = None
+        if self.config.fusion.summary:
+            gated = self.summary.gated(visual[:, -1], row_volume, words, read.visible, read.of_row)
+        x, projected = self._joined(self._parts(visual, row_volume, words, read.of_row, gated), len(prompts))
+        before = read.visible.new_ones(len(prompts), 2 + self.tokens)
+        visible = torch.cat([before, read.visible[read.of_row]], dim=1)
+        class_state, masks = self._layers(x, projected, visible, mask_rows)
         class_logit = self.class_head(class_state).flatten()
-        if mask_rows is not None:
-            x, visible = x[mask_rows], visible[mask_rows]
-            first = None if first is None else first[mask_rows]
-        masks = self.transformer.norm(self._run(layers[-1], x, visible, slice(1, 1 + self.tokens), first))
+        if gated is not None:
+            class_logit = class_logit + self.summary.logit(gated)
         return RowOutput(class_logit, self.mask_head(masks))
 
-    def _sequence(
-        self, visual: Tensor, row_volume: Tensor, prompts: Sequence[str]
-    ) -> tuple[list[Part], Bool[Tensor, "R L"]]:
-        """The embedded parts of every row's sequence, and which positions are no padding."""
+    def _parts(
+        self, visual: Tensor, row_volume: Tensor, words: Tensor, of_row: Tensor, gated: Tensor | None
+    ) -> list[Part]:
+        """The embedded parts of the sequence: [CLS], visual tokens, [SEP], prompt."""
         embeddings, tokens = self.transformer.embeddings, self.tokens
-        read = self.reader.read(prompts, visual.device)
-        words = embeddings.word(read.ids)
+        start: Part = (embeddings(self.start, 0), None)
+        if gated is not None:
+            start = (embeddings(self.start + gated[:, None], 0), torch.arange(len(gated), device=gated.device))
         if self.config.positions == "twice":
             words = self._dropout(embeddings(words, 0))
-        start: Part = (embeddings(self.start, 0), None)
-        if self.config.fusion.prompt_start:
-            start = (
-                embeddings(self._prompted(visual, row_volume, words, read.visible, read.of_row), 0),
-                _all(row_volume),
-            )
-        parts: list[Part] = [
+        return [
             start,
             (embeddings(visual[:, :tokens], 1), row_volume),
             (embeddings(self.separator, 1 + tokens), None),
-            (embeddings(words, 2 + tokens), read.of_row),
+            (embeddings(words, 2 + tokens), of_row),
         ]
-        before = read.visible.new_ones(len(prompts), 2 + tokens)
-        return parts, torch.cat([before, read.visible[read.of_row]], dim=1)
 
-    def _prompted(
-        self, visual: Tensor, row_volume: Tensor, words: Tensor, visible: Tensor, of_row: Tensor
-    ) -> Float[Tensor, "R 1 H"]:
-        """[CLS] that starts with the volume's summary, gated by the prompt's words."""
-        weight = visible.to(words.dtype)
-        sentence = (words * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).sqrt()
-        return self.start + (self.gate(sentence)[of_row] * visual[:, -1][row_volume])[:, None]
+    def _layers(
+        self, x: Tensor, projected: Tensor | None, visible: Tensor, mask_rows: Tensor | None
+    ) -> tuple[Float[Tensor, "R 1 H"], Float[Tensor, "S N H"]]:
+        """States of [CLS] in every row and of the visual tokens in the rows whose masks are wanted."""
+        *inner, last = self.transformer.layers
+        for layer in inner:
+            x, projected = self._run(layer, x, visible, None, projected), None
+        class_state = self._run(last, x, visible, slice(0, 1), projected)
+        if mask_rows is not None:
+            x, visible = x[mask_rows], visible[mask_rows]
+            projected = None if projected is None else projected[mask_rows]
+        masks = self._run(last, x, visible, slice(1, 1 + self.tokens), projected)
+        return self.transformer.norm(class_state), self.transformer.norm(masks)
 
     def _joined(self, parts: list[Part], rows: int) -> tuple[Float[Tensor, "R L H"], Tensor | None]:
         """The rows' sequences and, where no dropout makes rows of a volume differ, the first layer's projections."""
-        x = self._dropout(_join(parts, rows))
+        x = self._dropout(join(parts, rows))
         if self.training and self.transformer.shape.dropout:
             return x, None
         first = self.transformer.layers[0]
         assert isinstance(first, Layer)
-        return x, _join([(first.project(vectors), index) for vectors, index in parts], rows)
+        return x, join([(first.project(vectors), index) for vectors, index in parts], rows)
 
     def _run(self, layer: nn.Module, x: Tensor, visible: Tensor, at: slice | None, projected: Tensor | None) -> Tensor:
         if self.config.gradient_checkpointing and self.training and torch.is_grad_enabled():
@@ -177,31 +173,11 @@ def build_uniferum(
     """The paper's model with pretrained parts; ``labels`` play no role (prompts do)."""
     text = build_text(config.text, weights_dir)
     encoder = build_encoder(config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing)
-    return Uniferum(config, model_shape, encoder, text)
-
-
-class TokenBatchNorm(nn.BatchNorm1d):
-    """Batch norm of each token's each channel, over volumes."""
-
-    def forward(self, input: Float[Tensor, "V N C"]) -> Float[Tensor, "V N C"]:
-        """Normalise; a training batch needs at least two volumes."""
-        assert not self.training or len(input) > 1, "fusion.visual_norm: batch needs two volumes a micro-batch"
-        return super().forward(input.flatten(1)).view_as(input)
-
-
-def _visual_norm(config: ModelConfig, tokens: int, channels: int) -> nn.Module:
-    kind = config.fusion.visual_norm
-    if kind == "batch":
-        return TokenBatchNorm(tokens * channels)
-    return nn.LayerNorm(channels) if kind == "layer" else nn.Identity()
-
-
-def _join(parts: list[Part], rows: int) -> Tensor:
-    return torch.cat([v.expand(rows, -1, -1) if i is None else v.index_select(0, i) for v, i in parts], dim=1)
-
-
-def _all(row_volume: Tensor) -> Tensor:
-    return torch.arange(len(row_volume), device=row_volume.device)
+    model = Uniferum(config, model_shape, encoder, text)
+    if config.compile:  # in place, so that tensor names stay
+        for part in (model.encoder, *model.transformer.layers):
+            part.compile()
+    return model
 
 
 def _refuse_long(length: int, positions: int, config: ModelConfig) -> None:

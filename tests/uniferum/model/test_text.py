@@ -34,7 +34,7 @@ def _our_forward(config: TextConfig) -> torch.Tensor:
 def _words(folder: Path, extra: int = 0) -> int:
     """A WordPiece vocabulary file of whole words; how many tokens it has."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words += sorted({word.strip(".").lower() for prompt in PROMPTS for word in prompt.split()}) + ["."]
+    words += [*sorted({word.strip(".").lower() for prompt in PROMPTS for word in prompt.split()}), "."]
     words += [f"filler{index}" for index in range(extra)]
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
     (folder / "tokenizer_config.json").write_text(

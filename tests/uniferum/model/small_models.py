@@ -1,0 +1,41 @@
+"""Models small enough for unit tests."""
+
+from typing import Any
+
+import torch
+
+from uniferum.model.base import Model
+from uniferum.model.build import build_model
+from uniferum.model.config import ModelConfig
+from uniferum.preprocessing.geometry import Geometry
+
+SHAPE = (24, 16, 8)
+GEOMETRY = Geometry(spacing_mm=(8, 8, 8), box_mm=(192, 128, 64), crop_mm=(192, 128, 64), model_shape=SHAPE)
+LABELS = ("emphysema", "pleural_effusion", "atelectasis")
+PROMPTS = (
+    "Diagnose the presence of emphysema in the lungs",
+    "Diagnose the presence of pleural effusion around the lungs",
+    "Segment the heart in the image.",
+)
+
+
+def small_config(**changes: Any) -> ModelConfig:
+    """A Uniferum of 3 x 2 x 1 visual tokens and hidden size 16; ``changes`` are laid over its sections."""
+    sections: dict[str, Any] = {
+        "encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8},
+        "text": {"name": "tiny", "layers": 2, "hidden": 16, "heads": 2},
+        "patch": 2,
+    }
+    for name, change in changes.items():
+        sections[name] = sections.get(name, {}) | change if isinstance(change, dict) else change
+    return ModelConfig.model_validate(sections)
+
+
+def small_model(seed: int = 0, **changes: Any) -> Model:
+    """A small model in training mode."""
+    return build_model(small_config(**changes), GEOMETRY, LABELS, seed)
+
+
+def volumes(count: int = 2, seed: int = 0) -> torch.Tensor:
+    """Random volumes in [0, 1]."""
+    return torch.rand(count, 1, *SHAPE, generator=torch.Generator().manual_seed(seed))

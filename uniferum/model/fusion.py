@@ -1,0 +1,84 @@
+"""How parts become sequences, and what helps small models beyond the paper.
+
+The paper's model (3.2) needs :func:`join` alone. ``TokenBatchNorm`` and ``GatedSummary`` are options (``fusion.*``)
+with which a small model from random text weights learns in some tens of steps; the paper's configs leave them off.
+"""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from uniferum.errors import UniferumError
+from uniferum.model.config import ModelConfig
+
+Part = tuple[Tensor, Tensor | None]
+"""Vectors (B, n, H) and, for each row, which of the B it has; None: B is 1 and all rows have it."""
+
+
+def join(parts: list[Part], rows: int) -> Float[Tensor, "R L H"]:
+    """The rows' sequences: parts one after the other, each row with its own of the B variants."""
+    return torch.cat(
+        [vectors.expand(rows, -1, -1) if index is None else vectors.index_select(0, index) for vectors, index in parts],
+        dim=1,
+    )
+
+
+class TokenBatchNorm(nn.BatchNorm1d):
+    """Batch norm of each token's each channel, over volumes."""
+
+    def forward(self, input: Float[Tensor, "V N C"]) -> Float[Tensor, "V N C"]:
+        """Normalise.
+
+        Raises:
+            UniferumError: a training micro-batch of one volume, which has no variance.
+        """
+        if self.training and len(input) < 2:
+            raise UniferumError(
+                "model.fusion.visual_norm",
+                "batch",
+                must="see at least 2 volumes a micro-batch",
+                cure="raise training.micro_batch above data.tasks_per_volume, or use 'layer'",
+            )
+        return super().forward(input.flatten(1)).view_as(input)
+
+
+def visual_norm(config: ModelConfig, tokens: int, channels: int) -> nn.Module:
+    """The norm of the encoder's features that ``fusion.visual_norm`` names."""
+    kind = config.fusion.visual_norm
+    if kind == "batch":
+        return TokenBatchNorm(tokens * channels)
+    return nn.LayerNorm(channels) if kind == "layer" else nn.Identity()
+
+
+class GatedSummary(nn.Module):
+    """A linear summary of all of a volume's tokens, each component weighted by a gate that the prompt's words give."""
+
+    def __init__(self, tokens: int, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.summary = nn.Linear(tokens * channels, hidden)
+        self.gate = nn.Linear(hidden, hidden)
+        nn.init.normal_(self.summary.weight, std=(tokens * channels) ** -0.5)
+        nn.init.normal_(self.gate.weight, std=hidden**-0.5)
+
+    def forward(self, features: Float[Tensor, "V N C"]) -> Float[Tensor, "V 1 H"]:
+        """The volumes' summaries, before any prompt."""
+        return self.summary(features.flatten(1))[:, None]
+
+    def gated(
+        self,
+        summary: Float[Tensor, "V H"],
+        row_volume: Int[Tensor, " R"],
+        words: Float[Tensor, "U T H"],
+        visible: Bool[Tensor, "U T"],
+        of_row: Int[Tensor, " R"],
+    ) -> Float[Tensor, "R H"]:
+        """Each row's summary under the gate of its prompt: the sum of its words, normalised."""
+        sentence = (words * visible[..., None].to(words.dtype)).sum(1)
+        gate = self.gate(F.layer_norm(sentence, sentence.shape[-1:]))
+        return gate[of_row] * summary[row_volume]
+
+    @staticmethod
+    def logit(gated: Float[Tensor, "R H"]) -> Float[Tensor, " R"]:
+        """The gated summary as a logit; the scale keeps first logits near 0.5."""
+        return gated.sum(1) / (2 * gated.shape[1] ** 0.5)
