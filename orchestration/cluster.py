@@ -28,7 +28,7 @@ def connect(address: str | None, resources: Resources, *, dashboard: bool = True
     """Start Ray here, or join the cluster at ``address`` (``auto``, or HOST:PORT of its head).
 
     Raises:
-        UniferumError: ``ray://`` was given, or no cluster answers there.
+        UniferumError: ``ray://`` was given, no cluster answers there, or its dashboard is off.
     """
     check_address(address)
     environment(resources)
@@ -44,6 +44,13 @@ def connect(address: str | None, resources: Resources, *, dashboard: bool = True
         context = _join(address, common)
     protect_token()
     url = context.dashboard_url
+    if dashboard and not url:
+        raise UniferumError(
+            "--address",
+            address,
+            must="be a cluster whose dashboard is on",
+            cure="without it Ray keeps the GPUs of killed cells; start it with --include-dashboard=true",
+        )
     return Cluster(ray.get_runtime_context().gcs_address, f"http://{url}" if url else "", ours)
 
 
@@ -104,6 +111,7 @@ def environment(resources: Resources) -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # 15 by default: training would starve beside anything else on the machine
         "OMP_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
     }.items():

@@ -44,6 +44,7 @@ class RayLanes:
     resources: Resources
     heartbeat: Path
     token: int = 0
+    runner: str | None = None
     launch: Callable[..., Any] = launch_lane
     lanes: list[Held] = field(default_factory=list)
     _early: list[Ended] = field(default_factory=list)
@@ -144,6 +145,7 @@ class RayLanes:
             "heartbeat": str(self.heartbeat),
             "threads": max(1, int(self.resources.cpus)) if not self.resources.gpus else None,
             "cells": None if self.resources.warm else 1,
+            "runner": self.runner,
         }
         task: Any = ray.remote(self.launch)
         ref = task.options(num_cpus=0, max_retries=0, name=name).remote(

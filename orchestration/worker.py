@@ -9,6 +9,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def train_lane(settings: Mapping[str, Any]) -> None:
     """Ray Train's ``train_loop_per_worker``: cell after cell until told to leave.
 
     Args:
-        settings: ``folder`` of the lane, ``heartbeat`` of the driver, ``orphan_s``, ``threads``, ``cells`` at most.
+        settings: ``folder`` of the lane, ``heartbeat`` of the driver, ``orphan_s``, ``threads``, ``cells`` at most,
+            ``runner``: the module of ``train_run`` and ``evaluate_run``.
     """
     train, evaluate = _runners(settings)
     lane = Lane(Path(settings["folder"]))
@@ -91,9 +93,8 @@ def _runners(settings: Mapping[str, Any]) -> tuple[Callable[..., Any], Callable[
 
     if settings.get("threads"):
         torch.set_num_threads(int(settings["threads"]))
-    from uniferum.run import evaluate_run, train_run
-
-    return train_run, evaluate_run
+    module = import_module(settings.get("runner") or "uniferum.run")
+    return module.train_run, module.evaluate_run
 
 
 def launch_lane(settings: Mapping[str, Any], resources: Mapping[str, float], name: str, storage: str) -> None:
