@@ -1,7 +1,9 @@
 """The store gives back what it was given, reads only what it needs, and sees damage."""
 
+import hashlib
 import json
 import pickle
+from pathlib import Path
 
 import fsspec
 import numpy as np
@@ -181,3 +183,22 @@ def test_any_id_makes_a_plain_file_name_of_its_own(scan_id):
 
 def test_published_ids_are_file_names_as_they_are():
     assert scan_file("train_1_a_1.nii.gz") == "scans/train_1_a_1.nii.gz.ufs"
+
+
+def test_the_reader_of_the_docs_reads_a_store(store, tmp_path):
+    page = (Path(__file__).parents[3] / "docs/store.md").read_text()
+    names: dict = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    path = str(tmp_path / "store" / scan_file("s1"))
+    np.testing.assert_array_equal(names["read"](path), scan().levels["train"])
+    np.testing.assert_array_equal(names["read"](path, "full"), scan().levels["full"])
+    np.testing.assert_array_equal(names["read"](path, "nodule@train"), scan().masks["nodule"]["train"])
+
+
+def test_the_checksum_of_the_docs_is_the_checksum(store):
+    arrays = {"train": store.read("s1"), "full": store.read("s1", "full")}
+    arrays |= {f"nodule@{level}": store.read_mask("s1", "nodule", level) for level in ("train", "full")}
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        digest.update(f"{name}:{arrays[name].shape}:{arrays[name].dtype};".encode() + arrays[name].tobytes())
+    assert store.manifest().loc[0, "checksum"] == digest.hexdigest()
