@@ -43,6 +43,7 @@ def report(
     verdict: Annotated[bool, typer.Option("--verdict", help="Each number judged against the paper's.")] = False,
     claims: Annotated[bool, typer.Option("--claims", help="The paper's claims, tested on these cells.")] = False,
     common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Score the prediction files again first.")] = False,
     figures: Annotated[Path | None, typer.Option("--figures", help="Draw the figures into this folder.")] = None,
     figure: Annotated[list[str] | None, typer.Option("--figure", help="Only this figure.")] = None,
     figure_format: Annotated[str, typer.Option(help="png, svg and pdf, comma between.")] = "png,svg,pdf",
@@ -53,6 +54,8 @@ def report(
     from cli.gather import gather
 
     found = gather(grid, folder, mlflow)
+    if recompute:
+        found = _recomputed(found)
     if figures is not None:
         _draw(found, figures, figure or [], figure_format.split(","))
     if html is not None:
@@ -67,6 +70,14 @@ def report(
     else:
         made = _named(found, table or ["auroc"], where, published)
     _print(found, made, kind, published=published, intervals=intervals, verdict=verdict)
+
+
+def _recomputed(found: "Gathered") -> "Gathered":
+    from dataclasses import replace
+
+    from uniferum.report.recompute import recomputed
+
+    return replace(found, records=recomputed(found.records))
 
 
 def _named(found: "Gathered", names: list[str], where: dict[str, str], published: bool) -> "list[ReportTable]":

@@ -30,13 +30,9 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
 
 def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
     """Labels of a column that were scored, and those that could not be, each with its reason; by name."""
-    if not record.files.metrics.exists():
-        return [], []
-    table = record.labels
-    part = table.loc[(table["cohort"] == column[0]) & (table["group"] == column[1])]
-    pairs = list(zip(part["label"], part["reason"], strict=True))
-    scored = [str(label) for label, reason in pairs if not reason]
-    return sorted(scored), sorted(f"{label} ({reason})" for label, reason in pairs if reason)
+    reasons = record.label_reasons.get(column, {})
+    scored = [label for label, reason in reasons.items() if not reason]
+    return sorted(scored), sorted(f"{label} ({reason})" for label, reason in reasons.items() if reason)
 
 
 def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> str:

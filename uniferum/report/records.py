@@ -63,6 +63,8 @@ class CellRecord:
     result: Mapping[str, Any] = field(hash=False, compare=False)
     source: str = ""
     """Where a person finds it: a folder, or the run of a tracking server."""
+    recomputed: pd.DataFrame | None = field(default=None, hash=False, compare=False)
+    """Labels scored again from the predictions, in place of the stored ones."""
 
     @property
     def mix(self) -> str:
@@ -91,7 +93,19 @@ class CellRecord:
         Raises:
             UniferumError: the file is missing or unreadable.
         """
-        return _read_parquet(self.files.metrics, None)
+        return _read_parquet(self.files.metrics, None) if self.recomputed is None else self.recomputed
+
+    @cached_property
+    def label_reasons(self) -> dict[tuple[str, str], dict[str, str]]:
+        """(cohort, group) -> label -> why it could not be scored, empty where it was; nothing without its labels."""
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        if self.recomputed is None and not self.files.metrics.exists():
+            return found
+        table = self.labels
+        facts = (table[name].tolist() for name in ("cohort", "group", "label", "reason"))
+        for cohort, group, label, reason in zip(*facts, strict=True):
+            found.setdefault((str(cohort), str(group)), {})[str(label)] = str(reason)
+        return found
 
     def predictions(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """One row a test volume and known label.
