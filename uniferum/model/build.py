@@ -4,7 +4,7 @@ The same config and seed build the same weights on every machine, whatever ran b
 its own and leaves the caller's alone.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -16,7 +16,8 @@ from uniferum.model.config import ModelConfig
 from uniferum.model.uniferum import build_uniferum
 from uniferum.preprocessing.geometry import Geometry
 
-Builder = Callable[[ModelConfig, tuple[int, int, int], Sequence[str], Path | None], Model]
+Builder = Callable[..., Model]
+"""``(config, model_shape, labels, weights_dir, *, pretrained)`` to a model."""
 
 SYSTEMS: dict[str, Builder] = {
     "uniferum": build_uniferum,

@@ -75,7 +75,12 @@ class Cnn(Model):
 
 
 def build_cnn(
-    config: ModelConfig, model_shape: tuple[int, int, int], labels: Sequence[str], weights_dir: Path | None
+    config: ModelConfig,
+    model_shape: tuple[int, int, int],
+    labels: Sequence[str],
+    weights_dir: Path | None,
+    *,
+    pretrained: bool = True,
 ) -> Cnn:
     """The baseline with one output for each of ``labels``.
 
@@ -84,5 +89,7 @@ def build_cnn(
     """
     if not labels:
         raise UniferumError("model.kind", "cnn", must="have at least one label to predict", cure="check train_on")
-    encoder = build_encoder(config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing)
+    encoder = build_encoder(
+        config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing, pretrained=pretrained
+    )
     return Cnn(config, model_shape, encoder, labels)

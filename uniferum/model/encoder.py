@@ -87,15 +87,19 @@ class Encoder(nn.Module):
 
 
 def build_encoder(
-    config: EncoderConfig, weights_dir: Path | None = None, *, gradient_checkpointing: bool = False
+    config: EncoderConfig,
+    weights_dir: Path | None = None,
+    *,
+    gradient_checkpointing: bool = False,
+    pretrained: bool = True,
 ) -> Encoder:
-    """An encoder with the weights that its config names.
+    """An encoder with the weights that its config names (random ones where ``pretrained`` is false).
 
     Raises:
         UniferumError: an unknown network, or weights that cannot be had or do not fit.
     """
     encoder = Encoder(config, gradient_checkpointing=gradient_checkpointing)
-    if config.weights != "none":
+    if pretrained and config.weights != "none":
         with torch.device("meta"):
             names = [name for name in _timm_network(config).state_dict()]
         flat, source = image_weights(config, names, weights_dir)

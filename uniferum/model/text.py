@@ -154,7 +154,7 @@ def hub_tensors(state: Mapping[str, Tensor], transformer: Transformer, *, source
 
 
 def _modern(name: str) -> str:
-    name = name.removeprefix("bert.").removeprefix("model.")
+    name = name.removeprefix("bert.")
     return re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
 
 

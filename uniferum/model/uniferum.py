@@ -168,11 +168,19 @@ class Uniferum(Model):
 
 
 def build_uniferum(
-    config: ModelConfig, model_shape: tuple[int, int, int], labels: Sequence[str], weights_dir: Path | None
+    config: ModelConfig,
+    model_shape: tuple[int, int, int],
+    labels: Sequence[str],
+    weights_dir: Path | None,
+    *,
+    pretrained: bool = True,
+    text: Text | None = None,
 ) -> Uniferum:
-    """The paper's model with pretrained parts; ``labels`` play no role (prompts do)."""
-    text = build_text(config.text, weights_dir)
-    encoder = build_encoder(config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing)
+    """The paper's model with pretrained parts; ``labels`` play no role (prompts do), ``text`` is one built before."""
+    text = text or build_text(config.text, weights_dir)
+    encoder = build_encoder(
+        config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing, pretrained=pretrained
+    )
     model = Uniferum(config, model_shape, encoder, text)
     if config.compile:  # in place, so that tensor names stay
         for part in (model.encoder, *model.transformer.layers):

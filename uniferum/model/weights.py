@@ -21,25 +21,27 @@ SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 
 
-def find_pretrained(name: str, weights_dir: Path | None = None) -> Path:
-    """The folder with a pretrained model's weights in the hub's format.
+def find_pretrained(name: str, weights_dir: Path | None = None, *, weights: bool = True) -> Path:
+    """The folder with a pretrained model in the hub's format.
 
     Args:
         name: a hub id (``owner/name``) or a folder.
         weights_dir: a folder that holds models as ``owner/name``, ``name`` or in the hub cache's own layout.
+        weights: whether its weights are wanted, or its config and tokenizer only.
 
     Raises:
         UniferumError: it is nowhere to be had.
     """
-    if _has_weights(Path(name)):
+    has = _has_weights if weights else _has_config
+    if has(Path(name)):
         return Path(name)
     given = weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
     if given is not None and not given.is_dir():
         raise UniferumError("weights folder", str(given), must="exist", cure="check --weights-dir")
     for folder in _places(name, given):
-        if _has_weights(folder):
+        if has(folder):
             return folder
-    return _from_hub(name, given)
+    return _from_hub(name, given, weights)
 
 
 def _places(name: str, weights_dir: Path | None) -> list[Path]:
@@ -53,17 +55,21 @@ def _has_weights(folder: Path) -> bool:
     return folder.is_dir() and ((folder / SAFE).is_file() or (folder / PICKLED).is_file())
 
 
-def _from_hub(name: str, weights_dir: Path | None) -> Path:
+def _has_config(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _from_hub(name: str, weights_dir: Path | None, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, SAFE]))
-        if not (folder / SAFE).is_file():
+        folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, SAFE] if weights else list(_BESIDE)))
+        if weights and not (folder / SAFE).is_file():
             folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, PICKLED]))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
         raise _not_to_be_had(name, weights_dir, f"the hub said: {type(error).__name__}") from None
-    if not _has_weights(folder):
+    if weights and not _has_weights(folder):
         raise _not_to_be_had(name, weights_dir, f"neither {SAFE} nor {PICKLED} is there")
     return folder
 
