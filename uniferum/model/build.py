@@ -32,6 +32,7 @@ def build_model(
     seed: int,
     *,
     weights_dir: Path | None = None,
+    pretrained: bool = True,
 ) -> Model:
     """Build a compared system with its pretrained weights loaded.
 
@@ -42,6 +43,8 @@ def build_model(
         seed: of the weights that are drawn.
         weights_dir: a folder of pretrained weights in the hub's format; None: ``UNIFERUM_WEIGHTS_DIR``, then the hub
             or its cache (``HF_HOME``, ``HF_HUB_OFFLINE``).
+        pretrained: false where a checkpoint's weights will be loaded: then no pretrained weights need be had, only the
+            text encoder's config and tokenizer.
 
     Raises:
         UniferumError: an unknown kind, a shape that does not fit, or weights that cannot be had.
@@ -51,4 +54,4 @@ def build_model(
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        return SYSTEMS[config.kind](config, geometry.model_shape, labels, weights_dir)
+        return SYSTEMS[config.kind](config, geometry.model_shape, labels, weights_dir, pretrained=pretrained)

@@ -34,21 +34,29 @@ class Text:
     reader: PromptReader
 
 
-def build_text(config: TextConfig, weights_dir: Path | None = None) -> Text:
+def build_text(config: TextConfig, weights_dir: Path | None = None, *, pretrained: bool = True) -> Text:
     """The text encoder that a config names, with its weights.
+
+    With ``pretrained`` false only its config and tokenizer are read, and its weights are left random: they come from
+    elsewhere.
 
     Raises:
         UniferumError: weights that cannot be had, a model of another family, too few layers or embedding rows.
     """
     if config.name == "tiny":
         return _tiny(config)
-    folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
+    folder = (
+        in_package(*MINILM)
+        if config.name == "minilm"
+        else find_pretrained(config.name, weights_dir, weights=pretrained)
+    )
     shape, layers = read_shape(folder, config.dropout)
     if config.layers > layers:
         raise UniferumError("model.text.layers", config.layers, must=f"be at most the {layers} that {config.name} has")
     text = Text(Transformer(shape, config.layers), PromptReader(hub_tokenizer(folder), config.max_tokens))
     check_rows(text, str(folder))
-    text.transformer.load_state_dict(hub_tensors(read_state(folder), text.transformer, source=str(folder)))
+    if pretrained:
+        text.transformer.load_state_dict(hub_tensors(read_state(folder), text.transformer, source=str(folder)))
     return text
 
 

@@ -177,7 +177,7 @@ def build_uniferum(
     text: Text | None = None,
 ) -> Uniferum:
     """The paper's model with pretrained parts; ``labels`` play no role (prompts do), ``text`` is one built before."""
-    text = text or build_text(config.text, weights_dir)
+    text = text or build_text(config.text, weights_dir, pretrained=pretrained)
     encoder = build_encoder(
         config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing, pretrained=pretrained
     )

@@ -242,3 +242,13 @@ def test_dropout_of_a_pretrained_encoder_is_its_own_unless_given(tmp_path: Path)
     _hub_model(tmp_path, "bert")
     assert build_text(TextConfig(name=str(tmp_path), layers=1)).transformer.shape.dropout == 0.1
     assert build_text(TextConfig(name=str(tmp_path), layers=1, dropout=0.0)).transformer.shape.dropout == 0.0
+
+
+def test_without_pretrained_weights_only_config_and_tokenizer_are_needed(tmp_path: Path) -> None:
+    _hub_model(tmp_path, "bert")
+    config = small_config(encoder={"weights": "imagenet"}, text={"name": str(tmp_path)})
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(UniferumError, match="must be available"):
+        build_model(config, GEOMETRY, LABELS, 0)
+    names = build_model(config, GEOMETRY, LABELS, 0, pretrained=False).state_dict().keys()
+    assert names == small_model().state_dict().keys()
