@@ -47,12 +47,16 @@ def report(
     figures: Annotated[Path | None, typer.Option("--figures", help="Draw the figures into this folder.")] = None,
     figure: Annotated[list[str] | None, typer.Option("--figure", help="Only this figure.")] = None,
     figure_format: Annotated[str, typer.Option(help="png, svg and pdf, comma between.")] = "png,svg,pdf",
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of prepared stores: report on them.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained page into this folder.")] = None,
     with_volumes: Annotated[Path | None, typer.Option(help="Root of prepared stores: add images of patients.")] = None,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
     from cli.gather import gather
 
+    if data is not None:
+        _print_data(data, kind, figures, figure_format.split(","))
+        return
     found = gather(grid, folder, mlflow)
     if recompute:
         found = _recomputed(found)
@@ -70,6 +74,19 @@ def report(
     else:
         made = _named(found, table or ["auroc"], where, published)
     _print(found, made, kind, published=published, intervals=intervals, verdict=verdict)
+
+
+def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str]) -> None:
+    from uniferum.report import datacard
+    from uniferum.report.figures.style import look, save
+    from uniferum.report.rendering import render_sheet
+
+    stores = datacard.read_stores(root)
+    output.result("\n".join(render_sheet(sheet, kind) for sheet in datacard.sheets(stores)))
+    if figures is not None:
+        with look():
+            written = [p for name, drawn in datacard.figures(stores).items() for p in save(drawn, figures, name, kinds)]
+        output.say(f"{len(written)} files in {figures}")
 
 
 def _recomputed(found: "Gathered") -> "Gathered":
