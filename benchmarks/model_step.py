@@ -29,6 +29,7 @@ from uniferum.preprocessing.geometry import Geometry
 
 PAPER_RATE = 25_000 * 64 / (24 * 3600)
 FUSION = {"visual_norm": "batch", "visual_positions": True, "summary": True}
+ENCODER = {"name": "tf_efficientnet_lite0", "weights": "offline", "stride": 8}
 DEMO: dict[str, dict[str, Any]] = {
     "stride 8, 120 tokens": {},
     "native depthwise backward": {"encoder": {"fast_depthwise": "off"}},
@@ -83,12 +84,7 @@ def demo(repeats: int) -> None:
         alone = changes.get("one_row_a_volume", False)
         sections = {
             "kind": changes.get("kind", "uniferum"),
-            "encoder": {
-                "name": "tf_efficientnet_lite0",
-                "weights": "offline",
-                "stride": 8,
-                **changes.get("encoder", {}),
-            },
+            "encoder": ENCODER | changes.get("encoder", {}),
             "text": {"name": "tiny", "layers": 2},
             "fusion": changes.get("fusion", {}),
         }
@@ -101,9 +97,8 @@ def demo(repeats: int) -> None:
 
 def paper(repeats: int, batch: int, rows: int) -> None:
     """Volumes a second at the paper's size."""
-    config = ModelConfig.model_validate(
-        {"encoder": {"weights": "none"}, "text": {"name": "tiny", "layers": 4, "dropout": 0.1}}
-    )
+    text = {"name": "tiny", "layers": 4, "dropout": 0.1}
+    config = ModelConfig.model_validate({"encoder": {"weights": "none"}, "text": text})
     reader = build_text(config.text).reader
     shape = TransformerShape(768, 12, 3072, 30522, dropout=0.1, attention_dropout=0.1)
     model = build_uniferum(config, (256, 160, 128), (), None, text=Text(Transformer(shape, 4), reader)).train()
