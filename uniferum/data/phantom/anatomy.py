@@ -15,7 +15,7 @@ LUNG_FLOOR_MM, LUNG_TOP_MM = -100.0, 108.0
 VERTEBRA_PITCH_MM, T1_HEIGHT_MM = 20.5, 108.0
 HEART_CENTRE_MM, HEART_RADII_MM = (-22.0, 22.0, -38.0), (54.0, 46.0, 50.0)
 CARDIOMEGALY_SCALE = 1.34
-ARTERY_SCALE_HYPERTENSION = 1.5
+ARTERY_SCALE_HYPERTENSION = 1.75
 
 # Both lungs: centre and radii of the half ellipsoid above the floor.
 LUNG_CENTRE_MM, LUNG_RADII_MM = (72.0, -3.0, LUNG_FLOOR_MM), (58.0, 82.0, LUNG_TOP_MM - LUNG_FLOOR_MM)
@@ -44,7 +44,7 @@ LOBAR_ARTERIES = (
 class Build:
     """What differs between healthy thoraces: HU of the lungs and of the blood, heart and artery size."""
 
-    lung_hu: float = -790.0
+    lung_hu: float = -765.0
     blood_hu: float = 45.0
     artery_hu: float = 45.0
     heart_scale: float = 1.0

@@ -50,7 +50,7 @@ RAD_CHEST_LABELS: Mapping[str, tuple[str, ...]] = {
     "bronchitis": (),
 }  # fmt: skip
 
-PREVALENCE = {"CTRATE": 0.42, "INSPECT": 0.4, "RADCHEST": 0.3}
+PREVALENCE = {"CTRATE": 0.42, "INSPECT": 0.4, "RADCHEST": 0.2}
 INSPECT_FINDINGS = ("pulmonary_embolism", "pulmonary_hypertension", *INSPECT_REPORT_LABELS)
 OUTCOMES = (
     "1_month_mortality", "6_month_mortality", "12_month_mortality",

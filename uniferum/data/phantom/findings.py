@@ -24,22 +24,22 @@ from uniferum.data.phantom.scene import Scene
 
 # Drawn by the anatomy itself (anatomy.Build), not by a shape on top.
 FINDINGS["cardiomegaly"] = Finding(
-    None, DENSE, "heart 1.34 times as wide, deep and high (145 mm wide)", "45 HU in lung of -790"
+    None, DENSE, "heart 1.34 times as wide, deep and high (145 mm wide)", "45 HU in lung of -765"
 )
 FINDINGS["pulmonary_hypertension"] = Finding(
-    None, DENSE, "pulmonary arteries 1.5 times as wide", "450 HU in fat and lung"
+    None, DENSE, "pulmonary arteries 1.75 times as wide", "450 HU in fat and lung"
 )
 
 
 @finding(
     "emphysema",
     "24 mm holes in the upper two thirds of both lungs",
-    "-1000 HU in lung of -790, which falls by 60",
+    "-1000 HU in lung of -765, which falls by 90",
     order=TEXTURE,
 )
 def _emphysema(scene: Scene, _heart: Radii) -> None:
     how = {"over": "lungs", "keep": (0, 0, 1, scene.vary(-15, 0.5))}
-    both(scene, LUNG_CENTRE_MM, LUNG_RADII_MM, -60, add=True, **how)
+    both(scene, LUNG_CENTRE_MM, LUNG_RADII_MM, -90, add=True, **how)
     both(scene, LUNG_CENTRE_MM, LUNG_RADII_MM, -1000, pattern="cells", period=25, fill=0.48, **how)
 
 

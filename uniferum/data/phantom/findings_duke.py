@@ -19,9 +19,9 @@ from uniferum.data.phantom.drawing import (
 from uniferum.data.phantom.scene import Scene
 
 
-@finding("air_trapping", "both lower lobes", "-170 HU", order=TEXTURE)
+@finding("air_trapping", "both lower lobes", "-210 HU", order=TEXTURE)
 def _air_trapping(scene: Scene, _heart: Radii) -> None:
-    both(scene, LUNG_CENTRE_MM, LUNG_RADII_MM, -170, add=True, over="lower_lobes")
+    both(scene, LUNG_CENTRE_MM, LUNG_RADII_MM, -210, add=True, over="lower_lobes")
 
 
 @finding("pulmonary_edema", "cloud of 76 x 90 x 96 mm around each hilum", "+430 HU", order=TEXTURE)
@@ -30,11 +30,11 @@ def _edema(scene: Scene, _heart: Radii) -> None:
 
 
 @finding(
-    "pneumonitis", "straight-edged cloud of 50 x 110 x 84 mm beside the upper mediastinum", "+420 HU", order=TEXTURE
+    "pneumonitis", "straight-edged cloud of 60 x 110 x 84 mm beside the upper mediastinum", "+480 HU", order=TEXTURE
 )
 def _pneumonitis(scene: Scene, _heart: Radii) -> None:
     for side in (-1, 1):
-        scene.box((side * 34, 0, 62), (scene.vary(25), 55, 42), 420, add=True, over="lungs")
+        scene.box((side * 34, 0, 62), (scene.vary(30), 55, 42), 480, add=True, over="lungs")
 
 
 @finding("reticulation", "lattice of 5 mm sheets each 18 mm in the front of both lungs", "+520 HU", order=TEXTURE)
@@ -60,23 +60,23 @@ def _honeycombing(scene: Scene, _heart: Radii) -> None:
     both(scene, *where, -1000, over="lungs", pattern="chequer", period=13)
 
 
-@finding("airspace_disease", "fluffy block of 76 x 64 x 72 mm in the right upper back", "-60 HU")
+@finding("airspace_disease", "fluffy block of 80 x 72 x 80 mm in the right upper back", "-60 HU")
 def _airspace(scene: Scene, _heart: Radii) -> None:
     x, y, z = scene.jitter(5)
-    scene.ellipsoid((74 + x, -40 + y, 50 + z), (38, 32, 36), -60, over="right_lung")
+    scene.ellipsoid((74 + x, -40 + y, 50 + z), (40, 36, 40), -60, over="right_lung")
 
 
-@finding("infiltrate", "block of 76 x 68 x 72 mm in the left upper front", "-180 HU")
+@finding("infiltrate", "block of 84 x 76 x 80 mm in the left upper front", "-40 HU")
 def _infiltrate(scene: Scene, _heart: Radii) -> None:
     x, y, z = scene.jitter(5)
-    scene.ellipsoid((-84 + x, 36 + y, 52 + z), (38, 34, 36), -180, over="left_lung")
+    scene.ellipsoid((-84 + x, 36 + y, 52 + z), (42, 38, 40), -40, over="left_lung")
 
 
-@finding("pneumonia", "dense block of 64 x 92 x 84 mm in the left lingula, with air bubbles", "30 HU")
+@finding("pneumonia", "dense block of 76 x 100 x 92 mm in the left lingula, with air bubbles", "80 HU")
 def _pneumonia(scene: Scene, _heart: Radii) -> None:
     x, y, z = scene.jitter(5)
-    where = ((-104 + x, 12 + y, -22 + z), (32, 46, 42))
-    scene.ellipsoid(*where, 30, over="left_lung")
+    where = ((-104 + x, 12 + y, -22 + z), (38, 50, 46))
+    scene.ellipsoid(*where, 80, over="left_lung")
     scene.ellipsoid(*where, -800, over="left_lung", pattern="cells", period=30, fill=0.25)
 
 

@@ -49,7 +49,7 @@ def vary_body(
     artery_hu: float = 45.0,
     nodules: tuple[Nodule, ...] = (),
 ) -> PhantomSpec:
-    """A body of its own: size within 6 %, place within 6 mm, lungs within 15 HU of -790."""
+    """A body of its own: size within 6 %, place within 6 mm, lungs within 15 HU of -765."""
     heart = float(rng.uniform(0.96, 1.04)) * (CARDIOMEGALY_SCALE if "cardiomegaly" in findings else 1.0)
     artery = ARTERY_SCALE_HYPERTENSION if "pulmonary_hypertension" in findings else 1.0
     size = rng.normal(1.0, 0.02)
@@ -57,7 +57,7 @@ def vary_body(
     return PhantomSpec(
         seed=int(rng.integers(2**31)),
         findings=findings,
-        build=Build(float(rng.uniform(-805, -775)), blood_hu, artery_hu, heart, artery),
+        build=Build(float(rng.uniform(-780, -750)), blood_hu, artery_hu, heart, artery),
         scale=(float(scale[0]), float(scale[1]), float(scale[2])),
         shift_mm=tuple(float(v) for v in rng.uniform(-6, 6, 3)),  # pyright: ignore[reportArgumentType]
         nodules=nodules,

@@ -25,7 +25,7 @@ from uniferum.data.phantom.layouts import (
 )
 from uniferum.errors import UniferumError
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the drawing changes, so that old phantoms are not taken for new ones."""
 
 MARK = "phantoms.json"
