@@ -1,15 +1,22 @@
 """Where a report's cells come from: MLflow, or folders of cells; and what a grid file expects beside them."""
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cli import output
 from uniferum.errors import UniferumError
 from uniferum.report.margins import Agreement
 from uniferum.report.records import CellRecord, Pending, from_folders, newest, unfinished
 
+if TYPE_CHECKING:
+    from orchestration.plan import Planned
+
+ALIVE_S = 120
+"""A worker that wrote its progress within so many seconds is at work."""
 RUN_ONE = "run one first: uniferum grid run configs/demo_grid.yaml; or read folders with --from"
 
 
@@ -90,9 +97,10 @@ def _from_mlflow(path: Path | None, address: str | None) -> list[CellRecord]:
 def _expected(path: Path, found: Sequence[CellRecord]) -> tuple[list[CellRecord], list[Pending]]:
     """Match what was found to the grid's cells by fingerprint; what is left over is named, never shown."""
     from orchestration.grid import expand, load_grid
-    from orchestration.plan import make_plan
+    from orchestration.plan import RESCORE, make_plan
 
     grid = load_grid(path)
+    stale: list[str] = []
     records: list[CellRecord] = []
     pending: list[Pending] = []
     hidden: list[CellRecord] = []
@@ -101,15 +109,28 @@ def _expected(path: Path, found: Sequence[CellRecord]) -> tuple[list[CellRecord]
         kept, older = newest([record for record in found if record.name == cell.name])
         same = [r for r in (*older, *kept) if identity in (None, r.result.get("training_fingerprint"))]
         records.extend(same[-1:])
+        stale += [cell.name] if same and planned.state == RESCORE else []
         hidden.extend(record for record in (*older, *kept) if record not in same[-1:])
         if not same:
-            reason = planned.why if planned.state == "no data" else f"{planned.state}: {planned.why}"
+            reason = _running(planned) or (
+                planned.why if planned.state == "no data" else f"{planned.state}: {planned.why}"
+            )
             command = f"uniferum grid run {path} --only {cell.name}"
             pending.append(
                 Pending(cell.name, cell.model, cell.text_encoder or "", cell.mix, cell.seed, reason, command)
             )
     _say_hidden(hidden)
+    if stale:
+        output.say(f"The test data changed since these were scored (uniferum grid evaluate {path}): {', '.join(stale)}")
     return records, pending
+
+
+def _running(planned: "Planned") -> str:
+    """How far a cell is whose worker has just written; empty for a cell that nobody works on."""
+    progress = planned.record.progress() if planned.folder is not None else None
+    if progress is None or time.time() - progress.updated > ALIVE_S:
+        return ""
+    return f"running {100 * progress.step / max(progress.steps, 1):.0f} %"
 
 
 def _say_hidden(hidden: Sequence[CellRecord]) -> None:
