@@ -1,0 +1,88 @@
+"""What a grid file expects, matched to what was recorded."""
+
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import orchestration.grid
+import orchestration.plan
+from cli import gather
+from uniferum.errors import UniferumError
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from written_cells import write_cell
+
+GRID = Path("grid.yaml")
+
+
+@pytest.fixture
+def plan(monkeypatch):
+    """Replace the planner: cells are given as (mix, fingerprint, state, progress)."""
+
+    def give(*cells):
+        planned = [_planned(*cell) for cell in cells]
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={})
+        monkeypatch.setattr(orchestration.grid, "load_grid", lambda path: config)
+        monkeypatch.setattr(orchestration.grid, "expand", lambda grid, source: planned)
+        monkeypatch.setattr(orchestration.plan, "make_plan", lambda grid, cells: cells)
+
+    return give
+
+
+def _planned(mix, fingerprint, state, progress=None):
+    cell = SimpleNamespace(
+        name=f"uniferum-pubmedbert-{mix}", model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0
+    )
+    record = SimpleNamespace(progress=lambda: progress)
+    return SimpleNamespace(
+        cell=cell, training_fingerprint=fingerprint, state=state, why="why", folder=Path(), record=record
+    )
+
+
+def test_a_cell_is_found_by_its_fingerprint_and_another_of_its_name_is_not_shown(tmp_path, plan, capsys):
+    write_cell(tmp_path, fingerprint="a" * 16)
+    write_cell(tmp_path, fingerprint="b" * 16)
+    plan(("CTRATE", "a" * 16, "done"))
+    found = gather.gather(GRID, tmp_path)
+    assert [record.result["training_fingerprint"] for record in found.records] == ["a" * 16]
+    assert "1 older results" in capsys.readouterr().err
+    assert found.agreement.synthetic
+
+
+def test_an_expected_cell_without_a_record_gives_its_reason_and_command(tmp_path, plan):
+    write_cell(tmp_path)
+    plan(("CTRATE", "0123456789abcdef", "done"), ("INSPECT", "c" * 16, "failed"))
+    (waiting,) = gather.gather(GRID, tmp_path).pending
+    assert waiting.reason == "failed: why"
+    assert waiting.command == "uniferum grid run grid.yaml --only uniferum-pubmedbert-INSPECT"
+
+
+def test_a_cell_at_work_says_how_far_it_is(tmp_path, plan):
+    write_cell(tmp_path)
+    alive = SimpleNamespace(updated=time.time(), step=17, steps=40)
+    dead = SimpleNamespace(updated=time.time() - 3600, step=17, steps=40)
+    plan(("INSPECT", "c" * 16, "resumable", alive), ("RADCHEST", "d" * 16, "resumable", dead))
+    assert [one.reason for one in gather.gather(GRID, tmp_path).pending] == ["running 42 %", "resumable: why"]
+
+
+def test_a_changed_test_set_is_said(tmp_path, plan, capsys):
+    write_cell(tmp_path)
+    plan(("CTRATE", "0123456789abcdef", "re-score"))
+    assert len(gather.gather(GRID, tmp_path).records) == 1
+    assert "grid evaluate" in capsys.readouterr().err
+
+
+def test_without_a_grid_a_folder_shows_what_it_has(tmp_path):
+    write_cell(tmp_path)
+    write_cell(tmp_path, "INSPECT", done=False)
+    found = gather.gather(None, tmp_path)
+    assert (len(found.records), len(found.pending)) == (1, 1)
+    assert found.agreement.margins == {}
+
+
+def test_nothing_at_all_is_an_error(tmp_path):
+    with pytest.raises(UniferumError, match="at least one cell"):
+        gather.gather(None, tmp_path)
