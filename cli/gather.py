@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from cli import output
 from uniferum.errors import UniferumError
 from uniferum.report.margins import Agreement
-from uniferum.report.records import CellRecord, Pending, from_folders, newest, unfinished
+from uniferum.report.records import CellRecord, Pending, from_folders, newest
+from uniferum.report.unfinished import unfinished
 
 if TYPE_CHECKING:
     from orchestration.plan import Planned

@@ -51,3 +51,36 @@ def test_no_grid_and_no_folder_names_both(tmp_path, monkeypatch):
     done = runner.invoke(app, ["report"])
     assert isinstance(done.exception, UniferumError)
     assert "--grid" in str(done.exception)
+
+
+def test_the_help_lists_every_table():
+    from cli.report import TABLE_NAMES
+    from uniferum.report.catalogue import TABLES
+
+    assert set(TABLES) == set(TABLE_NAMES)
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--verdict"], "another test split: 40 volumes"),
+        (["--claims"], "Claim 9"),
+        (["--rows", "train_on", "--columns", "group", "--metric", "ece"], "Expected calibration error"),
+        (["--table", "labels", "--cohort", "INSPECT", "--recompute"], "pe_positive"),
+        (["--published", "--intervals", "--format", "latex"], "0.8296"),
+    ],
+)
+def test_each_view_of_the_cells_is_printed(tmp_path, options, word):
+    write_cell(tmp_path)
+    done = runner.invoke(app, ["report", "--from", str(tmp_path), *options])
+    assert done.exit_code == 0, done.exception
+    assert word in done.stdout
+
+
+def test_figures_and_page_are_written_and_nothing_is_printed(tmp_path):
+    write_cell(tmp_path)
+    figures = ["--figures", str(tmp_path / "f"), "--figure", "figure3", "--figure-format", "svg"]
+    done = runner.invoke(app, ["report", "--from", str(tmp_path), *figures])
+    assert done.exit_code == 0, done.exception
+    assert (tmp_path / "f" / "figure3.svg").exists()
+    assert done.stdout == ""

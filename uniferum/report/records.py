@@ -178,7 +178,7 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
     name, model = str(result["name"]), str(result.get("model") or "uniferum")
     mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
-    encoder = _text_encoder(name, model, mix, seed, result.get("text_encoder"))
+    encoder = text_encoder_word(name, model, mix, seed, result.get("text_encoder"))
     return CellRecord(name, model, encoder, tuple(mix.split("+")), seed, folder, result, source)
 
 
@@ -198,11 +198,6 @@ def cell_folders(root: Path) -> list[Path]:
     """Folders below ``root`` that are a cell's, finished or not, by name."""
     found = {path.parent for pattern in _PATTERNS for path in root.glob(pattern)}
     return sorted(found)
-
-
-def unfinished(root: Path | str) -> list[Pending]:
-    """Cells below ``root`` that have begun and have no result."""
-    return [_pending(folder) for folder in cell_folders(Path(root)) if not CellFiles(folder).done]
 
 
 def newest(records: Iterable[CellRecord]) -> tuple[list[CellRecord], list[CellRecord]]:
@@ -245,35 +240,7 @@ _PATTERNS = tuple(
 )
 
 
-def _pending(folder: Path) -> Pending:
-    from uniferum.config import load_yaml
-
-    path = CellFiles(folder).config
-    config = load_yaml(path) if path.exists() else {}
-    name = str(config.get("name") or folder.name.rsplit("-", 1)[0])
-    model = config.get("model") or {}
-    kind = str(model.get("kind") or "uniferum")
-    mix, seed = mix_name(config.get("train_on") or ["?"]), int(config.get("seed") or 0)
-    encoder = _text_encoder(name, kind, mix, seed, (model.get("text") or {}).get("name"))
-    return Pending(name, kind, encoder, mix, seed, _why_unfinished(folder, config))
-
-
-def _why_unfinished(folder: Path, config: Mapping[str, Any]) -> str:
-    failure = folder / "failure.json"
-    if failure.exists():
-        try:
-            return f"failed: {json.loads(failure.read_text(encoding='utf-8'))['reason']}"
-        except (ValueError, KeyError, TypeError):
-            return "failed: the reason is unreadable"
-    steps = read_steps(CellFiles(folder).steps)
-    total = (config.get("training") or {}).get("steps")
-    if len(steps) and total and "step" in steps:
-        reached = max(steps["step"].tolist())
-        return f"unfinished at {100 * reached / float(total):.0f} %"
-    return "begun, no step yet"
-
-
-def _text_encoder(name: str, model: str, mix: str, seed: int, recorded: Any) -> str:
+def text_encoder_word(name: str, model: str, mix: str, seed: int, recorded: Any) -> str:
     """The grid's own word for the text encoder stands in the cell's name; elsewhere the recorded one is used.
 
     Two small encoders of a demonstration are one ``tiny`` to the model and two rows of the table.

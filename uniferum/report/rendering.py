@@ -8,7 +8,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from uniferum.errors import UniferumError, near_miss
@@ -86,7 +86,9 @@ def several(tables: Sequence[ReportTable], kind: str, style: Style) -> str:
 
 
 def as_sheet(table: ReportTable, style: Style) -> Sheet:
-    """The table as people read it."""
+    """The table as people read it; without the paper's column of brackets where the paper has none of its numbers."""
+    printed = any(math.isfinite(entry.published) for entry in table.entries.values())
+    style = replace(style, published=style.published and printed)
     rows = [
         [*row_names(row), *(entry_text(table.entries[row, at], style) for at in table.columns)] for row in table.rows
     ]

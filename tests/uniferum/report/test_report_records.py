@@ -5,7 +5,8 @@ import json
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.records import from_folders, mix_name, newest, row_order, unfinished
+from uniferum.report.records import from_folders, mix_name, newest, row_order
+from uniferum.report.unfinished import unfinished
 
 
 def test_a_finished_cell_is_read_whole(cells, tmp_path):

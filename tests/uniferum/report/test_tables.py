@@ -11,8 +11,9 @@ import pytest
 from uniferum.errors import UniferumError
 from uniferum.report.catalogue import make_table
 from uniferum.report.published import find, published
-from uniferum.report.records import Pending, from_folders, unfinished
+from uniferum.report.records import Pending, from_folders
 from uniferum.report.rendering import Style, render
+from uniferum.report.unfinished import unfinished
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+"""Cells that have begun and have no result: how far they came, or why they failed, from their folders alone."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uniferum.config import load_yaml
+from uniferum.evaluation.files import CellFiles
+from uniferum.report.records import Pending, cell_folders, mix_name, read_steps, text_encoder_word
+
+
+def unfinished(root: Path | str) -> list[Pending]:
+    """Cells below ``root`` that have begun and have no result."""
+    return [_pending(folder) for folder in cell_folders(Path(root)) if not CellFiles(folder).done]
+
+
+def _pending(folder: Path) -> Pending:
+    path = CellFiles(folder).config
+    config = load_yaml(path) if path.exists() else {}
+    name = str(config.get("name") or folder.name.rsplit("-", 1)[0])
+    model = config.get("model") or {}
+    kind = str(model.get("kind") or "uniferum")
+    mix, seed = mix_name(config.get("train_on") or ["?"]), int(config.get("seed") or 0)
+    encoder = text_encoder_word(name, kind, mix, seed, (model.get("text") or {}).get("name"))
+    return Pending(name, kind, encoder, mix, seed, _why_unfinished(folder, config))
+
+
+def _why_unfinished(folder: Path, config: Mapping[str, Any]) -> str:
+    failure = folder / "failure.json"
+    if failure.exists():
+        try:
+            return f"failed: {json.loads(failure.read_text(encoding='utf-8'))['reason']}"
+        except (ValueError, KeyError, TypeError):
+            return "failed: the reason is unreadable"
+    steps = read_steps(CellFiles(folder).steps)
+    total = (config.get("training") or {}).get("steps")
+    if len(steps) and total and "step" in steps:
+        reached = max(steps["step"].tolist())
+        return f"unfinished at {100 * reached / float(total):.0f} %"
+    return "begun, no step yet"
