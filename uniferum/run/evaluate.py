@@ -11,9 +11,10 @@ import pandas as pd
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
 from uniferum.evaluation.metrics import score_predictions
+from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
-from uniferum.run.identity import Stores, evaluation_fingerprint, training_fingerprint
+from uniferum.run.identity import Fingerprints, Stores, fingerprints
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.precision import choose_compute
@@ -43,30 +44,37 @@ def evaluate_run(
     """
     files = CellFiles(Path(folder))
     card = read_card(files.best)
-    trained = training_fingerprint(config, stores)
-    if card["fingerprint"] != trained:
+    identity = fingerprints(config, stores)
+    if card["fingerprint"] != identity.training:
         raise UniferumError(
             str(files.best),
             f"run {card['name']}, fingerprint {card['fingerprint']}",
-            must=f"be of run {config.name}, fingerprint {trained}",
+            must=f"be of run {config.name}, fingerprint {identity.training}",
             cure="give the folder, config and stores that it was trained with",
         )
     bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
     write_text(files.config, resolved_yaml(config))
-    return score(bench, stores, files, reporter or Silent())
+    return score(bench.model(card["labels"]), bench, identity, files, reporter or Silent())
 
 
-def score(bench: Workbench, stores: Stores, files: CellFiles, reporter: Reporter) -> RunResult:
-    """Predict with the best weights, write predictions, metrics, environment and, last, the record."""
-    config, card = bench.config, read_card(files.best)
-    model = bench.model(card["labels"])
+def score(model: Model, bench: Workbench, identity: Fingerprints, files: CellFiles, reporter: Reporter) -> RunResult:
+    """Predict with the best weights, write predictions, metrics, environment and, last, the record.
+
+    Args:
+        model: of the run's config; it is given the best checkpoint's weights.
+        bench: the opened run.
+        identity: the run's fingerprints.
+        files: the run's folder.
+        reporter: who is told the files.
+    """
+    card = read_card(files.best)
     load_weights(model, files.best)
     table = bench.test_table()
     predictions = bench.predictions(model, table, card["labels"]) if len(table) else pd.DataFrame()
     if bench.workers.first:
         groups = _write_scores(predictions, bench, files)
         write_json(files.environment, environment())
-        record = _record(config, stores, files, bench, groups)
+        record = _record(bench, identity, files, groups)
         for path in (files.config, files.predictions, files.metrics, files.environment):
             if path.exists():
                 reporter.artifact(path)
@@ -94,16 +102,17 @@ def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles)
 
 
 def _record(
-    config: RunConfig, stores: Stores, files: CellFiles, bench: Workbench, groups: list[dict[str, Any]]
+    bench: Workbench, identity: Fingerprints, files: CellFiles, groups: list[dict[str, Any]]
 ) -> Mapping[str, Any]:
+    config = bench.config
     last, best = (Progress.from_json(read_card(place)["progress"]) for place in (files.last, files.best))
     made = environment()
     return plain(
         {
             "format": RESULT_FORMAT,
             "name": config.name,
-            "training_fingerprint": training_fingerprint(config, stores),
-            "evaluation_fingerprint": evaluation_fingerprint(config, stores),
+            "training_fingerprint": identity.training,
+            "evaluation_fingerprint": identity.evaluation,
             "train_on": config.train_on,
             "evaluate_on": config.evaluate_on,
             "model": config.model.kind,

@@ -6,6 +6,7 @@ workers and devices are in neither.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,25 @@ def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
     return opened
 
 
+@dataclass(frozen=True)
+class Fingerprints:
+    """What a run is: by what its weights depend on, and by that and what it is tested on."""
+
+    training: str
+    evaluation: str
+
+
+def fingerprints(config: RunConfig, stores: Stores) -> Fingerprints:
+    """Both fingerprints, the stores' tables read once.
+
+    Raises:
+        UniferumError: a store is missing or unreadable.
+    """
+    training = _training(config, stores)
+    tests = {cohort: _content(open_cohort(stores, cohort), TEST_SPLIT) for cohort in sorted(config.evaluate_on)}
+    return Fingerprints(fingerprint(training), fingerprint({"training": training, "tests": tests}))
+
+
 def training_fingerprint(config: RunConfig, stores: Stores) -> str:
     """The fingerprint of everything that the weights depend on.
 
@@ -48,13 +68,12 @@ def training_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 
 def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
-    """The training fingerprint and the content of the test splits that the run is scored on.
+    """The fingerprint of the training and of the content of the test splits that the run is scored on.
 
     Raises:
         UniferumError: a store is missing or unreadable.
     """
-    tests = {cohort: _content(open_cohort(stores, cohort), TEST_SPLIT) for cohort in sorted(config.evaluate_on)}
-    return fingerprint({"training": _training(config, stores), "tests": tests})
+    return fingerprints(config, stores).evaluation
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score
-from uniferum.run.identity import Stores, evaluation_fingerprint, training_fingerprint
+from uniferum.run.identity import Stores, fingerprints
 from uniferum.run.result import RunResult, read_result
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
@@ -52,17 +52,17 @@ def train_run(
         UniferumError: a store is missing or of another geometry, or the folder holds another run.
     """
     files = CellFiles(Path(folder))
-    trained = training_fingerprint(config, stores)
+    identity = fingerprints(config, stores)
     done = read_result(files.root) if resume else None
-    if done and done.evaluation_fingerprint == evaluation_fingerprint(config, stores):
+    if done and done.evaluation_fingerprint == identity.evaluation:
         return done
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
     bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
     table = bench.training_table()
     labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
-    identity = Identity(config.name, trained, config.model_dump(mode="json"), labels, bench.preparation)
-    checkpoints = Checkpoints(files.checkpoints, identity)
+    card = Identity(config.name, identity.training, config.model_dump(mode="json"), labels, bench.preparation)
+    checkpoints = Checkpoints(files.checkpoints, card)
     listeners = _begin(config, files, checkpoints, reporter, first=bench.workers.first, resume=resume)
     model = bench.model(labels)
     training = Training(
@@ -79,7 +79,7 @@ def train_run(
         stop=stop,
     )
     training.run(resume=resume)
-    return score(bench, stores, files, listeners)
+    return score(model, bench, identity, files, listeners)
 
 
 def _begin(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -23,7 +24,7 @@ from small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
 from uniferum.config import load, merge
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import CellFiles
-from uniferum.run import RunConfig, evaluate_run, read_result, train_run
+from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, read_result, train_run
 from uniferum.training.errors import Interrupted
 from uniferum.training.reporter import read_steps
 
@@ -220,3 +221,17 @@ def test_a_stop_before_the_end_leaves_no_record(stores: Stores, tmp_path: Path) 
         train_run(make_config(), stores, tmp_path, stop=lambda: True)
     assert not CellFiles(tmp_path).done
     assert len(losses(tmp_path)) == 1
+
+
+def test_training_again_on_a_changed_test_set_scores_without_a_step(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished[0], tmp_path / "copy", symlinks=True))
+    before, listener = CellFiles(folder).steps.read_text(), Listener()
+    moved = {**stores, "RADCHEST": write_store(tmp_path / "again", "RADCHEST", LABELS["RADCHEST"], COUNTS, shift=1)}
+    train_run(make_config(), moved, folder, listener)
+    assert CellFiles(folder).steps.read_text() == before
+    assert not [heard for heard in listener.heard if "loss" in heard]
+    result = read_result(folder)
+    assert result is not None
+    assert result.evaluation_fingerprint == evaluation_fingerprint(make_config(), moved)
