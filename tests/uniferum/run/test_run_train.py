@@ -235,3 +235,21 @@ def test_training_again_on_a_changed_test_set_scores_without_a_step(
     result = read_result(folder)
     assert result is not None
     assert result.evaluation_fingerprint == evaluation_fingerprint(make_config(), moved)
+
+
+@pytest.mark.parametrize(
+    ("how", "tolerance"),
+    [
+        ({"data": {"loader_workers": 2, "prefetch": 1, "cache_gib": 0.0}}, 0.0),
+        ({"model": {"gradient_checkpointing": True}}, 1e-5),
+        ({"model": {"encoder": {"fast_depthwise": "off"}}}, 1e-4),
+    ],
+)
+def test_what_is_no_part_of_the_fingerprint_changes_no_loss_and_no_running_statistic(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path, how: dict[str, Any], tolerance: float
+) -> None:
+    train_run(make_config(**how), stores, tmp_path)
+    assert np.abs(np.subtract(losses(tmp_path), losses(finished[0]))).max() <= tolerance
+    ours, theirs = weights(tmp_path), weights(finished[0])
+    for name in (name for name in theirs if "running_mean" in name or "num_batches" in name):
+        assert torch.allclose(ours[name].float(), theirs[name].float(), atol=100 * tolerance), name

@@ -46,6 +46,7 @@ def start(folder: Path, steps: int, *more: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
 
+@pytest.mark.integration
 def test_killed_at_a_random_moment_and_resumed_gives_the_same_losses_and_weights_bit_for_bit(tmp_path: Path) -> None:
     whole, killed, steps = tmp_path / "whole", tmp_path / "killed", 60
     tiny_training(whole, steps=steps).run()
@@ -77,6 +78,7 @@ def test_a_stop_writes_a_checkpoint_and_the_next_call_goes_on_from_it(tmp_path: 
     assert_same_run(whole, stopped)
 
 
+@pytest.mark.integration
 def test_two_workers_give_the_losses_and_weights_of_one(tmp_path: Path) -> None:
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     tiny_training(alone).run()
