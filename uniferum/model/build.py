@@ -12,7 +12,10 @@ import torch
 from uniferum.errors import UniferumError, near_miss
 from uniferum.model.base import Model
 from uniferum.model.cnn import build_cnn
+from uniferum.model.cnn_transformer import build_cnn_transformer
 from uniferum.model.config import ModelConfig
+from uniferum.model.ct_clip import build_ct_clip
+from uniferum.model.ct_net import build_ct_net
 from uniferum.model.uniferum import build_uniferum
 from uniferum.preprocessing.geometry import Geometry
 
@@ -22,6 +25,9 @@ Builder = Callable[..., Model]
 SYSTEMS: dict[str, Builder] = {
     "uniferum": build_uniferum,
     "cnn": build_cnn,
+    "ct_net": build_ct_net,
+    "cnn_transformer": build_cnn_transformer,
+    "ct_clip": build_ct_clip,
 }
 
 
