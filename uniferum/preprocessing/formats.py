@@ -16,8 +16,8 @@ from uniferum.preprocessing.dicom import read_dicom
 from uniferum.preprocessing.intensities import check_plausible, to_hu
 from uniferum.preprocessing.metaimage import read_metaimage
 from uniferum.preprocessing.nifti import MAX_BYTES, Stored, check_size, read_nifti
-from uniferum.preprocessing.source import Intensity, MaskSource, ScanSource
-from uniferum.preprocessing.volume import Volume, closest_axes, reorient_array, reorient_to_ras
+from uniferum.preprocessing.source import Affine, Intensity, MaskSource, ScanSource
+from uniferum.preprocessing.volume import Volume, closest_axes, reorient_array, reorient_to_ras, spacing_of
 
 FORMATS = ".nii, .nii.gz, .mhd, .mha, .npz, or a folder with one DICOM series"
 # Slices leaning by more than this are no gantry tilt (scanners reach 30 degrees) but a damaged header.
@@ -43,15 +43,14 @@ def read_volume(source: ScanSource) -> Volume:
 
 
 def read_mask(
-    mask: MaskSource, *, source: ScanSource, like: tuple[int, ...] | None = None
+    mask: MaskSource, *, source: ScanSource, like: Volume | None = None
 ) -> tuple[UInt8[np.ndarray, "x y z"], Float[np.ndarray, "4 4"]]:
     """Read a mask layer on its own grid, RAS+ axes: ids of ``totalsegmentator``, else 0 and 1.
 
     Args:
         mask: the layer; it has a path.
         source: its scan.
-        like: the scan's shape in RAS+ axes. Where the scan's header is not believed, a mask of that shape shares the
-            scan's given affine.
+        like: the scan, RAS+ axes. Where the scan's own header is not believed, a mask of its shape stands on its grid.
 
     Raises:
         UniferumError: as :func:`read_volume`, an id does not fit TotalSegmentator's 0 to 117, or a mask of another
@@ -60,16 +59,43 @@ def read_mask(
     assert mask.path is not None, "a layer of spheres has no file"
     path = _allowed(mask.path, source.root)
     if path.is_dir() and mask.class_names is not None:
-        return _read_classes(path, mask.class_names, source)
-    stored = _read(path)
-    _check_affine(stored.affine, path)
-    ids, affine = reorient_array(_mask_values(stored.values, mask, path), stored.affine)
-    if source.affine is not None:
-        given = reorient_array(_mask_values(stored.values, mask, path), np.asarray(source.affine, dtype=np.float64))
-        return given if given[0].shape == like else (ids, affine)
-    if "no_orientation" in stored.flags and ids.shape != like:
-        raise UniferumError(str(path), must="say where it lies", cure=f"it has another shape than its scan, {like}")
+        as_stored, affine, flags = _read_classes(path, mask.class_names, source)
+    else:
+        stored = _read(path)
+        as_stored, affine, flags = _mask_values(stored.values, mask, path), stored.affine, stored.flags
+    _check_affine(affine, path)
+    blank = "no_orientation" in flags
+    if like is not None and source.affine is not None:
+        return _beside(as_stored, None if blank else affine, source.affine, like, path)
+    ids, affine = reorient_array(as_stored, affine)
+    if like is not None and blank and ids.shape != like.shape:
+        raise _nowhere(path, like)
     return ids, affine
+
+
+def _beside(
+    as_stored: np.ndarray, affine: np.ndarray | None, given: Affine, like: Volume, path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """A mask of a scan whose place comes from the cohort, since the origins of the two need not agree.
+
+    Its axes are taken from its own header (``affine``; ``None`` where that is blank) if that agrees with the scan in
+    shape and spacing, else from the scan's given affine if that fits; a mask that fits neither way keeps its own place.
+    """
+    if affine is not None:
+        ids, own = reorient_array(as_stored, affine)
+        if ids.shape == like.shape and np.allclose(spacing_of(own), like.spacing_mm, rtol=0.02):
+            return ids, like.affine
+    turned, turned_affine = reorient_array(as_stored, np.asarray(given, dtype=np.float64))
+    if turned.shape == like.shape:
+        return turned, turned_affine
+    if affine is None:
+        raise _nowhere(path, like)
+    return reorient_array(as_stored, affine)
+
+
+def _nowhere(path: Path, like: Volume) -> UniferumError:
+    cure = f"its header is blank and its shape is not its scan's, {like.shape}"
+    return UniferumError(str(path), must="say where it lies", cure=cure)
 
 
 def _mask_values(values: np.ndarray, mask: MaskSource, path: Path) -> np.ndarray:
@@ -87,23 +113,25 @@ def _mask_values(values: np.ndarray, mask: MaskSource, path: Path) -> np.ndarray
     return ids
 
 
-def _read_classes(folder: Path, class_names: tuple[str, ...], source: ScanSource) -> tuple[np.ndarray, np.ndarray]:
+def _read_classes(
+    folder: Path, class_names: tuple[str, ...], source: ScanSource
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     merged: np.ndarray | None = None
-    affine = np.eye(4)
+    affine, flags = np.eye(4), ()
     for number, name in enumerate(class_names):
         path = folder / f"{name}.nii.gz"
         if number == 0 or not name or not path.is_file():
             continue
         stored = read_nifti(_allowed(path, source.root))
         if merged is None:
-            merged, affine = np.zeros(stored.values.shape, dtype=np.uint8, order="F"), stored.affine
+            merged = np.zeros(stored.values.shape, dtype=np.uint8, order="F")
+            affine, flags = stored.affine, stored.flags
         if stored.values.shape != merged.shape:
             raise UniferumError(str(path), stored.values.shape, must=f"have the shape {merged.shape} of its folder")
         merged[stored.values > 0] = number
     if merged is None:
         raise UniferumError(str(folder), must="hold one file a class, such as liver.nii.gz")
-    _check_affine(affine, folder)
-    return reorient_array(merged, affine)
+    return merged, affine, flags
 
 
 def _read(path: Path, *, believe_header: bool = True) -> Stored:

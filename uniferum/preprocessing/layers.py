@@ -46,7 +46,7 @@ def read_layers(source: ScanSource, volume: Volume, found: Found, *, keep_bad: b
         if mask.path is None:
             continue
         try:
-            ids, affine = read_mask(mask, source=source, like=volume.shape)
+            ids, affine = read_mask(mask, source=source, like=volume)
             _check_overlap(mask, ids, affine, volume)
         except UniferumError:
             if not keep_bad:

@@ -19,8 +19,8 @@ LUNG_HU = (-970, -400)
 # Smallest piece of a lung, and the smallest that touches a side of a field of view that cuts the body: a limb's scan
 # may graze the chest, and is not to be cropped to what it grazes.
 MIN_PIECE_ML, MIN_CUT_ML = 100.0, 150.0
-# A lung mask whose median lies above is of something else; consolidated lungs with an effusion reach -100 on average.
-MAX_LUNG_HU = -50
+# A lung mask with less aerated tissue than this share is of something else: even severely consolidated lungs hold more.
+MIN_AERATED_SHARE = 0.05
 # The room's air, and how much of it a piece at such a side may hold (lungs in cut fields of view: 0 to 1 %).
 PURE_AIR_HU, MAX_AIR_SHARE = -960, 0.05
 
@@ -44,10 +44,10 @@ def limits_from_mask(
 
 
 def holds_air(mask: UInt8[np.ndarray, "x y z"], affine: np.ndarray, ids: tuple[int, ...], small: Volume) -> bool:
-    """Whether the mask's lungs are aerated on the whole: those of TotalSegmentator v1's ids 10 to 14 are not."""
+    """Whether there is air in the mask's lungs: in those of TotalSegmentator v1's ids 10 to 14 there is none."""
     on_small = resampling.nearest(mask, np.linalg.inv(affine) @ small.affine, small.shape)
     inside = small.hu[np.isin(on_small, ids)]
-    return inside.size == 0 or float(np.median(inside)) < MAX_LUNG_HU
+    return inside.size == 0 or float((inside < LUNG_HU[1]).mean()) > MIN_AERATED_SHARE
 
 
 def limits_from_found(lungs: Bool[np.ndarray, "x y z"], affine: np.ndarray) -> tuple[float, float]:

@@ -352,17 +352,27 @@ class TestMasks:
         with pytest.raises(UniferumError, match=r"whole ids|0 to 117"):
             read_mask(MaskSource("totalsegmentator", path), source=self.scan(tmp_path))
 
-    def test_where_the_scans_header_is_not_believed_its_masks_share_the_given_affine(self, tmp_path):
-        stored, affine = turned(IDS, AFFINE, "LPS")
-        nibabel.Nifti1Image(stored, None).to_filename(tmp_path / "mask.nii.gz")
-        given = tuple(tuple(float(v) for v in row) for row in affine)
-        source = self.scan(tmp_path, affine=given)
-        ids, got = read_mask(MaskSource("totalsegmentator", tmp_path / "mask.nii.gz"), source=source, like=SHAPE)
-        np.testing.assert_array_equal(ids, IDS)
-        np.testing.assert_allclose(got, AFFINE)
+    @pytest.mark.parametrize("header", ["blank", "its own", "of another origin"])
+    def test_where_the_scans_place_comes_from_the_cohort_its_masks_stand_on_its_grid(self, tmp_path, header):
+        cube = (slice(0, 50),) * 3  # equal sides: the shape alone does not tell the axes
+        stored, affine = turned(IDS[cube], AFFINE, "LPS")
+        scan, scan_affine = turned(HU[cube], AFFINE, "IPL")
+        np.savez(tmp_path / "scan.npz", ct=scan)
+        given = tuple(tuple(float(v) for v in row) for row in scan_affine)
+        if header == "blank":
+            stored, affine = turned(IDS[cube], AFFINE, "IPL")[0], None
+        elif header == "of another origin":
+            affine[:3, 3] += 900
+        nibabel.Nifti1Image(stored, affine).to_filename(tmp_path / "mask.nii.gz")
+        source = ScanSource("s", tmp_path / "scan.npz", affine=given)
+        like = read_volume(source)
+        ids, got = read_mask(MaskSource("totalsegmentator", tmp_path / "mask.nii.gz"), source=source, like=like)
+        np.testing.assert_array_equal(ids, IDS[cube])
+        np.testing.assert_allclose(got, like.affine)
 
     def test_a_mask_of_another_shape_that_does_not_say_where_it_lies_is_refused(self, tmp_path):
         nibabel.Nifti1Image(IDS[:50], None).to_filename(tmp_path / "mask.nii.gz")
         layer = MaskSource("totalsegmentator", tmp_path / "mask.nii.gz")
+        source = self.scan(tmp_path)
         with pytest.raises(UniferumError, match="where it lies"):
-            read_mask(layer, source=self.scan(tmp_path), like=SHAPE)
+            read_mask(layer, source=source, like=read_volume(source))
