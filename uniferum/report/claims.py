@@ -103,7 +103,7 @@ CLAIMS: tuple[Claim, ...] = (
         (
             Check("gain", cell("INSPECT"), INSPECT, ("cnn", "", "INSPECT"), printed=0.1026),
             Check("above", cell("INSPECT"), INSPECT, printed=0.6585),
-            Check("below", cell("INSPECT"), INSPECT, label="pe_positive", printed=0.721),
+            Check("below", cell("INSPECT"), INSPECT, label="pulmonary_embolism", printed=0.721),
         ),
     ),
     Claim(

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.report.claims import CLAIMS, CT, RAD, Check, Claim, cell
 from uniferum.report.examine import claims_sheet, examine
@@ -93,3 +94,9 @@ def test_the_printed_differences_are_those_of_the_published_tables():
             where = (check.column[0], check.label or check.column[1])
             ours, base = find("auroc", check.row, *where), find("auroc", check.base, *where)
             assert check.printed == pytest.approx(ours.value - base.value, abs=1e-9), check
+
+
+def test_every_label_of_a_claim_is_in_the_vocabulary_under_its_column():
+    groups = Vocabulary.load().groups
+    labels = [(check.column, check.label) for claim in CLAIMS for check in claim.checks if check.label]
+    assert [label for column, label in labels if label not in groups[column]] == []

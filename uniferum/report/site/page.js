@@ -43,9 +43,10 @@ window.showCase = (found) => {
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   const volume = bytes(found.volume), mask = found.mask ? bytes(found.mask) : null;
   const [nx, ny, nz] = found.shape;
+  // Voxels are in RAS+ order; drawn as radiologists look: the patient's right on the left, front and head up.
   const planes = [
-    { name: "axial", w: nx, h: ny, n: nz, at: (a, b, c) => a + nx * ((ny - 1 - b) + ny * c) },
-    { name: "coronal", w: nx, h: nz, n: ny, at: (a, b, c) => a + nx * (c + ny * (nz - 1 - b)) },
+    { name: "axial", w: nx, h: ny, n: nz, at: (a, b, c) => (nx - 1 - a) + nx * ((ny - 1 - b) + ny * c) },
+    { name: "coronal", w: nx, h: nz, n: ny, at: (a, b, c) => (nx - 1 - a) + nx * (c + ny * (nz - 1 - b)) },
     { name: "sagittal", w: ny, h: nz, n: nx, at: (a, b, c) => c + nx * ((ny - 1 - a) + ny * (nz - 1 - b)) },
   ];
   viewer.replaceChildren();
@@ -69,7 +70,7 @@ window.showCase = (found) => {
     };
     slider.addEventListener("input", draw);
     document.getElementById("mask").addEventListener("change", draw);
-    box.append(plane.name, document.createElement("br"), canvas, document.createElement("br"), slider);
+    box.append(plane.name === "sagittal" ? "sagittal (front on the left)" : `${plane.name} (right on the left)`, document.createElement("br"), canvas, document.createElement("br"), slider);
     viewer.append(box);
     draw();
   }
