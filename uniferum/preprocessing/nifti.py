@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
-from isal import igzip
+from isal import igzip, igzip_lib
 from nibabel.spatialimages import HeaderDataError
 
 from uniferum.errors import UniferumError
@@ -50,7 +50,7 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             header = _header(stream, path)
             shape, dtype = _declared(header, path)
             values = _values(stream, header, shape, dtype, path)
-    except (EOFError, zlib.error, igzip.BadGzipFile, struct.error) as error:
+    except (EOFError, zlib.error, igzip_lib.IsalError, igzip.BadGzipFile) as error:
         raise UniferumError(str(path), must="be a whole gzip file", cure=f"fetch it again ({error})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None

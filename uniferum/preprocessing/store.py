@@ -25,6 +25,8 @@ from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan
 from uniferum.preprocessing.places import LocalPlace, place
 
 FORMAT = 1
+# Raised whenever the same scan and settings come to other voxels, so that what was prepared before is prepared again.
+METHOD = 1
 Level = Literal["train", "full"]
 MANIFEST = "manifest.parquet"
 LABELS = "labels.parquet"
@@ -282,8 +284,8 @@ def manifest_row(header: scanfile.Header, *, patient_id: str, study_id: str, spl
 
 
 def preparation_fingerprint(config: PreparationConfig) -> str:
-    """Identity of a way to prepare: settings, and the format of the result."""
-    return fingerprint({"format": FORMAT, "preparation": json.loads(canonical_json(config))})
+    """Identity of a way to prepare: settings, method, and the format of the result."""
+    return fingerprint({"format": FORMAT, "method": METHOD, "preparation": json.loads(canonical_json(config))})
 
 
 def scan_file(scan_id: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats import read_mask, read_volume
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
@@ -135,3 +136,60 @@ def test_lung_and_soft_tissue_keep_their_hu(realdata, scan_id):
     muscle = [np.median(hu[(hu > 0) & (hu < 100)]) for hu in (raw, full)]
     assert muscle[1] == pytest.approx(muscle[0], abs=5)
     assert full.min() == -1000
+
+
+def _swap_axes(image):
+    return nibabel.Nifti1Image(np.asarray(image.dataobj).transpose(1, 0, 2), image.affine, image.header)
+
+
+def _with_nan(image):
+    values = np.asarray(image.dataobj, dtype=np.float32).copy()
+    values[:10] = np.nan
+    return nibabel.Nifti1Image(values, image.affine)
+
+
+def _unshifted(image):
+    values = np.asarray(image.dataobj).clip(-1024, 3000) + 1024
+    return nibabel.Nifti1Image(values.astype(np.int16), image.affine)
+
+
+@pytest.mark.parametrize(
+    ("change", "flag"),
+    [(_swap_axes, "orientation_doubtful"), (_with_nan, "nan_voxels"), (_unshifted, "wrong_hu")],
+)
+def test_a_real_scan_that_lies_is_flagged(realdata, tmp_path, change, flag):
+    sound = source(realdata, "thorax_1", masks=False)
+    assert flag not in prepared(realdata, "thorax_1", masks=False).flags
+    change(nibabel.load(sound.path)).to_filename(tmp_path / "scan.nii.gz")
+    assert flag in prepare(ScanSource("s", tmp_path / "scan.nii.gz"), CONFIG).flags
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda content: content[:-50_000], "whole gzip"),
+        (lambda content: b"PK" + content[2:], "NIfTI"),
+        (lambda content: content[:200_000] + bytes(5000) + content[205_000:], "whole gzip"),
+    ],
+)
+def test_a_real_file_that_is_damaged_is_refused(realdata, tmp_path, damage, reason):
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(damage(source(realdata, "thorax_1").path.read_bytes()))
+    with pytest.raises(UniferumError, match=reason):
+        prepare(ScanSource("s", path), CONFIG)
+
+
+def test_a_real_series_without_some_slices_is_filled_in_and_flagged(realdata, tmp_path):
+    folder = tmp_path / "series"
+    folder.mkdir()
+    slices = sorted(path for path in (realdata / "lung_tumour/pat_2").iterdir())
+    for path in slices:
+        if not path.name.endswith(("00012.dcm", "00013.dcm")):
+            (folder / path.name).write_bytes(path.read_bytes())
+    whole = read_volume(source(realdata, "lung_pat_2"))
+    volume = read_volume(ScanSource("s", folder))
+    assert "missing_slices" in volume.flags
+    assert volume.shape == whole.shape
+    np.testing.assert_allclose(volume.affine, whole.affine, atol=1e-3)
+    same = (volume.hu == whole.hu).all(axis=(0, 1))
+    assert (~same).sum() == 2
