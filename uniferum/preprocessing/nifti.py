@@ -21,6 +21,9 @@ from uniferum.preprocessing.source import Intensity
 MAX_BYTES = 8 << 30
 # Deflate cannot expand by more than this (1 bit a 258-byte match, and two bits of block overhead).
 MAX_EXPANSION = 1032
+# isal's stubs declare its error as an instance.
+_ISAL_ERROR: Any = igzip_lib.IsalError
+_DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, igzip.BadGzipFile, _ISAL_ERROR)
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
 
 
@@ -50,7 +53,7 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             header = _header(stream, path)
             shape, dtype = _declared(header, path)
             values = _values(stream, header, shape, dtype, path)
-    except (EOFError, zlib.error, igzip_lib.IsalError, igzip.BadGzipFile) as error:
+    except _DAMAGED as error:
         raise UniferumError(str(path), must="be a whole gzip file", cure=f"fetch it again ({error})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
