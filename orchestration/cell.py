@@ -101,6 +101,8 @@ def attempt_cell(
     train: Callable[..., Any],
     evaluate: Callable[..., Any],
     listeners: "Sequence[Reporter]" = (),
+    *,
+    first: bool = True,
 ) -> Outcome:
     """Run one attempt to its end, whatever that is.
 
@@ -109,11 +111,12 @@ def attempt_cell(
         train: ``uniferum.run.train_run`` or something with its signature.
         evaluate: ``uniferum.run.evaluate_run`` likewise.
         listeners: who is told besides spool and progress.
+        first: whether this process is the one of the cell's workers that writes.
     """
     folder = Path(assignment.folder)
     folder.mkdir(parents=True, exist_ok=True)
     started, stop = time.time(), StopSignal(assignment)
-    error = _caught(assignment, train, evaluate, stop, listeners)
+    error = _caught(assignment, train, evaluate, stop, listeners if first else None)
     _free_memory()
     fault = faults.classify(error) if error is not None else None
     stopped = type(error).__name__ == "Interrupted"
@@ -134,7 +137,7 @@ def _caught(
     train: Callable[..., Any],
     evaluate: Callable[..., Any],
     stop: StopSignal,
-    listeners: "Sequence[Reporter]",
+    listeners: "Sequence[Reporter] | None",
 ) -> Exception | None:
     folder = Path(assignment.folder)
     with _log_of_its_own(folder, assignment), _watchdog(folder, assignment.stall_s) as alive:
@@ -152,7 +155,7 @@ def _run(
     evaluate: Callable[..., Any],
     stop: StopSignal,
     alive: Callable[[], None],
-    listeners: "Sequence[Reporter]",
+    listeners: "Sequence[Reporter] | None",
 ) -> None:
     from uniferum.config import parse
     from uniferum.run import RunConfig
@@ -161,14 +164,15 @@ def _run(
     folder = Path(assignment.folder)
     config = parse(RunConfig, assignment.config, source=f"cell {assignment.name}")
     stores = {name: Path(path) for name, path in assignment.stores.items()}
-    progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
-    reporter = Fanout([SpoolReporter(folder), progress, *listeners])
+    reporter = Fanout([])
+    if listeners is not None:
+        progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
+        progress.phase("scoring" if assignment.evaluate_only else "starting")
+        reporter = Fanout([SpoolReporter(folder), progress, *listeners])
     if assignment.evaluate_only:
-        progress.phase("scoring")
         evaluate(config, stores, folder, reporter)
-        return
-    progress.phase("starting")
-    train(config, stores, folder, reporter, stop=stop, **assignment.options)
+    else:
+        train(config, stores, folder, reporter, stop=stop, **assignment.options)
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def _join(address: str, common: dict[str, Any]) -> Any:
 
 def environment(resources: Resources) -> None:
     """Settings that Ray reads once, at its own import or start, and that its workers inherit."""
-    threads = str(max(1, int(resources.cpus)))
+    threads = str(max(1, int(resources.worker.cpus)))
     for name, value in {
         "RAY_TRAIN_V2_ENABLED": "1",
         "RAY_DEDUP_LOGS": "0",
@@ -126,14 +126,12 @@ def protect_token() -> None:
 
 
 def slots(resources: Resources) -> int:
-    """How many cells the cluster's living nodes can hold at once, node by node."""
+    """How many cells the cluster's living nodes can hold at once; a worker's part lies on one node."""
     import ray
 
-    total = 0
-    for node in ray.nodes():
-        if node["Alive"]:
-            total += _slots_of(node["Resources"], resources)
-    return total
+    worker = resources.worker
+    workers = sum(_slots_of(node["Resources"], worker) for node in ray.nodes() if node["Alive"])
+    return workers // resources.workers
 
 
 def _slots_of(node: dict[str, float], resources: Resources) -> int:
@@ -165,13 +163,14 @@ def check_fits(resources: Resources) -> None:
     raise UniferumError(
         "resources",
         wanted,
-        must="fit on one node of the cluster",
+        must="fit on the cluster",
         cure=f"the whole cluster has {shown}; change resources",
     )
 
 
 def lane_resources(resources: Resources) -> dict[str, float]:
-    """What one lane's worker reserves, in Ray's words."""
+    """What one of a lane's workers reserves, in Ray's words."""
+    resources = resources.worker
     found: dict[str, float] = {"CPU": resources.cpus}
     if resources.gpus:
         found["GPU"] = resources.gpus

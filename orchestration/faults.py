@@ -5,6 +5,7 @@ from the text that Ray left of it where the process is gone.
 """
 
 import errno
+import re
 import traceback
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ def classify_text(text: str) -> Fault:
     """The fault behind what Ray says about a process that is gone."""
     lowered = text.lower()
     kind = next((kind for words, kind in _TEXTS if words in lowered), WORKER_KILLED)
-    return Fault(kind, _first_line(text))
+    return Fault(kind, _essence(text))
 
 
 def poisons_process(error: BaseException) -> bool:
@@ -123,6 +124,15 @@ def _kind_by_name(error: BaseException) -> str:
     text = str(error).lower()
     known = (GPU_OOM, NCCL, HOST_OOM, WORKER_KILLED)
     return next((kind for words, kind in _TEXTS if words in text and kind in known), BUG)
+
+
+def _essence(text: str) -> str:
+    """One line of what Ray says: the last one of a remote traceback, where the exception stands, else the first."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    if "Traceback (most recent call last)" not in plain and "RayTaskError" not in plain:
+        return _first_line(plain)
+    lines = [line.strip() for line in plain.splitlines() if line.strip()]
+    return lines[-1][:300]
 
 
 def _first_line(text: str) -> str:

@@ -7,9 +7,9 @@ resources, policy, tracking) stands in sections of its own and reaches no finger
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
 from uniferum.errors import UniferumError, near_miss
@@ -23,6 +23,7 @@ class Resources(Section):
 
     cpus: float = Field(default=1, gt=0, description="CPU cores a cell; also its threads")
     gpus: float = Field(default=0, ge=0, description="GPUs a cell, a fraction where several share one")
+    workers: int = Field(default=1, ge=1, description="processes that share a cell, with equal parts of cpus and gpus")
     memory_gib: float | None = Field(default=None, gt=0, description="memory that a cell reserves")
     parallel: int | None = Field(default=None, ge=1, description="cells at once; none: as many as fit")
     warm: bool = Field(default=True, description="a worker trains cell after cell; false: one Ray Train run a cell")
@@ -31,6 +32,19 @@ class Resources(Section):
         default=None, gt=0, description="declared speed, for estimates before any cell ended"
     )
     checkpoint_gib: float = Field(default=1.5, ge=0, description="size of one checkpoint, for the free-space check")
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        if self.workers > 1 and self.gpus % self.workers:
+            raise ValueError(f"give each of {self.workers} workers whole GPUs, but gpus is {self.gpus:g}")
+        return self
+
+    @property
+    def worker(self) -> "Resources":
+        """One worker's part."""
+        memory = self.memory_gib / self.workers if self.memory_gib else None
+        parts = {"cpus": self.cpus / self.workers, "gpus": self.gpus / self.workers, "memory_gib": memory}
+        return self.replace(workers=1, **parts)
 
 
 class Policy(Section):

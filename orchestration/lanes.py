@@ -143,13 +143,13 @@ class RayLanes:
         settings = {
             "folder": str(lane.folder),
             "heartbeat": str(self.heartbeat),
-            "threads": max(1, int(self.resources.cpus)) if not self.resources.gpus else None,
+            "threads": max(1, int(self.resources.cpus / self.resources.workers)) if not self.resources.gpus else None,
             "cells": None if self.resources.warm else 1,
             "runner": self.runner,
         }
         task: Any = ray.remote(self.launch)
         ref = task.options(num_cpus=0, max_retries=0, name=name).remote(
-            settings, cluster.lane_resources(self.resources), name, str(self.folder / "ray")
+            settings, cluster.lane_resources(self.resources), name, str(self.folder / "ray"), self.resources.workers
         )
         held = Held(lane, ref)
         self.lanes.append(held)
@@ -184,7 +184,9 @@ class RayLanes:
             ray.get(held.ref)
             fault = Fault(faults.WORKER_KILLED, "the worker left in the middle of the cell")
         except Exception as error:  # noqa: BLE001 - whatever ended the lane, the others go on; the text says what it was
-            fault = classify_text(f"{type(error).__name__}: {error}")
+            text = f"{type(error).__name__}: {error}"
+            (held.lane.folder / "lane.err").write_text(text, encoding="utf-8")
+            fault = classify_text(text)
         return Ended(held.work.name, held.fault or fault, False, time.time() - held.since, node)
 
 

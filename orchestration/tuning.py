@@ -6,6 +6,7 @@ proposed again with the same values, and their folders go on from their checkpoi
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -63,7 +64,10 @@ def run_search(search: Search, say: Callable[[str], None], *, address: str | Non
         finally:
             mirror.finish()
             cluster.leave(joined)
-    return _found(search, open_study(search))
+    study = open_study(search)
+    if any(not trial.state.is_finished() for trial in study.trials):
+        raise KeyboardInterrupt  # Tune takes the first Ctrl-C as its own, and returns
+    return _found(search, study)
 
 
 def open_study(search: Search) -> "optuna.Study":
@@ -74,20 +78,25 @@ def open_study(search: Search) -> "optuna.Study":
     return optuna.create_study(
         storage=optuna.storages.RDBStorage(search.study_url),
         study_name=search.config.name,
-        sampler=sampler(search),
         direction="maximize",
         load_if_exists=True,
     )
 
 
-def sampler(search: Search) -> "optuna.samplers.BaseSampler":
-    """TPE with every setting that Optuna 5 changed named, or random search for comparison."""
+def sampler(search: Search, asked: int) -> "optuna.samplers.BaseSampler":
+    """TPE with every setting that Optuna 5 changed named, or random search for comparison.
+
+    Args:
+        search: whose seed is taken.
+        asked: trials that the study has; a sampler begun anew with the same seed would draw the first values again.
+    """
     import optuna
 
+    seed = (search.config.seed + 1_000_003 * asked) % 2**32
     if search.config.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=search.config.seed)
+        return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(
-        seed=search.config.seed, n_startup_trials=search.config.random_trials, multivariate=False, constant_liar=False
+        seed=seed, n_startup_trials=search.config.random_trials, multivariate=False, constant_liar=False
     )
 
 
@@ -150,6 +159,7 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: Mirror, say:
     from ray.tune.schedulers import ASHAScheduler
     from ray.tune.search.optuna import OptunaSearch
 
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables would mix with our lines
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     resources = search.grid.resources
     steps = search.cell.config.training.steps
@@ -158,7 +168,7 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: Mirror, say:
         space=search.space,
         metric=METRIC,
         mode="max",
-        sampler=sampler(search),
+        sampler=sampler(search, len(study.trials)),
         study_name=search.config.name,
         storage=study._storage,
     )
@@ -182,7 +192,7 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: Mirror, say:
             scheduler=stopper,
             num_samples=left,
             max_concurrent_trials=search.config.parallel or resources.parallel or 0,
-            reuse_actors=False,
+            reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=f"{search.config.name}-{int(time.time())}",

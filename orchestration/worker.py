@@ -5,20 +5,25 @@ the lane talk through files in the lane's folder (``next.json``, ``ended-N.json`
 crash of the process costs only the cell it was at: the driver sees the lane end and tries that cell again elsewhere.
 """
 
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestration.cell import Assignment, Outcome, attempt_cell, read_assignment
 from orchestration.gauges import CELL
 from orchestration.records import read_json
 from uniferum.evaluation.files import write_json
 
+if TYPE_CHECKING:
+    from uniferum.training.parallel import Workers
+
 POLL_S = 0.1
+LEAVE, WAIT = "leave", "wait"
 
 
 class Lane:
@@ -28,9 +33,10 @@ class Lane:
         self.folder = folder
         self.next = folder / "next.json"
 
-    def take(self, *, heartbeat: Path | None, orphan_s: float) -> Assignment | None:
-        """Wait for the next cell; None when the lane should leave, or its driver has been silent for too long."""
+    def take(self, *, heartbeat: Path | None, orphan_s: float, patience_s: float = math.inf) -> "Assignment | str":
+        """Wait for the next cell; ``LEAVE`` when told so or when the driver is silent, ``WAIT`` when patience ends."""
         seen, since = "", time.monotonic()
+        end = time.monotonic() + patience_s
         while not (self.folder / "leave").exists():
             assignment = read_assignment(self.next)
             if assignment is not None:
@@ -40,9 +46,11 @@ class Lane:
             if beat != seen:
                 seen, since = beat, time.monotonic()
             if heartbeat and time.monotonic() - since > orphan_s:
-                return None
+                return LEAVE
+            if time.monotonic() > end:
+                return WAIT
             time.sleep(POLL_S)
-        return None
+        return LEAVE
 
     def ended(self, outcome: Outcome) -> None:
         """Tell the driver how the cell ended."""
@@ -71,21 +79,43 @@ def train_lane(settings: Mapping[str, Any]) -> None:
         settings: ``folder`` of the lane, ``heartbeat`` of the driver, ``orphan_s``, ``threads``, ``cells`` at most,
             ``runner``: the module of ``train_run`` and ``evaluate_run``.
     """
+    from uniferum.training.parallel import Workers
+
     train, evaluate = _runners(settings)
-    lane = Lane(Path(settings["folder"]))
-    write_json(lane.folder / "worker.json", {"pid": os.getpid(), "node": os.uname().nodename, "when": time.time()})
-    heartbeat = Path(settings["heartbeat"]) if settings.get("heartbeat") else None
+    lane, workers = Lane(Path(settings["folder"])), Workers.current()
+    if workers.first:
+        card = {"pid": os.getpid(), "node": os.uname().nodename, "when": time.time()}
+        write_json(lane.folder / "worker.json", card)
     left = settings.get("cells") or -1
     while left != 0:
-        assignment = lane.take(heartbeat=heartbeat, orphan_s=settings.get("orphan_s", 120.0))
+        assignment = _agreed(lane, settings, workers)
         if assignment is None:
             return
         os.environ[CELL] = assignment.name
-        outcome = attempt_cell(assignment, train, evaluate)
-        lane.ended(outcome)
-        if outcome.poisoned:
+        outcome = attempt_cell(assignment, train, evaluate, first=workers.first)
+        if workers.first or outcome.kind:
+            lane.ended(outcome)
+        if outcome.poisoned or (outcome.kind and workers.size > 1):
             return
         left -= 1
+
+
+def _agreed(lane: Lane, settings: Mapping[str, Any], workers: "Workers") -> Assignment | None:
+    """The next cell, the same on every worker; the first one takes it and tells the others."""
+    heartbeat = Path(settings["heartbeat"]) if settings.get("heartbeat") else None
+    orphan_s = settings.get("orphan_s", 120.0)
+    if workers.size == 1:
+        taken = lane.take(heartbeat=heartbeat, orphan_s=orphan_s)
+        return taken if isinstance(taken, Assignment) else None
+    from torch import distributed
+
+    while True:
+        found: list[Any] = [None]
+        if workers.first:  # short waits, so that no collective of torch runs into its time limit
+            found = [lane.take(heartbeat=heartbeat, orphan_s=orphan_s, patience_s=30.0)]
+        distributed.broadcast_object_list(found, src=0)
+        if found[0] != WAIT:
+            return found[0] if isinstance(found[0], Assignment) else None
 
 
 def _runners(settings: Mapping[str, Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -97,7 +127,9 @@ def _runners(settings: Mapping[str, Any]) -> tuple[Callable[..., Any], Callable[
     return module.train_run, module.evaluate_run
 
 
-def launch_lane(settings: Mapping[str, Any], resources: Mapping[str, float], name: str, storage: str) -> None:
+def launch_lane(
+    settings: Mapping[str, Any], resources: Mapping[str, float], name: str, storage: str, workers: int = 1
+) -> None:
     """Fit one lane; runs inside a Ray task without CPUs of its own, so that cancelling the task aborts the run.
 
     The name carries the grid and a generation that is never used twice: Ray resumes whatever bears the same name. Every
@@ -110,7 +142,7 @@ def launch_lane(settings: Mapping[str, Any], resources: Mapping[str, float], nam
         train_lane,
         train_loop_config=dict(settings),
         scaling_config=ScalingConfig(
-            num_workers=1, use_gpu=bool(resources.get("GPU")), resources_per_worker=dict(resources)
+            num_workers=workers, use_gpu=bool(resources.get("GPU")), resources_per_worker=dict(resources)
         ),
         run_config=RunConfig(
             name=name,

@@ -1,12 +1,13 @@
 """A grid on real Ray and real MLflow: it runs, is recorded, is read back from both sources, and is not run again."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from orchestration.drive import Options, run_grid
-from orchestration.grid import expand, load_grid
+from orchestration.grid import Cell, GridConfig, expand, load_grid
 from orchestration.tracking import read_mlflow, reading_uri
 from tests.integration.conftest import Quiet
 from uniferum.report.records import from_folders
@@ -40,6 +41,24 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
     assert results == {path: path.stat().st_mtime_ns for path in grid.root.glob("cells/*/result.json")}
 
     _mlflow_has_every_step_once(grid.root, grid.name)
+    _another_test_set_scores_again_without_training(grid, cells)
+
+
+def _another_test_set_scores_again_without_training(grid: GridConfig, cells: list[Cell]) -> None:
+    fewer = [replace(cell, config=cell.config.replace(evaluate_on=("CTRATE",))) for cell in cells[:1]]
+    shared = grid.replace(resources={"cpus": 2, "workers": 2, "checkpoint_gib": 0.01}, tracking={"enabled": False})
+    (folder,) = [path for path in grid.cells_folder.iterdir() if path.name.startswith(f"{cells[0].name}-")]
+    weights = (folder / "checkpoints" / "last").resolve().stat().st_mtime_ns
+    before = from_folders(folder)[0]
+
+    view = Quiet()
+    assert run_grid(shared, fewer, view, Options(only_scores=True)).exit_code == 0, view.lines
+
+    after = from_folders(folder)[0]
+    assert after.result["training_fingerprint"] == before.result["training_fingerprint"]
+    assert after.result["evaluation_fingerprint"] != before.result["evaluation_fingerprint"]
+    assert {group.cohort for group in after.groups} == {"CTRATE"}
+    assert (folder / "checkpoints" / "last").resolve().stat().st_mtime_ns == weights
 
 
 def _mlflow_has_every_step_once(root: Path, name: str) -> None:

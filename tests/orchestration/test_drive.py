@@ -1,0 +1,149 @@
+"""The driver around the scheduler: who may drive, what is checked first, how a grid's end is told."""
+
+import multiprocessing
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from orchestration import drive, plan, preflight
+from orchestration.drive import LEDGER, Options, Summary, run_grid
+from orchestration.grid import GridConfig
+from orchestration.ledger import Ledger
+from orchestration.plan import Planned
+from orchestration.records import cell_folder
+from tests.orchestration.worlds import cell, finish, grid
+from uniferum.errors import UniferumError
+
+TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
+
+
+class Lines:
+    """A view that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def show(self, rows: object, headline: str) -> None:
+        """Nothing to draw on."""
+
+    def say(self, message: str) -> None:
+        """Keep it."""
+        self.said.append(message)
+
+
+@pytest.fixture
+def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GridConfig:
+    """A grid whose one cell is done."""
+    made = grid(tmp_path, tracking={"enabled": False})
+    finish(cell_folder(made.cells_folder, cell().name, TRAINING), TRAINING, EVALUATION)
+    real = plan.make_plan
+    monkeypatch.setattr(drive.plan, "make_plan", lambda g, c: real(g, c, lambda config, stores: (TRAINING, EVALUATION)))
+    return made
+
+
+def _hold(path: Path, seconds: float, ready: "multiprocessing.Queue[bool]") -> None:
+    ledger = Ledger(path)
+    token = ledger.take_lease()
+    ready.put(True)
+    time.sleep(seconds)
+    assert token is not None
+    ledger.release(token)
+    time.sleep(20)
+
+
+@pytest.fixture
+def other_driver(finished: GridConfig) -> "multiprocessing.context.ForkProcess":
+    context = multiprocessing.get_context("fork")
+    ready = context.Queue()
+    process = context.Process(target=_hold, args=(finished.root / LEDGER, 1.5, ready))
+    process.start()
+    assert ready.get(timeout=20)
+    yield process
+    process.kill()
+    process.join()
+
+
+def test_a_finished_grid_ends_at_once_with_success(finished: GridConfig) -> None:
+    assert run_grid(finished, [cell()], Lines(), Options()).exit_code == 0
+
+
+def test_a_second_driver_waits_for_the_first(finished: GridConfig, other_driver: object) -> None:
+    view = Lines()
+    started = time.monotonic()
+    assert run_grid(finished, [cell()], view, Options()).exit_code == 0
+    assert time.monotonic() - started > 0.5
+    assert "drives this grid" in view.said[0]
+
+
+def test_a_second_driver_may_refuse_instead(finished: GridConfig, other_driver: object) -> None:
+    with pytest.raises(UniferumError, match="not be driven by somebody else"):
+        run_grid(finished, [cell()], Lines(), Options(wait=False))
+
+
+def test_a_grid_without_any_data_says_which_stores_are_absent(tmp_path: Path) -> None:
+    made = grid(tmp_path, stores={"CTRATE": tmp_path / "nowhere"})
+    with pytest.raises(UniferumError, match="absent: CTRATE"):
+        run_grid(made, [cell()], Lines(), Options())
+
+
+def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UniferumError, match="must be a folder that can be written"):
+        preflight.check_root(tmp_path / "file" / "root")
+
+
+def test_too_little_space_for_all_checkpoints_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    made = grid(tmp_path, resources={"checkpoint_gib": 1e9})
+    due = Planned(cell(), plan.DUE, "", tmp_path, TRAINING, EVALUATION, None)
+    with pytest.raises(UniferumError, match="GiB free for 1 cells"):
+        preflight.check_space(made, [due])
+    preflight.check_space(made, [])
+
+
+@pytest.mark.parametrize(
+    ("states", "interrupted", "code"),
+    [
+        ({"a": "done"}, False, 0),
+        ({"a": "done", "b": "failed"}, False, 1),
+        ({"a": "done", "b": "no data"}, False, 1),
+        ({"a": "done", "b": "stopped"}, False, 1),
+        ({"a": "done", "b": "stopped"}, True, 130),
+    ],
+)
+def test_exit_codes(states: dict[str, str], interrupted: bool, code: int) -> None:
+    assert Summary(states=states, interrupted=interrupted).exit_code == code
+
+
+def test_a_webhook_hears_how_the_grid_ended(finished: GridConfig) -> None:
+    heard: list[bytes] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        run_grid(finished, [cell()], Lines(), Options(notify=f"http://127.0.0.1:{server.server_port}/x"))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert len(heard) == 1
+    assert b'"exit_code": 0' in heard[0]
+
+
+def test_a_webhook_that_does_not_answer_changes_nothing(finished: GridConfig) -> None:
+    assert run_grid(finished, [cell()], Lines(), Options(notify="http://127.0.0.1:9/x")).exit_code == 0
+
+
+def test_a_webhook_that_is_no_address_is_refused(finished: GridConfig) -> None:
+    with pytest.raises(UniferumError, match="--notify"):
+        run_grid(finished, [cell()], Lines(), Options(notify="me@here"))
