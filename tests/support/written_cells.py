@@ -78,6 +78,7 @@ def write_cell(
         "best_step": 20,
         "selection": {"metric": "auroc", "value": 0.7, "split": "validation"},
         "groups": group_records(scores.groups),
+        "data": {"CTRATE train": "aa" * 32, "CTRATE test": "bb" * 32},
         "steps": 40,
         "seconds": 12.5,
         "git_commit": "abc1234",

@@ -95,7 +95,7 @@ def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> lis
 
 
 def _data_hashes(data: object) -> str:
-    return ", ".join(f"{name} {value}" for name, value in data.items()) if isinstance(data, dict) else ""
+    return ", ".join(f"{name} {str(value)[:16]}" for name, value in data.items()) if isinstance(data, dict) else ""
 
 
 def _digest(path: Path) -> str:

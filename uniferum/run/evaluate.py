@@ -126,6 +126,7 @@ def _record(
                 "cohorts": config.selection_cohorts,
             },
             "groups": groups,
+            "data": _data(bench),
             "steps": last.step,
             "seconds": last.seconds,
             "devices": {
@@ -140,3 +141,10 @@ def _record(
             "finished": time.time(),
         }
     )
+
+
+def _data(bench: Workbench) -> dict[str, str]:
+    """The content of every split that the run trained or was scored on, so that a printed number leads to its data."""
+    config = bench.config
+    trained = {f"{name} train": bench.cohorts[name].digest("train") for name in config.training_cohorts}
+    return trained | {f"{name} test": bench.cohorts[name].digest("test") for name in config.evaluate_on}

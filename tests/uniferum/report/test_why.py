@@ -24,7 +24,14 @@ def traced(root, row="CTRATE+SEG", column="RADCHEST unique", pending=()):
 def test_a_number_is_traced_to_run_fingerprint_commit_and_prediction_file(folder, tmp_path):
     text = traced(tmp_path)
     digest = hashlib.sha256((folder / "predictions.parquet").read_bytes()).hexdigest()[:16]
-    for fact in ("0123456789abcdef", "abc1234", str(folder / "predictions.parquet"), digest, "seed: 0"):
+    for fact in (
+        "0123456789abcdef",
+        "abc1234",
+        str(folder / "predictions.parquet"),
+        digest,
+        "seed: 0",
+        "CTRATE test bbbbbbbbbbbbbbbb",
+    ):
         assert fact in text
     assert "(equal)" in text
     assert "never_positive: n/a, no positive case (0 of 40 positive)" in text
