@@ -73,12 +73,15 @@ def _rule(record: CellRecord) -> str:
 
 
 def _seeds_line(records: Sequence[CellRecord]) -> str:
-    by_row: dict[object, set[int]] = {}
+    by_row: dict[object, list[CellRecord]] = {}
     for record in records:
-        by_row.setdefault(record.row, set()).add(record.seed)
-    sets = sorted({tuple(sorted(seeds)) for seeds in by_row.values()})
+        by_row.setdefault(record.row, []).append(record)
+    sets = sorted({tuple(sorted({one.seed for one in cells})) for cells in by_row.values()})
     shown = "; ".join(", ".join(map(str, seeds)) for seeds in sets)
-    return f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
+    line = f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
+    mixed = [cells for cells in by_row.values() if len({one.seed for one in cells}) < len(cells)]
+    names = "; ".join(", ".join(one.name for one in cells) for cells in mixed)
+    return f"{line} A row averages DIFFERENT cells of one seed: {names}." if mixed else line
 
 
 def _value_line(metric: str) -> str:

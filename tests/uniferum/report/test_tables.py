@@ -143,3 +143,13 @@ def test_latex_escapes_what_latex_reads(table):
     text = render(table, "latex")
     assert r"\toprule" in text
     assert "95 \\%" in text
+
+
+def test_different_cells_of_one_seed_in_one_row_are_named(cells, tmp_path):
+    cells("CTRATE")
+    folder = cells("CTRATE", fingerprint="b" * 16)
+    result = json.loads((folder / "result.json").read_text()) | {"name": "trial-7", "text_encoder": "pubmedbert"}
+    (folder / "result.json").write_text(json.dumps(result))
+    text = render(make_table("auroc", from_folders(tmp_path), []), "terminal")
+    assert "DIFFERENT cells of one seed" in text
+    assert "trial-7" in text
