@@ -67,7 +67,7 @@ class Layer(nn.Module):
         self.down = nn.Linear(shape.intermediate, hidden)
         self.norm = nn.LayerNorm(hidden, eps=shape.norm_eps)
 
-    def project(self, x: Float[Tensor, "*batch L H"]) -> Float[Tensor, "*batch L 3H"]:
+    def project(self, x: Float[Tensor, "*batch L H"]) -> Float[Tensor, "*batch L 3*H"]:
         """Queries, keys and values of each position; a position's depend on nothing else, so that rows share them."""
         return self.qkv(self.attention_norm(x) if self.pre_norm else x)
 
@@ -76,7 +76,7 @@ class Layer(nn.Module):
         x: Float[Tensor, "R L H"],
         visible: Bool[Tensor, "R L"] | None,
         at: slice | None = None,
-        projected: Float[Tensor, "R L 3H"] | None = None,
+        projected: Float[Tensor, "R L 3*H"] | None = None,
     ) -> Float[Tensor, "R Q H"]:
         """Attend and feed forward.
 

@@ -58,9 +58,8 @@ class Trained:
         config = parse(RunConfig, card["config"], source=f"{folder}: config")
         labels = tuple(card["labels"])
         preparation = parse(PreparationConfig, card["preparation"], source=f"{folder}: preparation")
-        # The checkpoint holds the encoder's weights, so no pretrained ones have to be found.
-        encoder = config.model.encoder.replace(weights="none")
-        model = build_model(config.model.replace(encoder=encoder), config.geometry, labels, config.seed)
+        # The checkpoint holds all weights, so no pretrained ones have to be found.
+        model = build_model(config.model, config.geometry, labels, config.seed, pretrained=False)
         load_weights(model, folder)
         compute = choose_compute(config.training.precision, device)
         return cls(model.to(compute.device).eval(), config, preparation.replace(levels=(config.data.level,)), compute)

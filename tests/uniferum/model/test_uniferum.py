@@ -15,7 +15,7 @@ from uniferum.data.targets import TargetGrid
 from uniferum.errors import UniferumError
 from uniferum.model.build import build_model
 from uniferum.model.config import ModelConfig, TextConfig, tokens_shape
-from uniferum.model.encoder import build_encoder
+from uniferum.model.encoder import Encoder, build_encoder
 from uniferum.model.text import build_text
 from uniferum.model.uniferum import Uniferum
 
@@ -98,10 +98,12 @@ def test_only_the_wanted_masks_are_computed_in_their_order() -> None:
     assert none.shape == (0, 6, 8)
 
 
-class _Averages(nn.Module):
+class _Averages(Encoder):
     """An encoder whose feature is the mean intensity of each token's cube."""
 
-    channels = 1
+    def __init__(self) -> None:
+        nn.Module.__init__(self)
+        self.channels = 1
 
     def forward(self, volume: Tensor) -> Tensor:
         return nn.functional.avg_pool3d(volume, 8)
@@ -110,7 +112,7 @@ class _Averages(nn.Module):
 @pytest.mark.parametrize("voxel", [(0, 0, 0), (23, 0, 0), (0, 15, 0), (9, 9, 3), (16, 7, 7), (23, 15, 7)])
 def test_a_voxel_moved_by_hand_lights_the_token_whose_target_patch_holds_it(voxel: tuple[int, int, int]) -> None:
     config = small_config()
-    model = Uniferum(config, SHAPE, _Averages(), build_text(config.text))  # pyright: ignore[reportArgumentType]
+    model = Uniferum(config, SHAPE, _Averages(), build_text(config.text))
     nn.init.ones_(model.project.weight)
     nn.init.zeros_(model.project.bias)
     volume = torch.zeros(1, 1, *SHAPE)
