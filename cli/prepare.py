@@ -94,6 +94,8 @@ def report(summary: "Summary", out: str) -> None:
         f"{out}: {summary.scans} scans ({summary.prepared} prepared now, {summary.kept} kept, "
         f"{len(summary.failed)} failed) in {summary.seconds:.0f} s, {rate:.0f} an hour"
     )
+    if summary.left_out:
+        output.say(f"{summary.left_out} more are left out by the cohort itself: {out}/failures.csv says why")
 
 
 def heard_by(bar: "Progress", name: str, total: int | None) -> Callable[["Outcome"], None]:

@@ -38,6 +38,7 @@ class Summary:
         prepared: scans prepared now.
         kept: scans that were there already, unchanged.
         failed: those that could not be.
+        left_out: scans that the cohort itself leaves out (a missing file, a duplicate id); see failures.csv.
         scans: rows of the manifest.
         seconds: wall time.
     """
@@ -45,6 +46,7 @@ class Summary:
     prepared: int = 0
     kept: int = 0
     failed: list[Outcome] = field(default_factory=list)
+    left_out: int = 0
     scans: int = 0
     seconds: float = 0.0
 
@@ -94,6 +96,7 @@ def prepare_cohort(
         if heard is not None:
             heard(outcome)
     summary.scans = finish_store(store, cohort, summary.failed)
+    summary.left_out = len(store.failures()) - len(summary.failed)
     summary.seconds = time.monotonic() - began
     return summary
 

@@ -60,6 +60,10 @@ def test_failures_are_shown_and_only_a_store_without_a_scan_is_an_error(cohort, 
     some = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
     assert some.exit_code == 0
     assert "a.nii.gz must be a NIfTI file" in some.stderr
+    assert "left out" not in some.stderr
+    (cohort.parent / "b.nii.gz").unlink()
+    gone = run("data", "prepare", cohort, "--out", tmp_path / "gone", *SMALL)
+    assert "1 more are left out by the cohort itself" in gone.stderr
     (cohort.parent / "b.nii.gz").write_bytes(b"bad")
     assert run("data", "prepare", cohort, "--out", tmp_path / "none", *SMALL).exit_code == 1
 

@@ -88,11 +88,12 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ())
         the number of scans in the manifest.
     """
     failed = {outcome.scan_id: outcome for outcome in failures if outcome.state == "failed"}
+    left_out: list[Outcome] = []
     manifest: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     for scan in cohort.entries():
         if isinstance(scan, Dropped):
-            failed.setdefault(scan.scan_id, Outcome(scan.scan_id, "failed", "", f"left out: {scan.reason}"))
+            left_out.append(Outcome(scan.scan_id, "failed", "", f"left out: {scan.reason}"))
             continue
         if scan.scan_id in failed:
             continue
@@ -104,7 +105,7 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ())
         row = manifest_row(header, patient_id=scan.patient_id, study_id=scan.study_id, split=scan.split)
         manifest.append(row)
         labels += [{"scan_id": scan.scan_id, "label": k, "value": int(v)} for k, v in sorted(scan.labels.items())]
-    rows = [{"scan_id": o.scan_id, "file": o.file, "reason": o.reason} for o in failed.values()]
+    rows = [{"scan_id": o.scan_id, "file": o.file, "reason": o.reason} for o in (*failed.values(), *left_out)]
     store.finish(manifest, labels, sorted(rows, key=lambda row: row["scan_id"]), cohort.extra_vocabulary())
     return len(manifest)
 

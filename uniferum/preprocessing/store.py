@@ -6,6 +6,7 @@ from those files, so the store can be rebuilt, resumed and verified from them al
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -73,8 +74,8 @@ class Store:
 
         Args:
             path: a folder, or a URL that fsspec knows.
-            staging: for a store that is not on this machine: the local folder that scan files are copied to on their
-                first reading, and read from ever after.
+            staging: for a store on a network: a folder on this machine's own disk that scan files are copied to on
+                their first reading, and read from ever after; default: what UNIFERUM_STAGE names, if anything.
 
         Raises:
             UniferumError: there is no store, or one of another format.
@@ -88,7 +89,8 @@ class Store:
         if found.get("format") != FORMAT:
             raise UniferumError(f"{path}/store.json: format", found.get("format"), must=f"be {FORMAT}")
         config = parse(PreparationConfig, found["preparation"], source=f"{path}/store.json")
-        return cls(where.url, found["cohort"], config, staging)
+        named = os.environ.get("UNIFERUM_STAGE")
+        return cls(where.url, found["cohort"], config, staging or (Path(named) if named else None))
 
     @property
     def name(self) -> str:
@@ -215,7 +217,7 @@ class Store:
 
     def stage(self, scan_ids: Iterable[str]) -> None:
         """Copy scan files to the staging folder ahead of their first reading."""
-        for scan_id in scan_ids:
+        for scan_id in scan_ids if self._staging and self._staged_as else ():
             self._local(scan_file(scan_id))
 
     def free_bytes(self) -> int | None:
@@ -239,18 +241,30 @@ class Store:
 
     def _opened(self, scan_id: str) -> tuple[Any, str, tuple[scanfile.Header, int, bytes]]:
         name = scan_file(scan_id)
-        where = self._local(name) if self._staging and not isinstance(self._place, LocalPlace) else self._place
         try:
+            where = self._local(name) if self._staging and self._staged_as else self._place
             return where, name, scanfile.read_header(where, name)
         except FileNotFoundError:
             raise UniferumError(f"{self.url}: {scan_id}", must="be in the store", cure="prepare it") from None
 
     def _local(self, name: str) -> LocalPlace:
         assert self._staging is not None, "staging needs a folder"
-        local = LocalPlace(self._staging / fingerprint(self.url))
+        local = LocalPlace(self._staging / self._staged_as)
         if not local.exists(name):
-            local.write(name, self._place.read(name))
+            content = self._place.read(name)
+            try:
+                local.write(name, content)
+            except OSError as error:
+                cure = f"free some, or unset UNIFERUM_STAGE to read in place ({error.strerror})"
+                raise UniferumError(str(self._staging), must="have room for staged scans", cure=cure) from None
         return local
+
+    @cached_property
+    def _staged_as(self) -> str:
+        """The folder of the staged copies, another one when the store's content changes; empty while unfinished."""
+        if not self._place.exists(MANIFEST):
+            return ""
+        return fingerprint([self.url, hashlib.sha256(self._place.read(MANIFEST)).hexdigest()])
 
     def _table(self, name: str) -> pd.DataFrame:
         try:

@@ -171,6 +171,19 @@ def test_a_remote_store_is_read_in_place_or_staged_once(tmp_path):
         Store.open("nosuchprotocol://x")
 
 
+def test_a_network_store_is_staged_by_environment_and_anew_when_it_changes(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("UNIFERUM_STAGE", str(tmp_path / "ssd"))
+    staged = Store.open(store.url)
+    staged.stage(["s1"])
+    original = tmp_path / "store" / scan_file("s1")
+    moved = original.rename(tmp_path / "away.ufs")
+    np.testing.assert_array_equal(staged.read("s1"), scan().levels["train"])
+    moved.rename(original)
+    store.write(scan(seed=5))
+    finish(store, scan(seed=5))
+    np.testing.assert_array_equal(Store.open(store.url).read("s1"), scan(seed=5).levels["train"])
+
+
 @pytest.mark.parametrize("scan_id", ["../../etc/passwd", "a/b", ".hidden", "name with space", "x" * 300, "é"])
 def test_any_id_makes_a_plain_file_name_of_its_own(scan_id):
     name = scan_file(scan_id)
