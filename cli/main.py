@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import uniferum
-from cli import data, grid, infra, output, predict, report, run, tune
+from cli import checkpoints, data, grid, infra, output, predict, report, run, tune
 from uniferum.errors import UniferumError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.add_typer(infra.app, name="infra", help="Files that start the same grid on a
 app.add_typer(run.app, name="run", help="Train or evaluate one run, without Ray.")
 report.register(app)
 predict.register(app)
+checkpoints.register(app)
 tune.register(app)
 
 
