@@ -163,7 +163,7 @@ def _run(
 
     folder = Path(assignment.folder)
     config = parse(RunConfig, assignment.config, source=f"cell {assignment.name}")
-    stores = {name: Path(path) for name, path in assignment.stores.items()}
+    stores = dict(assignment.stores)
     reporter = Fanout([])
     if listeners is not None:
         progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)

@@ -10,7 +10,6 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -247,7 +246,7 @@ def work_of(grid: GridConfig, planned: plan.Planned) -> Work:
         name=planned.cell.name,
         folder=str(planned.folder.resolve()),
         config=planned.cell.config.model_dump(mode="json"),
-        stores={name: str(Path(path).resolve()) for name, path in grid.stores.items()},
+        stores=grid.places,
         attempt=0,
         token="",
         evaluate_only=planned.state == plan.RESCORE,

@@ -113,7 +113,7 @@ class GridConfig(Section):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     root: Path
-    stores: dict[str, Path]
+    stores: dict[str, Path | str]
     base: Path | None = Field(default=None, description="RunConfig keys laid under defaults; relative to the grid file")
     defaults: dict[str, Any] = Field(default_factory=dict)
     text_encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -132,6 +132,16 @@ class GridConfig(Section):
     comparable: dict[str, str] = Field(
         default_factory=dict, description="cohort: why another split or label list than the paper's still compares"
     )
+
+    @field_validator("stores")
+    @classmethod
+    def _folders_or_urls(cls, stores: dict[str, Path | str]) -> dict[str, Path | str]:
+        return {name: str(store) if "://" in str(store) else Path(store) for name, store in stores.items()}
+
+    @property
+    def places(self) -> dict[str, str]:
+        """Every store as a text that means the same in any process: an absolute path, or a URL."""
+        return {n: store if isinstance(store, str) else str(store.resolve()) for n, store in self.stores.items()}
 
     @property
     def cells_folder(self) -> Path:

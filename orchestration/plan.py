@@ -25,7 +25,7 @@ DONE, RESCORE, RESUMABLE, FAILED, CHANGED, DUE, NO_DATA = (
 )
 TO_TRAIN = frozenset({RESUMABLE, FAILED, CHANGED, DUE})
 
-Identify = Callable[[Any, Mapping[str, Path]], tuple[str, str]]
+Identify = Callable[[Any, Mapping[str, Path | str]], tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -48,28 +48,32 @@ class Planned:
         return CellRecord(self.folder)
 
 
-def identify(config: Any, stores: Mapping[str, Path]) -> tuple[str, str]:
+def identify(config: Any, stores: Mapping[str, Path | str]) -> tuple[str, str]:
     """The training and the evaluation fingerprint of a run.
 
     Raises:
         UniferumError: a store is missing or unreadable.
     """
-    from uniferum.run import evaluation_fingerprint, training_fingerprint
+    from uniferum.run.identity import fingerprints
 
-    return training_fingerprint(config, stores), evaluation_fingerprint(config, stores)
+    found = fingerprints(config, stores)
+    return found.training, found.evaluation
 
 
-def missing_stores(cell: Cell, stores: Mapping[str, Path]) -> list[str]:
+def missing_stores(cell: Cell, stores: Mapping[str, Path | str]) -> list[str]:
     """Cohorts that the cell reads and that have no prepared store on disk."""
-    wanted = dict.fromkeys([*cell.config.training_cohorts, *cell.config.evaluate_on])
-    if cell.config.segmentation and "LUNA16" in stores:
-        wanted["LUNA16"] = None
-    return [name for name in wanted if not (Path(stores[name]) / "store.json").exists()]
+    wanted = dict.fromkeys([*cell.config.trained_stores, *cell.config.evaluate_on])
+    return [name for name in wanted if name in stores and not _there(stores[name])]
+
+
+def _there(store: Path | str) -> bool:
+    """Whether a store is on disk; one behind a URL is taken to be there, and says so itself where it is not."""
+    return "://" in str(store) or (Path(store) / "store.json").exists()
 
 
 def absent_stores(grid: GridConfig) -> list[str]:
     """Stores of the grid file that are not on disk, with their places."""
-    return [f"{name} ({path})" for name, path in grid.stores.items() if not (Path(path) / "store.json").exists()]
+    return [f"{name} ({path})" for name, path in grid.stores.items() if not _there(path)]
 
 
 def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify = identify) -> list[Planned]:

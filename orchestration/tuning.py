@@ -140,10 +140,10 @@ def train_trial(params: Mapping[str, Any], search: Search) -> None:
             """In the trial's folder."""
 
     config = parse(RunConfig, search.trial_keys(params), source="trial")
-    stores = {name: Path(path) for name, path in search.grid.stores.items()}
+    stores = search.grid.places
     folder = trial_folder(search, training_fingerprint(config, stores))
     keys = config.model_dump(mode="json")
-    given = Assignment("trial", str(folder), keys, {n: str(p) for n, p in stores.items()}, 1, "")
+    given = Assignment("trial", str(folder), keys, stores, 1, "")
     outcome = attempt_cell(given, train_run, evaluate_run, [Validations()])
     if outcome.kind is not None:
         raise RuntimeError(f"{outcome.kind}: {outcome.reason}")
@@ -241,8 +241,7 @@ def _why(trial: Any) -> str:
 
 
 def _absolute(search: Search) -> Any:
-    stores = {name: Path(path).resolve() for name, path in search.grid.stores.items()}
-    return search.grid.replace(stores=stores, root=search.grid.root.resolve())
+    return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
 
 
 def _found(search: Search, study: "optuna.Study") -> Found:
