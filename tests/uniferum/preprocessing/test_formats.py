@@ -25,11 +25,6 @@ def read(path: Path, **said):
     return read_volume(ScanSource("s", path, **said))
 
 
-@pytest.fixture
-def nifti(tmp_path) -> Path:
-    return write_nifti(tmp_path / "scan.nii.gz", HU)
-
-
 class TestFormats:
     @pytest.mark.parametrize("codes", ["RAS", "LPS", "LAS", "PSR"])
     def test_nifti_in_any_orientation(self, tmp_path, codes):
