@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import output, steer
+from cli import output, steer, weights
 
 if TYPE_CHECKING:
     from orchestration.drive import Options, Summary
@@ -37,10 +37,12 @@ def run(
     wait: Annotated[bool, typer.Option(help="Wait while another driver has the grid, then go on.")] = True,
     mlflow: Annotated[bool, typer.Option(help="Record in MLflow as well as in the cells' folders.")] = True,
     notify: Annotated[str | None, typer.Option(help="URL that is told when the grid ends or a cell fails.")] = None,
+    weights_dir: weights.WeightsDir = None,
 ) -> None:
     """Run every cell that is not done. Exit code: 0 all done, 1 some failed, 2 bad input, 130 interrupted."""
     from orchestration.drive import Options
 
+    weights.use(weights_dir)
     settings = [*(settings or []), *([] if mlflow else ["tracking.enabled=false"])]
     grid, cells = _open(file, settings, only)
     if dry_run or not yes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import output
+from cli import output, weights
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ def train(
     resume: Annotated[bool, typer.Option(help="Go on from the folder's last checkpoint.")] = True,
     device: Device = None,
     dry_run: DryRun = False,
+    weights_dir: weights.WeightsDir = None,
 ) -> None:
     """Train a run and score it; called again, it goes on from where it stopped. Under torchrun, workers share it."""
     from uniferum.run import train_run
     from uniferum.training.errors import Interrupted
     from uniferum.training.parallel import joined_workers
 
+    weights.use(weights_dir)
     run, paths, place = _read(config, stores, folder, settings)
     if dry_run:
         return _show_plan(run, paths, place)

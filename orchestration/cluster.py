@@ -13,6 +13,8 @@ from orchestration.grid import Resources
 from uniferum.errors import UniferumError
 
 TOKEN = Path("~/.ray/auth_token")
+PLACES = ("UNIFERUM_WEIGHTS_DIR", "HF_HOME", "HF_HUB_OFFLINE")
+"""Where pretrained weights lie: told to the workers of a cluster that somebody else started."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,9 @@ def _join(address: str, common: dict[str, Any]) -> Any:
 
     if TOKEN.expanduser().exists():
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # an explicit address never turns it on by itself
+    found = {name: os.environ[name] for name in PLACES if name in os.environ}
+    if found:
+        common = {**common, "runtime_env": {"env_vars": found}}
     try:
         return ray.init(address=address, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:
