@@ -1,0 +1,51 @@
+"""The commands of `uniferum grid` that need neither Ray nor data."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import main
+from uniferum.errors import UniferumError
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+PAPER = str(CONFIGS / "paper_grid.yaml")
+
+
+def test_the_dry_run_of_the_paper_grid_prints_its_16_cells_without_any_store(tmp_path: Path) -> None:
+    stores = "stores={CTRATE: absent/c, INSPECT: absent/i, RADCHEST: absent/r, LUNA16: absent/l}"
+    done = CliRunner().invoke(
+        main.app, ["grid", "run", PAPER, "--dry-run", "--set", stores, "--set", f"root={tmp_path / 'runs'}"]
+    )
+    assert done.exit_code == 0, done.output
+    assert "16 no data" in done.output
+    assert "25,000" in done.output
+    assert "10,000" in done.output
+    assert not (tmp_path / "runs").exists(), "a dry run makes nothing"
+
+
+def test_one_cell_can_be_chosen(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main.app, ["grid", "run", PAPER, "--dry-run", "--only", "cnn-INSPECT"])
+    assert done.exit_code == 0
+    assert "paper: 1 cells" in done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "cure"),
+    [
+        (["grid", "run", "absent.yaml"], "check the path"),
+        (["grid", "run", PAPER, "--set", "rot=x"], "did you mean 'root'"),
+        (["grid", "run", PAPER, "--only", "cnn-INSPCT", "--dry-run"], "did you mean 'cnn-INSPECT'"),
+        (["grid", "run", PAPER, "--yes", "--address", "ray://head:10001"], "uniferum grid submit"),
+        (["grid", "cancel", PAPER], "one cell, or --all"),
+        (["grid", "logs", PAPER, "cnn-INSPECT"], "uniferum grid status"),
+        (["grid", "submit", PAPER, "--address", "head:8265"], "http://HEAD:8265"),
+        (["tune", "absent.yaml"], "check the path"),
+    ],
+)
+def test_bad_input_is_one_line_with_its_cure(words: list[str], cure: str, tmp_path: Path) -> None:
+    settings = ["--set", f"root={tmp_path / 'runs'}"] if words[1] == "run" else []
+    done = CliRunner().invoke(main.app, [*words, *settings])
+    assert isinstance(done.exception, UniferumError)
+    assert cure in str(done.exception)
+    assert "\n" not in str(done.exception)
