@@ -46,6 +46,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("node died", NODE_LOST),
     ("nodediederror", NODE_LOST),
     ("preempt", NODE_LOST),
+    ("is unavailable", NODE_LOST),
     ("actordiederror", WORKER_KILLED),
     ("actor died", WORKER_KILLED),
     ("actor is dead", WORKER_KILLED),
@@ -137,4 +138,4 @@ def _essence(text: str) -> str:
 
 def _first_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines[0] if lines else "no message")[:300]
+    return (lines[0] if lines else "no message")[:200]

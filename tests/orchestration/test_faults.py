@@ -41,6 +41,7 @@ def test_an_exception_has_a_kind(error: BaseException, kind: str) -> None:
     [
         ("OutOfMemoryError: Task was killed due to the node running low on memory.", faults.HOST_OOM),
         ("ActorDiedError: The actor died unexpectedly before finishing this task.", faults.WORKER_KILLED),
+        ("ActorUnavailableError: The actor ae35 is unavailable: RPC error: Connection refused", faults.NODE_LOST),
         ("The node was terminated unexpectedly", faults.NODE_LOST),
         ("WorkerCrashedError: The worker died unexpectedly", faults.WORKER_KILLED),
         ("something nobody has seen before", faults.WORKER_KILLED),
