@@ -63,6 +63,8 @@ def write_phantoms(
     every = [order for cohort in orders.values() for order in cohort]
     due = [order for order in every if not _is_written(out, order)]
     there = len(every) - len(due)
+    if progress is not None:
+        progress(there, len(every))
     for count in _written(out, config, due, workers):
         there += count
         if progress is not None:
