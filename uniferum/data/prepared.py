@@ -38,6 +38,7 @@ class PreparedCohort:
     labels: pd.DataFrame
     vocabulary: Vocabulary
     _present: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict, repr=False, compare=False)
+    _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path | str) -> "PreparedCohort":
@@ -75,6 +76,11 @@ class PreparedCohort:
 
     def digest(self, split: str) -> str:
         """SHA-256 over the split's scans: ids, patients, content checksums and known labels, in a fixed order."""
+        if split not in self._digests:
+            self._digests[split] = self._digest(split)
+        return self._digests[split]
+
+    def _digest(self, split: str) -> str:
         patients = self.patients(split)
         labels: dict[str, dict[str, int]] = {scan: {} for scan in patients}
         for scan, label, value in self.known():

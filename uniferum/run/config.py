@@ -10,8 +10,8 @@ from pydantic import Field, model_validator
 
 from uniferum.config import Section
 from uniferum.data.augmentation import AugmentationConfig
-from uniferum.data.dataset import DataConfig
 from uniferum.data.sampling import SamplingConfig
+from uniferum.data.settings import DataConfig
 from uniferum.model.config import ModelConfig
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.training.config import OptimConfig, TrainingConfig

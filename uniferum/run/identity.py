@@ -7,6 +7,7 @@ workers and devices are in neither.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,23 @@ def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
     if cohort not in stores:
         nodules = ", or set sampling.luna_factor=0 to train without nodules" if cohort == NODULE_COHORT else ""
         raise UniferumError("stores", cohort, must="have a path", cure=near_miss(cohort, stores) + nodules)
-    opened = PreparedCohort.open(stores[cohort])
+    path = str(stores[cohort])
+    opened = _opened(path, _stamp(path)) if Path(path).is_dir() else PreparedCohort.open(stores[cohort])
     if opened.name != cohort:
         raise UniferumError(f"store {stores[cohort]}", opened.name, must=f"be that of cohort {cohort}")
     return opened
+
+
+@lru_cache(maxsize=32)
+def _opened(path: str, stamp: tuple[tuple[str, int, int], ...]) -> PreparedCohort:
+    """A local store as it is now: a plan asks for each store once a cell, and reads it once in all."""
+    assert stamp is not None, "part of the key: a store that changes is read again"
+    return PreparedCohort.open(path)
+
+
+def _stamp(path: str) -> tuple[tuple[str, int, int], ...]:
+    files = sorted(entry for entry in Path(path).iterdir() if entry.is_file())
+    return tuple((entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in files)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ import torch
 from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, organs, volume, write_store
 from uniferum.data.augmentation import AugmentationConfig, draw
 from uniferum.data.batch import Batch
-from uniferum.data.dataset import DataConfig, EvaluationBatches, TrainingBatches
+from uniferum.data.dataset import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.resample import resample_image
 from uniferum.data.sampling import SamplingConfig, training_table
+from uniferum.data.settings import DataConfig
 from uniferum.data.tasks import evaluation_tasks, joined
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.geometry import Geometry
