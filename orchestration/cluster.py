@@ -13,8 +13,9 @@ from orchestration.grid import Resources
 from uniferum.errors import UniferumError
 
 TOKEN = Path("~/.ray/auth_token")
-PLACES = ("UNIFERUM_WEIGHTS_DIR", "HF_HOME", "HF_HUB_OFFLINE")
-"""Where pretrained weights lie: told to the workers of a cluster that somebody else started."""
+STAGE = "UNIFERUM_STAGE"
+PLACES = ("UNIFERUM_WEIGHTS_DIR", "HF_HOME", "HF_HUB_OFFLINE", STAGE)
+"""Where weights and staged stores lie on a node: told to the workers of a cluster that somebody else started."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ def _join(address: str, common: dict[str, Any]) -> Any:
 def environment(resources: Resources) -> None:
     """Settings that Ray reads once, at its own import or start, and that its workers inherit."""
     threads = str(max(1, int(resources.worker.cpus)))
+    if resources.stage is not None:
+        os.environ[STAGE] = str(resources.stage)
     for name, value in {
         "RAY_TRAIN_V2_ENABLED": "1",
         "RAY_DEDUP_LOGS": "0",

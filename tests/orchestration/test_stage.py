@@ -1,0 +1,26 @@
+"""The folder for staged stores that a grid declares reaches the workers, which read it from their environment."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from orchestration import cluster
+from orchestration.grid import Resources
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (cluster.STAGE, "OMP_NUM_THREADS", "RAY_worker_niceness"):
+        monkeypatch.setenv(name, "before")
+
+
+def test_a_declared_stage_is_told_to_the_workers() -> None:
+    cluster.environment(Resources(stage=Path("/scratch/uniferum")))
+    assert os.environ[cluster.STAGE] == "/scratch/uniferum"
+    assert cluster.STAGE in cluster.PLACES
+
+
+def test_without_one_the_environment_s_own_stays() -> None:
+    cluster.environment(Resources())
+    assert os.environ[cluster.STAGE] == "before"
