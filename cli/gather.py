@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,10 @@ class Gathered:
     records: list[CellRecord]
     pending: list[Pending]
     agreement: Agreement
+    cells: Path | None = None
+    """Where the grid keeps its cells, with their checkpoints; unknown without a grid file."""
+    stores: Mapping[str, Path] = field(default_factory=dict)
+    """The prepared stores that the grid names, those that lie on this machine."""
 
 
 def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> Gathered:
@@ -54,16 +58,14 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         pending = unfinished(folder) if folder else []
     if not records and not pending:
         raise UniferumError(str(folder or grid), must="hold at least one cell", cure=RUN_ONE)
-    return Gathered(records, pending, _agreement(grid))
-
-
-def _agreement(grid: Path | None) -> Agreement:
     if grid is None:
-        return Agreement()
+        return Gathered(records, pending, Agreement())
     from orchestration.grid import load_grid
 
     config = load_grid(grid)
-    return Agreement(config.margins, config.synthetic, config.comparable)
+    agreement = Agreement(config.margins, config.synthetic, config.comparable)
+    stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
+    return Gathered(records, pending, agreement, config.cells_folder, stores)
 
 
 def last_recorded(configs: Path) -> Path:

@@ -49,13 +49,16 @@ def report(
     figure_format: Annotated[str, typer.Option(help="png, svg and pdf, comma between.")] = "png,svg,pdf",
     data: Annotated[Path | None, typer.Option("--data", help="Folder of prepared stores: report on them.")] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a self-contained page into this folder.")] = None,
-    with_volumes: Annotated[Path | None, typer.Option(help="Root of prepared stores: add images of patients.")] = None,
+    with_volumes: Annotated[
+        Path | None, typer.Option(help="Root of prepared stores: add images of patients, with the model's masks.")
+    ] = None,
+    montages: Annotated[int, typer.Option(help="With --data and --figures: pictures of so many scans a cohort.")] = 0,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
     from cli.gather import gather
 
-    if data is not None:
-        _print_data(data, kind, figures, figure_format.split(","))
+    if data is not None and html is None:
+        _print_data(data, kind, figures, figure_format.split(","), montages)
         return
     found = gather(grid, folder, mlflow)
     if recompute:
@@ -63,7 +66,7 @@ def report(
     if figures is not None:
         _draw(found, figures, figure or [], figure_format.split(","))
     if html is not None:
-        _write_page(found, html, with_volumes)
+        _write_page(found, html, with_volumes, data or with_volumes)
     if claims:
         _print_claims(found, kind, common)
     if figures or html or claims:
@@ -76,7 +79,7 @@ def report(
     _print(found, made, kind, published=published, intervals=intervals, verdict=verdict)
 
 
-def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str]) -> None:
+def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str], montages: int) -> None:
     from uniferum.report import datacard
     from uniferum.report.figures.style import look, save
     from uniferum.report.rendering import render_sheet
@@ -86,7 +89,12 @@ def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str]) -
     if figures is not None:
         with look():
             written = [p for name, drawn in datacard.figures(stores).items() for p in save(drawn, figures, name, kinds)]
-        output.say(f"{len(written)} files in {figures}")
+        pictures = datacard.montages(stores, montages)
+        for name, png in pictures.items():
+            (figures / f"{name}.png").write_bytes(png)
+        output.say(f"{len(written) + len(pictures)} files in {figures}")
+        if pictures:
+            output.say("Montages are images of single patients: keep them where the data may be.")
 
 
 def _recomputed(found: "Gathered") -> "Gathered":
@@ -137,10 +145,15 @@ def _draw(found: "Gathered", folder: Path, names: list[str], kinds: list[str]) -
     output.say(f"{len(written)} files in {folder}")
 
 
-def _write_page(found: "Gathered", folder: Path, volumes: Path | None) -> None:
+def _write_page(found: "Gathered", folder: Path, volumes: Path | None, data: Path | None) -> None:
+    from cli.volumes import pictures
+    from uniferum.preprocessing.store import Store
+    from uniferum.report.datacard import read_stores
     from uniferum.report.site.page import write_page
 
-    path = write_page(folder, found.records, found.pending, found.agreement, stores=volumes)
+    stores = read_stores(data) if data else {name: Store.open(path) for name, path in found.stores.items()}
+    shown = pictures(found, volumes) if volumes else None
+    path = write_page(folder, found.records, found.pending, found.agreement, data=stores, pictures=shown)
     output.say(f"The page is {path}; open it in a browser, no network is needed.")
 
 

@@ -24,7 +24,11 @@ def plan(monkeypatch):
 
     def give(*cells):
         planned = [_planned(*cell) for cell in cells]
-        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={})
+        places = {
+            "cells_folder": Path("cells"),
+            "stores": {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"},
+        }
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **places)
         monkeypatch.setattr(orchestration.grid, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid, "expand", lambda grid, source: planned)
         monkeypatch.setattr(orchestration.plan, "make_plan", lambda grid, cells: cells)

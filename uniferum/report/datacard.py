@@ -4,6 +4,7 @@ Read from prepared stores. A patient or a study in two splits, or the same volum
 twice, is leakage; volumes are compared across cohorts too.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.montage import montage
+from uniferum.preprocessing.store import Store, scan_file
 from uniferum.report.figures.style import footnote, new_figure, series
 from uniferum.report.sheet import Sheet
 
@@ -145,9 +148,30 @@ def figures(stores: Mapping[str, Store]) -> dict[str, Figure]:
     return {"data-spacing": spacing, "data-hu": hu}
 
 
+def montages(stores: Mapping[str, Store], count: int) -> dict[str, bytes]:
+    """Pictures of single patients, as PNG: ``count`` scans of each cohort, evenly spread over its manifest.
+
+    Five slices in each plane, the edges of the first mask layer in red.
+    """
+    found: dict[str, bytes] = {}
+    for cohort, store in stores.items():
+        for scan_id in _spread(store, count):
+            layer = next(iter(store.layers(scan_id)), None)
+            mask = store.read_mask(scan_id, layer, "train") if layer else None
+            x, y, z = np.linalg.norm(store.affine(scan_id, "train")[:3, :3], axis=0).tolist()
+            content = io.BytesIO()
+            imsave(content, montage(store.read(scan_id, "train"), (x, y, z), mask), format="png")
+            found[f"montage-{cohort}-{Path(scan_file(scan_id)).stem}"] = content.getvalue()
+    return found
+
+
+def _spread(store: Store, count: int) -> list[str]:
+    scans = store.manifest()["scan_id"].tolist()
+    return scans[:: max(1, len(scans) // max(count, 1))][:count]
+
+
 def _hu_histogram(store: Store) -> tuple[np.ndarray, np.ndarray]:
     edges = np.linspace(-1024, 1024, 65)
-    scans = store.manifest()["scan_id"].tolist()
-    chosen = scans[:: max(1, len(scans) // HU_SCANS)][:HU_SCANS]
+    chosen = _spread(store, HU_SCANS)
     counts = sum((np.histogram(store.read(scan, "train"), edges)[0] for scan in chosen), np.zeros(64, np.int64))
     return counts, edges

@@ -1,5 +1,8 @@
 """The data card finds what leaks, and counts what is there."""
 
+import io
+
+import matplotlib.image as mpimg
 import numpy as np
 import pandas as pd
 import pytest
@@ -42,6 +45,15 @@ class FakeStore:
     def read(self, scan_id, level):
         return np.full((4, 4, 4), -900, np.int16)
 
+    def layers(self, scan_id):
+        return ("totalsegmentator",)
+
+    def read_mask(self, scan_id, layer, level):
+        return np.pad(np.ones((2, 2, 2), np.uint8), 1)
+
+    def affine(self, scan_id, level):
+        return np.diag([4.0, 4.0, 4.0, 1.0])
+
 
 STORES = {"A": FakeStore("A"), "B": FakeStore("B")}
 
@@ -78,6 +90,18 @@ def test_histograms_are_drawn_for_every_cohort():
         drawn = {name: style.as_bytes(figure, "svg").decode() for name, figure in datacard.figures(STORES).items()}
     assert set(drawn) == {"data-spacing", "data-hu"}
     assert "z spacing, mm" in drawn["data-spacing"]
+
+
+def test_montages_show_so_many_scans_of_each_cohort_with_their_masks():
+    drawn = datacard.montages(STORES, 2)
+    assert set(drawn) == {"montage-A-a1", "montage-A-a2", "montage-B-b1"}
+    picture = mpimg.imread(io.BytesIO(drawn["montage-A-a1"]))[..., :3]
+    edges = (picture * 255).round().astype(int) == (255, 40, 40)
+    assert edges.all(axis=-1).any()
+
+
+def test_no_montage_is_drawn_unless_asked_for():
+    assert datacard.montages(STORES, 0) == {}
 
 
 def test_a_folder_without_a_store_is_named(tmp_path):

@@ -2,11 +2,14 @@
 
 import re
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.report.margins import Agreement
 from uniferum.report.records import Pending, from_folders
+from uniferum.report.site import cases as browsing
 from uniferum.report.site import page as site
 from uniferum.report.site.cells import cell_details, device_hours, glance
 
@@ -48,11 +51,41 @@ def test_no_patient_is_in_the_page_unless_asked_for(text):
     assert "CTRATE/3" not in text
 
 
+class Counted:
+    """A store of two scans of one patient, in two splits."""
+
+    name = "CTRATE"
+
+    def manifest(self):
+        facts = {"patient_id": "p", "study_id": "s", "checksum": ["a", "b"], "split": ["train", "test"]}
+        return pd.DataFrame({"scan_id": ["1", "2"], **facts, "flags": [[], []], "spacing_raw_mm": [[1.0, 1, 1]] * 2})
+
+    def labels(self):
+        return pd.DataFrame({"scan_id": ["1", "2"], "label": "lung_nodule", "value": [1, 0]})
+
+    def read(self, scan_id, level):
+        return np.zeros((4, 4, 4), np.int16)
+
+
+def test_the_data_is_counted_and_its_leaks_are_named_without_a_picture(cells, tmp_path, quiet_figures):
+    cells("CTRATE")
+    data = {"CTRATE": Counted()}
+    text = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Agreement(), data=data).read_text()
+    section = text[text.index('<section id="data">') :]
+    assert "patient in several splits" in section
+    assert "lung_nodule" in section
+    assert 'alt="data-hu"' in section
+    assert "montage" not in section
+    assert 'class="banner"' not in text
+
+
 def test_cases_need_the_prepared_store_of_each_cohort(cells, tmp_path, quiet_figures):
     cells("CTRATE")
     (tmp_path / "stores").mkdir()
+    records = from_folders(tmp_path)
+    pictures = browsing.Pictures(browsing.hardest(records), browsing.open_stores(tmp_path / "stores"))
     with pytest.raises(UniferumError, match="prepared store of every evaluated cohort"):
-        site.write_page(tmp_path / "site", from_folders(tmp_path), [], Agreement(), stores=tmp_path / "stores")
+        site.write_page(tmp_path / "site", records, [], Agreement(), pictures=pictures)
 
 
 def test_device_hours_count_every_device(cells, tmp_path):

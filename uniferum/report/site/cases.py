@@ -1,13 +1,15 @@
 """Cases with their images, hardest first: only where a person asked for it, for these are patients.
 
 A case's error is the mean over cells and labels of |target - probability|. Volumes are written as 8-bit grey values in
-files beside the page, one a case, read only when the case is opened.
+files beside the page, one a case, read only when the case is opened; so is the viewer, NiiVue.
 """
 
 import base64
 import html
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,8 @@ import pandas as pd
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.calibration import probability
-from uniferum.evaluation.files import write_text
+from uniferum.evaluation.files import write_atomically, write_text
+from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
 from uniferum.preprocessing.store import Store
 from uniferum.report.records import CellRecord
 
@@ -24,36 +27,93 @@ CASES = 12
 VOXELS = 2_000_000
 WINDOW_HU = (-1000.0, 600.0)
 NEEDED = ["cohort", "volume_id", "scan_id", "label", "target", "score"]
+NIIVUE = Path(__file__).with_name("vendor") / "niivue.js"
+NO_MODEL_MASKS = "No mask of a model: no cell that is shown has a checkpoint here."
 
 
-def write_cases(folder: Path, records: Sequence[CellRecord], stores: Path) -> str:
-    """Write the hardest cases' images into ``folder/cases`` and return the section that browses them.
+@dataclass(frozen=True)
+class Case:
+    """One test scan with every cell's predictions of it, and their errors."""
+
+    cohort: str
+    scan_id: str
+    predictions: pd.DataFrame
+
+    @property
+    def error(self) -> float:
+        """Mean of |target - probability|."""
+        return float(np.mean(self.predictions["error"].to_numpy()))
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images of patients that a person asked for: the cases, the prepared stores by cohort, the model's masks."""
+
+    cases: Sequence[Case]
+    stores: Mapping[str, Store]
+    masks: ModelMasks | None = None
+
+
+def hardest(records: Sequence[CellRecord]) -> list[Case]:
+    """The cases of each cohort with the largest errors, largest first.
 
     Raises:
-        UniferumError: there is no store of a cohort that was evaluated below ``stores``.
+        UniferumError: a cell's predictions are unreadable.
     """
+    if not records:
+        return []
     table = pd.concat([record.predictions(NEEDED).assign(cell=record.name) for record in records], ignore_index=True)
     table["error"] = np.abs(table["target"] - probability(table["score"]))
-    found = open_stores(stores)
+    found = []
+    for cohort in dict.fromkeys(table["cohort"]):
+        part = table.loc[table["cohort"] == cohort]
+        codes, scans = pd.factorize(part["scan_id"])
+        errors = np.bincount(codes, part["error"].to_numpy()) / np.bincount(codes)
+        for at in np.argsort(-errors, kind="stable")[:CASES]:
+            found.append(Case(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
+    return found
+
+
+def write_cases(folder: Path, pictures: Pictures) -> str:
+    """Write the cases' images and the viewer into ``folder/cases`` and return the section that browses them.
+
+    Args:
+        folder: of the page.
+        pictures: what may be shown.
+
+    Raises:
+        UniferumError: there is no store of a cohort that was evaluated.
+    """
     lines, tables = [], []
-    for at, (cohort, scan_id, cases) in enumerate(_hardest(table)):
-        if cohort not in found:
-            cure = f"stores there: {', '.join(sorted(found)) or 'none'}"
+    stores, masks = pictures.stores, pictures.masks
+    for at, case in enumerate(pictures.cases):
+        if case.cohort not in stores:
+            cure = f"stores there: {', '.join(sorted(stores)) or 'none'}"
             raise UniferumError(
-                str(stores), cohort, must="hold the prepared store of every evaluated cohort", cure=cure
+                "--with-volumes", case.cohort, must="hold the prepared store of every evaluated cohort", cure=cure
             )
         name = f"case-{at:03d}"
-        write_text(folder / "cases" / f"{name}.js", case_script(found[cohort], cohort, scan_id))
-        error = float(np.mean(cases["error"].to_numpy()))
-        text = html.escape(f"{cohort}/{scan_id}, mean error {error:.3f}")
+        outlined = masks.cases.get((case.cohort, case.scan_id)) if masks else None
+        text = case_script(stores[case.cohort], case.cohort, case.scan_id, outlined)
+        write_text(folder / "cases" / f"{name}.js", text)
+        text = html.escape(f"{case.cohort}/{case.scan_id}, mean error {case.error:.3f}")
         lines.append(f'<li data-case="{name}" data-file="cases/{name}.js">{text}</li>')
-        tables.append(_predictions(name, cases))
+        tables.append(_predictions(name, case.predictions))
+    write_atomically(folder / "cases" / NIIVUE.name, lambda path: _copy(NIIVUE, path))
+    said = html.escape(masks.said if masks else NO_MODEL_MASKS)
+    boxes = "".join(
+        f' <label><input id="{name}" type="checkbox" checked> {text}</label>'
+        for name, text in (("mask", "stored mask (filled)"), ("model", "the model's mask (outline)"))
+    )
     return (
-        f"<p>The {CASES} hardest test cases of each cohort. Masks are those of the store; cells keep no masks of their "
-        'own, so the model\'s mask is not shown.</p><div id="cases"><ol>' + "".join(lines) + "</ol>"
-        '<p><b id="case-name"></b> <label><input id="mask" type="checkbox" checked> mask</label></p>'
+        f'<p>The {CASES} hardest test cases of each cohort. {said}</p><div id="cases"><ol>{"".join(lines)}</ol>'
+        f'<p><b id="case-name"></b>{boxes}</p><ul id="structures"></ul>'
         f'<div id="viewer" class="viewer"></div>{"".join(tables)}</div>'
     )
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
 
 
 def open_stores(root: Path) -> dict[str, Store]:
@@ -62,37 +122,41 @@ def open_stores(root: Path) -> dict[str, Store]:
     return {store.name: store for store in opened}
 
 
-def case_script(store: Store, cohort: str, scan_id: str) -> str:
+def case_script(store: Store, cohort: str, scan_id: str, masks: CaseMasks | None = None) -> str:
     """A script that hands one case to the page: grey values and mask ids, x fastest, as base64."""
     hu = store.read(scan_id, "train")
     step = max(1, int(np.ceil((hu.size / VOXELS) ** (1 / 3))))
     low, high = WINDOW_HU
-    grey = np.clip((hu[::step, ::step, ::step].astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    spacing = np.linalg.norm(store.affine(scan_id, "train")[:3, :3], axis=0) * step
-    sides = {"axial": (0, 1), "coronal": (0, 2), "sagittal": (1, 2)}
-    layer = next(iter(store.layers(scan_id)), None)
-    mask = store.read_mask(scan_id, layer, "train")[::step, ::step, ::step] if layer else None
+    grey = np.clip((_thinned(hu, step).astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+    affine = store.affine(scan_id, "train") @ np.diag([step, step, step, 1])
+    layer = masks.layer if masks else next(iter(store.layers(scan_id)), None)
+    mask = store.read_mask(scan_id, layer, "train") if layer else None
+    if mask is not None and masks is not None:
+        mask = masks.like(mask)
     found = {
         "name": f"{cohort}/{scan_id}",
         "shape": list(grey.shape),
-        "spacing": {name: [float(spacing[a]), float(spacing[b])] for name, (a, b) in sides.items()},
+        "size": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
+        "affine": affine.tolist(),
+        "window": WINDOW_HU,
         "volume": _base64(grey),
-        "mask": None if mask is None else _base64(mask),
+        "mask": None if mask is None else _base64(_thinned(mask, step)),
+        "model": None if masks is None else _base64(_thinned(masks.mask, step)),
+        "structures": [_structure(one) for one in (masks.structures if masks else ())],
     }
-    return f"window.showCase({json.dumps(found)});\n"
+    return f"window.showCase({json.dumps(found, allow_nan=False)});\n"
+
+
+def _structure(one: Outlined) -> dict[str, object]:
+    return {"name": one.name, "value": one.value, "dice": f"{one.dice:.3f}" if np.isfinite(one.dice) else "n/a"}
+
+
+def _thinned(array: np.ndarray, step: int) -> np.ndarray:
+    return array[::step, ::step, ::step]
 
 
 def _base64(array: np.ndarray) -> str:
-    return base64.b64encode(np.asfortranarray(array).tobytes(order="F")).decode()
-
-
-def _hardest(table: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    for cohort in dict.fromkeys(table["cohort"]):
-        part = table.loc[table["cohort"] == cohort]
-        codes, scans = pd.factorize(part["scan_id"])
-        errors = np.bincount(codes, part["error"].to_numpy()) / np.bincount(codes)
-        for at in np.argsort(-errors, kind="stable")[:CASES]:
-            yield str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]
+    return base64.b64encode(array.tobytes(order="F")).decode()
 
 
 def _predictions(name: str, cases: pd.DataFrame) -> str:

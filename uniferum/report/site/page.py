@@ -5,11 +5,12 @@ Invariant: everything in the page comes from recorded files and is escaped; it r
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from uniferum.evaluation.files import write_text
-from uniferum.report import sheet
+from uniferum.preprocessing.store import Store
+from uniferum.report import datacard, sheet
 from uniferum.report.catalogue import TABLES, make_table
 from uniferum.report.examine import claims_sheet, examine
 from uniferum.report.figures.catalogue import figures
@@ -17,11 +18,13 @@ from uniferum.report.figures.style import as_bytes, look
 from uniferum.report.margins import Agreement
 from uniferum.report.records import CellRecord, Pending
 from uniferum.report.rendering import Style, as_sheet
-from uniferum.report.site.cases import write_cases
+from uniferum.report.site.cases import Pictures, write_cases
 from uniferum.report.site.cells import cell_details, glance
 from uniferum.report.verdict import judge, verdict_sheet
 
 HERE = Path(__file__).parent
+MONTAGES = 2
+"""Scans of each cohort."""
 BANNER = (
     '<p class="banner">This page holds images and predictions of single patients. Data of gated datasets may not be '
     "passed on: keep the page where the data may be.</p>"
@@ -34,7 +37,8 @@ def write_page(
     pending: Sequence[Pending],
     agreement: Agreement,
     *,
-    stores: Path | None = None,
+    data: Mapping[str, Store] | None = None,
+    pictures: Pictures | None = None,
 ) -> Path:
     """Write ``index.html`` into a folder.
 
@@ -43,8 +47,9 @@ def write_page(
         records: finished cells.
         pending: expected cells without a result.
         agreement: margins and comparability of the grid file.
-        stores: the folder of prepared stores; with it the hardest cases are added with their images, in files beside
-            the page, and a banner says so.
+        data: prepared stores by cohort; with them the page counts the data and names what leaks.
+        pictures: with them the hardest cases are added with their images, in files beside the page, and montages; a
+            banner says so.
 
     Returns:
         The page.
@@ -59,12 +64,15 @@ def write_page(
         "Figures": _figures(records),
         "Cells": "\n".join(cell_details(record) for record in records),
     }
-    if stores is not None:
-        sections["Cases"] = write_cases(folder, records, stores)
+    if data:
+        sections["Data"] = _data(data, montages=pictures is not None)
+    if pictures is not None:
+        sections["Cases"] = write_cases(folder, pictures)
+    scripts = ["page.js"] if pictures is None else ["page.js", "cases.js"]
     parts = {
         "css": (HERE / "page.css").read_text(encoding="utf-8"),
-        "js": (HERE / "page.js").read_text(encoding="utf-8"),
-        "banner": BANNER if stores is not None else "",
+        "js": "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts),
+        "banner": BANNER if pictures is not None else "",
         "summary": f"{len(records)} of {len(records) + len(pending)} cells are done.",
         "nav": " ".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections),
         "body": "\n".join(
@@ -98,10 +106,22 @@ def _verdicts(records: Sequence[CellRecord], pending: Sequence[Pending], agreeme
 
 
 def _figures(records: Sequence[CellRecord]) -> str:
-    drawn = []
     with look():
-        for name, draw in figures(records).items():
-            content = base64.b64encode(as_bytes(draw(records), "svg")).decode()
-            image = f'<img alt="{html.escape(name)}" src="data:image/svg+xml;base64,{content}">'
-            drawn.append(f"<figure>{image}<figcaption>{html.escape(name)}</figcaption></figure>")
+        return "\n".join(
+            _figure(name, as_bytes(draw(records), "svg"), "svg+xml") for name, draw in figures(records).items()
+        )
+
+
+def _data(stores: Mapping[str, Store], *, montages: bool) -> str:
+    drawn = [scrolled(sheet.as_html(one) for one in datacard.sheets(stores))]
+    with look():
+        drawn += [_figure(name, as_bytes(one, "svg"), "svg+xml") for name, one in datacard.figures(stores).items()]
+    if montages:
+        drawn += [_figure(name, png, "png") for name, png in datacard.montages(stores, MONTAGES).items()]
     return "\n".join(drawn)
+
+
+def _figure(name: str, content: bytes, kind: str) -> str:
+    source = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    text = html.escape(name)
+    return f'<figure><img alt="{text}" src="{source}"><figcaption>{text}</figcaption></figure>'
