@@ -1,12 +1,12 @@
 """Tables of the user's own, and per-label tables: any facts of a cell as rows, any as columns, any stored metric.
 
-Invariant: what a number averages over is said. Seeds are averaged with their spread; any other fact that is neither in
-a row nor in a column is named in a note.
+Invariant: what a number averages over is said. Seeds are averaged with their spread and an interval; any other fact
+that is neither in a row nor in a column is named in a note, and leaves neither.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
@@ -179,10 +179,21 @@ def _entry(
     if found:
         record, score = found[0]
         printed = find(layout.metric, record.row, score.cohort, score.label or score.group)
-        return averaged([score for _, score in found], printed.value if printed else math.nan)
+        entry = averaged([score for _, score in found], printed.value if printed else math.nan)
+        return entry if _differ_in_seed_alone(found) else _without_error(entry, found)
     facts = {f: value for f, value in zip((*layout.rows, *layout.columns), place, strict=True) if f in CELL_FACTS}
     waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
     return absent(waiting[0].row, records, waiting) if waiting else Entry(missing="not evaluated")
+
+
+def _differ_in_seed_alone(found: Sequence[Measured]) -> bool:
+    return len({(record.row, score.cohort, score.group, score.label) for record, score in found}) == 1
+
+
+def _without_error(entry: Entry, found: Sequence[Measured]) -> Entry:
+    """A mean over models, cohorts, groups or labels: its parts are no repetitions, so no interval is made of them."""
+    seeds = len({record.seed for record, _ in found})
+    return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan)
 
 
 def _pending_fact(one: Pending, name: str) -> str:

@@ -8,6 +8,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, stdev
 
+from scipy.stats import t as student
+
 from uniferum.report.entries import Entry, Key, ReportTable, marked_best
 from uniferum.report.protocol import protocol_lines
 from uniferum.report.published import find, rows
@@ -70,13 +72,14 @@ def group_table(
 
 
 def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
-    """One entry from one score a seed: their mean; the interval is the mean of theirs, the spread their deviation."""
+    """One entry from one score a seed: their mean, its interval (:func:`seeds_interval`), and their deviation."""
     known = [score.value for score in scores if math.isfinite(score.value)]
     total = max(score.n_labels_total for score in scores)
+    lo, hi = seeds_interval(scores)
     return Entry(
         value=mean(known),
-        lo=mean([score.lo for score in scores]),
-        hi=mean([score.hi for score in scores]),
+        lo=lo,
+        hi=hi,
         spread=stdev(known) if len(known) > 1 else math.nan,
         seeds=len(known),
         n_labels=min(score.n_labels for score in scores),
@@ -88,6 +91,33 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
         missing="" if known else f"n/a (0 of {total} labels have both classes)",
         cells=tuple(score.cell for score in scores),
     )
+
+
+def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
+    """The 95 % interval of a mean over seeds: that over test cases, widened by what training left to chance.
+
+    All seeds are scored on the same cases, so that averaging them does not shrink the error that the cases make: its
+    half-width is the mean of the seeds' own, below and above. The seeds' error is that of a mean of m values with
+    standard deviation s. The two are independent, and the squares of their distances from the mean v add (the rule of
+    Zou and Donner 2008 for a sum of two estimates)::
+
+        below = sqrt(mean(v_i - lo_i)^2 + (t s / sqrt(m))^2),  above = sqrt(mean(hi_i - v_i)^2 + (t s / sqrt(m))^2)
+
+    with t the 97.5 % point of Student's distribution with m - 1 degrees of freedom: 12.7 for two seeds, 2.8 for five.
+    The interval is cut at 0 and 1, the ends of every metric here. One seed keeps its own interval; NaN where a seed
+    has none.
+    """
+    measured = [score for score in scores if math.isfinite(score.value)]
+    if len(measured) == 1:
+        return measured[0].lo, measured[0].hi
+    if not measured or not all(math.isfinite(score.lo) and math.isfinite(score.hi) for score in measured):
+        return math.nan, math.nan
+    values = [score.value for score in measured]
+    count, middle = len(values), fmean(values)
+    of_seeds = float(student.ppf(0.975, count - 1)) * stdev(values) / math.sqrt(count)
+    below = math.hypot(fmean(score.value - score.lo for score in measured), of_seeds)
+    above = math.hypot(fmean(score.hi - score.value for score in measured), of_seeds)
+    return max(0.0, middle - below), min(1.0, middle + above)
 
 
 def mean(values: Sequence[float]) -> float:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy.stats import norm
-from scipy.stats import t as student
 
 from uniferum.report.entries import Entry, Key, ReportTable
 from uniferum.report.margins import Agreement
@@ -54,7 +53,7 @@ def judge(table: ReportTable, agreement: Agreement) -> list[Verdict]:
 def _judged(row: Key, column: Key, entry: Entry, metric: str, agreement: Agreement) -> Verdict:
     cohort, group = column[0], column[1]
     margin = agreement.margin(metric, cohort, group)
-    lo, hi = widened(entry)
+    lo, hi = entry.lo, entry.hi
     word, because = _word(entry, lo, hi, margin, agreement.incomparable(cohort, group, entry.n_cases, entry.n_labels))
     if word not in ("missing", "not comparable") and cohort in agreement.comparable:
         because += f"; compared although the protocol differs: {agreement.comparable[cohort]}"
@@ -83,15 +82,6 @@ def interval_word(lo: float, hi: float, low: float, high: float) -> tuple[str, s
     if hi < low or lo > high:
         return "differs", f"the interval lies outside {low:.4f} to {high:.4f}"
     return None
-
-
-def widened(entry: Entry) -> tuple[float, float]:
-    """The interval over cases, widened by the spread over seeds where there are several (their variances add)."""
-    if entry.seeds < 2 or not math.isfinite(entry.spread) or not math.isfinite(entry.lo):
-        return entry.lo, entry.hi
-    of_seeds = float(student.ppf(0.975, entry.seeds - 1)) * entry.spread / math.sqrt(entry.seeds)
-    below, above = entry.value - entry.lo, entry.hi - entry.value
-    return entry.value - math.hypot(below, of_seeds), entry.value + math.hypot(above, of_seeds)
 
 
 def _what_decides(entry: Entry, lo: float, hi: float, margin: float) -> str:

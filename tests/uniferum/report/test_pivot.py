@@ -94,3 +94,11 @@ def test_a_layout_that_makes_no_table_is_refused(records, layout, word):
 def test_a_limit_to_what_was_not_scored_names_what_was(records):
     with pytest.raises(UniferumError, match="INSPECT shared"):
         make_table("auroc", records, [], where={"cohort": "LUNA"})
+
+
+def test_a_mean_over_labels_has_no_interval_for_they_are_no_repetitions(records):
+    layout = Layout(("train_on",), ("cohort",), "auroc", {"text_encoder": "pubmedbert", "cohort": "INSPECT"})
+    entry = pivot_table("own", records, [], layout).entries[("CTRATE",), ("INSPECT",)]
+    assert entry.known
+    assert str(entry.lo) == str(entry.spread) == "nan"
+    assert entry.seeds == 1

@@ -11,8 +11,9 @@ import pytest
 from uniferum.errors import UniferumError
 from uniferum.report.catalogue import make_table
 from uniferum.report.published import find, published
-from uniferum.report.records import Pending, from_folders
+from uniferum.report.records import Pending, Score, from_folders
 from uniferum.report.rendering import Style, render
+from uniferum.report.tables import seeds_interval
 from uniferum.report.unfinished import unfinished
 
 
@@ -77,6 +78,39 @@ def test_seeds_of_one_row_are_averaged_with_their_spread(cells, tmp_path):
     assert entry.value == pytest.approx(sum(values) / 3)
     assert entry.spread == pytest.approx(math.sqrt(sum((v - entry.value) ** 2 for v in values) / 2))
     assert "Seeds: 0, 1, 2." in table.protocol
+
+
+def score(value, lo, hi):
+    facts = {"cell": "c", "cohort": "CTRATE", "group": "all", "label": "", "metric": "auroc", "prevalence": 0.5}
+    counts = {"n_labels": 18, "n_labels_total": 18, "n_cases": 100, "n_patients": 100}
+    return Score(**facts, **counts, value=value, lo=lo, hi=hi)
+
+
+def test_the_interval_of_a_mean_over_seeds_widens_by_their_spread():
+    lo, hi = seeds_interval([score(0.79, 0.77, 0.80), score(0.80, 0.78, 0.81), score(0.81, 0.79, 0.82)])
+    of_seeds = 4.302652729911275 * 0.01 / math.sqrt(3)  # Student's t, two degrees of freedom, from its table
+    assert 0.80 - lo == pytest.approx(math.sqrt(0.02**2 + of_seeds**2))
+    assert hi - 0.80 == pytest.approx(math.sqrt(0.01**2 + of_seeds**2))
+
+
+def test_equal_seeds_add_nothing_for_they_share_their_cases():
+    assert seeds_interval([score(0.8, 0.78, 0.83)] * 2) == pytest.approx((0.78, 0.83))
+    assert seeds_interval([score(0.8, 0.78, 0.83)]) == (0.78, 0.83)
+
+
+def test_the_interval_over_seeds_stays_between_0_and_1_and_needs_one_of_each_seed():
+    assert seeds_interval([score(0.9, 0.88, 0.92), score(0.5, 0.48, 0.52)]) == (0.0, 1.0)
+    assert all(math.isnan(end) for end in seeds_interval([score(0.9, 0.88, 0.92), score(0.5, math.nan, math.nan)]))
+
+
+def test_the_table_prints_that_interval(cells, tmp_path):
+    for seed in (0, 1):
+        cells("CTRATE", seed=seed)
+    records = from_folders(tmp_path)
+    entry = make_table("auroc", records, []).entries[records[0].row, ("CTRATE", "all")]
+    own = [g for r in records for g in r.groups if (g.cohort, g.group, g.metric) == ("CTRATE", "all", "auroc")]
+    assert (entry.lo, entry.hi) == seeds_interval(own)
+    assert entry.hi - entry.lo > max(one.hi - one.lo for one in own)
 
 
 def test_aupr_is_printed_with_its_prevalence(cells, tmp_path):
