@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.entries import ReportTable
 from uniferum.report.pivot import Layout, pivot_table
+from uniferum.report.published import of_labels
 from uniferum.report.records import CellRecord, Pending, RowKey
 from uniferum.report.tables import METRIC_TITLES, group_table
 
@@ -75,7 +76,7 @@ def make_table(
         name: one of ``TABLES``.
         records: finished cells.
         pending: expected cells without a result.
-        published_rows: also the rows that only the paper has, in tables of group means.
+        published_rows: also the rows, and in tables of labels the columns, that only the paper has.
         where: limits a table of labels, e.g. ``{"cohort": "CTRATE"}``.
 
     Raises:
@@ -88,7 +89,9 @@ def make_table(
     waiting = [one for one in pending if listed.shows(one.row)]
     if listed.layout is not None:
         limits = {**(listed.layout.where or {}), **(where or {})}
-        return pivot_table(name, shown, waiting, replace(listed.layout, where=limits, title=listed.title))
+        layout = replace(listed.layout, where=limits, title=listed.title)
+        printed = [one for one in of_labels(layout.metric) if published_rows and listed.shows(one.row)]
+        return pivot_table(name, shown, waiting, layout, printed=printed)
     columns = _limited(shown, where or {})
     return group_table(
         name,

@@ -39,6 +39,8 @@ class Entry:
     n_patients: int = 0
     prevalence: float = math.nan
     published: float = math.nan
+    published_half_width: float = math.nan
+    """Half of the interval that the paper prints, where it prints one."""
     missing: str = ""
     command: str = ""
     cells: tuple[str, ...] = ()

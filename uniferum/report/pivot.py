@@ -8,10 +8,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
 from uniferum.report.protocol import protocol_lines
-from uniferum.report.published import find
+from uniferum.report.published import Published, find, slug
 from uniferum.report.records import MIXES, MODELS, TEXT_ENCODERS, CellRecord, Pending, Score
 from uniferum.report.tables import COLUMNS, absent, averaged, mean, progress_notes
 
@@ -64,8 +65,22 @@ class Layout:
         return "label" in (*self.rows, *self.columns, *(self.where or {}))
 
 
-def pivot_table(name: str, records: Sequence[CellRecord], pending: Sequence[Pending], layout: Layout) -> ReportTable:
+def pivot_table(
+    name: str,
+    records: Sequence[CellRecord],
+    pending: Sequence[Pending],
+    layout: Layout,
+    *,
+    printed: Sequence[Published] = (),
+) -> ReportTable:
     """The table that a layout asks for.
+
+    Args:
+        name: what ``uniferum why`` calls the table.
+        records: finished cells.
+        pending: expected cells without a result.
+        layout: what it shows.
+        printed: the paper's numbers of single labels that get a place also where there is no number of ours.
 
     Raises:
         UniferumError: see :meth:`Layout.check`; or a cell's metrics file is missing.
@@ -76,10 +91,13 @@ def pivot_table(name: str, records: Sequence[CellRecord], pending: Sequence[Pend
     for one in measured:
         place = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
         places.setdefault(place, []).append(one)
-    rows = _ordered({row for row, _ in places} | _waiting_rows(pending, layout), layout.rows)
-    columns = _ordered({column for _, column in places}, layout.columns)
+    paper = {place: one for one in printed if (place := _place_of(one, layout))}
+    rows = _ordered({row for row, _ in (*places, *paper)} | _waiting_rows(pending, layout), layout.rows)
+    columns = _ordered({column for _, column in (*places, *paper)}, layout.columns)
     entries: dict[tuple[Key, Key], Entry] = {
-        (row, column): _entry(places.get((row, column), []), (*row, *column), layout, records, pending)
+        (row, column): _beside(
+            _entry(places.get((row, column), []), (*row, *column), layout, records, pending), paper.get((row, column))
+        )
         for row in rows
         for column in columns
     }
@@ -184,6 +202,29 @@ def _entry(
     facts = {f: value for f, value in zip((*layout.rows, *layout.columns), place, strict=True) if f in CELL_FACTS}
     waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
     return absent(waiting[0].row, records, waiting) if waiting else Entry(missing="not evaluated")
+
+
+def _place_of(one: Published, layout: Layout) -> tuple[Key, Key] | None:
+    """Where the paper's number of a label stands in a table; ``None`` where it has no place there."""
+    label, vocabulary = slug(one.group), Vocabulary.load()
+    group = vocabulary.group_of(one.cohort, label)
+    model, encoder, mix = one.row
+    facts = {"model": model, "text_encoder": encoder, "train_on": mix, "cohort": one.cohort, "group": group}
+    facts["label"] = label
+    shown = (*layout.rows, *layout.columns)
+    if not set(shown) <= facts.keys() or "label" not in {*shown, *(layout.where or {})}:
+        return None
+    if any(facts.get(name, "").lower() != value.lower() for name, value in (layout.where or {}).items()):
+        return None
+    return tuple(facts[name] for name in layout.rows), tuple(facts[name] for name in layout.columns)
+
+
+def _beside(entry: Entry, paper: Published | None) -> Entry:
+    """An entry with the paper's number, also where there is none of ours."""
+    if paper is None:
+        return entry
+    half = paper.half_width
+    return replace(entry, published=paper.value, published_half_width=math.nan if half is None else half)
 
 
 def _differ_in_seed_alone(found: Sequence[Measured]) -> bool:

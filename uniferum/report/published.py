@@ -11,6 +11,9 @@ from uniferum.report.records import RowKey, mix_name
 PATH = Path(__file__).with_name("published_results.csv")
 
 
+GROUPS = ("all", "shared", "unique")
+
+
 @dataclass(frozen=True)
 class Published:
     """One printed number; ``half_width`` where the paper gives a 95 % DeLong interval."""
@@ -60,6 +63,11 @@ def slug(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
+def of_labels(metric: str) -> list[Published]:
+    """The numbers that the paper prints of single labels (appendix Table 3, section 5.4), in the file's order."""
+    return [p for p in published() if p.metric == metric and p.group not in GROUPS and p.row[0] in ("uniferum", "cnn")]
+
+
 @cache
 def _index() -> dict[tuple[str, RowKey, str, str], Published]:
     return {(p.metric, p.row, p.cohort, slug(p.group)): p for p in published()}
@@ -67,5 +75,4 @@ def _index() -> dict[tuple[str, RowKey, str, str], Published]:
 
 def rows(metric: str) -> list[RowKey]:
     """Rows that the paper prints group means for, its cited ones included, in the file's order."""
-    groups = ("all", "shared", "unique")
-    return list(dict.fromkeys(p.row for p in published() if p.metric == metric and p.group in groups))
+    return list(dict.fromkeys(p.row for p in published() if p.metric == metric and p.group in GROUPS))

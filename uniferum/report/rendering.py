@@ -114,8 +114,15 @@ def entry_text(entry: Entry, style: Style, *, digits: int = 4) -> str:
     """One place as people read it: value, spread over seeds, interval, the published value in brackets."""
     text = _number(entry, style, digits) if entry.known else _absence(entry)
     if style.published:
-        text += f" ({entry.published:.{digits}f})" if math.isfinite(entry.published) else " (-)"
+        text += f" ({_printed(entry, style, digits)})"
     return text
+
+
+def _printed(entry: Entry, style: Style, digits: int) -> str:
+    if not math.isfinite(entry.published):
+        return "-"
+    half = style.intervals and math.isfinite(entry.published_half_width)
+    return f"{entry.published:.{digits}f}" + (f" ±{entry.published_half_width:.{digits}f}" if half else "")
 
 
 def _number(entry: Entry, style: Style, digits: int) -> str:

@@ -40,14 +40,19 @@ class Verdict:
 
 
 def judge(table: ReportTable, agreement: Agreement) -> list[Verdict]:
-    """A verdict for every place of a table of group means that the paper has a number for, and no other model's."""
-    return [
-        _judged(row, column, entry, table.metric, agreement)
-        for row in table.rows
-        if row[0] in ("uniferum", "cnn")
-        for column in table.columns
-        if math.isfinite((entry := table.entries[row, column]).published)
-    ]
+    """A verdict for every place of a table that the paper has a number for, and no other model's.
+
+    A place of a table of labels is judged by the margin of its label (``COHORT label``), else by the metric's.
+    """
+    found = []
+    for place in ((row, column) for row in table.rows for column in table.columns):
+        entry = table.entries[place]
+        facts = dict(zip((*table.row_facts, *table.column_facts), (*place[0], *place[1]), strict=True))
+        if math.isfinite(entry.published) and facts.get("model") in ("uniferum", "cnn"):
+            row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
+            column = (facts["cohort"], facts.get("label") or facts["group"])
+            found.append(_judged(row, column, entry, table.metric, agreement))
+    return found
 
 
 def _judged(row: Key, column: Key, entry: Entry, metric: str, agreement: Agreement) -> Verdict:

@@ -6,6 +6,7 @@ from uniferum.errors import UniferumError
 from uniferum.report.catalogue import make_table
 from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.records import Pending, from_folders
+from uniferum.report.rendering import Style, render
 
 
 @pytest.fixture
@@ -102,3 +103,29 @@ def test_a_mean_over_labels_has_no_interval_for_they_are_no_repetitions(records)
     assert entry.known
     assert str(entry.lo) == str(entry.spread) == "nan"
     assert entry.seeds == 1
+
+
+def test_the_papers_numbers_of_labels_stand_beside_ours_and_get_a_place_without_ours(records):
+    table = make_table("labels", records, [], published_rows=True)
+    row = ("uniferum", "pubmedbert", "CTRATE+SEG")
+    nodule = table.entries[("CTRATE", "all", "lung_nodule"), row]
+    assert nodule.known
+    assert nodule.published == 0.6791
+    mortality = table.entries[("INSPECT", "unique", "1_month_mortality"), row]
+    assert not mortality.known
+    assert (mortality.published, mortality.published_half_width) == (0.756, 0.038)
+    assert ("uniferum", "pubmedbert", "RADCHEST") in table.columns  # only the paper has it
+    text = render(table, "terminal", Style(published=True, intervals=True))
+    assert "(0.7560 ±0.0380)" in text
+
+
+def test_without_being_asked_the_table_of_labels_has_our_places_alone(records):
+    table = make_table("labels", records, [])
+    assert {column for column in table.columns} == {record.row for record in records}
+    assert ("INSPECT", "unique", "1_month_mortality") not in table.rows
+
+
+def test_the_papers_labels_are_limited_as_the_table_is(records):
+    table = make_table("labels", records, [], published_rows=True, where={"cohort": "RADCHEST"})
+    assert {row[0] for row in table.rows} == {"RADCHEST"}
+    assert table.entries[("RADCHEST", "unique", "honeycombing"), ("uniferum", "pubmedbert", "CTRATE")].published == 0.692

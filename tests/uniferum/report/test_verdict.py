@@ -72,3 +72,12 @@ def test_a_place_without_a_number_is_missing():
 def test_verdicts_are_counted():
     sheet = verdict_sheet([judged(), judged(value=0.7, lo=0.69, hi=0.71)], "auroc")
     assert sheet.below == ["Of 2 published numbers: 1 reproduced, 1 differs."]
+
+
+def test_a_label_is_judged_beside_the_papers_number_of_it():
+    entry = Entry(value=0.75, lo=0.74, hi=0.76, seeds=1, n_labels=1, n_labels_total=1, n_cases=360, published=0.748)
+    row, column = ("RADCHEST", "unique", "cabg"), ROW
+    facts = {"row_facts": ("cohort", "group", "label"), "column_facts": ("model", "text_encoder", "train_on")}
+    table = ReportTable("labels", "t", "auroc", (row,), (column,), {(row, column): entry}, **facts)
+    (one,) = judge(table, Agreement({"auroc": 0.001, "RADCHEST cabg": 0.02}))
+    assert (one.row, one.column, one.word) == (ROW, ("RADCHEST", "cabg"), "reproduced")
