@@ -42,6 +42,9 @@ def report(
     label: Annotated[str | None, typer.Option(help="Only this label, in tables of labels.")] = None,
     verdict: Annotated[bool, typer.Option("--verdict", help="Each number judged against the paper's.")] = False,
     claims: Annotated[bool, typer.Option("--claims", help="The paper's claims, tested on these cells.")] = False,
+    compare: Annotated[
+        list[str] | None, typer.Option("--compare", help="A cell's name, twice or more: paired tests between them.")
+    ] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
     recompute: Annotated[bool, typer.Option("--recompute", help="Score the prediction files again first.")] = False,
     figures: Annotated[Path | None, typer.Option("--figures", help="Draw the figures into this folder.")] = None,
@@ -67,9 +70,9 @@ def report(
         _draw(found, figures, figure or [], figure_format.split(","))
     if html is not None:
         _write_page(found, html, with_volumes, data or with_volumes)
-    if claims:
-        _print_claims(found, kind, common)
-    if figures or html or claims:
+    if claims or compare:
+        _print_tests(found, claims, compare or [], kind, common)
+    if figures or html or claims or compare:
         return
     where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     if rows is not None:
@@ -82,10 +85,10 @@ def report(
 def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str], montages: int) -> None:
     from uniferum.report import datacard
     from uniferum.report.figures.style import look, save
-    from uniferum.report.rendering import render_sheet
+    from uniferum.report.rendering import render_sheets
 
     stores = datacard.read_stores(root)
-    output.result("\n".join(render_sheet(sheet, kind) for sheet in datacard.sheets(stores)))
+    output.result(render_sheets(datacard.sheets(stores), kind))
     if figures is not None:
         with look():
             written = [p for name, drawn in datacard.figures(stores).items() for p in save(drawn, figures, name, kinds)]
@@ -121,21 +124,24 @@ def _own(found: "Gathered", rows: str, columns: str, metric: str, where: dict[st
 def _print(
     found: "Gathered", made: "list[ReportTable]", kind: str, *, published: bool, intervals: bool, verdict: bool
 ) -> None:
-    from uniferum.report.rendering import Style, render_sheet, several
+    from uniferum.report.rendering import Style, render_sheets, several
     from uniferum.report.verdict import judge, verdict_sheet
 
     if verdict:
         judged = [verdict_sheet(judge(one, found.agreement), one.metric) for one in made]
-        output.result("\n".join(render_sheet(one, kind) for one in judged))
+        output.result(render_sheets(judged, kind))
         return
     output.result(several(made, kind, Style(published, intervals, bold=sys.stdout.isatty())))
 
 
-def _print_claims(found: "Gathered", kind: str, common: bool) -> None:
+def _print_tests(found: "Gathered", claims: bool, names: list[str], kind: str, common: bool) -> None:
+    from uniferum.report.compare import compare_sheet
     from uniferum.report.examine import claims_sheet, examine
-    from uniferum.report.rendering import render_sheet
+    from uniferum.report.rendering import render_sheets
 
-    output.result(render_sheet(claims_sheet(examine(found.records, found.agreement, common=common)), kind))
+    drawn = [claims_sheet(examine(found.records, found.agreement, common=common))] if claims else []
+    drawn += [compare_sheet(found.records, names, common=common)] if names else []
+    output.result(render_sheets(drawn, kind))
 
 
 def _draw(found: "Gathered", folder: Path, names: list[str], kinds: list[str]) -> None:

@@ -77,6 +77,24 @@ def test_each_view_of_the_cells_is_printed(tmp_path, options, word):
     assert word in done.stdout
 
 
+def test_two_cells_are_tested_against_each_other(tmp_path):
+    first, second = "uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-CTRATE+SEG"
+    write_cell(tmp_path, "CTRATE")
+    write_cell(tmp_path, "CTRATE+SEG")
+    words = ["report", "--from", str(tmp_path), "--compare", first, "--compare", second, "--format", "json"]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.exception
+    rows = json.loads(done.stdout)["rows"]
+    assert {(row["First"], row["Second"]) for row in rows} == {(first, second)}
+
+
+def test_several_verdicts_in_json_are_one_document(tmp_path):
+    write_cell(tmp_path)
+    words = ["--verdict", "--table", "auroc", "--table", "aupr", "--format", "json"]
+    done = runner.invoke(app, ["report", "--from", str(tmp_path), *words])
+    assert [one["title"] for one in json.loads(done.stdout)] == ["Verdict on AUROC", "Verdict on AUPR"]
+
+
 def test_figures_and_page_are_written_and_nothing_is_printed(tmp_path):
     write_cell(tmp_path)
     figures = ["--figures", str(tmp_path / "f"), "--figure", "figure3", "--figure-format", "svg"]

@@ -66,6 +66,18 @@ def render_sheet(drawn: Sheet, kind: str, *, bold: bool = False) -> str:
     return sheet.terminal(drawn, bold=bold) if kind == "terminal" else sheet.KINDS[kind](drawn)
 
 
+def render_sheets(drawn: Sequence[Sheet], kind: str) -> str:
+    """Several sheets in one text, one after the other; JSON as one list.
+
+    Raises:
+        UniferumError: ``kind`` is no known format.
+    """
+    texts = [render_sheet(one, kind) for one in drawn]
+    if kind == "json" and len(texts) != 1:
+        return json.dumps([json.loads(text) for text in texts], indent=2, ensure_ascii=False) + "\n"
+    return "\n".join(texts)
+
+
 def check_kind(kind: str) -> None:
     """Refuse an unknown format.
 

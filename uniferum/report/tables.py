@@ -6,6 +6,7 @@ differs is said there. A place without a number says why and how to fill it.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from statistics import fmean, stdev
 
 from scipy.stats import t as student
@@ -114,10 +115,15 @@ def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
         return math.nan, math.nan
     values = [score.value for score in measured]
     count, middle = len(values), fmean(values)
-    of_seeds = float(student.ppf(0.975, count - 1)) * stdev(values) / math.sqrt(count)
+    of_seeds = _student(count - 1) * stdev(values) / math.sqrt(count)
     below = math.hypot(fmean(score.value - score.lo for score in measured), of_seeds)
     above = math.hypot(fmean(score.hi - score.value for score in measured), of_seeds)
     return max(0.0, middle - below), min(1.0, middle + above)
+
+
+@cache
+def _student(freedom: int) -> float:
+    return float(student.ppf(0.975, freedom))
 
 
 def mean(values: Sequence[float]) -> float:

@@ -128,4 +128,6 @@ def test_without_being_asked_the_table_of_labels_has_our_places_alone(records):
 def test_the_papers_labels_are_limited_as_the_table_is(records):
     table = make_table("labels", records, [], published_rows=True, where={"cohort": "RADCHEST"})
     assert {row[0] for row in table.rows} == {"RADCHEST"}
-    assert table.entries[("RADCHEST", "unique", "honeycombing"), ("uniferum", "pubmedbert", "CTRATE")].published == 0.692
+    assert (
+        table.entries[("RADCHEST", "unique", "honeycombing"), ("uniferum", "pubmedbert", "CTRATE")].published == 0.692
+    )
