@@ -79,6 +79,8 @@ def _seeds_line(records: Sequence[CellRecord]) -> str:
     sets = sorted({tuple(sorted({one.seed for one in cells})) for cells in by_row.values()})
     shown = "; ".join(", ".join(map(str, seeds)) for seeds in sets)
     line = f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
+    if any(len(seeds) > 1 for seeds in sets):
+        line += " Means over seeds are given with their standard deviation; it widens their intervals."
     mixed = [cells for cells in by_row.values() if len({one.seed for one in cells}) < len(cells)]
     names = "; ".join(", ".join(one.name for one in cells) for cells in mixed)
     return f"{line} A row averages DIFFERENT cells of one seed: {names}." if mixed else line

@@ -11,7 +11,7 @@ from pathlib import Path
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.report.entries import Entry, Key, ReportTable
-from uniferum.report.pivot import label_scores
+from uniferum.report.pivot import GROUP_METRICS, label_scores
 from uniferum.report.records import CellRecord
 from uniferum.report.tables import mean
 
@@ -126,7 +126,8 @@ def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> li
 
 def _stored(record: CellRecord, facts: Mapping[str, str], metric: str) -> float | None:
     """The number that the cell keeps for one place; ``None`` where it has none."""
-    scores = label_scores(record, metric) if "label" in facts else (s for s in record.groups if s.metric == metric)
+    by_label = "label" in facts or metric not in GROUP_METRICS
+    scores = label_scores(record, metric) if by_label else (s for s in record.groups if s.metric == metric)
     found = [
         score.value
         for score in scores

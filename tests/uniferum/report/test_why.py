@@ -57,3 +57,10 @@ def test_words_that_name_several_places_or_none_are_refused(folder, tmp_path):
         traced(tmp_path, column="RADCHEST")
     with pytest.raises(UniferumError, match=r"CTRATE\+SEG"):
         traced(tmp_path, row="CTRATE+SEGG")
+
+
+def test_a_mean_of_what_is_stored_by_label_alone_is_computed_again_too(folder, tmp_path):
+    records = from_folders(tmp_path)
+    text = trace(make_table("calibration", records, []), "pubmedbert", "CTRATE all", records)
+    assert "recomputed from the predictions" in text
+    assert "(equal)" in text
