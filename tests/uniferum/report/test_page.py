@@ -1,5 +1,6 @@
 """The page as a file: whole, escaped, without a network, and without patients unless they were asked for."""
 
+import hashlib
 import re
 
 import numpy as np
@@ -108,3 +109,9 @@ def test_the_glance_lists_cells_done_and_not(cells, tmp_path):
     text = glance(from_folders(tmp_path), [Pending("x", "cnn", "", "INSPECT", 0, "pending", "run x")])
     assert "uniferum-pubmedbert-CTRATE" in text
     assert "x: run x" in text
+
+
+def test_the_viewer_is_the_release_that_the_notice_names():
+    vendor = browsing.NIIVUE.parent
+    digest = hashlib.sha256(browsing.NIIVUE.read_bytes()).hexdigest()
+    assert digest in (vendor / "NOTICE.txt").read_text()
