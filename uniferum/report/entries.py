@@ -70,17 +70,29 @@ class ReportTable:
     best_of: str = "column"
 
     def heading(self, column: Key) -> str:
-        """``INSPECT shared``, with the count of labels where some could not be scored."""
+        """``INSPECT shared``, with the count of labels where all its numbers leave out equally many."""
         text = self.column_names.get(column) or " ".join(part for part in column if part)
-        counts = {(e.n_labels, e.n_labels_total) for (_, c), e in self.entries.items() if c == column and e.known}
-        partial = [f"{n}/{total}" for n, total in sorted(counts) if n < total]
-        return f"{text} ({', '.join(partial)} labels)" if partial else text
+        counts = self._label_counts(column)
+        partial = [f"{n}/{total}" for n, total in counts if n < total]
+        return f"{text} ({partial[0]} labels)" if partial and len(counts) == 1 else text
+
+    def own_labels(self, row: Key, column: Key) -> str:
+        """`` on 7/18 labels`` where a number leaves out labels that others of its column do not; else nothing."""
+        entry = self.entries[row, column]
+        if not entry.known or entry.n_labels >= entry.n_labels_total or len(self._label_counts(column)) == 1:
+            return ""
+        return f" on {entry.n_labels}/{entry.n_labels_total} labels"
+
+    def _label_counts(self, column: Key) -> set[tuple[int, int]]:
+        return {(e.n_labels, e.n_labels_total) for (_, at), e in self.entries.items() if at == column and e.known}
 
 
 def marked_best(
     entries: dict[tuple[Key, Key], Entry], lines: Sequence[Key], *, axis: int = 1, smallest: bool = False
 ) -> dict[tuple[Key, Key], Entry]:
     """The entries with the best of each line marked; several where they are equal to four digits.
+
+    A mean over fewer labels than others of its line is no better or worse than they are, and is left out.
 
     Args:
         entries: all places of a table.
@@ -90,7 +102,10 @@ def marked_best(
     """
     made = dict(entries)
     for line in lines:
-        known = {key: round(entry.value, 4) for key, entry in entries.items() if key[axis] == line and entry.known}
+        here = {key: entry for key, entry in entries.items() if key[axis] == line and entry.known}
+        most = max((entry.n_labels for entry in here.values()), default=0)
+        whole = {key: entry for key, entry in here.items() if axis == 0 or entry.n_labels == most}
+        known = {key: round(entry.value, 4) for key, entry in whole.items()}
         top = (min if smallest else max)(known.values(), default=math.nan)
         for key, value in known.items():
             if value == top and len(known) > 1:

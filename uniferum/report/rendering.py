@@ -100,9 +100,13 @@ def several(tables: Sequence[ReportTable], kind: str, style: Style) -> str:
 def as_sheet(table: ReportTable, style: Style) -> Sheet:
     """The table as people read it; without the paper's column of brackets where the paper has none of its numbers."""
     printed = any(math.isfinite(entry.published) for entry in table.entries.values())
-    style = replace(style, published=style.published and printed)
+    style, columns = replace(style, published=style.published and printed), table.columns
     rows = [
-        [*row_names(row), *(entry_text(table.entries[row, at], style) for at in table.columns)] for row in table.rows
+        [
+            *row_names(row),
+            *(entry_text(table.entries[row, at], style, mark=table.own_labels(row, at)) for at in columns),
+        ]
+        for row in table.rows
     ]
     prevalence = prevalence_row(table)
     if prevalence:
@@ -122,9 +126,9 @@ def row_names(row: Key) -> list[str]:
     return [NAMES.get(part, part) for part in row]
 
 
-def entry_text(entry: Entry, style: Style, *, digits: int = 4) -> str:
-    """One place as people read it: value, spread over seeds, interval, the published value in brackets."""
-    text = _number(entry, style, digits) if entry.known else _absence(entry)
+def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "") -> str:
+    """One place as people read it: value, spread over seeds, interval, a mark, the published value in brackets."""
+    text = _number(entry, style, digits) + mark if entry.known else _absence(entry)
     if style.published:
         text += f" ({_printed(entry, style, digits)})"
     return text

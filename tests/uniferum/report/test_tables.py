@@ -5,11 +5,13 @@ import io
 import json
 import math
 import re
+from dataclasses import replace
 
 import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.report.catalogue import make_table
+from uniferum.report.entries import marked_best
 from uniferum.report.published import find, published
 from uniferum.report.records import Pending, Score, from_folders
 from uniferum.report.rendering import Style, render
@@ -55,6 +57,21 @@ def test_a_partial_mean_says_so_in_heading_and_protocol(table):
     text = render(table, "terminal")
     assert "RADCHEST unique (1/2 labels)" in text
     assert "1 of 2 labels have both classes" in text
+
+
+def test_a_mean_over_fewer_labels_than_its_neighbours_is_marked_and_never_the_best(table):
+    row, column = ("uniferum", "pubmedbert", "CTRATE+SEG"), ("CTRATE", "all")
+    entries = {key: replace(entry, best=False) for key, entry in table.entries.items()}
+    entries[row, column] = replace(entries[row, column], value=0.999, n_labels=1, n_labels_total=7)
+    others = [key for key in entries if key[1] == column and key[0] != row]
+    for key in others:
+        entries[key] = replace(entries[key], n_labels=7, n_labels_total=7)
+    mixed = replace(table, entries=marked_best(entries, table.columns))
+    assert not mixed.entries[row, column].best
+    text = render(mixed, "terminal")
+    assert "0.9990 on 1/7 labels" in text
+    assert text.count("on 1/7 labels") == 1
+    assert "CTRATE (" not in text.splitlines()[2]
 
 
 def test_a_half_finished_grid_gives_numbers_reasons_and_commands(cells, tmp_path):
