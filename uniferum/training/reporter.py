@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from uniferum.evaluation.files import CellFiles
+from uniferum.evaluation.files import CellFiles, write_text
 
 
 class Reporter(Protocol):
@@ -64,9 +64,7 @@ class JsonlReporter:
         if not self.path.exists():
             return
         kept = [line for line in self.path.read_text().splitlines() if _step_of(line, default=step + 1) <= step]
-        draft = self.path.with_suffix(".draft")
-        draft.write_text("".join(f"{line}\n" for line in kept))
-        draft.replace(self.path)
+        write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Not kept here: ``config.yaml`` holds them."""

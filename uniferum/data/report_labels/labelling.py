@@ -7,7 +7,6 @@ of a report. Answers of a language model are kept by content as they come, so th
 import csv
 import io
 import json
-import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -22,6 +21,7 @@ from uniferum.data.cohorts.tables import drawn_first
 from uniferum.data.report_labels import llm, rules
 from uniferum.data.report_labels.keywords import Chosen, Question
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.places import LocalPlace
 
 Value = int | None
 Heard = Callable[[int], None]
@@ -203,10 +203,4 @@ def write_review(path: Path, id_column: str, chosen: Chosen, per_label: int, see
 
 
 def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    LocalPlace(path.parent).write(path.name, text.encode())
