@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.grid import Cell, GridConfig
-from orchestration.records import CellRecord, cell_folder, changes, named_folders
+from orchestration.records import CellRecord, cell_folder, changes, named_folders, read_json
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
 
@@ -94,11 +94,11 @@ def _planned(grid: GridConfig, cell: Cell, identity: Identify) -> Planned:
         return Planned(cell, NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None)
     training, evaluation = identity(cell.config, grid.stores)
     folder = cell_folder(grid.cells_folder, cell.name, training)
-    state, why = judge(CellRecord(folder), cell, training, evaluation, grid.cells_folder)
+    state, why = judge(CellRecord(folder), cell, training, evaluation, grid)
     return Planned(cell, state, why, folder, training, evaluation, None)
 
 
-def judge(record: CellRecord, cell: Cell, training: str, evaluation: str, cells: Path) -> tuple[str, str]:
+def judge(record: CellRecord, cell: Cell, training: str, evaluation: str, grid: GridConfig) -> tuple[str, str]:
     """The state of one cell and its reason, from its folder."""
     result = record.result()
     if result and result.get("training_fingerprint") == training:
@@ -111,18 +111,24 @@ def judge(record: CellRecord, cell: Cell, training: str, evaluation: str, cells:
         return FAILED, f"{failure.reason}" + (f"; goes on from step {step}" if step else "")
     if step is not None:
         return RESUMABLE, f"at step {step} of {cell.config.training.steps}"
-    return _changed(record, cell, cells)
+    return _changed(record, cell, grid)
 
 
-def _changed(record: CellRecord, cell: Cell, cells: Path) -> tuple[str, str]:
-    others = [folder for folder in named_folders(cells, cell.name) if folder != record.folder]
+def _changed(record: CellRecord, cell: Cell, grid: GridConfig) -> tuple[str, str]:
+    others = [folder for folder in named_folders(grid.cells_folder, cell.name) if folder != record.folder]
     if not others:
         return DUE, "never ran"
+    old = CellRecord(others[-1])
+    content = read_json(old.files.identity)
+    if content is not None:
+        from uniferum.run.identity import training_content
+
+        differing = changes(content, training_content(cell.config, grid.stores))
+        return CHANGED, "; ".join(key.removeprefix("config.") for key in differing)
     try:
-        old = load_yaml(CellRecord(others[-1]).files.config)
+        differing = changes(load_yaml(old.files.config), cell.config.model_dump(mode="json"))
     except UniferumError:
         return CHANGED, f"{others[-1].name} ran with other settings, which are unreadable now"
-    differing = changes(old, cell.config.model_dump(mode="json"))
     return CHANGED, "; ".join(differing) or f"the training data or the code changed since {others[-1].name}"
 
 

@@ -10,6 +10,7 @@ from orchestration import plan
 from orchestration.plan import Planned, make_plan
 from orchestration.records import CellRecord, Failure, cell_folder
 from tests.orchestration.worlds import cell, finish, grid
+from uniferum.run import identity
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
@@ -71,6 +72,18 @@ def test_changed_data_is_told_apart_from_changed_keys(tmp_path: Path) -> None:
     old.mkdir(parents=True)
     (old / "config.yaml").write_text(yaml.safe_dump(cell().config.model_dump(mode="json")))
     assert "the training data or the code changed" in _plan(tmp_path).why
+
+
+def test_a_changed_cell_names_data_and_the_codes_version_by_what_it_was_identified_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = cell_folder(grid(tmp_path).cells_folder, cell().name, "0000000000000000")
+    old.mkdir(parents=True)
+    before = {"results": 1, "config": {"seed": 0}, "train": {"CTRATE": {"digest": "a"}}}
+    (old / "identity.json").write_text(json.dumps(before))
+    now = {"results": 2, "config": {"seed": 0}, "train": {"CTRATE": {"digest": "b"}}}
+    monkeypatch.setattr(identity, "training_content", lambda config, stores: now)
+    assert _plan(tmp_path).why == "results: 1 -> 2; train.CTRATE.digest: a -> b"
 
 
 def test_a_cell_without_its_store_has_no_data(tmp_path: Path) -> None:

@@ -27,6 +27,11 @@ class CellFiles:
         return self.root / "config.yaml"
 
     @property
+    def identity(self) -> Path:
+        """What the training fingerprint is made of: config, data digests, prompts, version of the code's results."""
+        return self.root / "identity.json"
+
+    @property
     def steps(self) -> Path:
         """One JSON object a line: ``{"step": int, "<metric>": float, ...}``."""
         return self.root / "steps.jsonl"

@@ -1,8 +1,8 @@
 """What a run is, twice: by what its weights depend on, and by what it is tested on.
 
-The training fingerprint covers the config, the prompts, and the training and selection splits' content; the evaluation
-fingerprint adds the test splits. A changed test set re-scores a run and never retrains it. Store paths, threads, loader
-workers and devices are in neither.
+The training fingerprint covers the config, the prompts, the training and selection splits' content, and the version of
+the code's results; the evaluation fingerprint adds the test splits. A changed test set re-scores a run and never
+retrains it. Store paths, threads, loader workers and devices are in neither.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,6 +20,11 @@ from uniferum.training.config import NOT_IDENTITY
 # A cohort's prepared store: a folder, or a URL that fsspec knows.
 Stores = Mapping[str, Path | str]
 TEST_SPLIT, SELECTION_SPLIT, TRAINING_SPLIT = "test", "validation", "train"
+
+RESULTS = 1
+"""The code's own version of what changes results: raised by hand whenever the same config and data train to other
+weights than before (beyond rounding). A hash of the sources would train two weeks of cells anew for a renamed variable;
+``tests/uniferum/run/test_golden.py`` fails when the losses of a fixed run move and this number does not."""
 
 # Keys of the model section that say how, not what, is computed; results agree within rounding.
 _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder": {"fast_depthwise", "channels_last"}}
@@ -67,7 +72,7 @@ def fingerprints(config: RunConfig, stores: Stores) -> Fingerprints:
     Raises:
         UniferumError: a store is missing or unreadable.
     """
-    training = _training(config, stores)
+    training = training_content(config, stores)
     tests = {cohort: _content(open_cohort(stores, cohort), TEST_SPLIT) for cohort in sorted(config.evaluate_on)}
     return Fingerprints(fingerprint(training), fingerprint({"training": training, "tests": tests}))
 
@@ -78,7 +83,7 @@ def training_fingerprint(config: RunConfig, stores: Stores) -> str:
     Raises:
         UniferumError: a store is missing or unreadable.
     """
-    return fingerprint(_training(config, stores))
+    return fingerprint(training_content(config, stores))
 
 
 def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
@@ -102,9 +107,15 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
     }
 
 
-def _training(config: RunConfig, stores: Stores) -> dict[str, Any]:
+def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:
+    """What the training fingerprint is made of; a run keeps it beside its config, to name later what changed.
+
+    Raises:
+        UniferumError: a store is missing or unreadable.
+    """
     trained = {name: open_cohort(stores, name) for name in config.trained_stores}
     return {
+        "results": RESULTS,
         "config": identity_of(config),
         "train": {name: _content(cohort, TRAINING_SPLIT) for name, cohort in trained.items()},
         "select": {c: _content(open_cohort(stores, c), SELECTION_SPLIT) for c in config.selection_cohorts},

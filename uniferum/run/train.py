@@ -8,13 +8,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from uniferum.evaluation.files import CellFiles, write_text
+from uniferum.evaluation.files import CellFiles, write_json, write_text
 from uniferum.evaluation.metrics import mean_auroc
 from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score
-from uniferum.run.identity import Stores, fingerprints
+from uniferum.run.identity import Stores, fingerprints, training_content
 from uniferum.run.result import RunResult, read_result
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
@@ -63,7 +63,7 @@ def train_run(
     labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
     card = Identity(config.name, identity.training, config.model_dump(mode="json"), labels, bench.preparation)
     checkpoints = Checkpoints(files.checkpoints, card)
-    listeners = _begin(config, files, checkpoints, reporter, first=bench.workers.first, resume=resume)
+    listeners = _begin(config, stores, files, checkpoints, reporter, first=bench.workers.first, resume=resume)
     model = bench.model(labels)
     training = Training(
         model=model,
@@ -84,6 +84,7 @@ def train_run(
 
 def _begin(
     config: RunConfig,
+    stores: Stores,
     files: CellFiles,
     checkpoints: Checkpoints,
     reporter: Reporter | None,
@@ -103,6 +104,7 @@ def _begin(
     log.rewind(step)
     files.result.unlink(missing_ok=True)
     write_text(files.config, resolved_yaml(config))
+    write_json(files.identity, training_content(config, stores))
     listeners = Fanout([log, *([reporter] if reporter else [])])
     listeners.params(config.model_dump(mode="json"))
     return listeners

@@ -9,7 +9,7 @@ from small_runs import COUNTS, LABELS, make_config, write_store
 
 from uniferum.config import parse
 from uniferum.errors import UniferumError
-from uniferum.run import RunConfig, evaluation_fingerprint, training_fingerprint
+from uniferum.run import RunConfig, evaluation_fingerprint, identity, training_fingerprint
 
 Stores = dict[str, Path]
 
@@ -45,6 +45,14 @@ def test_where_and_how_a_run_is_computed_is_no_part_of_what_is_trained(stores: S
 )
 def test_whatever_changes_the_weights_changes_the_training_fingerprint(stores: Stores, changes: dict[str, Any]) -> None:
     assert training_fingerprint(make_config(**changes), stores) != training_fingerprint(make_config(), stores)
+
+
+def test_another_version_of_the_codes_results_is_another_training(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = training_fingerprint(make_config(), stores)
+    monkeypatch.setattr(identity, "RESULTS", identity.RESULTS + 1)
+    assert training_fingerprint(make_config(), stores) != before
 
 
 def test_a_changed_test_split_changes_the_evaluation_fingerprint_only(stores: Stores, tmp_path: Path) -> None:
