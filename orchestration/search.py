@@ -84,6 +84,7 @@ class SearchConfig(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     grid: Path
     cell: str
+    set: dict[str, Any] = Field(default_factory=dict, description="RunConfig keys of every trial")
     space: dict[str, Dimension] = Field(min_length=1)
     trials: int = Field(ge=1)
     seed: int = Field(default=0, ge=0)
@@ -119,7 +120,7 @@ class Search:
 
     def trial_keys(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The RunConfig keys of a trial: the cell's, with the chosen values, and nothing to test on."""
-        keys = merge(self.cell.config.model_dump(mode="json"), nested(params))
+        keys = merge(merge(self.cell.config.model_dump(mode="json"), self.config.set), nested(params))
         return {**keys, "name": f"{self.config.name}-trial", "evaluate_on": []}
 
     def check(self) -> None:
@@ -195,7 +196,7 @@ def best_grid(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
         "model": search.cell.model,
         "text_encoder": search.cell.text_encoder,
         "train_on": [search.cell.mix],
-        "set": nested(params),
+        "set": merge(search.config.set, nested(params)),
     }
     kept = search.grid.model_dump(mode="json", exclude={"cells", "name", "root", "seeds"})
     root = str(search.root / "best")

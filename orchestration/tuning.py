@@ -122,7 +122,9 @@ def train_trial(params: Mapping[str, Any], search: Search) -> None:
     from uniferum.run import RunConfig, evaluate_run, train_run, training_fingerprint
 
     class Validations:
-        """Tells Tune each validation; ASHA may end the process there."""
+        """Tells Tune after each validation the best so far, which is the checkpoint a cell keeps; ASHA may end it."""
+
+        best = -math.inf
 
         def params(self, values: Mapping[str, Any]) -> None:
             """Tune proposed them."""
@@ -131,7 +133,8 @@ def train_trial(params: Mapping[str, Any], search: Search) -> None:
             """The mean validation AUROC."""
             value = values.get("validation/auroc")
             if value is not None and math.isfinite(value):
-                tune.report({METRIC: value, STEP: step})
+                self.best = max(self.best, value)
+                tune.report({METRIC: self.best, STEP: step})
 
         def artifact(self, path: Path) -> None:
             """In the trial's folder."""
@@ -255,10 +258,12 @@ def _found(search: Search, study: "optuna.Study") -> Found:
     path = search.root / "best.yaml"
     write_text(path, yaml.safe_dump(best_grid(search, best.params), sort_keys=False))
     failed = len(study.get_trials(states=(TrialState.FAIL,)))
-    steps = sum(_steps(folder) for folder in (search.root / "trials").glob("trial-*"))
+    steps = sum(trained_steps(folder) for folder in (search.root / "trials").glob("trial-*"))
     return Found(len(finished), failed, best.value, best.params, steps, path, search.study_url)
 
 
-def _steps(folder: Path) -> int:
-    progress = CellRecord(folder).progress()
-    return progress.step if progress else 0
+def trained_steps(folder: Path) -> int:
+    """How many steps a trial was trained."""
+    from uniferum.training.reporter import read_steps
+
+    return max((int(line["step"]) for line in read_steps(CellRecord(folder).files.steps)), default=0)
