@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
 
-from orchestration import cluster, plan, preflight, view
+from orchestration import cluster, gauges, plan, preflight, view
 from orchestration.cell import Assignment
 from orchestration.executor import Ended, Executor, Work
 from orchestration.grid import Cell, GridConfig
@@ -102,6 +102,7 @@ class Driver:
             facts["started"] = time.time()
             self.mirror.began(planned)
         self.ledger.note(work.name, state, **facts)
+        gauges.show_state(work.name, state)
         if fault is not None and state in (FAILED, STOPPED):
             planned.record.write_failure(Failure(fault.kind, fault.reason, attempt, time.time()))
         if fault is not None and state == FAILED:
@@ -232,6 +233,8 @@ def _schedule(
     scheduler = Scheduler(executor, driver, grid.policy, parallel)
     for p in due:
         driver.ledger.note(p.cell.name, PENDING, folder=str(p.folder), attempt=0, reason=None, fault=None)
+    for name, state in summary.states.items():
+        gauges.show_state(name, state)
     with _interruptible(scheduler, summary, driver.view.say):
         states = scheduler.run(work_of(grid, p) for p in due)
     summary.paused = scheduler.pause_reason

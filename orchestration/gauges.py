@@ -8,6 +8,10 @@ from typing import Any
 from orchestration.records import Progress
 
 CELL = "UNIFERUM_CELL"
+METRIC, STATE = "uniferum_metric", "uniferum_cell_state"
+PROGRESS = ("uniferum_step", "uniferum_loss", "uniferum_volumes_per_second", METRIC)
+"""The gauges of a running cell; Ray exports them to Prometheus with ``ray_`` before the name."""
+STATES = ("pending", "running", "waiting", "done", "failed", "stopped")
 
 
 def show(progress: Progress) -> None:
@@ -16,22 +20,19 @@ def show(progress: Progress) -> None:
     name = os.environ.get(CELL)
     if ray is None or name is None or not ray.is_initialized():
         return
-    tags = {"cell": name}
-    values = {
-        "uniferum_step": progress.step,
-        "uniferum_loss": progress.loss,
-        "uniferum_volumes_per_second": progress.volumes_per_second,
-        "uniferum_metric": progress.metric,
-    }
-    for key, value in values.items():
+    values = (progress.step, progress.loss, progress.volumes_per_second, progress.metric)
+    for gauge, value in zip(PROGRESS, values, strict=True):
         if value is not None:
-            _gauge(key).set(float(value), tags=tags)
+            _gauge(gauge).set(float(value), tags={"cell": name})
 
 
 def show_state(cell: str, state: str) -> None:
-    """One gauge a cell and state, 1 for the state it is in."""
-    for name in ("pending", "running", "waiting", "done", "failed", "stopped"):
-        _gauge("uniferum_cell_state", ("cell", "state")).set(float(name == state), tags={"cell": cell, "state": name})
+    """One gauge a cell and state, 1 for the state it is in; does nothing before Ray has been joined."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return
+    for name in STATES:
+        _gauge(STATE, ("cell", "state")).set(float(name == state), tags={"cell": cell, "state": name})
 
 
 @cache

@@ -1,9 +1,11 @@
 """Write every file of `infra/` from one config."""
 
+import json
 from pathlib import Path
 
 import yaml
 
+from orchestration.infra.grafana import dashboard
 from orchestration.infra.kubernetes import ray_cluster, ray_job
 from orchestration.infra.launcher import launcher
 from orchestration.infra.scripts import dockerfile, lsf_script, slurm_script
@@ -26,6 +28,7 @@ def rendered(settings: InfraSettings) -> dict[str, str]:
         f"{settings.name}.slurm.sh": slurm_script(settings),
         f"{settings.name}.lsf.sh": lsf_script(settings),
         "Dockerfile": dockerfile(settings),
+        "grafana-dashboard.json": json.dumps(dashboard(settings.name), indent=2) + "\n",
     }
 
 

@@ -80,11 +80,14 @@ class Training:
             self.config.batch,
             self.config.micro_batches,
         )
+        free = time.perf_counter()
         for batches in self.batches.steps(progress.step, self.config.steps):
-            progress = self._step(stepper, progress, batches)
+            progress = self._step(stepper, progress, batches, free)
+            free = time.perf_counter()
         return progress
 
-    def _step(self, stepper: Stepper, progress: Progress, batches: Sequence[Batch]) -> Progress:
+    def _step(self, stepper: Stepper, progress: Progress, batches: Sequence[Batch], free: float) -> Progress:
+        """One optimizer step; ``free`` is when the step before it had ended, so that the wait for input counts."""
         started = time.perf_counter()
         step = progress.step
         lr = learning_rate(self.optim, step, self.config.steps, progress.history)
@@ -95,7 +98,9 @@ class Training:
         stepper.update(report, lr)
         progress = replace(progress, step=step + 1, seconds=progress.seconds + time.perf_counter() - started)
         if self.workers.first and (progress.step % self.config.log_every == 0 or progress.step == self.config.steps):
-            self.reporter.metrics(progress.step, {**report.values(), "lr": lr, "seconds": progress.seconds})
+            volumes = self.workers.size * sum(len(batch.volume_ids) for batch in batches)
+            speed = {"volumes_per_second": volumes / (time.perf_counter() - free), "seconds": progress.seconds}
+            self.reporter.metrics(progress.step, {**report.values(), "lr": lr, **speed})
         return self._between_steps(stepper.optimizer, progress)
 
     def _between_steps(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:

@@ -1,5 +1,7 @@
 """Every generated file is accepted by an independent reader of its format, and is what the repository holds."""
 
+import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +10,7 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
+from orchestration import gauges
 from orchestration.infra.render import rendered, write
 from orchestration.infra.settings import InfraSettings
 from tests.orchestration.infra.kuberay_model import model_of
@@ -54,6 +57,17 @@ def test_the_scripts_parse_as_bash(settings: InfraSettings, name: str, tmp_path:
     write(settings, tmp_path)
     done = subprocess.run(["bash", "-n", name], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_every_panel_of_the_dashboard_asks_for_a_gauge_that_is_exported(settings: InfraSettings) -> None:
+    board = json.loads(rendered(settings)["grafana-dashboard.json"])
+    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
+    asked = [re.findall(r"ray_(uniferum_[a-z_]+)", query) for query in queries]
+    assert all(len(names) == 1 for names in asked)
+    assert {names[0] for names in asked} == {gauges.STATE, *gauges.PROGRESS}
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(set(places)) == len(places)
+    assert {variable["name"] for variable in board["templating"]["list"]} == {"source", "cell"}
 
 
 @pytest.mark.parametrize(
