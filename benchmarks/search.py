@@ -24,7 +24,7 @@ WITHIN, AT_MOST = 0.01, 0.5
 
 def searches(search: Search, seed: int, trials: int, out: Path) -> dict[str, Search]:
     """The same search by both ways."""
-    ways: dict[str, dict[str, Any]] = {"tpe": {}, "random": {"asha": None}}
+    ways: dict[str, dict[str, Any]] = {"random": {"asha": None}, "tpe": {}}
     return {
         way: Search(
             search.config.replace(
@@ -47,13 +47,14 @@ def main() -> None:
     given = parser.parse_args()
     search = load_search(given.search)
     joined = cluster.connect(None, search.grid.resources)
-    found: dict[str, list[Found]] = {"tpe": [], "random": []}
+    found: dict[str, list[Found]] = {}
     try:
-        for seed in range(given.seeds):
-            for way, one in searches(search, seed, given.trials, given.out).items():
-                found[way].append(run_search(one, lambda line: print("  ", line, flush=True), mlflow=False))
-            row = ", ".join(f"{way} {of[-1].best:.4f} in {of[-1].steps} steps" for way, of in found.items())
-            print(f"seed {seed}: {row}", flush=True)
+        for way in ("random", "tpe"):
+            for seed in range(given.seeds):
+                one = searches(search, seed, given.trials, given.out)[way]
+                ended = run_search(one, lambda line: print("  ", line, flush=True), mlflow=False)
+                found.setdefault(way, []).append(ended)
+                print(f"seed {seed}: {way} {ended.best:.4f} in {ended.steps} steps", flush=True)
     finally:
         cluster.leave(joined)
     sys.exit(0 if judge(found, given.out) else 1)
