@@ -90,11 +90,12 @@ def submit(
     address: Annotated[str, typer.Option(help="The cluster's dashboard, http://HEAD:8265.")],
     follow: Annotated[bool, typer.Option(help="Print the driver's lines; Ctrl-C detaches, the grid goes on.")] = True,
     settings: Annotated[list[str] | None, typer.Option("--set", help="Another value for a key: a.b=value.")] = None,
+    python: Annotated[str, typer.Option(help="The cluster's interpreter that has the requirements.")] = "python",
 ) -> None:
     """Run the grid's driver on a cluster, as one Ray Job; the working tree travels. Given again, it attaches."""
     from orchestration.submission import follow_submission, submit_grid
 
-    submission = submit_grid(file, address, settings or [])
+    submission = submit_grid(file, address, settings or [], python)
     output.say(f"submitted as {submission.identity} to {address}")
     if follow:
         raise typer.Exit(follow_submission(submission, output.say))

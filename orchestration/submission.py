@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.cluster import TOKEN
-from orchestration.grid import load_grid
-from uniferum.config import fingerprint
+from orchestration.grid import GridConfig, load_grid
+from uniferum.config import fingerprint, load_yaml
 from uniferum.errors import UniferumError
 
-EXCLUDED = (".git", ".venv", "demo", "runs", "stores", "site", "**/__pycache__", ".pytest_cache", ".ruff_cache")
+# Beside what .gitignore names; anchored, since uniferum/report/site is code.
+EXCLUDED = ("/.git", "/.venv", "/demo", "/runs", "/stores", "/site", "__pycache__", "/.pytest_cache", "/.ruff_cache")
 STOP_WAIT_S = "90"  # Ray kills a stopped driver after 3 s by default; its cells need longer to write checkpoints
+READY_S = 60.0  # a cluster that has just been started takes jobs only when its agents are up
 ENDED = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
 
 
@@ -31,13 +33,22 @@ class Submission:
     client: Any
 
 
-def submit_grid(file: Path, address: str, settings: list[str]) -> Submission:
+def submit_grid(file: Path, address: str, settings: list[str], python: str = "python") -> Submission:
     """Start the driver, or find the one that runs.
 
+    Args:
+        file: the grid file, inside the working tree.
+        address: the dashboard's.
+        settings: other values for keys of the file.
+        python: the interpreter on the cluster that has this project's requirements.
+
     Raises:
-        UniferumError: the file is wrong, or no Ray dashboard answers at ``address``.
+        UniferumError: the file is wrong or does not travel, a path means another place there, or no Ray dashboard
+            answers at ``address``.
     """
     grid = load_grid(file, settings)
+    travelling = _inside_the_tree(file)
+    _refuse_relative(grid)
     if not address.startswith(("http://", "https://")):
         raise UniferumError("--address", address, must="be the dashboard's, http://HEAD:8265")
     client = _client(address)
@@ -48,9 +59,29 @@ def submit_grid(file: Path, address: str, settings: list[str]) -> Submission:
         if status is not None and status not in ENDED:
             return Submission(name, client)
         if status is None:
-            _start(client, name, file, settings)
+            _start(client, name, travelling, settings, python)
             return Submission(name, client)
     raise UniferumError("grid", grid.name, must="have been submitted fewer than 1,000 times")
+
+
+def _inside_the_tree(file: Path) -> Path:
+    """The grid file as the driver will find it: relative to the working tree, which is what travels."""
+    tree = Path.cwd()
+    base = load_yaml(file).get("base")
+    for name in [file, *([file.parent / str(base)] if base else [])]:
+        if not name.resolve().is_relative_to(tree):
+            raise UniferumError(
+                str(name), must=f"lie in the working tree ({tree}), which is what travels", cure="copy it there"
+            )
+    return file.resolve().relative_to(tree)
+
+
+def _refuse_relative(grid: GridConfig) -> None:
+    """A relative path would mean a folder of the travelled copy, which Ray throws away."""
+    places = {"root": grid.root, **{f"stores.{name}": store for name, store in grid.stores.items()}}
+    for key, place in places.items():
+        if "://" not in str(place) and not Path(place).is_absolute():
+            raise UniferumError(key, place, must="be an absolute path that every node of the cluster sees")
 
 
 def follow_submission(submission: Submission, say: Callable[[str], None]) -> int:
@@ -67,18 +98,30 @@ def follow_submission(submission: Submission, say: Callable[[str], None]) -> int
     return ENDED.get(str(status), 1)
 
 
-def _start(client: Any, name: str, file: Path, settings: list[str]) -> None:
-    options = " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
-    client.submit_job(
-        submission_id=name,
-        entrypoint=f"python -m cli.main grid run {shlex.quote(str(file))} --yes --address auto {options}".strip(),
-        runtime_env={
+def _start(client: Any, name: str, file: Path, settings: list[str], python: str) -> None:
+    command = [python, "-m", "cli.main", "grid", "run", str(file), "--yes", "--address", "auto"]
+    command += [word for setting in settings for word in ("--set", setting)]
+    job = {
+        "submission_id": name,
+        "entrypoint": shlex.join(command),
+        "runtime_env": {
             "working_dir": str(Path.cwd()),
             "excludes": list(EXCLUDED),
             "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": STOP_WAIT_S, "PYTHONUNBUFFERED": "1"},
         },
-        metadata={"grid": str(file)},
-    )
+        "metadata": {"grid": str(file)},
+    }
+    until = time.monotonic() + READY_S
+    while True:
+        try:
+            client.submit_job(**job)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())
+            if "No available agent" not in reason or time.monotonic() > until:
+                raise UniferumError("the cluster", must="take the grid", cure=reason[:300]) from None
+            time.sleep(1.0)
+        else:
+            return
 
 
 def _client(address: str) -> Any:
