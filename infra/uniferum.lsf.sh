@@ -14,7 +14,8 @@ set -euo pipefail
 mapfile -t nodes < <(sort -u "$LSB_DJOB_HOSTFILE")
 head_node=${nodes[0]}
 worker_nodes=("${nodes[@]:1}")
-on_node() { blaunch -z "$1" "${@:2}"; }
+# Called in the background only: exec, so that the signal that ends a background command reaches Ray itself.
+on_node() { exec blaunch -z "$1" "${@:2}"; }
 
 cd "/opt/uniferum"
 export PATH="/opt/uniferum/.venv/bin:$PATH"
@@ -26,7 +27,12 @@ if [ -z "${RAY_AUTH_TOKEN:-}" ]; then
   export RAY_AUTH_TOKEN
 fi
 # MLflow: the grid starts a server of its own.
-port=${UNIFERUM_RAY_PORT:-6379}
+export RAY_USAGE_STATS_ENABLED=0
+# Ports by the job's number, so that two jobs may share a node; workers and agents take any free one.
+offset=$((LSB_JOBID % 10000))
+port=${UNIFERUM_RAY_PORT:-$((20000 + offset))}
+dashboard_port=${UNIFERUM_DASHBOARD_PORT:-$((30000 + offset))}
+free_ports=(--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0)
 head_address="$head_node:$port"
 
 # shellcheck disable=SC2317  # called by the trap
@@ -40,7 +46,8 @@ ray_pids=()
 trap stop_ray EXIT
 
 on_node "$head_node" ray start --head --node-ip-address="$head_node" --port="$port" \
-  --num-cpus="16" --num-gpus="1" --dashboard-host=127.0.0.1 --block &
+  --dashboard-host=127.0.0.1 --dashboard-port="$dashboard_port" "${free_ports[@]}" \
+  --num-cpus="16" --num-gpus="1" --block &
 ray_pids+=("$!")
 for _ in $(seq 60); do
   ray health-check --address "$head_address" >/dev/null 2>&1 && break
@@ -49,7 +56,8 @@ done
 ray health-check --address "$head_address"
 
 for node in "${worker_nodes[@]}"; do
-  on_node "$node" ray start --address="$head_address" --num-cpus="16" --num-gpus="1" --block &
+  on_node "$node" ray start --address="$head_address" "${free_ports[@]}" \
+    --num-cpus="16" --num-gpus="1" --block &
   ray_pids+=("$!")
 done
 

@@ -19,7 +19,12 @@ if [ -z "$${RAY_AUTH_TOKEN:-}" ]; then
   export RAY_AUTH_TOKEN
 fi
 $tracking
-port=$${UNIFERUM_RAY_PORT:-6379}
+export RAY_USAGE_STATS_ENABLED=0
+# Ports by the job's number, so that two jobs may share a node; workers and agents take any free one.
+offset=$$((${job} % 10000))
+port=$${UNIFERUM_RAY_PORT:-$$((20000 + offset))}
+dashboard_port=$${UNIFERUM_DASHBOARD_PORT:-$$((30000 + offset))}
+free_ports=(--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0)
 head_address="$$head_node:$$port"
 
 # shellcheck disable=SC2317  # called by the trap
@@ -33,7 +38,8 @@ ray_pids=()
 trap stop_ray EXIT
 
 on_node "$$head_node" ray start --head --node-ip-address="$$head_node" --port="$$port" \\
-  --num-cpus="$cpus" --num-gpus="$gpus" --dashboard-host=127.0.0.1 --block &
+  --dashboard-host=127.0.0.1 --dashboard-port="$$dashboard_port" "$${free_ports[@]}" \\
+  --num-cpus="$cpus" --num-gpus="$gpus" --block &
 ray_pids+=("$$!")
 for _ in $$(seq 60); do
   ray health-check --address "$$head_address" >/dev/null 2>&1 && break
@@ -42,7 +48,8 @@ done
 ray health-check --address "$$head_address"
 
 for node in "$${worker_nodes[@]}"; do
-  on_node "$$node" ray start --address="$$head_address" --num-cpus="$cpus" --num-gpus="$gpus" --block &
+  on_node "$$node" ray start --address="$$head_address" "$${free_ports[@]}" \\
+    --num-cpus="$cpus" --num-gpus="$gpus" --block &
   ray_pids+=("$$!")
 done
 
@@ -76,7 +83,8 @@ ${site}set -euo pipefail
 mapfile -t nodes < <(scontrol show hostnames "$$SLURM_JOB_NODELIST")
 head_node=$${nodes[0]}
 worker_nodes=("$${nodes[@]:1}")
-on_node() { srun --overlap --nodes=1 --ntasks=1 --nodelist="$$1" "$${@:2}"; }
+# Called in the background only: exec, so that the signal that ends a background command reaches Ray itself.
+on_node() { exec srun --overlap --nodes=1 --ntasks=1 --nodelist="$$1" "$${@:2}"; }
 """)
 
 _SLURM_TAIL = """
@@ -102,7 +110,8 @@ ${site}set -euo pipefail
 mapfile -t nodes < <(sort -u "$$LSB_DJOB_HOSTFILE")
 head_node=$${nodes[0]}
 worker_nodes=("$${nodes[@]:1}")
-on_node() { blaunch -z "$$1" "$${@:2}"; }
+# Called in the background only: exec, so that the signal that ends a background command reaches Ray itself.
+on_node() { exec blaunch -z "$$1" "$${@:2}"; }
 """)
 
 _LSF_TAIL = """
@@ -145,7 +154,7 @@ def slurm_script(settings: InfraSettings) -> str:
         gres=f"#SBATCH --gres=gpu:{kind}{machine.gpus}\n" if machine.gpus else "",
         site="".join(f"#SBATCH --{key}={value}\n" for key, value in lines.items() if value),
     )
-    return head + _body(settings) + _SLURM_TAIL
+    return head + _body(settings, "SLURM_JOB_ID") + _SLURM_TAIL
 
 
 def lsf_script(settings: InfraSettings) -> str:
@@ -160,7 +169,7 @@ def lsf_script(settings: InfraSettings) -> str:
         gres=f'#BSUB -gpu "num={machine.gpus}/host"\n' if machine.gpus else "",
         site=f"#BSUB -q {site.queue}\n" if site.queue else "",
     )
-    return head + _body(settings) + _LSF_TAIL
+    return head + _body(settings, "LSB_JOBID") + _LSF_TAIL
 
 
 def dockerfile(settings: InfraSettings) -> str:
@@ -168,9 +177,10 @@ def dockerfile(settings: InfraSettings) -> str:
     return _DOCKERFILE.substitute(image=settings.image, project=settings.project)
 
 
-def _body(settings: InfraSettings) -> str:
+def _body(settings: InfraSettings, job: str) -> str:
     uri = settings.tracking_uri
     return _BODY.substitute(
+        job=job,
         project=settings.project,
         storage=settings.storage,
         grid=settings.grid,

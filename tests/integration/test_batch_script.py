@@ -1,0 +1,101 @@
+"""The generated SLURM script, run by bash on this machine: two raylets, a preemption, and the same job queued again.
+
+Only the words of SLURM are stand-ins (``scontrol``, ``srun``); Ray, the driver and the signals are real.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestration.grid import GridConfig, expand, load_grid
+from orchestration.infra.render import write
+from orchestration.infra.settings import InfraSettings
+from orchestration.records import CellRecord, named_folders
+from tests.integration.conftest import edit
+from tests.integration.test_submit import free_port
+from tests.integration.test_survive import step_of, until
+from uniferum.config import parse
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+SCONTROL = """#!/bin/bash
+if [ "$1" = show ]; then printf '%s\\n' 127.0.0.1 localhost; else echo "$*" >> "$REQUEUED"; fi
+"""
+SRUN = """#!/bin/bash
+while [[ "$1" == --* ]]; do shift; done
+exec "$@"
+"""
+
+
+class Batch:
+    """What SLURM knows of a job: its script, its environment, whether it was queued again."""
+
+    def __init__(self, folder: Path, grid_file: Path, home: Path) -> None:
+        self.project, self.requeued, self.log = folder / "project", folder / "requeued", folder / "batch.log"
+        self.project.mkdir()
+        (self.project / ".venv").symlink_to(sys.prefix)
+        (self.project / "grid.yaml").write_text(grid_file.read_text())
+        keys = {"project": str(self.project), "storage": str(folder), "grid": "grid.yaml"}
+        machine = {"nodes": 2, "cpus": 1, "gpus": 0}
+        write(parse(InfraSettings, {**keys, "machine": machine}, source="test"), folder)
+        self.script, words = folder / "uniferum.slurm.sh", folder / "slurm"
+        words.mkdir()
+        for name, text in (("scontrol", SCONTROL), ("srun", SRUN)):
+            (words / name).write_text(text)
+            (words / name).chmod(0o755)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+            "PATH": f"{words}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "SLURM_JOB_NODELIST": "node[1-2]",
+            "SLURM_JOB_ID": "7",
+            "UNIFERUM_RAY_PORT": str(free_port()),
+            "UNIFERUM_DASHBOARD_PORT": str(free_port()),
+            "REQUEUED": str(self.requeued),
+        }
+
+    def start(self) -> "subprocess.Popen[bytes]":
+        """``sbatch``."""
+        log = self.log.open("ab")
+        return subprocess.Popen(
+            ["bash", str(self.script)], env=self.environment, stdout=log, stderr=log, start_new_session=True
+        )
+
+    def processes(self) -> list[str]:
+        """Rays of this job that still live."""
+        port = self.environment["UNIFERUM_RAY_PORT"]
+        found = subprocess.run(["pgrep", "-af", f"[g]cs.*{port}"], capture_output=True, text=True, check=False)
+        return found.stdout.splitlines()
+
+
+def test_a_preempted_slurm_job_checkpoints_is_queued_again_and_ends_the_grid(
+    grid_file: Path, home: Path, tmp_path: Path
+) -> None:
+    edit(
+        grid_file,
+        defaults={"training": {"steps": 60, "validate_every": 60, "checkpoint_every": 60}},
+        tracking={"enabled": False},
+    )
+    batch, grid = Batch(tmp_path, grid_file, home), load_grid(grid_file)
+    cells = expand(grid)
+
+    job = batch.start()
+    until(lambda: job.poll() is not None or min(step_of(grid, cell.name) for cell in cells) >= 2, 240)
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(timeout=180) == 130, batch.log.read_text()
+    assert batch.requeued.read_text() == "requeue 7\n"
+    assert all(2 <= (_record(grid, cell.name).resumable_step() or 0) < 60 for cell in cells)
+    until(lambda: not batch.processes(), 30)
+
+    assert batch.start().wait(timeout=300) == 0, batch.log.read_text()
+    assert all(_record(grid, cell.name).done for cell in cells)
+    until(lambda: not batch.processes(), 30)
+
+
+def _record(grid: GridConfig, name: str) -> CellRecord:
+    (folder,) = named_folders(grid.cells_folder, name)
+    return CellRecord(folder)
