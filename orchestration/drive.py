@@ -25,8 +25,6 @@ from orchestration.records import Failure
 from orchestration.scheduler import DONE, FAILED, PENDING, STOPPED, Scheduler
 from uniferum.errors import UniferumError
 
-LEDGER = "ledger.sqlite"
-
 
 class View(Protocol):
     """Whoever shows a running grid."""
@@ -261,7 +259,7 @@ def work_of(grid: GridConfig, planned: plan.Planned) -> Work:
 @contextlib.contextmanager
 def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[Ledger, int]]:
     """Hold the lease; wait for the driver that has it, and then go on with what it left."""
-    ledger = Ledger(grid.root / LEDGER)
+    ledger = Ledger.of(grid)
     try:
         token = ledger.take_lease()
         if token is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
@@ -124,6 +125,9 @@ class GridConfig(Section):
     resources: Resources = Resources()
     policy: Policy = Policy()
     tracking: Tracking = Tracking()
+    ledger: str | None = Field(
+        default=None, description="a postgresql:// address for states and leases; none: a file in the root"
+    )
     margins: dict[str, float] = Field(
         default_factory=dict,
         description="how far from the paper's value still reproduces it: by metric, 'COHORT group' or both",
@@ -137,6 +141,28 @@ class GridConfig(Section):
     @classmethod
     def _folders_or_urls(cls, stores: dict[str, Path | str]) -> dict[str, Path | str]:
         return {name: str(store) if "://" in str(store) else Path(store) for name, store in stores.items()}
+
+    @field_validator("ledger")
+    @classmethod
+    def _server_without_password(cls, ledger: str | None) -> str | None:
+        if ledger is None:
+            return None
+        address = urlsplit(ledger)
+        if address.scheme != "postgresql" or not address.hostname or not address.path.strip("/"):
+            raise ValueError("look like postgresql://USER@HOST:PORT/DATABASE")
+        if address.password is not None or "password" in address.query:
+            raise ValueError("hold no password, since grid files travel and are shown; PGPASSWORD or ~/.pgpass has it")
+        return ledger
+
+    @property
+    def ledger_place(self) -> Path | str:
+        """Where states and leases are."""
+        return self.ledger or self.root / "ledger.sqlite"
+
+    @property
+    def ledger_scope(self) -> str:
+        """One ledger a root among those of a server: a root is what one driver at a time may write."""
+        return f"{self.name[:40]}-{fingerprint(str(self.root.resolve()), length=8)}"
 
     @property
     def places(self) -> dict[str, str]:

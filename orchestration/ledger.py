@@ -1,35 +1,31 @@
-"""The grid's ledger: states, attempts, wishes from other shells, and the lease of the one driver. SQLite in WAL mode.
+"""The grid's ledger: states, attempts, wishes from other shells, and the lease of the one driver.
 
 The ledger is a convenience for people and a restarted driver, never the proof that a cell is done: that is the cell's
-``result.json``. Only the driver that holds the lease writes states; any shell may write wishes.
+``result.json``. Only the driver that holds the lease writes states; any shell may write wishes. It lies in a file, or
+on a server (:mod:`orchestration.database`), whose short absence is waited for.
 """
 
 import json
 import os
 import socket
-import sqlite3
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypeVar
 
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import OperationalError
+
+from orchestration.database import CELLS, EVENTS, FACTS, LEASE, WISHES, Database, reason
+from orchestration.grid import GridConfig
+from orchestration.room import is_full
 from uniferum.errors import UniferumError
 
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS cells (
-    name TEXT PRIMARY KEY, folder TEXT, state TEXT NOT NULL, attempt INTEGER NOT NULL DEFAULT 0,
-    fault TEXT, reason TEXT, node TEXT, started REAL, updated REAL NOT NULL, seconds REAL NOT NULL DEFAULT 0);
-CREATE TABLE IF NOT EXISTS events (
-    id INTEGER PRIMARY KEY, at REAL NOT NULL, cell TEXT, state TEXT NOT NULL, detail TEXT);
-CREATE TABLE IF NOT EXISTS wishes (
-    id INTEGER PRIMARY KEY, at REAL NOT NULL, verb TEXT NOT NULL, cell TEXT, value TEXT, seen REAL);
-CREATE TABLE IF NOT EXISTS lease (
-    one INTEGER PRIMARY KEY CHECK (one = 1), owner TEXT NOT NULL, token INTEGER NOT NULL, expires REAL NOT NULL);
-CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+T = TypeVar("T")
 LEASE_S = 30.0
+PATIENCE_S = 60.0  # less than the two minutes after which cells give up their driver
 
 
 @dataclass(frozen=True)
@@ -59,17 +55,17 @@ class Wish:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who drives the grid, until when."""
+    """Who drives the grid, and for how long without another sign of life."""
 
     owner: str
     token: int
-    expires: float
+    left_s: float
 
     @property
     def alive(self) -> bool:
         """Whether the lease runs and, where its process was on this machine, that process still exists."""
         host, _, pid = self.owner.partition(":")
-        if self.expires <= time.time():
+        if self.left_s <= 0:
             return False
         return host != socket.gethostname() or _process_exists(int(pid))
 
@@ -77,38 +73,31 @@ class Holder:
 class Ledger:
     """An open ledger; safe for one thread, several processes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, place: Path | str, scope: str = "uniferum") -> None:
         """Open or create it.
 
+        Args:
+            place: a file, or the address of a PostgreSQL database.
+            scope: names it among the ledgers of one server.
+
         Raises:
-            UniferumError: the folder cannot be written or the file is no database.
+            UniferumError: the place cannot be written, is no database, or does not answer.
         """
-        self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.connection = sqlite3.connect(path, timeout=20, isolation_level=None, check_same_thread=False)
-            self.connection.execute("PRAGMA journal_mode=WAL")
-            self.connection.execute("PRAGMA synchronous=NORMAL")
-            self.connection.executescript(SCHEMA)
-        except (OSError, sqlite3.Error) as error:
-            raise UniferumError(
-                str(path), must="be a ledger that can be written", cure=f"{error}; give another root in the grid file"
-            ) from None
+        self.place = place
+        self.database = Database(place, scope)
+
+    @classmethod
+    def of(cls, grid: GridConfig) -> Self:
+        """The ledger of a grid; on a server one schema a root, since a root is what one driver at a time may write."""
+        return cls(grid.ledger_place, grid.ledger_scope)
 
     def close(self) -> None:
-        """Close the file."""
-        self.connection.close()
+        """Close the connections."""
+        self.database.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> AbstractContextManager[Connection]:
         """Several writes, all or none."""
-        self.connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield self.connection
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        self.connection.execute("COMMIT")
+        return self.database.transaction()
 
     # -- states ---------------------------------------------------------------------------------------------------
 
@@ -116,82 +105,132 @@ class Ledger:
         """Move a cell to a state, with any of the other columns; every move is an event."""
         now = time.time()
         values = {"state": state, "updated": now, **columns}
-        assignments = ", ".join(f"{key} = :{key}" for key in values)
-        with self.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO cells (name, state, updated) VALUES (?, ?, ?)", (name, state, now))
-            db.execute(f"UPDATE cells SET {assignments} WHERE name = :name", {**values, "name": name})
-            detail = json.dumps({k: v for k, v in columns.items() if v is not None})
-            db.execute("INSERT INTO events (at, cell, state, detail) VALUES (?, ?, ?, ?)", (now, name, state, detail))
+        detail = json.dumps({k: v for k, v in columns.items() if v is not None})
+
+        def write(db: Connection) -> None:
+            if not db.execute(update(CELLS).where(CELLS.c.name == name).values(values)).rowcount:
+                db.execute(insert(CELLS).values(name=name, **values))
+            db.execute(insert(EVENTS).values(at=now, cell=name, state=state, detail=detail))
+
+        self._write(write)
 
     def entries(self) -> dict[str, Entry]:
         """Every cell, by name."""
-        keys = "name, folder, state, attempt, fault, reason, node, started, updated, seconds"
-        return {row[0]: Entry(*row) for row in self.connection.execute(f"SELECT {keys} FROM cells ORDER BY rowid")}
+        return {row.name: Entry(*row) for row in self._read(select(CELLS))}
 
     def events(self, cell: str | None = None) -> list[tuple[float, str, str, Mapping[str, Any]]]:
         """What happened, oldest first: when, cell, state, detail."""
-        rows = self.connection.execute(
-            "SELECT at, cell, state, detail FROM events WHERE ? IS NULL OR cell = ? ORDER BY id", (cell, cell)
-        )
-        return [(at, name, state, json.loads(detail or "{}")) for at, name, state, detail in rows]
+        wanted = select(EVENTS).order_by(EVENTS.c.id)
+        rows = self._read(wanted if cell is None else wanted.where(EVENTS.c.cell == cell))
+        return [(row.at, row.cell, row.state, json.loads(row.detail or "{}")) for row in rows]
 
     def set_fact(self, key: str, value: str | None) -> None:
         """Note something about the whole grid (addresses, why it paused); None forgets it."""
-        if value is None:
-            self.connection.execute("DELETE FROM facts WHERE key = ?", (key,))
-        else:
-            self.connection.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+        def write(db: Connection) -> None:
+            db.execute(delete(FACTS).where(FACTS.c.key == key))
+            if value is not None:
+                db.execute(insert(FACTS).values(key=key, value=value))
+
+        self._write(write)
 
     def facts(self) -> dict[str, str]:
         """What was noted about the whole grid."""
-        return dict(self.connection.execute("SELECT key, value FROM facts"))
+        return {row.key: row.value for row in self._read(select(FACTS))}
 
     # -- wishes ---------------------------------------------------------------------------------------------------
 
     def wish(self, verb: str, cell: str | None = None, value: str | None = None) -> None:
         """Ask something of the driver, now or when the next one starts."""
-        self.connection.execute(
-            "INSERT INTO wishes (at, verb, cell, value) VALUES (?, ?, ?, ?)", (time.time(), verb, cell, value)
-        )
+        asked = insert(WISHES).values(at=time.time(), verb=verb, cell=cell, value=value)
+        self._write(lambda db: db.execute(asked))
 
     def take_wishes(self) -> list[Wish]:
         """Wishes nobody took yet, in their order; each is given once."""
-        if not self.connection.execute("SELECT 1 FROM wishes WHERE seen IS NULL LIMIT 1").fetchone():
+        unseen = select(WISHES).where(WISHES.c.seen.is_(None)).order_by(WISHES.c.id)
+        if not self._read(unseen.limit(1)):
             return []
-        with self.transaction() as db:
-            rows = db.execute("SELECT id, verb, cell, value FROM wishes WHERE seen IS NULL ORDER BY id").fetchall()
-            db.execute("UPDATE wishes SET seen = ? WHERE seen IS NULL", (time.time(),))
-        return [Wish(*row[1:]) for row in rows]
+
+        def write(db: Connection) -> list[Wish]:
+            rows = db.execute(unseen).all()
+            db.execute(update(WISHES).where(WISHES.c.id.in_([row.id for row in rows])).values(seen=time.time()))
+            return [Wish(row.verb, row.cell, row.value) for row in rows]
+
+        return self._write(write)
 
     # -- lease ----------------------------------------------------------------------------------------------------
 
     def holder(self) -> Holder | None:
         """Who has the lease; None when nobody or a dead process has it."""
-        row = self.connection.execute("SELECT owner, token, expires FROM lease").fetchone()
-        holder = Holder(*row) if row else None
-        return holder if holder and holder.alive else None
+        return self._patiently(self._holder_now)
 
     def take_lease(self) -> int | None:
         """Become the driver: the new fencing token, or None while another one lives."""
-        with self.transaction() as db:
-            row = db.execute("SELECT owner, token, expires FROM lease").fetchone()
-            if row and Holder(*row).alive and row[0] != _me():
+
+        def write(db: Connection) -> int | None:
+            last = self._holder(db)
+            if last is not None and last.alive and last.owner != _me():
                 return None
-            token = (row[1] if row else 0) + 1
-            db.execute("INSERT OR REPLACE INTO lease VALUES (1, ?, ?, ?)", (_me(), token, time.time() + LEASE_S))
-        return token
+            token = (last.token if last else 0) + 1
+            db.execute(delete(LEASE))
+            db.execute(insert(LEASE).values(one=1, owner=_me(), token=token, expires=self.database.now(db) + LEASE_S))
+            return token
+
+        return self._write(write)
 
     def renew(self, token: int) -> bool:
         """Keep the lease; False when another driver took it, and this one has to leave."""
-        with self.transaction() as db:
-            changed = db.execute(
-                "UPDATE lease SET expires = ? WHERE token = ? AND owner = ?", (time.time() + LEASE_S, token, _me())
-            )
-        return changed.rowcount == 1
+
+        def write(db: Connection) -> bool:
+            mine = update(LEASE).where(LEASE.c.token == token, LEASE.c.owner == _me())
+            return db.execute(mine.values(expires=self.database.now(db) + LEASE_S)).rowcount == 1
+
+        return self._write(write)
 
     def release(self, token: int) -> None:
         """Give the lease back."""
-        self.connection.execute("UPDATE lease SET expires = 0 WHERE token = ?", (token,))
+        self._write(lambda db: db.execute(update(LEASE).where(LEASE.c.token == token).values(expires=0)))
+
+    def _holder(self, db: Connection) -> Holder | None:
+        row = db.execute(select(LEASE)).one_or_none()
+        return Holder(row.owner, row.token, row.expires - self.database.now(db)) if row else None
+
+    def _holder_now(self) -> Holder | None:
+        with self.database.engine.connect() as db:
+            holder = self._holder(db)
+        return holder if holder is not None and holder.alive else None
+
+    # -- the database -----------------------------------------------------------------------------------------------
+
+    def _read(self, wanted: Any) -> Iterable[Row[Any]]:
+        def read() -> Iterable[Row[Any]]:
+            with self.database.engine.connect() as db:
+                return db.execute(wanted).all()
+
+        return self._patiently(read)
+
+    def _write(self, write: Callable[[Connection], T]) -> T:
+        def written() -> T:
+            with self.transaction() as db:
+                return write(db)
+
+        return self._patiently(written)
+
+    def _patiently(self, act: Callable[[], T]) -> T:
+        """Act, and again while a server is away: its restart must not end a grid. A file is never away."""
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return act()
+            except OperationalError as error:
+                if is_full(error):
+                    raise  # no server's absence: the driver waits for room, and tells its cells meanwhile that it lives
+                if isinstance(self.place, Path):
+                    raise
+                if time.monotonic() > until:
+                    why = f"{reason(error)}; the same command goes on when it does"
+                    raise UniferumError(f"the ledger {self.place}", must="answer", cure=why) from None
+                time.sleep(0.5)
 
 
 def _me() -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestration.drive import LEDGER
 from orchestration.grid import GridConfig, expand, load_grid
 from orchestration.ledger import Ledger
 from orchestration.records import CellRecord, named_folders
@@ -58,7 +57,7 @@ class Desk:
         """Ask the driver for something; returns a line that says what will happen."""
         if cell is not None:
             self.check(cell)
-        ledger = Ledger(self.grid.root / LEDGER)
+        ledger = Ledger.of(self.grid)
         try:
             holder = ledger.holder()
             if holder is None:
@@ -70,7 +69,7 @@ class Desk:
 
     def history(self, cell: str | None) -> list[str]:
         """One line an event."""
-        ledger = Ledger(self.grid.root / LEDGER)
+        ledger = Ledger.of(self.grid)
         try:
             found = ledger.events(cell)
         finally:

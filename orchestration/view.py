@@ -6,12 +6,14 @@ Nothing here needs a driver: ``grid status`` in another shell, or after the driv
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.grid import Cell, GridConfig
 from orchestration.ledger import Entry, Ledger
 from orchestration.plan import DONE, NO_DATA, Planned, absent_stores, make_plan
 from orchestration.records import CellRecord
+from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
     from orchestration.drive import Summary
@@ -126,14 +128,16 @@ def plan_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
 def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[Row], str]:
     """The rows and the headline of a grid, without its driver."""
     planned = make_plan(grid, cells)
-    path = grid.root / "ledger.sqlite"
-    if not path.exists():
-        shown = rows(planned, {})
-        return shown, counts(shown)
-    ledger = Ledger(path)
+    from_records = rows(planned, {})
+    if isinstance(grid.ledger_place, Path) and not grid.ledger_place.exists():
+        return from_records, counts(from_records)
+    try:
+        ledger = Ledger.of(grid)
+    except UniferumError as error:
+        return from_records, f"{counts(from_records)}; from the records alone: {error}"
     try:
         holder, facts = ledger.holder(), ledger.facts()
-        shown = rows(planned, ledger.entries() if holder else {})
+        shown = rows(planned, ledger.entries()) if holder else from_records
     finally:
         ledger.close()
     driver = f"driven by {holder.owner}" if holder else "no driver"

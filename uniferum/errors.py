@@ -4,6 +4,7 @@
 are assertions, never this class.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -26,7 +27,7 @@ class UniferumError(ValueError):
     def __str__(self) -> str:
         shown = "" if self.value is None else f" ({_short(self.value)})"
         cure = f"; {self.cure}" if self.cure else ""
-        return f"{self.subject}{shown} must {self.must}{cure}"
+        return f"{without_passwords(self.subject)}{shown} must {self.must}{without_passwords(cure)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes whole (keyword arguments do not survive the default pickling of exceptions)."""
@@ -37,8 +38,14 @@ def _rebuild(kind: type[UniferumError], subject: str, value: object, must: str, 
     return kind(subject, value, must=must, cure=cure)
 
 
+def without_passwords(text: str) -> str:
+    """The text with the password of every address in it hidden; errors end in logs."""
+    text = re.sub(r"(?<=://)([^\s/:@]*):\S*@", r"\1:***@", text)
+    return re.sub(r"(?<=[?&]password=)[^\s&]*", "***", text)
+
+
 def _short(value: object) -> str:
-    text = str(value).replace("\n", " ")
+    text = without_passwords(str(value).replace("\n", " "))
     return text if len(text) <= 120 else f"{text[:117]}..."
 
 

@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 
 from orchestration import drive, plan, preflight
-from orchestration.drive import LEDGER, Options, Summary, run_grid
+from orchestration.drive import Options, Summary, run_grid
 from orchestration.grid import GridConfig
 from orchestration.ledger import Ledger
 from orchestration.plan import Planned
@@ -58,7 +58,7 @@ def _hold(path: Path, seconds: float, ready: "multiprocessing.Queue[bool]") -> N
 def other_driver(finished: GridConfig) -> "multiprocessing.context.ForkProcess":
     context = multiprocessing.get_context("fork")
     ready = context.Queue()
-    process = context.Process(target=_hold, args=(finished.root / LEDGER, 1.5, ready))
+    process = context.Process(target=_hold, args=(finished.ledger_place, 1.5, ready))
     process.start()
     assert ready.get(timeout=20)
     yield process

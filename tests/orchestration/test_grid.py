@@ -117,3 +117,23 @@ def test_selecting_an_unknown_cell_suggests_the_nearest(paper: dict[str, Cell]) 
     assert [cell.name for cell in select(cells, ["cnn-INSPECT"])] == ["cnn-INSPECT"]
     with pytest.raises(UniferumError, match="did you mean 'cnn-INSPECT'"):
         select(cells, ["cnn-INSPCT"])
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("mysql://grid@host/grids", "look like postgresql://USER@HOST:PORT/DATABASE"),
+        ("postgresql://grid@host", "look like postgresql://USER@HOST:PORT/DATABASE"),
+        ("postgresql://grid:sesame@host/grids", "hold no password"),
+        ("postgresql://grid@host/grids?sslmode=require&password=sesame", "hold no password"),
+    ],
+)
+def test_a_ledger_is_a_server_s_address_without_a_password(tmp_path: Path, address: str, expected: str) -> None:
+    with pytest.raises(UniferumError, match=expected) as caught:
+        load_grid(_write(tmp_path, ledger=address))
+    assert "sesame" not in str(caught.value)
+
+
+def test_where_the_ledger_is_changes_no_cell(tmp_path: Path) -> None:
+    here, there = load_grid(_write(tmp_path)), load_grid(_write(tmp_path, ledger="postgresql://grid@host/grids"))
+    assert expand(here) == expand(there)

@@ -1,20 +1,43 @@
-"""The ledger: states and events, wishes given once, one driver at a time."""
+"""The ledger: states and events, wishes given once, one driver at a time; in a file and on a server alike."""
 
 import multiprocessing
 import os
+import sqlite3
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from threading import Timer
 
 import pytest
+from sqlalchemy import update
 
+from orchestration import database
 from orchestration import ledger as module
+from orchestration.database import LEASE
 from orchestration.ledger import Ledger
+from orchestration.view import status_of
+from tests.orchestration.conftest import SECRET, Server
+from tests.orchestration.worlds import cell, grid
 from uniferum.errors import UniferumError
+
+Open = Callable[[], Ledger]
+
+
+@pytest.fixture(params=["file", "server"])
+def another(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens the same ledger once more, as another shell does."""
+    if request.param == "file":
+        return partial(Ledger, tmp_path / "ledger.sqlite")
+    return partial(Ledger, request.getfixturevalue("postgres").address, tmp_path.name)
 
 
 @pytest.fixture
-def book(tmp_path: Path) -> Ledger:
-    return Ledger(tmp_path / "ledger.sqlite")
+def book(another: Open) -> Iterator[Ledger]:
+    ledger = another()
+    yield ledger
+    ledger.close()
 
 
 def test_a_cell_keeps_what_later_notes_do_not_change(book: Ledger) -> None:
@@ -25,23 +48,48 @@ def test_a_cell_keeps_what_later_notes_do_not_change(book: Ledger) -> None:
     assert [state for _, _, state, _ in book.events("a")] == ["running", "failed"]
 
 
-def test_wishes_come_in_order_and_once(book: Ledger, tmp_path: Path) -> None:
-    other_shell = Ledger(tmp_path / "ledger.sqlite")
+def test_facts_are_replaced_and_forgotten(book: Ledger) -> None:
+    book.set_fact("paused", "no room")
+    book.set_fact("paused", "too many failures")
+    assert book.facts() == {"paused": "too many failures"}
+    book.set_fact("paused", None)
+    assert book.facts() == {}
+
+
+def test_wishes_come_in_order_and_once(book: Ledger, another: Open) -> None:
+    other_shell = another()
     other_shell.wish("pause")
     other_shell.wish("cancel", "a")
     assert [(wish.verb, wish.cell) for wish in book.take_wishes()] == [("pause", None), ("cancel", "a")]
     assert book.take_wishes() == []
 
 
-def _take(path: Path, answers: "multiprocessing.Queue[int | None]") -> None:
-    answers.put(Ledger(path).take_lease())
+def _take(another: Open, answers: "multiprocessing.Queue[int | None]", start: "Event | None" = None) -> None:
+    ledger = another()
+    if start is not None:
+        start.wait()
+    answers.put(ledger.take_lease())
     time.sleep(30)
 
 
-def test_a_second_process_gets_no_lease_until_the_first_is_killed(book: Ledger) -> None:
+def test_of_processes_that_ask_at_once_one_gets_the_lease(another: Open) -> None:
+    context = multiprocessing.get_context("fork")
+    answers, start = context.Queue(), context.Event()
+    rivals = [context.Process(target=_take, args=(another, answers, start)) for _ in range(6)]
+    for rival in rivals:
+        rival.start()
+    start.set()
+    taken = [answers.get(timeout=60) for _ in rivals]
+    for rival in rivals:
+        rival.kill()
+        rival.join()
+    assert sorted(taken, key=str) == [1, *[None] * 5]
+
+
+def test_a_second_process_gets_no_lease_until_the_first_is_killed(book: Ledger, another: Open) -> None:
     context = multiprocessing.get_context("fork")
     answers = context.Queue()
-    first = context.Process(target=_take, args=(book.path, answers))
+    first = context.Process(target=_take, args=(another, answers))
     first.start()
     assert answers.get(timeout=20) == 1
     assert book.take_lease() is None
@@ -59,7 +107,8 @@ def test_a_lease_of_another_machine_is_kept_until_it_expires(book: Ledger, monke
     assert book.take_lease() == 1
     monkeypatch.undo()
     assert book.take_lease() is None
-    book.connection.execute("UPDATE lease SET expires = ?", (time.time() - 1,))
+    with book.transaction() as db:
+        db.execute(update(LEASE).values(expires=time.time() - 1))
     assert book.take_lease() == 2
 
 
@@ -67,7 +116,8 @@ def test_a_driver_that_lost_its_lease_cannot_renew_it(book: Ledger) -> None:
     token = book.take_lease()
     assert token is not None
     assert book.renew(token)
-    book.connection.execute("UPDATE lease SET owner = 'elsewhere:1', token = token + 1")
+    with book.transaction() as db:
+        db.execute(update(LEASE).values(owner="elsewhere:1", token=LEASE.c.token + 1))
     assert not book.renew(token)
 
 
@@ -90,3 +140,76 @@ def test_a_file_that_is_no_database_is_a_users_error(tmp_path: Path) -> None:
     path.write_text("not a database, but long enough to be read as one" * 100)
     with pytest.raises(UniferumError, match="must be a ledger"):
         Ledger(path)
+
+
+def test_a_ledger_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.sqlite"
+    with sqlite3.connect(path) as old:
+        old.executescript(
+            "CREATE TABLE cells (name TEXT PRIMARY KEY, folder TEXT, state TEXT NOT NULL, attempt INTEGER NOT NULL"
+            " DEFAULT 0, fault TEXT, reason TEXT, node TEXT, started REAL, updated REAL NOT NULL, seconds REAL NOT NULL"
+            " DEFAULT 0); INSERT INTO cells (name, state, updated) VALUES ('a', 'done', 1.5);"
+        )
+    book = Ledger(path)
+    assert book.entries()["a"].updated == 1.5
+    assert book.take_lease() == 1
+
+
+def test_grids_of_other_roots_share_a_server_and_nothing_else(postgres: Server, tmp_path: Path) -> None:
+    books = [Ledger.of(grid(tmp_path / name, ledger=postgres.address)) for name in ("one", "two")]
+    books[0].note("a", "running")
+    assert [book.take_lease() for book in books] == [1, 1]
+    assert [list(book.entries()) for book in books] == [["a"], []]
+
+
+def test_a_server_that_restarts_costs_a_driver_nothing(postgres: Server, tmp_path: Path) -> None:
+    book = Ledger(postgres.address, tmp_path.name)
+    token = book.take_lease()
+    assert token is not None
+    postgres.stop()
+    again = Timer(2.0, postgres.start)
+    again.start()
+    book.note("a", "done")
+    again.join()
+    assert book.renew(token)
+    assert book.entries()["a"].state == "done"
+
+
+def test_a_server_that_stays_away_ends_the_driver_with_one_line(
+    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Ledger(postgres.address, tmp_path.name)
+    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+    postgres.stop()
+    try:
+        with pytest.raises(UniferumError, match=r"the ledger postgresql://grid@.* must answer"):
+            book.note("a", "done")
+    finally:
+        postgres.start()
+
+
+def test_status_needs_no_ledger_that_answers(tmp_path: Path) -> None:
+    away = grid(tmp_path, ledger="postgresql://grid@127.0.0.1:1/grids")
+    (tmp_path / "store" / "store.json").unlink()
+    rows, headline = status_of(away, [cell()])
+    assert [row.texts[0] for row in rows] == [cell().name]
+    assert "from the records alone: postgresql://grid@127.0.0.1:1/grids must be a ledger" in headline
+
+
+def test_a_wrong_password_is_named_and_not_shown(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPASSWORD", f"{SECRET}-wrong")
+    with pytest.raises(UniferumError, match="PGPASSWORD or") as caught:
+        Ledger(postgres.address, "scope")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database, "find_spec", lambda name: None)
+    with pytest.raises(UniferumError, match=r"pip install --editable '\.\[postgres\]'"):
+        Ledger("postgresql://grid@127.0.0.1:1/grids")
+
+
+def test_a_reader_never_waits_for_a_writer(book: Ledger, another: Open) -> None:
+    reader = another()
+    with book.transaction():
+        assert reader.entries() == {}

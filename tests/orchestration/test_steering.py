@@ -5,7 +5,6 @@ from threading import Timer
 
 import pytest
 
-from orchestration.drive import LEDGER
 from orchestration.ledger import Ledger
 from orchestration.records import CellRecord, Failure, cell_folder
 from orchestration.spool import ProgressReporter
@@ -27,7 +26,7 @@ def record(desk: Desk) -> CellRecord:
 
 
 def test_a_wish_reaches_the_living_driver(desk: Desk) -> None:
-    driver = Ledger(desk.grid.root / LEDGER)
+    driver = Ledger.of(desk.grid)
     driver.take_lease()
     assert "asked of" in desk.wish("parallel", value="3")
     assert [(wish.verb, wish.value) for wish in driver.take_wishes()] == [("parallel", "3")]
@@ -64,7 +63,7 @@ def test_logs_end_where_asked_and_follow_what_comes(record: CellRecord) -> None:
 
 
 def test_history_is_one_line_an_event(desk: Desk) -> None:
-    ledger = Ledger(desk.grid.root / LEDGER)
+    ledger = Ledger.of(desk.grid)
     ledger.note("a", "running", attempt=1)
     ledger.note("a", "failed", fault="storage", reason="disk full")
     lines = desk.history("a")

@@ -2,6 +2,8 @@
 
 import pickle
 
+import pytest
+
 from uniferum.errors import UniferumError, near_miss
 
 
@@ -24,3 +26,12 @@ def test_an_error_survives_pickling() -> None:
 def test_the_nearest_name_is_suggested_and_few_names_are_listed() -> None:
     assert near_miss("CTRAT", ["CTRATE", "INSPECT"]) == "did you mean 'CTRATE'? (allowed: CTRATE, INSPECT)"
     assert near_miss("zzz", ["a", "b"]) == "allowed: a, b"
+
+
+@pytest.mark.parametrize(
+    "address", ["https://me:sesame@host/x", "postgresql://:a:s/e@sesame@host", "a://b?password=sesame"]
+)
+def test_the_password_of_an_address_is_never_shown(address: str) -> None:
+    text = str(UniferumError(f"x: {address}", address + "/long" * 30, must="be right", cure=f"not {address}"))
+    assert "sesame" not in text
+    assert text.count("***") == 3
