@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 
 from cli import output
-from orchestration.view import COLUMNS, Row
+from orchestration.view import COLUMNS, NUMBERS, Row
 
 COLOURS = {"done": "green", "failed": "red", "no data": "yellow", "training": "cyan", "scoring": "cyan"}
 
@@ -43,7 +43,7 @@ def drawn(name: str, rows: Sequence[Row], headline: str) -> Table:
     """The cells as a rich table."""
     table = Table(title=f"{name}: {headline}", title_justify="left")
     for column in COLUMNS:
-        table.add_column(column, overflow="fold", justify="right" if column in ("step", "metric", "left") else "left")
+        table.add_column(column, overflow="fold", justify="right" if column in NUMBERS else "left")
     for row in rows:
         table.add_row(*row.texts, style=COLOURS.get(row.state))
     return table

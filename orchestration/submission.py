@@ -46,11 +46,11 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
         UniferumError: the file is wrong or does not travel, a path means another place there, or no Ray dashboard
             answers at ``address``.
     """
+    if not address.startswith(("http://", "https://")):
+        raise UniferumError("--address", address, must="be the dashboard's, http://HEAD:8265")
     grid = load_grid(file, settings)
     travelling = _inside_the_tree(file)
     _refuse_relative(grid)
-    if not address.startswith(("http://", "https://")):
-        raise UniferumError("--address", address, must="be the dashboard's, http://HEAD:8265")
     client = _client(address)
     identity = f"uniferum-{grid.name}-{fingerprint(grid.model_dump(mode='json'), length=8)}"
     for attempt in range(1, 1000):
@@ -81,7 +81,8 @@ def _refuse_relative(grid: GridConfig) -> None:
     places = {"root": grid.root, **{f"stores.{name}": store for name, store in grid.stores.items()}}
     for key, place in places.items():
         if "://" not in str(place) and not Path(place).is_absolute():
-            raise UniferumError(key, place, must="be an absolute path that every node of the cluster sees")
+            must = "be an absolute path that every node of the cluster sees"
+            raise UniferumError(key, place, must=must, cure=f"--set {key}=/a/shared/folder")
 
 
 def follow_submission(submission: Submission, say: Callable[[str], None]) -> int:

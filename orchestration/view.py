@@ -18,7 +18,8 @@ from uniferum.errors import UniferumError
 if TYPE_CHECKING:
     from orchestration.drive import Summary
 
-COLUMNS = ("cell", "state", "step", "metric", "left", "note")
+COLUMNS = ("cell", "state", "step", "volumes/s", "metric", "left", "note")
+NUMBERS = COLUMNS[2:6]
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Row:
     cell: str
     state: str
     step: str = ""
+    speed: str = ""
     metric: str = ""
     left: str = ""
     note: str = ""
@@ -35,7 +37,7 @@ class Row:
     @property
     def texts(self) -> tuple[str, ...]:
         """In the order of :data:`COLUMNS`."""
-        return self.cell, self.state, self.step, self.metric, self.left, self.note
+        return self.cell, self.state, self.step, self.speed, self.metric, self.left, self.note
 
 
 def rows(planned: Sequence[Planned], entries: dict[str, Entry]) -> list[Row]:
@@ -75,7 +77,7 @@ def _row(planned: Planned, entry: Entry | None) -> Row:
 def _done(name: str, state: str, result: dict) -> Row:
     selection = (result.get("selection") or {}).get("value")
     metric = "" if selection is None else f"{selection:.4f}"
-    return Row(name, DONE if state == "done" else state, str(result.get("steps", "")), metric, "", "")
+    return Row(name, DONE if state == "done" else state, str(result.get("steps", "")), metric=metric)
 
 
 def _under_way(record: CellRecord, planned: Planned, state: str, entry: Entry | None) -> Row:
@@ -90,6 +92,7 @@ def _under_way(record: CellRecord, planned: Planned, state: str, entry: Entry | 
         planned.cell.name,
         shown,
         f"{progress.step} / {progress.steps}",
+        "" if progress.volumes_per_second is None else f"{progress.volumes_per_second:.3g}",
         "" if progress.metric is None else f"{progress.metric:.4f}",
         span(progress.seconds_left),
         f"silent for {span(silent)}" if silent > 60 else note,

@@ -22,5 +22,5 @@ def launcher(settings: InfraSettings) -> dict[str, Any]:
             stop,
             f"{start} --head --port=6379 --autoscaling-config=~/ray_bootstrap_config.yaml --dashboard-host=127.0.0.1",
         ],
-        "worker_start_ray_commands": [stop, f"{start} --address=$RAY_HEAD_IP:6379"],
+        "worker_start_ray_commands": [stop, f'{start} --address="$RAY_HEAD_IP:6379"'],
     }
