@@ -12,7 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,8 +113,6 @@ def attempt_cell(
         listeners: who is told besides spool and progress.
         first: whether this process is the one of the cell's workers that writes.
     """
-    folder = Path(assignment.folder)
-    folder.mkdir(parents=True, exist_ok=True)
     started, stop = time.time(), StopSignal(assignment)
     error = _caught(assignment, train, evaluate, stop, listeners if first else None)
     _free_memory()
@@ -140,12 +138,16 @@ def _caught(
     listeners: "Sequence[Reporter] | None",
 ) -> Exception | None:
     folder = Path(assignment.folder)
-    with _log_of_its_own(folder, assignment), _watchdog(folder, assignment.stall_s) as alive:
-        try:
-            _run(assignment, train, evaluate, stop, alive, listeners)
-        except Exception as error:  # noqa: BLE001 - one bad cell must not stop the others; it is noted and reported
-            log.error("attempt %d ended\n%s", assignment.attempt, traceback.format_exc())
-            return error
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _log_of_its_own(folder, assignment), _watchdog(folder, assignment.stall_s) as alive:
+            try:
+                _run(assignment, train, evaluate, stop, alive, listeners)
+            except Exception:
+                log.error("attempt %d ended\n%s", assignment.attempt, traceback.format_exc())
+                raise
+    except Exception as error:  # noqa: BLE001 - one bad cell must not stop the others; it is noted and reported
+        return error
     return None
 
 
@@ -180,8 +182,8 @@ def _log_of_its_own(folder: Path, assignment: Assignment) -> Iterator[None]:
     """Everything printed while the cell runs goes to its ``cell.log``: Python, C and child processes alike."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
     target = os.open(folder / "cell.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    kept = os.dup(1), os.dup(2)
     handler = logging.StreamHandler(os.fdopen(os.dup(target), "w", buffering=1))
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
@@ -199,8 +201,9 @@ def _log_of_its_own(folder: Path, assignment: Assignment) -> Iterator[None]:
         root.removeHandler(handler)
         root.setLevel(level)
         handler.close()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # on a full disk these last words are lost; they must not end the process
+                stream.flush()
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)
         for descriptor in (*kept, target):

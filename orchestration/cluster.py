@@ -27,11 +27,15 @@ class Cluster:
     ours: bool
 
 
+class HeadLost(Exception):
+    """The cluster's head is gone, and with it everything that ran there; only the records are left."""
+
+
 def connect(address: str | None, resources: Resources, *, dashboard: bool = True) -> Cluster:
     """Start Ray here, or join the cluster at ``address`` (``auto``, or HOST:PORT of its head).
 
     Raises:
-        UniferumError: ``ray://`` was given, no cluster answers there, or its dashboard is off.
+        UniferumError: ``ray://`` was given, or no cluster answers there.
     """
     check_address(address)
     environment(resources)
@@ -42,19 +46,22 @@ def connect(address: str | None, resources: Resources, *, dashboard: bool = True
     if not ours:
         context = ray.init(ignore_reinit_error=True, **common)
     elif address is None:
-        context = ray.init(include_dashboard=dashboard, dashboard_host="127.0.0.1", **common)
+        context = ray.init(address="local", include_dashboard=dashboard, dashboard_host="127.0.0.1", **common)
     else:
         context = _join(address, common)
     protect_token()
     url = context.dashboard_url
-    if dashboard and not url:
-        raise UniferumError(
-            "--address",
-            address,
-            must="be a cluster whose dashboard is on",
-            cure="without it Ray keeps the GPUs of killed cells; start it with --include-dashboard=true",
-        )
     return Cluster(ray.get_runtime_context().gcs_address, f"http://{url}" if url else "", ours)
+
+
+def answers(address: str, *, seconds: float = 5.0) -> bool:
+    """Whether the head at HOST:PORT takes connections."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=seconds).close()
+    except OSError:
+        return False
+    return True
 
 
 def leave(joined: Cluster) -> None:

@@ -5,13 +5,17 @@ from the last checkpoints.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import FrameType
 from typing import Any, Protocol
+
+from sqlalchemy.exc import OperationalError
 
 from orchestration import cluster, gauges, plan, preflight, view
 from orchestration.cell import Assignment
@@ -22,8 +26,11 @@ from orchestration.ledger import Ledger, Wish
 from orchestration.mirror import Mirror
 from orchestration.notify import check_url, notify
 from orchestration.records import Failure
+from orchestration.room import Patience, is_full
 from orchestration.scheduler import DONE, FAILED, PENDING, STOPPED, Scheduler
 from uniferum.errors import UniferumError
+
+log = logging.getLogger(__name__)
 
 
 class View(Protocol):
@@ -83,6 +90,7 @@ class Driver:
     mirror: Mirror
     view: View
     webhook: str | None = None
+    patience: Patience = field(default_factory=lambda: Patience(log.warning))
     shown_at: float = 0.0
     renewed_at: float = 0.0
     paused_for: str | None = None
@@ -99,21 +107,22 @@ class Driver:
         if state == "running":
             facts["started"] = time.time()
             self.mirror.began(planned)
-        self.ledger.note(work.name, state, **facts)
+        self.patience(lambda: self.ledger.note(work.name, state, **facts))
         gauges.show_state(work.name, state)
         if fault is not None and state in (FAILED, STOPPED):
-            planned.record.write_failure(Failure(fault.kind, fault.reason, attempt, time.time()))
+            failure = Failure(fault.kind, fault.reason, attempt, time.time())
+            self.patience(lambda: planned.record.write_failure(failure))
         if fault is not None and state == FAILED:
-            facts = {"grid": self.grid.name, "cell": work.name, "fault": fault.kind, "reason": fault.reason}
-            notify(self.webhook, "cell failed", facts)
+            told = {"grid": self.grid.name, "cell": work.name, "fault": fault.kind, "reason": fault.reason}
+            notify(self.webhook, "cell failed", told)
         if state in (DONE, FAILED, STOPPED):
-            self.mirror.ended(planned, state)
+            self.patience(lambda: self.mirror.ended(planned, state))
         self._say(work.name, state, ended)
 
     def paused(self, reason: str | None) -> None:
         """Tell it and note it for other shells."""
         self.paused_for = reason
-        self.ledger.set_fact("paused", reason)
+        self.patience(lambda: self.ledger.set_fact("paused", reason))
         self.view.say(f"no new cells: {reason}" if reason else "cells start again")
 
     def wishes(self) -> Sequence[Wish]:
@@ -121,14 +130,14 @@ class Driver:
         now = time.monotonic()
         if now - self.renewed_at > 5.0:
             self.renewed_at = now
-            if not self.ledger.renew(self.token) and not self.lost:
+            if not self.patience(lambda: self.ledger.renew(self.token)) and not self.lost:
                 self.lost = True
                 self.view.say("another driver took the lease; leaving the grid to it")
                 return [Wish("cancel", None, None)]
         if now - self.shown_at > 0.9:
             self.shown_at = now
-            self.show()
-        return self.ledger.take_wishes()
+            self.patience(self.show)
+        return self.patience(self.ledger.take_wishes)
 
     def may_start(self) -> str | None:
         """A full disk spoils running cells too: start none while there is too little room."""
@@ -201,16 +210,23 @@ def _run_due(
     mirror.start()
     joined = cluster.connect(options.address, grid.resources)
     try:
-        shown.say(f"Ray dashboard: {joined.dashboard}")
+        shown.say(f"Ray dashboard: {joined.dashboard or 'off, so there are no live metrics'}")
         ledger.set_fact("dashboard", joined.dashboard)
         cluster.check_fits(grid.resources)
         preflight.check_seen_everywhere(grid.root)
         lanes = RayLanes(
             (grid.root / "lanes").resolve(), grid.name, grid.resources, (grid.root / "driver.beat").resolve(), token
         )
-        driver = Driver(grid, {p.cell.name: p for p in summary.planned}, ledger, token, mirror, shown, options.notify)
+        lanes.say, lanes.head = shown.say, joined.address
+        for lane in lanes.take_over():
+            shown.say(f"gave back what {lane} of an earlier driver had reserved")
+        planned = {p.cell.name: p for p in summary.planned}
+        driver = Driver(grid, planned, ledger, token, mirror, shown, options.notify, lanes.patience)
         try:
             summary.states |= _schedule(grid, due, lanes, driver, options, summary)
+        except cluster.HeadLost as error:
+            summary.paused = f"{error}; start it anew, then the same command goes on from the last checkpoints"
+            lanes.abandon()
         finally:
             lanes.close()
             driver.show()
@@ -230,7 +246,8 @@ def _schedule(
     parallel = options.parallel or grid.resources.parallel
     scheduler = Scheduler(executor, driver, grid.policy, parallel)
     for p in due:
-        driver.ledger.note(p.cell.name, PENDING, folder=str(p.folder), attempt=0, reason=None, fault=None)
+        pending = {"folder": str(p.folder), "attempt": 0, "reason": None, "fault": None}
+        driver.patience(partial(driver.ledger.note, p.cell.name, PENDING, **pending))
     for name, state in summary.states.items():
         gauges.show_state(name, state)
     with _interruptible(scheduler, summary, driver.view.say):
@@ -268,9 +285,18 @@ def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[
             ledger.set_fact("paused", None)
             yield ledger, token
         finally:
-            ledger.release(token)
+            _release(ledger, token)
     finally:
         ledger.close()
+
+
+def _release(ledger: Ledger, token: int) -> None:
+    try:
+        ledger.release(token)
+    except OperationalError as error:
+        if not is_full(error):
+            raise
+        log.warning("the disk is full; the lease runs out by itself")
 
 
 def _wait_for_lease(ledger: Ledger, shown: View, options: Options) -> int:

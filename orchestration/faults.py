@@ -9,6 +9,7 @@ import re
 import traceback
 from dataclasses import dataclass
 
+from orchestration.room import FULL_TEXTS, is_full
 from uniferum.errors import UniferumError
 
 USER, NAN, BUG = "user error", "not a number", "error in the code"
@@ -39,7 +40,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("dataloader worker", WORKER_KILLED),
     ("nccl", NCCL),
     ("cuda error", NCCL),
-    ("no space left on device", STORAGE),
+    *((words, STORAGE) for words in FULL_TEXTS),
     ("stale file handle", STORAGE),
     ("node was terminated", NODE_LOST),
     ("node is dead", NODE_LOST),
@@ -108,13 +109,17 @@ def _kind(error: BaseException) -> str:
         return NAN
     if isinstance(error, MemoryError):
         return HOST_OOM
-    if isinstance(error, OSError) and error.errno in _STORAGE_ERRNO:
+    return _kind_of_place(error) or _kind_by_name(error)
+
+
+def _kind_of_place(error: BaseException) -> str | None:
+    """A fault of the disk or the network."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _STORAGE_ERRNO or is_full(error):
         return STORAGE
-    if isinstance(error, ConnectionError | TimeoutError) or (
-        isinstance(error, OSError) and error.errno in _NETWORK_ERRNO
-    ):
+    if number in _NETWORK_ERRNO or isinstance(error, ConnectionError | TimeoutError):
         return NETWORK
-    return _kind_by_name(error)
+    return None
 
 
 def _kind_by_name(error: BaseException) -> str:

@@ -4,6 +4,8 @@ Stopping is asked for through the cell's folder; what does not stop is cancelled
 holds on is killed and its placement group removed, so that no ungraceful end leaks a GPU.
 """
 
+import logging
+import math
 import os
 import time
 import uuid
@@ -17,8 +19,16 @@ from orchestration.cell import Assignment, Outcome, write_assignment
 from orchestration.executor import Ended, Work
 from orchestration.faults import Fault, classify_text
 from orchestration.grid import Resources
+from orchestration.reaper import CARD, reap
 from orchestration.records import CellRecord, read_json
+from orchestration.room import Patience, is_full
 from orchestration.worker import Lane, launch_lane
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 2.0
+HEAD_S = 15.0
+"""So long the head may be silent: Ray itself ends this process after a minute, without a word and without tidying."""
 
 
 @dataclass
@@ -46,13 +56,21 @@ class RayLanes:
     token: int = 0
     runner: str | None = None
     launch: Callable[..., Any] = launch_lane
+    say: Callable[[str], None] = log.warning
+    head: str | None = None
     lanes: list[Held] = field(default_factory=list)
+    patience: Patience = field(init=False)
     _early: list[Ended] = field(default_factory=list)
-    _beat: int = 0
+    _beaten: float = -math.inf
+    _asked: float = -math.inf
+    _answered: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self.patience = Patience(lambda line: self.say(line), self.beat)
 
     def capacity(self) -> int:
-        """What the cluster's living nodes hold."""
-        return cluster.slots(self.resources)
+        """What the cluster's living nodes hold; nothing while its head is silent, for asking it would block."""
+        return cluster.slots(self.resources) if self._head_answers() else 0
 
     def now(self) -> float:
         """The real clock."""
@@ -68,7 +86,7 @@ class RayLanes:
         sealed = Assignment(
             **{**vars(assignment), "attempt": attempt, "token": token, "heartbeat": str(self.heartbeat)}
         )
-        write_assignment(held.lane.next, sealed)
+        self.patience(lambda: write_assignment(held.lane.next, sealed))
         held.leaving = not self.resources.warm
 
     def wait(self, seconds: float) -> Sequence[Ended]:
@@ -76,6 +94,9 @@ class RayLanes:
         until = time.monotonic() + seconds
         while True:
             self.beat()
+            if not self._head_answers():
+                time.sleep(min(0.2, seconds))
+                continue
             found = [*self._early, *(ended for held in list(self.lanes) for ended in self._look(held))]
             self._early.clear()
             if found or time.monotonic() >= until:
@@ -93,7 +114,7 @@ class RayLanes:
     def stop(self, work: Work, reason: str) -> None:
         """Through the cell's folder, so that it checkpoints first; a cell not yet taken is simply withdrawn."""
         held = self._at(work)
-        CellRecord(Path(work.payload.folder)).request_stop(reason)
+        self.patience(lambda: CellRecord(Path(work.payload.folder)).request_stop(reason))
         if held is not None and _withdrawn(held.lane.next):
             self._early.append(Ended(work.name, stopped=True))
             held.work = None
@@ -110,26 +131,59 @@ class RayLanes:
         _kill_process(held.lane)
 
     def beat(self) -> None:
-        """Tell the workers that their driver lives."""
-        self._beat += 1
-        if self._beat % 10 == 1:
-            self.heartbeat.write_text(f"{os.getpid()} {time.time()}")
+        """Tell the workers that their driver lives: every two seconds, in place, which takes no room on a full disk."""
+        now = time.monotonic()
+        if now - self._beaten < BEAT_S:
+            return
+        self._beaten = now
+        try:
+            beat = os.open(self.heartbeat, os.O_WRONLY | os.O_CREAT, 0o644)
+            try:
+                os.pwrite(beat, f"{os.getpid():>10} {time.time():>20.3f}".encode(), 0)
+            finally:
+                os.close(beat)
+        except OSError as error:
+            if not is_full(error):
+                raise
 
     def close(self) -> None:
         """Let every lane leave; cancel those that do not within a few seconds."""
         import ray
 
         for held in self.lanes:
-            held.lane.leave()
+            self.patience(held.lane.leave)
         refs = [held.ref for held in self.lanes]
         _, late = ray.wait(refs, num_returns=len(refs), timeout=15) if refs else ([], [])
         for ref in late:
             ray.cancel(ref, force=False)
         if late:
             ray.wait(late, num_returns=len(late), timeout=15)
+        reap(held.lane.folder for held in self.lanes)
         self.lanes.clear()
 
+    def abandon(self) -> None:
+        """The cluster is gone: tell workers that may still live, by file alone, to write a checkpoint and leave."""
+        for held in self.lanes:
+            if held.work is not None:
+                CellRecord(Path(held.work.payload.folder)).request_stop("its cluster is gone")
+            held.lane.leave()
+        self.lanes.clear()
+
+    def take_over(self) -> list[str]:
+        """Give back what the lanes of earlier drivers still hold; only for whoever has the grid's lease."""
+        return reap(sorted(self.folder.glob("*")))
+
     # ---------------------------------------------------------------------------------------------------------------
+
+    def _head_answers(self) -> bool:
+        now = time.monotonic()
+        if self.head is not None and now - self._asked >= BEAT_S:
+            self._asked = now
+            if cluster.answers(self.head):
+                self._answered = now
+            elif now - self._answered > HEAD_S:
+                raise cluster.HeadLost(f"the Ray head at {self.head} does not answer any more")
+        return self._answered >= self._asked
 
     def _at(self, work: Work) -> Held | None:
         return next((held for held in self.lanes if held.work is not None and held.work.name == work.name), None)
@@ -139,7 +193,7 @@ class RayLanes:
 
         name = f"{self.grid}-lane-{time.strftime('%Y%m%d%H%M%S')}-{uuid.uuid4().hex[:6]}"
         lane = Lane(self.folder / name)
-        lane.folder.mkdir(parents=True)
+        self.patience(lambda: lane.folder.mkdir(parents=True, exist_ok=True))
         settings = {
             "folder": str(lane.folder),
             "heartbeat": str(self.heartbeat),
@@ -162,6 +216,7 @@ class RayLanes:
         found = [self._ended(held, outcome) for outcome in held.lane.collect()]
         if gone:
             self.lanes.remove(held)
+            reap([held.lane.folder])
             if held.work is not None:
                 found.append(self._lost(held))
         return found
@@ -179,13 +234,13 @@ class RayLanes:
         import ray
 
         assert held.work is not None
-        node = (read_json(held.lane.folder / "worker.json") or {}).get("node")
+        node = (read_json(held.lane.folder / CARD) or {}).get("node")
         try:
             ray.get(held.ref)
             fault = Fault(faults.WORKER_KILLED, "the worker left in the middle of the cell")
         except Exception as error:  # noqa: BLE001 - whatever ended the lane, the others go on; the text says what it was
             text = f"{type(error).__name__}: {error}"
-            (held.lane.folder / "lane.err").write_text(text, encoding="utf-8")
+            self.patience(lambda: (held.lane.folder / "lane.err").write_text(text, encoding="utf-8"))
             fault = classify_text(text)
         return Ended(held.work.name, held.fault or fault, False, time.time() - held.since, node)
 
@@ -202,7 +257,7 @@ def _kill_process(lane: Lane) -> None:
     """End a hung worker on this machine outright: a process stuck in C code hears no cancellation."""
     import signal
 
-    worker = read_json(lane.folder / "worker.json")
+    worker = read_json(lane.folder / CARD)
     if worker and worker.get("node") == os.uname().nodename:
         try:
             os.kill(int(worker["pid"]), signal.SIGKILL)

@@ -139,12 +139,21 @@ def _launch(root: Path, seconds: float) -> Server:
     until = time.monotonic() + seconds
     while time.monotonic() < until and process.poll() is None:
         if answers(uri):
-            write_json(root / CARD, {"uri": uri, "pid": process.pid})
-            return Server(uri, process.pid)
+            return _carded(root, Server(uri, process.pid))
         time.sleep(0.3)
     process.kill()
     process.wait()
     raise UniferumError("the MLflow server", must=f"answer within {seconds:g} s", cure=f"see {log}")
+
+
+def _carded(root: Path, server: Server) -> Server:
+    """Write down where the server is; one that nobody could find again is stopped."""
+    try:
+        write_json(root / CARD, {"uri": server.uri, "pid": server.pid})
+    except OSError:
+        stop(root, server)
+        raise
+    return server
 
 
 def _reap(pid: int, seconds: float = 10.0) -> None:

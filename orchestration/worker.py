@@ -5,6 +5,7 @@ the lane talk through files in the lane's folder (``next.json``, ``ended-N.json`
 crash of the process costs only the cell it was at: the driver sees the lane end and tries that cell again elsewhere.
 """
 
+import logging
 import math
 import os
 import time
@@ -16,13 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration.cell import Assignment, Outcome, attempt_cell, read_assignment
 from orchestration.gauges import CELL
+from orchestration.reaper import CARD, own_placement_group
 from orchestration.records import read_json
+from orchestration.room import Patience
 from uniferum.evaluation.files import write_json
 
 if TYPE_CHECKING:
     from uniferum.training.parallel import Workers
 
+log = logging.getLogger(__name__)
+
 POLL_S = 0.1
+FULL_DISK_S = 3600.0  # so long a worker that has something to tell waits for room; then its driver finds it gone
 LEAVE, WAIT = "leave", "wait"
 
 
@@ -53,8 +59,9 @@ class Lane:
         return LEAVE
 
     def ended(self, outcome: Outcome) -> None:
-        """Tell the driver how the cell ended."""
-        write_json(self.folder / f"ended-{outcome.attempt}-{outcome.name}.json", asdict(outcome))
+        """Tell the driver how the cell ended; on a full disk as soon as there is room."""
+        path = self.folder / f"ended-{outcome.attempt}-{outcome.name}.json"
+        Patience(log.warning, longest_s=FULL_DISK_S)(lambda: write_json(path, asdict(outcome)))
 
     def collect(self) -> list[Outcome]:
         """What ended since the last call; each is given once."""
@@ -85,7 +92,7 @@ def train_lane(settings: Mapping[str, Any]) -> None:
     lane, workers = Lane(Path(settings["folder"])), Workers.current()
     if workers.first:
         card = {"pid": os.getpid(), "node": os.uname().nodename, "when": time.time()}
-        write_json(lane.folder / "worker.json", card)
+        write_json(lane.folder / CARD, {**card, "placement_group": own_placement_group()})
     left = settings.get("cells") or -1
     while left != 0:
         assignment = _agreed(lane, settings, workers)

@@ -62,11 +62,15 @@ class Checkpoints:
         """Write a checkpoint and point ``last``, and with ``best`` also ``best``, to it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=self.folder, prefix=".draft-"))
-        save_file({name: tensor.contiguous() for name, tensor in _state(model).items()}, draft / WEIGHTS)
-        torch.save(optimizer.state_dict(), draft / OPTIMIZER)
-        (draft / CARD).write_text(json.dumps(self._card(progress), indent=1))
-        for path in [*draft.iterdir(), draft]:
-            sync(path)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in _state(model).items()}, draft / WEIGHTS)
+            torch.save(optimizer.state_dict(), draft / OPTIMIZER)
+            (draft / CARD).write_text(json.dumps(self._card(progress), indent=1))
+            for path in [*draft.iterdir(), draft]:
+                sync(path)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)  # on a full disk half a checkpoint must not keep the room
+            raise
         draft.chmod(0o755)
         place = self._free_place(progress.step)
         draft.rename(place)
