@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import OperationalError
 
 from orchestration.database import CELLS, EVENTS, FACTS, LEASE, WISHES, Database, reason
@@ -25,6 +25,9 @@ from uniferum.errors import UniferumError
 
 T = TypeVar("T")
 LEASE_S = 30.0
+# Written once, since building a statement costs more than running it.
+MOVED, NEW, HAPPENED = update(CELLS).where(CELLS.c.name == bindparam("of")), insert(CELLS), insert(EVENTS)
+UNSEEN = select(WISHES).where(WISHES.c.seen.is_(None)).order_by(WISHES.c.id)
 PATIENCE_S = 60.0  # less than the two minutes after which cells give up their driver
 
 
@@ -108,9 +111,9 @@ class Ledger:
         detail = json.dumps({k: v for k, v in columns.items() if v is not None})
 
         def write(db: Connection) -> None:
-            if not db.execute(update(CELLS).where(CELLS.c.name == name).values(values)).rowcount:
-                db.execute(insert(CELLS).values(name=name, **values))
-            db.execute(insert(EVENTS).values(at=now, cell=name, state=state, detail=detail))
+            if not db.execute(MOVED, {"of": name, **values}).rowcount:
+                db.execute(NEW, {"name": name, **values})
+            db.execute(HAPPENED, {"at": now, "cell": name, "state": state, "detail": detail})
 
         self._write(write)
 
@@ -147,12 +150,11 @@ class Ledger:
 
     def take_wishes(self) -> list[Wish]:
         """Wishes nobody took yet, in their order; each is given once."""
-        unseen = select(WISHES).where(WISHES.c.seen.is_(None)).order_by(WISHES.c.id)
-        if not self._read(unseen.limit(1)):
+        if not self._read(UNSEEN):
             return []
 
         def write(db: Connection) -> list[Wish]:
-            rows = db.execute(unseen).all()
+            rows = db.execute(UNSEEN).all()
             db.execute(update(WISHES).where(WISHES.c.id.in_([row.id for row in rows])).values(seen=time.time()))
             return [Wish(row.verb, row.cell, row.value) for row in rows]
 

@@ -14,6 +14,7 @@ from orchestration.grid import GridConfig
 from orchestration.ledger import Ledger
 from orchestration.plan import Planned
 from orchestration.records import cell_folder
+from tests.orchestration.conftest import Server
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.errors import UniferumError
 
@@ -64,6 +65,14 @@ def other_driver(finished: GridConfig) -> "multiprocessing.context.ForkProcess":
     yield process
     process.kill()
     process.join()
+
+
+def test_a_driver_with_its_ledger_on_a_server_leaves_no_file(finished: GridConfig, postgres: Server) -> None:
+    there = finished.replace(ledger=postgres.address)
+    assert run_grid(there, [cell()], Lines(), Options()).exit_code == 0
+    assert not (finished.root / "ledger.sqlite").exists()
+    ledger = Ledger.of(there)
+    assert (ledger.holder(), ledger.take_lease()) == (None, 2)
 
 
 def test_a_finished_grid_ends_at_once_with_success(finished: GridConfig) -> None:
