@@ -118,6 +118,8 @@ def _start(client: Any, name: str, file: Path, settings: list[str], python: str)
             client.submit_job(**job)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
+            if "already exists" in reason:
+                return  # somebody else submitted the same grid at the same moment
             if "No available agent" not in reason or time.monotonic() > until:
                 raise UniferumError("the cluster", must="take the grid", cure=reason[:300]) from None
             time.sleep(1.0)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from orchestration import submission
 from orchestration.submission import submit_grid
 from tests.orchestration.worlds import grid
 from uniferum.errors import UniferumError
@@ -41,3 +42,21 @@ def test_an_address_that_is_no_dashboard_is_refused(tree: Path, tmp_path: Path) 
         submit_grid(file, "ray://head:10001", [])
     with pytest.raises(UniferumError, match="a Ray dashboard that answers"):
         submit_grid(file, "http://127.0.0.1:1", [])
+
+
+class Taken:
+    """A cluster on which somebody else submits the same grid just before us."""
+
+    def get_job_status(self, name: str) -> None:
+        raise RuntimeError(f"{name} does not exist")
+
+    def submit_job(self, submission_id: str, **job: object) -> None:
+        raise RuntimeError(f"Job with submission_id {submission_id} already exists.")
+
+
+def test_of_two_that_submit_at_once_the_second_attaches(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_client", lambda address: Taken())
+    file = _write(tree / "grid.yaml", tmp_path)
+    assert submit_grid(file, "http://head:8265", []).identity.startswith("uniferum-g-")
