@@ -35,8 +35,9 @@ def reap(lanes: Iterable[Path]) -> list[str]:
     Returns:
         The lanes whose resources were given back.
     """
-    noted = {lane: (read_json(lane / CARD) or {}).get("placement_group") for lane in lanes}
-    held = _held() if any(noted.values()) else set()
+    cards = {lane: read_json(lane / CARD) or {} for lane in lanes}
+    noted = {lane: str(card["placement_group"]) for lane, card in cards.items() if card.get("placement_group")}
+    held = _held() if noted else set()
     found = {lane: group for lane, group in noted.items() if group in held}
     for lane, group in found.items():
         _remove(group)

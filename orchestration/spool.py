@@ -4,6 +4,7 @@ A worker never talks to a tracking server, so no server can slow or fail a cell.
 object a line; :mod:`orchestration.sender` reads it in order and remembers how far it came.
 """
 
+import errno
 import json
 import math
 import os
@@ -45,7 +46,10 @@ class SpoolReporter:
         line = (json.dumps(entry, allow_nan=False, default=str) + "\n").encode()
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            os.write(descriptor, line)
+            written = os.write(descriptor, line)
+            if written < len(line):  # the disk filled up in the middle: no half line may stand before the next one
+                os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         finally:
             os.close(descriptor)
 

@@ -1,131 +1,137 @@
-"""A grid on a Ray of several raylets while workers, nodes, the driver and the MLflow server are killed at random.
+"""A grid on a Ray of several raylets while whatever it consists of is killed, interrupted or filled up at random.
 
 The moments are drawn from a seed (``UNIFERUM_CHAOS_SEED``), so that a failure can be had again. After every storm the
 same command is given again, until the grid is done; the table must be that of an undisturbed run, to the last digit.
 """
 
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestration.grid import GridConfig, expand, load_grid
-from orchestration.mlflow_server import CARD
-from orchestration.records import CellRecord, read_json
+from orchestration.records import read_json
 from orchestration.tracking import read_mlflow, reading_uri
-from tests.integration.conftest import *  # noqa: F403 - the fixtures of the small grid
+from tests.chaos.conftest import SEED, Ground
+from tests.chaos.disk import Disk, small_disk
 from tests.integration.conftest import edit
-from tests.integration.test_survive import same_as_undisturbed, worker_pids
+from tests.integration.test_survive import until
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
+BLOWS = ("worker", "node", "mlflow", "driver", "head", "ctrl-c", "ctrl-c twice")
 
-class Raylets:
-    """A head without CPUs and two nodes of one CPU; a node can be killed and comes back."""
 
-    def __init__(self) -> None:
-        from orchestration import cluster
-        from orchestration.grid import Resources
+def test_a_grid_under_random_blows_ends_with_the_undisturbed_table(ground: Ground, tmp_path: Path) -> None:
+    draw = random.Random(SEED)
+    order = draw.sample(BLOWS, len(BLOWS))
+    driver = ground.drive()
+    for blow in order:
+        ground.work_goes_on(driver)
+        time.sleep(draw.uniform(0, 2))
+        driver = _strike(ground, driver, blow, draw)
 
-        cluster.environment(Resources())
-        from ray.cluster_utils import Cluster
+    code = driver.wait(timeout=900)
+    assert code == 0, f"seed {SEED}, order {order}: {ground.log[-3000:]}"
+    assert "Traceback" not in ground.log
+    ground.is_undisturbed(tmp_path / "undisturbed")
+    mirrored = read_mlflow(reading_uri(ground.grid.root), ground.grid.name)
+    assert {record.name for record in mirrored} == {cell.name for cell in ground.cells}
 
-        head = {"num_cpus": 0, "include_dashboard": True}
-        self.cluster = Cluster(initialize_head=True, head_node_args=head)
-        self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
-        self.cluster.wait_for_nodes()
 
-    def lose_one(self, draw: random.Random) -> None:
-        """Kill a node without warning, and add another one."""
-        node = self.nodes.pop(draw.randrange(len(self.nodes)))
-        self.cluster.remove_node(node, allow_graceful=False)
-        time.sleep(2)
-        self.nodes.append(self.cluster.add_node(num_cpus=1))
+def _strike(ground: Ground, driver: subprocess.Popen[bytes], blow: str, draw: random.Random) -> subprocess.Popen[bytes]:
+    """One blow; the driver that goes on after it: the same one, or the next."""
+    if blow == "worker":
+        ground.kill_worker(draw)
+    elif blow == "node":
+        ground.raylets.lose_one(draw)
+    elif blow == "mlflow":
+        ground.kill_mlflow()
+    elif blow == "driver":
+        driver.kill()
+        driver.wait()
+    elif blow == "head":
+        ground.raylets.lose_head()
+        assert driver.wait(timeout=180) in (0, 1), ground.log[-3000:]
+        ground.raylets.end()
+        ground.raylets.start()
+    else:
+        _interrupt(ground, driver, twice=blow == "ctrl-c twice", pause_s=draw.uniform(0, 1))
+    return ground.drive() if driver.poll() is not None else driver
+
+
+def _interrupt(ground: Ground, driver: subprocess.Popen[bytes], *, twice: bool, pause_s: float) -> None:
+    driver.send_signal(signal.SIGINT)
+    if twice:
+        time.sleep(pause_s)
+        driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=180) in (0, 130), ground.log[-3000:]
 
 
 @pytest.fixture
-def raylets(home: Path) -> Iterator[Raylets]:
-    made = Raylets()
-    yield made
-    made.cluster.shutdown()
+def disk(tmp_path: Path) -> object:
+    """A file system of its own, small enough to be filled."""
+    with small_disk(tmp_path / "disk", megabytes=900) as made:
+        yield made
 
 
-def _drive(grid_file: Path, address: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "cli.main", "grid", "run", str(grid_file), "--yes", "--address", address]
-    log = (grid_file.parent / "driver.log").open("ab")
-    return subprocess.Popen(command, stdout=log, stderr=log)
-
-
-def _kill_worker(grid: GridConfig, draw: random.Random) -> None:
-    pids = worker_pids(grid)
-    if pids:
-        _kill(draw.choice(pids))
-
-
-def _kill_mlflow(grid: GridConfig) -> None:
-    card = read_json(grid.root / CARD)
-    if card:
-        _kill(int(card["pid"]))
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _wait_for_steps(grid: GridConfig, driver: subprocess.Popen[bytes], before: int) -> None:
-    """Until some cell has gone on, so that every blow falls into work."""
-    until = time.monotonic() + 240
-    while _steps(grid) <= before and driver.poll() is None and time.monotonic() < until:
-        time.sleep(0.2)
-
-
-def _steps(grid: GridConfig) -> int:
-    found = [CellRecord(folder).progress() for folder in grid.root.glob("cells/*")]
-    return sum(progress.step for progress in found if progress)
-
-
-def test_a_grid_under_random_kills_ends_with_the_undisturbed_table(
-    grid_file: Path, raylets: Raylets, tmp_path: Path
-) -> None:
-    seed = int(os.environ.get("UNIFERUM_CHAOS_SEED", "0"))
-    draw = random.Random(seed)
-    edit(
-        grid_file,
-        defaults={"training": {"steps": 40, "validate_every": 20}},
-        policy={"retries": 20, "breaker": 0},
-    )
-    grid = load_grid(grid_file)
-    driver = _drive(grid_file, raylets.cluster.address)
-    blows: dict[str, Callable[[], None]] = {
-        "worker": lambda: _kill_worker(grid, draw),
-        "node": lambda: raylets.lose_one(draw),
-        "mlflow": lambda: _kill_mlflow(grid),
-        "driver": driver.kill,
-    }
-    order = list(blows)
-    draw.shuffle(order)
-    for name in order:
-        _wait_for_steps(grid, driver, _steps(grid))
+def test_a_disk_that_fills_up_pauses_the_grid_and_costs_no_digit(ground: Ground, disk: Disk, tmp_path: Path) -> None:
+    draw = random.Random(SEED)
+    edit(ground.file, root=str(disk.folder / "runs"), policy={"free_gib": 0.02})
+    driver = ground.drive()
+    for _ in range(2):
+        ground.work_goes_on(driver)
         time.sleep(draw.uniform(0, 2))
-        blows[name]()
-        if driver.poll() is not None or name == "driver":
-            driver.wait()
-            driver = _drive(grid_file, raylets.cluster.address)
-            blows["driver"] = driver.kill
+        with disk.full():
+            until(lambda: "disk is full" in ground.log or driver.poll() is not None)
+            time.sleep(draw.uniform(3, 8))
+            assert driver.poll() is None, f"seed {SEED}: {ground.log[-3000:]}"
 
-    code = driver.wait(timeout=900)
-    assert code == 0, f"seed {seed}, order {order}: {(grid_file.parent / 'driver.log').read_text()[-3000:]}"
-    cells = expand(grid)
-    for cell in cells:
-        same_as_undisturbed(grid, cell, tmp_path / "undisturbed" / cell.name)
-    mirrored = read_mlflow(reading_uri(grid.root), grid.name)
-    assert {record.name for record in mirrored} == {cell.name for cell in cells}
+    assert driver.wait(timeout=600) == 0, f"seed {SEED}: {ground.log[-3000:]}"
+    assert "the disk has room again" in ground.log
+    assert "Traceback" not in ground.log
+    ground.is_undisturbed(tmp_path / "undisturbed")
+
+
+def test_a_second_driver_waits_doubles_nothing_and_takes_over(ground: Ground, tmp_path: Path) -> None:
+    draw = random.Random(SEED)
+    first = ground.drive()
+    ground.work_goes_on(first)
+    time.sleep(draw.uniform(0, 2))
+    second = ground.drive()
+    until(lambda: "waiting for it to end" in ground.log)
+    time.sleep(draw.uniform(0, 4))
+    assert _drivers(ground) == {"1"}, "every cell is the first driver's, while it lives"
+    first.kill()
+    first.wait()
+
+    assert second.wait(timeout=600) == 0, f"seed {SEED}: {ground.log[-3000:]}"
+    assert _drivers(ground) <= {"1", "2"}
+    ground.is_undisturbed(tmp_path / "undisturbed")
+
+
+def test_without_a_dashboard_killed_callers_and_a_killed_driver_leave_no_cpu_reserved(
+    ground: Ground, tmp_path: Path
+) -> None:
+    draw = random.Random(SEED)
+    ground.raylets.end()
+    ground.raylets.start(dashboard=False)
+    driver = ground.drive()
+    ground.work_goes_on(driver)
+    time.sleep(draw.uniform(0, 1))
+    ground.kill_callers()
+    until(lambda: "waiting after" in ground.log)
+    ground.work_goes_on(driver)
+    driver.kill()
+    driver.wait()
+
+    assert ground.drive().wait(timeout=600) == 0, f"seed {SEED}: {ground.log[-3000:]}"
+    ground.is_undisturbed(tmp_path / "undisturbed")
+
+
+def _drivers(ground: Ground) -> set[str]:
+    """The leases under which the cells were last begun."""
+    cards = [read_json(path) for path in ground.grid.root.glob("cells/*/attempt.json")]
+    return {card["token"].partition("-")[0] for card in cards if card}

@@ -75,6 +75,19 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
     assert calls > 8
 
 
+def test_only_the_last_and_the_best_checkpoint_are_kept(tmp_path: Path) -> None:
+    checkpoints, model, optimizer = fresh(tmp_path / "checkpoints")
+    for step in range(1, 6):
+        checkpoints.save(model, optimizer, Progress(step=step), best=step in (1, 3))
+    assert sorted(path.name for path in checkpoints.folder.iterdir()) == [
+        "best",
+        "last",
+        "step-00000003",
+        "step-00000005",
+    ]
+    assert (checkpoints.best.resolve().name, checkpoints.last.resolve().name) == ("step-00000003", "step-00000005")
+
+
 def test_half_a_weights_file_is_refused_naming_it(saved: Path) -> None:
     path = saved / "last" / "model.safetensors"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
