@@ -34,7 +34,8 @@ def ray_address(home: Path) -> Iterator[str]:
 
     cluster.environment(Resources())
     os.environ["RAY_metrics_report_interval_ms"] = "1000"  # noqa: SIM112 - Ray reads it so; its default of 10 s is long
-    ray.init(num_cpus=2, include_dashboard=True, log_to_driver=False, namespace="uniferum")
+    options = {"include_dashboard": True, "log_to_driver": False, "namespace": "uniferum"}
+    ray.init(address="local", num_cpus=2, **options)  # not the one that somebody else started on this machine
     yield ray.get_runtime_context().gcs_address
     ray.shutdown()
 

@@ -56,3 +56,38 @@ def test_ray_runs_a_finished_run_again_from_the_checkpoint_of_another_config(tmp
     assert calls[1] == {"config": "two", "found": "one"}, "hence a lane's name is used once, and done is our own mark"
     assert first.metrics is not None
     assert lost.metrics is None, "hence metrics go through the cell's own files"
+
+
+def _token_modes(folder: Path) -> None:
+    """In a process of its own: the token's mode after Ray has written it, and after we have joined."""
+    import json
+    import os
+    import stat
+
+    from orchestration import cluster
+    from orchestration.grid import Resources
+
+    os.umask(0o022)
+    os.environ["HOME"] = str(folder)
+    os.environ.pop("RAY_AUTH_MODE", None)
+    cluster.environment(Resources())
+    import ray
+
+    ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
+    token = cluster.TOKEN.expanduser()
+    modes = [stat.S_IMODE(token.stat().st_mode)]
+    cluster.connect(None, Resources())
+    modes.append(stat.S_IMODE(token.stat().st_mode))
+    (folder / "modes.json").write_text(json.dumps(modes))
+    ray.shutdown()
+
+
+def test_ray_writes_a_token_that_everybody_may_read_and_we_close_it(tmp_path: Path) -> None:
+    import json
+    import multiprocessing
+
+    starter = multiprocessing.get_context("spawn").Process(target=_token_modes, args=(tmp_path,))
+    starter.start()
+    starter.join(timeout=180)
+    assert starter.exitcode == 0
+    assert json.loads((tmp_path / "modes.json").read_text()) == [0o644, 0o600]

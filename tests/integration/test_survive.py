@@ -97,3 +97,28 @@ def test_ctrl_c_writes_a_checkpoint_and_the_next_run_goes_on_from_it(grid_file: 
     record = CellRecord(folder)
     assert 2 <= (record.resumable_step() or 0) < 200
     assert not record.done
+
+
+@pytest.mark.slow
+def test_a_second_ctrl_c_leaves_at_once_and_a_second_driver_takes_over(
+    grid_file: Path, ray_address: str, tmp_path: Path
+) -> None:
+    edit(
+        grid_file,
+        defaults={"training": {"steps": 24, "validate_every": 12}},
+        cells=[{"text_encoder": "small", "train_on": ["CTRATE"]}],
+    )
+    grid = load_grid(grid_file)
+    (cell,) = expand(grid)
+    driver = start_driver(grid_file, ray_address)
+    until(lambda: step_of(grid, cell.name) >= 2)
+    second = start_driver(grid_file, ray_address)
+    log = grid_file.parent / "driver.log"
+    until(lambda: "waiting for it to end" in log.read_text())
+    driver.send_signal(signal.SIGINT)
+    until(lambda: "again: leave at once" in log.read_text())
+    driver.send_signal(signal.SIGINT)
+
+    assert driver.wait(timeout=60) == 130
+    assert second.wait(timeout=180) == 0, log.read_text()
+    same_as_undisturbed(grid, cell, tmp_path / "undisturbed")

@@ -1,5 +1,6 @@
 """A search on real Ray Tune and Optuna: every trial a cell, the best a grid, finished trials not run again."""
 
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,34 @@ def test_a_search_finds_a_cell_that_can_be_run_and_goes_on_where_it_was(grid_fil
     again = run_search(load_search(search_file), lines.append, mlflow=False)
     assert again.params == found.params
     assert len(open_study(load_search(search_file)).trials) == 2
+
+
+def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth(
+    grid_file: Path, ray_address: str
+) -> None:
+    from ray import tune
+
+    search_file = grid_file.parent / "search.yaml"
+    space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}}
+    keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "random_trials": 1}
+    search_file.write_text(yaml.safe_dump({**keys, "trials": 1, "asha": None}))
+    search = load_search(search_file)
+    run_search(search, lambda line: None, mlflow=False)
+    (first,) = open_study(search).trials
+
+    (experiment,) = (search.root / "tune").iterdir()
+    pickled = experiment / "tuner.pkl"
+    pickled.write_bytes(pickled.read_bytes()[:100])  # what a kill in the middle of its writing leaves
+    with pytest.raises((EOFError, RuntimeError, ValueError, pickle.UnpicklingError)):
+        tune.Tuner.restore(str(experiment), lambda config: None)
+
+    search_file.write_text(yaml.safe_dump({**keys, "trials": 2, "asha": None}))
+    found = run_search(load_search(search_file), lambda line: None, mlflow=False)
+    again = open_study(search).trials
+    assert (found.trials, found.failed, len(again)) == (2, 0, 2)
+    assert (again[0].params, again[0].value) == (first.params, first.value)
+    logs = [CellRecord(folder).log.read_text() for folder in (search.root / "trials").iterdir()]
+    assert [log.count("attempt 1 of trial") for log in logs] == [1, 1], "no finished trial was trained again"
 
 
 def test_a_killed_search_goes_on_with_the_trials_it_was_at(grid_file: Path, ray_address: str) -> None:
