@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_DEDUP_LOGS := 0
 
-.PHONY: demo test install lint types unit integration docs chaos clean
+.PHONY: demo test install lint types unit integration docs survive chaos clean
 
 install: $(VENV)/.installed
 
@@ -37,6 +37,10 @@ integration: install
 
 docs: install
 	$(BIN)/mkdocs build --strict
+
+# The short form of `chaos`, and a part of `integration`: it is run by `make test` already.
+survive: install
+	$(BIN)/pytest -q tests/integration/test_survive.py tests/integration/test_reaper.py
 
 chaos: install
 	$(BIN)/pytest -q -m chaos
