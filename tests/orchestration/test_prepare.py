@@ -108,7 +108,7 @@ def test_a_plan_counts_and_writes_nothing(cohort_yaml, tmp_path):
 def test_over_ray_the_store_is_the_same(cohort_yaml, tmp_path):
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, ignore_reinit_error=True)
     try:
         states = Counter()
         summary = prepare_cohort(
