@@ -277,12 +277,13 @@ def work_of(grid: GridConfig, planned: plan.Planned) -> Work:
 def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[Ledger, int]]:
     """Hold the lease; wait for the driver that has it, and then go on with what it left."""
     ledger = Ledger.of(grid)
+    patience = Patience(shown.say)
     try:
-        token = ledger.take_lease()
+        token = patience(ledger.take_lease)
         if token is None:
-            token = _wait_for_lease(ledger, shown, options)
+            token = _wait_for_lease(ledger, shown, options, patience)
         try:
-            ledger.set_fact("paused", None)
+            patience(lambda: ledger.set_fact("paused", None))
             yield ledger, token
         finally:
             _release(ledger, token)
@@ -299,13 +300,13 @@ def _release(ledger: Ledger, token: int) -> None:
         log.warning("the disk is full; the lease runs out by itself")
 
 
-def _wait_for_lease(ledger: Ledger, shown: View, options: Options) -> int:
+def _wait_for_lease(ledger: Ledger, shown: View, options: Options, patience: Patience) -> int:
     holder = ledger.holder()
     owner = holder.owner if holder else "another process"
     if not options.wait:
         raise UniferumError("grid", owner, must="not be driven by somebody else", cure="wait, or leave out --no-wait")
     shown.say(f"{owner} drives this grid; waiting for it to end (uniferum grid status shows it)")
-    while (token := ledger.take_lease()) is None:
+    while (token := patience(ledger.take_lease)) is None:
         time.sleep(1.0)
     return token
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration.records import read_json
+from orchestration.spool import append_line
 from uniferum.evaluation.files import write_json
 
 if TYPE_CHECKING:
@@ -212,8 +213,7 @@ def unsent(folder: Path, uri: str | None = None) -> bool:
 
 def append(folder: Path, entry: Mapping[str, Any]) -> None:
     """Add a line of the driver's own to a cell's spool; only while no worker writes there."""
-    with (folder / "spool.jsonl").open("a", encoding="utf-8") as spool:
-        spool.write(json.dumps(entry, allow_nan=False) + "\n")
+    append_line(folder / "spool.jsonl", entry)
 
 
 def _parts(spool: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:

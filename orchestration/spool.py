@@ -26,32 +26,34 @@ class SpoolReporter:
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Flatten nested settings to dotted keys."""
-        self._append({"params": dict(flatten(values))})
+        append_line(self.path, {"params": dict(flatten(values))})
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Finite numbers only: MLflow refuses others."""
         finite = {key: float(value) for key, value in values.items() if math.isfinite(float(value))}
         if finite:
-            self._append({"step": step, "time": int(time.time() * 1000), "metrics": finite})
+            append_line(self.path, {"step": step, "time": int(time.time() * 1000), "metrics": finite})
 
     def artifact(self, path: Path) -> None:
         """A finished file, by its name inside the folder."""
-        self._append({"artifact": os.path.relpath(path, self.folder)})
+        append_line(self.path, {"artifact": os.path.relpath(path, self.folder)})
 
     def checkpoint(self, path: Path, step: int) -> None:
         """Checkpoints stay in the folder; only the step is told."""
-        self._append({"tags": {"uniferum.checkpoint_step": str(step)}})
+        append_line(self.path, {"tags": {"uniferum.checkpoint_step": str(step)}})
 
-    def _append(self, entry: Mapping[str, Any]) -> None:
-        line = (json.dumps(entry, allow_nan=False, default=str) + "\n").encode()
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            written = os.write(descriptor, line)
-            if written < len(line):  # the disk filled up in the middle: no half line may stand before the next one
-                os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-        finally:
-            os.close(descriptor)
+
+def append_line(path: Path, entry: Mapping[str, Any]) -> None:
+    """Append one JSON line whole or not at all: on a full disk no half line may stand before the next one."""
+    line = (json.dumps(entry, allow_nan=False, default=str) + "\n").encode()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    try:
+        written = os.write(descriptor, line)
+        if written < len(line):
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    finally:
+        os.close(descriptor)
 
 
 class ProgressReporter:

@@ -1,6 +1,7 @@
 """A full disk is told from other errors, whoever meets it, and waited for."""
 
 import errno
+import json
 import sqlite3
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from safetensors.torch import save_file
 
 from orchestration.faults import STORAGE, classify
 from orchestration.room import Patience, is_full
+from orchestration.spool import append_line
 from tests.chaos.disk import Disk, small_disk
 from tests.orchestration.worlds import config
 from uniferum.errors import UniferumError
@@ -64,6 +66,16 @@ def test_half_a_checkpoint_keeps_no_room(disk: Disk) -> None:
     checkpoints = Checkpoints(disk.folder / "checkpoints", Identity("c", "f", config().model_dump(mode="json"), ()))
     assert is_full(_raised(lambda: checkpoints.save(model, optimizer, Progress(step=1))))
     assert list(checkpoints.folder.iterdir()) == []
+
+
+def test_a_spool_on_a_full_disk_holds_whole_lines_only(disk: Disk) -> None:
+    spool = disk.folder / "spool.jsonl"
+    append_line(spool, {"step": 1})
+    error = _raised(lambda: [append_line(spool, {"step": 2, "text": "x" * 999_999}) for _ in range(3)])
+    assert is_full(error)
+    append_line(spool, {"step": 3})
+    steps = [json.loads(line)["step"] for line in spool.read_text().splitlines()]
+    assert (steps[0], set(steps[1:-1]), steps[-1]) == (1, {2}, 3)
 
 
 def test_patience_repeats_until_there_is_room_and_says_so_once() -> None:
