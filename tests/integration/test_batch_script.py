@@ -3,10 +3,12 @@
 Only the words of SLURM are stand-ins (``scontrol``, ``srun``); Ray, the driver and the signals are real.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -36,6 +38,7 @@ class Batch:
 
     def __init__(self, folder: Path, grid_file: Path, home: Path) -> None:
         self.project, self.requeued, self.log = folder / "project", folder / "requeued", folder / "batch.log"
+        self.jobs: list[subprocess.Popen[bytes]] = []
         self.project.mkdir()
         (self.project / ".venv").symlink_to(sys.prefix)
         (self.project / "grid.yaml").write_text(grid_file.read_text())
@@ -55,15 +58,24 @@ class Batch:
             "SLURM_JOB_ID": "7",
             "UNIFERUM_RAY_PORT": str(free_port()),
             "UNIFERUM_DASHBOARD_PORT": str(free_port()),
+            "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",  # 30 s of waiting for a detached actor of Ray Train otherwise
             "REQUEUED": str(self.requeued),
         }
 
     def start(self) -> "subprocess.Popen[bytes]":
         """``sbatch``."""
         log = self.log.open("ab")
-        return subprocess.Popen(
+        job = subprocess.Popen(
             ["bash", str(self.script)], env=self.environment, stdout=log, stderr=log, start_new_session=True
         )
+        self.jobs.append(job)
+        return job
+
+    def clear(self) -> None:
+        """Leave no Ray behind, whatever became of the test."""
+        for job in self.jobs:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(job.pid, signal.SIGKILL)
 
     def processes(self) -> list[str]:
         """Rays of this job that still live."""
@@ -72,15 +84,21 @@ class Batch:
         return found.stdout.splitlines()
 
 
-def test_a_preempted_slurm_job_checkpoints_is_queued_again_and_ends_the_grid(
-    grid_file: Path, home: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def batch(grid_file: Path, home: Path, tmp_path: Path) -> Iterator[Batch]:
+    """A job of the tiny grid, long enough to be preempted."""
     edit(
         grid_file,
         defaults={"training": {"steps": 60, "validate_every": 60, "checkpoint_every": 60}},
         tracking={"enabled": False},
     )
-    batch, grid = Batch(tmp_path, grid_file, home), load_grid(grid_file)
+    made = Batch(tmp_path, grid_file, home)
+    yield made
+    made.clear()
+
+
+def test_a_preempted_slurm_job_checkpoints_is_queued_again_and_ends_the_grid(grid_file: Path, batch: Batch) -> None:
+    grid = load_grid(grid_file)
     cells = expand(grid)
 
     job = batch.start()

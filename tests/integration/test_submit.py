@@ -44,9 +44,9 @@ def dashboard(home: Path, tmp_path: Path) -> Iterator[str]:
     ports = ("--port", gcs, "--dashboard-port", page, "--dashboard-agent-listen-port", agent)
     command = [binary, "start", "--head", "--block", "--num-cpus", "2", *map(str, ports)]
     with (tmp_path / "head.log").open("wb") as log:
-        head = subprocess.Popen(
-            command, stdout=log, stderr=log, env={**os.environ, "RAY_AUTH_MODE": "token"}, start_new_session=True
-        )
+        # At the end Ray would wait 30 s for a detached actor of Ray Train.
+        changed = {"RAY_AUTH_MODE": "token", "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1"}
+        head = subprocess.Popen(command, stdout=log, stderr=log, env={**os.environ, **changed}, start_new_session=True)
     try:
         until(lambda: head.poll() is not None or _answers(page), 120)
         assert head.poll() is None, (tmp_path / "head.log").read_text()
