@@ -2,9 +2,9 @@
 
     python benchmarks/same_accuracy.py [--grid configs/demo_grid.yaml] [--seeds 5] [--out FOLDER]
 
-Ways: the demo's own setting; volumes resampled from the full level instead of the training level; and one task a
-volume instead of four, at equal optimizer steps. Finished runs are not repeated. The demo's stores must be there
-(``uniferum data demo configs/demo_data.yaml``), with both levels.
+Ways: the training level with four tasks a volume; volumes resampled from the full level instead; and one task a volume
+instead of four; all at equal optimizer steps (the demo itself has sixteen tasks a volume). Finished runs are not
+repeated. The demo's stores must be there (``uniferum data demo configs/demo_data.yaml``), with both levels.
 """
 
 import argparse

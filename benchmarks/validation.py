@@ -3,9 +3,10 @@
     python benchmarks/validation.py [--k 18 58] [--peer-items 3] [--hidden 768] [--no-input] [--json FILE]
 
 The peer is built from the paper's description: every (volume, prompt) pair is an item of its own, so the prepared 1 mm
-volume is read, padded, cropped and resized, and encoded, once a prompt. Ours reads the stored training level and
-encodes it once, then reads all prompts. Same weights on both sides; the answers are compared. A peer's item costs the
-same whatever its prompt, so a few items are timed and multiplied by k. Times are CPU seconds of this one thread.
+volume is read, padded, cropped and resized, and encoded, once a prompt, by PyTorch's own layers as they stand. Ours is
+:func:`uniferum.evaluation.predict.predict`: it reads the stored training level and encodes it once, then reads all
+prompts. Same weights on both sides; the answers are compared. A peer's item costs the same whatever its prompt, so a
+few items are timed and multiplied by k. Times are CPU seconds of this one thread.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MKL_NUM_THREADS", "1")
 
+import numpy as np
 import torch
 from input import GEOMETRY, Peer, assembly, augmented_by_monai, item, prepared_scan
 
@@ -34,7 +36,7 @@ def paper_model(hidden: int) -> Model:
     """The paper's model with random weights: b0, 4 layers of ``hidden`` (PubMedBERT: 768; GatorTron: 1024)."""
     text = TextConfig(name="tiny", layers=4, hidden=hidden, heads=hidden // 64)
     config = ModelConfig(encoder=EncoderConfig(weights="none"), text=text)
-    return build_model(config, GEOMETRY, ("any",), seed=0).eval()
+    return build_model(config, GEOMETRY, ("any",), seed=0).eval().requires_grad_(False)
 
 
 def batch_of(volume: torch.Tensor, prompts: list[str]) -> Batch:
@@ -72,8 +74,11 @@ def main() -> None:
     stored = item(ours, IDENTITY).volume.clone()
 
     def peers_item(prompt: str) -> float:
-        volume = stored if given.no_input else torch.as_tensor(augmented_by_monai(peer.read(), IDENTITY))[None]
-        return predict(model, [batch_of(volume, [prompt])])["score"].item()
+        volume = stored if given.no_input else torch.from_numpy(np.asarray(augmented_by_monai(peer.read(), IDENTITY)))
+        one = batch_of(volume.reshape(1, 1, *GEOMETRY.model_shape), [prompt])
+        # Where gradients are on, as in training, the model takes none of the shorter ways of prediction.
+        output = model.read(model.encode(one.volume), one.row_volume, one.prompts, one.labels, one.seg_rows)
+        return output.class_logit.item()
 
     def all_of_ours(asked: list[str]) -> list[float]:
         volume = stored if given.no_input else item(ours, IDENTITY).volume

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from cli import output
+from cli import output, weights
 
 
 def register(app: typer.Typer) -> None:
@@ -21,10 +21,12 @@ def predict(
     label: Annotated[list[str] | None, typer.Option("--label", help="A label of the vocabulary; repeatable.")] = None,
     form: Annotated[Literal["csv", "json"], typer.Option("--format", help="How results are printed.")] = "csv",
     device: Annotated[str | None, typer.Option(help="cuda, cpu; the first GPU where there is one.")] = None,
+    weights_dir: weights.WeightsDir = None,
 ) -> None:
     """Ask a trained model about raw scans: one probability a scan and prompt. Not for clinical use."""
     from uniferum.run.ask import Trained, ask, questions_of
 
+    weights.use(weights_dir)
     questions = questions_of(prompt or (), label or ())
     table, failed = ask(Trained.load(checkpoint, device=device), volumes, questions)
     rows = table.to_dict(orient="records")

@@ -1,7 +1,7 @@
 """Commands of `uniferum run`: train or evaluate one run on this machine, without Ray."""
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,18 +39,20 @@ def train(
     from uniferum.run import train_run
     from uniferum.training.errors import Interrupted
     from uniferum.training.parallel import joined_workers
+    from uniferum.training.precision import choose_compute
 
     weights.use(weights_dir)
     run, paths, place = _read(config, stores, folder, settings)
     if dry_run:
         return _show_plan(run, paths, place)
+    stop, compute = _Stop(), choose_compute(run.training.precision, device)
     try:
         with joined_workers() as workers:
-            listener = _Terminal(run.training.steps) if workers.first else None
-            result = train_run(run, paths, place, listener, stop=_stop_on_signal(), resume=resume, device=device)
+            listener = _Terminal(run.training.steps, compute.reason) if workers.first else None
+            result = train_run(run, paths, place, listener, stop=stop, resume=resume, device=device)
     except Interrupted as error:
         output.say(f"{error}; the same command goes on from there")
-        raise typer.Exit(143) from None
+        raise typer.Exit(stop.exit_code) from None
     if workers.first:
         _show(result)
 
@@ -63,10 +65,12 @@ def evaluate(
     settings: Overrides = None,
     device: Device = None,
     dry_run: DryRun = False,
+    weights_dir: weights.WeightsDir = None,
 ) -> None:
     """Predict the test splits with the best weights and score them again; nothing is trained."""
     from uniferum.run import evaluate_run
 
+    weights.use(weights_dir)
     run, paths, place = _read(config, stores, folder, settings)
     if dry_run:
         return _show_plan(run, paths, place)
@@ -76,12 +80,12 @@ def evaluate(
 class _Terminal:
     """A line a validation for the person at the terminal."""
 
-    def __init__(self, steps: int) -> None:
-        self.steps = steps
+    def __init__(self, steps: int, computing: str) -> None:
+        self.steps, self.computing = steps, computing
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Name the run."""
-        output.say(f"run {values['name']}: {self.steps} steps on {', '.join(values['train_on'])}")
+        output.say(f"run {values['name']}: {self.steps} steps on {', '.join(values['train_on'])}, in {self.computing}")
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Print losses rarely, validations always."""
@@ -149,14 +153,26 @@ def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.4f}"
 
 
-def _stop_on_signal() -> Callable[[], bool]:
-    """A preempted node (SIGTERM) or a person (Ctrl-C) lets the step end and the checkpoint be written."""
-    asked: list[int] = []
+class _Stop:
+    """A preempted node (SIGTERM) or a person (Ctrl-C) lets the step end and the checkpoint be written.
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(number, signal.SIG_DFL)
+    A second Ctrl-C leaves at once. A second SIGTERM changes nothing: batch system and torchrun each send one.
+    """
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    return lambda: bool(asked)
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._ask)
+
+    def __call__(self) -> bool:
+        return self.asked is not None
+
+    @property
+    def exit_code(self) -> int:
+        """130 after Ctrl-C, 143 after SIGTERM."""
+        return 128 + (self.asked or signal.SIGTERM)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = self.asked or number
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)

@@ -74,6 +74,20 @@ def test_training_a_finished_run_shows_its_table_again(world: Path, run: Run) ->
     assert "CTRATE" in err
 
 
+def test_what_the_machine_computes_in_is_said_and_recorded(
+    world: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("uniferum.training.precision.computes_in_bf16", lambda device: False)
+    wanted = ("--set", "training.precision=bf16", "--set", "training.steps=1")
+    code, _, err = run(
+        "run", "train", world / "run.yaml", "--stores", given(world), "--folder", tmp_path, "--device", "cpu", *wanted
+    )
+    assert code == 0, err
+    assert "in fp32, because this cpu has no bf16 arithmetic" in err
+    made = json.loads(CellFiles(tmp_path).result.read_text())["devices"]
+    assert (made["precision"], made["precision_reason"]) == ("fp32", "fp32, because this cpu has no bf16 arithmetic")
+
+
 def test_evaluating_scores_again(world: Path, run: Run) -> None:
     folder = world / "finished"
     before = CellFiles(folder).result.stat().st_mtime_ns

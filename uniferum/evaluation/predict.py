@@ -13,9 +13,13 @@ from torch import Tensor
 
 from uniferum.data.batch import Batch
 from uniferum.model.base import Model
+from uniferum.model.folding import folded
+from uniferum.model.memory import kept_memory
 
-# Rows read at once: bounds the memory of attention over (tokens + prompt) x rows; the result does not depend on it.
-ROWS_AT_ONCE = 64
+# Rows read at once bound the memory of attention over (tokens + prompt) x rows; the result does not depend on them. A
+# CPU is fastest where the widest layer's states still fit its cache, a GPU where its cores are busy.
+ROWS_AT_ONCE = {"cpu": 16}
+ROWS_ELSEWHERE = 64
 
 
 @torch.inference_mode()
@@ -25,7 +29,7 @@ def predict(
     *,
     device: torch.device | str = "cpu",
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
-    rows_at_once: int = ROWS_AT_ONCE,
+    rows_at_once: int | None = None,
 ) -> pd.DataFrame:
     """Predict the classification rows of all batches.
 
@@ -34,7 +38,7 @@ def predict(
         batches: volumes with their rows, each volume in one batch only.
         device: where the model lies.
         autocast: makes the context that sets the number format; float32 without.
-        rows_at_once: how many prompts are read in one pass over the fusion layers.
+        rows_at_once: how many prompts are read in one pass over the fusion layers; None: what suits the device.
 
     Returns:
         Columns ``task_id`` and ``score`` (logit, float64), in the order of the batches.
@@ -42,12 +46,14 @@ def predict(
     model.eval()
     names: list[str] = []
     scores: list[np.ndarray] = []
-    for batch in batches:
-        moved = batch.to(device)
-        with autocast():
-            logits = [part.float().cpu().numpy() for part in _read(model, moved, rows_at_once)]
-        names.extend(moved.task_ids)
-        scores.extend(logits)
+    rows = rows_at_once or ROWS_AT_ONCE.get(torch.device(device).type, ROWS_ELSEWHERE)
+    with folded(model), kept_memory(torch.device(device).type == "cpu"):
+        for batch in batches:
+            moved = batch.to(device)
+            with autocast():
+                logits = [part.float().cpu().numpy() for part in _read(model, moved, rows)]
+            names.extend(moved.task_ids)
+            scores.extend(logits)
     score = np.concatenate(scores).astype(np.float64) if scores else np.zeros(0)
     return pd.DataFrame({"task_id": names, "score": score})
 

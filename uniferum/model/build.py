@@ -30,6 +30,9 @@ SYSTEMS: dict[str, Builder] = {
     "ct_clip": build_ct_clip,
 }
 
+WITH_PARTS = ("uniferum", "cnn")
+"""Systems with this project's encoder, whose stages can be compiled or computed again in the backward pass."""
+
 
 def build_model(
     config: ModelConfig,
@@ -57,6 +60,14 @@ def build_model(
     """
     if config.kind not in SYSTEMS:
         raise UniferumError("model.kind", config.kind, must="be a known system", cure=near_miss(config.kind, SYSTEMS))
+    for key in ("compile", "gradient_checkpointing"):
+        if getattr(config, key) and config.kind not in WITH_PARTS:
+            raise UniferumError(
+                f"model.{key}",
+                True,
+                must=f"be false for {config.kind}",
+                cure=f"only {' and '.join(WITH_PARTS)} have it",
+            )
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)

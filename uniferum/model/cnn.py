@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model, RowOutput
+from uniferum.model.compiled import compile_parts
 from uniferum.model.config import ModelConfig
 from uniferum.model.encoder import Encoder, build_encoder
 
@@ -92,4 +93,6 @@ def build_cnn(
     encoder = build_encoder(
         config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing, pretrained=pretrained
     )
+    if config.compile:
+        compile_parts((encoder,))
     return Cnn(config, model_shape, encoder, labels)

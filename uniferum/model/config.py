@@ -27,7 +27,8 @@ class EncoderConfig(Section):
     divide_by_depth: bool = True
     """Divide inflated kernels by the depth, as timm-3d does; ``false`` needs batch-norm statistics measured anew."""
     frozen_stages: int = Field(default=0, ge=0, le=7)
-    """How many stages stay without gradient, the stem with them; 0 trains everything."""
+    """How many stages stay without gradient, the stem with them; 0 trains everything, all stages of a whole network
+    (7 of b0 at stride 32) take its last convolution with them."""
     frozen_norm: Literal["batch", "running"] = "batch"
     """Whether batch norm in frozen stages uses (and measures) the batch's statistics, or keeps the stored ones."""
     drop_path: float = Field(default=0.0, ge=0.0, lt=1.0)

@@ -92,6 +92,10 @@ def build_ct_clip(
     weights_dir: Path | None,
     *,
     pretrained: bool = True,
+    text: Text | None = None,
 ) -> CtClip:
-    """CT-CLIP with the text tower that ``text`` names (published: CXR-BERT); ``encoder.stride`` is its patch."""
-    return CtClip(config, model_shape, build_text(config.text, weights_dir, pretrained=pretrained))
+    """CT-CLIP with the text tower that its config names (published: CXR-BERT) or ``text``, one built before.
+
+    ``encoder.stride`` is its patch.
+    """
+    return CtClip(config, model_shape, text or build_text(config.text, weights_dir, pretrained=pretrained))

@@ -9,7 +9,6 @@ timm-3d's own same padding gives each axis the padding of another one where side
 its own. For the paper's 256 x 160 x 128 both are the same.
 """
 
-import math
 from typing import Any, Literal
 
 import torch
@@ -21,7 +20,7 @@ Three = tuple[int, int, int]
 
 def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
     """Zeros before and after a side so that the result has ceil(side / stride) voxels (TensorFlow's rule)."""
-    total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+    total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
     return total // 2, total - total // 2
 
 
@@ -53,6 +52,8 @@ class SameConv3d(nn.Conv3d):
             same_padding(side, kernel, stride)
             for side, kernel, stride in zip(input.shape[2:], self.kernel_size, self.stride, strict=True)
         ]
+        if self._is_widened(input, pads):
+            return self._widened(input, pads)
         if any(before != after for before, after in pads):
             input = F.pad(input, [amount for pad in reversed(pads) for amount in pad])
             pads = [(0, 0)] * 3
@@ -60,6 +61,17 @@ class SameConv3d(nn.Conv3d):
         if self._is_fast(input):
             return FastDepthwise.apply(input, self.weight, self.stride, padding)  # pyright: ignore[reportReturnType]
         return F.conv3d(input, self.weight, self.bias, self.stride, padding, 1, self.groups)
+
+    def _is_widened(self, input: Tensor, pads: list[tuple[int, int]]) -> bool:
+        """Whether to widen the kernel, not the volume: to pad is to copy, which on a CPU costs more than the taps."""
+        uneven = [after - before for before, after in pads if after != before]
+        return bool(uneven) and set(uneven) == {1} and not torch.is_grad_enabled() and input.device.type == "cpu"
+
+    def _widened(self, input: Tensor, pads: list[tuple[int, int]]) -> Tensor:
+        """The same result from a kernel with a leading zero where one zero more is wanted after a side than before."""
+        leading = [amount for before, after in reversed(pads) for amount in (after - before, 0)]
+        padding = (pads[0][1], pads[1][1], pads[2][1])
+        return F.conv3d(input, F.pad(self.weight, leading), self.bias, self.stride, padding, 1, self.groups)
 
     def _is_fast(self, input: Tensor) -> bool:
         if self.fast_backward == "off" or not torch.is_grad_enabled() or torch.compiler.is_compiling():
@@ -88,12 +100,16 @@ class FastDepthwise(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Gradients of input and kernel."""
         x, weight = ctx.saved_tensors
-        grad = grad.contiguous()
-        grad_x = input_gradient(grad, weight, x.shape[2:], ctx.stride, ctx.padding) if ctx.needs_input_grad[0] else None
-        grad_w = (
-            kernel_gradient(grad, x, weight.shape[2:], ctx.stride, ctx.padding) if ctx.needs_input_grad[1] else None
-        )
-        return grad_x, grad_w, None, None
+        grad, wants_x, wants_w = grad.contiguous(), ctx.needs_input_grad[0], ctx.needs_input_grad[1]
+        # Under autocast the result, and so its gradient, is of the narrow format; input and kernel need not be.
+        like, kernel = x.to(grad.dtype), weight.to(grad.dtype)
+        grad_x = input_gradient(grad, kernel, x.shape[2:], ctx.stride, ctx.padding) if wants_x else None
+        grad_w = kernel_gradient(grad, like, weight.shape[2:], ctx.stride, ctx.padding) if wants_w else None
+        return _as(grad_x, x), _as(grad_w, weight), None, None
+
+
+def _as(gradient: Tensor | None, of: Tensor) -> Tensor | None:
+    return None if gradient is None else gradient.to(of.dtype)
 
 
 def input_gradient(grad: Tensor, weight: Tensor, sides: torch.Size, stride: Three, padding: Three) -> Tensor:

@@ -26,6 +26,9 @@ MEASURED_AFTER = 100
 class Encoder(nn.Module):
     """Volumes to features, (V, 1, X, Y, Z) to (V, ``channels``, X/stride, Y/stride, Z/stride)."""
 
+    folded = False
+    """Whether this is a copy for prediction, without batch norms (:mod:`uniferum.model.folding`)."""
+
     def __init__(self, config: EncoderConfig, *, gradient_checkpointing: bool = False) -> None:
         """Build with random weights; see :func:`build_encoder` for pretrained ones."""
         super().__init__()
@@ -46,7 +49,7 @@ class Encoder(nn.Module):
         Raises:
             UniferumError: evaluation of undivided weights whose batch norms were never measured anew.
         """
-        self._refuse_unmeasured()
+        self.refuse_unmeasured()
         if self.config.channels_last:
             volume = volume.contiguous(memory_format=torch.channels_last_3d)
         x = self.bn1(self.conv_stem(volume))
@@ -66,15 +69,20 @@ class Encoder(nn.Module):
         return self
 
     def _frozen(self) -> Sequence[nn.Module]:
-        count = self.config.frozen_stages
-        return [self.conv_stem, self.bn1, *self.blocks.children()][: count + 2] if count else []
+        """The stem and the first stages; with the last stage of a whole network its head too."""
+        count, stages = self.config.frozen_stages, list(self.blocks.children())
+        if not count:
+            return []
+        head = [self.conv_head, self.bn2] if self.has_head and count >= len(stages) else []
+        return [self.conv_stem, self.bn1, *stages[:count], *head]
 
     def _freeze(self) -> None:
         for module in self._frozen():
             module.requires_grad_(False)
 
-    def _refuse_unmeasured(self) -> None:
-        if self.training or self.config.divide_by_depth or self.config.weights == "none":
+    def refuse_unmeasured(self) -> None:
+        """Raise where undivided kernels would meet batch norms that were never measured anew."""
+        if self.training or self.folded or self.config.divide_by_depth or self.config.weights == "none":
             return
         passes = int(self.bn1.num_batches_tracked)
         if passes < MEASURED_AFTER:

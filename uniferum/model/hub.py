@@ -23,15 +23,19 @@ from uniferum.errors import UniferumError
 from uniferum.model.base import Model
 from uniferum.model.build import SYSTEMS
 from uniferum.model.config import ModelConfig
+from uniferum.model.ct_clip import CtClip
 from uniferum.model.text import Text
 from uniferum.model.tokens import PromptReader
 from uniferum.model.transformer import Transformer, TransformerShape
-from uniferum.model.uniferum import Uniferum, build_uniferum
+from uniferum.model.uniferum import Uniferum
 from uniferum.model.weights import SAFE, find_pretrained, read_state
 from uniferum.preprocessing.geometry import Geometry
 
 CONFIG, TOKENIZER, CARD = "config.json", "tokenizer.json", "README.md"
 FORMAT = 1
+KEYS = ("model", "geometry", "labels", "text_shape")
+WITH_TEXT = ("uniferum", "ct_clip")
+"""Systems that read prompts: their tokenizer is saved with them."""
 
 
 def save_pretrained(
@@ -64,6 +68,7 @@ def save_pretrained(
         _fill(draft, model, _described(model, config, geometry, labels), trained_on)
         draft.chmod(0o755)
         draft.rename(folder)
+        _sync(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -80,12 +85,9 @@ def from_pretrained(name: str | Path, weights_dir: Path | None = None) -> Model:
     geometry = parse(Geometry, described["geometry"], source=str(folder / CONFIG))
     labels, shape = tuple(described["labels"]), geometry.model_shape
     with torch.random.fork_rng(devices=[]):
-        if config.kind == "uniferum":
-            text = _saved_text(folder, config, described["text_shape"])
-            model: Model = build_uniferum(config, shape, labels, None, pretrained=False, text=text)
-        else:
-            model = SYSTEMS[config.kind](config, shape, labels, None, pretrained=False)
-    load_matching(model, read_state(folder), source=str(folder / SAFE))
+        reads = {"text": _saved_text(folder, config, described["text_shape"])} if config.kind in WITH_TEXT else {}
+        model = SYSTEMS[config.kind](config, shape, labels, None, pretrained=False, **reads)
+    load_matching(model, read_state(folder / SAFE), source=str(folder / SAFE))
     return model.eval()
 
 
@@ -102,6 +104,9 @@ def read_description(folder: Path) -> dict[str, Any]:
         raise UniferumError(str(path), must="be the config of a saved model", cure=type(error).__name__) from None
     if not isinstance(described, dict) or described.get("uniferum_format") != FORMAT:
         raise UniferumError(str(path), must=f"be a saved model's config of format {FORMAT}")
+    missing = [key for key in KEYS if key not in described]
+    if missing:
+        raise UniferumError(str(path), must=f"have the keys {', '.join(KEYS)}, but {', '.join(missing)} are absent")
     return described
 
 
@@ -130,7 +135,7 @@ def _described(model: Model, config: ModelConfig, geometry: Geometry, labels: tu
         "model": config.model_dump(mode="json"),
         "geometry": geometry.model_dump(mode="json"),
         "labels": list(labels),
-        "text_shape": asdict(model.transformer.shape) if isinstance(model, Uniferum) else None,
+        "text_shape": asdict(model.transformer.shape) if isinstance(model, Uniferum | CtClip) else None,
     }
 
 
@@ -138,20 +143,31 @@ def _fill(folder: Path, model: Model, described: dict[str, Any], trained_on: str
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
     save_file(state, folder / SAFE, metadata={"format": "pt"})
     (folder / CONFIG).write_text(json.dumps(described, indent=1), encoding="utf-8")
-    if isinstance(model, Uniferum):
+    if isinstance(model, Uniferum | CtClip):
         model.reader.tokenizer.save(str(folder / TOKENIZER))
     (folder / CARD).write_text(model_card(model, described, trained_on), encoding="utf-8")
-    for path in folder.iterdir():
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+    for path in [*folder.iterdir(), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _saved_text(folder: Path, config: ModelConfig, shape: dict[str, Any]) -> Text:
     path = folder / TOKENIZER
     if not path.is_file():
         raise UniferumError(str(path), must="be there", cure="a saved model has its tokenizer beside its weights")
-    reader = PromptReader(Tokenizer.from_file(str(path)), config.text.max_tokens)
-    return Text(Transformer(TransformerShape(**shape), config.text.layers), reader)
+    try:
+        reader = PromptReader(Tokenizer.from_file(str(path)), config.text.max_tokens)
+        transformer = Transformer(TransformerShape(**shape), config.text.layers)
+    except Exception as error:  # noqa: BLE001  tokenizers raises nothing narrower
+        raise UniferumError(str(folder), must="hold a readable tokenizer and text_shape", cure=str(error)) from None
+    return Text(transformer, reader)
 
 
 def model_card(model: Model, described: dict[str, Any], trained_on: str) -> str:

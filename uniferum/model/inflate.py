@@ -53,9 +53,9 @@ def inflate_state(
 
 
 def _fit(name: str, flat: Mapping[str, Tensor], like: Tensor, divide: bool, source: str) -> Tensor:
+    if name.endswith("num_batches_tracked"):
+        return like  # counts passes of this network, none yet, not those of the 2D one
     tensor = flat.get(name)
-    if tensor is None and name.endswith("num_batches_tracked"):
-        return like
     if tensor is None:
         raise UniferumError(f"{source}: {name}", must="be there", cure=f"the encoder wants it as {tuple(like.shape)}")
     found = tuple(tensor.shape)

@@ -42,8 +42,8 @@ class PromptReader:
 
     @property
     def size(self) -> int:
-        """How many tokens the tokenizer can give."""
-        return self.tokenizer.get_vocab_size(with_added_tokens=True)
+        """How many rows an embedding needs for what the tokenizer can give: its highest id, and one."""
+        return 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
     def read(self, prompts: Sequence[str], device: torch.device | str = "cpu") -> Prompts:
         """Token ids of the rows' prompts, padded on the right to the longest.

@@ -9,10 +9,11 @@ Shapes: R rows, L positions, H hidden, A heads.
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from uniferum.model.products import Product, product
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,11 @@ class Layer(nn.Module):
         self.heads, self.pre_norm = shape.heads, shape.pre_norm
         self.dropout, self.attention_dropout = shape.dropout, shape.attention_dropout
         self.activation = ACTIVATIONS[shape.activation]
-        self.qkv = nn.Linear(hidden, 3 * hidden)
-        self.out = nn.Linear(hidden, hidden)
+        self.qkv = Product(hidden, 3 * hidden)
+        self.out = Product(hidden, hidden)
         self.attention_norm = nn.LayerNorm(hidden, eps=shape.norm_eps)
-        self.up = nn.Linear(hidden, shape.intermediate)
-        self.down = nn.Linear(shape.intermediate, hidden)
+        self.up = Product(hidden, shape.intermediate)
+        self.down = Product(shape.intermediate, hidden)
         self.norm = nn.LayerNorm(hidden, eps=shape.norm_eps)
 
     def project(self, x: Float[Tensor, "*batch L H"]) -> Float[Tensor, "*batch L 3*H"]:
@@ -104,15 +105,20 @@ class Layer(nn.Module):
         hidden = x.shape[-1]
         x = self.attention_norm(x) if self.pre_norm else x
         weight, bias = self.qkv.weight, self.qkv.bias
-        query = F.linear(x[:, at], weight[:hidden], bias[:hidden])
-        key, value = F.linear(x, weight[hidden:], bias[hidden:]).chunk(2, dim=-1)
+        query = product(x[:, at], weight[:hidden], bias[:hidden])
+        key, value = product(x, weight[hidden:], bias[hidden:]).chunk(2, dim=-1)
         return query, key, value
 
     def _feed_forward(self, x: Tensor) -> Tensor:
         if self.pre_norm:
-            return x + self._drop(self.down(self.activation(self.up(self.norm(x)))))
+            return x + self._drop(self.down(self._widened(self.norm(x))))
         x = self.attention_norm(x)
-        return self.norm(x + self._drop(self.down(self.activation(self.up(x)))))
+        return self.norm(x + self._drop(self.down(self._widened(x))))
+
+    def _widened(self, x: Tensor) -> Tensor:
+        if self.activation is F.gelu:
+            return product(x, self.up.weight, self.up.bias, "gelu")
+        return self.activation(self.up(x))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -153,11 +159,3 @@ def draw(transformer: Transformer, spread: float | None = None) -> None:
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=spread or 1.0)
-
-
-@torch.no_grad()
-def resize_positions(transformer: Transformer, positions: int) -> None:
-    """Cut the position table to the rows that are used (they would be optimised and stored for nothing)."""
-    table = transformer.embeddings.position
-    table.weight = nn.Parameter(table.weight[:positions].clone())
-    table.num_embeddings = positions

@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model, RowOutput
+from uniferum.model.compiled import compile_parts
 from uniferum.model.config import ModelConfig, tokens_shape
 from uniferum.model.encoder import Encoder, build_encoder
 from uniferum.model.fusion import GatedSummary, Part, join, visual_norm
@@ -182,9 +183,8 @@ def build_uniferum(
         config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing, pretrained=pretrained
     )
     model = Uniferum(config, model_shape, encoder, text)
-    if config.compile:  # in place, so that tensor names stay
-        for part in (model.encoder, *model.transformer.layers):
-            part.compile()
+    if config.compile:
+        compile_parts((model.encoder, *model.transformer.layers))
     return model
 
 

@@ -4,6 +4,7 @@ Looked for in this order: the name is itself a folder; ``weights_dir`` (or ``UNI
 cache (``HF_HOME``) or the hub has it, unless ``HF_HUB_OFFLINE`` is set.
 """
 
+import json
 import os
 import pickle
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ from uniferum.errors import UniferumError
 
 WEIGHTS_DIR = "UNIFERUM_WEIGHTS_DIR"
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+NOT_A_PICKLE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What reading bytes raises that are something else than their name says."""
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 
 
@@ -110,7 +113,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, *NOT_A_PICKLE) as error:
         reason = " ".join(str(error).split())[:120]
-        raise UniferumError(str(path), must="be a whole weights file", cure=f"copy it again ({reason})") from None
+        size = f"{path.stat().st_size} bytes"
+        raise UniferumError(str(path), size, must=f"be a whole weights file{_size_wanted(path)}", cure=reason) from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UniferumError(str(path), must="hold tensors by name and nothing else", cure="give its state dict alone")
+    return state
+
+
+def _size_wanted(path: Path) -> str:
+    """How long a safetensors file must be by its own header, in words; nothing where the header is not whole."""
+    try:
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(length)) if path.suffix == ".safetensors" and length < 2**28 else {}
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+    except (OSError, *NOT_A_PICKLE):
+        return ""
+    return f" of {8 + length + max(ends)} bytes" if ends else ""

@@ -51,10 +51,13 @@ class Workbench:
         """The test tasks that the run is scored on."""
         return joined(evaluation_tasks(self.cohorts[name], TEST_SPLIT) for name in self.config.evaluate_on)
 
-    def model(self, labels: Sequence[str]) -> Model:
-        """The model with its first weights; ``labels`` are the outputs of models with one output a label."""
+    def model(self, labels: Sequence[str], *, pretrained: bool = True) -> Model:
+        """The model with its first weights; ``labels`` are the outputs of models with one output a label.
+
+        ``pretrained`` is false where a checkpoint's weights will be loaded, so that no others need be had.
+        """
         config = self.config
-        model = build_model(config.model, config.geometry, tuple(labels), config.seed)
+        model = build_model(config.model, config.geometry, tuple(labels), config.seed, pretrained=pretrained)
         return model.to(self.compute.device)
 
     def training_batches(self, table: pd.DataFrame, model: Model) -> TrainingBatches:

@@ -54,7 +54,7 @@ def evaluate_run(
         )
     bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
     write_text(files.config, resolved_yaml(config))
-    return score(bench.model(card["labels"]), bench, identity, files, reporter or Silent())
+    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent())
 
 
 def score(model: Model, bench: Workbench, identity: Fingerprints, files: CellFiles, reporter: Reporter) -> RunResult:

@@ -1,5 +1,6 @@
 """Train one run and score it: from a config and prepared stores to ``result.json``."""
 
+import logging
 import math
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +21,9 @@ from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import Fanout, JsonlReporter, Reporter
+from uniferum.training.state import Progress
+
+log = logging.getLogger(__name__)
 
 
 def train_run(
@@ -61,13 +65,22 @@ def train_run(
     bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
     table = bench.training_table()
     labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
-    card = Identity(config.name, identity.training, config.model_dump(mode="json"), labels, bench.preparation)
+    card = Identity(
+        name=config.name,
+        fingerprint=identity.training,
+        config=config.model_dump(mode="json"),
+        labels=labels,
+        preparation=bench.preparation,
+        precision=bench.compute.precision,
+    )
     checkpoints = Checkpoints(files.checkpoints, card)
-    listeners = _begin(config, stores, files, checkpoints, reporter, first=bench.workers.first, resume=resume)
-    model = bench.model(labels)
+    reached = _reached(checkpoints) if resume else None
+    model = bench.model(labels, pretrained=reached is None)
+    batches = bench.training_batches(table, model)
+    listeners = _begin(config, stores, files, reporter, reached or Progress(), bench)
     training = Training(
         model=model,
-        batches=bench.training_batches(table, model),
+        batches=batches,
         validate=partial(_validate, bench=bench, table=bench.selection_table(), labels=labels),
         config=config.training,
         optim=config.optim,
@@ -82,30 +95,32 @@ def train_run(
     return score(model, bench, identity, files, listeners)
 
 
+def _reached(checkpoints: Checkpoints) -> Progress | None:
+    """What the last checkpoint says of itself, None where there is none; another run's folder is refused."""
+    if not checkpoints.last.exists():
+        return None
+    card = read_card(checkpoints.last)
+    checkpoints.refuse_stranger(card)
+    return Progress.from_json(card["progress"])
+
+
 def _begin(
-    config: RunConfig,
-    stores: Stores,
-    files: CellFiles,
-    checkpoints: Checkpoints,
-    reporter: Reporter | None,
-    *,
-    first: bool,
-    resume: bool,
+    config: RunConfig, stores: Stores, files: CellFiles, reporter: Reporter | None, reached: Progress, bench: Workbench
 ) -> Reporter:
-    """Refuse another run's folder, then write the resolved config and set the step log to the last checkpoint."""
-    if not first:
+    """Write the resolved config and set the step log to the last checkpoint; called once all that may fail was built.
+
+    A record that is there already is removed only where steps are left; a new one replaces it otherwise.
+    """
+    log.info("computing in %s", bench.compute.reason)
+    if not bench.workers.first:
         return Fanout(())
-    step = 0
-    if resume and checkpoints.last.exists():
-        card = read_card(checkpoints.last)
-        checkpoints.refuse_stranger(card)
-        step = int(card["progress"]["step"])
-    log = JsonlReporter(files.root)
-    log.rewind(step)
-    files.result.unlink(missing_ok=True)
+    lines = JsonlReporter(files.root)
+    lines.rewind(reached.step, validated=len(reached.history) >= config.training.validations(reached.step))
+    if reached.step < config.training.steps:
+        files.result.unlink(missing_ok=True)
     write_text(files.config, resolved_yaml(config))
     write_json(files.identity, training_content(config, stores))
-    listeners = Fanout([log, *([reporter] if reporter else [])])
+    listeners = Fanout([lines, *([reporter] if reporter else [])])
     listeners.params(config.model_dump(mode="json"))
     return listeners
 

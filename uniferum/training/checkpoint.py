@@ -1,11 +1,13 @@
 """Checkpoints on disk: whole or absent, named by what they belong to, read without executing anything.
 
 A checkpoint is a folder of ``model.safetensors``, ``checkpoint.json`` and, for going on, ``optimizer.pt``. It is
-filled beside its place, synced and renamed; then the link ``last`` (or ``best``) is switched to it in one rename, and
-only then is what nothing points to any more removed. So a kill at any moment leaves a whole checkpoint.
+filled beside its place, synced and renamed; then the links ``best`` and ``last`` are switched to it, each in one
+rename, and only then is what nothing points to any more removed. So a kill at any moment leaves a whole checkpoint.
 """
 
 import json
+import logging
+import pickle
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -22,8 +24,13 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.files import sync
 from uniferum.training.state import Progress
 
+log = logging.getLogger(__name__)
+
 WEIGHTS, OPTIMIZER, CARD = "model.safetensors", "optimizer.pt", "checkpoint.json"
 FORMAT = 1
+CARD_KEYS = ("name", "fingerprint", "progress", "labels", "config", "preparation")
+NOT_AS_WRITTEN = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What reading a file raises that is whole, but holds something else."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Identity:
     """The output order of models that have one output a label."""
     preparation: Mapping[str, Any] = field(default_factory=dict)
     """How the scans were prepared, so that a raw scan can be prepared alike."""
+    precision: str = "fp32"
+    """The number format that this machine computes in; part of no identity where the config says ``auto``."""
 
 
 class Checkpoints:
@@ -74,9 +83,9 @@ class Checkpoints:
         draft.chmod(0o755)
         place = self._free_place(progress.step)
         draft.rename(place)
-        _point(self.last, place)
-        if best:
+        if best:  # first: a kill in between makes the same best again, where the other order would forget it
             _point(self.best, place)
+        _point(self.last, place)
         sync(self.folder)
         self._prune()
         return self.last
@@ -91,10 +100,15 @@ class Checkpoints:
             return None
         card = read_card(self.last)
         self.refuse_stranger(card)
+        before, now = card.get("precision", self.identity.precision), self.identity.precision
+        if before != now:
+            log.warning(
+                "%s was trained in %s and goes on in %s, which this machine computes in", self.last, before, now
+            )
         load_weights(model, self.last)
         try:
             optimizer.load_state_dict(torch.load(self.last / OPTIMIZER, map_location="cpu", weights_only=True))
-        except (OSError, RuntimeError, ValueError, EOFError) as error:
+        except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, *NOT_AS_WRITTEN) as error:
             raise _damaged(self.last / OPTIMIZER, error) from None
         return Progress.from_json(card["progress"])
 
@@ -117,6 +131,7 @@ class Checkpoints:
             "labels": list(self.identity.labels),
             "config": dict(self.identity.config),
             "preparation": dict(self.identity.preparation),
+            "precision": self.identity.precision,
         }
 
     def _free_place(self, step: int) -> Path:
@@ -151,6 +166,11 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise _damaged(path, error) from None
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise UniferumError(str(path), must=f"be a checkpoint card of format {FORMAT}")
+    missing = [key for key in CARD_KEYS if key not in card]
+    if missing:
+        raise UniferumError(
+            str(path), must=f"have the keys {', '.join(CARD_KEYS)}, but {', '.join(missing)} are absent"
+        )
     return card
 
 

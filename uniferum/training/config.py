@@ -41,6 +41,11 @@ class TrainingConfig(Section):
         """How many micro-batches make one optimizer step."""
         return self.batch // self.micro_batch
 
+    def validations(self, step: int) -> int:
+        """How many validations a training has seen once it is through with ``step``; the last step has one."""
+        every = self.validate_every
+        return step // every + (step == self.steps and step % every > 0)
+
 
 class OptimConfig(Section):
     """Optimizer, schedule and the weights of the two losses.

@@ -80,6 +80,8 @@ class Training:
             self.config.batch,
             self.config.micro_batches,
         )
+        if len(progress.history) < self.config.validations(progress.step):
+            progress = self._validated(optimizer, progress)
         free = time.perf_counter()
         for batches in self.batches.steps(progress.step, self.config.steps):
             progress = self._step(stepper, progress, batches, free)
@@ -104,18 +106,17 @@ class Training:
         return self._between_steps(stepper.optimizer, progress)
 
     def _between_steps(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
+        """Validate and save where it is due; a stop is granted before a validation, which the next call makes up."""
         at_end = progress.step == self.config.steps
+        due = len(progress.history) < self.config.validations(progress.step)
         stopped = self.workers.any(self.stop is not None and self.stop(), self.compute.device)
-        if at_end or progress.step % self.config.validate_every == 0:
-            progress = self._validated(progress)
-            self._save(optimizer, progress, best=progress.best_step == progress.step)
-        elif stopped or progress.step % self.config.checkpoint_every == 0:
+        if due or stopped or progress.step % self.config.checkpoint_every == 0:
             self._save(optimizer, progress, best=False)
-        if stopped and not at_end:
+        if stopped and (due or not at_end):
             raise Interrupted(progress.step, self.checkpoints.last)
-        return progress
+        return self._validated(optimizer, progress) if due else progress
 
-    def _validated(self, progress: Progress) -> Progress:
+    def _validated(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
         started = time.perf_counter()
         metrics = self.validate(self.model)
         seconds = progress.seconds + time.perf_counter() - started
@@ -123,6 +124,7 @@ class Training:
         if self.workers.first:
             known = {name: value for name, value in metrics.items() if not math.isnan(value)}
             self.reporter.metrics(progress.step, known)
+        self._save(optimizer, progress, best=progress.best_step == progress.step)
         return progress
 
     def _save(self, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool) -> None:

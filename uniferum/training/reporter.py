@@ -59,11 +59,16 @@ class JsonlReporter:
         self.path = CellFiles(folder).steps
         folder.mkdir(parents=True, exist_ok=True)
 
-    def rewind(self, step: int) -> None:
-        """Drop the lines of later steps than ``step``, and a last line cut short by a kill."""
+    def rewind(self, step: int, *, validated: bool = True) -> None:
+        """Drop the lines of later steps than ``step``, and a last line cut short by a kill.
+
+        With ``validated`` false the validation of ``step`` is still to come, so its line goes too.
+        """
         if not self.path.exists():
             return
         kept = [line for line in self.path.read_text().splitlines() if _step_of(line, default=step + 1) <= step]
+        if not validated:
+            kept = [line for line in kept if _step_of(line, default=step) < step or "loss" in json.loads(line)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
     def params(self, values: Mapping[str, Any]) -> None:

@@ -33,8 +33,8 @@ class StepReport:
 
     @property
     def finite(self) -> bool:
-        """Whether the update may be applied."""
-        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
+        """Whether the update may be applied; a step without any target has no loss, and nothing wrong with it."""
+        return (not self.rows or math.isfinite(self.loss)) and math.isfinite(self.gradient_norm)
 
     def values(self) -> dict[str, float]:
         """For reporters; a kind without rows is left out."""

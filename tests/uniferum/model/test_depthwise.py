@@ -28,6 +28,23 @@ def test_fast_gradients_equal_the_native_ones(
         torch.testing.assert_close(ours, native, atol=4e-6 * float(native.abs().max()), rtol=0)
 
 
+@pytest.mark.parametrize("learnt", ["both", "kernel", "input"])
+def test_gradients_under_bf16_autocast_are_the_native_ones_in_their_own_formats(learnt: str) -> None:
+    torch.manual_seed(0)
+    conv, x = nn.Conv3d(6, 6, 3, groups=6, bias=False), torch.randn(2, 6, 8, 8, 8)
+    x.requires_grad_(learnt != "kernel")
+    conv.weight.requires_grad_(learnt != "input")
+    wanted = [tensor for tensor in (x, conv.weight) if tensor.requires_grad]
+    gradients = []
+    for fast in ("on", "off"):
+        with torch.autocast("cpu", torch.bfloat16):
+            answer = SameConv3d.of(conv, fast)(x)
+        gradients.append(torch.autograd.grad(answer.float().sin().sum(), wanted))
+    for ours, native in zip(*gradients, strict=True):
+        assert ours.dtype == native.dtype == torch.float32
+        torch.testing.assert_close(ours, native, atol=0.05 * float(native.abs().max()), rtol=0)
+
+
 def test_the_gradient_formula_holds_against_finite_differences() -> None:
     x = torch.randn(2, 3, 5, 4, 6, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(3, 1, 3, 3, 3, dtype=torch.float64, requires_grad=True)

@@ -36,6 +36,13 @@ def test_frozen_stages_get_no_gradient_and_save_their_backward_pass() -> None:
     assert without == {"conv_stemweight", "bn1weight", "bn1bias", "blocks0", "blocks1"}
 
 
+def test_all_stages_frozen_freeze_the_whole_network_its_head_too() -> None:
+    whole = Encoder(EncoderConfig(weights="none", frozen_stages=7, frozen_norm="running")).train()
+    assert not any(parameter.requires_grad for parameter in whole.parameters())
+    assert not whole.bn2.training
+    assert all(parameter.requires_grad for parameter in Encoder(_config(stride=32, frozen_stages=6)).bn2.parameters())
+
+
 @pytest.mark.parametrize(("norm", "moves"), [("batch", True), ("running", False)])
 def test_statistics_of_frozen_stages_follow_the_config(norm: str, moves: bool) -> None:
     encoder = Encoder(_config(frozen_stages=1, frozen_norm=norm)).train()

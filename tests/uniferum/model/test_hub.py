@@ -11,6 +11,7 @@ from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, small_c
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model
 from uniferum.model.hub import from_pretrained, save_pretrained
+from uniferum.model.weights import read_state
 
 ROWS = torch.tensor([0, 1, 0])
 
@@ -26,14 +27,15 @@ def _saved(folder: Path, kind: str = "uniferum", **changes: object) -> tuple[Mod
     return model, place
 
 
-@pytest.mark.parametrize("kind", ["uniferum", "cnn"])
+@pytest.mark.parametrize("kind", ["uniferum", "cnn", "ct_clip"])
 def test_a_saved_model_comes_back_with_the_same_answers(tmp_path: Path, kind: str) -> None:
     model, place = _saved(tmp_path, kind)
     torch.testing.assert_close(_answer(from_pretrained(place)), _answer(model), atol=0, rtol=0, equal_nan=True)
 
 
-def test_a_saved_model_needs_no_pretrained_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, place = _saved(tmp_path, encoder={"weights": "offline"}, text={"name": "minilm", "layers": 1})
+@pytest.mark.parametrize("kind", ["uniferum", "ct_clip"])
+def test_a_saved_model_needs_no_pretrained_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    model, place = _saved(tmp_path, kind, encoder={"weights": "offline"}, text={"name": "minilm", "layers": 1})
     monkeypatch.setattr("uniferum.model.weights.find_spec", lambda name: None)
     torch.testing.assert_close(_answer(from_pretrained(place)), _answer(model), atol=0, rtol=0)
 
@@ -88,8 +90,45 @@ def test_a_missing_tensor_is_named(tmp_path: Path) -> None:
 def test_half_a_file_is_named(tmp_path: Path) -> None:
     _, place = _saved(tmp_path)
     path = place / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UniferumError, match=r"model.safetensors must be a whole weights file"):
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1000])
+    sizes = rf"model.safetensors \({len(whole) - 1000} bytes\) must be a whole weights file of {len(whole)} bytes"
+    with pytest.raises(UniferumError, match=sizes):
+        from_pretrained(place)
+    path.write_bytes(whole[:20])
+    with pytest.raises(UniferumError, match=r"\(20 bytes\) must be a whole weights file"):
+        from_pretrained(place)
+
+
+@pytest.mark.parametrize("content", [b"garbage", b"", b"\x80\x02}q\x00."])
+def test_a_file_that_is_no_weights_file_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "pytorch_model.bin"
+    path.write_bytes(content)
+    with pytest.raises(UniferumError, match=r"pytorch_model.bin .*must"):
+        read_state(path)
+
+
+def test_a_file_of_nested_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(UniferumError, match="hold tensors by name and nothing else; give its state dict alone"):
+        read_state(tmp_path)
+
+
+def test_a_saved_model_is_read_from_safetensors_only(tmp_path: Path) -> None:
+    model, place = _saved(tmp_path)
+    torch.save(model.state_dict(), place / "pytorch_model.bin")
+    (place / "model.safetensors").unlink()
+    with pytest.raises(UniferumError, match=r"model.safetensors must be a weights file"):
+        from_pretrained(place)
+
+
+@pytest.mark.parametrize("key", ["model", "geometry", "labels", "text_shape"])
+def test_a_config_without_one_of_its_keys_is_refused(tmp_path: Path, key: str) -> None:
+    _, place = _saved(tmp_path)
+    described = json.loads((place / "config.json").read_text())
+    del described[key]
+    (place / "config.json").write_text(json.dumps(described))
+    with pytest.raises(UniferumError, match=f"have the keys .* but {key} are absent"):
         from_pretrained(place)
 
 

@@ -128,7 +128,7 @@ def test_a_model_of_another_family_is_refused(megatron: Path) -> None:
 def test_half_a_weights_file_is_named(megatron: Path) -> None:
     path = megatron / "model.safetensors"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(UniferumError, match=r"model.safetensors must be a whole weights file"):
+    with pytest.raises(UniferumError, match=r"model.safetensors \(\d+ bytes\) must be a whole weights file"):
         build_text(TextConfig(name=str(megatron), layers=1))
 
 

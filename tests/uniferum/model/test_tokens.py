@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tokenizers import Tokenizer, models
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -53,3 +54,8 @@ def test_the_tiny_encoder_knows_every_word_of_every_prompt() -> None:
     for entry in [*words.labels.values(), *words.structures.values()]:
         tokens = reader.tokenizer.encode(entry.prompt).tokens
         assert not any(token.startswith("##") or token == "[UNK]" for token in tokens), entry.prompt
+
+
+def test_a_vocabulary_with_gaps_needs_rows_up_to_its_highest_id() -> None:
+    tokens = {"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "heart": 90}
+    assert PromptReader(Tokenizer(models.WordPiece(tokens, unk_token="[UNK]")), 8).size == 91

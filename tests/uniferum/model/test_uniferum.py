@@ -14,6 +14,7 @@ from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, 
 from uniferum.data.targets import TargetGrid
 from uniferum.errors import UniferumError
 from uniferum.model.build import build_model
+from uniferum.model.compiled import compile_parts
 from uniferum.model.config import ModelConfig, TextConfig, tokens_shape
 from uniferum.model.encoder import Encoder, build_encoder
 from uniferum.model.text import build_text
@@ -165,10 +166,45 @@ def test_channels_last_changes_no_answer() -> None:
 
 def test_compile_wraps_encoder_and_layers_and_keeps_tensor_names(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
-    monkeypatch.setattr(nn.Module, "compile", lambda self: compiled.append(type(self).__name__))
+    monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compiled.append(type(self).__name__))
     names = small_model(compile=True).state_dict().keys()
     assert compiled == ["Encoder", "Layer", "Layer"]
     assert names == small_model().state_dict().keys()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the compiler looks at tensors in ways that warn
+def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of_any_size() -> None:
+    plain, compiled = cast(Uniferum, small_model()), cast(Uniferum, small_model())
+    # The compiler's front half: it traces and guards as always, and leaves out the code generation.
+    compile_parts((compiled.encoder, *compiled.transformer.layers), backend="aot_eager")
+    torch._dynamo.utils.counters.clear()
+    for rows in ([0, 1, 0], [0, 0, 0, 0, 1], [1, 0], [0, 1, 1, 0]):
+        prompts = [PROMPTS[row % 3] for row in range(len(rows))]
+        for mode in (True, False):
+            found = []
+            for model in (plain, compiled):
+                model.train(mode).zero_grad()
+                with torch.set_grad_enabled(mode):
+                    wanted = torch.tensor([0, len(rows) - 1])
+                    out = model.read(model.encode(volumes()), torch.tensor(rows), prompts, ["x"] * len(rows), wanted)
+                assert out.mask_logit is not None
+                if mode:
+                    (out.class_logit.square().sum() + out.mask_logit.square().sum()).backward()
+                gradients = [p.grad for p in model.parameters() if p.grad is not None]
+                found.append((out.class_logit.detach(), out.mask_logit.detach(), gradients))
+            torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-4)
+    given_up = {reason for reason in torch._dynamo.utils.counters["unimplemented"] if "limit" in reason}
+    assert not given_up
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 4, "nothing was compiled"
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), [("ct_net", "compile"), ("ct_clip", "gradient_checkpointing"), ("cnn_transformer", "compile")]
+)
+def test_a_key_that_a_system_does_not_have_is_refused_and_not_passed_over(kind: str, key: str) -> None:
+    with pytest.raises(UniferumError, match=rf"model.{key} \(True\) must be false for {kind}"):
+        small_model(kind=kind, **{key: True})
 
 
 def test_a_seed_decides_the_weights_and_nothing_else_is_drawn_from_the_callers_state() -> None:

@@ -72,8 +72,8 @@ def test_a_run_leaves_every_file_and_tells_its_listener_in_order(finished: tuple
     files = CellFiles(folder)
     assert files.done
     assert load(RunConfig, files.config) == make_config()
-    steps = ["1 loss", "2 loss", "3 loss", "3 validation", "checkpoint 3"]
-    steps += ["4 loss", "5 loss", "6 loss", "6 validation", "checkpoint 6"]
+    steps = ["1 loss", "2 loss", "3 loss", "checkpoint 3", "3 validation", "checkpoint 3"]
+    steps += ["4 loss", "5 loss", "6 loss", "checkpoint 6", "6 validation", "checkpoint 6"]
     made = ["config.yaml", "predictions.parquet", "metrics.parquet", "environment.json", "result.json"]
     assert listener.heard == ["params small", *steps, *made]
 
@@ -182,6 +182,9 @@ def test_a_run_preempted_by_sigterm_and_resumed_is_the_run_never_stopped(
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
+    process.send_signal(
+        signal.SIGTERM
+    )  # torchrun and the batch system send one each; the checkpoint is written all the same
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 143, said
     assert "goes on from there" in said
@@ -253,3 +256,32 @@ def test_what_is_no_part_of_the_fingerprint_changes_no_loss_and_no_running_stati
     ours, theirs = weights(tmp_path), weights(finished[0])
     for name in (name for name in theirs if "running_mean" in name or "num_batches" in name):
         assert torch.allclose(ours[name].float(), theirs[name].float(), atol=100 * tolerance), name
+
+
+def test_going_on_and_scoring_again_need_no_pretrained_weights(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrained = {"model": {"encoder": {"weights": "offline", "name": "tf_efficientnet_lite0"}}}
+    with pytest.raises(Interrupted):
+        train_run(make_config(**pretrained), stores, tmp_path, stop=lambda: len(losses(tmp_path)) == 2)
+    monkeypatch.setattr("uniferum.model.weights.find_spec", lambda name: None)
+    assert train_run(make_config(**pretrained), stores, tmp_path).record["steps"] == 6
+    assert evaluate_run(make_config(**pretrained), stores, tmp_path).record["steps"] == 6
+
+
+def test_a_record_stays_until_what_replaces_it_can_be_made(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(finished[0], tmp_path / "copy", symlinks=True))
+
+    def fails(*words: object, **named: object) -> None:
+        raise UniferumError("pretrained weights", must="be available")
+
+    monkeypatch.setattr("uniferum.run.build.build_model", fails)
+    moved = {**stores, "RADCHEST": write_store(tmp_path / "again", "RADCHEST", LABELS["RADCHEST"], COUNTS, shift=1)}
+    before = CellFiles(folder).steps.read_text()
+    for resume in (True, False):
+        with pytest.raises(UniferumError, match="pretrained weights"):
+            train_run(make_config(), moved, folder, resume=resume)
+        assert CellFiles(folder).done
+        assert CellFiles(folder).steps.read_text() == before

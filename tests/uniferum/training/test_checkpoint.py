@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
             patched.setattr(os, "fsync", counted(os.fsync))
             patched.setattr(shutil, "rmtree", counted(shutil.rmtree))
             try:
-                checkpoints.save(model, optimizer, Progress(step=9), best=True)
+                checkpoints.save(model, optimizer, Progress(step=9, best_step=9, best_value=0.9), best=True)
                 survived = True
             except Killed:
                 survived = False
@@ -65,6 +66,9 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
         assert progress is not None
         assert progress.step in (4, 9)
         load_weights(model, folder / "best")
+        # Whoever goes on from step 9 knows it as the best: its weights must be what "best" points to.
+        assert read_card(folder / "best")["progress"]["step"] >= progress.best_step
+        assert progress.step == 4 or read_card(folder / "best")["progress"]["step"] == 9
         again.save(model, optimizer, Progress(step=10), best=True)
         assert sorted(path.name for path in folder.iterdir()) == ["best", "last", "step-00000010"]
         return not survived
@@ -131,10 +135,25 @@ def test_a_folder_without_a_checkpoint_says_what_is_expected(tmp_path: Path) -> 
         read_card(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}'])
+@pytest.mark.parametrize("content", [b"garbage", b"", b"\x80\x02}q\x00."])
+def test_an_optimizer_file_of_something_else_is_one_line(saved: Path, content: bytes) -> None:
+    (saved / "last" / "optimizer.pt").write_bytes(content)
+    checkpoints, model, optimizer = fresh(saved)
+    with pytest.raises(UniferumError, match=r"optimizer\.pt must be readable"):
+        checkpoints.load_last(model, optimizer)
+
+
+def test_going_on_in_another_number_format_is_said(saved: Path, caplog: pytest.LogCaptureFixture) -> None:
+    checkpoints, model, optimizer = fresh(saved)
+    checkpoints.identity = replace(checkpoints.identity, precision="bf16")
+    assert checkpoints.load_last(model, optimizer) is not None
+    assert "was trained in fp32 and goes on in bf16" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 1}'])
 def test_a_damaged_card_is_refused(saved: Path, text: str) -> None:
     (saved / "last" / "checkpoint.json").write_text(text)
-    with pytest.raises(UniferumError, match=r"checkpoint\.json must be"):
+    with pytest.raises(UniferumError, match=r"checkpoint\.json must (be|have)"):
         read_card(saved / "last")
 
 

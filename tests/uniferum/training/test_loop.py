@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from uniferum.errors import UniferumError
 from uniferum.training.checkpoint import read_card
 from uniferum.training.config import OptimConfig
 from uniferum.training.errors import Interrupted, NonFiniteLoss
-from uniferum.training.reporter import JsonlReporter
+from uniferum.training.loop import SELECTION, Training
+from uniferum.training.reporter import JsonlReporter, read_steps
 
 PROGRAM = Path(__file__).with_name("tiny_training.py")
 
@@ -59,6 +61,111 @@ def test_killed_at_a_random_moment_and_resumed_gives_the_same_losses_and_weights
     process.wait()
     tiny_training(killed, steps=steps).run()
     assert_same_run(whole, killed)
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed_at(call: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a training died at the ``call``-th of its reports and of its changes on disk."""
+    left = [call]
+
+    def counted(real):
+        def change(*words, **named):
+            left[0] -= 1
+            if left[0] == 0:
+                raise Killed
+            return real(*words, **named)
+
+        return change
+
+    with monkeypatch.context() as patched:
+        for owner, name in ((JsonlReporter, "metrics"), (JsonlReporter, "checkpoint"), (Path, "rename")):
+            patched.setattr(owner, name, counted(getattr(owner, name)))
+        patched.setattr(Path, "replace", counted(Path.replace))
+        try:
+            wavering(folder).run()
+        except Killed:
+            return True
+    return False
+
+
+def wavering(folder: Path) -> Training:
+    """Twelve steps whose second of three validations is the best."""
+    training = tiny_training(folder)
+    training.validate = lambda model: {SELECTION: {5: 0.6, 10: 0.9}.get(reached(folder), 0.7)}
+    return training
+
+
+def reached(folder: Path) -> int:
+    return read_card(folder / "checkpoints" / "last")["progress"]["step"]
+
+
+def test_killed_at_any_step_and_any_write_the_next_call_gives_the_same_losses_last_and_best_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, call = tmp_path / "whole", 1
+    wavering(whole).run()
+    assert read_card(whole / "checkpoints" / "best")["progress"]["step"] == 10
+    while killed_at(call, tmp_path / str(call), monkeypatch):
+        folder = tmp_path / str(call)
+        progress = wavering(folder).run()
+        assert_same_run(whole, folder)
+        assert (progress.step, progress.best_step, progress.best_value) == (12, 10, 0.9)
+        assert progress.history == (0.6, 0.9, 0.7)
+        best, wanted = (load_file(place / "checkpoints" / "best" / "model.safetensors") for place in (folder, whole))
+        assert all(torch.equal(best[name], wanted[name]) for name in wanted), call
+        call += 1
+    assert call > 40
+
+
+@pytest.mark.parametrize("at", [5, 10, 12])
+def test_a_stop_is_granted_before_a_validation_and_the_next_call_makes_it_up(tmp_path: Path, at: int) -> None:
+    whole, stopped, begun = tmp_path / "whole", tmp_path / "stopped", []
+    tiny_training(whole).run()
+    training = tiny_training(stopped, checkpoint_every=100, stop=lambda: losses(stopped)[-1][0] == at)
+    plain = training.validate
+    training.validate = lambda model: begun.append(1) or plain(model)
+    with pytest.raises(Interrupted):
+        training.run()
+    assert reached(stopped) == at
+    assert len(begun) == (at - 1) // 5, "the validation of this step was begun while a stop waited"
+    tiny_training(stopped).run()
+    assert_same_run(whole, stopped)
+    assert history(stopped) == history(whole)
+
+
+def history(folder: Path) -> list[float]:
+    return read_card(folder / "checkpoints" / "last")["progress"]["history"]
+
+
+def test_a_step_without_any_target_has_no_loss_and_ends_nothing(tmp_path: Path) -> None:
+    training = tiny_training(tmp_path, steps=3)
+    steps = training.batches.steps
+
+    def hollow(start: int, stop: int):
+        for number, batches in enumerate(steps(start, stop)):
+            none = torch.zeros(0, dtype=torch.int64)
+            empty = {"label_target": torch.full((4,), math.nan), "seg_rows": none, "seg_target": torch.zeros(0, 8, 8)}
+            yield [replace(batch, **empty) for batch in batches] if number == 1 else batches
+
+    training.batches.steps = hollow
+    assert training.run().step == 3
+    assert [step for step, _ in losses(tmp_path)] == [1, 3]
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf])
+def test_an_infinite_loss_stops_the_run_too(tmp_path: Path, value: float) -> None:
+    with pytest.raises(NonFiniteLoss, match=r"loss of step 7 \((inf|nan)\) must be finite"):
+        tiny_training(tmp_path, poison=6, value=value).run()
+
+
+def test_a_finite_loss_with_an_infinite_gradient_stops_the_run_and_says_so(tmp_path: Path) -> None:
+    training = tiny_training(tmp_path, steps=3)
+    training.model.class_head.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(NonFiniteLoss, match=r"gradient of step 1 \((inf|nan)\) must be finite"):
+        training.run()
 
 
 @pytest.mark.parametrize("at", [1, 5, 7])
@@ -168,6 +275,11 @@ def test_the_step_log_of_a_resumed_run_has_no_undone_lines(tmp_path: Path) -> No
         lines.write('{"step": 5, "lo')
     log.rewind(3)
     assert losses(tmp_path) == [(1, 1.0), (2, 2.0), (3, 3.0)]
+    log.metrics(3, {"validation/auroc": 0.5})
+    log.rewind(3)
+    assert len(read_steps(log.path)) == 4
+    log.rewind(3, validated=False)
+    assert [line["step"] for line in read_steps(log.path)] == [1, 2, 3]
 
 
 def test_the_best_checkpoint_is_the_highest_validation_and_the_latest_while_none_is_defined(tmp_path: Path) -> None:

@@ -57,8 +57,10 @@ class TinyModel(Model):
 class TinyBatches:
     """Random volumes whose mean says the label; a pure function of the step."""
 
-    def __init__(self, micro_batches: int, workers: Workers, poison: int | None = None) -> None:
-        self.micro_batches, self.workers, self.poison = micro_batches, workers, poison
+    def __init__(
+        self, micro_batches: int, workers: Workers, poison: int | None = None, value: float = torch.nan
+    ) -> None:
+        self.micro_batches, self.workers, self.poison, self.value = micro_batches, workers, poison, value
 
     def steps(self, start: int, stop: int) -> Iterator[list[Batch]]:
         for step in range(start, stop):
@@ -68,7 +70,7 @@ class TinyBatches:
         generator = torch.Generator().manual_seed(1000 * step + index)
         volume = torch.randn(VOLUMES, 1, 4, 4, 4, generator=generator)
         if step == self.poison:
-            volume[0, 0, 0, 0, 0] = torch.nan
+            volume[0, 0, 0, 0, 0] = self.value
         label = (volume.flatten(1).mean(1) > 0).float()
         target = torch.stack([label, torch.full((VOLUMES,), torch.nan)], 1).flatten()
         # Every third micro-batch has no segmentation row, as happens in a mixed table.
@@ -102,6 +104,7 @@ def tiny_training(
     steps: int = 12,
     fingerprint: str = "f" * 16,
     poison: int | None = None,
+    value: float = torch.nan,
     stop: Callable[[], bool] | None = None,
     checkpoint_every: int = 2,
     optim: OptimConfig | None = None,
@@ -113,7 +116,7 @@ def tiny_training(
     torch.manual_seed(0)
     return Training(
         model=TinyModel(),
-        batches=TinyBatches(config.micro_batches, workers, poison),
+        batches=TinyBatches(config.micro_batches, workers, poison, value),
         validate=validate,
         config=config,
         optim=optim or OptimConfig(lr=0.02, warmup_steps=3, schedule="plateau", plateau_patience=0),
