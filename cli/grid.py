@@ -1,28 +1,32 @@
 """Commands of `uniferum grid`: plan, run, evaluate, and look at a grid."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output, steer, weights
+from cli.steer import Settings
 
 if TYPE_CHECKING:
     from orchestration.drive import Options, Summary
     from orchestration.grid import Cell, GridConfig
+    from orchestration.view import Row
 
 app = typer.Typer(no_args_is_help=True)
 steer.register(app)
 
 File = Annotated[Path, typer.Argument(help="The grid file, e.g. configs/demo_grid.yaml.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Another value for a key of the grid file: a.b=value.")
-]
 Address = Annotated[str | None, typer.Option(help="A running Ray: auto, or HOST:PORT. Default: start one here.")]
 Parallel = Annotated[int | None, typer.Option(min=1, help="Cells at once; default: what fits.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Only = Annotated[list[str] | None, typer.Option(help="Only this cell; may be given again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")]
+Notify = Annotated[str | None, typer.Option(help="URL that is told when the grid ends or a cell fails.")]
+
+LOOK_S, REPEAT_S = 1.0, 60.0
+"""Seconds between two looks at a grid, and between two tables in which only steps and times differ."""
 
 
 @app.command()
@@ -36,7 +40,7 @@ def run(
     only: Only = None,
     wait: Annotated[bool, typer.Option(help="Wait while another driver has the grid, then go on.")] = True,
     mlflow: Annotated[bool, typer.Option(help="Record in MLflow as well as in the cells' folders.")] = True,
-    notify: Annotated[str | None, typer.Option(help="URL that is told when the grid ends or a cell fails.")] = None,
+    notify: Notify = None,
     weights_dir: weights.WeightsDir = None,
 ) -> None:
     """Run every cell that is not done. Exit code: 0 all done, 1 some failed, 2 bad input, 130 interrupted."""
@@ -46,45 +50,53 @@ def run(
     settings = [*(settings or []), *([] if mlflow else ["tracking.enabled=false"])]
     grid, cells = _open(file, settings, only)
     if dry_run or not yes:
-        _show_plan(grid, cells, totals=True)
+        _show_plan(grid, cells)
     if not dry_run and (yes or _agreed()):
         _run(grid, cells, Options(address, parallel, wait, notify=notify))
 
 
 @app.command()
-def evaluate(file: File, settings: Settings = None, address: Address = None, parallel: Parallel = None) -> None:
-    """Score again the cells whose test set changed; nothing is trained."""
+def evaluate(
+    file: File,
+    settings: Settings = None,
+    address: Address = None,
+    parallel: Parallel = None,
+    dry_run: DryRun = False,
+    only: Only = None,
+    notify: Notify = None,
+) -> None:
+    """Score again the cells whose test set changed; nothing is trained. Exit code 0: all that could be scored were."""
     from orchestration.drive import Options
 
-    grid, cells = _open(file, settings)
-    _run(grid, cells, Options(address, parallel, only_scores=True))
+    grid, cells = _open(file, settings, only)
+    if dry_run:
+        _show_plan(grid, cells, only_scores=True)
+    else:
+        _run(grid, cells, Options(address, parallel, only_scores=True, notify=notify))
 
 
 @app.command()
 def plan(file: File, settings: Settings = None) -> None:
     """What is done, resumable, due, failed, changed or to be scored again, why, and how many hours it takes."""
-    _show_plan(*_open(file, settings), totals=True)
+    _show_plan(*_open(file, settings))
 
 
 @app.command()
 def status(
     file: File,
     settings: Settings = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep looking until Ctrl-C.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Look on until Ctrl-C; without a terminal, to the grid's end.")
+    ] = False,
 ) -> None:
     """Every cell's state, step, metric and time left, from files alone: the driver may be elsewhere, or dead."""
-    import time
-
-    from cli.live import GridView
-
     grid, cells = _open(file, settings)
     if not watch:
-        _show_status(grid, cells)
-        return
-    with GridView(grid.name) as shown:
-        while True:
-            shown.show(*_status(grid, cells))
-            time.sleep(1.0)
+        _show_status(grid, *_status(grid, cells))
+    elif output.people.is_terminal:
+        _watch(grid, cells)
+    else:
+        _print_changes(grid, cells)
 
 
 def _open(file: Path, settings: list[str] | None, only: list[str] | None = None) -> "tuple[GridConfig, list[Cell]]":
@@ -101,6 +113,8 @@ def _run(grid: "GridConfig", cells: "list[Cell]", options: "Options") -> None:
     with GridView(grid.name) as shown:
         summary = run_grid(grid, cells, shown, options)
     _show_end(grid, summary)
+    if options.only_scores:
+        _show_untrained(summary)
     raise typer.Exit(summary.exit_code)
 
 
@@ -112,26 +126,49 @@ def _agreed() -> bool:
     return typer.confirm("Run these?", default=True, err=True)
 
 
-def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, totals: bool) -> None:
+def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = False) -> None:
     from orchestration.plan import make_plan
-    from orchestration.view import plan_rows, plan_totals
+    from orchestration.view import plan_columns, plan_rows, plan_totals, score_totals
 
     planned = make_plan(grid, cells)
-    output.table(f"{grid.name}: {len(planned)} cells", ("cell", "state", "steps", "hours", "why"), plan_rows(planned))
-    if totals:
-        output.say(plan_totals(grid, planned))
+    output.table(f"{grid.name}: {len(planned)} cells", plan_columns(grid), plan_rows(grid, planned))
+    output.say(score_totals(grid, planned) if only_scores else plan_totals(grid, planned))
 
 
-def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list, str]":
+def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list[Row], str]":
     from orchestration.view import status_of
 
     return status_of(grid, cells)
 
 
-def _show_status(grid: "GridConfig", cells: "list[Cell]") -> None:
+def _watch(grid: "GridConfig", cells: "list[Cell]") -> None:
+    from cli.live import GridView
+
+    with GridView(grid.name) as shown:
+        while True:
+            shown.show(*_status(grid, cells))
+            time.sleep(LOOK_S)
+
+
+def _print_changes(grid: "GridConfig", cells: "list[Cell]") -> None:
+    """A table whenever a cell came into another state, and now and then for its steps, until no driver lives."""
+    from orchestration.view import ended
+
+    shown, printed_at, over = None, 0.0, False
+    while not over:
+        over = ended(grid)  # before the rows, so that the last table is how the grid ended
+        rows, headline = _status(grid, cells)
+        states = headline, [(row.cell, row.state) for row in rows]
+        if states != shown or time.monotonic() - printed_at > REPEAT_S:
+            shown, printed_at = states, time.monotonic()
+            _show_status(grid, rows, headline)
+        if not over:
+            time.sleep(LOOK_S)
+
+
+def _show_status(grid: "GridConfig", rows: "list[Row]", headline: str) -> None:
     from orchestration.view import COLUMNS
 
-    rows, headline = _status(grid, cells)
     output.table(f"{grid.name}: {headline}", COLUMNS, [row.texts for row in rows])
 
 
@@ -146,3 +183,11 @@ def _show_end(grid: "GridConfig", summary: "Summary") -> None:
         output.say(f"paused: {summary.paused}")
     if summary.failed:
         output.table("failed cells", ("cell", "why", "log"), failures(summary))
+
+
+def _show_untrained(summary: "Summary") -> None:
+    from orchestration.view import untrained
+
+    names = untrained(summary)
+    if names:
+        output.say(f"not trained, so not scored: {', '.join(names)} (uniferum grid run trains them)")

@@ -24,15 +24,15 @@ def render(
     settings: Annotated[list[str] | None, typer.Option("--set", help="Override: section.key=value.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files instead of writing them.")] = False,
 ) -> None:
-    """Generate the launcher file, KubeRay resources, SLURM and LSF scripts and the Dockerfile."""
+    """Generate the launcher file, KubeRay resources, SLURM and LSF scripts and the Dockerfile; in the checkout."""
     from orchestration.infra.render import rendered, write
     from orchestration.infra.settings import InfraSettings
     from uniferum.config import load
 
     loaded = load(InfraSettings, config, settings or ())
     if dry_run:
-        for name, text in rendered(loaded).items():
+        for name, text in rendered(loaded, Path.cwd()).items():
             output.result(f"----- {name}\n{text}")
         return
-    for path in write(loaded, out):
+    for path in write(loaded, Path.cwd(), out):
         output.say(f"wrote {path}")

@@ -10,6 +10,9 @@ from rich.table import Table
 
 people = Console(stderr=True, highlight=False)
 
+DRAWN = 100
+"""Rows of a table that is drawn with a frame; the frame of 1,000 rows takes rich half a second."""
+
 
 def say(message: str) -> None:
     """A line for the person at the terminal, on standard error, so that results can be piped."""
@@ -27,14 +30,30 @@ def result(text: str) -> None:
     sys.stdout.flush()
 
 
+def stream(text: str) -> None:
+    """A piece of a result as it comes, on standard output; no line is ended that the piece does not end."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people, on standard error."""
+    """A table for people, on standard error; a long one in plain columns, its lines as long as they have to be."""
+    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
+    if len(texts) > DRAWN:
+        people.file.write("".join(f"{line}\n" for line in [title, *_plain(columns, texts)]))
+        return
     drawn = Table(title=title, title_justify="left")
     for column in columns:
         drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*("" if cell is None else str(cell) for cell in row))
+    for row in texts:
+        drawn.add_row(*row)
     people.print(drawn, markup=False)
+
+
+def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    for row in (columns, ["-" * width for width in widths], *rows):
+        yield "  ".join(map(str.ljust, row, widths)).rstrip()
 
 
 def progress() -> Progress:

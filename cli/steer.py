@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 File = Annotated[Path, typer.Argument(help="The grid file.")]
 CellName = Annotated[str, typer.Argument(help="A cell's name, as `grid status` prints it.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Another value for a key of the grid file: a.b=value.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -26,70 +29,85 @@ def logs(
     cell: CellName,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until Ctrl-C.")] = False,
     lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last lines only; 0: all.")] = 0,
+    settings: Settings = None,
 ) -> None:
     """What a cell's process printed, attempt after attempt."""
     from orchestration.steering import follow_log, last_lines
 
-    path = _desk(file).log(cell)
+    path = _desk(file, settings).log(cell)
     if not path.exists():
         raise UniferumError(str(path), must="exist", cure="the cell has not started yet")
-    output.result(last_lines(path, lines))
+    text, end = last_lines(path, lines)
+    output.stream(text)
     if follow:
-        for text in follow_log(path):
-            output.result(text)
+        for text in follow_log(path, end):
+            output.stream(text)
 
 
 def cancel(
     file: File,
     cell: Annotated[str | None, typer.Argument(help="A cell's name.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every running cell; no more start.")] = False,
+    settings: Settings = None,
 ) -> None:
     """Let a cell, or all, write a checkpoint and stop."""
     if (cell is None) != every:
         raise UniferumError("cancel", must="be given one cell, or --all")
-    output.say(_desk(file).wish("cancel", cell))
+    output.say(_desk(file, settings).wish("cancel", cell))
 
 
-def retry(file: File, cell: CellName) -> None:
-    """Run a failed or stopped cell again: now where a driver runs, else with the next `grid run`."""
-    output.say(_desk(file).wish("retry", cell))
+def retry(file: File, cell: CellName, settings: Settings = None) -> None:
+    """Run a failed or stopped cell again: now where a driver has it, else with the next `grid run`."""
+    output.say(_desk(file, settings).wish("retry", cell))
 
 
-def pause(file: File) -> None:
+def pause(file: File, settings: Settings = None) -> None:
     """Start no new cells until `resume`."""
-    output.say(_desk(file).wish("pause"))
+    output.say(_desk(file, settings).wish("pause"))
 
 
-def stop(file: File) -> None:
+def stop(file: File, settings: Settings = None) -> None:
     """Let the running cells finish, then end the driver."""
-    output.say(_desk(file).wish("stop"))
+    output.say(_desk(file, settings).wish("stop"))
 
 
-def resume(file: File) -> None:
+def resume(file: File, settings: Settings = None) -> None:
     """Start cells again after `pause` or after the circuit breaker opened."""
-    output.say(_desk(file).wish("resume"))
+    output.say(_desk(file, settings).wish("resume"))
 
 
-def parallel(file: File, cells: Annotated[int, typer.Argument(min=1, help="Cells at once.")]) -> None:
+def parallel(
+    file: File, cells: Annotated[int, typer.Argument(min=1, help="Cells at once.")], settings: Settings = None
+) -> None:
     """Change how many cells run at once."""
-    output.say(_desk(file).wish("parallel", value=str(cells)))
+    output.say(_desk(file, settings).wish("parallel", value=str(cells)))
 
 
-def priority(file: File, cell: CellName, number: Annotated[int, typer.Argument(help="Higher runs earlier.")]) -> None:
+def priority(
+    file: File,
+    cell: CellName,
+    number: Annotated[int, typer.Argument(help="Higher runs earlier.")],
+    settings: Settings = None,
+) -> None:
     """Change a waiting cell's place in the order."""
-    output.say(_desk(file).wish("priority", cell, str(number)))
+    output.say(_desk(file, settings).wish("priority", cell, str(number)))
 
 
-def events(file: File, cell: Annotated[str | None, typer.Argument(help="A cell's name; default: all.")] = None) -> None:
+def events(
+    file: File,
+    cell: Annotated[str | None, typer.Argument(help="A cell's name; default: all.")] = None,
+    settings: Settings = None,
+) -> None:
     """What happened to the cells, oldest first, from the ledger."""
-    output.result("\n".join(_desk(file).history(cell)))
+    for line in _desk(file, settings).history(cell):
+        output.result(line)
 
 
 def submit(
     file: File,
     address: Annotated[str, typer.Option(help="The cluster's dashboard, http://HEAD:8265.")],
     follow: Annotated[bool, typer.Option(help="Print the driver's lines; Ctrl-C detaches, the grid goes on.")] = True,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Another value for a key: a.b=value.")] = None,
+    settings: Settings = None,
     python: Annotated[str, typer.Option(help="The cluster's interpreter that has the requirements.")] = "python",
 ) -> None:
     """Run the grid's driver on a cluster, as one Ray Job; the working tree travels. Given again, it attaches."""
@@ -101,11 +119,11 @@ def submit(
         raise typer.Exit(follow_submission(submission, output.say))
 
 
-def ui(file: File) -> None:
+def ui(file: File, settings: Settings = None) -> None:
     """Serve what the grid recorded in its own MLflow, until Ctrl-C."""
     from orchestration import mlflow_server
 
-    root = _desk(file).grid.root
+    root = _desk(file, settings).grid.root
     server = mlflow_server.start(root)
     output.say(f"MLflow: {server.uri} (Ctrl-C ends it)")
     try:
@@ -114,7 +132,7 @@ def ui(file: File) -> None:
         mlflow_server.stop(root, server)
 
 
-def _desk(file: Path) -> "Desk":
+def _desk(file: Path, settings: list[str] | None) -> "Desk":
     from orchestration.steering import Desk
 
-    return Desk.open(file)
+    return Desk.open(file, settings or [])

@@ -31,6 +31,7 @@ def tune(
     if dry_run:
         return
     found = run_search(search, output.say, address=address, mlflow=mlflow)
-    output.say(f"best validation AUROC {found.best:.4f} of {found.trials} trials, {found.steps} steps in all")
+    failed = f", {found.failed} failed" if found.failed else ""
+    output.say(f"best validation AUROC {found.best:.4f} of {found.trials} trials{failed}, {found.steps} steps in all")
     output.table("best values", ("key", "value"), found.params.items())
     output.say(f"run it: uniferum grid run {found.grid_file}; look: optuna-dashboard {found.study_url}")

@@ -11,7 +11,8 @@
 #BSUB -o uniferum-%J.log
 set -euo pipefail
 
-mapfile -t nodes < <(sort -u "$LSB_DJOB_HOSTFILE")
+# One line a task, this host first; the head must be the one that the driver runs on, so the order is kept.
+mapfile -t nodes < <(awk '!seen[$0]++' "$LSB_DJOB_HOSTFILE")
 head_node=${nodes[0]}
 worker_nodes=("${nodes[@]:1}")
 # Called in the background only: exec, so that the signal that ends a background command reaches Ray itself.
@@ -35,7 +36,7 @@ dashboard_port=${UNIFERUM_DASHBOARD_PORT:-$((30000 + offset))}
 free_ports=(--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port=0)
 head_address="$head_node:$port"
 
-# shellcheck disable=SC2317  # called by the trap
+# shellcheck disable=SC2317,SC2329  # called by the trap
 stop_ray() {
   for pid in "${ray_pids[@]}"; do
     kill "$pid" 2>/dev/null || true
@@ -61,17 +62,30 @@ for node in "${worker_nodes[@]}"; do
   ray_pids+=("$!")
 done
 
-uniferum grid run "/opt/uniferum/configs/paper_grid.yaml" --address "$head_address" --yes &
+uniferum grid run "/opt/uniferum/configs/paper_grid.yaml" --address "$head_address" --yes \
+  --set root=/mnt/uniferum/runs/paper \
+  --set stores.CTRATE=/mnt/uniferum/stores/ctrate \
+  --set stores.INSPECT=/mnt/uniferum/stores/inspect \
+  --set stores.RADCHEST=/mnt/uniferum/stores/radchest \
+  --set stores.LUNA16=/mnt/uniferum/stores/luna16 &
 driver=$!
-# TERM, since a shell starts background commands with INT ignored.
-trap 'kill -TERM "$driver" 2>/dev/null || true' USR1 TERM INT
+# TERM, since a shell starts background commands with INT ignored; once, since at a second one the driver leaves
+# without waiting for the checkpoints.
+told=no
+# shellcheck disable=SC2317,SC2329  # called by the trap
+stop_driver() {
+  if [ "$told" = no ]; then
+    told=yes
+    kill -TERM "$driver" 2>/dev/null || true
+  fi
+}
+trap stop_driver USR1 TERM INT
+# Every signal ends a wait early, so wait until the driver is gone; bash remembers how it ended.
+while kill -0 "$driver" 2>/dev/null; do
+  wait "$driver" || true
+done
 code=0
 wait "$driver" || code=$?
-# A signal ends the first wait early; the second one lasts until the driver has stopped.
-if kill -0 "$driver" 2>/dev/null; then
-  code=0
-  wait "$driver" || code=$?
-fi
 
 # Interrupted before the end: queue the same job again; finished cells are skipped.
 if [ "$code" -eq 130 ]; then

@@ -4,7 +4,6 @@ Whatever a cell raises ends here as an :class:`Outcome`, so that the process can
 is fenced by a token: a worker whose token is no longer the folder's stops writing, because another attempt took over.
 """
 
-import faulthandler
 import gc
 import logging
 import os
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration import faults
 from orchestration.records import CellRecord, read_json
 from orchestration.spool import ProgressReporter, SpoolReporter
+from orchestration.stacks import watchdog
 from uniferum.evaluation.files import write_json
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class Outcome:
     node: str | None = None
 
 
+class Fenced(RuntimeError):
+    """Another attempt has the cell's folder now."""
+
+
 class StopSignal:
     """Asked by the trainer between steps; looks at the disk twice a second at most."""
 
@@ -67,15 +71,23 @@ class StopSignal:
         self.heartbeat = Path(assignment.heartbeat) if assignment.heartbeat else None
         self.every_s, self.orphan_s = every_s, orphan_s
         self.reason: str | None = None
+        self.alive: Callable[[], None] = lambda: None
         self._looked = 0.0
         self._beat: tuple[str, float] = ("", time.monotonic())
 
     def __call__(self) -> bool:
-        """Whether to write a checkpoint and stop."""
+        """Whether to write a checkpoint and stop.
+
+        Raises:
+            Fenced: another attempt has the folder: nothing may be written there any more, not even a checkpoint.
+        """
+        self.alive()
         now = time.monotonic()
         if self.reason is None and now - self._looked >= self.every_s:
             self._looked = now
             self.reason = self._why(now)
+        if self.reason == faults.FENCED:
+            raise Fenced("another attempt took the cell over")
         return self.reason is not None
 
     def _why(self, now: float) -> str | None:
@@ -117,6 +129,8 @@ def attempt_cell(
     error = _caught(assignment, train, evaluate, stop, listeners if first else None)
     _free_memory()
     fault = faults.classify(error) if error is not None else None
+    if isinstance(error, Fenced):
+        fault = faults.Fault(faults.FENCED, "another driver took the cell over")
     stopped = type(error).__name__ == "Interrupted"
     return Outcome(
         assignment.name,
@@ -140,7 +154,7 @@ def _caught(
     folder = Path(assignment.folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _log_of_its_own(folder, assignment), _watchdog(folder, assignment.stall_s) as alive:
+        with _log_of_its_own(folder, assignment), watchdog(folder, assignment.attempt, assignment.stall_s) as alive:
             try:
                 _run(assignment, train, evaluate, stop, alive, listeners)
             except Exception:
@@ -163,18 +177,18 @@ def _run(
     from uniferum.run import RunConfig
     from uniferum.training.reporter import Fanout
 
-    folder = Path(assignment.folder)
+    folder, stop.alive = Path(assignment.folder), alive
     config = parse(RunConfig, assignment.config, source=f"cell {assignment.name}")
     stores = dict(assignment.stores)
-    reporter = Fanout([])
+    reporter, beat = Fanout([]), alive
     if listeners is not None:
         progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
         progress.phase("scoring" if assignment.evaluate_only else "starting")
-        reporter = Fanout([SpoolReporter(folder), progress, *listeners])
+        reporter, beat = Fanout([SpoolReporter(folder), progress, *listeners]), progress.beat
     if assignment.evaluate_only:
-        evaluate(config, stores, folder, reporter)
+        evaluate(config, stores, folder, reporter, stop=stop, alive=beat)
     else:
-        train(config, stores, folder, reporter, stop=stop, **assignment.options)
+        train(config, stores, folder, reporter, stop=stop, alive=beat, **assignment.options)
 
 
 @contextmanager
@@ -208,24 +222,6 @@ def _log_of_its_own(folder: Path, assignment: Assignment) -> Iterator[None]:
         os.dup2(kept[1], 2)
         for descriptor in (*kept, target):
             os.close(descriptor)
-
-
-@contextmanager
-def _watchdog(folder: Path, stall_s: float) -> Iterator[Callable[[], None]]:
-    """Write every thread's stack to ``stack.txt`` when the cell says nothing for 0.8 of the stall limit.
-
-    The timer is C code, so it fires though Python itself hangs.
-    """
-    with (folder / "stack.txt").open("w") as stack:
-
-        def alive() -> None:
-            faulthandler.dump_traceback_later(max(0.1, 0.8 * stall_s), file=stack)
-
-        alive()
-        try:
-            yield alive
-        finally:
-            faulthandler.cancel_dump_traceback_later()
 
 
 def _free_memory() -> None:

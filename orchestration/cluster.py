@@ -102,7 +102,7 @@ def _reach(address: str) -> None:
 def _join(address: str, common: dict[str, Any]) -> Any:
     import ray
 
-    if TOKEN.expanduser().exists():
+    if TOKEN.expanduser().exists() or os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         os.environ.setdefault("RAY_AUTH_MODE", "token")  # an explicit address never turns it on by itself
     found = {name: os.environ[name] for name in PLACES if name in os.environ}
     if found:

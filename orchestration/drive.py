@@ -6,43 +6,32 @@ from the last checkpoints.
 
 import contextlib
 import logging
-import os
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import FrameType
-from typing import Any, Protocol
 
 from sqlalchemy.exc import OperationalError
 
-from orchestration import cluster, gauges, plan, preflight, view
+from orchestration import cluster, gauges, plan, preflight
 from orchestration.cell import Assignment
-from orchestration.executor import Ended, Executor, Work
+from orchestration.executor import Executor, Work
 from orchestration.grid import Cell, GridConfig
+from orchestration.interrupts import Interrupts
 from orchestration.lanes import RayLanes
-from orchestration.ledger import Ledger, Wish
+from orchestration.lease import LeaseKeeper
+from orchestration.ledger import Ledger
+from orchestration.listener import Driver, View
 from orchestration.mirror import Mirror
 from orchestration.notify import check_url, notify
-from orchestration.records import Failure
 from orchestration.room import Patience, is_full
-from orchestration.scheduler import DONE, FAILED, PENDING, STOPPED, Scheduler
+from orchestration.scheduler import DONE, FAILED, PENDING, Scheduler
 from uniferum.errors import UniferumError
 
 log = logging.getLogger(__name__)
 
-
-class View(Protocol):
-    """Whoever shows a running grid."""
-
-    def show(self, rows: Sequence[view.Row], headline: str) -> None:
-        """Draw the cells as they are now; called about once a second."""
-        ...
-
-    def say(self, message: str) -> None:
-        """One line."""
-        ...
+UNTRAINED = "untrained"
+"""A cell that `grid evaluate` leaves alone: there is no result to score again."""
 
 
 @dataclass(frozen=True)
@@ -73,89 +62,10 @@ class Summary:
 
     @property
     def exit_code(self) -> int:
-        """0 all done, 1 some not, 130 interrupted."""
+        """0 all done (of `grid evaluate`: all that could be scored were), 1 some not, 130 interrupted."""
         if self.interrupted:
             return 130
-        return 0 if all(state == DONE for state in self.states.values()) else 1
-
-
-@dataclass
-class Driver:
-    """The scheduler's listener: ledger, records, MLflow and the view hear of every move."""
-
-    grid: GridConfig
-    planned: dict[str, plan.Planned]
-    ledger: Ledger
-    token: int
-    mirror: Mirror
-    view: View
-    webhook: str | None = None
-    patience: Patience = field(default_factory=lambda: Patience(log.warning))
-    shown_at: float = 0.0
-    renewed_at: float = 0.0
-    paused_for: str | None = None
-    lost: bool = False
-
-    def moved(self, work: Work, state: str, attempt: int, ended: Ended | None) -> None:
-        """Note it in the ledger, and in the cell's folder where it failed."""
-        planned = self.planned[work.name]
-        fault = ended.fault if ended else None
-        facts: dict[str, Any] = {"attempt": attempt, "folder": str(planned.folder)}
-        facts |= {"fault": fault.kind if fault else None, "reason": fault.reason if fault else None}
-        if ended is not None:
-            facts |= {"seconds": ended.seconds, "node": ended.node}
-        if state == "running":
-            facts["started"] = time.time()
-            self.mirror.began(planned)
-        self.patience(lambda: self.ledger.note(work.name, state, **facts))
-        gauges.show_state(work.name, state)
-        if fault is not None and state in (FAILED, STOPPED):
-            failure = Failure(fault.kind, fault.reason, attempt, time.time())
-            self.patience(lambda: planned.record.write_failure(failure))
-        if fault is not None and state == FAILED:
-            told = {"grid": self.grid.name, "cell": work.name, "fault": fault.kind, "reason": fault.reason}
-            notify(self.webhook, "cell failed", told)
-        if state in (DONE, FAILED, STOPPED):
-            self.patience(lambda: self.mirror.ended(planned, state))
-        self._say(work.name, state, ended)
-
-    def paused(self, reason: str | None) -> None:
-        """Tell it and note it for other shells."""
-        self.paused_for = reason
-        self.patience(lambda: self.ledger.set_fact("paused", reason))
-        self.view.say(f"no new cells: {reason}" if reason else "cells start again")
-
-    def wishes(self) -> Sequence[Wish]:
-        """Renew the lease, show the table, and hand over what other shells asked for."""
-        now = time.monotonic()
-        if now - self.renewed_at > 5.0:
-            self.renewed_at = now
-            if not self.patience(lambda: self.ledger.renew(self.token)) and not self.lost:
-                self.lost = True
-                self.view.say("another driver took the lease; leaving the grid to it")
-                return [Wish("cancel", None, None)]
-        if now - self.shown_at > 0.9:
-            self.shown_at = now
-            self.patience(self.show)
-        return self.patience(self.ledger.take_wishes)
-
-    def may_start(self) -> str | None:
-        """A full disk spoils running cells too: start none while there is too little room."""
-        free = preflight.free_gib(self.grid.root)
-        if free < self.grid.policy.free_gib:
-            return f"{self.grid.root} has {free:.1f} GiB free, policy.free_gib is {self.grid.policy.free_gib:g}"
-        return None
-
-    def show(self) -> None:
-        """Draw the table."""
-        rows = view.rows(list(self.planned.values()), self.ledger.entries())
-        self.view.show(rows, view.counts(rows) + (f"; paused: {self.paused_for}" if self.paused_for else ""))
-
-    def _say(self, name: str, state: str, ended: Ended | None) -> None:
-        fault = ended.fault if ended else None
-        reason = f" ({fault.kind}: {fault.reason})" if fault else ""
-        took = f" after {view.span(ended.seconds)}" if ended and ended.seconds else ""
-        self.view.say(f"{name}: {state}{took}{reason}")
+        return 0 if all(state in (DONE, UNTRAINED) for state in self.states.values()) else 1
 
 
 def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Options) -> Summary:
@@ -168,7 +78,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
     cluster.check_address(options.address)
     check_url(options.notify)
     preflight.check_root(grid.root)
-    with _driving(grid, shown, options) as (ledger, token):
+    with Interrupts(shown.say) as interrupts, _driving(grid, shown, options) as (ledger, lease):
         planned = plan.make_plan(grid, cells)
         summary = Summary(states={p.cell.name: _first_state(p, options) for p in planned}, planned=planned)
         due = [p for p in planned if summary.states[p.cell.name] == PENDING]
@@ -177,10 +87,10 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
                 "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(plan.absent_stores(grid))}"
             )
         mirror = Mirror(grid, shown.say)
-        behind = mirror.catch_up([p for p in planned if p.state == plan.DONE])
+        behind = Patience(shown.say)(lambda: mirror.catch_up([p for p in planned if p.state == plan.DONE]))
         if due:
-            preflight.check_space(grid, planned)
-            _run_due(grid, due, ledger, token, mirror, shown, options, summary)
+            preflight.check_space(grid, due)
+            _run_due(grid, due, ledger, lease, mirror, shown, options, summary, interrupts)
         elif behind:
             mirror.start()
             mirror.finish()
@@ -194,18 +104,19 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
 def _first_state(planned: plan.Planned, options: Options) -> str:
     if planned.state in (plan.DONE, plan.NO_DATA):
         return planned.state
-    return PENDING if planned.state == plan.RESCORE or not options.only_scores else STOPPED
+    return PENDING if planned.state == plan.RESCORE or not options.only_scores else UNTRAINED
 
 
 def _run_due(
     grid: GridConfig,
     due: list[plan.Planned],
     ledger: Ledger,
-    token: int,
+    lease: LeaseKeeper,
     mirror: Mirror,
     shown: View,
     options: Options,
     summary: Summary,
+    interrupts: Interrupts,
 ) -> None:
     mirror.start()
     joined = cluster.connect(options.address, grid.resources)
@@ -214,16 +125,16 @@ def _run_due(
         ledger.set_fact("dashboard", joined.dashboard)
         cluster.check_fits(grid.resources)
         preflight.check_seen_everywhere(grid.root)
-        lanes = RayLanes(
-            (grid.root / "lanes").resolve(), grid.name, grid.resources, (grid.root / "driver.beat").resolve(), token
-        )
+        beat = (grid.root / "driver.beat").resolve()
+        lanes = RayLanes((grid.root / "lanes").resolve(), grid.name, grid.resources, beat, lease.token)
         lanes.say, lanes.head = shown.say, joined.address
         for lane in lanes.take_over():
             shown.say(f"gave back what {lane} of an earlier driver had reserved")
         planned = {p.cell.name: p for p in summary.planned}
-        driver = Driver(grid, planned, ledger, token, mirror, shown, options.notify, lanes.patience)
+        driver = Driver(grid, planned, ledger, lease, mirror, shown, options.notify, lanes.patience)
+        mirror.leads = lambda: not driver.lost
         try:
-            summary.states |= _schedule(grid, due, lanes, driver, options, summary)
+            _schedule(grid, due, lanes, driver, options, summary, interrupts)
         except cluster.HeadLost as error:
             summary.paused = f"{error}; start it anew, then the same command goes on from the last checkpoints"
             lanes.abandon()
@@ -231,8 +142,10 @@ def _run_due(
             lanes.close()
             driver.show()
     finally:
-        mirror.finish()
-        cluster.leave(joined)
+        try:
+            mirror.finish()
+        finally:
+            cluster.leave(joined)
 
 
 def _schedule(
@@ -242,19 +155,24 @@ def _schedule(
     driver: Driver,
     options: Options,
     summary: Summary,
-) -> dict[str, str]:
-    parallel = options.parallel or grid.resources.parallel
+    interrupts: Interrupts,
+) -> None:
+    parallel, began = options.parallel or grid.resources.parallel, time.time()
     scheduler = Scheduler(executor, driver, grid.policy, parallel)
     for p in due:
         pending = {"folder": str(p.folder), "attempt": 0, "reason": None, "fault": None}
         driver.patience(partial(driver.ledger.note, p.cell.name, PENDING, **pending))
+    driver.patience(lambda: driver.ledger.set_fact("began", str(began)))  # tells other shells which cells are ours
     for name, state in summary.states.items():
         gauges.show_state(name, state)
-    with _interruptible(scheduler, summary, driver.view.say):
-        states = scheduler.run(work_of(grid, p) for p in due)
-    summary.paused = scheduler.pause_reason
-    summary.interrupted = summary.interrupted or driver.lost
-    return states
+    interrupts.scheduler = scheduler
+    try:
+        scheduler.run(work_of(grid, p) for p in due)
+    finally:  # also where the cluster is lost: what ended before has ended
+        interrupts.scheduler = None
+        summary.states |= scheduler.states
+        summary.paused = scheduler.pause_reason
+        summary.interrupted = interrupts.asked or driver.lost
 
 
 def work_of(grid: GridConfig, planned: plan.Planned) -> Work:
@@ -270,11 +188,11 @@ def work_of(grid: GridConfig, planned: plan.Planned) -> Work:
         evaluate_only=planned.state == plan.RESCORE,
         stall_s=grid.policy.stall_s,
     )
-    return Work(planned.cell.name, planned.cell.priority, assignment)
+    return Work(planned.cell.name, planned.cell.priority, assignment, planned.hours or 0.0)
 
 
 @contextlib.contextmanager
-def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[Ledger, int]]:
+def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[Ledger, LeaseKeeper]]:
     """Hold the lease; wait for the driver that has it, and then go on with what it left."""
     ledger = Ledger.of(grid)
     patience = Patience(shown.say)
@@ -282,10 +200,12 @@ def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[
         token = patience(ledger.take_lease)
         if token is None:
             token = _wait_for_lease(ledger, shown, options, patience)
+        lease = LeaseKeeper(grid, token)
         try:
             patience(lambda: ledger.set_fact("paused", None))
-            yield ledger, token
+            yield ledger, lease
         finally:
+            lease.end()
             _release(ledger, token)
     finally:
         ledger.close()
@@ -309,23 +229,3 @@ def _wait_for_lease(ledger: Ledger, shown: View, options: Options, patience: Pat
     while (token := patience(ledger.take_lease)) is None:
         time.sleep(1.0)
     return token
-
-
-@contextlib.contextmanager
-def _interruptible(scheduler: Scheduler, summary: Summary, say: Callable[[str], None]) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM, as batch systems send it) checkpoints and stops; the second leaves at once."""
-
-    def interrupted(number: int, frame: FrameType | None) -> None:
-        if summary.interrupted:
-            say("left at once; the same command goes on from the last checkpoints")
-            os._exit(130)
-        summary.interrupted = True
-        say("interrupted: running cells write a checkpoint and stop (again: leave at once)")
-        scheduler.interrupt("interrupted")
-
-    before = {number: signal.signal(number, interrupted) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

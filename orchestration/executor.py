@@ -16,6 +16,9 @@ class Work:
     name: str
     priority: int = 0
     payload: Any = None
+    expected: float = 0.0
+    """Hours that it is expected to take, by which cells of equal priority are ordered: the longest first, so that no
+    long one is left for the end while slots stand idle."""
 
 
 @dataclass(frozen=True)

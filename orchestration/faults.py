@@ -10,14 +10,15 @@ import traceback
 from dataclasses import dataclass
 
 from orchestration.room import FULL_TEXTS, is_full
-from uniferum.errors import UniferumError
+from uniferum.errors import OtherHardware, UniferumError
 
+HARDWARE = "other hardware"
 USER, NAN, BUG = "user error", "not a number", "error in the code"
 WORKER_KILLED, NODE_LOST, HOST_OOM, GPU_OOM = "worker killed", "node lost", "out of memory", "out of GPU memory"
-STORAGE, NETWORK, NCCL = "storage", "network", "communication between GPUs"
+STORAGE, NETWORK, NCCL, PEER_LOST = "storage", "network", "communication between GPUs", "another worker lost"
 STALLED, TIMEOUT, CANCELLED, FENCED = "stalled", "timeout", "cancelled", "taken over"
 
-RETRIED = frozenset({WORKER_KILLED, NODE_LOST, HOST_OOM, GPU_OOM, STORAGE, NETWORK, NCCL, STALLED})
+RETRIED = frozenset({WORKER_KILLED, NODE_LOST, HOST_OOM, GPU_OOM, STORAGE, NETWORK, NCCL, PEER_LOST, STALLED, HARDWARE})
 
 _STORAGE_ERRNO = {errno.EIO, errno.ENOSPC, errno.ESTALE, errno.EDQUOT, errno.EROFS, errno.EBUSY}
 _NETWORK_ERRNO = {
@@ -34,10 +35,20 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("outofmemoryerror: task was killed", HOST_OOM),
     ("killed due to the node running low on memory", HOST_OOM),
     ("memory on the node", HOST_OOM),
+    ("device-side assert", BUG),
+    ("cuda error: out of memory", GPU_OOM),
     ("cuda out of memory", GPU_OOM),
     ("cublas_status_alloc_failed", GPU_OOM),
     ("can't allocate memory", HOST_OOM),
     ("dataloader worker", WORKER_KILLED),
+    # What is left of a worker when another one of the same cell is gone (gloo, torch.distributed).
+    ("connection closed by peer", PEER_LOST),
+    ("broken pipe", PEER_LOST),
+    ("socket has timed out", PEER_LOST),
+    ("ms for recv operation", PEER_LOST),
+    ("ms for send operation", PEER_LOST),
+    ("distnetworkerror", PEER_LOST),
+    ("diststoreerror", PEER_LOST),
     ("nccl", NCCL),
     ("cuda error", NCCL),
     *((words, STORAGE) for words in FULL_TEXTS),
@@ -62,6 +73,12 @@ _TEXTS: tuple[tuple[str, str], ...] = (
 )
 
 
+# The last line of a remote traceback: an exception that another attempt would raise as well.
+_OWN_FAULT = re.compile(
+    r"^(?:\x1b\[[0-9;]*m)*(?:ModuleNotFound|Import|Attribute|Name|Syntax|Type|Value|Key|Index|Assertion)Error\b", re.M
+)
+
+
 @dataclass(frozen=True)
 class Fault:
     """What went wrong, in one line, and whether trying again makes sense."""
@@ -74,6 +91,12 @@ class Fault:
         """Whether a new attempt may succeed without anybody changing anything."""
         return self.kind in RETRIED
 
+    @property
+    def kind_of_reason(self) -> str:
+        """The fault without what differs from cell to cell: paths, numbers, names in quotes."""
+        plain = re.sub(r"\S*/\S*|'[^']*'|0x[0-9a-f]+|\b[0-9a-f]{12,}\b", "_", self.reason)
+        return f"{self.kind}: {re.sub(r'[-+]?[0-9][0-9.e+-]*', '#', plain.split(';')[0])}"
+
 
 def classify(error: BaseException) -> Fault:
     """The fault behind an exception raised in a cell's own process."""
@@ -83,6 +106,8 @@ def classify(error: BaseException) -> Fault:
 def classify_text(text: str) -> Fault:
     """The fault behind what Ray says about a process that is gone."""
     lowered = text.lower()
+    if _OWN_FAULT.search(text):
+        return Fault(BUG, _essence(text))
     kind = next((kind for words, kind in _TEXTS if words in lowered), WORKER_KILLED)
     return Fault(kind, _essence(text))
 
@@ -103,6 +128,8 @@ def one_line(error: BaseException) -> str:
 
 
 def _kind(error: BaseException) -> str:
+    if isinstance(error, OtherHardware):
+        return HARDWARE
     if isinstance(error, UniferumError):
         return NAN if "finite" in error.must or "NaN" in str(error) else USER
     if isinstance(error, FloatingPointError):
@@ -127,8 +154,8 @@ def _kind_by_name(error: BaseException) -> str:
         return GPU_OOM
     if not isinstance(error, RuntimeError):
         return BUG
-    text = str(error).lower()
-    known = (GPU_OOM, NCCL, HOST_OOM, WORKER_KILLED)
+    text = f"{type(error).__name__}: {error}".lower()
+    known = (BUG, GPU_OOM, NCCL, HOST_OOM, WORKER_KILLED, PEER_LOST)
     return next((kind for words, kind in _TEXTS if words in text and kind in known), BUG)
 
 

@@ -23,7 +23,7 @@ class Resources(Section):
     """Where a cell runs and how many at once; never part of a fingerprint."""
 
     cpus: float = Field(default=1, gt=0, description="CPU cores a cell; also its threads")
-    gpus: float = Field(default=0, ge=0, description="GPUs a cell, a fraction where several share one")
+    gpus: float = Field(default=0, ge=0, description="GPUs a cell: one a worker, or a fraction where cells share one")
     workers: int = Field(default=1, ge=1, description="processes that share a cell, with equal parts of cpus and gpus")
     memory_gib: float | None = Field(default=None, gt=0, description="memory that a cell reserves")
     parallel: int | None = Field(default=None, ge=1, description="cells at once; none: as many as fit")
@@ -35,9 +35,14 @@ class Resources(Section):
     checkpoint_gib: float = Field(default=1.5, ge=0, description="size of one checkpoint, for the free-space check")
 
     @model_validator(mode="after")
-    def _whole_gpus(self) -> Self:
-        if self.workers > 1 and self.gpus % self.workers:
-            raise ValueError(f"give each of {self.workers} workers whole GPUs, but gpus is {self.gpus:g}")
+    def _one_gpu_a_worker(self) -> Self:
+        """A worker trains on one GPU: a part of another, or a second one, would stand idle."""
+        shared = self.workers == 1 and self.gpus < 1
+        if self.gpus and not shared and self.gpus != self.workers:
+            raise ValueError(
+                f"have as many gpus as workers, or with one worker a fraction below 1; "
+                f"gpus is {self.gpus:g}, workers is {self.workers}"
+            )
         return self
 
     @property
@@ -59,6 +64,9 @@ class Policy(Section):
     timeout_s: float | None = Field(default=None, gt=0, description="a cell's longest run, all its steps")
     stall_s: float = Field(default=1800, gt=0, description="no step for so long: the cell is stopped and tried again")
     breaker: int = Field(default=3, ge=0, description="so many cells in a row failing alike pause the grid; 0: never")
+    breaker_wait_s: float = Field(
+        default=3600, ge=0, description="how long a grid that the breaker paused waits for `grid resume` before it ends"
+    )
     free_gib: float = Field(default=2, ge=0, description="no new cell starts when the root has less free space")
 
 

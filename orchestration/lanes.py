@@ -14,19 +14,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestration import cluster, faults
+from orchestration import cluster
 from orchestration.cell import Assignment, Outcome, write_assignment
 from orchestration.executor import Ended, Work
-from orchestration.faults import Fault, classify_text
+from orchestration.faults import WORKER_KILLED, Fault, classify_text
 from orchestration.grid import Resources
 from orchestration.reaper import CARD, reap
 from orchestration.records import CellRecord, read_json
 from orchestration.room import Patience, is_full
+from orchestration.stacks import with_stack
 from orchestration.worker import Lane, launch_lane
 
 log = logging.getLogger(__name__)
 
 BEAT_S = 2.0
+KILL_S = 60.0
+"""So long a cancelled lane may take to let go before it is ended by force."""
 HEAD_S = 15.0
 """So long the head may be silent: Ray itself ends this process after a minute, without a word and without tidying."""
 
@@ -43,6 +46,7 @@ class Held:
     fault: Fault | None = None
     cells: int = 0
     leaving: bool = False
+    killed_at: float | None = None
 
 
 @dataclass
@@ -106,8 +110,8 @@ class RayLanes:
     def silent_for(self, work: Work) -> float:
         """Since the worker last wrote its progress; a lane still starting counts from its start."""
         held = self._at(work)
-        if held is None:
-            return 0.0
+        if held is None:  # no lane has it: unless its end is about to be told, it would run for ever
+            return 0.0 if any(ended.name == work.name for ended in self._early) else math.inf
         progress = CellRecord(Path(work.payload.folder)).progress()
         return max(0.0, time.time() - max(held.since, progress.updated if progress else 0.0))
 
@@ -120,13 +124,18 @@ class RayLanes:
             held.work = None
 
     def kill(self, work: Work, fault: Fault) -> None:
-        """Cancel the lane's task: Ray aborts the run and frees its resources; the fault is told when it has ended."""
+        """Cancel the lane's task: Ray aborts the run and frees its resources; the fault is told when it has ended.
+
+        A task that holds on for ``KILL_S`` is ended by force, and the lane given up.
+        """
         held = self._at(work)
         if held is None:
+            self._early.append(Ended(work.name, fault))
             return
         import ray
 
-        held.fault = fault
+        held.fault = with_stack(fault, Path(work.payload.folder), held.attempt)
+        held.leaving, held.killed_at = True, time.monotonic()
         ray.cancel(held.ref, force=False)
         _kill_process(held.lane)
 
@@ -213,7 +222,10 @@ class RayLanes:
         import ray
 
         gone = bool(ray.wait([held.ref], timeout=0)[0])
-        found = [self._ended(held, outcome) for outcome in held.lane.collect()]
+        found = [self._ended(held, outcome) for outcome in held.lane.collect() if self._is_its(held, outcome)]
+        if not gone and held.killed_at is not None and time.monotonic() - held.killed_at > KILL_S:
+            ray.cancel(held.ref, force=True)
+            gone = True
         if gone:
             self.lanes.remove(held)
             reap([held.lane.folder])
@@ -221,13 +233,20 @@ class RayLanes:
                 found.append(self._lost(held))
         return found
 
+    def _is_its(self, held: Held, outcome: Outcome) -> bool:
+        """Whether an outcome is of the attempt that the lane is at: several workers of a cell may each tell its end."""
+        return held.work is not None and (outcome.name, outcome.attempt) == (held.work.name, held.attempt)
+
     def _ended(self, held: Held, outcome: Outcome) -> Ended:
         held.work = None
         held.leaving = held.leaving or outcome.poisoned
+        if outcome.kind and self.resources.workers > 1:  # its workers leave one by one, or wait for each other
+            import ray
+
+            held.leaving, held.killed_at = True, time.monotonic()
+            ray.cancel(held.ref, force=False)
         fault = Fault(outcome.kind, outcome.reason or "") if outcome.kind else None
-        if outcome.stopped and outcome.reason == faults.FENCED:
-            fault = Fault(faults.FENCED, "another driver took the cell over")
-        return Ended(outcome.name, fault, outcome.stopped and fault is None, outcome.seconds, outcome.node)
+        return Ended(outcome.name, fault, outcome.stopped, outcome.seconds, outcome.node)
 
     def _lost(self, held: Held) -> Ended:
         """The lane ended under its cell: why, in Ray's words."""
@@ -236,8 +255,8 @@ class RayLanes:
         assert held.work is not None
         node = (read_json(held.lane.folder / CARD) or {}).get("node")
         try:
-            ray.get(held.ref)
-            fault = Fault(faults.WORKER_KILLED, "the worker left in the middle of the cell")
+            ray.get(held.ref, timeout=KILL_S)
+            fault = Fault(WORKER_KILLED, "the worker left in the middle of the cell")
         except Exception as error:  # noqa: BLE001 - whatever ended the lane, the others go on; the text says what it was
             text = f"{type(error).__name__}: {error}"
             self.patience(lambda: (held.lane.folder / "lane.err").write_text(text, encoding="utf-8"))

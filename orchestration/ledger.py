@@ -25,6 +25,8 @@ from uniferum.errors import UniferumError
 
 T = TypeVar("T")
 LEASE_S = 30.0
+LASTING = ("priority", "parallel", "retry")
+"""Wishes that the next driver grants too; ``pause``, ``stop`` and ``cancel`` end with the driver they meant."""
 # Written once, since building a statement costs more than running it.
 MOVED, NEW, HAPPENED = update(CELLS).where(CELLS.c.name == bindparam("of")), insert(CELLS), insert(EVENTS)
 UNSEEN = select(WISHES).where(WISHES.c.seen.is_(None)).order_by(WISHES.c.id)
@@ -176,6 +178,9 @@ class Ledger:
             token = (last.token if last else 0) + 1
             db.execute(delete(LEASE))
             db.execute(insert(LEASE).values(one=1, owner=_me(), token=token, expires=self.database.now(db) + LEASE_S))
+            # What was asked of a driver that is gone is no order to the next one; how to run it still is.
+            stale = WISHES.c.seen.is_(None) & WISHES.c.verb.not_in(LASTING)
+            db.execute(update(WISHES).where(stale).values(seen=time.time()))
             return token
 
         return self._write(write)

@@ -1,16 +1,30 @@
-"""MLflow as a mirror of the grid: started in the background, fed from spools, never in a cell's way."""
+"""MLflow as a mirror of the grid: started in the background, fed from spools, never in a cell's way.
 
+Nothing that goes wrong here ends a grid: it is told in a line, and the records wait in the cells' folders. Only a full
+disk is told by its error, since the driver waits for room and calls again.
+"""
+
+import contextlib
+import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from orchestration import mlflow_server
 from orchestration.grid import GridConfig
+from orchestration.mlflow_keeper import Keeper
+from orchestration.mlflow_server import Server
 from orchestration.plan import Planned
-from orchestration.sender import Sender, append, unsent
+from orchestration.room import is_full
+from orchestration.sender import Sender
+from orchestration.spool import append
+from orchestration.spooled import records_left, unsent
 from orchestration.tracking import spool_result
 
+log = logging.getLogger(__name__)
+
 STATUS = {"failed": "FAILED", "stopped": "KILLED"}
+FIRST_S = 120.0  # for a server that is still starting when a short grid ends
 
 
 class Mirror:
@@ -24,21 +38,26 @@ class Mirror:
         """
         self.grid, self.say = grid, say
         self.enabled = grid.tracking.enabled
+        self.leads: Callable[[], bool] = lambda: True
         self.uri = mlflow_server.configured(grid.tracking.uri) if self.enabled else None
-        self.server: mlflow_server.Server | None = None
+        self.keeper = Keeper(grid.root, self._came, say, leads=lambda: self.leads())
         self.sender: Sender | None = None
         self._early: dict[Path, dict[str, str]] = {}
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._start, name="mlflow-start", daemon=True)
 
     def start(self) -> None:
-        """Find or start the server while Ray starts."""
-        if self.enabled:
-            self._thread.start()
+        """Find or start the server while Ray starts; one that goes away is started again, until :meth:`finish`."""
+        if not self.enabled:
+            return
+        if self.uri is None:
+            self.keeper.start()
+        else:
+            self._send_to(self.uri)
 
     def began(self, planned: Planned) -> None:
         """A cell runs: its spool is sent from now on."""
-        self.watch(planned.record.folder, tags_of(planned))
+        with self._harmless(planned.cell.name):
+            self.watch(planned.record.folder, tags_of(planned))
 
     def watch(self, folder: Path, tags: dict[str, str]) -> None:
         """Send the spool of this folder from now on."""
@@ -51,51 +70,85 @@ class Mirror:
                 self.sender.watch(folder, tags)
 
     def ended(self, planned: Planned, state: str) -> None:
-        """A cell has its last state: add its results, or how it ended, to its spool."""
-        if not self.enabled:
-            return
-        if state == "done":
-            spool_result(planned.record)
-        else:
-            append(planned.record.folder, {"status": STATUS.get(state, "FAILED")})
+        """A cell has its last state: add its results, or how it ended, to its spool.
+
+        Raises:
+            OSError: the disk is full; call again when there is room.
+        """
+        if not self.enabled or planned.folder is None or not planned.folder.is_dir():
+            return  # a cell without a folder never ran
+        with self._harmless(planned.cell.name):
+            if state == "done":
+                spool_result(planned.record)
+            else:
+                append(planned.record.folder, {"status": STATUS.get(state, "FAILED")})
         self.began(planned)
 
     def catch_up(self, done: Sequence[Planned]) -> bool:
-        """Cells that ended while nobody listened; whether any has something to send."""
+        """Cells that ended while nobody listened; whether any has something to send.
+
+        Raises:
+            OSError: the disk is full; call again when there is room.
+        """
         if not self.enabled:
             return False
+        behind = False
         for planned in done:
-            spool_result(planned.record)
-            self.began(planned)
-        return any(unsent(planned.record.folder) for planned in done)
+            self.ended(planned, "done")
+            with self._harmless(planned.cell.name):
+                behind = unsent(planned.record.folder) or behind
+        return behind
 
     def finish(self) -> None:
-        """Send what is left and stop our own server."""
+        """Send what is left, for a minute at most, and stop our own server."""
         if not self.enabled:
             return
-        self._thread.join(timeout=120)
-        if self.sender is not None:
-            left = self.sender.finish()
-            if left:
-                trouble = f" ({self.sender.trouble})" if self.sender.trouble else ""
-                self.say(f"MLflow did not take the records of {left} cells{trouble}; the next grid run sends them")
-        if self.server is not None:
-            mlflow_server.stop(self.grid.root, self.server)
+        if self.uri is None:
+            self.keeper.wait_for_first(FIRST_S)
+        with self._harmless("the end of the grid", always=True):
+            if self.sender is not None:
+                self.sender.finish()
+            self._tell_what_is_left()
+        self.keeper.stop()
 
-    def _start(self) -> None:
+    # ---------------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _harmless(self, name: str, *, always: bool = False) -> Iterator[None]:
+        """Tell what went wrong instead of raising it, but for a full disk."""
         try:
-            if self.uri is None:
-                self.server = mlflow_server.start(self.grid.root)
-            uri = self.uri or (self.server.uri if self.server else "")
-        except Exception as error:  # noqa: BLE001 - whatever keeps MLflow away, cells go on and their records wait
-            self.say(f"MLflow is not there ({error}); records wait in the cells' folders")
-            return
+            yield
+        except Exception as error:
+            if is_full(error) and not always:
+                raise
+            what = " ".join(str(error).split())[:200]
+            log.warning("%s: MLflow is not told everything (%s: %s)", name, type(error).__name__, what)
+
+    def _came(self, server: Server) -> None:
+        """Our own server answers, for the first time or again."""
+        if self.sender is None:
+            self._send_to(server.uri)
+        else:
+            self.say(f"MLflow was away and is there again: {server.uri}")
+            self.sender.move(server.uri)
+
+    def _send_to(self, uri: str) -> None:
         self.say(f"MLflow: {uri}")
         with self._lock:
             self.sender = Sender(uri, self.grid.name)
             for folder, tags in self._early.items():
                 self.sender.watch(folder, tags)
         self.sender.start()
+
+    def _tell_what_is_left(self) -> None:
+        folders, uri = (self.sender.cells, self.sender.uri) if self.sender else (self._early, None)
+        left = [count for folder in list(folders) if (count := records_left(folder, uri))]
+        if left:
+            trouble = f" ({self.sender.trouble})" if self.sender and self.sender.trouble else ""
+            self.say(
+                f"MLflow did not take {sum(left)} records of {len(left)} cells{trouble}; they stay on disk, in the"
+                " cells' folders, and the next grid run sends them"
+            )
 
 
 def tags_of(planned: Planned) -> dict[str, str]:

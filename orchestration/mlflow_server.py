@@ -2,37 +2,54 @@
 
 A fresh MLflow SQLite file that several processes open at once is destroyed by their parallel migrations. So the schema
 is made in a draft under a lock and renamed into place; clients talk to the server, never to the file.
+
+A card beside the database says where the server is and which process it belongs to. Whoever needs the server uses it;
+only its owner stops it, and an owner that is dead is succeeded by the next who asks for the server.
 """
 
 import contextlib
 import json
 import logging
 import os
-import signal
 import socket
 import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock
 
+from orchestration import processes
 from orchestration.records import read_json
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import write_json
 
 DATABASE, ARTIFACTS, CARD = "mlflow.db", "mlartifacts", "mlflow.json"
 
+_children: dict[int, subprocess.Popen[bytes]] = {}  # what this process launched, so that Python waits for it
+
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answers; ``pid`` is None when it is not ours to stop."""
+    """A server that answered; ``pid`` leads its process group, and it is ``ours`` when this process has to stop it."""
 
     uri: str
     pid: int | None = None
+    ours: bool = False
+    since: float | None = None
+
+    @property
+    def port(self) -> int:
+        """Where it listens on loopback."""
+        return int(self.uri.rsplit(":", 1)[1])
+
+
+def _never() -> bool:
+    return False
 
 
 def configured(uri: str | None) -> str | None:
@@ -52,8 +69,16 @@ def configured(uri: str | None) -> str | None:
     return found
 
 
-def start(root: Path, *, seconds: float = 90.0) -> Server:
+def start(
+    root: Path, *, seconds: float = 90.0, port: int | None = None, given_up: Callable[[], bool] = _never
+) -> Server:
     """Start the grid's own server, or find the one that runs already.
+
+    Args:
+        root: the grid's folder.
+        seconds: how long it may take to answer.
+        port: where it listened before; by default what the card of the last one says.
+        given_up: asked while the server comes up; once true, it is stopped again.
 
     Raises:
         UniferumError: it did not answer in time; its log is named.
@@ -62,9 +87,9 @@ def start(root: Path, *, seconds: float = 90.0) -> Server:
     with FileLock(root / "mlflow.lock"):
         running = find(root)
         if running is not None:
-            return running
+            return running if running.ours else _inherited(root, running)
         create_schema(root)
-        return _launch(root, seconds)
+        return _launch(root, port or _port_before(root), seconds, given_up)
 
 
 def find(root: Path) -> Server | None:
@@ -72,17 +97,16 @@ def find(root: Path) -> Server | None:
     card = read_json(root / CARD)
     if card is None or not answers(card["uri"]):
         return None
-    return Server(card["uri"], card["pid"])
+    return Server(card["uri"], card["pid"], processes.is_me(card.get("owner")), card.get("since"))
 
 
 def stop(root: Path, server: Server) -> None:
-    """End our own server and forget its address."""
-    if server.pid is None:
+    """End our own server, all its processes, and forget its address; another process's server is left alone."""
+    if server.pid is None or not server.ours:
         return
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
-    _reap(server.pid)
-    (root / CARD).unlink(missing_ok=True)
+    _end(server.pid, server.since)
+    if (read_json(root / CARD) or {}).get("pid") == server.pid:
+        (root / CARD).unlink(missing_ok=True)
 
 
 def create_schema(root: Path) -> Path:
@@ -120,64 +144,69 @@ def answers(uri: str, *, seconds: float = 2.0) -> bool:
         return False
 
 
-def _launch(root: Path, seconds: float) -> Server:
-    uri = f"http://127.0.0.1:{_free_port(_port_before(root))}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", uri.rsplit(":", 1)[1]]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{(root / DATABASE).resolve()}"]
-    command += ["--default-artifact-root", artifact_root(root)]
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1"}
+def _launch(root: Path, port: int, seconds: float, given_up: Callable[[], bool]) -> Server:
+    uri = f"http://127.0.0.1:{_free_port(port)}"
     log = root / "mlflow.log"
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1"}
     with log.open("ab") as out:
         process = subprocess.Popen(
-            command,
+            _command(root, uri),
             stdout=out,
             stderr=out,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             env={**os.environ, **quiet},
         )
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and process.poll() is None:
-        if answers(uri):
-            return _carded(root, Server(uri, process.pid))
-        time.sleep(0.3)
-    process.kill()
-    process.wait()
+    _children[process.pid] = process
+    try:
+        if _comes_up(uri, process, seconds, given_up):
+            server = Server(uri, process.pid, ours=True, since=processes.began(process.pid))
+            _write_card(root, server)
+            return server
+    except BaseException:
+        _end(process.pid)  # nobody could find it again
+        raise
+    _end(process.pid)
     raise UniferumError("the MLflow server", must=f"answer within {seconds:g} s", cure=f"see {log}")
 
 
-def _carded(root: Path, server: Server) -> Server:
-    """Write down where the server is; one that nobody could find again is stopped."""
-    try:
-        write_json(root / CARD, {"uri": server.uri, "pid": server.pid})
-    except OSError:
-        stop(root, server)
-        raise
-    return server
+def _command(root: Path, uri: str) -> list[str]:
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", uri.rsplit(":", 1)[1]]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{(root / DATABASE).resolve()}"]
+    return [*command, "--default-artifact-root", artifact_root(root)]
 
 
-def _reap(pid: int, seconds: float = 10.0) -> None:
+def _comes_up(uri: str, process: subprocess.Popen[bytes], seconds: float, given_up: Callable[[], bool]) -> bool:
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if os.waitpid(pid, os.WNOHANG)[0]:
-                return
-        except ChildProcessError:
-            if not _exists(pid):
-                return
-        time.sleep(0.1)
-    try:
-        os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    while time.monotonic() < until and process.poll() is None and not given_up():
+        if answers(uri):
+            return True
+        time.sleep(0.3)
+    return False
 
 
-def _exists(pid: int) -> bool:
+def _write_card(root: Path, server: Server) -> None:
+    assert server.pid is not None, "a card is written by the owner of a process"
+    card = {"uri": server.uri, "pid": server.pid, "since": server.since, "owner": processes.me()}
+    write_json(root / CARD, card)
+
+
+def _inherited(root: Path, server: Server) -> Server:
+    """A server whose owner was killed becomes ours; any other stays whose it is."""
+    owner = (read_json(root / CARD) or {}).get("owner")
+    if server.pid is None or processes.lives(owner) or not processes.group_lives(server.pid, server.since):
+        return server
+    ours = replace(server, ours=True)
     try:
-        os.kill(pid, 0)
+        _write_card(root, ours)
     except OSError:
-        return False
-    return True
+        return server  # used all the same; the next one inherits it
+    return ours
+
+
+def _end(pid: int, since: float | None = None) -> None:
+    processes.end_group(pid, since)
+    _children.pop(pid, None)
 
 
 def _port_before(root: Path) -> int:

@@ -1,13 +1,17 @@
 """What is checked before a grid starts: that its root can be written, is seen by other nodes, and has room."""
 
+import logging
 import shutil
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from orchestration.grid import GridConfig
 from orchestration.plan import TO_TRAIN, Planned
 from uniferum.errors import UniferumError
+
+log = logging.getLogger(__name__)
 
 
 def check_root(root: Path) -> None:
@@ -72,13 +76,25 @@ def check_seen_everywhere(root: Path) -> None:
             ).remote(str(marker))
             for node in nodes
         }
-        blind = [name for name, ref in asked.items() if not ray.get(ref, timeout=120)]
+        blind = [name for name, ref in asked.items() if not _answer(ref, name)]
     finally:
         marker.unlink()
     if blind:
         raise UniferumError(
             "root", root, must=f"be seen by every node, but not by {', '.join(blind)}", cure="give a shared folder"
         )
+
+
+def _answer(ref: Any, node: str) -> bool:
+    """What a node said; one that left meanwhile need not see anything."""
+    import ray
+    from ray.exceptions import RayError
+
+    try:
+        return bool(ray.get(ref, timeout=120))
+    except RayError as error:
+        log.warning("node %s could not be asked whether it sees the root: %s", node, type(error).__name__)
+        return True
 
 
 def _sees(path: str) -> bool:

@@ -56,11 +56,23 @@ def cell_folder(cells: Path, name: str, training_fingerprint: str) -> Path:
 
 def named_folders(cells: Path, name: str) -> list[Path]:
     """Every record that bears a cell's name, whatever its fingerprint, newest last."""
+    return folders_by_name(cells).get(name, [])
+
+
+def folders_by_name(cells: Path) -> dict[str, list[Path]]:
+    """Every record by the cell's name that it bears, newest last; the folder of a large grid is read once for all."""
     if not cells.is_dir():
-        return []
-    prefix = f"{name}-"
-    found = [f for f in cells.iterdir() if f.name.startswith(prefix) and len(f.name) == len(prefix) + PREFIX]
-    return sorted(found, key=lambda folder: folder.stat().st_mtime)
+        return {}
+    found: dict[str, list[Path]] = {}
+    for folder in cells.iterdir():
+        name, dash = folder.name[: -PREFIX - 1], folder.name[-PREFIX - 1 : -PREFIX]
+        if name and dash == "-":
+            found.setdefault(name, []).append(folder)
+    return {name: _by_age(folders) for name, folders in found.items()}
+
+
+def _by_age(folders: list[Path]) -> list[Path]:
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime) if len(folders) > 1 else folders
 
 
 @dataclass(frozen=True)
@@ -83,11 +95,6 @@ class CellRecord:
     def spool(self) -> Path:
         """What MLflow is to be told, one JSON object a line."""
         return self.folder / "spool.jsonl"
-
-    @property
-    def stack(self) -> Path:
-        """Where every thread stood when the cell stopped reporting."""
-        return self.folder / "stack.txt"
 
     @property
     def done(self) -> bool:

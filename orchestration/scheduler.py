@@ -7,7 +7,7 @@ comes from its ``wishes``.
 
 import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from orchestration.executor import Ended, Executor, Work
@@ -66,12 +66,14 @@ class Scheduler:
     attempts: dict[str, int] = field(default_factory=dict)
     pause_reason: str | None = None
     leaving: bool = False
-    _ready: list[tuple[int, int, str]] = field(default_factory=list)
+    _ready: list[tuple[int, float, int, str]] = field(default_factory=list)
     _delayed: list[tuple[float, str]] = field(default_factory=list)
     _queued: set[str] = field(default_factory=set)
     _order: dict[str, int] = field(default_factory=dict)
     _alike: list[str] = field(default_factory=list)
     _blocked: str | None = None
+    _interrupted: str | None = None
+    _waits_until: float | None = None
 
     def run(self, works: Iterable[Work]) -> dict[str, str]:
         """Run all; returns each one's last state by name: done, failed, stopped; pending where the grid was left."""
@@ -81,6 +83,11 @@ class Scheduler:
             self._enqueue(work)
         while self.tick():
             pass
+        return self.states
+
+    @property
+    def states(self) -> dict[str, str]:
+        """Each one's last state by name so far; pending where it has none."""
         return {name: self.final.get(name, PENDING) for name in self.known}
 
     def tick(self) -> bool:
@@ -88,6 +95,7 @@ class Scheduler:
         for wish in self.listener.wishes():
             self.grant(wish)
         self._admit()
+        self._stop_all()
         if not self.running and self._nothing_to_wait_for():
             return False
         for ended in self.executor.wait(self._patience()):
@@ -96,10 +104,16 @@ class Scheduler:
         return True
 
     def interrupt(self, reason: str) -> None:
-        """Start no more cells; let those that run write a checkpoint and stop."""
-        self.leaving = True
-        for name in list(self.running):
-            self._stop(name, reason)
+        """Start no more cells; those that run write a checkpoint and stop, at the next round.
+
+        May come from a signal's handler in the middle of anything, so nothing is done here.
+        """
+        self.leaving, self._interrupted = True, reason
+
+    def _stop_all(self) -> None:
+        if self._interrupted is not None:
+            for name in list(self.running):
+                self._stop(name, self._interrupted)
 
     # -- wishes ---------------------------------------------------------------------------------------------------
 
@@ -142,7 +156,7 @@ class Scheduler:
             self._finish(work, STOPPED, None)
 
     def _reorder(self, work: Work, priority: int) -> None:
-        self.known[work.name] = Work(work.name, priority, work.payload)
+        self.known[work.name] = replace(work, priority=priority)
         if work.name in self._queued:
             self._enqueue(self.known[work.name])
 
@@ -150,7 +164,7 @@ class Scheduler:
 
     def _enqueue(self, work: Work) -> None:
         self._queued.add(work.name)
-        heapq.heappush(self._ready, (-work.priority, self._order[work.name], work.name))
+        heapq.heappush(self._ready, (-work.priority, -work.expected, self._order[work.name], work.name))
 
     def _admit(self) -> None:
         now = self.executor.now()
@@ -162,7 +176,7 @@ class Scheduler:
             return
         self._tell_blocked(self.listener.may_start())
         room = 0 if self._blocked else self._limit() - len(self.running)
-        while room > 0 and (work := self._next()):
+        while room > 0 and not self.leaving and (work := self._next()):
             self._start(work, now)
             room -= 1
 
@@ -177,7 +191,7 @@ class Scheduler:
 
     def _next(self) -> Work | None:
         while self._ready:
-            priority, _, name = heapq.heappop(self._ready)
+            priority, _, _, name = heapq.heappop(self._ready)
             work = self.known[name]
             if name in self._queued and -priority == work.priority and name not in self.running:
                 self._queued.discard(name)
@@ -194,7 +208,7 @@ class Scheduler:
     def _nothing_to_wait_for(self) -> bool:
         if self.leaving or not self._queued:
             return True
-        return bool(self.pause_reason and self.pause_reason.startswith("breaker"))
+        return self._waits_until is not None and self.executor.now() >= self._waits_until
 
     def _patience(self) -> float:
         if self.running or not self._delayed or self._ready:
@@ -219,9 +233,9 @@ class Scheduler:
             self._fail(work, running, ended, ended.fault)
 
     def _fail(self, work: Work, running: Running, ended: Ended, fault: Fault) -> None:
-        if fault.kind == CANCELLED:
-            self._finish(work, STOPPED, ended)
-        elif fault.retried and running.attempt <= self.policy.retries and not self.leaving:
+        if fault.kind == CANCELLED or (fault.retried and self.leaving):
+            self._finish(work, STOPPED, ended)  # the machine's fault while leaving: the next run goes on from there
+        elif fault.retried and running.attempt <= self.policy.retries:
             delay = min(self.policy.backoff_max_s, self.policy.backoff_s * 2 ** (running.attempt - 1))
             self._again(work, ended, delay)
         else:
@@ -238,13 +252,17 @@ class Scheduler:
         self.listener.moved(work, state, self.attempts.get(work.name, 0), ended)
 
     def _count_alike(self, fault: Fault) -> None:
-        mark = f"{fault.kind}: {fault.reason}"
+        mark = fault.kind_of_reason
         self._alike = [*self._alike, mark] if self._alike[-1:] == [mark] else [mark]
         if self.policy.breaker and len(self._alike) >= self.policy.breaker:
-            self._pause(f"breaker: the last {len(self._alike)} cells failed alike: {mark}")
+            wait_s = self.policy.breaker_wait_s
+            until = f"; waiting {wait_s / 60:.0f} minutes for `uniferum grid resume`" if wait_s else ""
+            said = f"{fault.kind}: {fault.reason}"
+            self._pause(f"breaker: the last {len(self._alike)} cells failed alike: {said}{until}")
+            self._waits_until = self.executor.now() + wait_s
 
     def _pause(self, reason: str | None) -> None:
-        self.pause_reason = reason
+        self.pause_reason, self._waits_until = reason, None
         self.listener.paused(reason)
 
     # -- watch ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from uniferum.errors import UniferumError
 Value = bool | int | float | str | None
 Reals = tuple[float, float]
 Wholes = tuple[int, int]
+_NAMED = ("name", "seed", "train_on", "evaluate_on")  # keys that a grid gives a cell by its place, not by ``set``
 
 
 class Suggester(Protocol):
@@ -123,12 +124,24 @@ class Search:
         keys = merge(merge(self.cell.config.model_dump(mode="json"), self.config.set), nested(params))
         return {**keys, "name": f"{self.config.name}-trial", "evaluate_on": []}
 
+    @property
+    def longest(self) -> int:
+        """The most training steps that a trial can have."""
+        varied = self.config.space.get("training.steps")
+        steps = [int(self.trial_keys({})["training"]["steps"])] if varied is None or varied.when else []
+        values = (varied.int or varied.choice or ()) if varied else ()
+        return max(steps + [int(value) for value in values if value is not None])
+
     def check(self) -> None:
         """Build some configs, so that a wrong key is found now and not in the middle of the night.
 
         Raises:
-            UniferumError: a key is unknown, or refuses one of its values.
+            UniferumError: a key is unknown, or refuses one of its values; or the grid gives a cell several workers.
         """
+        workers = self.grid.resources.workers
+        if workers > 1:
+            cure = "a trial trains in one process; name a grid file with workers 1"
+            raise UniferumError(f"search {self.config.name}: resources.workers", workers, must="be 1", cure=cure)
         import optuna
 
         from uniferum.run import RunConfig
@@ -191,13 +204,46 @@ def nested(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def best_grid(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
-    """A grid file of one cell, the searched one with the best values, tested on what its grid tests on."""
+    """A grid file of one cell, the best trial's, tested on what the searched cell is tested on.
+
+    ``set`` holds every key by which the trial differs from a bare cell of the grid: what the searched cell got from its
+    own ``set`` and from overrides is among them, so no override is carried.
+    """
+    from uniferum.run import RunConfig
+
+    trial = parse(RunConfig, search.trial_keys(params), source=f"search {search.config.name}: best")
+    tested = list(search.cell.config.evaluate_on)
     group = {
-        "model": search.cell.model,
+        "model": trial.model.kind,
         "text_encoder": search.cell.text_encoder,
-        "train_on": [search.cell.mix],
-        "set": merge(search.config.set, nested(params)),
+        "train_on": ["+".join(trial.train_on)],
+        "evaluate_on": tested,
     }
-    kept = search.grid.model_dump(mode="json", exclude={"cells", "name", "root", "seeds"})
-    root = str(search.root / "best")
-    return {"name": f"{search.config.name}-best", "root": root, **kept, "seeds": [search.cell.seed], "cells": [group]}
+    kept = search.grid.model_dump(mode="json", exclude={"cells", "name", "root", "seeds", "overrides"})
+    head = {"name": f"{search.config.name}-best", "root": str(search.root / "best")}
+    made = {**head, **kept, "seeds": [trial.seed], "cells": [group]}
+    keys = difference(_bare_keys(made), trial.model_dump(mode="json"))
+    group["set"] = {key: value for key, value in keys.items() if key not in _NAMED}
+    return made
+
+
+def _bare_keys(made: Mapping[str, Any]) -> dict[str, Any]:
+    """The RunConfig keys of the grid's one cell; none where it cannot be without further keys."""
+    try:
+        (bare,) = expand(parse(GridConfig, made, source="best"), source="best")
+    except UniferumError:
+        return {}
+    return bare.config.model_dump(mode="json")
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be merged into ``old`` to give ``new``, which has the same keys."""
+    found: dict[str, Any] = {}
+    for key, value in new.items():
+        before = old.get(key)
+        if isinstance(value, Mapping) and isinstance(before, Mapping):
+            deeper = difference(before, value)
+            found |= {key: deeper} if deeper else {}
+        elif value != before:
+            found[key] = value
+    return found

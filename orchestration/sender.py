@@ -3,25 +3,27 @@
 How far a spool was sent stands beside it (``spool.sent.json``), written after the server took the lines. A crash
 between the two sends a few lines again, which changes nothing: params and tags are the same, and a metric that bears
 the same key, step, time and value is one row to MLflow. While the server is away the spools wait; nothing is lost, and
-no cell notices.
+no cell notices. A pass over the spools ends where the server does not answer, since no other spool would fare better,
+and every request asks first whether the time that :meth:`Sender.finish` gave is over.
 """
 
-import json
 import logging
-import os
+import math
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestration.mlflow_manners import is_away, is_refusal, plain, set_manners
 from orchestration.records import read_json
-from orchestration.spool import append_line
+from orchestration.spooled import fresh_metrics, parts, unsent
 from uniferum.evaluation.files import write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Param
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,10 @@ class Sent:
         )
 
 
+class OutOfTime(Exception):
+    """The time for the last records is over; they stay where they are."""
+
+
 class Sender:
     """Knows the cells of one grid and sends their spools to one server."""
 
@@ -66,7 +72,10 @@ class Sender:
         self._parent: str | None = None
         self._experiment: str | None = None
         self._wake, self._leave = threading.Event(), threading.Event()
+        self._until = math.inf
         self._turn = threading.Lock()
+        self._unanswered: Path | None = None
+        self._told: set[Path | None] = set()
         self._thread: threading.Thread | None = None
 
     def watch(self, folder: Path, tags: Mapping[str, str]) -> None:
@@ -79,15 +88,25 @@ class Sender:
         self._thread = threading.Thread(target=self._loop, args=(every_s,), name="mlflow-sender", daemon=True)
         self._thread.start()
 
+    def move(self, uri: str) -> None:
+        """The server is there again, perhaps at another address: send at once."""
+        if uri != self.uri:
+            with self._turn:
+                self.uri, self._client, self._parent, self._experiment = uri, None, None, None
+        self._wake.set()
+
     def finish(self, seconds: float = 60.0) -> int:
-        """Send what is left, for so long at most; how many cells still have lines unsent."""
+        """Send what is left, for so long at most; how many cells still have lines unsent.
+
+        A request under way then is left to the background, which ends with the process.
+        """
+        self._until = time.monotonic() + seconds
         self._leave.set()
         self._wake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=seconds)
-        until = time.monotonic() + seconds
-        while self.waiting() and time.monotonic() < until and not self.send_all():
-            time.sleep(1.0)
+        if self._thread is None:
+            self.start()
+        assert self._thread is not None, "it has just started"
+        self._thread.join(timeout=seconds + 1.0)
         return self.waiting()
 
     def waiting(self) -> int:
@@ -95,9 +114,20 @@ class Sender:
         return sum(unsent(folder, self.uri) for folder in self.cells)
 
     def send_all(self) -> bool:
-        """Send every spool once; False when the server did not take something."""
+        """Send every spool once; False when something is left, because the server did not take it or time is over."""
         with self._turn:
-            return all([self._send_safely(folder, tags) for folder, tags in list(self.cells.items())])
+            all_sent = True
+            # The spool that got no answer comes last: should it be the reason, the others do not wait for it.
+            for folder, tags in sorted(self.cells.items(), key=lambda cell: cell[0] == self._unanswered):
+                error = self._send_safely(folder, tags)
+                all_sent = all_sent and error is None
+                if isinstance(error, OutOfTime):
+                    break
+                if error is not None and is_away(error):
+                    self._unanswered = folder
+                    break
+            self.trouble = None if all_sent else self.trouble
+            return all_sent
 
     # ---------------------------------------------------------------------------------------------------------------
 
@@ -107,37 +137,53 @@ class Sender:
             pause = every_s if self.send_all() else min(60.0, pause * 2)
             self._wake.wait(pause)
             self._wake.clear()
+        while not self.send_all() and (left := self._until - time.monotonic()) > 0:
+            time.sleep(min(1.0, left))
 
-    def _send_safely(self, folder: Path, tags: Mapping[str, str]) -> bool:
-        if not unsent(folder, self.uri):
-            return True
+    def _send_safely(self, folder: Path, tags: Mapping[str, str]) -> Exception | None:
         try:
-            self._send(folder, tags)
+            if unsent(folder, self.uri):
+                self._send(folder, tags)
+                self._told -= {folder, None}
+        except OutOfTime as error:
+            return error
         except Exception as error:  # noqa: BLE001 - logging never fails a cell; the lines stay in the spool
-            self.trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self._tell(folder, error)
+            return error
+        return None
+
+    def _tell(self, folder: Path, error: Exception) -> None:
+        """Once until something is taken again, for each spool or for the server as a whole."""
+        self.trouble = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        about = None if is_away(error) else folder
+        if about not in self._told:
+            self._told.add(about)
             log.warning("MLflow did not take %s: %s", folder.name, self.trouble)
-            return False
-        self.trouble = None
-        return True
+
+    def _check_time(self) -> None:
+        if time.monotonic() >= self._until:
+            raise OutOfTime
 
     def _send(self, folder: Path, tags: Mapping[str, str]) -> None:
+        self._check_time()
         sent = Sent.load(folder / "spool.sent.json", self.uri)
         if sent.run_id is None:
             sent.run_id = self._run(folder, tags)
             sent.save()
-        for entries, offset in _parts(folder / "spool.jsonl", sent.offset):
+        for entries, offset in parts(folder / "spool.jsonl", sent.offset):
             self._send_entries(folder, sent, entries)
             sent.offset = offset
             sent.save()
 
     def _send_entries(self, folder: Path, sent: Sent, entries: list[dict[str, Any]]) -> None:
         assert sent.run_id is not None, "a run was created before its lines are sent"
-        metrics = [metric for entry in entries for metric in _metrics(entry, sent.last_step)]
+        metrics = [metric for entry in entries for metric in fresh_metrics(entry, sent.last_step)]
         params = {key: value[:MAX_PARAM] for entry in entries for key, value in entry.get("params", {}).items()}
         tags = {key: value for entry in entries for key, value in entry.get("tags", {}).items()}
         self._log(sent.run_id, metrics, params, tags)
         for entry in entries:
             if "artifact" in entry and (folder / entry["artifact"]).exists():
+                self._check_time()
                 self.client.log_artifact(sent.run_id, str(folder / entry["artifact"]))
             if "status" in entry:
                 self.client.set_terminated(sent.run_id, entry["status"])
@@ -148,21 +194,41 @@ class Sender:
         from mlflow.entities import Metric, Param, RunTag
 
         for start in range(0, len(params), MAX_PARAMS):
-            some = list(params.items())[start : start + MAX_PARAMS]
-            self.client.log_batch(run_id, params=[Param(key, value) for key, value in some])
+            self._check_time()
+            self._log_params(run_id, [Param(plain(k), v) for k, v in list(params.items())[start : start + MAX_PARAMS]])
         if tags:
-            self.client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            self.client.log_batch(run_id, tags=[RunTag(plain(key), value) for key, value in tags.items()])
         for start in range(0, len(metrics), MAX_METRICS):
+            self._check_time()
             some_metrics = metrics[start : start + MAX_METRICS]
             self.client.log_batch(
-                run_id, metrics=[Metric(key, value, at, step) for key, value, at, step in some_metrics]
+                run_id, metrics=[Metric(plain(key), value, at, step) for key, value, at, step in some_metrics]
             )
+
+    def _log_params(self, run_id: str, params: "list[Param]") -> None:
+        """MLflow takes a param's value once; one that a resumed cell changed (threads, say) becomes a tag beside it."""
+        try:
+            self.client.log_batch(run_id, params=params)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            for param in params:
+                self._check_time()
+                self._log_param(run_id, param)
+
+    def _log_param(self, run_id: str, param: "Param") -> None:
+        try:
+            self.client.log_param(run_id, param.key, param.value)
+        except Exception as error:
+            if not is_refusal(error):
+                raise
+            self.client.set_tag(run_id, f"changed.{param.key}", param.value)
 
     @property
     def client(self) -> "MlflowClient":
         """The MLflow client, made when it is first needed: its import takes seconds."""
         if self._client is None:
-            quiet()
+            set_manners()
             from mlflow import MlflowClient
 
             self._client = MlflowClient(tracking_uri=self.uri)
@@ -194,56 +260,3 @@ class Sender:
     def _create(self, experiment: str, name: str, tags: Mapping[str, str]) -> str:
         run = self.client.create_run(experiment, run_name=name, tags={GRID_TAG: self.grid, **self.tags, **tags})
         return run.info.run_id
-
-
-def quiet() -> None:
-    """MLflow prints addresses and migrations on its own; a grid has its own lines."""
-    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-def unsent(folder: Path, uri: str | None = None) -> bool:
-    """Whether a spool has lines that ``uri`` (or, without one, the last server) did not take."""
-    spool, sent = folder / "spool.jsonl", read_json(folder / "spool.sent.json") or {}
-    if not spool.exists():
-        return False
-    return (sent.get("offset", 0) if uri in (None, sent.get("uri")) else 0) < spool.stat().st_size
-
-
-def append(folder: Path, entry: Mapping[str, Any]) -> None:
-    """Add a line of the driver's own to a cell's spool; only while no worker writes there."""
-    append_line(folder / "spool.jsonl", entry)
-
-
-def _parts(spool: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Whole lines from ``offset`` on, some hundreds at a time, each part with the offset behind it."""
-    with spool.open("rb") as lines:
-        lines.seek(offset)
-        entries: list[dict[str, Any]] = []
-        for line in lines:
-            if not line.endswith(b"\n"):
-                break  # still being written
-            offset += len(line)
-            entries += _entry(line)
-            if len(entries) >= 200:
-                yield entries, offset
-                entries = []
-        if entries:
-            yield entries, offset
-
-
-def _entry(line: bytes) -> list[dict[str, Any]]:
-    try:
-        return [json.loads(line)]
-    except json.JSONDecodeError:
-        log.warning("a spooled line cut short by a kill is left out")
-        return []
-
-
-def _metrics(entry: Mapping[str, Any], last_step: dict[str, int]) -> Iterator[tuple[str, float, int, int]]:
-    """Metrics of steps not sent before: after a resume a cell reports again what came after its checkpoint."""
-    for key, value in entry.get("metrics", {}).items():
-        if entry["step"] > last_step.get(key, -1):
-            last_step[key] = entry["step"]
-            yield key, value, entry["time"], entry["step"]

@@ -56,6 +56,11 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
         os.close(descriptor)
 
 
+def append(folder: Path, entry: Mapping[str, Any]) -> None:
+    """Add a line of the driver's own to a cell's spool; only while no worker writes there."""
+    append_line(folder / "spool.jsonl", entry)
+
+
 class ProgressReporter:
     """Writes ``progress.json`` at most once a second, and tells the watchdog that the cell lives."""
 
@@ -68,6 +73,10 @@ class ProgressReporter:
     def phase(self, name: str) -> None:
         """What the cell is doing."""
         self._update(True, phase=name)
+
+    def beat(self) -> None:
+        """A sign of life from a long prediction."""
+        self._update()
 
     def params(self, values: Mapping[str, Any]) -> None:
         """The run is built; training begins."""

@@ -13,7 +13,8 @@ from urllib.parse import unquote, urlparse
 
 from orchestration import mlflow_server
 from orchestration.records import CellRecord, read_json
-from orchestration.sender import CELL_TAG, append
+from orchestration.sender import CELL_TAG
+from orchestration.spool import append
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import write_json
 
@@ -47,7 +48,7 @@ def spool_result(record: CellRecord) -> None:
             append(record.folder, {"artifact": name})
     if record.log.exists():
         append(record.folder, {"artifact": record.log.name})
-    append(record.folder, {"step": step, "time": at, "metrics": values})
+    append(record.folder, {"step": step, "time": at, "metrics": values, "final": True})
     append(record.folder, {"tags": tags, "status": "FINISHED"})
     write_json(mark, {"result_time": at})
 

@@ -5,28 +5,27 @@ proposed again with the same values, and their folders go on from their checkpoi
 """
 
 import logging
-import math
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from orchestration import cluster, faults
-from orchestration.cell import Assignment, attempt_cell
-from orchestration.mirror import Mirror
-from orchestration.records import CellRecord, cell_folder
+from orchestration import cluster, faults, preflight
+from orchestration.grid import GridConfig
+from orchestration.plan import DUE, Planned, missing_stores
 from orchestration.search import Search, best_grid
+from orchestration.study import only_one, open_study, proposer, take_up
+from orchestration.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
+from orchestration.trial_mirror import FAILED, FINISHED, KILLED, TrialMirror
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import write_text
 
 if TYPE_CHECKING:
     import optuna
-
-METRIC, STEP = "auroc", "step"
 
 
 @dataclass(frozen=True)
@@ -46,153 +45,109 @@ def run_search(search: Search, say: Callable[[str], None], *, address: str | Non
     """Run what is left of a search.
 
     Raises:
-        UniferumError: no trial ended with a value, or the cluster cannot hold a trial.
+        UniferumError: another process runs it, its root cannot be written or has no room, data is missing, the cluster
+            cannot hold a trial, or no trial ended with a value.
     """
-    search.root.mkdir(parents=True, exist_ok=True)
-    study = open_study(search)
-    left = search.config.trials - take_up(study)
-    say(f"study: {search.study_url} ({len(study.trials)} trials so far, {max(0, left)} to go)")
-    if left > 0:
+    cluster.check_address(address)
+    preflight.check_root(search.root)
+    with only_one(search):
+        study = open_study(search)
+        left = max(0, search.config.trials - take_up(study))
+        say(f"study: {search.study_url} ({len(study.trials)} trials so far, {left} to go)")
         grid = search.grid.replace(name=search.config.name, root=search.root)
-        mirror = Mirror(grid if mlflow else grid.replace(tracking={"enabled": False}), say)
-        mirror.start()
-        joined = cluster.connect(address, grid.resources)
+        mirror = TrialMirror(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
+        behind = mirror.catch_up()
+        if left:
+            check(search, grid, left)
+            _run_left(search, study, left, mirror, say, address)
+        elif behind:
+            mirror.start()
+            mirror.finish(FINISHED)
+        study = open_study(search)
+        if _running(study):
+            raise KeyboardInterrupt  # Tune takes the first Ctrl-C as its own, and returns
+        return _found(search, study)
+
+
+def check(search: Search, grid: GridConfig, left: int) -> None:
+    """What a grid checks before it starts: the data, and room for two checkpoints of every trial to come.
+
+    Raises:
+        UniferumError: something is missing.
+    """
+    trial = replace(search.cell, config=search.cell.config.replace(evaluate_on=()))
+    absent = missing_stores(trial, grid.stores)
+    if absent:
+        raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
+    preflight.check_space(grid, [Planned(trial, DUE, "a trial", None, None, None, None)] * left)
+
+
+def stopper(search: Search) -> Any:
+    """ASHA with its rungs before the last step of the longest trial; None where no rung is left."""
+    from ray.tune.schedulers import ASHAScheduler
+
+    asha, last = search.config.asha, search.longest - 1
+    if asha is None or asha.grace_steps > last:
+        return None
+    return ASHAScheduler(
+        time_attr=STEP,
+        max_t=last,
+        grace_period=asha.grace_steps,
+        reduction_factor=asha.reduction,
+        stop_last_trials=False,
+    )
+
+
+def _run_left(
+    search: Search,
+    study: "optuna.Study",
+    left: int,
+    mirror: TrialMirror,
+    say: Callable[[str], None],
+    address: str | None,
+) -> None:
+    mirror.start()
+    state = FAILED
+    try:
+        joined = cluster.connect(address, search.grid.resources)
         try:
             say(f"Ray dashboard: {joined.dashboard}")
-            cluster.check_fits(grid.resources)
+            cluster.check_fits(search.grid.resources)
+            preflight.check_seen_everywhere(search.root)
             _tune(search, study, left, mirror, say)
         finally:
-            mirror.finish()
             cluster.leave(joined)
-    study = open_study(search)
-    if any(not trial.state.is_finished() for trial in study.trials):
-        raise KeyboardInterrupt  # Tune takes the first Ctrl-C as its own, and returns
-    return _found(search, study)
+        interrupted = _running(open_study(search))
+        for trial in interrupted:
+            mirror.ended(trial.params, KILLED)
+        state = KILLED if interrupted else FINISHED
+    finally:
+        mirror.finish(state)
 
 
-def open_study(search: Search) -> "optuna.Study":
-    """The study, made when it is first opened."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    return optuna.create_study(
-        storage=optuna.storages.RDBStorage(search.study_url),
-        study_name=search.config.name,
-        direction="maximize",
-        load_if_exists=True,
-    )
-
-
-def sampler(search: Search, asked: int) -> "optuna.samplers.BaseSampler":
-    """TPE with every setting that Optuna 5 changed named, or random search for comparison.
-
-    Args:
-        search: whose seed is taken.
-        asked: trials that the study has; a sampler begun anew with the same seed would draw the first values again.
-    """
-    import optuna
-
-    seed = (search.config.seed + 1_000_003 * asked) % 2**32
-    if search.config.sampler == "random":
-        return optuna.samplers.RandomSampler(seed=seed)
-    return optuna.samplers.TPESampler(
-        seed=seed, n_startup_trials=search.config.random_trials, multivariate=False, constant_liar=False
-    )
-
-
-def take_up(study: "optuna.Study") -> int:
-    """Close trials that a kill left running and propose their values again; how many trials are finished.
-
-    Optuna's heartbeat does not cover ask and tell, so without this they would stay RUNNING for ever.
-    """
+def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     from optuna.trial import TrialState
 
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-    return sum(trial.state.is_finished() and not trial.user_attrs.get("interrupted") for trial in study.trials)
+    return study.get_trials(states=(TrialState.RUNNING,))
 
 
-def train_trial(params: Mapping[str, Any], search: Search) -> None:
-    """Tune's trainable: one trial as a cell, in this process; its validations are reported, its test set is empty."""
+def _tune(search: Search, study: "optuna.Study", left: int, mirror: TrialMirror, say: Callable[[str], None]) -> None:
     from ray import tune
-
-    from uniferum.config import parse
-    from uniferum.run import RunConfig, evaluate_run, train_run, training_fingerprint
-
-    class Validations:
-        """Tells Tune after each validation the best so far, which is the checkpoint a cell keeps; ASHA may end it."""
-
-        best = -math.inf
-
-        def params(self, values: Mapping[str, Any]) -> None:
-            """Tune proposed them."""
-
-        def metrics(self, step: int, values: Mapping[str, float]) -> None:
-            """The mean validation AUROC."""
-            value = values.get("validation/auroc")
-            if value is not None and math.isfinite(value):
-                self.best = max(self.best, value)
-                tune.report({METRIC: self.best, STEP: step})
-
-        def artifact(self, path: Path) -> None:
-            """In the trial's folder."""
-
-        def checkpoint(self, path: Path, step: int) -> None:
-            """In the trial's folder."""
-
-    config = parse(RunConfig, search.trial_keys(params), source="trial")
-    stores = search.grid.places
-    folder = trial_folder(search, training_fingerprint(config, stores))
-    keys = config.model_dump(mode="json")
-    given = Assignment("trial", str(folder), keys, stores, 1, "")
-    outcome = attempt_cell(given, train_run, evaluate_run, [Validations()])
-    if outcome.kind is not None:
-        raise RuntimeError(f"{outcome.kind}: {outcome.reason}")
-
-
-def trial_folder(search: Search, fingerprint: str) -> Path:
-    """A trial's folder: its content names it, so the same values are never trained twice."""
-    return cell_folder((search.root / "trials").resolve(), "trial", fingerprint)
-
-
-def _tune(search: Search, study: "optuna.Study", left: int, mirror: Mirror, say: Callable[[str], None]) -> None:
-    from ray import tune
-    from ray.tune.schedulers import ASHAScheduler
-    from ray.tune.search.optuna import OptunaSearch
 
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables would mix with our lines
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     resources = search.grid.resources
-    steps = search.cell.config.training.steps
-    asha = search.config.asha
-    proposer = OptunaSearch(
-        space=search.space,
-        metric=METRIC,
-        mode="max",
-        sampler=sampler(search, len(study.trials)),
-        study_name=search.config.name,
-        storage=study._storage,
-    )
     absolute = Search(search.config.replace(root=search.root.resolve()), _absolute(search), search.cell)
     trainable = tune.with_resources(
         tune.with_parameters(train_trial, search=absolute), cluster.lane_resources(resources)
-    )
-    stopper = (
-        ASHAScheduler(
-            time_attr=STEP, max_t=steps, grace_period=min(steps, asha.grace_steps), reduction_factor=asha.reduction
-        )
-        if asha
-        else None
     )
     tune.Tuner(
         trainable,
         tune_config=tune.TuneConfig(
             metric=METRIC,
             mode="max",
-            search_alg=proposer,
-            scheduler=stopper,
+            search_alg=proposer(search, study),
+            scheduler=stopper(search),
             num_samples=left,
             max_concurrent_trials=search.config.parallel or resources.parallel or 0,
             reuse_actors=True,
@@ -200,14 +155,14 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: Mirror, say:
         run_config=tune.RunConfig(
             name=f"{search.config.name}-{int(time.time())}",
             storage_path=str((search.root / "tune").resolve()),
-            failure_config=tune.FailureConfig(max_failures=1),
+            failure_config=tune.FailureConfig(max_failures=search.grid.policy.retries),  # only of the machine's faults
             verbose=0,
-            callbacks=[_watching(search, mirror, say)],
+            callbacks=[_watching(mirror, say)],
         ),
     ).fit()
 
 
-def _watching(search: Search, mirror: Mirror, say: Callable[[str], None]) -> Any:
+def _watching(mirror: TrialMirror, say: Callable[[str], None]) -> Any:
     """A Tune callback: a line a trial, and every trial's spool is sent to MLflow."""
     from ray.tune import Callback
 
@@ -218,32 +173,32 @@ def _watching(search: Search, mirror: Mirror, say: Callable[[str], None]) -> Any
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
-            watch_trials(search, mirror)
+            mirror.watch()
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             last = trial.last_result or {}
+            fault = last.get(FAULT)
             value = f"{last[METRIC]:.4f} at step {last[STEP]}" if METRIC in last else "no value"
-            say(f"trial {len([t for t in trials if t.is_finished()])}: {value} with {trial.config}")
-            watch_trials(search, mirror)
+            told = f"failed ({fault})" if fault else value
+            say(f"trial {len([t for t in trials if t.is_finished()])}: {told} with {trial.config}")
+            mirror.ended(trial.config, FAILED if fault else KILLED)
+
+        def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            say(f"a trial goes on from its checkpoint ({_why(trial)}): {trial.config}")
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             say(f"trial failed with {trial.config}: {_why(trial)}")
+            mirror.ended(trial.config, FAILED)
 
     return Watching()
 
 
-def watch_trials(search: Search, mirror: Mirror) -> None:
-    """Every trial's run in MLflow, under the search's one parent."""
-    for folder in (search.root / "trials").glob("trial-*"):
-        mirror.watch(folder, {"uniferum.search": search.config.name, "uniferum.name": folder.name})
-
-
 def _why(trial: Any) -> str:
-    text = str(getattr(trial, "get_error", lambda: None)() or "unknown")
-    return faults.classify_text(text.splitlines()[-1] if text.splitlines() else text).reason
+    text = str(getattr(trial, "get_error", lambda: None)() or "unknown").strip()
+    return faults.classify_text(text.splitlines()[-1]).reason
 
 
-def _absolute(search: Search) -> Any:
+def _absolute(search: Search) -> GridConfig:
     return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
 
 
@@ -253,17 +208,10 @@ def _found(search: Search, study: "optuna.Study") -> Found:
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     if not finished:
         raise UniferumError("search", search.config.name, must="have a finished trial", cure="see the trials' cell.log")
-    best = max(finished, key=lambda trial: trial.value if trial.value is not None else -math.inf)
+    best = study.best_trial
     assert best.value is not None, "a completed trial has a value"
     path = search.root / "best.yaml"
     write_text(path, yaml.safe_dump(best_grid(search, best.params), sort_keys=False))
-    failed = len(study.get_trials(states=(TrialState.FAIL,)))
-    steps = sum(trained_steps(folder) for folder in (search.root / "trials").glob("trial-*"))
-    return Found(len(finished), failed, best.value, best.params, steps, path, search.study_url)
-
-
-def trained_steps(folder: Path) -> int:
-    """How many steps a trial was trained."""
-    from uniferum.training.reporter import read_steps
-
-    return max((int(line["step"]) for line in read_steps(CellRecord(folder).files.steps)), default=0)
+    failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not t.user_attrs.get("interrupted")]
+    steps = sum(trained_steps(folder) for folder in trial_folders(search))
+    return Found(len(finished), len(failed), best.value, best.params, steps, path, search.study_url)

@@ -4,19 +4,20 @@ Nothing here needs a driver: ``grid status`` in another shell, or after the driv
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.grid import Cell, GridConfig
-from orchestration.ledger import Entry, Ledger
-from orchestration.plan import DONE, NO_DATA, Planned, absent_stores, make_plan
+from orchestration.plan import DONE, NO_DATA, RESCORE, TO_TRAIN, Planned, absent_stores, look
 from orchestration.records import CellRecord
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
     from orchestration.drive import Summary
+    from orchestration.ledger import Entry, Ledger
 
 COLUMNS = ("cell", "state", "step", "volumes/s", "metric", "left", "note")
 NUMBERS = COLUMNS[2:6]
@@ -40,7 +41,7 @@ class Row:
         return self.cell, self.state, self.step, self.speed, self.metric, self.left, self.note
 
 
-def rows(planned: Sequence[Planned], entries: dict[str, Entry]) -> list[Row]:
+def rows(planned: Sequence[Planned], entries: "dict[str, Entry]") -> list[Row]:
     """One row a cell, in the plan's order; the ledger's state wins over the plan's, which is older."""
     return [_row(p, entries.get(p.cell.name)) for p in planned]
 
@@ -62,7 +63,7 @@ def span(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _row(planned: Planned, entry: Entry | None) -> Row:
+def _row(planned: Planned, entry: "Entry | None") -> Row:
     name = planned.cell.name
     if planned.state == NO_DATA or planned.folder is None:
         return Row(name, NO_DATA, note=planned.why)
@@ -80,7 +81,7 @@ def _done(name: str, state: str, result: dict) -> Row:
     return Row(name, DONE if state == "done" else state, str(result.get("steps", "")), metric=metric)
 
 
-def _under_way(record: CellRecord, planned: Planned, state: str, entry: Entry | None) -> Row:
+def _under_way(record: CellRecord, planned: Planned, state: str, entry: "Entry | None") -> Row:
     progress = record.progress()
     note = (entry.reason or "") if entry else planned.why
     if progress is None or state not in ("running", "waiting"):
@@ -99,14 +100,19 @@ def _under_way(record: CellRecord, planned: Planned, state: str, entry: Entry | 
     )
 
 
-def plan_rows(planned: Sequence[Planned]) -> list[tuple[str, ...]]:
-    """One row a cell: name, state, steps, GPU-hours, why."""
+def plan_columns(grid: GridConfig) -> tuple[str, ...]:
+    """The headings of :func:`plan_rows`."""
+    return "cell", "state", "steps", _unit(grid), "why"
+
+
+def plan_rows(grid: GridConfig, planned: Sequence[Planned]) -> list[tuple[str, ...]]:
+    """One row a cell: name, state, steps, hours of all its GPUs, why."""
     return [
         (
             p.cell.name,
             p.state,
             f"{p.cell.config.training.steps:,}",
-            "" if p.hours is None else f"{p.hours:.2f}" + ("" if p.measured else " (declared)"),
+            "" if p.hours is None else f"{p.hours * _gpus(grid):.2f}" + ("" if p.measured else " (declared)"),
             p.why,
         )
         for p in planned
@@ -119,33 +125,76 @@ def plan_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
     for p in planned:
         states[p.state] = states.get(p.state, 0) + 1
     left = [p.hours for p in planned if p.state != DONE]
-    unit = "GPU-hours" if grid.resources.gpus else "hours"
-    known = sum(hours for hours in left if hours is not None) * (grid.resources.gpus or 1)
+    known = sum(hours for hours in left if hours is not None) * _gpus(grid)
     unknown = "; no speed is known yet for some cells" if any(hours is None for hours in left) else ""
     counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     absent = absent_stores(grid)
     data = f"; no store at {', '.join(absent)}: uniferum data prepare makes them" if absent else ""
-    return f"{counted}; {known:.1f} {unit} left{unknown}{data}"
+    return f"{counted}; {known:.1f} {_unit(grid)} left{unknown}{data}"
+
+
+def score_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
+    """What `grid evaluate` would do, in one line; the hours are those of scoring, where it was measured."""
+    due = [p for p in planned if p.state == RESCORE]
+    known = sum(p.hours or 0.0 for p in due) * _gpus(grid)
+    return f"{len(due)} of {len(planned)} cells would be scored again; {known:.1f} {_unit(grid)}"
+
+
+def _gpus(grid: GridConfig) -> float:
+    """What a cell's hours are multiplied by; ``resources.gpus`` are those of all its workers together."""
+    return grid.resources.gpus or 1
+
+
+def _unit(grid: GridConfig) -> str:
+    return "GPU-hours" if grid.resources.gpus else "hours"
 
 
 def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[Row], str]:
     """The rows and the headline of a grid, without its driver."""
-    planned = make_plan(grid, cells)
-    from_records = rows(planned, {})
-    if isinstance(grid.ledger_place, Path) and not grid.ledger_place.exists():
-        return from_records, counts(from_records)
+    planned = look(grid, cells)
     try:
-        ledger = Ledger.of(grid)
+        with ledger_of(grid) as ledger:
+            holder = ledger.holder() if ledger else None
+            facts = ledger.facts() if ledger else {}
+            entries = ledger.entries() if ledger and holder else {}
     except UniferumError as error:
-        return from_records, f"{counts(from_records)}; from the records alone: {error}"
-    try:
-        holder, facts = ledger.holder(), ledger.facts()
-        shown = rows(planned, ledger.entries()) if holder else from_records
-    finally:
-        ledger.close()
+        shown = rows(planned, {})
+        return shown, f"{counts(shown)}; from the records alone: {error}"
+    shown = rows(planned, entries)
+    if ledger is None:
+        return shown, counts(shown)
     driver = f"driven by {holder.owner}" if holder else "no driver"
     paused = f"; paused: {facts['paused']}" if "paused" in facts else ""
     return shown, f"{counts(shown)}; {driver}{paused}"
+
+
+def ended(grid: GridConfig) -> bool:
+    """Whether no driver lives, so that nothing changes any more; a ledger that does not answer says neither."""
+    try:
+        with ledger_of(grid) as ledger:
+            return ledger is None or ledger.holder() is None
+    except UniferumError:
+        return False
+
+
+@contextmanager
+def ledger_of(grid: GridConfig) -> "Iterator[Ledger | None]":
+    """The grid's ledger; None where no driver has made its file yet, for whoever only looks makes nothing."""
+    if isinstance(grid.ledger_place, Path) and not grid.ledger_place.exists():
+        yield None
+        return
+    from orchestration.ledger import Ledger  # SQLAlchemy: a tenth of a second that a grid without a ledger is spared
+
+    ledger = Ledger.of(grid)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def untrained(summary: "Summary") -> list[str]:
+    """Cells that have no result to be scored again."""
+    return [p.cell.name for p in summary.planned if p.state in TO_TRAIN]
 
 
 def failures(summary: "Summary") -> list[tuple[str, str, str]]:

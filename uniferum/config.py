@@ -112,22 +112,41 @@ def canonical_json(value: Any) -> str:
     Raises:
         TypeError: the value has no stable form (a path, a set, a callable, NaN).
     """
-    return json.dumps(_stable(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return _CANONICAL.encode(_stable(value))
+
+
+def canonical_mapping(texts: Mapping[str, str]) -> str:
+    """The canonical JSON of a mapping whose values are canonical JSON already, so that shared parts are worded once."""
+    return "{" + ",".join(f"{_CANONICAL.encode(key)}:{texts[key]}" for key in sorted(texts)) + "}"
 
 
 def fingerprint(value: Any, *, length: int = 16) -> str:
     """SHA-256 of the canonical JSON, in ``length`` hexadecimal digits."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:length]
+    return text_fingerprint(canonical_json(value), length=length)
+
+
+def text_fingerprint(text: str, *, length: int = 16) -> str:
+    """The :func:`fingerprint` of the value whose canonical JSON is ``text``."""
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+# Leaves that are stable as they are, told by their exact type: a config has hundreds, and a plan a thousand configs.
+_PLAIN, _TEXTS = frozenset({str, int, bool, type(None)}), frozenset({str})
 
 
 def _stable(value: Any) -> Any:
+    if type(value) is dict or isinstance(value, Mapping):
+        assert _TEXTS.issuperset(map(type, value)) or all(isinstance(key, str) for key in value), "keys are texts"
+        return {key: item if type(item) in _PLAIN else _stable(item) for key, item in value.items()}
+    if type(value) is float:
+        return _stable_leaf(value)
+    if isinstance(value, list | tuple):
+        return [item if type(item) in _PLAIN else _stable(item) for item in value]
     if isinstance(value, BaseModel):
         return _stable(value.model_dump())
-    if isinstance(value, Mapping):
-        assert all(isinstance(key, str) for key in value), "keys of a fingerprinted mapping are texts"
-        return {key: _stable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_stable(item) for item in value]
     return _stable_leaf(value)
 
 

@@ -34,6 +34,10 @@ class UniferumError(ValueError):
         return (_rebuild, (type(self), self.subject, self.value, self.must, self.cure))
 
 
+class OtherHardware(UniferumError):
+    """This machine cannot go on with what another one began; one like that other machine can."""
+
+
 def _rebuild(kind: type[UniferumError], subject: str, value: object, must: str, cure: str) -> UniferumError:
     return kind(subject, value, must=must, cure=cure)
 

@@ -3,11 +3,15 @@
 Field names follow KubeRay's API reference; `tests/orchestration/infra` holds a model of them that refuses any other.
 """
 
+import shlex
+from collections.abc import Sequence
 from typing import Any
 
 from orchestration.infra.settings import InfraSettings
 
 HEAD_CPUS, HEAD_MEMORY_GIB = 4, 16
+USER_ID = 1000
+"""The image's user, who is not root; as a group the mounted storage is given to it."""
 
 
 def ray_cluster(settings: InfraSettings) -> dict[str, Any]:
@@ -20,15 +24,22 @@ def ray_cluster(settings: InfraSettings) -> dict[str, Any]:
     }
 
 
-def ray_job(settings: InfraSettings) -> dict[str, Any]:
-    """One grid on a cluster of its own; a retry starts a new cluster, and the grid goes on from its records."""
+def ray_job(settings: InfraSettings, overrides: Sequence[str]) -> dict[str, Any]:
+    """One grid on a cluster of its own; a retry starts a new cluster, and the grid goes on from its records.
+
+    Args:
+        settings: the cluster.
+        overrides: other values for keys of the grid file.
+    """
+    command = ["uniferum", "grid", "run", f"{settings.project}/{settings.grid}", "--address", "auto", "--yes"]
+    command += [word for override in overrides for word in ("--set", override)]
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayJob",
         "metadata": {"name": f"{settings.name}-grid"},
         "spec": {
-            "entrypoint": f"uniferum grid run {settings.project}/{settings.grid} --address auto --yes",
-            "entrypointNumCpus": 1,
+            "entrypoint": shlex.join(command),
+            "entrypointNumCpus": 0,  # with any, Ray would put the driver on a worker, in a cell's place
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 600,
             "activeDeadlineSeconds": settings.hours * 3600,
@@ -85,6 +96,8 @@ def _pod(
     shared = {"medium": "Memory", "sizeLimit": f"{settings.machine.shared_memory_gib}Gi"}
     return {
         "spec": {
+            # Only where needed: a store may hold many files, and every pod would walk through them.
+            "securityContext": {"fsGroup": USER_ID, "fsGroupChangePolicy": "OnRootMismatch"},
             "containers": [container],
             "volumes": [
                 {"name": "storage", "persistentVolumeClaim": {"claimName": settings.storage_claim}},

@@ -47,8 +47,9 @@ class LauncherSettings(Section):
 class InfraSettings(Section):
     """One cluster and the grid that it runs.
 
-    ``project`` is the checkout and ``storage`` the folder for records, both absolute and seen by every node under the
-    same path; on Kubernetes ``storage_claim`` is mounted at ``storage``.
+    ``project`` is the checkout and ``storage`` the folder for records and stores, both absolute and seen by every node
+    under the same path; on Kubernetes ``storage_claim`` is mounted at ``storage``. ``grid`` is a file of the checkout;
+    its relative ``root`` and ``stores`` lie under ``storage``.
     """
 
     name: str = "uniferum"
@@ -71,9 +72,16 @@ class InfraSettings(Section):
             raise ValueError("be a DNS label: lower-case letters, digits and '-', at most 40 characters")
         return value
 
-    @field_validator("image", "grid")
+    @field_validator("image")
     @classmethod
     def _word(cls, value: str) -> str:
+        return _must_be_plain(value)
+
+    @field_validator("grid")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts:
+            raise ValueError("be a file of the checkout, relative to it")
         return _must_be_plain(value)
 
     @field_validator("tracking_uri")

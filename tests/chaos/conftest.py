@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from orchestration.grid import Cell, GridConfig, expand, load_grid
-from orchestration.mlflow_server import CARD
-from orchestration.records import CellRecord, read_json
+from orchestration.mlflow_server import answers, find
+from orchestration.records import CellRecord
 from tests.integration.conftest import *  # noqa: F403 - the fixtures of the small grid
 from tests.integration.conftest import edit
-from tests.integration.test_survive import same_as_undisturbed, worker_pids
+from tests.integration.test_survive import same_as_undisturbed, until, worker_pids
 
 SEED = int(os.environ.get("UNIFERUM_CHAOS_SEED", "0"))
 
@@ -115,10 +115,12 @@ class Ground:
             time.sleep(0.2)
 
     def kill_worker(self, draw: random.Random) -> None:
-        """One that trains, or has trained."""
-        pids = worker_pids(self.grid)
-        if pids:
-            kill(draw.choice(pids))
+        """One that trains now; Ray titles its processes, so no number that came round again is hit."""
+        pids: list[int] = []
+        until(lambda: pids.extend(pid for pid in worker_pids(self.grid) if _title(pid).startswith("ray::")) or pids)
+        victim = draw.choice(pids)
+        kill(victim)
+        until(lambda: not _title(victim), seconds=10)
 
     def kill_callers(self) -> None:
         """The process behind every lane's ``fit()``; Ray gives it the lane's name."""
@@ -128,10 +130,17 @@ class Ground:
                 kill(pid)
 
     def kill_mlflow(self) -> None:
-        """The grid's own server."""
-        card = read_json(self.grid.root / CARD)
-        if card:
-            kill(int(card["pid"]))
+        """The grid's own server: all of its processes, for the first of them only watches over the others."""
+        until(lambda: find(self.grid.root))
+        server = find(self.grid.root)
+        assert server is not None
+        os.killpg(server.pid, signal.SIGKILL)
+        until(lambda: not answers(server.uri, seconds=0.5), seconds=10)
+
+    def went_on(self) -> list[int]:
+        """The first step of each cell's last attempt that trained."""
+        found = [CellRecord(folder).progress() for folder in self.grid.root.glob("cells/*")]
+        return [progress.base_step for progress in found if progress and progress.base_step is not None]
 
     def is_undisturbed(self, folder: Path) -> None:
         """Every cell's table is that of a run in this process that nobody disturbed."""
@@ -141,8 +150,8 @@ class Ground:
 
 @pytest.fixture
 def ground(grid_file: Path, raylets: Raylets) -> Ground:
-    """Two cells of 100 steps, with more retries than blows."""
-    training = {"steps": 100, "validate_every": 50}
+    """Two cells long enough for every blow to fall into work, with more retries than blows."""
+    training = {"steps": 300, "validate_every": 100, "checkpoint_every": 2}
     edit(grid_file, defaults={"training": training}, policy={"retries": 20, "breaker": 0})
     return Ground(grid_file, raylets)
 

@@ -30,12 +30,14 @@ def test_a_grid_under_random_blows_ends_with_the_undisturbed_table(ground: Groun
     driver = ground.drive()
     for blow in order:
         ground.work_goes_on(driver)
+        assert driver.poll() is None, f"seed {SEED}: nothing was left for '{blow}'; {ground.log[-3000:]}"
         time.sleep(draw.uniform(0, 2))
         driver = _strike(ground, driver, blow, draw)
 
     code = driver.wait(timeout=900)
     assert code == 0, f"seed {SEED}, order {order}: {ground.log[-3000:]}"
     assert "Traceback" not in ground.log
+    assert max(ground.went_on()) > 1, "after the last blow a cell went on from its checkpoint, not from its start"
     ground.is_undisturbed(tmp_path / "undisturbed")
     mirrored = read_mlflow(reading_uri(ground.grid.root), ground.grid.name)
     assert {record.name for record in mirrored} == {cell.name for cell in ground.cells}

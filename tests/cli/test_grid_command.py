@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import main
+from cli import main, output
 from uniferum.errors import UniferumError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -49,3 +49,15 @@ def test_bad_input_is_one_line_with_its_cure(words: list[str], cure: str, tmp_pa
     assert isinstance(done.exception, UniferumError)
     assert cure in str(done.exception)
     assert "\n" not in str(done.exception)
+
+
+def test_a_long_table_is_plain_columns_one_line_a_row_whatever_the_terminal_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    long = "a name that no narrow terminal holds " * 5
+    output.table("grid: many", ("cell", "step", "note"), [(long, 1, None), *((f"c{n}", n, "[x]") for n in range(200))])
+    title, heads, rule, first, second, *rest = capsys.readouterr().err.splitlines()
+    assert (title, heads.split(), len(rest)) == ("grid: many", ["cell", "step", "note"], 199)
+    assert rule.startswith("-" * len(long) + "  ----  ----")
+    assert first == f"{long}  1"
+    assert second == "c0".ljust(len(long)) + "  0     [x]"

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -44,7 +45,7 @@ class Batch:
         (self.project / "grid.yaml").write_text(grid_file.read_text())
         keys = {"project": str(self.project), "storage": str(folder), "grid": "grid.yaml"}
         machine = {"nodes": 2, "cpus": 1, "gpus": 0}
-        write(parse(InfraSettings, {**keys, "machine": machine}, source="test"), folder)
+        write(parse(InfraSettings, {**keys, "machine": machine}, source="test"), self.project, folder)
         self.script, words = folder / "uniferum.slurm.sh", folder / "slurm"
         words.mkdir()
         for name, text in (("scontrol", SCONTROL), ("srun", SRUN)):
@@ -104,6 +105,8 @@ def test_a_preempted_slurm_job_checkpoints_is_queued_again_and_ends_the_grid(gri
     job = batch.start()
     until(lambda: job.poll() is not None or min(step_of(grid, cell.name) for cell in cells) >= 2, 240)
     job.send_signal(signal.SIGUSR1)
+    time.sleep(0.5)
+    job.send_signal(signal.SIGTERM)  # while the cells write their checkpoints
     assert job.wait(timeout=180) == 130, batch.log.read_text()
     assert batch.requeued.read_text() == "requeue 7\n"
     assert all(2 <= (_record(grid, cell.name).resumable_step() or 0) < 60 for cell in cells)

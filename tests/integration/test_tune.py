@@ -1,8 +1,12 @@
 """A search on real Ray Tune and Optuna: every trial a cell, the best a grid, finished trials not run again."""
 
+import os
 import pickle
+import re
+import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,12 @@ import yaml
 from orchestration.grid import expand, load_grid
 from orchestration.records import CellRecord
 from orchestration.search import load_search
-from orchestration.tuning import open_study, run_search, trained_steps
+from orchestration.spool import append
+from orchestration.spooled import unsent
+from orchestration.study import open_study
+from orchestration.tracking import reading_uri
+from orchestration.trial import run_trial, trained_steps
+from orchestration.tuning import run_search
 from tests.integration.conftest import edit
 from tests.integration.test_survive import until
 from uniferum.config import load_yaml
@@ -70,8 +79,8 @@ def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth
     assert [log.count("attempt 1 of trial") for log in logs] == [1, 1], "no finished trial was trained again"
 
 
-def test_a_killed_search_goes_on_with_the_trials_it_was_at(grid_file: Path, ray_address: str) -> None:
-    edit(grid_file, defaults={"training": {"steps": 40, "validate_every": 20}})
+def test_a_killed_worker_and_a_killed_search_cost_no_digit(grid_file: Path, ray_address: str, tmp_path: Path) -> None:
+    edit(grid_file, defaults={"training": {"steps": 40, "validate_every": 10}})
     search_file = grid_file.parent / "search.yaml"
     space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}}
     keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "random_trials": 1}
@@ -80,21 +89,85 @@ def test_a_killed_search_goes_on_with_the_trials_it_was_at(grid_file: Path, ray_
     command = [sys.executable, "-m", "cli.main", "tune", str(search_file), "--no-mlflow", "--address", ray_address]
     with (grid_file.parent / "tune.log").open("wb") as log:
         killed = subprocess.Popen(command, stdout=log, stderr=log)
-        until(lambda: _steps(search.root) >= 4)
+        until(lambda: _steps(search.root) >= 11)
+        (first, *_) = [record for record in _records(search.root) if trained_steps(record.folder) >= 11]
+        os.kill(_process_of(first), signal.SIGKILL)
+        until(lambda: _attempts(first) == 2)  # Tune tried again
         killed.kill()
         killed.wait()
     values = {trial.params["optim.lr"] for trial in open_study(search).trials}
 
     found = run_search(search, lambda line: None, mlflow=False)
 
-    states = [trial.state.name for trial in open_study(search).trials]
-    assert "RUNNING" not in states
-    assert states.count("COMPLETE") == found.trials == 2
-    folders = [CellRecord(folder) for folder in (search.root / "trials").iterdir()]
-    assert len(folders) == 2, "the same values are the same folder, and go on from its checkpoint"
-    assert values <= {load_yaml(record.files.config)["optim"]["lr"] for record in folders}
-    assert any(record.log.read_text().count("attempt 1 of trial") == 2 for record in folders)
+    done = [trial for trial in open_study(search).trials if trial.state.name == "COMPLETE"]
+    assert "RUNNING" not in [trial.state.name for trial in open_study(search).trials]
+    assert (len(done), found.trials, found.failed) == (2, 2, 0)
+    assert len(_records(search.root)) == 2, "the same values are the same folder, and go on from its checkpoint"
+    assert values <= {load_yaml(record.files.config)["optim"]["lr"] for record in _records(search.root)}
+    assert _attempts(first) == 3
     assert found.steps == 80
+    undisturbed = replace(search, config=search.config.replace(root=tmp_path / "undisturbed"))
+    for trial in done:
+        told: list[dict[str, float]] = []
+        run_trial(trial.params, undisturbed, told.append)
+        assert trial.value == told[-1]["auroc"]
+
+
+def test_every_trial_is_in_mlflow_under_one_parent_and_one_without_a_number_ends_nothing(
+    grid_file: Path, ray_address: str
+) -> None:
+    search_file = grid_file.parent / "search.yaml"
+    space = {"optim.lr": {"choice": [1e-3, 2e-3, 1e30]}}
+    keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "trials": 4}
+    search_file.write_text(yaml.safe_dump({**keys, "asha": None, "parallel": 2}))
+    search = load_search(search_file)
+    search.root.mkdir(parents=True)
+    for lr in (1e-3, 1e-3, 1e30, 2e-3):
+        open_study(search).enqueue_trial({"optim.lr": lr})
+    lines: list[str] = []
+
+    found = run_search(search, lines.append)
+
+    assert (found.trials, found.failed) == (3, 1), lines
+    first, same, bad, _ = open_study(search).trials
+    assert first.value == same.value
+    assert bad.state.name == "FAIL"
+    assert any("not a number" in line for line in lines), lines
+    assert sorted(_attempts(record) for record in _records(search.root)) == [1, 1, 1], "nothing was tried again"
+    assert _runs(search.root) == (["FINISHED"], {"0.001": "FINISHED", "0.002": "FINISHED", "1e+30": "FAILED"})
+
+    record = next(record for record in _records(search.root) if record.done)
+    append(record.folder, {"tags": {"late": "yes"}})  # what a driver that was killed had no time to send
+    assert run_search(search, lines.append).params == found.params
+    assert not unsent(record.folder)
+    assert _runs(search.root)[0] == ["FINISHED"]
+
+
+def _runs(root: Path) -> tuple[list[str], dict[str, str]]:
+    """The states of the parents, and of their children by learning rate."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=reading_uri(root))
+    experiment = client.get_experiment_by_name("s")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    parents = [run for run in runs if run.data.tags["uniferum.kind"] == "grid"]
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert len(parents) + len(children) == len(runs)
+    assert len({run.data.params["optim.lr"] for run in children}) == len(children)
+    return [run.info.status for run in parents], {run.data.params["optim.lr"]: run.info.status for run in children}
+
+
+def _records(root: Path) -> list[CellRecord]:
+    return [CellRecord(folder) for folder in sorted(root.glob("trials/*"))]
+
+
+def _attempts(record: CellRecord) -> int:
+    return record.log.read_text().count("attempt 1 of trial")
+
+
+def _process_of(record: CellRecord) -> int:
+    return int(re.findall(r"attempt 1 of trial on \S+, process (\d+)", record.log.read_text())[-1])
 
 
 def _steps(root: Path) -> int:

@@ -5,14 +5,16 @@ import logging
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestration import faults
-from orchestration.cell import Assignment, StopSignal, attempt_cell, read_assignment, write_assignment
+from orchestration.cell import Assignment, Fenced, StopSignal, attempt_cell, read_assignment, write_assignment
 from orchestration.records import CellRecord
+from orchestration.stacks import stack_files, with_stack
 from tests.orchestration.worlds import assignment
 from uniferum.errors import UniferumError
 from uniferum.training.errors import Interrupted
@@ -84,8 +86,19 @@ def test_an_attempt_that_was_taken_over_stops(sealed: Assignment, tmp_path: Path
     stop = StopSignal(sealed, every_s=0)
     assert not stop()
     write_assignment(tmp_path / "other.json", Assignment(**{**vars(sealed), "token": "2-1-new"}))
-    assert stop()
-    assert stop.reason == faults.FENCED
+    with pytest.raises(Fenced):  # raised before the trainer would write a checkpoint
+        stop()
+
+
+def test_a_fenced_attempt_is_told_as_taken_over_and_not_as_stopped(sealed: Assignment, tmp_path: Path) -> None:
+    def train(*_: Any, stop: Callable[[], bool], **__: Any) -> None:
+        write_assignment(tmp_path / "other.json", Assignment(**{**vars(sealed), "token": "2-1-new"}))
+        time.sleep(0.6)
+        stop()
+        pytest.fail("a fenced attempt went on")
+
+    outcome = attempt_cell(sealed, train, _nothing)
+    assert (outcome.kind, outcome.stopped) == (faults.FENCED, False)
 
 
 def test_a_cell_whose_driver_went_silent_stops(tmp_path: Path) -> None:
@@ -107,7 +120,24 @@ def test_a_cell_that_says_nothing_leaves_its_stack(tmp_path: Path) -> None:
         time.sleep(0.6)
 
     attempt_cell(quick, hang_in_here, _nothing)
-    assert "hang_in_here" in CellRecord(tmp_path / "cell").stack.read_text()
+    attempt_cell(replace(quick, attempt=2), _nothing, _nothing)
+    (stack,) = stack_files(tmp_path / "cell")
+    assert "hang_in_here" in stack.read_text(), "the next attempt has kept it"
+    fault = with_stack(faults.Fault(faults.STALLED, "reported no step"), tmp_path / "cell", quick.attempt)
+    assert "it hangs in hang_in_here (test_cell.py:" in fault.reason
+    assert str(stack) in fault.reason
+    other = faults.Fault(faults.TIMEOUT, "ran too long")
+    assert with_stack(other, tmp_path / "cell", quick.attempt) is other
+
+
+def test_a_cell_whose_every_process_asks_on_leaves_no_stack(tmp_path: Path) -> None:
+    def second_worker(*_: Any, stop: Callable[[], bool], **__: Any) -> None:
+        for _step in range(6):  # it reports nothing, but it asks after every step
+            time.sleep(0.1)
+            stop()
+
+    attempt_cell(assignment(tmp_path / "cell", stall_s=0.4), second_worker, _nothing, first=False)
+    assert stack_files(tmp_path / "cell") == []
 
 
 def test_progress_and_spool_follow_the_training(sealed: Assignment) -> None:

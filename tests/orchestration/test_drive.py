@@ -1,19 +1,32 @@
 """The driver around the scheduler: who may drive, what is checked first, how a grid's end is told."""
 
 import multiprocessing
+import signal
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from sqlalchemy import update
 
 from orchestration import drive, plan, preflight
+from orchestration.database import LEASE
 from orchestration.drive import Options, Summary, run_grid
+from orchestration.executor import Ended, Work
+from orchestration.faults import Fault
 from orchestration.grid import GridConfig
+from orchestration.interrupts import Interrupts
+from orchestration.lease import LeaseKeeper
 from orchestration.ledger import Ledger
+from orchestration.listener import Driver
+from orchestration.mirror import Mirror
 from orchestration.plan import Planned
 from orchestration.records import cell_folder
+from orchestration.scheduler import Scheduler
 from tests.orchestration.conftest import Server
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.errors import UniferumError
@@ -112,6 +125,40 @@ def test_too_little_space_for_all_checkpoints_is_refused_before_anything_starts(
     preflight.check_space(made, [])
 
 
+class Nodes(SimpleNamespace):
+    """A Ray of nodes of which each sees the root, does not, or has just left."""
+
+    def __init__(self, **nodes: bool | None) -> None:
+        from ray import exceptions
+
+        super().__init__(answers=nodes, exceptions=exceptions)
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [{"Alive": True, "NodeID": name * 56, "NodeManagerHostname": name} for name in self.answers]
+
+    def remote(self, function: object) -> SimpleNamespace:
+        return SimpleNamespace(options=lambda **named: SimpleNamespace(remote=lambda path: self._of(**named)))
+
+    def _of(self, num_cpus: int, scheduling_strategy: object) -> bool | None:
+        return self.answers[str(scheduling_strategy.node_id)[0]]  # type: ignore[attr-defined]
+
+    def get(self, ref: bool | None, timeout: float) -> bool:
+        if ref is None:
+            raise self.exceptions.TaskUnschedulableError("the node does not exist any more")
+        return ref
+
+
+def test_a_root_that_another_node_cannot_see_is_refused_naming_the_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, b=False, c=None))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(UniferumError, match=r"must be seen by every node, but not by b/b+; give a shared folder"):
+        preflight.check_seen_everywhere(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, c=None))  # pyright: ignore[reportArgumentType]
+    preflight.check_seen_everywhere(tmp_path)  # a node that has just left need not see anything
+
+
 @pytest.mark.parametrize(
     ("states", "interrupted", "code"),
     [
@@ -120,10 +167,65 @@ def test_too_little_space_for_all_checkpoints_is_refused_before_anything_starts(
         ({"a": "done", "b": "no data"}, False, 1),
         ({"a": "done", "b": "stopped"}, False, 1),
         ({"a": "done", "b": "stopped"}, True, 130),
+        ({"a": "done", "b": "untrained"}, False, 0),
     ],
 )
 def test_exit_codes(states: dict[str, str], interrupted: bool, code: int) -> None:
     assert Summary(states=states, interrupted=interrupted).exit_code == code
+
+
+def test_the_lease_is_kept_while_the_driver_does_something_else(finished: GridConfig) -> None:
+    ledger = Ledger.of(finished)
+    token = ledger.take_lease()
+    assert token is not None
+    with ledger.transaction() as db:
+        db.execute(update(LEASE).values(expires=time.time() + 1.0))
+    keeper = LeaseKeeper(finished, token, every_s=0.1)
+    time.sleep(1.5)  # as long as the main thread likes
+    holder = ledger.holder()
+    assert holder is not None
+    assert holder.left_s > 10
+    with ledger.transaction() as db:
+        db.execute(update(LEASE).values(owner="elsewhere:1", token=token + 1))
+    time.sleep(0.5)
+    assert keeper.lost
+    keeper.end()
+
+
+def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_wish(finished: GridConfig, tmp_path: Path) -> None:
+    ledger = Ledger.of(finished)
+    token = ledger.take_lease()
+    assert token is not None
+    keeper = LeaseKeeper(finished, token, every_s=60)
+    (planned,) = drive.plan.make_plan(finished, [cell()])
+    view = Lines()
+    driver = Driver(finished, {cell().name: planned}, ledger, keeper, Mirror(finished, view.say), view)
+    keeper.lost = True
+    ledger.wish("parallel", value="2")
+    assert [wish.verb for wish in driver.wishes()] == ["cancel"]
+    assert driver.wishes() == []
+    driver.moved(Work(cell().name), "failed", 1, Ended(cell().name, Fault("user error", "x")))
+    driver.paused("breaker")
+    assert ledger.entries() == {}
+    assert "paused" not in ledger.facts()
+    assert planned.record.failure() is None
+    assert len(ledger.take_wishes()) == 1, "it is left for the driver that has the grid now"
+    keeper.end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_any_cell_runs_is_an_interrupt_and_while_they_run_a_stop(number: int) -> None:
+    before = signal.getsignal(number)
+    with Interrupts(lambda _line: None) as interrupts, pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(number)
+    assert interrupts.asked
+    asked: list[str] = []
+    scheduler = SimpleNamespace(interrupt=asked.append)
+    with Interrupts(lambda _line: None) as interrupts:
+        interrupts.scheduler = cast(Scheduler, scheduler)
+        signal.raise_signal(number)
+    assert (interrupts.asked, asked) == (True, ["interrupted"])
+    assert signal.getsignal(number) == before
 
 
 def test_a_webhook_hears_how_the_grid_ended(finished: GridConfig) -> None:

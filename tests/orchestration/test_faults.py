@@ -6,7 +6,7 @@ import pytest
 
 from orchestration import faults
 from orchestration.faults import Fault, classify, classify_text
-from uniferum.errors import UniferumError
+from uniferum.errors import OtherHardware, UniferumError
 from uniferum.training.errors import NonFiniteLoss
 
 
@@ -25,6 +25,13 @@ from uniferum.training.errors import NonFiniteLoss
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), faults.GPU_OOM),
         (RuntimeError("NCCL communicator was aborted on rank 1"), faults.NCCL),
         (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), faults.WORKER_KILLED),
+        (RuntimeError("CUDA error: out of memory"), faults.GPU_OOM),
+        (RuntimeError("CUDA error: device-side assert triggered"), faults.BUG),
+        (RuntimeError("[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]"), faults.PEER_LOST),
+        (RuntimeError("Timed out waiting 1800000ms for recv operation to complete"), faults.PEER_LOST),
+        (RuntimeError("The client socket has timed out after 60s while trying to connect"), faults.PEER_LOST),
+        (RuntimeError("[Errno 32] Broken pipe"), faults.PEER_LOST),
+        (OtherHardware("number format", "bf16", must="be what this machine computes in (fp32)"), faults.HARDWARE),
         (RuntimeError("shape '[2, 3]' is invalid for input of size 5"), faults.BUG),
         (OSError(errno.ENOSPC, "No space left on device"), faults.STORAGE),
         (OSError(errno.ESTALE, "Stale file handle"), faults.STORAGE),
@@ -45,6 +52,8 @@ def test_an_exception_has_a_kind(error: BaseException, kind: str) -> None:
         ("The node was terminated unexpectedly", faults.NODE_LOST),
         ("WorkerCrashedError: The worker died unexpectedly", faults.WORKER_KILLED),
         ("something nobody has seen before", faults.WORKER_KILLED),
+        ("Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'timm'", faults.BUG),
+        ("WorkerGroupError: rank 1:\nTypeError: train_lane() takes 1 argument", faults.BUG),
     ],
 )
 def test_what_ray_says_of_a_lost_process_has_a_kind(text: str, kind: str) -> None:
@@ -55,6 +64,7 @@ def test_only_faults_of_the_machine_are_retried() -> None:
     never = (faults.USER, faults.NAN, faults.BUG, faults.TIMEOUT, faults.CANCELLED, faults.FENCED)
     assert not any(Fault(kind, "").retried for kind in never)
     retried = (faults.WORKER_KILLED, faults.NODE_LOST, faults.HOST_OOM, faults.GPU_OOM, faults.STORAGE, faults.NETWORK)
+    retried += (faults.PEER_LOST, faults.HARDWARE)
     assert all(Fault(kind, "").retried for kind in retried)
 
 

@@ -137,3 +137,39 @@ def test_a_ledger_is_a_server_s_address_without_a_password(tmp_path: Path, addre
 def test_where_the_ledger_is_changes_no_cell(tmp_path: Path) -> None:
     here, there = load_grid(_write(tmp_path)), load_grid(_write(tmp_path, ledger="postgresql://grid@host/grids"))
     assert expand(here) == expand(there)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {},
+        {"gpus": 1},
+        {"gpus": 0.25},
+        {"gpus": 4, "workers": 4},
+        {"cpus": 4, "workers": 4},
+    ],
+)
+def test_each_worker_has_one_gpu_a_part_of_one_or_none(tmp_path: Path, resources: dict[str, float]) -> None:
+    made = load_grid(_write(tmp_path, resources=resources)).resources
+    assert made.worker.gpus == (made.gpus if made.gpus < 1 else 1)
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"gpus": 1.5},
+        {"gpus": 2},
+        {"gpus": 1, "workers": 2},
+        {"gpus": 0.5, "workers": 2},
+        {"gpus": 3, "workers": 2},
+        {"gpus": 4, "workers": 2},
+    ],
+)
+def test_gpus_that_would_stand_idle_are_refused_in_a_line_that_names_workers(
+    tmp_path: Path, resources: dict[str, float]
+) -> None:
+    with pytest.raises(UniferumError, match="as many gpus as workers") as caught:
+        load_grid(_write(tmp_path, resources=resources))
+    assert "grid.yaml: resources" in str(caught.value)
+    assert f"workers is {resources.get('workers', 1)}" in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -121,6 +121,18 @@ def test_a_driver_that_lost_its_lease_cannot_renew_it(book: Ledger) -> None:
     assert not book.renew(token)
 
 
+def test_what_was_asked_of_a_driver_that_is_gone_is_no_order_to_the_next(book: Ledger) -> None:
+    token = book.take_lease()
+    assert token is not None
+    for verb in ("stop", "cancel", "pause"):
+        book.wish(verb)
+    book.wish("parallel", value="3")
+    book.wish("priority", "a", "9")
+    book.release(token)
+    assert book.take_lease() is not None
+    assert [wish.verb for wish in book.take_wishes()] == ["parallel", "priority"]
+
+
 def test_a_released_lease_is_free(book: Ledger) -> None:
     token = book.take_lease()
     assert token is not None

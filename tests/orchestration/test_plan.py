@@ -1,14 +1,17 @@
 """The plan says of every cell what is to be done and why, from its folder alone."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from orchestration import plan
+from orchestration.grid import Cell
 from orchestration.plan import Planned, make_plan
 from orchestration.records import CellRecord, Failure, cell_folder
+from orchestration.spool import ProgressReporter
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.run import identity
 
@@ -82,7 +85,7 @@ def test_a_changed_cell_names_data_and_the_codes_version_by_what_it_was_identifi
     before = {"results": 1, "config": {"seed": 0}, "train": {"CTRATE": {"digest": "a"}}}
     (old / "identity.json").write_text(json.dumps(before))
     now = {"results": 2, "config": {"seed": 0}, "train": {"CTRATE": {"digest": "b"}}}
-    monkeypatch.setattr(identity, "training_content", lambda config, stores: now)
+    monkeypatch.setattr(identity.Reading, "training_content", lambda reading, config: now)
     assert _plan(tmp_path).why == "results: 1 -> 2; train.CTRATE.digest: a -> b"
 
 
@@ -108,8 +111,71 @@ def test_hours_come_from_finished_cells_before_declared_speed(tmp_path: Path) ->
     assert due.measured
 
 
+def _like(name: str, text_encoder: str = "small", mix: str = "CTRATE") -> Cell:
+    return replace(cell(name), text_encoder=text_encoder, mix=mix)
+
+
+@pytest.mark.parametrize(
+    ("due", "expected_s", "measured"),
+    [
+        (_like("seed2"), 4 * 10, True),
+        (_like("other-mix", mix="CTRATE+SEG"), 4 * 20, True),
+        (_like("other-encoder", text_encoder="large"), 4 * 30, True),
+    ],
+)
+def test_hours_come_from_the_finished_cells_most_like_it(
+    tmp_path: Path, due: Cell, expected_s: float, measured: bool
+) -> None:
+    config = grid(tmp_path, resources={"steps_per_hour": 1})
+    finished = {
+        _like("seed0"): 40.0,  # 10 s a step
+        _like("seed1"): 40.0,
+        _like("inspect", mix="INSPECT"): 120.0,  # 30
+        _like("inspect1", mix="INSPECT"): 120.0,
+        _like("tiny", text_encoder="tiny"): 800.0,  # 200
+    }
+    for done, seconds in finished.items():
+        finish(cell_folder(config.cells_folder, done.name, TRAINING), TRAINING, EVALUATION, seconds=seconds)
+    planned = make_plan(config, [*finished, due], lambda c, stores: (TRAINING, EVALUATION))
+    assert (planned[-1].hours, planned[-1].measured) == (pytest.approx(expected_s / 3600), measured)
+
+
+def test_hours_are_as_declared_where_no_cell_has_finished(tmp_path: Path) -> None:
+    due = _plan(tmp_path, resources={"steps_per_hour": 2})
+    assert (due.hours, due.measured) == (2.0, False)
+
+
+def test_scoring_again_costs_no_hours_of_training(tmp_path: Path, folder: Path) -> None:
+    finish(folder, TRAINING, "an older test set", seconds=360_000.0)
+    again = _plan(tmp_path, resources={"steps_per_hour": 1})
+    assert (again.state, again.hours) == (plan.RESCORE, 0.0)
+
+
+def test_scoring_again_costs_what_it_cost_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, second = grid(tmp_path), cell("uniferum-small-CTRATE-seed1")
+    folders = [cell_folder(config.cells_folder, c.name, TRAINING) for c in (cell(), second)]
+    for folder in folders:
+        finish(folder, TRAINING, "an older test set", finished=200.0)
+    now = iter([100.0, 100.0, 100.0, 190.0, 190.0, 190.0])
+    monkeypatch.setattr("orchestration.spool.time.time", lambda: next(now, 190.0))
+    reporter = ProgressReporter(folders[0], steps=4)
+    reporter.phase("scoring")
+    reporter.artifact(folders[0] / "predictions.parquet")
+    planned = make_plan(config, [cell(), second], lambda c, stores: (TRAINING, EVALUATION))
+    assert [p.hours for p in planned] == pytest.approx([90 / 3600, 90 / 3600])
+
+
 def test_a_cell_name_that_starts_with_anothers_is_not_its_record(tmp_path: Path) -> None:
     config = grid(tmp_path)
     longer = cell_folder(config.cells_folder, f"{cell().name}-seed1", "0000000000000000")
     longer.mkdir(parents=True)
     assert _plan(tmp_path).state == plan.DUE
+
+
+def test_folders_of_cells_are_told_by_the_name_they_bear_newest_last(tmp_path: Path) -> None:
+    for age, name in enumerate(("a-00000002", "a-00000001", "a-b-00000003", "a-0001", "-00000004")):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, (age, age))
+    found = {name: [f.name for f in folders] for name, folders in records.folders_by_name(tmp_path).items()}
+    assert found == {"a": ["a-00000002", "a-00000001"], "a-b": ["a-b-00000003"]}
+    assert records.named_folders(tmp_path, "c") == records.named_folders(tmp_path / "none", "a") == []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from orchestration.executor import Ended, Work
-from orchestration.faults import BUG, NODE_LOST, STALLED, TIMEOUT, Fault
+from orchestration.faults import BUG, NAN, NODE_LOST, STALLED, TIMEOUT, Fault
 from orchestration.grid import Policy
 from orchestration.ledger import Wish
 from orchestration.scheduler import Scheduler
@@ -124,6 +124,34 @@ def test_priority_decides_the_order_and_the_file_breaks_ties() -> None:
     assert [name for _, name, _ in executor.started] == ["first", "second", "low"]
 
 
+def test_of_cells_of_equal_priority_the_longest_starts_first() -> None:
+    executor = Scripted(1)
+    _run([Work("short", expected=1.0), Work("long", expected=9.0), Work("urgent", 1, expected=0.1)], executor)
+    assert [name for _, name, _ in executor.started] == ["urgent", "long", "short"]
+
+
+def test_an_interrupt_in_the_middle_of_admission_starts_no_further_cell_and_stops_those_that_run() -> None:
+    executor = Scripted(4, {name: [(1000.0, None)] for name in "abcd"})
+    scheduler = Scheduler(executor, Heard(executor), Policy())
+    start = executor.start
+
+    def interrupted(work: Work, attempt: int) -> None:
+        start(work, attempt)
+        if work.name == "b":
+            scheduler.interrupt("interrupted")  # as a signal's handler does, between two starts
+
+    executor.start = interrupted  # type: ignore[method-assign]
+    states = scheduler.run(Work(name) for name in "abcd")
+    assert states == {"a": "stopped", "b": "stopped", "c": "pending", "d": "pending"}
+    assert [name for _, name, _ in executor.started] == ["a", "b"]
+
+
+def test_a_fault_of_the_machine_while_leaving_is_no_failure() -> None:
+    executor = Scripted(1, {"a": [(2.0, LOST)]})
+    states, _ = _run(["a", "b"], executor, wishes=[(0.5, Wish("stop", None, None))])
+    assert states == {"a": "stopped", "b": "pending"}
+
+
 def test_a_fault_of_the_machine_is_retried_with_growing_pauses() -> None:
     executor = Scripted(1, {"a": [(1.0, LOST), (1.0, LOST), (1.0, None)]})
     states, _ = _run(["a"], executor)
@@ -153,13 +181,38 @@ def test_a_waiting_retry_leaves_its_slot_to_others() -> None:
 
 def test_the_breaker_opens_after_cells_that_failed_alike() -> None:
     executor = Scripted(1, {name: [(1.0, WRONG)] for name in "abc"})
-    states, heard = _run("abcde", executor, policy=Policy(breaker=3))
+    states, heard = _run("abcde", executor, policy=Policy(breaker=3, breaker_wait_s=0))
     assert states == {"a": "failed", "b": "failed", "c": "failed", "d": "pending", "e": "pending"}
     assert heard.pauses == ["breaker: the last 3 cells failed alike: error in the code: KeyError: 'x'"]
 
 
+def test_a_grid_that_the_breaker_paused_waits_to_be_resumed_and_ends_when_nobody_comes() -> None:
+    script: Script = {name: [(1.0, WRONG)] for name in "abc"}
+    resumed = [(100.0, Wish("resume", None, None))]
+    states, heard = _run("abcde", Scripted(1, dict(script)), policy=Policy(breaker=3), wishes=resumed)
+    assert [states[name] for name in "de"] == ["done", "done"]
+    assert "waiting 60 minutes for `uniferum grid resume`" in str(heard.pauses[0])
+    assert heard.pauses[-1] is None
+
+    executor = Scripted(1, dict(script))
+    states, _ = _run("abcde", executor, policy=Policy(breaker=3, breaker_wait_s=600))
+    assert states["d"] == "pending"
+    assert 600 <= executor.time < 620
+
+
+def test_cells_fail_alike_though_step_volumes_and_paths_differ() -> None:
+    script: Script = {
+        name: [(1.0, Fault(NAN, f"loss of step {n} (nan) must be finite; look at CTRATE/{n}; last: /runs/{name}/last"))]
+        for n, name in enumerate("abc")
+    }
+    states, heard = _run("abcd", Scripted(1, script), policy=Policy(breaker=3, breaker_wait_s=0))
+    assert states["d"] == "pending"
+    assert len(heard.pauses) == 1
+
+
 def test_failures_for_different_reasons_leave_the_breaker_closed() -> None:
-    script: Script = {name: [(1.0, Fault(BUG, name))] for name in "abcd"}
+    reasons = ("KeyError: missing layer", "TypeError: no number", "KeyError: missing layer", "ValueError: too short")
+    script: Script = {name: [(1.0, Fault(BUG, reason))] for name, reason in zip("abcd", reasons, strict=True)}
     states, heard = _run("abcde", Scripted(1, script), policy=Policy(breaker=2))
     assert states["e"] == "done"
     assert not heard.pauses

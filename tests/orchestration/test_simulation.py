@@ -12,7 +12,8 @@ from tests.orchestration.test_scheduler import Heard, Scripted
 def _simulate(failures: float, nodes: int = 20, slots: int = 5, cells: int = 1500) -> tuple[SimulatedCluster, float]:
     draw = random.Random(3)
     lengths = [draw.lognormvariate(9.0, 0.6) for _ in range(cells)]
-    works = [Work(f"c{n}", priority=int(length), payload=length) for n, length in enumerate(lengths)]
+    guesses = [length * draw.lognormvariate(0.0, 0.3) for length in lengths]  # what the plan expects, 30 % off
+    works = [Work(f"c{n}", payload=a, expected=b) for n, (a, b) in enumerate(zip(lengths, guesses, strict=True))]
     cluster = SimulatedCluster(nodes, slots, failures_per_node_day=failures, seed=1)
     policy = Policy(retries=50, backoff_s=5, breaker=0)
     states = Scheduler(cluster, Heard(Scripted(1)), policy, poll_s=30.0).run(works)

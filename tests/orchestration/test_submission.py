@@ -1,12 +1,16 @@
-"""What a submission refuses before it talks to a cluster: what does not travel, and what means another place there."""
+"""What a submission refuses before it talks to a cluster, and how it follows a driver over a bad connection."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 import yaml
+from aiohttp import ClientError
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobStatus
 
 from orchestration import submission
-from orchestration.submission import submit_grid
+from orchestration.submission import ATTEMPTS, Submission, follow_submission, submit_grid
 from tests.orchestration.worlds import grid
 from uniferum.errors import UniferumError
 
@@ -60,3 +64,117 @@ def test_of_two_that_submit_at_once_the_second_attaches(
     monkeypatch.setattr(submission, "_client", lambda address: Taken())
     file = _write(tree / "grid.yaml", tmp_path)
     assert submit_grid(file, "http://head:8265", []).identity.startswith("uniferum-g-")
+
+
+def test_a_refused_token_is_said_in_a_line(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(address: str, headers: object) -> None:
+        raise AuthenticationError("Unauthorized: Missing authentication token")
+
+    monkeypatch.setattr("ray.job_submission.JobSubmissionClient", refuse)
+    with pytest.raises(UniferumError, match="Missing authentication token"):
+        submit_grid(_write(tree / "grid.yaml", tmp_path), "http://127.0.0.1:1", [])
+
+
+def test_the_command_that_attaches_again_is_the_one_that_was_given(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_client", lambda address: Taken())
+    _write(tree / "grid.yaml", tmp_path)
+    again = submit_grid(Path("grid.yaml"), "http://head:8265", ["margins={AUROC: 0.1}"], "/opt/python").again
+    expected = "grid submit grid.yaml --address http://head:8265 --set 'margins={AUROC: 0.1}' --python /opt/python"
+    assert again == f"uniferum {expected}"
+
+
+LOG = "plan: 2 cells\na: running\nb: running\na: done\nb: failed\nfailed cells: b\n"
+BROKEN = RuntimeError("WebSocket connection closed unexpectedly with close code 1006")
+Connection = tuple[int, Exception | None, str | Exception]
+
+
+class Flaky:
+    """A driver whose log is sent from its beginning each time; a connection ends after some characters.
+
+    Each connection is (characters that it sends, how it ends, the driver's state afterwards); the last one repeats.
+    """
+
+    def __init__(self, *connections: Connection) -> None:
+        self.connections, self.made = connections, 0
+
+    async def tail_job_logs(self, name: str) -> AsyncIterator[str]:
+        self.made += 1
+        sent, end, _ = self._latest
+        for start in range(0, sent, 7):
+            yield LOG[start : min(start + 7, sent)]
+        if end is not None:
+            raise end
+
+    def get_job_logs(self, name: str) -> str:
+        return LOG
+
+    def get_job_status(self, name: str) -> JobStatus:
+        status = self._latest[2]
+        if isinstance(status, Exception):
+            raise status
+        return JobStatus(status)
+
+    @property
+    def _latest(self) -> Connection:
+        return self.connections[min(self.made, len(self.connections)) - 1]
+
+
+@pytest.fixture
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Seconds that were waited, without waiting."""
+    found: list[float] = []
+    monkeypatch.setattr(submission.time, "sleep", found.append)
+    return found
+
+
+def _follow(client: Flaky) -> tuple[int, list[str]]:
+    said: list[str] = []
+    return follow_submission(Submission("uniferum-g-1", client, "uniferum grid submit grid.yaml"), said.append), said
+
+
+@pytest.mark.parametrize(
+    "end", [BROKEN, ClientError("handshake"), ConnectionResetError("reset"), None], ids=lambda end: type(end).__name__
+)
+def test_a_broken_connection_is_made_again_and_each_line_is_printed_once(
+    naps: list[float], end: Exception | None
+) -> None:
+    driver = Flaky((16, end, "RUNNING"), (41, end, "RUNNING"), (len(LOG), None, "FAILED"))
+    assert _follow(driver) == (1, LOG.splitlines())
+    assert driver.made == 3
+
+
+@pytest.mark.parametrize(("state", "code"), [("SUCCEEDED", 0), ("FAILED", 1), ("STOPPED", 130)])
+def test_the_last_lines_are_printed_though_the_connection_broke_before_them(
+    naps: list[float], state: str, code: int
+) -> None:
+    assert _follow(Flaky((30, BROKEN, state))) == (code, LOG.splitlines())
+    assert not naps
+
+
+def test_a_driver_that_cannot_be_followed_is_left_running_with_the_command_that_attaches(naps: list[float]) -> None:
+    driver = Flaky((20, BROKEN, "RUNNING"))
+    code, said = _follow(driver)
+    assert code == 130
+    assert said[:-1] == LOG[:20].splitlines()
+    assert said[-1].startswith("detached (WebSocket connection closed")
+    assert said[-1].endswith("still running; attach again with: uniferum grid submit grid.yaml")
+    assert driver.made == ATTEMPTS
+    assert naps == sorted(naps)
+    assert sum(naps) > 60, "a dashboard that is started anew is waited for"
+
+
+def test_a_dashboard_that_is_away_for_a_while_is_waited_for(naps: list[float]) -> None:
+    away = ConnectionError("refused")
+    driver = Flaky((9, BROKEN, away), (0, away, away), (0, away, away), (len(LOG), None, "SUCCEEDED"))
+    assert _follow(driver) == (0, LOG.splitlines())
+
+
+def test_a_silent_driver_behind_a_proxy_that_hangs_up_each_minute_is_followed_on(
+    naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(0, 10**6, 60))
+    monkeypatch.setattr(submission.time, "monotonic", lambda: float(next(clock)))
+    driver = Flaky(*[(14, None, "RUNNING")] * (3 * ATTEMPTS), (len(LOG), None, "SUCCEEDED"))
+    assert _follow(driver) == (0, LOG.splitlines())

@@ -122,7 +122,6 @@ class _Node(dict[str, Any]):
         (Resources(cpus=1, gpus=1), 4),
         (Resources(cpus=1, gpus=0.5), 8),
         (Resources(cpus=1, gpus=0.4), 8),  # 0.4 and 0.4 on one GPU; the rest of it stays empty
-        (Resources(cpus=1, gpus=2), 2),
         (Resources(cpus=4, gpus=2, workers=2), 2),
         (Resources(cpus=8, workers=4), 1),
         (Resources(cpus=3), 3),  # 2 of 8 and 1 of 4

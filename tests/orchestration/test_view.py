@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import view
+from orchestration import plan, view
+from orchestration.drive import Summary
+from orchestration.ledger import Entry, Ledger
 from orchestration.plan import Planned, make_plan
-from orchestration.records import CellRecord
+from orchestration.records import CellRecord, Failure
 from orchestration.spool import ProgressReporter
 from tests.orchestration.worlds import cell, grid
 
@@ -21,8 +23,8 @@ def planned(tmp_path: Path) -> Planned:
     return found
 
 
-def _entry(planned: Planned) -> view.Entry:
-    return view.Entry(planned.cell.name, str(planned.folder), "running", 1, None, None, None, None, time.time(), 0.0)
+def _entry(planned: Planned) -> Entry:
+    return Entry(planned.cell.name, str(planned.folder), "running", 1, None, None, None, None, time.time(), 0.0)
 
 
 def test_a_running_cell_shows_step_speed_metric_and_time_left(planned: Planned) -> None:
@@ -52,3 +54,65 @@ def test_a_silent_cell_is_named(planned: Planned, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(view.time, "time", lambda: now + 125)
     (row,) = view.rows([planned], {planned.cell.name: _entry(planned)})
     assert row.note == "silent for 2 min 05 s"
+
+
+def test_the_failed_table_names_each_failed_cell_why_and_its_log(planned: Planned) -> None:
+    planned.record.write_failure(Failure("user error", "NaN loss at step 3", 1, time.time()))
+    done, absent = cell("uniferum-small-CTRATE-seed1"), cell("uniferum-small-CTRATE-seed2")
+    others = [
+        Planned(done, plan.DONE, "finished at step 4", planned.folder, None, None, None),
+        Planned(absent, plan.NO_DATA, "data absent: CTRATE", None, None, None, None),
+    ]
+    states = {planned.cell.name: "failed", done.name: "done", absent.name: plan.NO_DATA}
+    assert view.failures(Summary(states=states, planned=[planned, *others])) == [
+        (planned.cell.name, "user error: NaN loss at step 3", str(planned.record.log)),
+        (absent.name, "data absent: CTRATE", ""),
+    ]
+
+
+def test_cells_without_a_result_are_told_apart_from_those_to_be_scored_again(tmp_path: Path) -> None:
+    states = (plan.DONE, plan.RESCORE, plan.DUE, plan.RESUMABLE, plan.NO_DATA)
+    planned = [Planned(cell(state), state, "", tmp_path, None, None, None) for state in states]
+    assert view.untrained(Summary(planned=planned)) == [plan.DUE, plan.RESUMABLE]
+
+
+@pytest.mark.parametrize(
+    ("resources", "row", "total"),
+    [
+        ({"gpus": 4, "workers": 4}, "6.00 (declared)", "6.0 GPU-hours left"),
+        ({"gpus": 0.5}, "0.75 (declared)", "0.8 GPU-hours left"),
+        ({"cpus": 4, "workers": 4}, "1.50 (declared)", "1.5 hours left"),
+    ],
+)
+def test_rows_and_total_count_the_hours_of_every_gpu_of_a_cell(
+    tmp_path: Path, resources: dict[str, float], row: str, total: str
+) -> None:
+    where = grid(tmp_path, resources=resources)
+    planned = [Planned(cell(), plan.DUE, "never ran", tmp_path, None, None, 1.5)]
+    shown = dict(zip(view.plan_columns(where), view.plan_rows(where, planned)[0], strict=True))
+    assert shown["GPU-hours" if "gpus" in resources else "hours"] == row
+    assert total in view.plan_totals(where, planned)
+
+
+def test_scoring_again_counts_no_hours_of_training(tmp_path: Path) -> None:
+    planned = [
+        Planned(cell("a"), plan.RESCORE, "", tmp_path, None, None, 0.5),
+        Planned(cell("b"), plan.DUE, "", tmp_path, None, None, 100.0),
+    ]
+    assert view.score_totals(grid(tmp_path), planned) == "1 of 2 cells would be scored again; 0.5 hours"
+
+
+def test_a_grid_has_ended_when_no_driver_lives(tmp_path: Path) -> None:
+    driven = grid(tmp_path)
+    assert view.ended(driven)
+    assert not driven.root.exists(), "looking makes nothing"
+    ledger = Ledger.of(driven)
+    token = ledger.take_lease()
+    assert token is not None
+    assert not view.ended(driven)
+    ledger.release(token)
+    assert view.ended(driven)
+
+
+def test_a_ledger_that_does_not_answer_is_no_end(tmp_path: Path) -> None:
+    assert not view.ended(grid(tmp_path, ledger="postgresql://grid@127.0.0.1:1/grids"))

@@ -6,7 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uniferum.config import Section, canonical_json, fingerprint, load, merge, override, parse
+from uniferum.config import (
+    Section,
+    canonical_json,
+    canonical_mapping,
+    fingerprint,
+    load,
+    merge,
+    override,
+    parse,
+    text_fingerprint,
+)
 from uniferum.errors import UniferumError
 
 
@@ -101,3 +111,18 @@ def test_the_fingerprint_tells_values_apart_and_treats_equal_numbers_as_equal() 
 def test_values_without_a_stable_form_are_refused(value: object) -> None:
     with pytest.raises(TypeError, match="no stable form"):
         canonical_json({"a": value})
+
+
+def test_the_fingerprint_of_a_fixed_value_is_what_finished_grids_recorded() -> None:
+    value = {"z": [1.0, 2.5, -0.0, 1e300], "a": {"é": None, "b": True}, "s": Settings(name="x"), "t": (1, "q")}
+    text = (
+        '{"a":{"b":true,"\\u00e9":null},"s":{"extras":[],"name":"x","optimizer":{"rate":0.1,"warmup_steps":25}},'
+        '"t":[1,"q"],"z":[1,2.5,0,1e+300]}'
+    )
+    assert canonical_json(value) == text
+    assert fingerprint(value) == text_fingerprint(text) == "74f01972d76d2753"
+
+
+@given(st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.booleans(), st.none())))
+def test_a_mapping_of_texts_worded_before_is_worded_as_the_whole(data: dict[str, object]) -> None:
+    assert canonical_mapping({key: canonical_json(value) for key, value in data.items()}) == canonical_json(data)

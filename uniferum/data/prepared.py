@@ -1,21 +1,26 @@
 """A prepared cohort as the later stages see it: scans, known labels, words, masks, and a digest of their content.
 
-The store on disk is the truth; nothing is kept here that is not in it.
+The store on disk is the truth; nothing is kept here that is not in it. Identity needs no more than :class:`Content`,
+which is read without pandas and the libraries that decode scans: they take longer to load than a plan to make.
 """
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from uniferum.config import canonical_json
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from uniferum.preprocessing.geometry import Geometry
+    from uniferum.preprocessing.store import Store
 
 SPLITS = ("train", "validation", "test")
 
@@ -33,9 +38,9 @@ class PreparedCohort:
     """
 
     name: str
-    store: Store
-    scans: pd.DataFrame
-    labels: pd.DataFrame
+    store: "Store"
+    scans: "pd.DataFrame"
+    labels: "pd.DataFrame"
     vocabulary: Vocabulary
     _present: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -47,6 +52,8 @@ class PreparedCohort:
         Raises:
             UniferumError: no store there, an unfinished one, or one without a readable scan.
         """
+        from uniferum.preprocessing.store import Store
+
         store = Store.open(path)
         scans = store.manifest()
         if scans.empty:
@@ -60,7 +67,7 @@ class PreparedCohort:
         return cls(store.name, store, scans, labels, Vocabulary.load().extended(store.prompts()))
 
     @property
-    def geometry(self) -> Geometry:
+    def geometry(self) -> "Geometry":
         """The grids that the scans were prepared on."""
         return self.store.geometry
 
@@ -81,16 +88,11 @@ class PreparedCohort:
         return self._digests[split]
 
     def _digest(self, split: str) -> str:
-        patients = self.patients(split)
-        labels: dict[str, dict[str, int]] = {scan: {} for scan in patients}
-        for scan, label, value in self.known():
-            if scan in labels:
-                labels[scan][label] = value
         checksums = dict(zip(self.scans["scan_id"].tolist(), self.scans["checksum"].tolist(), strict=True))
-        total = hashlib.sha256()
-        for scan, patient in patients.items():
-            total.update(canonical_json([scan, patient, checksums[scan], labels[scan]]).encode() + b"\n")
-        return total.hexdigest()
+        known: dict[str, dict[str, int]] = {}
+        for scan, label, value in self.known():
+            known.setdefault(scan, {})[label] = value
+        return split_digest({scan: (own, checksums[scan]) for scan, own in self.patients(split).items()}, known)
 
     @cached_property
     def layers_of(self) -> dict[str, tuple[str, ...]]:
@@ -109,4 +111,97 @@ class PreparedCohort:
 
     def _values(self, scan_id: str, layer: str) -> list[int]:
         """The values of a mask whose header does not name them: a store of the full level only."""
+        import numpy as np
+
         return np.unique(self.store.read_mask(scan_id, layer, self.store.config.levels[0])).tolist()
+
+
+@dataclass(frozen=True)
+class Content:
+    """What identity needs of a store: whose it is, its words, and what its splits hold.
+
+    Attributes:
+        scans: split to scan to patient and checksum, in the order of the scans.
+        known: scan to label to 0 or 1.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    scans: Mapping[str, Mapping[str, tuple[str, str]]] = field(repr=False)
+    known: Mapping[str, Mapping[str, int]] = field(repr=False)
+    _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, path: Path) -> "Content | None":
+        """The content of a finished local store; None where anything is not as a store writes it.
+
+        Then :meth:`PreparedCohort.open` either takes the store, or says what is wrong with it.
+        """
+        try:
+            card = json.loads((path / "store.json").read_bytes())
+            words = path / "prompts.json"
+            extra = json.loads(words.read_bytes()) if words.exists() else {}
+            scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
+            labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
+        except (OSError, ValueError, KeyError):  # pyarrow's own faults are among these
+            return None
+        if not isinstance(card, dict) or card.get("format") != 1:
+            return None
+        rows, known = _by_split(*scans), _by_scan(*labels)
+        if not rows or known is None:
+            return None
+        return cls(str(card.get("cohort", {}).get("name", "")), Vocabulary.load().extended(extra), rows, known)
+
+    def digest(self, split: str) -> str:
+        """As :meth:`PreparedCohort.digest`."""
+        if split not in self._digests:
+            self._digests[split] = split_digest(self.scans.get(split, {}), self.known)
+        return self._digests[split]
+
+
+def split_digest(scans: Mapping[str, tuple[str, str]], known: Mapping[str, Mapping[str, int]]) -> str:
+    """SHA-256 over a split: its scans in the order of their ids, with patient, content checksum and known labels.
+
+    Args:
+        scans: scan to patient and checksum, sorted.
+        known: scan to label to 0 or 1; may hold the scans of other splits too.
+    """
+    total = hashlib.sha256()
+    for scan, (patient, checksum) in scans.items():
+        total.update(canonical_json([scan, patient, checksum, known.get(scan, {})]).encode() + b"\n")
+    return total.hexdigest()
+
+
+def _columns(file: Path, names: tuple[str, ...]) -> list[list[Any]]:
+    """Some columns of a Parquet file.
+
+    Raises:
+        OSError, ValueError, KeyError: there is no such file, it is damaged, or it lacks a column.
+    """
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(file) as opened:
+        table = opened.read(list(names))
+    return [table.column(name).to_pylist() for name in names]
+
+
+def _by_split(
+    scans: list[Any], patients: list[Any], splits: list[Any], checksums: list[Any]
+) -> dict[str, dict[str, tuple[str, str]]]:
+    """The scans of each split, sorted; nothing where an id is no text, or a scan's occurs twice."""
+    if {str} != {*map(type, scans), *map(type, patients), *map(type, splits), *map(type, checksums)}:
+        return {}
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for scan, patient, split, checksum in sorted(zip(scans, patients, splits, checksums, strict=True)):
+        found.setdefault(split, {})[scan] = patient, checksum
+    return found if len(set(scans)) == len(scans) else {}
+
+
+def _by_scan(scans: list[Any], labels: list[Any], values: list[Any]) -> dict[str, dict[str, int]] | None:
+    """The known labels of each scan; None where an id is no text, a value not 0 or 1, or a label is given twice."""
+    if not {*map(type, scans), *map(type, labels)} <= {str} or not set(values) <= {0, 1}:
+        return None
+    found: dict[str, dict[str, int]] = {}
+    for scan, label, value in zip(scans, labels, values, strict=True):
+        found.setdefault(scan, {})[label] = value
+    return found if sum(map(len, found.values())) == len(values) else None

@@ -1,11 +1,12 @@
 """From a config and stores to what a run works with: cohorts, task tables, model, batches."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from uniferum.data.batch import Batch
 from uniferum.data.dataset import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.sampling import training_table
@@ -21,6 +22,10 @@ from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 
 
+def _nothing() -> None:
+    """Nobody is told."""
+
+
 @dataclass(frozen=True)
 class Workbench:
     """Everything opened for one run."""
@@ -29,6 +34,9 @@ class Workbench:
     cohorts: Mapping[str, PreparedCohort]
     compute: Compute
     workers: Workers
+    between: Callable[[], None] = _nothing
+    """Called between the batches of a prediction, which may take longer than a training step: a sign of life, and the
+    place where a run may be stopped."""
 
     @property
     def preparation(self) -> dict[str, Any]:
@@ -90,8 +98,13 @@ class Workbench:
             rank=self.workers.rank,
             world=self.workers.size,
         )
-        scores = predict(model, batches, device=self.compute.device, autocast=self.compute.autocast)
+        scores = predict(model, self._told(batches), device=self.compute.device, autocast=self.compute.autocast)
         return predict_tasks(table, pd.concat(self.workers.gather(scores)), set(outputs))
+
+    def _told(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self.between()
+            yield batch
 
 
 def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workbench:

@@ -2,7 +2,8 @@
 
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.identity import Fingerprints, Stores, fingerprints
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.training.checkpoint import load_weights, read_card
+from uniferum.training.errors import Interrupted
+from uniferum.training.parallel import Workers
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import Reporter, Silent
 from uniferum.training.state import Progress
@@ -28,6 +31,8 @@ def evaluate_run(
     folder: Path,
     reporter: Reporter | None = None,
     *,
+    stop: Callable[[], bool] | None = None,
+    alive: Callable[[], None] | None = None,
     device: str | None = None,
 ) -> RunResult:
     """Predict the test splits again and score them; nothing is trained.
@@ -37,9 +42,12 @@ def evaluate_run(
         stores: the prepared store of every cohort that the run names.
         folder: the run's folder, with a best checkpoint.
         reporter: who is told the files.
+        stop: asked by a lone worker between the batches; once it says yes, ``Interrupted`` is raised.
+        alive: called between the batches.
         device: where to compute; the first GPU, else the CPU.
 
     Raises:
+        Interrupted: ``stop`` said so; the old record stands.
         UniferumError: no best checkpoint, one of another config, or a store that is missing.
     """
     files = CellFiles(Path(folder))
@@ -53,8 +61,24 @@ def evaluate_run(
             cure="give the folder, config and stores that it was trained with",
         )
     bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     write_text(files.config, resolved_yaml(config))
     return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent())
+
+
+def stoppable(
+    workers: Workers, files: CellFiles, stop: Callable[[], bool] | None, alive: Callable[[], None] | None
+) -> Callable[[], None]:
+    """What is done between the batches of a prediction; several workers wait for each other, so none leaves alone."""
+
+    def between() -> None:
+        if alive is not None:
+            alive()
+        if workers.size == 1 and stop is not None and stop():
+            step = int(read_card(files.last)["progress"]["step"]) if files.last.exists() else 0
+            raise Interrupted(step, files.last if step else None)
+
+    return between
 
 
 def score(model: Model, bench: Workbench, identity: Fingerprints, files: CellFiles, reporter: Reporter) -> RunResult:

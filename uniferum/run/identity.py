@@ -5,20 +5,23 @@ the code's results; the evaluation fingerprint adds the test splits. A changed t
 retrains it. Store paths, threads, loader workers and devices are in neither.
 """
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from uniferum.config import fingerprint
-from uniferum.data.prepared import PreparedCohort
+from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
+from uniferum.data.prepared import Content, PreparedCohort
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.training.config import NOT_IDENTITY
 
 # A cohort's prepared store: a folder, or a URL that fsspec knows.
 Stores = Mapping[str, Path | str]
+Stamp = tuple[tuple[str, int, int], ...]
+Opened = TypeVar("Opened", Content, PreparedCohort)
 TEST_SPLIT, SELECTION_SPLIT, TRAINING_SPLIT = "test", "validation", "train"
 
 RESULTS = 1
@@ -36,26 +39,49 @@ def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
     Raises:
         UniferumError: no store is given for it, the store cannot be read, or it is another cohort's.
     """
-    if cohort not in stores:
-        nodules = ", or set sampling.luna_factor=0 to train without nodules" if cohort == NODULE_COHORT else ""
-        raise UniferumError("stores", cohort, must="have a path", cure=near_miss(cohort, stores) + nodules)
-    path = str(stores[cohort])
-    opened = _opened(path, _stamp(path)) if Path(path).is_dir() else PreparedCohort.open(stores[cohort])
-    if opened.name != cohort:
-        raise UniferumError(f"store {stores[cohort]}", opened.name, must=f"be that of cohort {cohort}")
-    return opened
+    path = _path(stores, cohort)
+    opened = _opened(str(path), _stamp(path)) if Path(path).is_dir() else PreparedCohort.open(path)
+    return _of(cohort, opened, path)
+
+
+def read_content(stores: Stores, cohort: str) -> Content | PreparedCohort:
+    """What identity needs of a cohort's store; raises as :func:`open_cohort`."""
+    path = _path(stores, cohort)
+    found = _content_of(str(path), _stamp(path)) if Path(path).is_dir() else None
+    return open_cohort(stores, cohort) if found is None else _of(cohort, found, path)
 
 
 @lru_cache(maxsize=32)
-def _opened(path: str, stamp: tuple[tuple[str, int, int], ...]) -> PreparedCohort:
-    """A local store as it is now: a plan asks for each store once a cell, and reads it once in all."""
+def _opened(path: str, stamp: Stamp) -> PreparedCohort:
+    """A local store as it is now, read once in all."""
     assert stamp is not None, "part of the key: a store that changes is read again"
     return PreparedCohort.open(path)
 
 
-def _stamp(path: str) -> tuple[tuple[str, int, int], ...]:
-    files = sorted(entry for entry in Path(path).iterdir() if entry.is_file())
-    return tuple((entry.name, entry.stat().st_mtime_ns, entry.stat().st_size) for entry in files)
+@lru_cache(maxsize=32)
+def _content_of(path: str, stamp: Stamp) -> Content | None:
+    """As :func:`_opened`, for identity alone; a watched grid asks for it once a second."""
+    assert stamp is not None, "part of the key: a store that changes is read again"
+    return Content.read(Path(path))
+
+
+def _stamp(path: Path | str) -> Stamp:
+    with os.scandir(path) as entries:
+        files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in files))
+
+
+def _path(stores: Stores, cohort: str) -> Path | str:
+    if cohort not in stores:
+        nodules = ", or set sampling.luna_factor=0 to train without nodules" if cohort == NODULE_COHORT else ""
+        raise UniferumError("stores", cohort, must="have a path", cure=near_miss(cohort, stores) + nodules)
+    return stores[cohort]
+
+
+def _of(cohort: str, opened: Opened, path: Path | str) -> Opened:
+    if opened.name != cohort:
+        raise UniferumError(f"store {path}", opened.name, must=f"be that of cohort {cohort}")
+    return opened
 
 
 @dataclass(frozen=True)
@@ -66,15 +92,74 @@ class Fingerprints:
     evaluation: str
 
 
+class Reading:
+    """The stores as they are now: each is looked at once, and what runs share is worded once, for any number of runs.
+
+    For one pass over a grid, never for longer: it does not see a store that changes.
+    """
+
+    def __init__(self, stores: Stores) -> None:
+        """Nothing is read before it is asked for."""
+        self.stores = stores
+        self._found: dict[str, Content | PreparedCohort] = {}
+        self._texts: dict[tuple[str, ...], str] = {}
+
+    def fingerprints(self, config: RunConfig) -> Fingerprints:
+        """Both fingerprints of a run; raises as :func:`fingerprints`."""
+        training = self._training_text(config)
+        tests = canonical_mapping({name: self._text(name, TEST_SPLIT) for name in config.evaluate_on})
+        evaluation = canonical_mapping({"training": training, "tests": tests})
+        return Fingerprints(text_fingerprint(training), text_fingerprint(evaluation))
+
+    def training_content(self, config: RunConfig) -> dict[str, Any]:
+        """See :func:`training_content`."""
+        trained = config.trained_stores
+        return {
+            "results": RESULTS,
+            "config": identity_of(config),
+            "train": {name: _content(self._of(name), TRAINING_SPLIT) for name in trained},
+            "select": {name: _content(self._of(name), SELECTION_SPLIT) for name in config.selection_cohorts},
+            "organs": _organ_prompts(map(self._of, trained)) if config.segmentation else {},
+        }
+
+    def _training_text(self, config: RunConfig) -> str:
+        """The canonical JSON of :meth:`training_content`."""
+        trained = config.trained_stores
+        return canonical_mapping(
+            {
+                "results": canonical_json(RESULTS),
+                "config": canonical_json(identity_of(config)),
+                "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT) for name in trained}),
+                "select": canonical_mapping(
+                    {name: self._text(name, SELECTION_SPLIT) for name in config.selection_cohorts}
+                ),
+                "organs": self._organs_text(trained) if config.segmentation else "{}",
+            }
+        )
+
+    def _of(self, cohort: str) -> Content | PreparedCohort:
+        if cohort not in self._found:
+            self._found[cohort] = read_content(self.stores, cohort)
+        return self._found[cohort]
+
+    def _text(self, cohort: str, split: str) -> str:
+        if (split, cohort) not in self._texts:
+            self._texts[split, cohort] = canonical_json(_content(self._of(cohort), split))
+        return self._texts[split, cohort]
+
+    def _organs_text(self, trained: tuple[str, ...]) -> str:
+        if ("organs", *trained) not in self._texts:
+            self._texts["organs", *trained] = canonical_json(_organ_prompts(map(self._of, trained)))
+        return self._texts["organs", *trained]
+
+
 def fingerprints(config: RunConfig, stores: Stores) -> Fingerprints:
     """Both fingerprints, the stores' tables read once.
 
     Raises:
         UniferumError: a store is missing or unreadable.
     """
-    training = training_content(config, stores)
-    tests = {cohort: _content(open_cohort(stores, cohort), TEST_SPLIT) for cohort in sorted(config.evaluate_on)}
-    return Fingerprints(fingerprint(training), fingerprint({"training": training, "tests": tests}))
+    return Reading(stores).fingerprints(config)
 
 
 def training_fingerprint(config: RunConfig, stores: Stores) -> str:
@@ -113,21 +198,14 @@ def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:
     Raises:
         UniferumError: a store is missing or unreadable.
     """
-    trained = {name: open_cohort(stores, name) for name in config.trained_stores}
-    return {
-        "results": RESULTS,
-        "config": identity_of(config),
-        "train": {name: _content(cohort, TRAINING_SPLIT) for name, cohort in trained.items()},
-        "select": {c: _content(open_cohort(stores, c), SELECTION_SPLIT) for c in config.selection_cohorts},
-        "organs": _organ_prompts(trained.values()) if config.segmentation else {},
-    }
+    return Reading(stores).training_content(config)
 
 
-def _content(cohort: PreparedCohort, split: str) -> dict[str, Any]:
+def _content(cohort: Content | PreparedCohort, split: str) -> dict[str, Any]:
     words = cohort.vocabulary
     prompts = {label: words.labels[label].prompt for label in words.of_cohort(cohort.name)}
     return {"digest": cohort.digest(split), "prompts": prompts}
 
 
-def _organ_prompts(cohorts: Iterable[PreparedCohort]) -> dict[str, str]:
+def _organ_prompts(cohorts: Iterable[Content | PreparedCohort]) -> dict[str, str]:
     return {name: words.prompt for cohort in cohorts for name, words in cohort.vocabulary.structures.items()}

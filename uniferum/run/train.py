@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from uniferum.evaluation.metrics import mean_auroc
 from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
-from uniferum.run.evaluate import score
+from uniferum.run.evaluate import score, stoppable
 from uniferum.run.identity import Stores, fingerprints, training_content
 from uniferum.run.result import RunResult, read_result
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
@@ -33,6 +34,7 @@ def train_run(
     reporter: Reporter | None = None,
     *,
     stop: Callable[[], bool] | None = None,
+    alive: Callable[[], None] | None = None,
     resume: bool = True,
     device: str | None = None,
 ) -> RunResult:
@@ -46,7 +48,9 @@ def train_run(
         stores: the prepared store of every cohort that the run names, and of LUNA16 for ``SEG``.
         folder: where everything is written; shared by all workers.
         reporter: who listens, besides ``steps.jsonl``; the first worker's alone is told.
-        stop: asked after every step; once it says yes, a checkpoint is written and ``Interrupted`` raised.
+        stop: asked after every step, and by a lone worker between the batches of a prediction; once it says yes, a
+            checkpoint is written (before a prediction it was) and ``Interrupted`` raised.
+        alive: called between the batches of a prediction, where nothing else is reported for long.
         resume: go on from the folder's last checkpoint; False begins anew.
         device: where to compute; the first GPU, else the CPU.
 
@@ -63,6 +67,7 @@ def train_run(
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
     bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     table = bench.training_table()
     labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
     card = Identity(

@@ -6,7 +6,6 @@ rename, and only then is what nothing points to any more removed. So a kill at a
 """
 
 import json
-import logging
 import pickle
 import shutil
 import tempfile
@@ -20,11 +19,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from uniferum.errors import UniferumError
+from uniferum.errors import OtherHardware, UniferumError
 from uniferum.evaluation.files import sync
 from uniferum.training.state import Progress
-
-log = logging.getLogger(__name__)
 
 WEIGHTS, OPTIMIZER, CARD = "model.safetensors", "optimizer.pt", "checkpoint.json"
 FORMAT = 1
@@ -102,8 +99,11 @@ class Checkpoints:
         self.refuse_stranger(card)
         before, now = card.get("precision", self.identity.precision), self.identity.precision
         if before != now:
-            log.warning(
-                "%s was trained in %s and goes on in %s, which this machine computes in", self.last, before, now
+            raise OtherHardware(
+                f"number format of {self.last}",
+                before,
+                must=f"be what this machine computes in ({now})",
+                cure=f"go on where {before} is, or train it anew with training.precision: {now}",
             )
         load_weights(model, self.last)
         try:

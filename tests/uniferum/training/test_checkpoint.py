@@ -11,7 +11,7 @@ import torch
 from tiny_training import TinyModel, tiny_training
 from torch import nn
 
-from uniferum.errors import UniferumError
+from uniferum.errors import OtherHardware, UniferumError
 from uniferum.training.checkpoint import Checkpoints, Identity, load_weights, read_card
 from uniferum.training.config import OptimConfig
 from uniferum.training.optim import build_optimizer
@@ -143,11 +143,11 @@ def test_an_optimizer_file_of_something_else_is_one_line(saved: Path, content: b
         checkpoints.load_last(model, optimizer)
 
 
-def test_going_on_in_another_number_format_is_said(saved: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_going_on_in_another_number_format_is_refused_naming_both(saved: Path) -> None:
     checkpoints, model, optimizer = fresh(saved)
     checkpoints.identity = replace(checkpoints.identity, precision="bf16")
-    assert checkpoints.load_last(model, optimizer) is not None
-    assert "was trained in fp32 and goes on in bf16" in caplog.text
+    with pytest.raises(OtherHardware, match=r"\(fp32\) must be what this machine computes in \(bf16\)"):
+        checkpoints.load_last(model, optimizer)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 1}'])

@@ -1,0 +1,122 @@
+"""Who hears the scheduler: ledger, records, MLflow, webhook and the person who looks on.
+
+A driver that lost its lease to another one writes nothing any more: its cells and its ledger are the other's.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orchestration import gauges, plan, preflight, view
+from orchestration.executor import Ended, Work
+from orchestration.grid import GridConfig
+from orchestration.lease import LeaseKeeper
+from orchestration.ledger import Ledger, Wish
+from orchestration.mirror import Mirror
+from orchestration.notify import notify
+from orchestration.records import Failure
+from orchestration.room import Patience
+from orchestration.scheduler import DONE, FAILED, STOPPED
+
+log = logging.getLogger(__name__)
+
+
+class View(Protocol):
+    """Whoever shows a running grid."""
+
+    def show(self, rows: Sequence[view.Row], headline: str) -> None:
+        """Draw the cells as they are now; called about once a second."""
+        ...
+
+    def say(self, message: str) -> None:
+        """One line."""
+        ...
+
+
+@dataclass
+class Driver:
+    """The scheduler's listener: ledger, records, MLflow and the view hear of every move."""
+
+    grid: GridConfig
+    planned: dict[str, plan.Planned]
+    ledger: Ledger
+    lease: LeaseKeeper
+    mirror: Mirror
+    view: View
+    webhook: str | None = None
+    patience: Patience = field(default_factory=lambda: Patience(log.warning))
+    shown_at: float = 0.0
+    paused_for: str | None = None
+    told_lost: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether another driver has the grid: this one writes nothing any more."""
+        return self.lease.lost
+
+    def moved(self, work: Work, state: str, attempt: int, ended: Ended | None) -> None:
+        """Note it in the ledger, and in the cell's folder where it failed."""
+        planned = self.planned[work.name]
+        fault = ended.fault if ended else None
+        if self.lost:
+            return self._say(work.name, state, ended)
+        facts: dict[str, Any] = {"attempt": attempt, "folder": str(planned.folder)}
+        facts |= {"fault": fault.kind if fault else None, "reason": fault.reason if fault else None}
+        if ended is not None:
+            facts |= {"seconds": ended.seconds, "node": ended.node}
+        if state == "running":
+            facts["started"] = time.time()
+            self.mirror.began(planned)
+        self.patience(lambda: self.ledger.note(work.name, state, **facts))
+        gauges.show_state(work.name, state)
+        if fault is not None and state in (FAILED, STOPPED):
+            failure = Failure(fault.kind, fault.reason, attempt, time.time())
+            self.patience(lambda: planned.record.write_failure(failure))
+        if fault is not None and state == FAILED:
+            told = {"grid": self.grid.name, "cell": work.name, "fault": fault.kind, "reason": fault.reason}
+            notify(self.webhook, "cell failed", told)
+        if state in (DONE, FAILED, STOPPED):
+            self.patience(lambda: self.mirror.ended(planned, state))
+        self._say(work.name, state, ended)
+
+    def paused(self, reason: str | None) -> None:
+        """Tell it and note it for other shells."""
+        if self.lost:
+            return
+        self.paused_for = reason
+        self.patience(lambda: self.ledger.set_fact("paused", reason))
+        self.view.say(f"no new cells: {reason}" if reason else "cells start again")
+
+    def wishes(self) -> Sequence[Wish]:
+        """Show the table, and hand over what other shells asked for; a driver that lost its lease leaves the grid."""
+        if self.lost:
+            if self.told_lost:
+                return []
+            self.told_lost = True
+            self.view.say("another driver took the lease; leaving the grid to it")
+            return [Wish("cancel", None, None)]
+        now = time.monotonic()
+        if now - self.shown_at > 0.9:
+            self.shown_at = now
+            self.patience(self.show)
+        return self.patience(self.ledger.take_wishes)
+
+    def may_start(self) -> str | None:
+        """A full disk spoils running cells too: start none while there is too little room."""
+        free = preflight.free_gib(self.grid.root)
+        if free < self.grid.policy.free_gib:
+            return f"{self.grid.root} has {free:.1f} GiB free, policy.free_gib is {self.grid.policy.free_gib:g}"
+        return None
+
+    def show(self) -> None:
+        """Draw the table."""
+        rows = view.rows(list(self.planned.values()), self.ledger.entries())
+        self.view.show(rows, view.counts(rows) + (f"; paused: {self.paused_for}" if self.paused_for else ""))
+
+    def _say(self, name: str, state: str, ended: Ended | None) -> None:
+        fault = ended.fault if ended else None
+        reason = f" ({fault.kind}: {fault.reason})" if fault else ""
+        took = f" after {view.span(ended.seconds)}" if ended and ended.seconds else ""
+        self.view.say(f"{name}: {state}{took}{reason}")

@@ -1,0 +1,61 @@
+"""A grid of two cells as the command line sees it, without Ray or data."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli import main, output
+from orchestration.grid import GridConfig
+from orchestration.ledger import Ledger
+from orchestration.records import CellRecord, cell_folder
+from tests.orchestration.worlds import grid
+from uniferum.run import identity
+
+TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
+FIRST, SECOND = "uniferum-small-CTRATE", "uniferum-small-CTRATE-seed1"
+
+
+class Shell:
+    """Runs `uniferum grid VERB FILE ... --set root=...`; the file itself names another root."""
+
+    def __init__(self, grid: GridConfig, file: Path) -> None:
+        self.grid, self.file = grid, file
+
+    def __call__(self, verb: str, *words: str) -> Result:
+        arguments = ["grid", verb, str(self.file), *words, "--set", f"root={self.grid.root}"]
+        return CliRunner().invoke(main.app, arguments)
+
+    def record(self, cell: str = FIRST) -> CellRecord:
+        """A cell's record, its folder made."""
+        folder = cell_folder(self.grid.cells_folder, cell, TRAINING)
+        folder.mkdir(parents=True, exist_ok=True)
+        return CellRecord(folder)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    """A grid of two cells, and a terminal that is wide enough."""
+    made = grid(tmp_path, seeds=(0, 1), tracking={"enabled": False})
+    file = tmp_path / "grid.yaml"
+    written = made.model_dump(mode="json", exclude_none=True) | {"root": str(tmp_path / "not-here")}
+    file.write_text(yaml.safe_dump(written))
+    found = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
+    monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: found)
+    monkeypatch.setattr(output.people, "_width", 400)
+    return Shell(made, file)
+
+
+@pytest.fixture
+def driver(shell: Shell) -> Iterator[Ledger]:
+    """A driver that lives; both cells are in its run."""
+    ledger = Ledger.of(shell.grid)
+    ledger.take_lease()
+    for name in (FIRST, SECOND):
+        ledger.note(name, "pending", folder=str(shell.record(name).folder))
+    yield ledger
+    ledger.close()

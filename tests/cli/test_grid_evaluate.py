@@ -1,0 +1,74 @@
+"""`uniferum grid evaluate`, and how the end of a grid is told; without Ray or data."""
+
+import pytest
+
+from orchestration import drive
+from orchestration.grid import GridConfig
+from orchestration.records import Failure
+from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
+from tests.orchestration.worlds import finish
+
+
+def test_evaluate_ends_well_when_all_that_could_be_scored_was(shell: Shell) -> None:
+    finish(shell.record().folder, TRAINING, EVALUATION)
+    done = shell("evaluate")
+    assert f"not trained, so not scored: {SECOND} (uniferum grid run trains them)" in done.stderr
+    assert "failed cells" not in done.stderr
+    assert done.exit_code == 0, done.exception
+
+
+@pytest.mark.parametrize(("ended", "code"), [("done", 0), ("failed", 1)])
+def test_evaluate_scores_what_is_to_be_scored_and_fails_with_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, ended: str, code: int
+) -> None:
+    """No room is asked for, since a score makes no checkpoints."""
+    finish(shell.record().folder, TRAINING, "an older test set")
+    asked: list[str] = []
+
+    def run(grid: GridConfig, due: list[drive.plan.Planned], *rest: object) -> None:
+        asked.extend(p.cell.name for p in due)
+        summary = next(part for part in rest if isinstance(part, drive.Summary))
+        summary.states |= {p.cell.name: ended for p in due}
+
+    monkeypatch.setattr(drive, "_run_due", run)
+    assert shell("evaluate", "--set", "resources.checkpoint_gib=1000000000").exit_code == code
+    assert asked == [FIRST]
+
+
+def test_a_dry_evaluation_says_what_it_would_score_and_does_nothing(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(shell.record().folder, TRAINING, "an older test set", seconds=360_000.0)
+    monkeypatch.setattr(drive, "run_grid", lambda *given: pytest.fail("a dry run runs nothing"))
+    done = shell("evaluate", "--dry-run")
+    assert done.exit_code == 0, done.exception
+    assert "1 of 2 cells would be scored again; 0.0 hours" in done.stderr
+
+
+def test_an_evaluation_of_chosen_cells_is_told_to_a_webhook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def run(grid: GridConfig, cells: list[drive.Cell], shown: object, options: drive.Options) -> drive.Summary:
+        asked.extend([[cell.name for cell in cells], options.only_scores, options.notify])
+        return drive.Summary(states={FIRST: "done"})
+
+    monkeypatch.setattr(drive, "run_grid", run)
+    done = shell("evaluate", "--only", SECOND, "--notify", "http://127.0.0.1:9/x")
+    assert done.exit_code == 0, done.exception
+    assert asked == [[SECOND], True, "http://127.0.0.1:9/x"]
+
+
+def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(grid: GridConfig, cells: list[drive.Cell], *rest: object) -> drive.Summary:
+        planned = drive.plan.make_plan(grid, cells)
+        shell.record(SECOND).write_failure(Failure("user error", "NaN loss at step 3", 1, 0.0))
+        return drive.Summary(states={FIRST: "done", SECOND: "failed"}, planned=planned)
+
+    monkeypatch.setattr(drive, "run_grid", run)
+    done = shell("run", "--yes")
+    assert done.exit_code == 1
+    text = " ".join(done.stderr.split())
+    assert "1 of 2 cells done" in text
+    assert "user error: NaN loss at step 3" in text
+    assert SECOND in text.partition("failed cells")[2]
+    assert str(shell.record(SECOND).log) in text

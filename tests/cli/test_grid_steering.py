@@ -1,0 +1,214 @@
+"""Looking into and steering a grid from another shell, its driver alive, ended or killed; without Ray or data."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from typer.testing import CliRunner
+
+from cli import grid as commands
+from cli import main
+from orchestration import steering
+from orchestration.ledger import Ledger
+from orchestration.records import Failure
+from orchestration.spool import ProgressReporter
+from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
+from tests.orchestration.worlds import finish
+from uniferum.errors import UniferumError
+
+OF_A_CELL = ["logs", "cancel", "retry", "priority", "events"]
+VERBS = [*OF_A_CELL, "pause", "stop", "resume", "parallel", "status", "plan"]
+
+
+@pytest.fixture
+def dead_driver(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver was killed: its lease runs on, its cells are noted as running, and one of them had failed."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    ledger = Ledger.of(shell.grid)
+    with monkeypatch.context() as patch:
+        patch.setattr("orchestration.ledger._me", lambda: f"{socket.gethostname()}:{gone.pid}")
+        assert ledger.take_lease() == 1
+    failed, running = shell.record(FIRST), shell.record(SECOND)
+    ledger.note(FIRST, "failed", folder=str(failed.folder), fault="user error", reason="NaN loss")
+    ledger.note(SECOND, "running", folder=str(running.folder))
+    ledger.close()
+    failed.write_failure(Failure("user error", "NaN loss", 1, 0.0))
+    ProgressReporter(running.folder, steps=4).phase("training")
+    failed.log.write_text("first\nlast\n")
+
+
+def words_of(verb: str) -> list[str]:
+    return ([FIRST] if verb in OF_A_CELL else []) + (["2"] if verb in ("parallel", "priority") else [])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_takes_the_settings_that_the_grid_is_run_with(shell: Shell, driver: Ledger, verb: str) -> None:
+    shell.record().log.write_text("")
+    driver.note(FIRST, "failed")
+    done = shell(verb, *words_of(verb))
+    assert done.exit_code == 0, done.exception
+    assert not (shell.file.parent / "not-here").exists()
+    if verb in ("cancel", "retry", "priority", "pause", "stop", "resume", "parallel"):
+        assert f"asked of {socket.gethostname()}:{os.getpid()}" in done.stderr
+        assert [wish.verb for wish in driver.take_wishes()] == [verb]
+
+
+@pytest.mark.parametrize("verb", ["submit", "ui", "run", "evaluate"])
+def test_the_longer_commands_take_settings_too(shell: Shell, verb: str) -> None:
+    """Refused by the setting, before anything starts."""
+    address = ["--address", "http://head:8265"] if verb == "submit" else []
+    words = ["grid", verb, str(shell.file), *address, "--set", "rot=x"]
+    done = CliRunner().invoke(main.app, words)
+    assert isinstance(done.exception, UniferumError)
+    assert "did you mean 'root'" in str(done.exception)
+
+
+# -- a dead driver ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("dead_driver")
+def test_status_after_the_drivers_death_comes_from_the_records(shell: Shell) -> None:
+    done = shell("status")
+    assert done.exit_code == 0, done.exception
+    assert "no driver" in done.stderr
+    assert "NaN loss" in done.stderr
+    assert "running" not in done.stderr
+
+
+@pytest.mark.usefixtures("dead_driver")
+def test_logs_and_events_outlive_the_driver(shell: Shell) -> None:
+    assert shell("logs", FIRST).stdout == "first\nlast\n"
+    assert shell("logs", FIRST, "-n", "1").stdout == "last\n"
+    events = shell("events").stdout.splitlines()
+    assert [line.split("  ")[1:3] for line in events] == [[FIRST, "failed"], [SECOND, "running"]]
+    assert len(shell("events", SECOND).stdout.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("dead_driver")
+def test_cancel_all_reaches_workers_that_outlived_the_driver(shell: Shell) -> None:
+    done = shell("cancel", "--all")
+    assert done.exit_code == 0, done.exception
+    assert "no driver runs; 1 cells are told to stop" in done.stderr
+    assert shell.record(SECOND).stop_reason() == "cancelled by hand"
+    assert shell.record(FIRST).stop_reason() is None
+
+
+@pytest.mark.usefixtures("dead_driver")
+def test_retry_after_the_drivers_death_is_for_the_next_run(shell: Shell) -> None:
+    done = shell("retry", FIRST)
+    assert done.exit_code == 0, done.exception
+    assert "the next uniferum grid run tries" in done.stderr
+    assert shell.record().failure() is None
+
+
+@pytest.mark.usefixtures("dead_driver")
+@pytest.mark.parametrize("verb", ["pause", "stop", "resume", "parallel", "priority"])
+def test_what_only_a_driver_can_do_says_that_none_runs(shell: Shell, verb: str) -> None:
+    done = shell(verb, *words_of(verb))
+    assert done.exit_code == 0, done.exception
+    assert f"no driver runs, so there is nothing to {verb}" in done.stderr
+    ledger = Ledger.of(shell.grid)
+    assert not ledger.take_wishes(), "a later driver must not find it"
+    ledger.close()
+
+
+# -- retry, cancel ----------------------------------------------------------------------------------------------------
+
+
+def test_a_done_cell_is_not_tried_again(shell: Shell, driver: Ledger) -> None:
+    finish(shell.record().folder, TRAINING, EVALUATION)
+    driver.set_fact("began", str(driver.entries()[FIRST].updated + 1))
+    done = shell("retry", FIRST)
+    assert isinstance(done.exception, UniferumError), "the command line ends with exit code 2"
+    assert "it is done: finished at step 4" in str(done.exception)
+    assert not driver.take_wishes()
+
+
+def test_cancel_all_reaches_the_driver(shell: Shell, driver: Ledger) -> None:
+    assert "cancel: asked of" in shell("cancel", "--all").stderr
+    assert [(wish.verb, wish.cell) for wish in driver.take_wishes()] == [("cancel", None)]
+
+
+@pytest.mark.parametrize("words", [(), (FIRST, "--all")])
+def test_cancel_wants_one_cell_or_all(shell: Shell, words: tuple[str, ...]) -> None:
+    assert "must be given one cell, or --all" in str(shell("cancel", *words).exception)
+
+
+# -- logs -f, status --watch ------------------------------------------------------------------------------------------
+
+
+def _sleeps(steps: list[Callable[[], object]]) -> Callable[[float], None]:
+    """Instead of sleeping do the next step; after the last, Ctrl-C."""
+    left = iter(steps)
+
+    def sleep(seconds: float) -> None:
+        step = next(left, None)
+        if step is None:
+            raise KeyboardInterrupt
+        step()
+
+    return sleep
+
+
+def test_logs_follow_what_is_appended_and_what_a_new_attempt_writes(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = shell.record().log
+    log.write_text("one\ntwo\n")
+
+    def append() -> None:
+        with log.open("a") as end:
+            end.write("three\n")
+
+    steps = [append, lambda: log.write_text("anew\n")]
+    monkeypatch.setattr(steering, "time", SimpleNamespace(sleep=_sleeps(steps)))
+    assert shell("logs", FIRST, "-f", "-n", "1").stdout == "two\nthree\nanew\n"
+
+
+def test_logs_of_a_cell_that_began_without_a_log_say_so(shell: Shell) -> None:
+    shell.record()
+    assert "the cell has not started yet" in str(shell("logs", FIRST).exception)
+
+
+def test_status_is_one_table_of_the_cells(shell: Shell, driver: Ledger) -> None:
+    driver.note(FIRST, "running")
+    done = shell("status")
+    assert done.exit_code == 0, done.exception
+    assert f"driven by {socket.gethostname()}:{os.getpid()}" in done.stderr
+    for name, state in ((FIRST, "running"), (SECOND, "pending")):
+        (line,) = [line for line in done.stderr.splitlines() if f" {name} " in line]
+        assert state in line
+
+
+def test_a_watch_without_a_terminal_prints_each_change_and_ends_with_the_grid(
+    shell: Shell, driver: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [
+        lambda: driver.note(FIRST, "running"),
+        lambda: None,
+        lambda: finish(shell.record().folder, TRAINING, EVALUATION),
+        lambda: driver.note(FIRST, "done"),
+        lambda: driver.release(1),
+    ]
+    clock = SimpleNamespace(sleep=_sleeps(steps), monotonic=lambda: 0.0)
+    monkeypatch.setattr(commands, "time", clock)
+    done = shell("status", "--watch")
+    assert done.exit_code == 0, done.exception
+    titles = [line.partition("; ")[0].strip() for line in done.stderr.splitlines() if line.startswith("g: ")]
+    assert titles == ["g: 2 pending", "g: 1 pending, 1 running", "g: 1 done, 1 pending", "g: 1 done, 1 due"]
+    assert "no driver" in done.stderr
+
+
+def test_a_watch_without_a_terminal_shows_moving_steps_once_a_minute(
+    shell: Shell, driver: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter([0.0, 30.0, 61.0, 61.0, 90.0])
+    driver.note(FIRST, "running")
+    clock = SimpleNamespace(sleep=_sleeps([lambda: None] * 3), monotonic=lambda: next(now))
+    monkeypatch.setattr(commands, "time", clock)
+    done = shell("status", "--watch")
+    assert done.stderr.count("g: 1 pending, 1 running") == 2
