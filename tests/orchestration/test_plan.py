@@ -1,13 +1,14 @@
 """The plan says of every cell what is to be done and why, from its folder alone."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
-from orchestration import plan
+from orchestration import plan, records
 from orchestration.grid import Cell
 from orchestration.plan import Planned, make_plan
 from orchestration.records import CellRecord, Failure, cell_folder

@@ -8,31 +8,11 @@ step and the slot in the step, and on nothing else.
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64
-from pydantic import Field
 
-from uniferum.config import Section
-
-
-class AugmentationConfig(Section):
-    """How strongly training volumes are varied; ``probability: 0`` leaves them as they are."""
-
-    probability: float = Field(default=0.5, ge=0, le=1, description="of each of the four (released configuration)")
-    rotation_deg: float = Field(default=15.0, ge=0, le=180, description="largest angle about each axis (paper 3.5)")
-    zoom: float = Field(default=0.1, ge=0, lt=1, description="zoom from 1 - zoom to 1 + zoom (paper 3.5)")
-    noise: float = Field(
-        default=0.01, ge=0, description="largest standard deviation, [0, 1] units (released configuration)"
-    )
-    offset: float = Field(
-        default=0.01, ge=0, description="largest intensity offset, [0, 1] units (released configuration)"
-    )
-    outside: Literal["edge", "air"] = Field(
-        default="edge",
-        description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU",
-    )
+from uniferum.data.settings import AugmentationConfig
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
 
-from uniferum.config import Section
 from uniferum.data.prepared import PreparedCohort
+from uniferum.data.settings import SamplingConfig
 from uniferum.data.tasks import (
     NODULE,
     classification_tasks,
@@ -26,18 +25,6 @@ from uniferum.errors import UniferumError, near_miss
 
 SEG = "SEG"
 NODULE_COHORT = "LUNA16"
-
-
-class SamplingConfig(Section):
-    """How training rows are drawn from the known labels and masks."""
-
-    balance: bool = Field(default=True, description="draw as many negatives as a task has positives (paper 3.3)")
-    organ_share: float = Field(
-        default=0.10, ge=0, description="organ tasks as a share of a cohort's training rows (paper 3.3)"
-    )
-    luna_factor: int = Field(
-        default=10, ge=0, description="how often each LUNA16 scan's nodule task is repeated (paper 3.3)"
-    )
 
 
 def training_table(

@@ -33,3 +33,33 @@ class DataConfig(Section):
     def identity(self) -> dict[str, Any]:
         """The keys that change what a training sees, for a fingerprint."""
         return self.model_dump(exclude=set(self.RESOURCE_KEYS))
+
+
+class SamplingConfig(Section):
+    """How training rows are drawn from the known labels and masks."""
+
+    balance: bool = Field(default=True, description="draw as many negatives as a task has positives (paper 3.3)")
+    organ_share: float = Field(
+        default=0.10, ge=0, description="organ tasks as a share of a cohort's training rows (paper 3.3)"
+    )
+    luna_factor: int = Field(
+        default=10, ge=0, description="how often each LUNA16 scan's nodule task is repeated (paper 3.3)"
+    )
+
+
+class AugmentationConfig(Section):
+    """How strongly training volumes are varied; ``probability: 0`` leaves them as they are."""
+
+    probability: float = Field(default=0.5, ge=0, le=1, description="of each of the four (released configuration)")
+    rotation_deg: float = Field(default=15.0, ge=0, le=180, description="largest angle about each axis (paper 3.5)")
+    zoom: float = Field(default=0.1, ge=0, lt=1, description="zoom from 1 - zoom to 1 + zoom (paper 3.5)")
+    noise: float = Field(
+        default=0.01, ge=0, description="largest standard deviation, [0, 1] units (released configuration)"
+    )
+    offset: float = Field(
+        default=0.01, ge=0, description="largest intensity offset, [0, 1] units (released configuration)"
+    )
+    outside: Literal["edge", "air"] = Field(
+        default="edge",
+        description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU",
+    )

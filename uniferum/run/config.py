@@ -9,9 +9,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from uniferum.config import Section
-from uniferum.data.augmentation import AugmentationConfig
-from uniferum.data.sampling import SamplingConfig
-from uniferum.data.settings import DataConfig
+from uniferum.data.settings import AugmentationConfig, DataConfig, SamplingConfig
 from uniferum.model.config import ModelConfig
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.training.config import OptimConfig, TrainingConfig

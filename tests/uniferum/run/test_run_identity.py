@@ -161,6 +161,8 @@ def test_a_store_that_changes_is_read_again(stores: Stores, tmp_path: Path) -> N
 def test_a_plan_loads_nothing_that_decodes_scans_or_trains(stores: Stores) -> None:
     heavy = [
         "torch",
+        "pandas",
+        "jaxtyping",
         "sklearn",
         "scipy",
         "numba",
