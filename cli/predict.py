@@ -15,7 +15,9 @@ def register(app: typer.Typer) -> None:
 
 
 def predict(
-    checkpoint: Annotated[Path, typer.Argument(help="A run's folder, or one of its checkpoints.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A run's folder, one of its checkpoints, or a saved or imported model.")
+    ],
     volumes: Annotated[list[Path], typer.Argument(help="NIfTI, MetaImage or npz files, or folders of DICOM series.")],
     prompt: Annotated[list[str] | None, typer.Option("--prompt", help="A question, in words; repeatable.")] = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="A label of the vocabulary; repeatable.")] = None,

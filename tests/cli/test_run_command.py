@@ -17,7 +17,10 @@ from small_runs import CONFIG, make_config, make_stores
 
 from cli import main as command
 from uniferum.evaluation.files import CellFiles
+from uniferum.model.build import build_model
+from uniferum.model.hub import save_pretrained
 from uniferum.run import RunConfig, train_run
+from uniferum.training.checkpoint import load_weights
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -130,6 +133,20 @@ def test_a_raw_scan_is_asked_by_prompt_and_by_label(world: Path, run: Run) -> No
     assert label["prompt"] == "Diagnose the presence of pleural effusion around the lungs"
     for answer in (free, label):
         assert answer["probability"] == pytest.approx(1 / (1 + np.exp(-answer["logit"])))
+
+
+def test_a_saved_model_is_asked_as_its_checkpoint_is(world: Path, run: Run, tmp_path: Path) -> None:
+    best = CellFiles(world / "finished").best
+    card, config = json.loads((best / "checkpoint.json").read_text()), make_config()
+    model = build_model(config.model, config.geometry, tuple(card["labels"]), 0)
+    load_weights(model, best)
+    save_pretrained(model, tmp_path / "saved", config.model, config.geometry, tuple(card["labels"]))
+    answers = []
+    for folder in (world / "finished", tmp_path / "saved"):
+        code, out, err = run("predict", folder, world / "scan.nii.gz", "--label", "cardiomegaly", "--format", "json")
+        assert code == 0, err
+        answers.append(json.loads(out)[0]["logit"])
+    assert answers[0] == pytest.approx(answers[1], abs=1e-6)
 
 
 def test_a_scan_that_cannot_be_read_does_not_stop_the_others(world: Path, run: Run) -> None:

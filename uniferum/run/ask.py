@@ -17,10 +17,14 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.model.base import Model
 from uniferum.model.build import build_model
+from uniferum.model.config import ModelConfig
+from uniferum.model.hub import CONFIG, from_pretrained, read_description
+from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
 from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.store import Level
 from uniferum.run.config import RunConfig
-from uniferum.training.checkpoint import load_weights, read_card
+from uniferum.training.checkpoint import CARD, load_weights, read_card
 from uniferum.training.precision import Compute, choose_compute
 
 
@@ -37,16 +41,22 @@ class Trained:
     """A model with its weights, ready to be asked."""
 
     model: Model
-    config: RunConfig
     preparation: PreparationConfig
+    level: Level
     compute: Compute
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grids that the model reads."""
+        return self.preparation.geometry
 
     @classmethod
     def load(cls, checkpoint: Path, *, device: str | None = None) -> "Trained":
         """Build the model of a checkpoint and load its weights.
 
         Args:
-            checkpoint: a checkpoint folder, or a run's folder (its best checkpoint is taken).
+            checkpoint: a checkpoint folder, a run's folder (its best checkpoint is taken), or a saved model's
+                (``save_pretrained``, ``uniferum import-checkpoint``).
             device: where to compute; the first GPU, else the CPU.
 
         Raises:
@@ -54,6 +64,8 @@ class Trained:
         """
         best = checkpoint / "checkpoints" / "best"
         folder = best if best.exists() else checkpoint
+        if not (folder / CARD).exists() and (folder / CONFIG).exists():
+            return cls._saved(folder, device)
         card = read_card(folder)
         config = parse(RunConfig, card["config"], source=f"{folder}: config")
         labels = tuple(card["labels"])
@@ -62,7 +74,18 @@ class Trained:
         model = build_model(config.model, config.geometry, labels, config.seed, pretrained=False)
         load_weights(model, folder)
         compute = choose_compute(config.training.precision, device)
-        return cls(model.to(compute.device).eval(), config, preparation.replace(levels=(config.data.level,)), compute)
+        level, model = config.data.level, model.to(compute.device).eval()
+        return cls(model, preparation.replace(geometry=config.geometry, levels=(level,)), level, compute)
+
+    @classmethod
+    def _saved(cls, folder: Path, device: str | None) -> "Trained":
+        """A saved model names its grids and preset; scans are prepared by that preset."""
+        described = read_description(folder)
+        preset = parse(ModelConfig, described["model"], source=f"{folder}: model").preset
+        geometry = parse(Geometry, described["geometry"], source=f"{folder}: geometry")
+        preparation = PreparationConfig.model_validate({"preset": preset, "geometry": geometry, "levels": ["train"]})
+        compute = choose_compute("fp32", device)
+        return cls(from_pretrained(folder).to(compute.device).eval(), preparation, "train", compute)
 
     @torch.inference_mode()
     def answer(self, scan: Path, questions: Sequence[Question]) -> np.ndarray:
@@ -71,9 +94,8 @@ class Trained:
         Raises:
             UniferumError: the scan cannot be read.
         """
-        level = self.config.data.level
         prepared = prepare(ScanSource(scan_id=scan.name, path=scan), self.preparation)
-        volume = resample_image(prepared.levels[level], None, self.config.geometry, level=level)
+        volume = resample_image(prepared.levels[self.level], None, self.geometry, level=self.level)
         with self.compute.autocast():
             visual = self.model.encode(torch.from_numpy(volume)[None, None].to(self.compute.device))
             output = self.model.read(

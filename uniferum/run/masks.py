@@ -40,7 +40,7 @@ def model_masks(
     found = {}
     for cohort, scan_id in cases:
         store = stores[cohort]
-        if store.geometry != trained.config.geometry or TOTALSEGMENTATOR not in store.layers(scan_id):
+        if store.geometry != trained.geometry or TOTALSEGMENTATOR not in store.layers(scan_id):
             continue
         made = case_masks(trained, store, scan_id)
         if made is not None:
@@ -56,7 +56,7 @@ def case_masks(trained: Trained, store: Store, scan_id: str) -> CaseMasks | None
     logits = _logits(trained, store, scan_id, structures) if structures else None
     if logits is None:
         return None
-    geometry, model = trained.config.geometry, trained.model
+    geometry, model = trained.geometry, trained.model
     grid = TargetGrid.of(geometry.model_shape, model.tokens_shape, model.patch)
     volumes = np.stack([grid.from_patches(one) for one in logits])
     seen = []
@@ -71,9 +71,9 @@ def case_masks(trained: Trained, store: Store, scan_id: str) -> CaseMasks | None
 def _logits(
     trained: Trained, store: Store, scan_id: str, structures: Sequence[Structure]
 ) -> Float[np.ndarray, "S P U"] | None:
-    level = trained.config.data.level
+    level = trained.level
     hu = store.read(scan_id, "full" if level == "full" else "train")
-    volume = torch.from_numpy(resample_image(hu, None, trained.config.geometry, level=level))[None, None]
+    volume = torch.from_numpy(resample_image(hu, None, trained.geometry, level=level))[None, None]
     device = trained.compute.device
     with trained.compute.autocast():
         output = trained.model.read(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 from typer import Typer
 from typer.testing import CliRunner
 
@@ -27,7 +27,7 @@ GEOMETRY = Geometry(spacing_mm=(8, 8, 8), box_mm=(512, 256, 256), crop_mm=(512, 
 class Released:
     """The parts of the released model, small, with the tensor names that its Trainer run saves."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, kind: str = "bert") -> None:
         torch.manual_seed(0)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -36,7 +36,9 @@ class Released:
         self.text_folder.mkdir()
         (self.text_folder / "vocab.txt").write_text("\n".join(WORDS) + "\n")
         (self.text_folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
-        config = BertConfig(
+        configs = {"bert": (BertConfig, BertModel), "megatron": (MegatronBertConfig, MegatronBertModel)}
+        make_config, make_model = configs[kind]
+        config = make_config(
             vocab_size=len(WORDS),
             hidden_size=16,
             num_hidden_layers=2,
@@ -46,7 +48,7 @@ class Released:
             initializer_range=0.5,
         )
         config.save_pretrained(self.text_folder)
-        self.bert, spare = BertModel(config).eval(), BertModel(config)
+        self.bert, spare = make_model(config).eval(), make_model(config)
         self.vision = timm_3d.create_model("tf_efficientnet_b0", in_chans=1, num_classes=0).eval()
         self.start, self.end = torch.randn(1, 1, 16), torch.randn(1, 1, 16)
         self.adaptor = torch.nn.Linear(1280, 16)
@@ -81,7 +83,9 @@ def released(tmp_path: Path) -> Released:
     return Released(tmp_path)
 
 
-def test_an_imported_checkpoint_answers_as_the_released_model_does(released: Released) -> None:
+@pytest.mark.parametrize("kind", ["bert", "megatron"])
+def test_an_imported_checkpoint_answers_as_the_released_model_does(tmp_path: Path, kind: str) -> None:
+    released = Released(tmp_path, kind)
     imported = import_released(released.path, text=str(released.text_folder), geometry=GEOMETRY)
     volume = torch.rand(1, 1, *GEOMETRY.model_shape)
     with torch.no_grad():

@@ -43,7 +43,7 @@ class Knowing(Model):
 
 def trained(target):
     compute = choose_compute("fp32", "cpu")
-    return Trained(Knowing(target), make_config(), PreparationConfig(geometry=GEOMETRY), compute)
+    return Trained(Knowing(target), PreparationConfig(geometry=GEOMETRY), make_config().data.level, compute)
 
 
 @pytest.fixture
