@@ -120,6 +120,7 @@ def _run_due(
 ) -> None:
     mirror.start()
     joined = cluster.connect(options.address, grid.resources)
+    interrupts.listen()
     try:
         shown.say(f"Ray dashboard: {joined.dashboard or 'off, so there are no live metrics'}")
         ledger.set_fact("dashboard", joined.dashboard)

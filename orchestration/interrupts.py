@@ -8,6 +8,8 @@ from typing import Any, Self
 
 from orchestration.scheduler import Scheduler
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupts:
     """The first signal ends in order, the second leaves at once.
@@ -24,8 +26,14 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         """Listen."""
-        self._before = {number: signal.signal(number, self._heard) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.listen()
         return self
+
+    def listen(self) -> None:
+        """Listen, also where somebody else took a signal meanwhile: ``ray.init`` takes SIGTERM, and aborts at it."""
+        for number in SIGNALS:
+            signal.signal(number, self._heard)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Leave signals as they were."""

@@ -225,6 +225,11 @@ def test_a_signal_before_any_cell_runs_is_an_interrupt_and_while_they_run_a_stop
         interrupts.scheduler = cast(Scheduler, scheduler)
         signal.raise_signal(number)
     assert (interrupts.asked, asked) == (True, ["interrupted"])
+    with Interrupts(lambda _line: None) as interrupts:
+        signal.signal(number, signal.SIG_IGN)  # as ray.init takes SIGTERM for itself
+        interrupts.listen()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(number)
     assert signal.getsignal(number) == before
 
 
