@@ -201,7 +201,7 @@ def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[
         token = patience(ledger.take_lease)
         if token is None:
             token = _wait_for_lease(ledger, shown, options, patience)
-        lease = LeaseKeeper(grid, token)
+        lease = LeaseKeeper(grid, token, say=shown.say)
         try:
             patience(lambda: ledger.set_fact("paused", None))
             yield ledger, lease

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sqlite3
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +13,7 @@ from typing import cast
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.exc import OperationalError
 
 from orchestration import drive, plan, preflight
 from orchestration.database import LEASE
@@ -190,6 +192,30 @@ def test_the_lease_is_kept_while_the_driver_does_something_else(finished: GridCo
     time.sleep(0.5)
     assert keeper.lost
     keeper.end()
+
+
+def test_a_full_disk_is_told_once_and_so_is_its_end(finished: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, full = Lines(), [True]
+    token = Ledger.of(finished).take_lease()
+    assert token is not None
+    renew = Ledger.renew
+
+    def renewed(ledger: Ledger, token: int) -> bool:
+        if full[0]:
+            raise OperationalError("", {}, sqlite3.OperationalError("database or disk is full"))
+        return renew(ledger, token)
+
+    monkeypatch.setattr(Ledger, "renew", renewed)
+    keeper = LeaseKeeper(finished, token, every_s=0.05, say=view.say)
+    time.sleep(0.4)
+    full[0] = False
+    time.sleep(0.4)
+    keeper.end()
+    assert view.said == [
+        "the disk is full (database or disk is full); waiting for room",
+        "the disk has room again; going on",
+    ]
+    assert not keeper.lost
 
 
 def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_wish(finished: GridConfig, tmp_path: Path) -> None:
