@@ -27,7 +27,7 @@ def block_means(volume: Volume, factors: tuple[int, int, int]) -> Volume:
     affine = volume.affine.copy()
     affine[:3, 3] += affine[:3, :3] @ ((np.array(factors) - 1) / 2)
     affine[:3, :3] = affine[:3, :3] * np.array(factors)
-    return Volume(resampling.block_mean(volume.hu, factors), affine, volume.flags)
+    return Volume(resampling.block_mean(volume.hu, factors), affine, volume.flags, volume.notes)
 
 
 def largest_soft_tissue(

@@ -13,8 +13,8 @@ import pydicom
 from pydicom.errors import InvalidDicomError
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.nifti import MAX_BYTES, Stored
 from uniferum.preprocessing.source import Intensity
+from uniferum.preprocessing.stored import MAX_BYTES, Stored
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 # The elements that are read, and no others.

@@ -6,17 +6,18 @@ import numpy as np
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import masks
-from uniferum.preprocessing.formats import read_mask
 from uniferum.preprocessing.geometry import Geometry
+from uniferum.preprocessing.mask_files import read_mask
 from uniferum.preprocessing.source import MaskSource, ScanSource
 from uniferum.preprocessing.volume import Volume
 
 
 @dataclass
 class Found:
-    """What is known of a scan so far: quality flags, and where its lungs were seen."""
+    """What is known of a scan so far: quality flags, sentences on them, and where its lungs were seen."""
 
     flags: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     lung_source: str = "none"
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.nifti import Stored, check_size
 from uniferum.preprocessing.source import Intensity
+from uniferum.preprocessing.stored import Stored, check_size
 
 _TYPES = {
     "MET_CHAR": "i1",

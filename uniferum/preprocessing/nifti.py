@@ -6,7 +6,6 @@ and against what a stream of this size can hold, so that a small file cannot fil
 
 import struct
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,24 +16,12 @@ from nibabel.spatialimages import HeaderDataError
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.source import Intensity
+from uniferum.preprocessing.stored import Stored, check_size
 
-MAX_BYTES = 8 << 30
-# Deflate cannot expand by more than this (1 bit a 258-byte match, and two bits of block overhead).
-MAX_EXPANSION = 1032
 # isal's stubs declare its error as an instance.
 _ISAL_ERROR: Any = igzip_lib.IsalError
 _DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, igzip.BadGzipFile, _ISAL_ERROR)
 _HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A volume as stored: values before slope and intercept, and its geometry as the file tells it."""
-
-    values: np.ndarray
-    affine: np.ndarray
-    intensity: Intensity
-    flags: tuple[str, ...] = ()
 
 
 def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
@@ -93,25 +80,6 @@ def _declared(header: Any, path: Path) -> tuple[tuple[int, int, int], np.dtype]:
         raise UniferumError(str(path), dtype, must="hold one number a voxel (no colours, no complex numbers)")
     x, y, z = shape
     return (x, y, z), dtype
-
-
-def check_size(path: Path, shape: tuple[int, ...], itemsize: int, *, compressed: bool) -> int:
-    """Bytes of the array that a header declares.
-
-    Raises:
-        UniferumError: an axis is empty or too short for a volume, or the array is larger than the limit or than the
-            file can hold.
-    """
-    if min(shape) < 2:
-        raise UniferumError(str(path), shape, must="be a volume of at least 2 voxels along each axis")
-    count = itemsize
-    for length in shape:
-        count *= length
-    if count > MAX_BYTES:
-        raise UniferumError(str(path), f"{count / 2**30:.1f} GiB", must=f"declare at most {MAX_BYTES >> 30} GiB")
-    if count > path.stat().st_size * (MAX_EXPANSION if compressed else 1):
-        raise UniferumError(str(path), shape, must="hold as many voxels as its header declares", cure="it is truncated")
-    return count
 
 
 def _values(stream: Any, header: Any, shape: tuple[int, int, int], dtype: np.dtype, path: Path) -> np.ndarray:

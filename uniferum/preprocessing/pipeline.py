@@ -98,6 +98,7 @@ class PreparedScan:
         lung_source: ``mask``, ``threshold`` or ``none``.
         z_range_mm: lowest and highest kept height, RAS mm.
         kept_voxels: structures that would have vanished and were kept as one voxel.
+        notes: sentences on what the flags name, with numbers.
     """
 
     scan_id: str
@@ -111,6 +112,7 @@ class PreparedScan:
     spacing_raw_mm: tuple[float, float, float]
     shape_raw: tuple[int, int, int]
     kept_voxels: int = 0
+    notes: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
         """Everything but the arrays, as JSON values."""
@@ -118,6 +120,7 @@ class PreparedScan:
             "scan_id": self.scan_id,
             "affine": {level: affine.tolist() for level, affine in self.affine.items()},
             "flags": list(self.flags),
+            "notes": list(self.notes),
             "centre_mm": list(self.centre_mm),
             "lung_source": self.lung_source,
             "z_range_mm": list(self.z_range_mm),
@@ -134,7 +137,7 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
         UniferumError: the scan or a mask of it cannot be read, or it has no lung and the config excludes such scans.
     """
     volume = read_volume(source)
-    found = Found(list(volume.flags))
+    found = Found(list(volume.flags), list(volume.notes))
     clip_in_place(volume.hu, *config.hu_clip)
     raw_masks = read_layers(source, volume, found, keep_bad=config.keep_with_bad_mask)
     small = bodies.reduced(volume, config.body_spacing_mm)
@@ -167,6 +170,7 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
         spacing_raw_mm=volume.spacing_mm,
         shape_raw=volume.shape,
         kept_voxels=kept,
+        notes=tuple(dict.fromkeys(found.notes)),
     )
 
 

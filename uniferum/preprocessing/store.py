@@ -287,6 +287,7 @@ MANIFEST_COLUMNS = (
     "shape_raw",
     "centre_mm",
     "kept_voxels",
+    "notes",
 )
 
 

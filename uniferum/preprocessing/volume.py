@@ -19,12 +19,14 @@ class Volume:
     Attributes:
         hu: int16, axes as the affine says (x, y, z after :func:`reorient_to_ras`).
         affine: 4 x 4 float64, voxel index to RAS mm.
-        flags: what the reader noticed (``gantry_tilt``, ``missing_slices``, ``nan_voxels``, ...).
+        flags: what the reader noticed, names of ``preprocessing/flags.py``.
+        notes: the same in sentences, see :class:`~uniferum.preprocessing.stored.Stored`.
     """
 
     hu: Int16[np.ndarray, "x y z"]
     affine: Float[np.ndarray, "4 4"]
     flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -63,7 +65,7 @@ def reorient_array(
 def reorient_to_ras(volume: Volume) -> Volume:
     """The same voxels with x, y, z as the array's axes; a view, no voxel is copied or interpolated."""
     hu, affine = reorient_array(volume.hu, volume.affine)
-    return Volume(hu, affine, volume.flags)
+    return Volume(hu, affine, volume.flags, volume.notes)
 
 
 def resample(
@@ -74,7 +76,7 @@ def resample(
     The field of view ends half a voxel outside the outermost voxel centres.
     """
     hu = resampling.linear(volume.hu, np.linalg.inv(volume.affine) @ affine, shape, fill=fill)
-    return Volume(hu, np.asarray(affine, dtype=np.float64), volume.flags)
+    return Volume(hu, np.asarray(affine, dtype=np.float64), volume.flags, volume.notes)
 
 
 def crop_or_pad(volume: Volume, shape: tuple[int, int, int], *, fill: int = -1000) -> Volume:
@@ -90,7 +92,7 @@ def crop_or_pad(volume: Volume, shape: tuple[int, int, int], *, fill: int = -100
     out[tuple(target)] = volume.hu[tuple(source)]
     affine = volume.affine.astype(np.float64).copy()
     affine[:3, 3] += affine[:3, :3] @ np.asarray(shift, dtype=np.float64)
-    return Volume(out, affine, volume.flags)
+    return Volume(out, affine, volume.flags, volume.notes)
 
 
 def closest_axes(affine: np.ndarray) -> list[int]:

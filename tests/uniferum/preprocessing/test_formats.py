@@ -15,7 +15,8 @@ from tests.uniferum.preprocessing.raw_scans import (
     write_nifti,
 )
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_mask, read_volume
+from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.mask_files import read_mask
 from uniferum.preprocessing.source import Intensity, MaskSource, ScanSource
 
 HU, IDS = thorax(noise=15)

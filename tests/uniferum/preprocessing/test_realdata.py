@@ -10,8 +10,9 @@ import pytest
 from scipy import ndimage
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_mask, read_volume
+from uniferum.preprocessing.formats import read_volume
 from uniferum.preprocessing.geometry import Geometry
+from uniferum.preprocessing.mask_files import read_mask
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
 from uniferum.preprocessing.source import MaskSource, ScanSource
 
