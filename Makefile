@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_DEDUP_LOGS := 0
 
-.PHONY: demo test install lint types unit integration docs survive chaos clean
+.PHONY: demo test install lint types unit integration docs survive chaos hard-data clean
 
 install: $(VENV)/.installed
 
@@ -30,10 +30,10 @@ types: install
 	$(BIN)/basedpyright
 
 unit: install
-	$(BIN)/pytest -q -m 'not integration and not chaos' -n 2
+	$(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2
 
 integration: install
-	$(BIN)/pytest -q -m 'integration and not chaos'
+	$(BIN)/pytest -q -m 'integration and not chaos and not hard_data'
 
 docs: install
 	$(BIN)/mkdocs build --strict
@@ -44,6 +44,10 @@ survive: install
 
 chaos: install
 	$(BIN)/pytest -q -m chaos
+
+# Long fuzz runs of headers, and the tables of orientations and intensities on the real volumes.
+hard-data: install
+	$(BIN)/pytest -q -s -m hard_data tests/hard_data
 
 clean:
 	rm -rf demo runs site

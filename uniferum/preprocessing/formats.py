@@ -7,7 +7,7 @@ volume with guessed geometry.
 import numpy as np
 
 from uniferum.preprocessing.affines import check_affine
-from uniferum.preprocessing.fence import allowed
+from uniferum.preprocessing.fence import allowed as _allowed
 from uniferum.preprocessing.intensities import check_plausible, to_hu
 from uniferum.preprocessing.read import read_stored
 from uniferum.preprocessing.source import ScanSource
@@ -20,7 +20,7 @@ def read_volume(source: ScanSource) -> Volume:
     Raises:
         UniferumError: the file cannot be read, or what it says cannot be true; see the readers of each format.
     """
-    stored = read_stored(allowed(source.path, source.root), believe_header=source.affine is None)
+    stored = read_stored(_allowed(source.path, source.root), believe_header=source.affine is None)
     affine = stored.affine if source.affine is None else np.asarray(source.affine, dtype=np.float64)
     tilt = check_affine(affine, source.path)
     subject = str(source.path)

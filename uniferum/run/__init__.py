@@ -37,6 +37,8 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "ask":  # the module itself: its function of this name must not hide it
+        return import_module(f"{__name__}.ask")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
