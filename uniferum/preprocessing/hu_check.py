@@ -3,12 +3,13 @@
 The scale is fixed by physics: air is -1000 and water 0 (Hounsfield 1973). In any part of any body: lung -950 to -500,
 fat -120 to -60, water, blood, muscle and organs 0 to 100 (with contrast to 300, vessels and heart to 500), spongy bone
 200 to 700, compact bone to about 2000, metal above. Every limit below follows from these, with room for noise of 70 HU
-in a voxel, for partial volume and for crops; "seen" is the worst of 15 real volumes in some 50 sound forms each
+in a voxel, for partial volume and for crops; "seen" is the worst of 15 real volumes in 43 sound forms each
 (``tests/hard_data/test_hu_of_real_volumes.py`` prints them).
 
-What a histogram cannot tell: an offset below about 300 HU; a scale between about 0.6 and 4 times the right one; a clip
-that leaves air and bone (beyond -810 and 900); a window whose upper end alone lies within, where the values are a few
-constants (a drawn phantom). A crop of a few centimetres within one tissue is taken for wrong.
+What a histogram cannot tell: an offset below about 300 HU; a scale between about 0.5 and 3 times the right one; a
+clip that leaves air and bone (beyond -810 and 900); a window of soft tissue that was stretched to -1000..1000 again; a
+window cut at its upper end alone, where the values are a few constants (a drawn phantom). A crop of a few centimetres
+within one tissue is taken for wrong: it has neither air nor fat, and an image scaled to 0..255 looks like it.
 """
 
 from collections.abc import Iterator
@@ -46,8 +47,10 @@ DENSE_HU, DENSE_SHARE = 700, 0.15
 """Compact bone and metal, in all that is denser than lung (seen: 0.07)."""
 SPONGY_HU, COMPACT_HU, COMPACT_SHARE, COMPACT_RATIO = (400, 700), (900, 1200), 0.03, 3
 """Bone grows rarer with density (seen where a hundredth is bone: 2 times); tissue 1024 too high piles up there."""
-THIN_HU, THIN_SHARE, LIGHT_OF_THIN = (-1150, -200), 0.10, 0.20
+THIN_HU, THIN_SHARE, LIGHT_OF_THIN = (-1150, -200), 0.10, 0.28
 """What is thinner than fat is mostly air or lung, the rest partial volume at their borders (seen: 0.53)."""
+VALLEY_HU, BODY_HU, VALLEY_RATIO = (-450, -220), (-130, 150), 1.4
+"""Between lung and fat lies nothing but partial volume: less than there is fat and soft tissue (seen: 0.57 of it)."""
 CLIP_HU, CLIP_SHARE = (-810, 900), 0.0002
 """Values piled up at an end of the range, within these limits: a window was cut out, and air or bone are lost."""
 CONSTANT_SHARE = 0.02
@@ -109,6 +112,7 @@ def faults(whole: Histogram, corners: tuple[int, ...], known_clip: tuple[float, 
     yield from _range_faults(whole, scan, corners)
     yield from _clip_faults(within, scan, known_clip)
     yield from _tissue_faults(scan)
+    yield from _thin_faults(scan)
 
 
 def _range_faults(whole: Histogram, scan: Histogram, corners: tuple[int, ...]) -> Iterator[str]:
@@ -156,9 +160,15 @@ def _tissue_faults(scan: Histogram) -> Iterator[str]:
     compact -= scan.share(1000, 1001)  # a sound clip piles up there
     if compact > max(COMPACT_SHARE, COMPACT_RATIO * scan.share(*SPONGY_HU)):
         yield f"{compact:.0%} lie between {COMPACT_HU}, more than bone explains"
+
+
+def _thin_faults(scan: Histogram) -> Iterator[str]:
     light = scan.share(*LIGHT_HU, of=THIN_HU)
     if scan.share(*THIN_HU) > THIN_SHARE and light < LIGHT_OF_THIN:
         yield f"only {light:.0%} of what is thinner than fat lie where air and lung do, between {LIGHT_HU}"
+    valley = scan.share(*VALLEY_HU)
+    if valley > VALLEY_RATIO * scan.share(*BODY_HU):
+        yield f"{valley:.0%} lie between {VALLEY_HU}, where neither lung nor fat is"
 
 
 def _likely_cause(whole: Histogram, corners: tuple[int, ...]) -> list[str]:

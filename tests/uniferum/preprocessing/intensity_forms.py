@@ -97,9 +97,10 @@ def wrong(hu: np.ndarray) -> Iterator[Form]:
         yield f"intercept forgotten, {value} outside", padded(int16(exact + 1024), value)
     yield "intercept twice (-1024)", int16(exact - 1024)
     yield "intercept twice, -2048 outside", padded(int16(exact - 1024), -2048)
-    for low, high in ((-1024, 3071), (-1000, 1000), (exact.min(), exact.max())):
+    limits = {"12 bits": (-1024, 3071), "-1000, 1000": (-1000, 1000), "its range": (exact.min(), exact.max())}
+    for name, (low, high) in limits.items():
         for to in ((0, 1), (-1, 1), (0, 255), (0, 4095)):
-            yield f"scaled {low:g}, {high:g} to {to[0]}..{to[1]}", int16(scaled(hu, low, high, to))
+            yield f"{name} scaled to {to[0]}..{to[1]}", int16(scaled(hu, low, high, to))
     within = np.clip(exact, -1000, 1000)
     yield "z-scores", int16((exact - exact.mean()) / exact.std())
     yield "z-scores of clipped values", int16((within - within.mean()) / within.std())

@@ -12,7 +12,7 @@ from uniferum.preprocessing.hu_check import check_hu
 from uniferum.preprocessing.source import Intensity, ScanSource
 from uniferum.preprocessing.volume import Volume
 
-NOISY = thorax(noise=15)[0]
+NOISY = thorax(noise=15)[0][:, :, ::2]
 CONSTANTS = thorax()[0].copy()
 CONSTANTS[CONSTANTS == -100] = 40  # a drawn torso without fat
 HALF = CONSTANTS[:, :, ::2]
