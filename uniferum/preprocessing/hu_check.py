@@ -96,12 +96,11 @@ def check_hu(
 
 def _padding_that_is_no_air(whole: Histogram, corners: tuple[int, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Sound HU around a padding that is water or metal when it is taken for HU."""
-    for value in (0 if corner_value(corners) == 0 else None, whole.most_frequent(METAL_HU, END)):
-        if value is not None and whole.is_spike(value, PADDING_SHARE):
-            share = whole.share(value, value + 1)
-            note = f"{share:.1%} of the voxels hold {value}, a padding that is read as {value} HU and not as air."
-            return (PADDING_NOT_AIR,), (note,)
-    return (), ()
+    value = corner_value(corners)
+    if value is None or not (value == 0 or value > METAL_HU) or not whole.is_spike(value, PADDING_SHARE):
+        return (), ()
+    share = whole.share(value, value + 1)
+    return (PADDING_NOT_AIR,), (f"{share:.1%} of the voxels hold {value}, padding that is read as HU and not as air.",)
 
 
 def faults(whole: Histogram, corners: tuple[int, ...], known_clip: tuple[float, float] = CLIP_HU) -> Iterator[str]:
@@ -109,17 +108,19 @@ def faults(whole: Histogram, corners: tuple[int, ...], known_clip: tuple[float, 
     within = without_far_padding(whole, AIR_HU, METAL_HU)
     at_known_clip = corner_value(corners) == known_clip[0]  # air, not padding
     scan = within if at_known_clip else without_near_padding(within, corners)
-    yield from _range_faults(whole, scan, corners)
+    low, high = scan.quantile(0.001), scan.quantile(0.999)
+    if not scan.total or low == high:
+        yield f"all but padding have one value ({corners[0]} in a corner): empty, or scaled to 0..1 and rounded"
+        return
+    yield from _range_faults(whole, scan)
     yield from _clip_faults(within, scan, known_clip)
     yield from _tissue_faults(scan)
     yield from _thin_faults(scan)
 
 
-def _range_faults(whole: Histogram, scan: Histogram, corners: tuple[int, ...]) -> Iterator[str]:
+def _range_faults(whole: Histogram, scan: Histogram) -> Iterator[str]:
     low, high = scan.quantile(0.001), scan.quantile(0.999)
-    if not scan.total or low == high:
-        yield f"all but padding have one value ({corners[0]} in a corner): empty, or scaled to 0..1 and rounded"
-    elif high - low < EXTENT_HU:
+    if high - low < EXTENT_HU:
         yield f"they span only {high - low} HU ({low} to {high}), as scaled values do (0..1, 0..255, z-scores)"
     padding = 1 - scan.total / whole.total
     beyond = scan.share(LEAST, AIR_HU), scan.share(METAL_HU, END)
