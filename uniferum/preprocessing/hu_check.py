@@ -3,7 +3,7 @@
 The scale is fixed by physics: air is -1000 and water 0 (Hounsfield 1973). In any part of any body: lung -950 to -500,
 fat -120 to -60, water, blood, muscle and organs 0 to 100 (with contrast to 300, vessels and heart to 500), spongy bone
 200 to 700, compact bone to about 2000, metal above. Every limit below follows from these, with room for noise of 70 HU
-in a voxel, for partial volume and for crops; "seen" is the worst of 15 real volumes in 43 sound forms each
+in a voxel, for partial volume and for crops; "seen" is the worst of 15 real volumes in 44 sound forms each
 (``tests/hard_data/test_hu_of_real_volumes.py`` prints them).
 
 What a histogram cannot tell: an offset below about 300 HU; a scale between about 0.5 and 3 times the right one; a
@@ -32,9 +32,9 @@ from uniferum.preprocessing.histogram import (
 AIR_HU, METAL_HU = -1150, 4000
 """Air with noise, and the 12 bits of a CT number (-1024 to 3071) with room; beyond are padding and metal."""
 BEYOND_SHARE = 0.05
-"""Of all voxels, beyond these limits: a metal implant in a crop (seen: 0.005)."""
+"""Of all voxels, beyond these limits: the most that metal implants take of a crop, with room."""
 RIM_SHARE = 0.75
-"""As many again as there is padding may be the rim that interpolation made of it (seen: 0.45, a quarter as fine)."""
+"""As many again as there is padding may be the rim that interpolation made of it (seen: 0.43, a quarter as fine)."""
 EXTENT_HU = 500
 """Between the lowest and the highest thousandth: air or lung beside tissue, or fat beside bone (seen: 1025)."""
 TISSUE_HU, SOFT_HU = -300, (-20, 150)
