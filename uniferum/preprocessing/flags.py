@@ -5,6 +5,7 @@ scan's notes.
 """
 
 WRONG_HU = "wrong_hu"
+PADDING_NOT_AIR = "padding_not_air"
 ORIENTATION_DOUBTFUL = "orientation_doubtful"
 DOUBTFUL = (WRONG_HU, ORIENTATION_DOUBTFUL)
 """Flags of a scan whose numbers should not be believed: ``uniferum predict`` refuses it unless told otherwise."""
@@ -16,7 +17,8 @@ MEANING = {
     "lung_mask_not_air": "the lung mask lies in soft tissue (another numbering?) and was not believed",
     "field_of_view_cut": "the body is cut by a side of the field of view",
     "no_body": "nothing is soft tissue; the box is centred on the scan",
-    WRONG_HU: "values do not look like HU",
+    WRONG_HU: "values do not look like HU: air, lung, fat, soft tissue or bone are not where they must be",
+    PADDING_NOT_AIR: "outside the field of view the file holds 0 or a very high value, read as water or metal",
     "nan_voxels": "NaN became air",
     "gantry_tilt": "slices lean; resampled by the true affine",
     "missing_slices": "slices are missing and were interpolated",

@@ -8,7 +8,8 @@ import numpy as np
 
 from uniferum.preprocessing.affines import check_affine
 from uniferum.preprocessing.fence import allowed as _allowed
-from uniferum.preprocessing.intensities import check_plausible, to_hu
+from uniferum.preprocessing.hu_check import check_hu
+from uniferum.preprocessing.intensities import to_hu
 from uniferum.preprocessing.read import read_stored
 from uniferum.preprocessing.source import ScanSource
 from uniferum.preprocessing.volume import Volume, reorient_to_ras
@@ -24,8 +25,7 @@ def read_volume(source: ScanSource) -> Volume:
     affine = stored.affine if source.affine is None else np.asarray(source.affine, dtype=np.float64)
     tilt = check_affine(affine, source.path)
     subject = str(source.path)
-    hu, flags = to_hu(stored.values, source.intensity or stored.intensity, subject=subject)
-    if source.known_hu_clip is None:
-        flags += check_plausible(hu, subject=subject)
-    seen = tuple(dict.fromkeys((*stored.flags, *flags, *tilt)))
-    return reorient_to_ras(Volume(hu, affine, seen, stored.notes))
+    hu, flags, notes = to_hu(stored.values, source.intensity or stored.intensity, subject=subject)
+    wrong, reasons = check_hu(hu, known_clip=source.known_hu_clip)
+    seen = tuple(dict.fromkeys((*stored.flags, *flags, *wrong, *tilt)))
+    return reorient_to_ras(Volume(hu, affine, seen, (*stored.notes, *notes, *reasons)))
