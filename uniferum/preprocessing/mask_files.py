@@ -79,6 +79,13 @@ def read_layer(mask: MaskSource, *, source: ScanSource, like: Volume | None = No
     path = allowed(mask.path, source.root)
     if path.resolve() == source.path.resolve():
         raise UniferumError(str(path), must="be another file than its scan", cure=f"mask {mask.layer} names the scan")
+    try:
+        return _read(mask, path, source, like)
+    except OSError as error:
+        raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
+
+
+def _read(mask: MaskSource, path: Path, source: ScanSource, like: Volume | None) -> RawMask:
     if path.is_dir() and mask.class_names is not None:
         return _read_folder(mask, path, source, like)
     placed, flags, notes = _read_file(path, mask, source, like)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numba
 import numpy as np
 from jaxtyping import UInt8
 
@@ -177,12 +178,19 @@ def _codes(dtype: np.dtype) -> np.ndarray:
 
 
 def _counts(values: np.ndarray) -> np.ndarray:
-    """How often each bit pattern of an 8- or 16-bit array occurs, slab by slab."""
+    """How often each bit pattern of an 8- or 16-bit array occurs."""
     size = values.dtype.itemsize
     counts = np.zeros(1 << 8 * size, dtype=np.int64)
-    for slab in _slabs(values):
-        counts += np.bincount(np.ascontiguousarray(slab).view(f"u{size}").ravel(), minlength=len(counts))
+    _histogram(_slabs(values.view(f"u{size}")), counts)
     return counts
+
+
+@numba.njit(cache=True, nogil=True)
+def _histogram(bits, counts):
+    for a in range(bits.shape[0]):
+        for b in range(bits.shape[1]):
+            for c in range(bits.shape[2]):
+                counts[bits[a, b, c]] += 1
 
 
 def _slabs(values: np.ndarray) -> np.ndarray:
@@ -227,7 +235,7 @@ def _chosen(values: np.ndarray, scale: Intensity, choose: Callable[[np.ndarray],
         table = table.astype(np.int64).astype(np.uint8)
     for index, slab in enumerate(source):
         if narrow:
-            out[index] = table[np.ascontiguousarray(slab).view(f"u{size}")]
+            table.take(slab.view(f"u{size}"), out=out[index], mode="clip")
         else:
             out[index] = choose(slab.astype(np.float64) * scale.slope + scale.intercept)
     return out.transpose(np.argsort(by_memory))
