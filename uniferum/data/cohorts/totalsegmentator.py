@@ -87,7 +87,8 @@ def _extended_header(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
             gzipped = file.read(2) == b"\x1f\x8b"
-        with igzip.open(path, "rb") if gzipped else path.open("rb") as stream:
+        opened: Any = igzip.open(path, "rb") if gzipped else path.open("rb")
+        with opened as stream:
             header = stream.read(540)
             size, voxels_at = _layout(header)
             return header[size:voxels_at] + stream.read(max(0, min(voxels_at, _MAX_EXTENSIONS) - len(header)))
