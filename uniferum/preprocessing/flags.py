@@ -33,6 +33,8 @@ MEANING = {
     "mask_outside_body": "less than 80 % of the mask's voxels, or not every sphere, lie inside the body",
     "mask_mirrored": "a mirror image of the mask fits the scan's air, bone and solid organs better",
     "mask_displaced": "the mask fits the scan's air, bone and solid organs better when moved",
+    "mask_not_tissue": "spleen, kidneys, liver, heart or aorta of the mask lie mostly on air or fat",
+    "mask_one_class": "a TotalSegmentator file whose only id is 1: the spleen, or a binary mask of something else",
     "mask_regridded": "class files lie on another grid than their scan and were put on it by nearest neighbour",
     "mask_classes_overlap": "voxels are claimed by more than one class file; the higher id has them",
     "mask_unknown_classes": "files of the folder are named after no class of TotalSegmentator v2 and were left out",

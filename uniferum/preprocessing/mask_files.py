@@ -17,7 +17,7 @@ from uniferum.preprocessing.affines import check_affine
 from uniferum.preprocessing.fence import allowed
 from uniferum.preprocessing.mask_classes import Merged, class_files, merge_classes
 from uniferum.preprocessing.mask_geometry import Placed, check_overlap, place
-from uniferum.preprocessing.mask_values import MAX_ID, layer_values
+from uniferum.preprocessing.mask_values import MAX_ID, TOTALSEGMENTATOR, layer_values
 from uniferum.preprocessing.read import read_stored
 from uniferum.preprocessing.source import MaskSource, ScanSource
 from uniferum.preprocessing.stored import Stored
@@ -108,7 +108,11 @@ def _read_file(
         _refuse_copy(stored, like, path)
     said = tuple(f"mask {mask.layer}: {note}" for note in stored.notes)
     known = () if like is None else like.flags
-    return placed, tuple(flag for flag in (*stored.flags, *tilt) if flag not in known), (*said, *notes)
+    flags = [flag for flag in (*stored.flags, *tilt) if flag not in known]
+    if mask.layer == TOTALSEGMENTATOR and ids.max() == 1:
+        flags.append("mask_one_class")
+        notes = (*notes, f"mask {mask.layer}: its only id is 1, the spleen's; a binary mask is a layer of its own name")
+    return placed, tuple(flags), (*said, *notes)
 
 
 def _no_affine(stored: Stored, path: Path, source: ScanSource) -> bool:

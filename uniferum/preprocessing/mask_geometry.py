@@ -62,7 +62,8 @@ def place(
         UniferumError: the header contradicts the scan's, or does not say where the mask lies.
     """
     if like is not None and given is not None:
-        placed = _beside(as_stored, None if blank else affine, given, like)
+        silent = blank or _says_nothing(affine, as_stored.shape)
+        placed = _beside(as_stored, None if silent else affine, given, like)
         if placed is not None:
             return placed
     if like is not None and blank and sorted(as_stored.shape) != sorted(like.shape):
@@ -102,7 +103,9 @@ def _compare(shape: tuple[int, ...], own: np.ndarray, like: Volume, path: Path, 
         return shift
     nothing = blank or _says_nothing(own, shape)
     seen = "is blank" if nothing else f"puts it up to {shift:.0f} mm aside"
-    cure = f"it {seen}: copy the scan's header onto the mask, if its voxels are the scan's"
+    cure = (
+        f"it {seen}: copy the scan's header onto the mask if its voxels are the scan's, else resample it onto the scan"
+    )
     raise UniferumError(subject, must=f"agree with its scan's, since both are {_by(shape)} voxels", cure=cure)
 
 
@@ -122,8 +125,8 @@ def check_overlap(placed: Placed, like: Volume, path: Path) -> None:
 
 def _says_nothing(own: np.ndarray, shape: tuple[int, ...]) -> bool:
     """Voxels of 1 mm along the axes, one corner at 0 (or, for NIfTI without orientation, the middle)."""
-    unit = np.abs(own[:3, :3] - np.eye(3)).max() < _UNIT_MM
-    last = own[:3, 3] + np.array(shape) - 1
+    unit = np.abs(np.abs(own[:3, :3]) - np.eye(3)).max() < _UNIT_MM
+    last = own[:3, 3] + own[:3, :3] @ (np.array(shape) - 1)
     at_zero = np.minimum(np.abs(own[:3, 3]), np.abs(last)) < _UNIT_MM
     centred = np.abs(own[:3, 3] + last) < _UNIT_MM
     return bool(unit and (at_zero.all() or centred.all()))

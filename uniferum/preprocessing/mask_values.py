@@ -141,12 +141,12 @@ def _equal(
 
 def _binary(spread: Spread, path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Zero and one other number, whatever that is: 1, 255, 0.9."""
-    near = _ROUNDING * max(abs(spread.low), abs(spread.high)) + spread.step
+    same = _ROUNDING * max(abs(spread.low), abs(spread.high))
     if spread.distinct is None:
         cure = "a probability map or an interpolated mask needs threshold"
         raise UniferumError(str(path), spread.listed(), must="hold 0 and one other number", cure=cure)
-    set_to = spread.distinct[np.abs(spread.distinct) > near]
-    if spread.low < -near or (len(set_to) and np.ptp(set_to) > 2 * near):
+    set_to = spread.distinct[np.abs(spread.distinct) > same + spread.step]
+    if spread.low < -same - spread.step or (len(set_to) and np.ptp(set_to) > 2 * same):
         raise UniferumError(str(path), spread.listed(), must="hold 0 and one other number", cure=_TELL)
     if len(set_to) == len(spread.distinct):
         raise _everywhere(path, spread)

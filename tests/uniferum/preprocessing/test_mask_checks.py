@@ -11,7 +11,15 @@ from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
 
 CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(4, 4, 4), model_shape=(64, 40, 32)), levels=("full",))
 HU, IDS = thorax()
-WRONG = {"mask_outside_scan", "mask_outside_body", "mask_mirrored", "mask_displaced", "lost_mask", "mask_shifted"}
+WRONG = {
+    "mask_outside_scan",
+    "mask_outside_body",
+    "mask_mirrored",
+    "mask_displaced",
+    "lost_mask",
+    "mask_shifted",
+    "mask_not_tissue",
+}
 
 
 def made(tmp_path, *masks, hu=HU, config=CONFIG):
@@ -122,3 +130,7 @@ def test_a_liver_in_the_lung_is_flagged(tmp_path):
     liver = IDS == LIVER
     assert wrong(made(tmp_path, on_disk(tmp_path, "liver", liver)), "liver") == set()
     assert "mask_mirrored" in wrong(made(tmp_path, on_disk(tmp_path, "liver", np.flip(liver, 2))), "liver")
+
+
+def test_a_liver_on_nothing_but_lung_is_flagged(tmp_path):
+    assert "mask_not_tissue" in wrong(made(tmp_path, on_disk(tmp_path, "liver", IDS == 12)), "liver")

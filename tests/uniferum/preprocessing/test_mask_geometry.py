@@ -109,6 +109,20 @@ def test_a_mask_of_its_scans_shape_with_another_header_is_refused_or_left_out(sc
     assert not any(str(tmp_path) in note for note in kept.notes)
 
 
+@pytest.mark.parametrize("header", [np.eye(4), np.diag([-1.0, -1.0, 1.0, 1.0]), None])
+def test_a_header_that_says_nothing_does_not_turn_a_mask_whose_place_the_cohort_gives(tmp_path, header):
+    cube = (slice(0, 50),) * 3
+    spaced = np.diag([1.0, 1.0, 1.0, 1.0])
+    scan, affine = turned(HU[cube], spaced, "IPL")
+    np.savez(tmp_path / "scan.npz", ct=scan)
+    given = tuple(tuple(float(v) for v in row) for row in affine)
+    nibabel.Nifti1Image(turned(IDS[cube], spaced, "IPL")[0], header).to_filename(tmp_path / "mask.nii")
+    source = ScanSource("s", tmp_path / "scan.npz", affine=given)
+    layer = MaskSource("totalsegmentator", tmp_path / "mask.nii")
+    raw = read_layer(layer, source=source, like=read_volume(source))
+    np.testing.assert_array_equal(raw.ids, IDS[cube])
+
+
 @pytest.mark.parametrize("codes", ["LPS", "RAS", "IPL", "ASR"])
 def test_the_scans_grid_is_its_grid_however_the_mask_is_stored(scan, tmp_path, codes):
     stored, affine = turned(ORGAN, AFFINE, codes)

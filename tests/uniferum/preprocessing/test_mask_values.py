@@ -156,3 +156,20 @@ def test_a_simpleitk_reading_of_a_scaled_mask_agrees(tmp_path):
     scaled(path, SMALL, np.int16)
     other = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).transpose(2, 1, 0)
     np.testing.assert_array_equal(layer(path, "totalsegmentator"), np.rint(other))
+
+
+def test_labels_under_a_coarse_scale_are_still_several(tmp_path):
+    path = write_nifti(tmp_path / "mask.nii", (LUNG + (SMALL == 5) * 2).astype(np.uint8))
+    with path.open("r+b") as file:
+        file.seek(112)
+        file.write(np.array([2, 0], "<f4").tobytes())
+    np.testing.assert_array_equal(np.unique(nibabel.load(path).get_fdata()), [0, 2, 4])
+    with pytest.raises(UniferumError, match="0, 2, 4"):
+        layer(path)
+    np.testing.assert_array_equal(layer(path, value=2), LUNG)
+
+
+def test_a_binary_mask_given_as_organ_ids_is_flagged(tmp_path):
+    path = write_nifti(tmp_path / "mask.nii", LUNG.astype(np.uint8))
+    raw = read_layer(MaskSource("totalsegmentator", path), source=ScanSource("s", tmp_path / "scan.nii"))
+    assert raw.flags == ("mask_one_class:totalsegmentator",)
