@@ -134,3 +134,9 @@ def test_a_liver_in_the_lung_is_flagged(tmp_path):
 
 def test_a_liver_on_nothing_but_lung_is_flagged(tmp_path):
     assert "mask_not_tissue" in wrong(made(tmp_path, on_disk(tmp_path, "liver", IDS == 12)), "liver")
+
+
+def test_a_liver_on_the_left_is_flagged_for_its_side(tmp_path):
+    prepared = made(tmp_path, on_disk(tmp_path, "liver", np.flip(IDS == LIVER, 0)))
+    assert "mask_mirrored" in wrong(prepared, "liver")
+    assert any("its liver lies on the patient's left" in note for note in prepared.notes)
