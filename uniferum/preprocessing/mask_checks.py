@@ -25,7 +25,7 @@ from uniferum.preprocessing.volume import Volume
 MIN_IN_SCAN, MIN_IN_BODY = 0.5, 0.8
 # A mask that fits the scan's tissue by so much more mirrored or moved elsewhere was written so. Real masks fit by 0.15
 # to 0.9 less in any mirror image than as they lie. Solid organs alone tell less: much of a body is as they are.
-FIT_GAIN, SOLID_GAIN = 0.05, 0.2
+FIT_GAIN, SOLID_GAIN = 0.05, 0.1
 # Less of a spleen, kidney, liver, heart or aorta than this is denser than fat in no patient (real ones: 0.98 and more).
 MIN_SOLID = 0.5
 # What lies where (HU) in the classes of TotalSegmentator v2: lungs; vertebrae, limb girdles, skull, ribs, sternum;
