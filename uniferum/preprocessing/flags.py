@@ -28,7 +28,18 @@ MEANING = {
     "spacing_contradiction": "a NIfTI header whose spacing contradicts its affine",
     ORIENTATION_DOUBTFUL: "the axes contradict the anatomy",
     "empty_mask": "the mask has no voxel",
+    "lost_mask": "the mask has voxels, and none within the kept heights and the box",
     "bad_mask": "the mask could not be used and was left out (only with keep_with_bad_mask)",
+    "mask_shifted": "the mask's grid lies less than a voxel beside its scan's, by its header, and was left there",
+    "mask_outside_scan": "less than half of the mask's voxels, or not every sphere, lie inside the scan",
+    "mask_outside_body": "less than 80 % of the mask's voxels, or not every sphere, lie inside the body",
+    "mask_mirrored": "a mirror image of the mask fits the scan better, or its liver or spleen lies on the wrong side",
+    "mask_displaced": "the mask fits the scan's air, bone and solid organs better when moved",
+    "mask_not_tissue": "spleen, kidneys, liver, heart or aorta of the mask lie mostly on air or fat",
+    "mask_one_class": "a TotalSegmentator file whose only id is 1: the spleen, or a binary mask of something else",
+    "mask_regridded": "class files lie on another grid than their scan and were put on it by nearest neighbour",
+    "mask_classes_overlap": "voxels are claimed by more than one class file; the higher id has them",
+    "mask_unknown_classes": "files of the folder are named after no class of TotalSegmentator v2 and were left out",
 }
 """Flag, without its layer, to its meaning."""
 

@@ -7,7 +7,9 @@ import numpy as np
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import masks
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.mask_files import read_mask
+from uniferum.preprocessing.mask_checks import hold_against, hold_spheres_against, outline
+from uniferum.preprocessing.mask_files import RawMask, read_layer
+from uniferum.preprocessing.mask_values import TOTALSEGMENTATOR
 from uniferum.preprocessing.source import MaskSource, ScanSource
 from uniferum.preprocessing.volume import Volume
 
@@ -21,53 +23,84 @@ class Found:
     lung_source: str = "none"
 
 
-@dataclass(frozen=True)
-class RawMask:
-    """A mask on its own grid: ids (or 0 and 1) with RAS+ axes."""
-
-    source: MaskSource
-    ids: np.ndarray
-    affine: np.ndarray
-
-
 def read_layers(source: ScanSource, volume: Volume, found: Found, *, keep_bad: bool) -> list[RawMask]:
     """Every mask of a scan that has a file.
 
     Args:
         source: the scan.
         volume: its voxels, RAS+.
-        found: takes the flags ``empty_mask:<layer>`` and ``bad_mask:<layer>``.
+        found: takes the flag ``bad_mask:<layer>``; the other flags of a mask come with it.
         keep_bad: leave out a mask that cannot be used, instead of refusing the scan.
 
     Raises:
-        UniferumError: a mask cannot be read or lies beside the scan.
+        UniferumError: a mask cannot be read, cannot be understood or contradicts the scan, or organ masks are given
+            twice.
     """
     layers = []
+    if sum(mask.layer == TOTALSEGMENTATOR for mask in source.masks) > 1:
+        subject = f"{source.scan_id}: masks"
+        raise UniferumError(subject, must="name TotalSegmentator's output once", cure="which of the two is meant?")
     for mask in source.masks:
         if mask.path is None:
             continue
         try:
-            ids, affine = read_mask(mask, source=source, like=volume)
-            _check_overlap(mask, ids, affine, volume)
-        except UniferumError:
-            if not keep_bad:
-                raise
-            found.flags.append(f"bad_mask:{mask.layer}")
-            continue
-        if not ids.any():
-            found.flags.append(f"empty_mask:{mask.layer}")
-        layers.append(RawMask(mask, ids, affine))
+            layers.append(read_layer(mask, source=source, like=volume))
+        except UniferumError as error:
+            _leave_out(mask, error, found, keep_bad=keep_bad)
     return layers
 
 
-def _check_overlap(mask: MaskSource, ids: np.ndarray, affine: np.ndarray, volume: Volume) -> None:
-    """Refuse a mask whose grid lies wholly beside the scan: one of the two headers is wrong."""
-    corner = np.linalg.inv(volume.affine) @ affine
-    ends = np.array([[*np.array(ids.shape) * [a, b, c] - 0.5, 1] for a in (0, 1) for b in (0, 1) for c in (0, 1)])
-    reach = (corner @ ends.T)[:3]
-    apart = (reach.max(axis=1) < -0.5) | (reach.min(axis=1) > np.array(volume.shape) - 0.5)
-    if apart.any():
-        raise UniferumError(str(mask.path), must="overlap its scan", cure="the two headers contradict")
+def check_layers(
+    source: ScanSource,
+    raw_masks: list[RawMask],
+    volume: Volume,
+    small: Volume,
+    body: np.ndarray | None,
+    found: Found,
+    *,
+    keep_bad: bool,
+) -> list[RawMask]:
+    """Hold every mask, and every sphere, against the scan's own anatomy.
+
+    Args:
+        source: the scan.
+        raw_masks: of :func:`read_layers`.
+        volume: its voxels, RAS+.
+        small: block means of it.
+        body: the largest soft-tissue component on them.
+        found: takes the masks' flags and notes.
+        keep_bad: leave out a mask that cannot be used, instead of refusing the scan.
+
+    Returns:
+        the masks that can be used.
+
+    Raises:
+        UniferumError: a mask has no voxel inside the scan.
+    """
+    inside = None if body is None or not source.masks else outline(body).view(np.uint8)
+    kept = []
+    for raw in raw_masks:
+        try:
+            kept.append(hold_against(raw, volume, small, inside))
+        except UniferumError as error:
+            _leave_out(raw.source, error, found, keep_bad=keep_bad)
+    for raw in kept:
+        found.flags += raw.flags
+        found.notes += raw.notes
+    for mask in (mask for mask in source.masks if mask.path is None):
+        said = hold_spheres_against(mask, volume, small, inside)
+        found.flags += [f"{flag}:{mask.layer}" for flag in said]
+        found.notes += [f"mask {mask.layer}: {sentence}" for sentence in said.values()]
+    return kept
+
+
+def _leave_out(mask: MaskSource, error: UniferumError, found: Found, *, keep_bad: bool) -> None:
+    """Raise the error, or go on without the mask and say why, without the names of files."""
+    if not keep_bad:
+        raise error
+    found.flags.append(f"bad_mask:{mask.layer}")
+    cure = f" ({error.cure})" if error.cure else ""
+    found.notes.append(f"mask {mask.layer}: left out; it must {error.must}{cure}")
 
 
 def layers_on_grids(
@@ -76,21 +109,45 @@ def layers_on_grids(
     affines: dict[str, np.ndarray],
     kept: tuple[float, float],
     geometry: Geometry,
+    found: Found,
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]:
-    """Layer to level to uint8, nothing outside the kept heights; and how many structures were kept as one voxel."""
+    """Layer to level to uint8, nothing outside the kept heights; and how many structures were kept as one voxel.
+
+    Several masks of one binary layer (one file a nodule) are laid together. A layer that had voxels and has none on a
+    level is flagged ``lost_mask:<layer>``.
+    """
     layers: dict[str, dict[str, np.ndarray]] = {}
     saved = 0
     for level, affine in affines.items():
         shape = geometry.shape(level)
-        made = {m.source.layer: masks.onto_grid(m.ids, m.affine, affine, shape) for m in raw_masks}
-        drawn = (mask for mask in source.masks if mask.path is None)
-        made |= {mask.layer: masks.draw_spheres(mask.spheres, affine, shape) for mask in drawn}
         outside = ~within(affine, shape[2], kept)
-        for layer, (ids, count) in made.items():
+        made = [(m.source.layer, masks.onto_grid(m.ids, m.affine, affine, shape)) for m in raw_masks]
+        drawn = (mask for mask in source.masks if mask.path is None)
+        made += [(mask.layer, masks.draw_spheres(mask.spheres, affine, shape)) for mask in drawn]
+        for layer, (ids, count) in made:
             ids[:, :, outside] = 0
-            layers.setdefault(layer, {})[level] = ids
+            there = layers.setdefault(layer, {})
+            there[level] = np.maximum(there[level], ids) if level in there else ids
             saved += count if level == next(iter(affines)) else 0
+    _flag_lost(source, raw_masks, layers, found)
     return layers, saved
+
+
+def _flag_lost(
+    source: ScanSource, raw_masks: list[RawMask], layers: dict[str, dict[str, np.ndarray]], found: Found
+) -> None:
+    voxels: dict[str, int] = {}
+    for raw in raw_masks:
+        voxels[raw.source.layer] = voxels.get(raw.source.layer, 0) + max(0, raw.voxels)
+    spheres = {mask.layer: len(mask.spheres) for mask in source.masks if mask.path is None}
+    for layer, levels in layers.items():
+        lost = [level for level, ids in levels.items() if not ids.any()]
+        counts = {"voxels": voxels.get(layer, 0), "spheres": spheres.get(layer, 0)}
+        had = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
+        if lost and had:
+            found.flags.append(f"lost_mask:{layer}")
+            where = f"the kept heights and the box (level {', '.join(lost)})"
+            found.notes.append(f"mask {layer}: of {had} in the file none lies within {where}")
 
 
 def within(affine: np.ndarray, count: int, kept: tuple[float, float]) -> np.ndarray:

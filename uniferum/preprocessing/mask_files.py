@@ -1,106 +1,196 @@
-"""Mask layers as they lie on disk: one file, or a folder with one file a class, on their own grids."""
+"""Mask layers as they lie on disk: one file, or a folder with one file a class, on their own grids.
 
+A mask goes through the same care as its scan: its reader's flags are kept, its slope and intercept applied, its header
+held against the scan's.
+"""
+
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from jaxtyping import Float, UInt8
+from pydicom.errors import InvalidDicomError
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.affines import check_affine
 from uniferum.preprocessing.fence import allowed
-from uniferum.preprocessing.nifti import read_nifti
+from uniferum.preprocessing.mask_classes import Merged, class_files, merge_classes
+from uniferum.preprocessing.mask_geometry import Placed, check_overlap, place
+from uniferum.preprocessing.mask_values import MAX_ID, TOTALSEGMENTATOR, layer_values
 from uniferum.preprocessing.read import read_stored
-from uniferum.preprocessing.source import Affine, MaskSource, ScanSource
-from uniferum.preprocessing.volume import Volume, reorient_array, spacing_of
+from uniferum.preprocessing.source import MaskSource, ScanSource
+from uniferum.preprocessing.stored import Stored
+from uniferum.preprocessing.volume import Volume, reorient_array
+
+# DICOM objects that describe masks otherwise than by voxels: SOP class UIDs of the standard's part 4, annex B.
+_DICOM_MASKS = {
+    "1.2.840.10008.5.1.4.1.1.66.4": "a DICOM segmentation (SEG)",
+    "1.2.840.10008.5.1.4.1.1.66.7": "a DICOM label map segmentation (SEG)",
+    "1.2.840.10008.5.1.4.1.1.66.5": "a DICOM surface segmentation",
+    "1.2.840.10008.5.1.4.1.1.481.3": "an RTSTRUCT (contours)",
+}
+# More of the numbers of a mask going up and down with its scan's than this is no mask but the scan, or a copy of it.
+_COPY_CORRELATION = 0.98
+
+
+@dataclass(frozen=True)
+class RawMask:
+    """A mask on its own grid: ids (or 0 and 1) with RAS+ axes.
+
+    Attributes:
+        source: what the cohort says of it.
+        ids: its voxels.
+        affine: voxel index to RAS mm.
+        flags: with the layer's name behind the colon.
+        notes: sentences on them.
+        voxels: how many are set; -1 before they are counted.
+    """
+
+    source: MaskSource
+    ids: UInt8[np.ndarray, "x y z"]
+    affine: Float[np.ndarray, "4 4"]
+    flags: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    voxels: int = -1
 
 
 def read_mask(
     mask: MaskSource, *, source: ScanSource, like: Volume | None = None
 ) -> tuple[UInt8[np.ndarray, "x y z"], Float[np.ndarray, "4 4"]]:
+    """The voxels and the affine of :func:`read_layer`."""
+    raw = read_layer(mask, source=source, like=like)
+    return raw.ids, raw.affine
+
+
+def read_layer(mask: MaskSource, *, source: ScanSource, like: Volume | None = None) -> RawMask:
     """Read a mask layer on its own grid, RAS+ axes: ids of ``totalsegmentator``, else 0 and 1.
 
     Args:
         mask: the layer; it has a path.
         source: its scan.
-        like: the scan, RAS+ axes. Where the scan's own header is not believed, a mask of its shape stands on its grid.
+        like: the scan, RAS+ axes, to hold the mask's header against; ``None`` compares nothing.
 
     Raises:
-        UniferumError: as :func:`read_volume`, an id does not fit TotalSegmentator's 0 to 117, or a mask of another
-            shape than its scan does not say where it lies.
+        UniferumError: as :func:`read_volume`; its numbers are neither ids nor 0 and one other number, nor chosen by
+            ``value`` or ``threshold``; or its header contradicts the scan's.
     """
     assert mask.path is not None, "a layer of spheres has no file"
     path = allowed(mask.path, source.root)
+    if path.resolve() == source.path.resolve():
+        raise UniferumError(str(path), must="be another file than its scan", cure=f"mask {mask.layer} names the scan")
+    try:
+        return _read(mask, path, source, like)
+    except OSError as error:
+        raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
+
+
+def _read(mask: MaskSource, path: Path, source: ScanSource, like: Volume | None) -> RawMask:
     if path.is_dir() and mask.class_names is not None:
-        as_stored, affine, flags = _read_classes(path, mask.class_names, source)
-    else:
-        stored = read_stored(path)
-        as_stored, affine, flags = _mask_values(stored.values, mask, path), stored.affine, stored.flags
-    check_affine(affine, path)
-    blank = "no_orientation" in flags
-    if like is not None and source.affine is not None:
-        return _beside(as_stored, None if blank else affine, source.affine, like, path)
-    ids, affine = reorient_array(as_stored, affine)
-    if like is not None and blank and ids.shape != like.shape:
-        raise _nowhere(path, like)
-    return ids, affine
+        return _read_folder(mask, path, source, like)
+    placed, flags, notes = _read_file(path, mask, source, like)
+    if like is not None:
+        check_overlap(placed, like, path)
+    return _raw(mask, placed, flags, notes)
 
 
-def _beside(
-    as_stored: np.ndarray, affine: np.ndarray | None, given: Affine, like: Volume, path: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """A mask of a scan whose place comes from the cohort, since the origins of the two need not agree.
-
-    Its axes are taken from its own header (``affine``; ``None`` where that is blank) if that agrees with the scan in
-    shape and spacing, else from the scan's given affine if that fits; a mask that fits neither way keeps its own place.
-    """
-    if affine is not None:
-        ids, own = reorient_array(as_stored, affine)
-        if ids.shape == like.shape and np.allclose(spacing_of(own), like.spacing_mm, rtol=0.02):
-            return ids, like.affine
-    turned, turned_affine = reorient_array(as_stored, np.asarray(given, dtype=np.float64))
-    if turned.shape == like.shape:
-        return turned, turned_affine
-    if affine is None:
-        raise _nowhere(path, like)
-    return reorient_array(as_stored, affine)
-
-
-def _nowhere(path: Path, like: Volume) -> UniferumError:
-    cure = f"its header is blank and its shape is not its scan's, {like.shape}"
-    return UniferumError(str(path), must="say where it lies", cure=cure)
+def _read_file(
+    path: Path, mask: MaskSource, source: ScanSource, like: Volume | None
+) -> tuple[Placed, tuple[str, ...], tuple[str, ...]]:
+    """One file: placed, the reader's flags, sentences."""
+    _refuse_dicom_objects(path)
+    stored = read_stored(path, believe_header=source.affine is None or not path.name.lower().endswith(".npz"))
+    tilt = check_affine(stored.affine, path)
+    ids, notes = layer_values(stored, mask, path)
+    blank = "no_orientation" in stored.flags or _no_affine(stored, path, source)
+    placed = place(ids, stored.affine, blank=blank, given=source.affine, like=like, path=path)
+    if like is not None and (mask.threshold is not None or mask.value is not None):
+        _refuse_copy(stored, like, path)
+    said = tuple(f"mask {mask.layer}: {note}" for note in stored.notes)
+    known = () if like is None else like.flags
+    flags = [flag for flag in (*stored.flags, *tilt) if flag not in known]
+    if mask.layer == TOTALSEGMENTATOR and ids.max() == 1:
+        flags.append("mask_one_class")
+        notes = (*notes, f"mask {mask.layer}: its only id is 1, the spleen's; a binary mask is a layer of its own name")
+    return placed, tuple(flags), (*said, *notes)
 
 
-def _mask_values(values: np.ndarray, mask: MaskSource, path: Path) -> np.ndarray:
-    if mask.threshold is not None:
-        return (values > mask.threshold).view(np.uint8)
-    if mask.value is not None:
-        return (values == mask.value).view(np.uint8)
-    if mask.layer != "totalsegmentator":
-        return (values > 0).view(np.uint8)
-    if values.dtype != np.uint8 and (values.min() < 0 or values.max() > 255 or (values != np.rint(values)).any()):
-        raise UniferumError(str(path), must="hold whole ids", cure="an interpolated mask needs a threshold")
-    ids = values.astype(np.uint8, copy=False)
-    if ids.max() > 117:
-        raise UniferumError(str(path), int(ids.max()), must="hold ids 0 to 117 of TotalSegmentator v2")
-    return ids
+def _no_affine(stored: Stored, path: Path, source: ScanSource) -> bool:
+    """Whether this is an npz without an affine, of a scan whose place the cohort gives."""
+    npz = path.name.lower().endswith(".npz") and source.affine is not None
+    return npz and np.array_equal(stored.affine, np.eye(4))
 
 
-def _read_classes(
-    folder: Path, class_names: tuple[str, ...], source: ScanSource
-) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    merged: np.ndarray | None = None
-    affine, flags = np.eye(4), ()
-    for number, name in enumerate(class_names):
-        path = folder / f"{name}.nii.gz"
-        if number == 0 or not name or not path.is_file():
-            continue
-        stored = read_nifti(allowed(path, source.root))
-        if merged is None:
-            merged = np.zeros(stored.values.shape, dtype=np.uint8, order="F")
-            affine, flags = stored.affine, stored.flags
-        if stored.values.shape != merged.shape:
-            raise UniferumError(str(path), stored.values.shape, must=f"have the shape {merged.shape} of its folder")
-        merged[stored.values > 0] = number
-    if merged is None:
-        raise UniferumError(str(folder), must="hold one file a class, such as liver.nii.gz")
-    return merged, affine, flags
+def _raw(mask: MaskSource, placed: Placed, flags: tuple[str, ...], notes: tuple[str, ...]) -> RawMask:
+    if placed.shift_mm:
+        flags = (*flags, "mask_shifted")
+        said = f"its grid lies up to {placed.shift_mm:.2f} mm beside its scan's, less than a voxel; kept where it lies"
+        notes = (*notes, f"mask {mask.layer}: {said}")
+    own = tuple(f"{flag}:{mask.layer}" for flag in dict.fromkeys(flags))
+    return RawMask(mask, placed.ids, placed.affine, own, tuple(dict.fromkeys(notes)))
+
+
+def _read_folder(mask: MaskSource, folder: Path, source: ScanSource, like: Volume | None) -> RawMask:
+    files = class_files(folder, mask.class_names or ())
+    flags: list[str] = []
+    notes: list[str] = []
+
+    def read(path: Path) -> Placed:
+        one = MaskSource(f"{mask.layer} {path.name.partition('.')[0]}", path)
+        placed, seen, said = _read_file(allowed(path, source.root), one, source, like)
+        flags.extend(seen)
+        notes.extend(said)
+        return placed
+
+    merged = merge_classes(files, read, like)
+    if like is not None:
+        check_overlap(merged.placed, like, folder)
+    counted = _counted(merged, files.unknown)
+    notes += [f"mask {mask.layer}: {len(files.known)} of {MAX_ID} classes have a file"]
+    notes += [f"mask {mask.layer}: {note}" for note in counted.values()]
+    return _raw(mask, merged.placed, (*flags, *counted), tuple(notes))
+
+
+def _counted(merged: Merged, unknown: int) -> dict[str, str]:
+    """Flag to sentence of what is odd about a folder of class files."""
+    lost = f"; {merged.lost} of them have no voxel left" if merged.lost else ""
+    found = {
+        "mask_classes_overlap": (merged.overlapping, "voxels are of more than one class, and the higher id has them"),
+        "mask_regridded": (merged.regridded, f"class files lie on another grid, and went by nearest neighbour{lost}"),
+        "mask_unknown_classes": (unknown, "files are named after no class of TotalSegmentator v2, and were left out"),
+    }
+    return {flag: f"{count} {said}" for flag, (count, said) in found.items() if count}
+
+
+def _refuse_dicom_objects(path: Path) -> None:
+    """Name an RTSTRUCT or a SEG as what it is, alone or as the only file of a folder."""
+    inside = [entry for entry in path.iterdir() if entry.is_file()][:2] if path.is_dir() else [path]
+    if len(inside) != 1 or not _is_dicom(inside[0]):
+        return
+    try:
+        header = pydicom.dcmread(inside[0], specific_tags=["SOPClassUID"], stop_before_pixels=True)
+    except (InvalidDicomError, OSError, ValueError, EOFError):
+        return  # the reader of its format names the fault
+    kind = _DICOM_MASKS.get(str(header.get("SOPClassUID", "")))
+    if kind is not None:
+        cure = "convert it to a NIfTI mask on the scan's grid (3D Slicer or plastimatch do)"
+        raise UniferumError(str(path), must=f"be a mask of voxels; it is {kind}", cure=cure)
+
+
+def _is_dicom(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # the reader of its format names the fault
+
+
+def _refuse_copy(stored: Stored, like: Volume, path: Path) -> None:
+    """Refuse a scan, shifted or scaled, that was given as its own mask and made one by value or threshold."""
+    turned, _ = reorient_array(stored.values, stored.affine)
+    if turned.shape != like.shape:
+        return
+    step = max(1, round((turned.size / 100_000) ** (1 / 3)))
+    seen, scan = (a[::step, ::step, ::step].astype(np.float64).ravel() for a in (turned, like.hu))
+    if min(np.ptp(seen), np.ptp(scan)) > 0 and np.corrcoef(seen, scan)[0, 1] > _COPY_CORRELATION:
+        raise UniferumError(str(path), must="hold a mask", cure="its numbers are those of the scan, shifted or scaled")

@@ -17,7 +17,8 @@ from uniferum.preprocessing import lungs, orientation, resampling
 from uniferum.preprocessing.formats import read_volume
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.intensities import clip_in_place
-from uniferum.preprocessing.layers import Found, RawMask, layers_on_grids, read_layers, within
+from uniferum.preprocessing.layers import Found, check_layers, layers_on_grids, read_layers, within
+from uniferum.preprocessing.mask_files import RawMask
 from uniferum.preprocessing.source import ScanSource
 from uniferum.preprocessing.volume import Volume
 
@@ -142,6 +143,8 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
     raw_masks = read_layers(source, volume, found, keep_bad=config.keep_with_bad_mask)
     small = bodies.reduced(volume, config.body_spacing_mm)
     body = bodies.largest_soft_tissue(small.hu, *config.soft_tissue_hu)
+    keep_bad = config.keep_with_bad_mask
+    raw_masks = check_layers(source, raw_masks, volume, small, body, found, keep_bad=keep_bad)
     limits = _lung_limits(raw_masks, small, body, config, found)
     if limits is None and config.exclude_without_lung:
         raise UniferumError(source.scan_id, must="show a lung", cure="or set exclude_without_lung: false")
@@ -157,7 +160,7 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
     if config.cut_to_body and body is not None:
         _cut_to_body(full, affine["full"], small, body, config)
     made = {"full": full, "train": training_level(full, config.geometry)}
-    layers, kept = layers_on_grids(source, raw_masks, stored, (low, high), config.geometry)
+    layers, kept = layers_on_grids(source, raw_masks, stored, (low, high), config.geometry, found)
     return PreparedScan(
         scan_id=source.scan_id,
         levels={level: made[level] for level in config.levels},

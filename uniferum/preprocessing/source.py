@@ -31,17 +31,17 @@ class MaskSource:
 
     Attributes:
         layer: ``totalsegmentator`` (multi-label, version 2 ids 0 to 117), or a binary layer's own name.
-        path: a mask file, or (``totalsegmentator``) a folder with one binary ``<class>.nii.gz`` a class; ``None``
-            where the mask is made of spheres.
-        value: where given, the mask is where the file equals it.
-        threshold: where given, the mask is where the file lies above it.
+        path: a mask file, or (``totalsegmentator``) a folder with one binary ``<class>.nii.gz`` or
+            ``<class>.nii`` a class; ``None`` where the mask is made of spheres.
+        value: where given, the mask is where the file, scaled as its header says, equals it (or one of several).
+        threshold: where given, the mask is where the file, scaled as its header says, lies above it.
         class_names: the class of each id, for a folder of files; position 1 is id 1, and position 0 the background.
         spheres: nodules to be drawn on the prepared grid itself.
     """
 
     layer: str
     path: Path | None = None
-    value: int | None = None
+    value: int | tuple[int, ...] | None = None
     threshold: float | None = None
     class_names: tuple[str, ...] | None = None
     spheres: tuple[Sphere, ...] = ()

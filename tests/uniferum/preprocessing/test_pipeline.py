@@ -120,7 +120,7 @@ def test_an_empty_mask_is_flagged_and_one_beside_the_scan_refused(tmp_path, sour
     assert "empty_mask:nodule" in prepare(ScanSource("s", source.path, masks=(empty,)), CONFIG).flags
     away = AFFINE.copy()
     away[:3, 3] += 5000
-    beside = MaskSource("nodule", write_nifti(tmp_path / "beside.nii.gz", IDS, away))
+    beside = MaskSource("nodule", write_nifti(tmp_path / "beside.nii.gz", (IDS == LIVER).astype(np.uint8)[5:], away))
     scan = ScanSource("s", source.path, masks=(beside,))
     with pytest.raises(UniferumError, match="overlap"):
         prepare(scan, CONFIG)

@@ -46,14 +46,27 @@ class OwnMask(Section):
         structure: an id of the vocabulary (``lungs``, ``heart``, ``nodule``), an id of your own (with ``prompt``), or
             ``totalsegmentator`` for multi-label output of TotalSegmentator v2.
         prompt: for a structure that the vocabulary does not know.
-        value: the mask is where the file has this value.
-        threshold: the mask is where the file is above this, for interpolated masks.
+        value: the mask is where the file has this value, or one of these (``[3, 4]``).
+        threshold: the mask is where the file is above this, for probability maps and interpolated masks.
+
+    A file without either holds 0 and one other number. Values are those after the header's slope and intercept.
     """
 
     structure: str
     prompt: str | None = None
-    value: int | None = None
-    threshold: float | None = None
+    value: int | tuple[int, ...] | None = None
+    threshold: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _one_way_to_read_it(self) -> Self:
+        given = [name for name in ("value", "threshold") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError("give value or threshold, not both")
+        if given and self.structure == TOTALSEGMENTATOR:
+            raise ValueError(f"leave {given[0]} out: the ids of totalsegmentator are taken as they are")
+        if self.value == ():
+            raise ValueError("give at least one value")
+        return self
 
 
 class MaskColumn(Section):

@@ -4,19 +4,38 @@ Version 1 numbers its classes otherwise (lungs 13 to 17, ribs 58 to 81), so that
 organs; it is refused where class names show it.
 """
 
+import re
+import struct
+import zlib
 from pathlib import Path
+from typing import Any
 
-import nibabel
-from nibabel.filebasedimages import ImageFileError
+from isal import igzip, igzip_lib
 
 from uniferum.data.cohorts import files
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, totalsegmentator_classes
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.mask_classes import class_files, stem
 from uniferum.preprocessing.source import MaskSource
 
-SUFFIXES = (".nii.gz", ".nii")
+SUFFIXES = (".nii.gz", ".nii", ".NII.GZ", ".NII", ".nii.GZ")
 ONLY_IN_V1 = frozenset({"heart_atrium_left", "heart_ventricle_left", "heart_myocardium", "pulmonary_artery", "face"})
 """Classes of ``total`` that version 2 renamed or moved to other tasks (wasserth/TotalSegmentator, class details)."""
+
+_ONLY_IN_V1 = re.compile("|".join(rf"\b{name}\b" for name in sorted(ONLY_IN_V1)).encode())
+_MAX_EXTENSIONS = 1 << 20
+# isal's stubs declare its error as an instance. Sizes that are NaN or infinite overflow.
+_ISAL_ERROR: Any = igzip_lib.IsalError
+_UNREADABLE: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    igzip.BadGzipFile,
+    _ISAL_ERROR,
+)
 
 V1_CURE = "run TotalSegmentator 2 (uniferum data segment does), or convert the ids"
 
@@ -33,7 +52,11 @@ def layer_at(path: Path) -> MaskSource | None:
 
 
 def beside(root: Path, masks_root: Path | None, scan_id: str, *, follow_symlinks: bool) -> MaskSource | None:
-    """The layer of a scan: ``<scan id>.nii.gz``, ``<scan id>.nii`` or the folder ``<scan id>/`` of ``masks_root``."""
+    """The layer of a scan: ``<scan id>.nii.gz``, ``<scan id>.nii`` or the folder ``<scan id>/`` of ``masks_root``.
+
+    Raises:
+        UniferumError: as :func:`layer_at`.
+    """
     if masks_root is None:
         return None
     folder = root / masks_root
@@ -51,20 +74,50 @@ def refuse_version_1(path: Path) -> None:
     Raises:
         UniferumError: the header names version 1 classes.
     """
-    try:
-        extensions = nibabel.load(path).header.extensions  # type: ignore[attr-defined]
-    except (ImageFileError, OSError, ValueError, EOFError):
-        return
-    text = " ".join(repr(extension.get_content()) for extension in extensions)
-    if any(name in text for name in ONLY_IN_V1):
+    if _ONLY_IN_V1.search(_extended_header(path)):
         raise UniferumError(str(path), must="come from TotalSegmentator 2", cure=V1_CURE)
 
 
+def _extended_header(path: Path) -> bytes:
+    """What stands between a NIfTI header and its voxels; nothing where that cannot be told.
+
+    Read here and not by nibabel, which parses extensions and image types of every kind, and ends in as many kinds of
+    errors where one is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            gzipped = file.read(2) == b"\x1f\x8b"
+        opened: Any = igzip.open(path, "rb") if gzipped else path.open("rb")
+        with opened as stream:
+            header = stream.read(540)
+            size, voxels_at = _layout(header)
+            return header[size:voxels_at] + stream.read(max(0, min(voxels_at, _MAX_EXTENSIONS) - len(header)))
+    except _UNREADABLE:
+        return b""
+
+
+def _layout(header: bytes) -> tuple[int, int]:
+    """Sizes in bytes of a NIfTI-1 or -2 header, and of all that comes before the voxels.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    for order in "<>":
+        size = struct.unpack_from(f"{order}i", header)[0]
+        if size == 348:
+            return size, int(struct.unpack_from(f"{order}f", header, 108)[0])
+        if size == 540:
+            return size, int(struct.unpack_from(f"{order}q", header, 168)[0])
+    raise ValueError("no NIfTI header")
+
+
 def _folder(path: Path) -> MaskSource:
-    names = {entry.name.removesuffix(".gz").removesuffix(".nii") for entry in path.iterdir()}
+    names = {name for entry in path.iterdir() if (name := stem(entry.name)) is not None}
     old = sorted(names & ONLY_IN_V1)
     if old:
         raise UniferumError(f"{path}: class", old[0], must="come from TotalSegmentator 2", cure=V1_CURE)
     if not names & set(totalsegmentator_classes()):
         raise UniferumError(str(path), must="hold files named after TotalSegmentator classes")
-    return MaskSource(TOTALSEGMENTATOR, path, class_names=("background", *totalsegmentator_classes()))
+    class_names = ("background", *totalsegmentator_classes())
+    class_files(path, class_names)
+    return MaskSource(TOTALSEGMENTATOR, path, class_names=class_names)

@@ -1,6 +1,7 @@
 """TotalSegmentator v2 output is a layer, as one file or a folder of files; version 1 is refused."""
 
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -48,6 +49,49 @@ def test_a_multi_label_file_with_version_1_names_in_its_header_is_refused(tmp_pa
     with pytest.raises(UniferumError, match="must come from TotalSegmentator 2"):
         refuse_version_1(tmp_path / "old.nii.gz")
     refuse_version_1(nifti(tmp_path / "new.nii.gz"))
+
+
+def test_words_that_hold_the_name_of_a_version_1_class_do_not_make_version_1(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    image.header.extensions.append(Nifti1Extension(0, b"<MatrixIndicesMap Surface='surface' interface='1'/>"))
+    nibabel.save(image, tmp_path / "new.nii.gz")
+    refuse_version_1(tmp_path / "new.nii.gz")
+
+
+def test_voxels_that_spell_the_name_of_a_version_1_class_are_not_names(tmp_path: Path) -> None:
+    spelt = np.zeros((8, 8, 8), np.uint8)
+    spelt.ravel()[8:14] = list(b" face ")
+    nibabel.save(nibabel.Nifti1Image(spelt, np.eye(4)), tmp_path / "new.nii")
+    refuse_version_1(tmp_path / "new.nii")
+
+
+@pytest.mark.parametrize("kind", [nibabel.Nifti1Image, nibabel.Nifti2Image])
+def test_no_damage_to_a_header_ends_the_search_for_version_1_in_a_traceback(tmp_path: Path, kind: Any) -> None:
+    image = kind(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+    image.header.extensions.append(Nifti1Extension(6, b"<Label Key='44'>liver</Label>"))
+    nibabel.save(image, tmp_path / "whole.nii")
+    whole = bytearray((tmp_path / "whole.nii").read_bytes())
+    random = np.random.default_rng(0)
+    odd = [b"", b"\x1f\x8b", b"\x1f\x8b" + bytes(50), bytes(whole[:100]), bytes(whole[:360])]
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for at in random.integers(0, len(damaged), random.integers(1, 60)):
+            damaged[at] = random.integers(0, 256)
+        odd.append(bytes(damaged))
+    for value in (np.nan, np.inf, -1.0, 1e30):
+        odd.append(bytes(whole[:108] + np.float32(value).tobytes() + whole[112:]))
+    for content in odd:
+        (tmp_path / "odd.nii").write_bytes(content)
+        refuse_version_1(tmp_path / "odd.nii")
+    refuse_version_1(tmp_path)
+    refuse_version_1(tmp_path / "gone.nii")
+
+
+def test_masks_may_end_in_capitals(tmp_path: Path) -> None:
+    touch(tmp_path / "scan.NII.GZ")
+    layer = beside(tmp_path, Path(), "scan", follow_symlinks=False)
+    assert layer is not None
+    assert layer.path == tmp_path / "scan.NII.GZ"
 
 
 def test_a_cohort_with_masks_of_version_1_is_refused_before_its_first_scan(tmp_path: Path) -> None:
