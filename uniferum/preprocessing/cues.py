@@ -69,7 +69,8 @@ def _axes(chest: Chest, depths: list[float]) -> Cue:
 
     orders = sorted(permutations(range(3)), key=score)
     best = orders[-1] if orders[-1] != (X, Y, Z) else orders[-2]
-    seen = f"the lungs lie side by side along what the header calls {_NAMES[best[0]]}, the spine along {_NAMES[best[2]]}"
+    lungs, spine = _NAMES[best[0]], _NAMES[best[2]]
+    seen = f"the lungs lie side by side along what the header calls {lungs}, the spine along {spine}"
     return Cue("axes", _limited(score((X, Y, Z)) - score(best), 1, 6), seen)
 
 
@@ -78,20 +79,23 @@ def _front_back(chest: Chest) -> list[Cue]:
     cues = []
     density, (_, y) = landmarks.spine(chest, Z)
     if density > MIN_SPINE:
-        place = _place(y, first, last)
+        place = _place(float(y), first, last)
         cues.append(Cue("front_back", _limited(-place, 12, 4), "the spine lies in the front half of the body"))
     bone = landmarks.profile(chest.bone, Y)
     if bone.sum() * chest.block_ml > MIN_BONE_ML:
         place = _place(_centre(bone), first, last)
-        cues.append(Cue("front_back", _limited(-place, 6, 2), "the bones lie in front of the body's middle"))
+        limit = 2 if landmarks.is_cut(chest.body, Y) else 3
+        cues.append(Cue("front_back", _limited(-place, 8, limit), "the bones lie in front of the body's middle"))
     return cues
 
 
 def _left_right(chest: Chest) -> list[Cue]:
-    left, right = chest.sides_ml()
-    share = left / (left + right)
-    larger = f"the lung on the left is the larger ({share:.0%} of both)"
-    cues = [Cue("left_right", _limited(0.5 - share, 30, 2), larger)]
+    cues = []
+    if not landmarks.is_cut(chest.lungs, X):
+        left, right = chest.sides_ml()
+        share = left / (left + right)
+        larger = f"the lung on the left is the larger ({share:.0%} of both)"
+        cues.append(Cue("left_right", _limited(0.5 - share, 30, 2), larger))
     width, shift = _mediastinum(chest)
     low = _half(chest, low=True)[None] & (width > 0)
     if low.any():
@@ -111,7 +115,7 @@ def _head_foot(chest: Chest) -> list[Cue]:
     if min(low.sum(), high.sum()) >= 0.25 * max(low.sum(), high.sum(), 1):
         below, above = width[low].mean(), width[high].mean()
         more = float((below - above) / (below + above))
-        cues.append(Cue("head_foot", _limited(more, 10, 2), "the mediastinum is wider in the upper half than in the lower"))
+        cues.append(Cue("head_foot", _limited(more, 10, 2), "the mediastinum is wider above than below"))
     lean = [abs(float((width * shift)[part].sum())) / max(float(width[part].sum()), 1) for part in (low, high)]
     more = (lean[0] - lean[1]) * chest.spacing_mm[X]
     cues.append(Cue("head_foot", _limited(more, 0.25, 1.5), "the heart lies beside the upper half of the lungs"))
@@ -121,29 +125,37 @@ def _head_foot(chest: Chest) -> list[Cue]:
     below, above = _below_lungs(chest), _above_lungs(chest)
     if min(below.sum(), above.sum()) * chest.block_ml > MIN_TISSUE_ML:
         denser = float(chest.hu[below].mean() - chest.hu[above].mean())
-        cues.append(Cue("head_foot", _limited(denser, 0.08, 2), "the tissue above the lungs is the denser, as the liver is"))
+        cues.append(
+            Cue("head_foot", _limited(denser, 0.08, 2), "the tissue above the lungs is denser, as the liver is")
+        )
     return cues
 
 
 def _mediastinum(chest: Chest) -> tuple[np.ndarray, np.ndarray]:
-    """For each line from left to right: the width between the lungs, and how far its middle is from theirs (blocks)."""
+    """For each line from left to right: the width between the lungs, and how far its middle is from theirs (blocks).
+
+    Where the field of view cuts a lung, its outer edge says nothing: there it is how far the middle is from the spine.
+    """
     count = chest.lungs.shape[X]
     left, right = chest.lungs[: chest.middle + 1], chest.lungs[chest.middle :]
     both = left.any(axis=0) & right.any(axis=0)
     inner_left = chest.middle - left[::-1].argmax(axis=0)
     inner_right = chest.middle + right.argmax(axis=0)
-    slices = chest.lungs.any(axis=Y)
-    middle = (slices.argmax(axis=0) + count - 1 - slices[::-1].argmax(axis=0)) / 2
+    if landmarks.is_cut(chest.lungs, X):
+        middle = np.full(chest.lungs.shape[Z], float(landmarks.spine(chest, Z)[1][0]))
+    else:
+        slices = np.asarray(chest.lungs.any(axis=Y))
+        middle = (slices.argmax(axis=0) + count - 1 - slices[::-1].argmax(axis=0)) / 2
     width = np.where(both, inner_right - inner_left - 1, 0).clip(0)
-    return width, np.where(both, (inner_left + inner_right) / 2 - middle[None], 0)
+    return width, np.where(both, (inner_left + inner_right) / 2 - middle, 0)
 
 
 def _denser_side(chest: Chest) -> float | None:
-    """By how many HU the tissue below the right lung is denser than that below the left: the liver, not stomach and fat.
+    """By how many HU the tissue below the right lung, the liver, is denser than that below the left, stomach and fat.
 
     It counts the less, the more of the lungs' lower end the scan cuts off: then the heart is what lies below the left.
     """
-    columns = chest.lungs.any(axis=Z)
+    columns = np.asarray(chest.lungs.any(axis=Z))
     cut = float(chest.lungs[:, :, 0].sum() / columns.sum())
     below = _below_lungs(chest)
     sides = below[: chest.middle], below[chest.middle + 1 :]
@@ -155,18 +167,17 @@ def _denser_side(chest: Chest) -> float | None:
 
 
 def _below_lungs(chest: Chest) -> np.ndarray:
-    """Soft tissue below the lungs' lowest blocks."""
-    seen = np.maximum.accumulate(chest.lungs, axis=Z)
-    return ~seen & chest.lungs.any(axis=Z)[:, :, None] & chest.body
+    """Soft tissue below the lungs' lowest blocks, in the columns that hold lung."""
+    return ~landmarks.after(chest.lungs, Z) & chest.lungs.any(axis=Z, keepdims=True) & chest.body
 
 
 def _above_lungs(chest: Chest) -> np.ndarray:
-    seen = np.flip(np.maximum.accumulate(np.flip(chest.lungs, axis=Z), axis=Z), axis=Z)
-    return ~seen & chest.lungs.any(axis=Z)[:, :, None] & chest.body
+    """As :func:`_below_lungs`, above their highest blocks."""
+    return ~landmarks.before(chest.lungs, Z) & chest.lungs.any(axis=Z, keepdims=True) & chest.body
 
 
 def _domes_mm(chest: Chest) -> float:
-    """How much higher the lungs' ends are in the middle of their outline than at its rim: apex and diaphragm bulge up."""
+    """How much higher the lungs' ends are amid their outline than at its rim: apex and diaphragm both bulge up."""
     columns = chest.lungs.any(axis=Z)
     lowest = chest.lungs.argmax(axis=Z)
     highest = chest.lungs.shape[Z] - 1 - np.flip(chest.lungs, axis=Z).argmax(axis=Z)
@@ -187,14 +198,14 @@ def _half(chest: Chest, *, low: bool) -> np.ndarray:
 
 def _central(chest: Chest) -> np.ndarray:
     """The middle 60 and 70 % of the lungs' depth and height, where both lungs border on the mediastinum."""
-    inside = [
-        np.abs(_place(np.arange(chest.lungs.shape[axis]), *chest.reach[axis])) < share
+    depth, height = (
+        np.array([abs(_place(i, *chest.reach[axis])) < share for i in range(chest.lungs.shape[axis])])
         for axis, share in ((Y, 0.6), (Z, 0.7))
-    ]
-    return inside[0][:, None] & inside[1][None]
+    )
+    return depth[:, None] & height[None]
 
 
-def _place(index: np.ndarray | float, first: int, last: int) -> np.ndarray | float:
+def _place(index: float, first: int, last: int) -> float:
     """Where between first and last, as -1 to 1."""
     return (index - (first + last) / 2) / max(1, last - first) * 2
 

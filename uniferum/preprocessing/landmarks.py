@@ -1,11 +1,12 @@
 """What a coarse chest CT shows of its own axes: two lungs, a spine, a heart, a liver, each as a number with a sign.
 
-Every measure is taken on means over blocks of about 6 mm and changes its sign when the picture is turned the other way
-round, so that a mirrored scan gives the opposite evidence and a symmetric one gives none.
+Every measure is taken on means over blocks of at most 7 mm. It changes its sign when the picture is turned the other
+way round, so that a mirrored scan gives the opposite evidence and a symmetric one gives none.
 """
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int16
@@ -16,8 +17,8 @@ from uniferum.preprocessing.body import labelled
 from uniferum.preprocessing.lungs import LUNG_HU
 from uniferum.preprocessing.volume import Volume
 
-# Coarse enough to be cheap (1/8 of the block means that preparation looks for the body on), fine enough for a vertebra.
-GRID_MM = 6.0
+# Coarse enough to be cheap (a tenth of the blocks in which preparation looks for the body), fine enough for a spine.
+GRID_MM = 7.0
 BONE_HU = 250
 SOFT_TISSUE_HU = (-150, 250)
 # A vertebral body is about 30 mm wide; kyphosis moves the spine to and fro by about as much.
@@ -26,6 +27,8 @@ _SPINE_MM = 24
 _PIECE_ML = 30.0
 # The part of the lungs' width in which the mediastinum is looked for.
 _MIDDLE = (0.3, 0.7)
+# Of a face of the field of view; noise at the edge fills less, a lung or a trunk that is cut ten times as much.
+_CUT_SHARE = 0.02
 X, Y, Z = 0, 1, 2
 
 
@@ -71,23 +74,24 @@ class Chest:
 
 
 def coarse(small: Volume) -> Volume:
-    """The grid that everything here is measured on."""
+    """Block means of at most 7 mm, the grid that everything here is measured on."""
     return bodies.reduced(small, GRID_MM)
 
 
-def look(small: Volume, lungs: Bool[np.ndarray, "x y z"] | None = None) -> Chest | None:
-    """The coarse picture of a scan; ``None`` where nothing is soft tissue.
+def look(small: Volume, seen: Volume, lungs: Bool[np.ndarray, "x y z"] | None = None) -> Chest | None:
+    """What the coarse picture of a scan shows; ``None`` where nothing is soft tissue.
 
     Args:
         small: block means of the clipped scan, RAS+ as its header claims.
-        lungs: of a mask, on the grid of :func:`coarse`; found by threshold without one.
+        seen: the same on the grid of :func:`coarse`.
+        lungs: of a mask, on the coarse grid; found by threshold without one.
     """
-    seen = coarse(small)
     x, y, z = (round(to / of) for to, of in zip(seen.spacing_mm, small.spacing_mm, strict=True))
     body = bodies.largest_soft_tissue(seen.hu, *SOFT_TISSUE_HU)
     if body is None:
         return None
-    inside = sum(_between(body, axis).astype(np.int8) for axis in range(3)) >= 2
+    sides = np.stack([after(body, axis) & before(body, axis) for axis in range(3)])
+    inside = sides.sum(axis=0, dtype=np.int8) >= 2
     spacing = np.array(seen.spacing_mm)
     permille = (small.hu > BONE_HU).astype(np.int16) * np.int16(1000)
     bone = bodies.block_means(Volume(permille, small.affine), (x, y, z)).hu * inside
@@ -100,27 +104,43 @@ def profile(mask: np.ndarray, axis: int) -> Float[np.ndarray, " n"]:
     return mask.sum(axis=tuple(a for a in range(3) if a != axis), dtype=np.float64)
 
 
+def after(mask: Bool[np.ndarray, "x y z"], axis: int) -> Bool[np.ndarray, "x y z"]:
+    """The mask and all that lies beyond it, towards the larger index of an axis."""
+    return np.maximum.accumulate(mask, axis=axis)
+
+
+def before(mask: Bool[np.ndarray, "x y z"], axis: int) -> Bool[np.ndarray, "x y z"]:
+    """The mask and all that lies beyond it, towards the smaller index of an axis."""
+    return np.flip(after(np.flip(mask, axis=axis), axis), axis=axis)
+
+
 def gap_between_lungs(chest: Chest, axis: int) -> float:
     """How deep the valley is between two lungs along an axis: 1 where nothing joins them, 0 without one."""
     return _valley(chest.lungs, axis)[0]
 
 
 def open_ends(chest: Chest, axis: int) -> float:
-    """How blunt the body's ends are: the smaller area there, as a share of the largest. A trunk is cut, skin is round."""
+    """How blunt the body's ends are, area against the largest area: the scan cuts the trunk, the skin is round."""
     first, last = _ends(chest.body, axis)
     along = profile(chest.body, axis)[first : last + 1]
     step = min(1, (len(along) - 1) // 2)
     return float(min(along[step], along[-1 - step]) / along.max())
 
 
+def is_cut(mask: Bool[np.ndarray, "x y z"], axis: int) -> bool:
+    """Whether the field of view cuts something across an axis: it fills more of one of the two faces than grazes it."""
+    faces = mask.take(0, axis=axis), mask.take(-1, axis=axis)
+    return max(float(face.mean()) for face in faces) > _CUT_SHARE
+
+
 def spine(chest: Chest, axis: int) -> tuple[float, tuple[int, int]]:
     """The densest column of bone along an axis that goes through the whole body, and its place across the axis.
 
-    The lowest of the densities in the thirds of its length: a heart or an aorta full of contrast agent fills one or two.
+    The lowest of the densities in the thirds of its length: a heart or an aorta full of contrast agent fills two.
     """
     first, last = _ends(chest.body, axis)
     across = [a for a in range(3) if a != axis]
-    size = [max(1, round(_SPINE_MM / chest.spacing_mm[a])) for a in across]
+    size: Any = [max(1, round(_SPINE_MM / chest.spacing_mm[a])) for a in across]
     bone = chest.bone.take(range(first, last + 1), axis=axis)
     thirds = [part.mean(axis=axis) for part in np.array_split(bone, 3, axis=axis) if part.size]
     smooth = [ndimage.uniform_filter(third, size, mode="constant") for third in thirds]
@@ -132,13 +152,6 @@ def spine(chest: Chest, axis: int) -> tuple[float, tuple[int, int]]:
 def skin(chest: Chest, axis: int) -> tuple[int, int]:
     """First and last index of the body along an axis, lungs included."""
     return _ends(chest.inside, axis)
-
-
-def _between(body: Bool[np.ndarray, "x y z"], axis: int) -> Bool[np.ndarray, "x y z"]:
-    """What has body on both sides along an axis."""
-    behind = np.maximum.accumulate(body, axis=axis)
-    before = np.flip(np.maximum.accumulate(np.flip(body, axis=axis), axis=axis), axis=axis)
-    return behind & before
 
 
 def _aerated(hu: np.ndarray, inside: np.ndarray, spacing_mm: np.ndarray) -> Bool[np.ndarray, "x y z"]:

@@ -42,14 +42,17 @@ def of_mask(ids: UInt8[np.ndarray, "x y z"], spacing_mm: np.ndarray) -> list[Cue
             return None
         return np.asarray(sum(counts[number] * centres[number] for number in found) / total)
 
-    cues = []
+    cues, ways = [], []
     for question, axis, lower, higher, against in _ORDER:
         a, b = centre(lower), centre(higher)
         if a is not None and b is not None:
             cues.append(Cue(question, _limited((b - a)[axis]), against))
             if lower == LEFT_LUNG_IDS:
-                cues.append(_along(b - a, X, "the mask's lungs do not lie side by side from left to right"))
-    return cues + _vertebrae(counts, centres, block_ml)
+                ways.append(_along(b - a, X, "the mask's lungs do not lie side by side from left to right"))
+    for cue in _vertebrae(counts, centres, block_ml):
+        (ways if cue.question == "axes" else cues).append(cue)
+    # One axis in order says nothing of the other two: the weaker of the two answers counts.
+    return cues + sorted(ways, key=lambda cue: cue.log_odds)[:1]
 
 
 def _vertebrae(counts: np.ndarray, centres: dict[int, np.ndarray], block_ml: float) -> list[Cue]:

@@ -1,8 +1,8 @@
 """Does the patient lie as the header says? Anatomy that contradicts the axes is flagged ``orientation_doubtful``.
 
-Swapped or flipped axes leave a picture that looks sound and labels that are wrong. Three questions are asked of every
-scan that shows two lungs (are the axes in order; left and right; front and back; head and foot), of its own voxels
-(:mod:`~uniferum.preprocessing.cues`) and of the organs of a TotalSegmentator mask where there is one. A scan with too
+Swapped or flipped axes leave a picture that looks sound and labels that are wrong. Every scan that shows two lungs is
+asked whether its axes are in order and where its right, its front and its head are: by its own voxels
+(:mod:`~uniferum.preprocessing.cues`) and by the organs of a TotalSegmentator mask where there is one. A scan with too
 little to see, a limb or half a thorax, gives no verdict. About one person in 10,000 is built as a mirror image (situs
 inversus), so a note says how the scan looks, not what it is.
 """
@@ -15,6 +15,8 @@ from jaxtyping import UInt8
 
 from uniferum.preprocessing import cues, landmarks, organs, resampling
 from uniferum.preprocessing.cues import Cue, Question
+from uniferum.preprocessing.layers import RawMask
+from uniferum.preprocessing.lungs import LUNG_IDS
 from uniferum.preprocessing.volume import Volume
 
 # Posterior probability of a wrong header, at even odds before the picture is seen, from which it is doubted. Measured
@@ -45,6 +47,23 @@ class Labels:
     organs: bool
 
 
+def labels_of(masks: list[RawMask], lung_layers: tuple[str, ...], *, lungs_seen: bool) -> list[Labels]:
+    """The masks that name lungs or organs.
+
+    Args:
+        masks: of a scan.
+        lung_layers: binary layers that are lungs.
+        lungs_seen: whether their lungs were found and hold air.
+    """
+    labels = []
+    for mask in masks:
+        organs_named = mask.source.layer == "totalsegmentator"
+        if organs_named or mask.source.layer in lung_layers:
+            ids = LUNG_IDS if organs_named else (1,)
+            labels.append(Labels(mask.ids, mask.affine, ids if lungs_seen else (), organs_named))
+    return labels
+
+
 def doubts(small: Volume, masks: list[Labels]) -> list[str]:
     """Notes on what looks wrong with the axes, each with its reasons and its probability; none where all is well.
 
@@ -60,12 +79,12 @@ def doubts(small: Volume, masks: list[Labels]) -> list[str]:
             lungs = np.isin(ids, mask.lungs)
         if mask.organs:
             seen += organs.of_mask(ids, np.array(grid.spacing_mm))
-    chest = landmarks.look(small, lungs)
+    chest = landmarks.look(small, grid, lungs)
     return verdict(seen if chest is None else seen + cues.of_chest(chest))
 
 
 def verdict(evidence: list[Cue]) -> list[str]:
-    """A note for each question whose log-odds add up against the header. Permuted axes leave the others without meaning."""
+    """A note for each question whose log-odds add up against the header; where axes are permuted, for that alone."""
     notes = []
     for question, words in _WORDS.items():
         asked = [cue for cue in evidence if cue.question == question]

@@ -255,14 +255,9 @@ def _centre_xy(
 
 
 def _orientation_flags(raw_masks: list[RawMask], small: Volume, config: PreparationConfig, found: Found) -> list[str]:
-    masks = []
-    for mask in raw_masks:
-        multi = mask.source.layer == "totalsegmentator"
-        if multi or mask.source.layer in config.lung_layers:
-            ids = lungs.LUNG_IDS if multi else (1,)
-            believed = ids if found.lung_source == "mask" else ()
-            masks.append(orientation.Labels(mask.ids, mask.affine, believed, multi))
-    doubts = orientation.doubts(small, masks)
+    masks = [] if "lung_mask_not_air" in found.flags else raw_masks
+    labels = orientation.labels_of(masks, config.lung_layers, lungs_seen=found.lung_source == "mask")
+    doubts = orientation.doubts(small, labels)
     found.notes += doubts
     return [ORIENTATION_DOUBTFUL] * bool(doubts)
 
