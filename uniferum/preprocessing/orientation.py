@@ -19,7 +19,7 @@ from uniferum.preprocessing.layers import RawMask
 from uniferum.preprocessing.lungs import LUNG_IDS
 from uniferum.preprocessing.volume import Volume
 
-# Posterior probability of a wrong header, at even odds before the picture is seen, from which it is doubted. Measured
+# Probability of a wrong header, at even odds before the picture is seen, from which it is doubted. Measured
 # (tests/hard_data/test_orientations.py): sound scans stay below 0.87, turned whole thoraces lie above 0.97.
 DOUBTFUL = 0.95
 _WORDS: dict[Question, str] = {
