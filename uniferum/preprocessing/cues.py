@@ -49,10 +49,10 @@ def of_chest(chest: Chest) -> list[Cue]:
     depths = [landmarks.gap_between_lungs(chest, axis) for axis in range(3)]
     if max(depths) < MIN_VALLEY or chest.lungs.sum() * chest.block_ml < 2 * MIN_LUNG_ML:
         return []
-    cues = [_axes(chest, depths)]
+    trust = min(1.0, float(chest.lungs.sum() / chest.inside.sum()) / FULL_TRUST_SHARE)
+    cues = [_axes(chest, [trust * depth for depth in depths])]
     left, right = chest.sides_ml()
     if depths[X] == max(depths) and min(left, right) > max(MIN_LUNG_ML, MIN_LUNG_SHARE * (left + right)):
-        trust = min(1.0, float(chest.lungs.sum() / chest.inside.sum()) / FULL_TRUST_SHARE)
         by_lungs = _left_right(chest) + _head_foot(chest)
         cues += _front_back(chest) + [replace(cue, log_odds=trust * cue.log_odds) for cue in by_lungs]
     return cues
