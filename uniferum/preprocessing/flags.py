@@ -26,7 +26,7 @@ MEANING = {
     "several_series": "the folder holds several series; one was chosen",
     "no_orientation": "a NIfTI header without orientation",
     "spacing_contradiction": "a NIfTI header whose spacing contradicts its affine",
-    ORIENTATION_DOUBTFUL: "the axes contradict the anatomy",
+    ORIENTATION_DOUBTFUL: "the axes contradict the anatomy: permuted, or one or more of them turned round",
     "empty_mask": "the mask has no voxel",
     "lost_mask": "the mask has voxels, and none within the kept heights and the box",
     "bad_mask": "the mask could not be used and was left out (only with keep_with_bad_mask)",

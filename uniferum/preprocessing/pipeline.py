@@ -14,6 +14,7 @@ from uniferum.config import Section
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import body as bodies
 from uniferum.preprocessing import lungs, orientation, resampling
+from uniferum.preprocessing.flags import ORIENTATION_DOUBTFUL
 from uniferum.preprocessing.formats import read_volume
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.intensities import clip_in_place
@@ -152,7 +153,7 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
     if limits is not None:
         found.flags += _lung_flags(limits, volume, config)
     x, y = _centre_xy(volume, small, body, config, found)
-    found.flags += _orientation_flags(raw_masks, small, body, found)
+    found.flags += _orientation_flags(raw_masks, small, config, found)
     centre = (x, y, (low + high) / 2)
     affine = {level: config.geometry.affine(level, centre) for level in ("train", "full")}
     stored = {level: affine[level] for level in config.levels}
@@ -256,13 +257,12 @@ def _centre_xy(
     return (float(x), float(y))
 
 
-def _orientation_flags(raw_masks: list[RawMask], small: Volume, body: np.ndarray | None, found: Found) -> list[str]:
-    whole = body is not None and found.lung_source != "none" and "field_of_view_cut" not in found.flags
-    doubtful = body is not None and whole and orientation.contradicted_by_bone(small.hu, body)
-    for mask in raw_masks:
-        if mask.source.layer == "totalsegmentator":
-            doubtful = doubtful or orientation.contradicted_by_mask(mask.ids, mask.affine, small)
-    return ["orientation_doubtful"] * doubtful
+def _orientation_flags(raw_masks: list[RawMask], small: Volume, config: PreparationConfig, found: Found) -> list[str]:
+    masks = [] if "lung_mask_not_air" in found.flags else raw_masks
+    labels = orientation.labels_of(masks, config.lung_layers, lungs_seen=found.lung_source == "mask")
+    doubts = orientation.doubts(small, labels)
+    found.notes += doubts
+    return [ORIENTATION_DOUBTFUL] * bool(doubts)
 
 
 def _full_level(volume: Volume, affine: np.ndarray, kept: tuple[float, float], config: PreparationConfig) -> np.ndarray:
