@@ -7,14 +7,17 @@ which is read without pandas and the libraries that decode scans: they take long
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from uniferum.config import canonical_json
+from uniferum.data.flag_counts import count_flags, flags_of
+from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.flags import WRONG_HU
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from uniferum.preprocessing.store import Store
 
 SPLITS = ("train", "validation", "test")
+TRAINING = "train"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class PreparedCohort:
         scans: one row a scan: scan_id, patient_id, study_id, split, checksum, flags, layers, ...
         labels: one row a known label: scan_id, label, value (0 or 1).
         vocabulary: the paper's words and the cohort's own.
+        left_out: scans of the training split that :meth:`for_training` took out, with their flags.
     """
 
     name: str
@@ -42,8 +47,10 @@ class PreparedCohort:
     scans: "pd.DataFrame"
     labels: "pd.DataFrame"
     vocabulary: Vocabulary
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _present: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _views: dict[str, "PreparedCohort"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path | str) -> "PreparedCohort":
@@ -80,6 +87,26 @@ class PreparedCohort:
         """Every known label: scan id, label id, 0 or 1; sorted by scan and label."""
         columns = (self.labels[name].tolist() for name in ("scan_id", "label", "value"))
         return list(zip(*columns, strict=True))
+
+    @cached_property
+    def flags_of(self) -> dict[str, tuple[str, ...]]:
+        """The quality flags of each scan."""
+        return flags_of(self.scans)
+
+    def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
+        """The quality flags of each scan of a split."""
+        return {scan: self.flags_of[scan] for scan in self.patients(split)}
+
+    def for_training(self, policy: OnWrongHu) -> "PreparedCohort":
+        """The cohort as a run sees it: with ``exclude`` its training split has no scan that is flagged ``wrong_hu``.
+
+        The other splits keep every scan, whatever the policy.
+        """
+        if policy not in self._views:
+            left = left_out(self.flags_in(TRAINING), policy)
+            scans = self.scans.loc[~self.scans["scan_id"].isin(left)].reset_index(drop=True)
+            self._views[policy] = replace(self, scans=scans, left_out=left, _digests={}, _views={}) if left else self
+        return self._views[policy]
 
     def digest(self, split: str) -> str:
         """SHA-256 over the split's scans: ids, patients, content checksums and known labels, in a fixed order."""
@@ -123,13 +150,18 @@ class Content:
     Attributes:
         scans: split to scan to patient and checksum, in the order of the scans.
         known: scan to label to 0 or 1.
+        flags_of: scan to its quality flags.
+        left_out: scans of the training split that :meth:`for_training` took out, with their flags.
     """
 
     name: str
     vocabulary: Vocabulary
     scans: Mapping[str, Mapping[str, tuple[str, str]]] = field(repr=False)
     known: Mapping[str, Mapping[str, int]] = field(repr=False)
+    flags_of: Mapping[str, tuple[str, ...]] = field(repr=False)
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _views: dict[str, "Content"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> "Content | None":
@@ -141,7 +173,7 @@ class Content:
             card = json.loads((path / "store.json").read_bytes())
             words = path / "prompts.json"
             extra = json.loads(words.read_bytes()) if words.exists() else {}
-            scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
+            *scans, flags = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum", "flags"))
             labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
         except (OSError, ValueError, KeyError):  # pyarrow's own faults are among these
             return None
@@ -150,13 +182,48 @@ class Content:
         rows, known = _by_split(*scans), _by_scan(*labels)
         if not rows or known is None:
             return None
-        return cls(str(card.get("cohort", {}).get("name", "")), Vocabulary.load().extended(extra), rows, known)
+        name, flagged = str(card.get("cohort", {}).get("name", "")), map(tuple, (own or () for own in flags))
+        return cls(name, Vocabulary.load().extended(extra), rows, known, dict(zip(scans[0], flagged, strict=True)))
+
+    def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
+        """As :meth:`PreparedCohort.flags_in`."""
+        return {scan: self.flags_of[scan] for scan in self.scans.get(split, {})}
+
+    def for_training(self, policy: OnWrongHu) -> "Content":
+        """As :meth:`PreparedCohort.for_training`."""
+        if policy not in self._views:
+            left = left_out(self.flags_in(TRAINING), policy)
+            kept = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
+            scans = {**self.scans, TRAINING: kept}
+            self._views[policy] = replace(self, scans=scans, left_out=left, _digests={}, _views={}) if left else self
+        return self._views[policy]
 
     def digest(self, split: str) -> str:
         """As :meth:`PreparedCohort.digest`."""
         if split not in self._digests:
             self._digests[split] = split_digest(self.scans.get(split, {}), self.known)
         return self._digests[split]
+
+
+def left_out(flags: Mapping[str, tuple[str, ...]], policy: OnWrongHu) -> dict[str, tuple[str, ...]]:
+    """Which of some training scans are not trained on, in the order given, with their flags."""
+    return {scan: own for scan, own in flags.items() if WRONG_HU in own} if policy == "exclude" else {}
+
+
+def refuse_flagged(cohort: PreparedCohort | Content, split: str, policy: OnWrongHu) -> None:
+    """Refuse a split that holds a scan flagged ``wrong_hu`` where the policy is to stop.
+
+    Raises:
+        UniferumError: says how many scans there are, and names three.
+    """
+    found = count_flags(cohort.flags_in(split)) if policy == "stop" else ()
+    for flag in found:
+        if flag.flag == WRONG_HU:
+            shown = f"{flag.count} of {flag.total} scans are flagged {WRONG_HU}: {', '.join(flag.examples)}"
+            cure = "mend them and prepare again, or set data.on_wrong_hu to exclude or keep"
+            raise UniferumError(
+                f"{cohort.name} {split} split", shown, must="hold HU (data.on_wrong_hu: stop)", cure=cure
+            )
 
 
 def split_digest(scans: Mapping[str, tuple[str, str]], known: Mapping[str, Mapping[str, int]]) -> str:

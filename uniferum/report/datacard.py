@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from uniferum.data.flag_counts import NO_FLAGS, FlagCount, count_flags, flags_of, percent
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.montage import montage
 from uniferum.preprocessing.store import Store, scan_file
@@ -81,9 +82,27 @@ def _duplicates(manifest: pd.DataFrame) -> list[Leak]:
 
 
 def sheets(stores: Mapping[str, Store]) -> list[Sheet]:
-    """Scans by split, labels by split, leakage."""
+    """Scans by split, labels by split, quality flags by split, leakage."""
     manifest = manifest_of(stores)
-    return [_scans(manifest), _labels(stores), leak_sheet(leaks(manifest))]
+    return [_scans(manifest), _labels(stores), flag_sheet(manifest), leak_sheet(leaks(manifest))]
+
+
+def flag_sheet(manifest: pd.DataFrame) -> Sheet:
+    """How many scans of each split carry each flag, their share, and the first three of the cohort's."""
+    rows = []
+    for cohort in dict.fromkeys(manifest["cohort"]):
+        part = manifest.loc[manifest["cohort"] == cohort]
+        by_split = {split: count_flags(flags_of(part.loc[part["split"] == split])) for split in SPLITS}
+        for flag in count_flags(flags_of(part)):
+            shown = [_share(by_split[split], flag.flag, int((part["split"] == split).sum())) for split in SPLITS]
+            rows.append([str(cohort), flag.flag, flag.meaning, flag.row()[-1], *shown])
+    headings = ["Cohort", "Flag", "Meaning", "First ones", *SPLITS]
+    return Sheet("Quality flags: scans (share of the split)", headings, rows, [] if rows else [f"{NO_FLAGS}."], words=4)
+
+
+def _share(counts: Sequence[FlagCount], flag: str, scans: int) -> str:
+    found = next((one for one in counts if one.flag == flag), None)
+    return f"{found.count} ({percent(found.share)})" if found else "0" if scans else "-"
 
 
 def leak_sheet(found: Sequence[Leak]) -> Sheet:

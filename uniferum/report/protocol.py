@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from uniferum.report.flagged import data_lines, flagged_cases
 from uniferum.report.records import CellRecord, Score
 
 Column = tuple[str, str]
@@ -25,7 +26,7 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
     if not records:
         return ()
     lines = [line for column in columns if (line := _column_line(records, column, metric))]
-    return (*lines, _selection_line(records), _seeds_line(records), _value_line(metric))
+    return (*lines, *data_lines(records), _selection_line(records), _seeds_line(records), _value_line(metric))
 
 
 def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
@@ -58,7 +59,7 @@ def _column_facts(record: CellRecord, score: Score, metric: str) -> str:
     prevalence = ""
     if metric == "aupr" and math.isfinite(score.prevalence):
         prevalence = f", mean prevalence {score.prevalence:.4f}"
-    return f"test split, N = {score.n_cases} volumes{of_patients}{prevalence}, {labels}"
+    return f"test split, N = {score.n_cases} volumes{of_patients}{flagged_cases(score)}{prevalence}, {labels}"
 
 
 def _selection_line(records: Sequence[CellRecord]) -> str:

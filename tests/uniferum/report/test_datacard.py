@@ -80,7 +80,7 @@ def test_the_same_volume_twice_is_found_across_splits_and_cohorts():
 
 
 def test_scans_and_labels_are_counted_by_split():
-    scans, labels, _ = datacard.sheets(STORES)
+    scans, labels, _, _ = datacard.sheets(STORES)
     assert scans.rows[0] == ["A", "train", "2", "2", "1", "0.50-1.00 x 0.50-1.00 x 1.00-2.00"]
     assert labels.rows == [["A", "x", "1 / 2", "-", "1 / 1"], ["B", "y", "-", "-", "0 / 1"]]
 
