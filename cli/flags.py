@@ -22,6 +22,17 @@ def show_flags(title: str, counts: "Sequence[FlagCount]") -> None:
         output.say(f"{title}: {NO_FLAGS.lower()}")
 
 
+def show_split_flags(title: str, by_split: "Mapping[str, Sequence[FlagCount]]") -> None:
+    """A table of flags with a column a split: how many of its scans carry the flag, and their share."""
+    from uniferum.data.flag_counts import NO_FLAGS, split_columns, split_rows
+
+    rows = split_rows(by_split)
+    if rows:
+        output.table(title, split_columns(by_split), rows)
+    else:
+        output.say(f"{title}: {NO_FLAGS.lower()}")
+
+
 def show_notes(counts: "Sequence[FlagCount]", notes: Mapping[str, Sequence[str]]) -> None:
     """The sentences behind the flags of the scans that the table names, the doubtful ones' first."""
     named = dict.fromkeys(scan_id for flag in counts for scan_id in flag.examples)

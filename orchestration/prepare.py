@@ -80,8 +80,7 @@ class Summary:
         manifest = store.manifest()
         self.scans = len(manifest)
         self.flags = count_flags(flags_of(manifest))
-        named = {scan_id for flag in self.flags for scan_id in flag.examples}
-        self.notes = {scan_id: notes for scan_id, notes in notes_of(manifest).items() if scan_id in named and notes}
+        self.notes = notes_of(manifest, self.flags)
         known = {outcome.scan_id for outcome in self.failed}
         for row in store.failures().to_dict(orient="records"):
             scan_id, why = str(row["scan_id"]), str(row["reason"])

@@ -4,7 +4,7 @@ Invariant: every flag of every scan is counted; flags that make a scan's numbers
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,14 +75,47 @@ def count_flags(flags_of: Mapping[str, Iterable[str]]) -> list[FlagCount]:
     return [FlagCount(flag, found[flag], len(flags_of), tuple(examples[flag])) for flag in ordered]
 
 
+def by_split(manifest: "pd.DataFrame", splits: Sequence[str]) -> dict[str, list[FlagCount]]:
+    """The flags of each split that holds a scan, of a store's manifest."""
+    parts = {split: manifest.loc[manifest["split"] == split] for split in splits}
+    return {split: count_flags(flags_of(part)) for split, part in parts.items() if len(part)}
+
+
+def split_columns(counts: Mapping[str, Sequence[FlagCount]]) -> tuple[str, ...]:
+    """The headings of :func:`split_rows`."""
+    return ("flag", "meaning", "first ones", *counts)
+
+
+def split_rows(counts: Mapping[str, Sequence[FlagCount]]) -> list[list[str]]:
+    """One row a flag: its meaning, the first scans of any split, then count and share in each split."""
+    found = {split: {one.flag: one for one in ones} for split, ones in counts.items()}
+    names = dict.fromkeys(flag for ones in found.values() for flag in ones)
+    total = {flag: sum(ones[flag].count for ones in found.values() if flag in ones) for flag in names}
+    ordered = sorted(names, key=lambda flag: (not flags.is_doubtful(flag), -total[flag], flag))
+    rows = []
+    for flag in ordered:
+        examples = [scan for ones in found.values() if flag in ones for scan in ones[flag].examples][:EXAMPLES]
+        more = ", ..." if total[flag] > len(examples) else ""
+        shown = [_cell(ones.get(flag)) for ones in found.values()]
+        rows.append([flag, flags.meaning(flag), ", ".join(examples) + more, *shown])
+    return rows
+
+
+def _cell(count: FlagCount | None) -> str:
+    return f"{count.count} ({percent(count.share)})" if count else "0"
+
+
 def flags_of(manifest: "pd.DataFrame") -> dict[str, tuple[str, ...]]:
     """Scan id to flags, of a store's manifest."""
     return _sentences(manifest, "flags")
 
 
-def notes_of(manifest: "pd.DataFrame") -> dict[str, tuple[str, ...]]:
-    """Scan id to the sentences behind its flags; none in a manifest that was written before there were notes."""
-    return _sentences(manifest, "notes") if "notes" in manifest.columns else {}
+def notes_of(manifest: "pd.DataFrame", counts: Iterable[FlagCount]) -> dict[str, tuple[str, ...]]:
+    """The sentences behind the flags of the scans that ``counts`` names; scans without a note are left out."""
+    if "notes" not in manifest.columns:
+        return {}  # written before there were notes
+    named = {scan_id for flag in counts for scan_id in flag.examples}
+    return {scan: notes for scan, notes in _sentences(manifest, "notes").items() if scan in named and notes}
 
 
 def _sentences(manifest: "pd.DataFrame", column: str) -> dict[str, tuple[str, ...]]:

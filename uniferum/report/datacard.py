@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
-from uniferum.data.flag_counts import NO_FLAGS, FlagCount, count_flags, flags_of, percent
+from uniferum.data.flag_counts import NO_FLAGS, by_split, split_columns, split_rows
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.montage import montage
 from uniferum.preprocessing.store import Store, scan_file
@@ -91,18 +91,12 @@ def flag_sheet(manifest: pd.DataFrame) -> Sheet:
     """How many scans of each split carry each flag, their share, and the first three of the cohort's."""
     rows = []
     for cohort in dict.fromkeys(manifest["cohort"]):
-        part = manifest.loc[manifest["cohort"] == cohort]
-        by_split = {split: count_flags(flags_of(part.loc[part["split"] == split])) for split in SPLITS}
-        for flag in count_flags(flags_of(part)):
-            shown = [_share(by_split[split], flag.flag, int((part["split"] == split).sum())) for split in SPLITS]
-            rows.append([str(cohort), flag.flag, flag.meaning, flag.row()[-1], *shown])
+        counts = by_split(manifest.loc[manifest["cohort"] == cohort], SPLITS)
+        for row in split_rows(counts):
+            shown = dict(zip(split_columns(counts), row, strict=True))
+            rows.append([str(cohort), *(shown.get(name, "-") for name in ("flag", "meaning", "first ones", *SPLITS))])
     headings = ["Cohort", "Flag", "Meaning", "First ones", *SPLITS]
     return Sheet("Quality flags: scans (share of the split)", headings, rows, [] if rows else [f"{NO_FLAGS}."], words=4)
-
-
-def _share(counts: Sequence[FlagCount], flag: str, scans: int) -> str:
-    found = next((one for one in counts if one.flag == flag), None)
-    return f"{found.count} ({percent(found.share)})" if found else "0" if scans else "-"
 
 
 def leak_sheet(found: Sequence[Leak]) -> Sheet:
