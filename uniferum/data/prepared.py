@@ -210,6 +210,16 @@ def left_out(flags: Mapping[str, tuple[str, ...]], policy: OnWrongHu) -> dict[st
     return {scan: own for scan, own in flags.items() if WRONG_HU in own} if policy == "exclude" else {}
 
 
+def left_out_line(cohort: PreparedCohort | Content) -> str:
+    """How many scans of a cohort, as :meth:`for_training` gives it, are not trained on; empty where all are."""
+    out = len(cohort.left_out)
+    total = out + len(cohort.flags_in(TRAINING))
+    said = (
+        f"{cohort.name}: {out} of {total} training scans are left out, flagged {WRONG_HU} (data.on_wrong_hu: exclude)"
+    )
+    return said if out else ""
+
+
 def refuse_flagged(cohort: PreparedCohort | Content, split: str, policy: OnWrongHu) -> None:
     """Refuse a split that holds a scan flagged ``wrong_hu`` where the policy is to stop.
 

@@ -231,8 +231,7 @@ def _group_score(cell: str, line: Mapping[str, Any]) -> Score:
     counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
     cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
     flagged = tuple((str(flag), int(count)) for flag, count in sorted((line.get("flagged") or {}).items()))
-    facts = {"cell": cell, "cohort": cohort, "group": group, "label": "", "metric": metric, "flagged": flagged}
-    return Score(**facts, **numbers, **counts)
+    return Score(cell=cell, cohort=cohort, group=group, label="", metric=metric, flagged=flagged, **numbers, **counts)
 
 
 def _number(value: Any) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from uniferum.data.batch import Batch
 from uniferum.data.dataset import EvaluationBatches, TrainingBatches
-from uniferum.data.prepared import PreparedCohort, refuse_flagged
+from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.sampling import training_table
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
@@ -46,11 +46,7 @@ class Workbench:
 
     def left_out_lines(self) -> list[str]:
         """A sentence a training cohort of which scans are left out."""
-        return [
-            left_out_line(name, len(out), len(out) + len(self.cohorts[name].patients(TRAINING_SPLIT)))
-            for name in self.config.trained_stores
-            if (out := self.cohorts[name].left_out)
-        ]
+        return [line for name in self.config.trained_stores if (line := left_out_line(self.cohorts[name]))]
 
     def training_table(self) -> pd.DataFrame:
         """The rows to train on.
@@ -134,11 +130,6 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workb
             )
     seen = {name: _as_run(config, cohort) for name, cohort in cohorts.items()}
     return Workbench(config, seen, compute, Workers.current())
-
-
-def left_out_line(cohort: str, count: int, total: int) -> str:
-    """How many scans of a cohort are not trained on, and why."""
-    return f"{cohort}: {count} of {total} training scans are left out, flagged {WRONG_HU} (data.on_wrong_hu: exclude)"
 
 
 def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:

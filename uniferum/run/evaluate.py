@@ -132,7 +132,7 @@ def _flagged(
     bench: Workbench, predictions: pd.DataFrame, row: Mapping[Any, Any], groups: Mapping[tuple[str, str], Any]
 ) -> dict[str, int]:
     """How many of a group mean's cases have doubtful intensities or axes, by flag; nothing where none has."""
-    cohort, labels = row["cohort"], set(groups.get((row["cohort"], row["group"]), ()))
+    cohort, labels = row["cohort"], list(groups[row["cohort"], row["group"]])
     part = predictions.loc[(predictions["cohort"] == cohort) & predictions["label"].isin(labels), "scan_id"]
     flags_of = bench.cohorts[cohort].flags_of
     counts = count_flags({scan: doubtful(flags_of[scan]) for scan in part.unique().tolist()})

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
-from uniferum.data.prepared import Content, PreparedCohort, refuse_flagged
+from uniferum.data.prepared import Content, PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
@@ -144,11 +144,10 @@ class Reading:
             self._found[cohort] = read_content(self.stores, cohort)
         return self._found[cohort]
 
-    def left_out(self, config: RunConfig) -> dict[str, int]:
-        """How many training scans of each cohort are not trained on, by cohort; those with none are not named."""
+    def left_out(self, config: RunConfig) -> list[str]:
+        """A sentence a cohort of which training scans are left out; see ``data.on_wrong_hu``."""
         policy = config.data.on_wrong_hu
-        counts = {name: len(self._of(name).for_training(policy).left_out) for name in config.trained_stores}
-        return {name: count for name, count in counts.items() if count}
+        return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
 
     def _content(self, cohort: str, split: str, policy: OnWrongHu) -> dict[str, Any]:
         refuse_flagged(self._of(cohort), split, policy)
