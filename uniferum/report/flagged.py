@@ -3,7 +3,7 @@
 A record that was written before flags were recorded says nothing here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from uniferum.preprocessing.flags import DOUBTFUL, WRONG_HU
@@ -13,10 +13,14 @@ from uniferum.report.sheet import Sheet
 HEADINGS = ["Cohort", "Split", "Scans", "Flagged", "Left out of training"]
 
 
-def flagged_cases(score: Score) -> str:
-    """``, 3 of them flagged wrong_hu``; nothing where no case is doubtful."""
-    known = dict(score.flagged)
-    return "".join(f", {known[flag]} of them flagged {flag}" for flag in DOUBTFUL if known.get(flag))
+def flagged_cases(scores: Iterable[Score]) -> str:
+    """``, 3 of them flagged wrong_hu`` for scores of the same cases; nothing where no case is doubtful."""
+    counts: dict[str, set[int]] = {flag: set() for flag in DOUBTFUL}
+    for score in scores:
+        for flag, count in score.flagged:
+            counts.setdefault(flag, set()).add(count)
+    shown = {flag: " or ".join(map(str, sorted(found))) for flag, found in counts.items() if found}
+    return "".join(f", {count} of them flagged {flag}" for flag, count in shown.items())
 
 
 def data_lines(records: Sequence[CellRecord]) -> tuple[str, ...]:

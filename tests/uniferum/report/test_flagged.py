@@ -43,6 +43,13 @@ def test_n_never_shrinks_but_says_how_many_of_its_cases_are_flagged(records: lis
     assert all("flagged" not in line for line in lines if line.startswith(("INSPECT", "RADCHEST")))
 
 
+def test_a_record_older_than_the_flags_is_not_taken_for_one_of_other_cases(cells, tmp_path: Path, records) -> None:
+    cells("CTRATE+INSPECT")
+    line = next(line for line in make_table("auroc", from_folders(tmp_path), []).protocol if line.startswith("CTRATE"))
+    assert "DIFFERENT" not in line
+    assert "3 of them flagged wrong_hu" in line
+
+
 def test_what_was_left_out_of_training_and_what_was_kept_is_said_with_its_cells(records: list[CellRecord]) -> None:
     first, second = (record.name for record in records)
     assert set(data_lines(records)) == {
