@@ -43,12 +43,25 @@ def flag_sheet(record: CellRecord) -> Sheet | None:
             cohort,
             split,
             str(counts.get("scans", "")),
-            ", ".join(f"{count} {flag}" for flag, count in counts.get("flags", {}).items()) or "none",
+            _counted(counts) or "none",
             str(counts.get("left_out", 0)),
         ]
         for cohort, split, counts in _splits(record)
     ]
     return Sheet("Quality flags of the scans", HEADINGS, rows, words=4) if rows else None
+
+
+def flag_line(record: CellRecord) -> str:
+    """Every flagged split of a cell in one line; empty where no scan is flagged, or nothing was recorded."""
+    return "; ".join(
+        f"{cohort} {split}: {_counted(counts)} of {counts.get('scans')}"
+        for cohort, split, counts in _splits(record)
+        if counts.get("flags")
+    )
+
+
+def _counted(counts: Mapping[str, Any]) -> str:
+    return ", ".join(f"{count} {flag}" for flag, count in counts.get("flags", {}).items())
 
 
 def _record_lines(record: CellRecord) -> Iterator[str]:

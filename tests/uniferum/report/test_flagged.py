@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from uniferum.report.catalogue import make_table
-from uniferum.report.flagged import data_lines, flag_sheet
+from uniferum.report.flagged import data_lines, flag_line, flag_sheet
 from uniferum.report.recompute import recomputed
 from uniferum.report.records import CellRecord, from_folders
 from uniferum.report.site.cells import cell_details
+from uniferum.report.why import trace
 
 FLAGS = {
     "CTRATE": {
@@ -71,6 +72,13 @@ def test_the_page_shows_every_flag_of_a_cells_splits(records: list[CellRecord]) 
     assert sheet is not None
     assert sheet.rows[0] == ["CTRATE", "train", "100", "5 wrong_hu, 1 orientation_doubtful, 9 no_lung", "5"]
     assert "5 wrong_hu, 1 orientation_doubtful, 9 no_lung" in cell_details(records[0])
+
+
+def test_the_trace_of_a_number_names_the_flagged_scans_behind_it(records: list[CellRecord]) -> None:
+    line = flag_line(records[0])
+    assert line.startswith("CTRATE train: 5 wrong_hu, 1 orientation_doubtful, 9 no_lung of 100; CTRATE validation: ")
+    table = make_table("auroc", records[:1], [])
+    assert f"flagged scans: {line}" in trace(table, "CTRATE", "INSPECT shared", records[:1])
 
 
 def test_a_record_from_before_there_were_flags_says_nothing_of_them(cells, tmp_path: Path) -> None:
