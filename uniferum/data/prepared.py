@@ -150,7 +150,7 @@ class Content:
     Attributes:
         scans: split to scan to patient and checksum, in the order of the scans.
         known: scan to label to 0 or 1.
-        flags_of: scan to its quality flags.
+        flags_of: scan to its quality flags, of those flagged ``wrong_hu`` alone: identity asks for no others.
         left_out: scans of the training split that :meth:`for_training` took out, with their flags.
     """
 
@@ -173,21 +173,22 @@ class Content:
             card = json.loads((path / "store.json").read_bytes())
             words = path / "prompts.json"
             extra = json.loads(words.read_bytes()) if words.exists() else {}
-            *scans, flags = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum", "flags"))
+            scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
+            flagged = _flagged(path / "manifest.parquet", WRONG_HU)
             labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
-        except (OSError, ValueError, KeyError):  # pyarrow's own faults are among these
+        except (OSError, ValueError, KeyError, TypeError, NotImplementedError):  # pyarrow's own faults are among these
             return None
         if not isinstance(card, dict) or card.get("format") != 1:
             return None
         rows, known = _by_split(*scans), _by_scan(*labels)
         if not rows or known is None:
             return None
-        name, flagged = str(card.get("cohort", {}).get("name", "")), map(tuple, (own or () for own in flags))
-        return cls(name, Vocabulary.load().extended(extra), rows, known, dict(zip(scans[0], flagged, strict=True)))
+        name = str(card.get("cohort", {}).get("name", ""))
+        return cls(name, Vocabulary.load().extended(extra), rows, known, flagged)
 
     def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
-        """As :meth:`PreparedCohort.flags_in`."""
-        return {scan: self.flags_of[scan] for scan in self.scans.get(split, {})}
+        """As :meth:`PreparedCohort.flags_in`, but without the flags of scans that are not flagged ``wrong_hu``."""
+        return {scan: self.flags_of.get(scan, ()) for scan in self.scans.get(split, {})}
 
     def for_training(self, policy: OnWrongHu) -> "Content":
         """As :meth:`PreparedCohort.for_training`."""
@@ -260,6 +261,26 @@ def _columns(file: Path, names: tuple[str, ...]) -> list[list[Any]]:
     with pyarrow.parquet.ParquetFile(file) as opened:
         table = opened.read(list(names))
     return [table.column(name).to_pylist() for name in names]
+
+
+def _flagged(manifest: Path, flag: str) -> dict[str, tuple[str, ...]]:
+    """The scans that carry a flag, with all their flags; looked for in Arrow, for a list a scan in Python is slow.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, NotImplementedError: as :func:`_columns`, or the column is no lists.
+    """
+    import pyarrow
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(manifest) as opened:
+        table = opened.read(["scan_id", "flags"]).combine_chunks()
+    flags = table.column("flags")
+    # Not `equal`: a scalar made of a Python value loads pandas.
+    near = pyarrow.compute.match_substring(pyarrow.compute.list_flatten(flags).cast(pyarrow.string()), flag)
+    rows = table.take(pyarrow.compute.list_parent_indices(flags).filter(near))
+    found = zip(rows.column("scan_id").to_pylist(), rows.column("flags").to_pylist(), strict=True)
+    return {scan: tuple(own) for scan, own in found if flag in own}
 
 
 def _by_split(

@@ -110,7 +110,9 @@ def test_content_read_without_pandas_leaves_out_the_same_scans(flagged: Stores) 
         one, two = content.for_training(policy), opened.for_training(policy)
         assert {split: one.digest(split) for split in SPLITS} == {split: two.digest(split) for split in SPLITS}
         assert one.left_out == two.left_out
-        assert all(one.flags_in(split) == two.flags_in(split) for split in SPLITS)
+        assert all(set(one.flags_in(split)) == set(two.flags_in(split)) for split in SPLITS)
+    bad = {scan: flags for scan, flags in opened.flags_of.items() if "wrong_hu" in flags}
+    assert content.flags_of == bad
 
 
 def test_a_world_without_flags_has_the_fingerprints_that_it_had_before_there_was_a_policy(
