@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from small_runs import COUNTS, LABELS, make_config, write_store
 
-from uniferum.data.prepared import SPLITS, Content, PreparedCohort
+from uniferum.data.content import SPLITS, Content
+from uniferum.data.prepared import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, identity
