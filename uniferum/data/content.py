@@ -127,9 +127,11 @@ def _flagged(manifest: Path, flag: str) -> dict[str, tuple[str, ...]]:
     with pyarrow.parquet.ParquetFile(manifest) as opened:
         table = opened.read(["scan_id", "flags"]).combine_chunks()
     flags = table.column("flags")
+    call = pyarrow.compute.call_function
+    texts = call("list_flatten", [flags]).cast(pyarrow.string())
     # Not `equal`: a scalar made of a Python value loads pandas.
-    near = pyarrow.compute.match_substring(pyarrow.compute.list_flatten(flags).cast(pyarrow.string()), flag)
-    rows = table.take(pyarrow.compute.list_parent_indices(flags).filter(near))
+    near = call("match_substring", [texts], pyarrow.compute.MatchSubstringOptions(flag))
+    rows = table.take(call("list_parent_indices", [flags]).filter(near))
     found = zip(rows.column("scan_id").to_pylist(), rows.column("flags").to_pylist(), strict=True)
     return {scan: tuple(own) for scan, own in found if flag in own}
 
