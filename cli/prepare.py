@@ -1,12 +1,13 @@
 """Commands `uniferum data prepare` and `uniferum data verify`."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import output
+from cli import flags, output
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -15,9 +16,28 @@ if TYPE_CHECKING:
     from uniferum.data.preparation import Outcome
 
 
+NAMED = 50
+"""Failed scans that are named at the end; failures.csv holds all of them."""
+
+EXAMPLES = """
+**Examples**
+
+`uniferum data prepare configs/cohorts/ct_rate.yaml --root /data/CT-RATE --out /stores/CTRATE` prepares over Ray.
+
+`uniferum data prepare mine.yaml --out stores/mine --local --workers 2 --montage` uses processes, and draws pictures.
+
+`uniferum data prepare mine.yaml --out stores/mine --dry-run` counts only.
+
+`uniferum data prepare mine.yaml --out stores/mine --json > summary.json` writes what the end says for a program.
+
+Exit code: 0 every scan was prepared, flagged or not; 1 some failed (failures.csv); 2 bad input, or no scan was found.
+What to do about each flag: docs/how-to/flags.md.
+"""
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `uniferum data`."""
-    app.command("prepare")(prepare)
+    app.command("prepare", epilog=EXAMPLES)(prepare)
     app.command("verify")(verify)
 
 
@@ -34,8 +54,12 @@ def prepare(
     address: Annotated[str | None, typer.Option(help="A Ray cluster to run on; default: one on this machine.")] = None,
     montage: Annotated[bool, typer.Option("--montage", help="A PNG of each volume in STORE/montages.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be prepared, and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
 ) -> None:
-    """Prepare a cohort's scans into a store; run again, it goes on from where it stopped."""
+    """Prepare a cohort's scans into a store; run again, it goes on from where it stopped.
+
+    It ends with what was left out and failed and why, and with a table of the quality flags of all scans.
+    """
     from orchestration.prepare import plan, prepare_cohort, ray_for
     from uniferum.config import load_yaml as read
     from uniferum.config import override, parse
@@ -54,7 +78,9 @@ def prepare(
         heard = heard_by(bar, cohort.name, planned.total)
         summary = prepare_cohort(cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, heard=heard)
     report(summary, out)
-    if summary.failed and not summary.scans:
+    if as_json:
+        output.result(json.dumps(summary.to_dict(), indent=2))
+    if summary.failed:
         raise typer.Exit(1)
 
 
@@ -86,16 +112,30 @@ def verify(
 
 def report(summary: "Summary", out: str) -> None:
     """What a preparation did, for the person at the terminal."""
+    if summary.left_out:
+        output.table("left out by the cohort itself", ("why", "scans", "first ones"), left_out_rows(summary.left_out))
     if summary.failed:
         rows = [(outcome.scan_id, outcome.file, outcome.reason) for outcome in summary.failed]
-        output.table("not prepared", ("scan", "file", "reason"), rows[:50])
+        output.table("not prepared", ("scan", "file", "reason"), rows[:NAMED])
+        if len(rows) > NAMED:
+            output.say(f"and {len(rows) - NAMED} more: {out}/failures.csv names all of them")
+    flags.show_flags(f"flags of {summary.scans} scans", summary.flags)
+    flags.show_notes(summary.flags, summary.notes)
     rate = 3600 * summary.prepared / summary.seconds if summary.seconds else 0
     output.say(
         f"{out}: {summary.scans} scans ({summary.prepared} prepared now, {summary.kept} kept, "
         f"{len(summary.failed)} failed) in {summary.seconds:.0f} s, {rate:.0f} an hour"
     )
     if summary.left_out:
-        output.say(f"{summary.left_out} more are left out by the cohort itself: {out}/failures.csv says why")
+        count = sum(map(len, summary.left_out.values()))
+        output.say(f"{count} more are left out by the cohort itself: {out}/failures.csv says why")
+    flags.show_policy(summary.flags)
+
+
+def left_out_rows(left_out: Mapping[str, Sequence[str]]) -> list[tuple[str, int, str]]:
+    """Rows of reason, count and first scans; the most frequent reason first."""
+    ordered = sorted(left_out.items(), key=lambda one: (-len(one[1]), one[0]))
+    return [(why, len(ids), ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")) for why, ids in ordered]
 
 
 def heard_by(bar: "Progress", name: str, total: int | None) -> Callable[["Outcome"], None]:

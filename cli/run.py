@@ -123,12 +123,16 @@ def _store_paths(text: str) -> dict[str, str]:
 
 
 def _show_plan(run: "RunConfig", stores: dict[str, str], folder: Path) -> None:
-    from uniferum.run import evaluation_fingerprint, training_fingerprint
     from uniferum.run.config import resolved_yaml
+    from uniferum.run.identity import Reading
 
+    reading = Reading(stores)
+    found = reading.fingerprints(run)
     output.result(resolved_yaml(run))
-    output.say(f"training fingerprint {training_fingerprint(run, stores)}")
-    output.say(f"evaluation fingerprint {evaluation_fingerprint(run, stores)}")
+    for line in reading.left_out(run):
+        output.say(line)
+    output.say(f"training fingerprint {found.training}")
+    output.say(f"evaluation fingerprint {found.evaluation}")
     output.say(f"folder {folder}; nothing was done")
 
 

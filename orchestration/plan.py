@@ -93,6 +93,15 @@ def look(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None = No
     return [once.at(cell) for cell in cells]
 
 
+def training_left_out(grid: GridConfig, cells: Sequence[Cell]) -> list[str]:
+    """A sentence a cohort of which some cell leaves training scans out, for their values are not HU."""
+    from uniferum.run.identity import Reading
+
+    reading = Reading(grid.stores)
+    lines = (line for cell in cells if not missing_stores(cell, grid.stores) for line in reading.left_out(cell.config))
+    return list(dict.fromkeys(lines))
+
+
 class _Look:
     """One pass over the cells; whatever they share (stores, the list of folders) is read once."""
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.data.cohorts.base import Cohort, Scan
-from uniferum.data.preparation import Outcome, card_of, finish_store, prepare_chunk
+from uniferum.data.flag_counts import EXAMPLES, FlagCount, count_flags, flags_of, notes_of
+from uniferum.data.preparation import LEFT_OUT, Outcome, card_of, finish_store, prepare_chunk
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.places import place
@@ -38,16 +39,20 @@ class Summary:
         prepared: scans prepared now.
         kept: scans that were there already, unchanged.
         failed: those that could not be.
-        left_out: scans that the cohort itself leaves out (a missing file, a duplicate id); see failures.csv.
+        left_out: why the cohort itself leaves scans out (a missing file, a duplicate id), with their ids.
         scans: rows of the manifest.
+        flags: of every scan of the manifest, also of those that were kept.
+        notes: scan id to the sentences behind its flags, for the scans that ``flags`` names.
         seconds: wall time.
     """
 
     prepared: int = 0
     kept: int = 0
     failed: list[Outcome] = field(default_factory=list)
-    left_out: int = 0
+    left_out: dict[str, list[str]] = field(default_factory=dict)
     scans: int = 0
+    flags: list[FlagCount] = field(default_factory=list)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     seconds: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
@@ -56,6 +61,33 @@ class Summary:
         self.kept += outcome.state == "kept"
         if outcome.state == "failed":
             self.failed.append(outcome)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "scans": self.scans,
+            "prepared": self.prepared,
+            "kept": self.kept,
+            "failed": [{"scan_id": o.scan_id, "file": o.file, "reason": o.reason} for o in self.failed],
+            "left_out": {why: {"count": len(ids), "examples": ids[:EXAMPLES]} for why, ids in self.left_out.items()},
+            "flags": [flag.to_dict() for flag in self.flags],
+            "notes": {scan_id: list(notes) for scan_id, notes in self.notes.items()},
+            "seconds": round(self.seconds, 1),
+        }
+
+    def read(self, store: Store) -> None:
+        """Take over what the finished store's own tables say."""
+        manifest = store.manifest()
+        self.scans = len(manifest)
+        self.flags = count_flags(flags_of(manifest))
+        self.notes = notes_of(manifest, self.flags)
+        known = {outcome.scan_id for outcome in self.failed}
+        for row in store.failures().to_dict(orient="records"):
+            scan_id, why = str(row["scan_id"]), str(row["reason"])
+            if why.startswith(LEFT_OUT):
+                self.left_out.setdefault(why.removeprefix(LEFT_OUT), []).append(scan_id)
+            elif scan_id not in known:  # its file was damaged between its preparation and the end
+                self.failed.append(Outcome(scan_id, "failed", str(row["file"]), why))
 
 
 def prepare_cohort(
@@ -95,8 +127,8 @@ def prepare_cohort(
         summary.add(outcome)
         if heard is not None:
             heard(outcome)
-    summary.scans = finish_store(store, cohort, summary.failed)
-    summary.left_out = len(store.failures()) - len(summary.failed)
+    finish_store(store, cohort, summary.failed)
+    summary.read(store)
     summary.seconds = time.monotonic() - began
     return summary
 

@@ -6,7 +6,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import main, output
+from tests.cli.conftest import Shell
 from uniferum.errors import UniferumError
+from uniferum.run import identity
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PAPER = str(CONFIGS / "paper_grid.yaml")
@@ -61,3 +63,12 @@ def test_a_long_table_is_plain_columns_one_line_a_row_whatever_the_terminal_is(
     assert rule.startswith("-" * len(long) + "  ----  ----")
     assert first == f"{long}  1"
     assert second == "c0".ljust(len(long)) + "  0     [x]"
+
+
+def test_a_plan_says_once_of_which_cohort_training_scans_are_left_out(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = "CTRATE: 4 of 12 training scans are left out, flagged wrong_hu (data.on_wrong_hu: exclude)"
+    monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: [said])
+    monkeypatch.setattr("orchestration.plan.missing_stores", lambda cell, stores: [])
+    assert shell("plan").stderr.count(said) == 1

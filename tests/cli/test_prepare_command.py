@@ -1,14 +1,20 @@
 """`uniferum data prepare` and `verify`, as a person types them."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from cli import output
 from cli.main import app
 from tests.uniferum.data.test_preparation import write_cohort
 from tests.uniferum.preprocessing.raw_scans import IDS_LUNGS, thorax, write_nifti
+from uniferum.data import preparation
 from uniferum.errors import UniferumError
+from uniferum.preprocessing import pipeline
+from uniferum.preprocessing.flags import meaning
 from uniferum.preprocessing.store import Store
 
 HU, IDS = thorax()
@@ -55,17 +61,125 @@ def test_verify_finds_damage_and_prepare_repairs_it(cohort, tmp_path):
     assert run("data", "verify", store).exit_code == 0
 
 
-def test_failures_are_shown_and_only_a_store_without_a_scan_is_an_error(cohort, tmp_path):
+def test_a_scan_that_failed_is_named_with_its_reason_and_the_exit_code_is_1(cohort, tmp_path):
     (cohort.parent / "a.nii.gz").write_bytes(b"bad")
     some = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
-    assert some.exit_code == 0
+    assert some.exit_code == 1
     assert "a.nii.gz must be a NIfTI file" in some.stderr
+    assert "1 scans (1 prepared now, 0 kept, 1 failed)" in some.stderr
     assert "left out" not in some.stderr
-    (cohort.parent / "b.nii.gz").unlink()
-    gone = run("data", "prepare", cohort, "--out", tmp_path / "gone", *SMALL)
-    assert "1 more are left out by the cohort itself" in gone.stderr
     (cohort.parent / "b.nii.gz").write_bytes(b"bad")
     assert run("data", "prepare", cohort, "--out", tmp_path / "none", *SMALL).exit_code == 1
+
+
+def test_what_the_cohort_leaves_out_is_counted_by_reason_and_is_no_failure(cohort, tmp_path):
+    (cohort.parent / "b.nii.gz").unlink()
+    gone = run("data", "prepare", cohort, "--out", tmp_path / "store", "--json", *SMALL)
+    assert gone.exit_code == 0
+    assert "1 more are left out by the cohort itself" in gone.stderr
+    ((why, named),) = json.loads(gone.stdout)["left_out"].items()
+    assert named == {"count": 1, "examples": ["b"]}
+    assert why in " ".join(gone.stderr.split())
+
+
+def test_a_cohort_without_a_scan_is_bad_input(cohort, tmp_path):
+    for name in ("a", "b"):
+        (cohort.parent / f"{name}.nii.gz").unlink()
+    none = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
+    assert isinstance(none.exception, UniferumError), "one line and exit code 2 by cli.main"
+    assert "must hold at least one scan" in str(none.exception)
+
+
+@pytest.fixture
+def flagging(monkeypatch):
+    """Preparation, with flags and notes of our own."""
+    known = {"a": (("no_lung", "wrong_hu"), ("values lie 1024 above those of a CT",)), "b": ((), ())}
+
+    def prepare(source, config):
+        flags, notes = known[source.scan_id]
+        return replace(pipeline.prepare(source, config), flags=flags, notes=notes)
+
+    monkeypatch.setattr(preparation, "prepare", prepare)
+
+
+def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_path, flagging, monkeypatch):
+    monkeypatch.setattr(output.people, "_width", 400)
+    for state in ("2 prepared now, 0 kept", "0 prepared now, 2 kept"):
+        done = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
+        assert done.exit_code == 0, "a flag is no failure"
+        assert state in done.stderr
+        table = done.stderr.partition("flags of 2 scans")[2]
+        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if "50.0 %" in line]
+        assert [(flag, count, share, first) for flag, _, count, share, first in rows] == [
+            ("wrong_hu", "1", "50.0 %", "a"),
+            ("no_lung", "1", "50.0 %", "a"),
+        ]
+        assert all(meaning(row[0]) == row[1] for row in rows)
+        assert "values lie 1024 above those of a CT" in table
+        assert "training leaves these scans out" in table
+
+
+def test_a_program_gets_the_same_as_json(cohort, tmp_path, flagging):
+    (cohort.parent / "b.nii.gz").write_bytes(b"bad")
+    said = json.loads(run("data", "prepare", cohort, "--out", tmp_path / "store", "--json", *SMALL).stdout)
+    assert [(flag["flag"], flag["count"], flag["share"]) for flag in said["flags"]] == [
+        ("wrong_hu", 1, 1.0),
+        ("no_lung", 1, 1.0),
+    ]
+    assert [(one["scan_id"], one["file"]) for one in said["failed"]] == [("b", "b.nii.gz")]
+    assert said["notes"] == {"a": ["values lie 1024 above those of a CT"]}
+
+
+def test_without_a_flag_it_says_so(cohort, tmp_path, flagging):
+    (cohort.parent / "a.nii.gz").unlink()
+    done = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
+    assert "flags of 1 scans: no scan is flagged" in done.stderr
+
+
+def test_an_error_that_nobody_foresaw_is_a_line_without_its_own_words(cohort, tmp_path, monkeypatch):
+    def prepare(source, config):
+        if source.scan_id == "a":
+            raise TypeError("ZZPLANTED^NAME")
+        return pipeline.prepare(source, config)
+
+    monkeypatch.setattr(preparation, "prepare", prepare)
+    done = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
+    assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
+    (reason,) = Store.open(tmp_path / "store").failures()["reason"]
+    assert reason.startswith("a.nii.gz: preparing it failed with TypeError at uniferum.data.preparation line ")
+    assert "--debug data prepare ... --local --workers 0 shows the traceback" in reason
+    assert "ZZPLANTED" not in done.stderr + reason
+
+
+def test_the_card_adds_the_flags_and_failures_of_a_store(cohort, tmp_path, flagging, monkeypatch):
+    monkeypatch.setattr(output.people, "_width", 400)
+    store = tmp_path / "store"
+    run("data", "prepare", cohort, "--out", store, *SMALL)
+    card = json.loads(run("data", "card", cohort, "--store", store, "--json").stdout)["store"]
+    ((split, counts),) = ((split, counts) for split, counts in card["flags"].items() if counts)
+    assert [(one["flag"], one["count"], one["examples"]) for one in counts] == [
+        ("wrong_hu", 1, ["a"]),
+        ("no_lung", 1, ["a"]),
+    ]
+    assert (card["scans"], card["failed"]) == (2, {})
+    (cohort.parent / "b.nii.gz").write_bytes(b"bad")
+    run("data", "prepare", cohort, "--out", store, *SMALL)
+    shown = run("data", "card", cohort, "--store", store)
+    assert shown.exit_code == 0
+    assert "b.nii.gz must be a NIfTI file" in shown.stderr
+    assert all(word in shown.stderr for word in ("wrong_hu", split, "values lie 1024 above"))
+
+
+def test_a_card_says_when_the_store_is_older_than_the_dataset_and_refuses_anothers(cohort, tmp_path):
+    store = tmp_path / "store"
+    write_nifti(cohort.parent / "c.nii.gz", HU)
+    run("data", "prepare", cohort, "--out", store, *SMALL)
+    with (cohort.parent / "labels.csv").open("a") as table:
+        table.write("c,c.nii.gz,p_c,,mask.nii.gz\n")
+    assert "the cohort has 3 scans, the store 2 and 0 failures" in run("data", "card", cohort, "--store", store).stderr
+    cohort.write_text(cohort.read_text().replace("name: OWN", "name: OTHER"))
+    refused = run("data", "card", cohort, "--store", store)
+    assert "must be a store of cohort OTHER" in str(refused.exception)
 
 
 def test_an_unknown_setting_is_one_line(cohort, tmp_path):

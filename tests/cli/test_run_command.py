@@ -2,10 +2,9 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -16,10 +15,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "uniferum" / "run"))
 from small_runs import CONFIG, make_config, make_stores
 
 from cli import main as command
+from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
 from uniferum.evaluation.files import CellFiles
 from uniferum.model.build import build_model
 from uniferum.model.hub import save_pretrained
 from uniferum.run import RunConfig, train_run
+from uniferum.run import ask as asking
 from uniferum.training.checkpoint import load_weights
 
 Run = Callable[..., tuple[int, str, str]]
@@ -33,8 +34,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     stores = make_stores(root / "stores")
     (root / "run.yaml").write_text(yaml.safe_dump(CONFIG))
     train_run(make_config(), stores, root / "finished")
-    hu = np.random.default_rng(0).integers(-1000, 400, (40, 36, 30)).astype(np.int16)
-    nib.save(nib.Nifti1Image(hu, np.diag([8.0, 8.0, 8.0, 1.0])), root / "scan.nii.gz")  # type: ignore[attr-defined]
+    write_nifti(root / "scan.nii.gz", thorax(noise=10)[0])
     return root
 
 
@@ -164,3 +164,61 @@ def test_a_question_that_cannot_be_asked_is_one_line(world: Path, run: Run, word
     code, _, err = run("predict", world / "finished", world / "scan.nii.gz", *words)
     assert code == 2
     assert fault in err
+
+
+class Known:
+    """Answers 0 to every question; a scan's name says its flags, `none` that nobody looked."""
+
+    def answer(self, scan: Path, questions: Sequence[asking.Question]) -> asking.Answer | np.ndarray:
+        logits = np.array([np.nan if question.label == "emphysema" else 0.0 for question in questions])
+        name = scan.name.removesuffix(".nii.gz")
+        if name == "crash":
+            raise TypeError("secret")
+        flags = tuple(name.split("+")) if name != "good" else ()
+        return logits if name == "none" else asking.Answer(logits, flags, ("a number behind it",) if flags else ())
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is :class:`Known`."""
+    monkeypatch.setattr(asking.Trained, "load", lambda checkpoint, device=None: Known())
+
+
+@pytest.mark.usefixtures("known")
+def test_flags_stand_beside_answers_and_on_the_terminal(run: Run) -> None:
+    code, out, err = run("predict", "m", "good.nii.gz", "no_lung+lungs_cut.nii.gz", "--label", "cardiomegaly")
+    assert code == 0
+    lines = [line.rpartition(",")[2] for line in out.strip().splitlines()]
+    assert lines == ["flags", "", "no_lung;lungs_cut"]
+    assert "no_lung+lungs_cut.nii.gz: no_lung: no mask and no threshold shows a lung" in err
+    assert "note: a number behind it" in err
+    assert "good.nii.gz" not in err
+
+
+@pytest.mark.usefixtures("known")
+def test_a_doubtful_scan_is_refused_and_one_that_crashes_is_named_while_others_are_answered(run: Run) -> None:
+    scans = [f"{name}.nii.gz" for name in ("wrong_hu", "good", "orientation_doubtful", "crash")]
+    code, out, err = run("predict", "m", *scans, "--label", "cardiomegaly", "--format", "json")
+    assert code == 1
+    assert [answer["scan"] for answer in json.loads(out)] == ["good.nii.gz"]
+    errors = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert [line.split(":")[1].strip() for line in errors] == [scans[0], *scans[2:]]
+    assert all("a number behind it" in line for line in errors[:2])
+    assert "secret" not in err
+
+
+@pytest.mark.usefixtures("known")
+def test_forced_it_answers_and_says_that_it_is_doubtful(run: Run) -> None:
+    code, out, err = run("predict", "m", "wrong_hu.nii.gz", "--label", "cardiomegaly", "--force", "--format", "json")
+    assert code == 0
+    (answer,) = json.loads(out)
+    assert (answer["flags"], answer["notes"]) == (["wrong_hu"], ["a number behind it"])
+    assert "wrong_hu.nii.gz: answered with --force, do not rely on it" in err
+
+
+@pytest.mark.usefixtures("known")
+def test_what_is_not_known_is_null_in_json(run: Run) -> None:
+    code, out, err = run("predict", "m", "none.nii.gz", "--label", "emphysema", "--format", "json")
+    (answer,) = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+    assert (code, answer["logit"], answer["probability"], answer["flags"]) == (0, None, None, None)
+    assert "no output for emphysema" in err

@@ -21,9 +21,9 @@ SMALL = ("--set", "geometry.spacing_mm=[8,8,8]", "--set", "geometry.model_shape=
 pytestmark = pytest.mark.integration
 
 
-def invoke(*line: str) -> Result:
+def invoke(*line: str, code: int = 0) -> Result:
     done = CliRunner().invoke(app, line)
-    assert done.exit_code == 0, (done.output, done.exception)
+    assert done.exit_code == code, (done.output, done.exception)
     return done
 
 
@@ -89,11 +89,12 @@ def test_a_folder_cohort_with_planted_headers_and_columns(tmp_path: Path) -> Non
     out = tmp_path / "out"
     card = invoke("data", "card", str(config), "--json")
     prepared = invoke(
-        "data", "prepare", str(config), "--out", str(out), "--local", "--workers", "1", "--montage", *SMALL
+        "data", "prepare", str(config), "--out", str(out), "--local", "--workers", "1", "--montage", *SMALL, code=1
     )
     assert "2 scans" in prepared.output
     assert "1 failed" in prepared.output
-    assert_nothing_planted(out, card.output, prepared.output)
+    counted = invoke("data", "card", str(config), "--store", str(out))
+    assert_nothing_planted(out, card.output, prepared.output, counted.output)
 
 
 def test_inspect_with_planted_reports_and_times(tmp_path: Path) -> None:

@@ -15,12 +15,17 @@ import matplotlib.image
 import numpy as np
 
 from uniferum.data.cohorts.base import Cohort, Dropped, Scan
-from uniferum.errors import UniferumError
+from uniferum.preprocessing.faults import fault_line
 from uniferum.preprocessing.montage import montage
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
 from uniferum.preprocessing.signature import signature, unchanged
 from uniferum.preprocessing.source import ScanSource
 from uniferum.preprocessing.store import Store, manifest_row
+
+LEFT_OUT = "left out: "
+"""How the reason begins in a store's failures where the cohort itself leaves a scan out."""
+
+SHOWS_TRACEBACK = "uniferum --debug data prepare ... --local --workers 0"
 
 
 @dataclass(frozen=True)
@@ -93,13 +98,13 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ())
     labels: list[dict[str, Any]] = []
     for scan in cohort.entries():
         if isinstance(scan, Dropped):
-            left_out.append(Outcome(scan.scan_id, "failed", "", f"left out: {scan.reason}"))
+            left_out.append(Outcome(scan.scan_id, "failed", "", f"{LEFT_OUT}{scan.reason}"))
             continue
         if scan.scan_id in failed:
             continue
         try:
             header = store.header(scan.scan_id)
-        except UniferumError as error:
+        except Exception as error:  # noqa: BLE001 - one damaged file must not keep a store from its manifest
             failed[scan.scan_id] = Outcome(scan.scan_id, "failed", _relative(scan.source), reason(error, scan.source))
             continue
         row = manifest_row(header, patient_id=scan.patient_id, study_id=scan.study_id, split=scan.split)
@@ -118,12 +123,8 @@ def card_of(cohort: Cohort) -> dict[str, Any]:
 
 def reason(error: BaseException, source: ScanSource) -> str:
     """One line on why a scan failed, without the folder that it lies in and without a word of its header."""
-    if not isinstance(error, UniferumError):
-        return f"unexpected {type(error).__name__}"
-    text = " ".join(str(error).split())
-    return (
-        text.replace(f"{source.root}/", "") if source.root is not None else text.replace(f"{source.path.parent}/", "")
-    )
+    folder = source.path.parent if source.root is None else source.root
+    return fault_line(error, _relative(source), debug=SHOWS_TRACEBACK).replace(f"{folder}/", "")
 
 
 def picture(prepared: PreparedScan, store: Store) -> bytes:

@@ -8,12 +8,17 @@ from pydantic import Field
 
 from uniferum.config import Section
 
+OnWrongHu = Literal["exclude", "keep", "stop"]
+
 
 class DataConfig(Section):
     """How stored volumes become batches."""
 
     # Keys that say how fast, not what: they change no number of any batch and belong in no fingerprint.
     RESOURCE_KEYS: ClassVar[frozenset[str]] = frozenset({"loader_workers", "prefetch", "cache_gib"})
+    # What it decides, which scans are trained on, stands in the digest of the training split, which covers those alone:
+    # so it makes no other run where no scan is flagged.
+    CONTENT_KEYS: ClassVar[frozenset[str]] = frozenset({"on_wrong_hu"})
 
     level: Literal["train", "full"] = Field(
         "train", description="resample from the stored training level, or from 1 mm"
@@ -29,10 +34,15 @@ class DataConfig(Section):
     cache_gib: float = Field(
         default=1.0, ge=0, description="keep decoded volumes in memory where all of them fit in this"
     )
+    on_wrong_hu: OnWrongHu = Field(
+        default="exclude",
+        description="scans flagged wrong_hu: exclude leaves them out of training (selection and test keep and count "
+        "them), keep uses all, stop refuses the run",
+    )
 
     def identity(self) -> dict[str, Any]:
         """The keys that change what a training sees, for a fingerprint."""
-        return self.model_dump(exclude=set(self.RESOURCE_KEYS))
+        return self.model_dump(exclude=set(self.RESOURCE_KEYS | self.CONTENT_KEYS))
 
 
 class SamplingConfig(Section):

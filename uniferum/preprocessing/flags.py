@@ -4,6 +4,8 @@ A flag is a name, or a name and a mask layer (``bad_mask:<layer>``). Sentences w
 scan's notes.
 """
 
+from collections.abc import Iterable
+
 WRONG_HU = "wrong_hu"
 PADDING_NOT_AIR = "padding_not_air"
 ORIENTATION_DOUBTFUL = "orientation_doubtful"
@@ -47,3 +49,13 @@ MEANING = {
 def meaning(flag: str) -> str:
     """What a flag, with or without a layer, means."""
     return MEANING.get(flag.partition(":")[0], "")
+
+
+def is_doubtful(flag: str) -> bool:
+    """Whether the numbers of a scan with this flag should not be believed."""
+    return flag.partition(":")[0] in DOUBTFUL
+
+
+def doubtful(found: Iterable[str]) -> tuple[str, ...]:
+    """Those of some flags that say that a scan's numbers should not be believed, in the order given."""
+    return tuple(flag for flag in found if is_doubtful(flag))

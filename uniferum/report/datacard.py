@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
+from uniferum.data.flag_counts import NO_FLAGS, by_split, split_columns, split_rows
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.montage import montage
 from uniferum.preprocessing.store import Store, scan_file
@@ -81,9 +82,21 @@ def _duplicates(manifest: pd.DataFrame) -> list[Leak]:
 
 
 def sheets(stores: Mapping[str, Store]) -> list[Sheet]:
-    """Scans by split, labels by split, leakage."""
+    """Scans by split, labels by split, quality flags by split, leakage."""
     manifest = manifest_of(stores)
-    return [_scans(manifest), _labels(stores), leak_sheet(leaks(manifest))]
+    return [_scans(manifest), _labels(stores), flag_sheet(manifest), leak_sheet(leaks(manifest))]
+
+
+def flag_sheet(manifest: pd.DataFrame) -> Sheet:
+    """How many scans of each split carry each flag, their share, and the first three of the cohort's."""
+    rows = []
+    for cohort in dict.fromkeys(manifest["cohort"]):
+        counts = by_split(manifest.loc[manifest["cohort"] == cohort], SPLITS)
+        for row in split_rows(counts):
+            shown = dict(zip(split_columns(counts), row, strict=True))
+            rows.append([str(cohort), *(shown.get(name, "-") for name in ("flag", "meaning", "first ones", *SPLITS))])
+    headings = ["Cohort", "Flag", "Meaning", "First ones", *SPLITS]
+    return Sheet("Quality flags: scans (share of the split)", headings, rows, [] if rows else [f"{NO_FLAGS}."], words=4)
 
 
 def leak_sheet(found: Sequence[Leak]) -> Sheet:

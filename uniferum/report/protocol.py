@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from uniferum.report.flagged import data_lines, flagged_cases
 from uniferum.report.records import CellRecord, Score
 
 Column = tuple[str, str]
@@ -25,7 +26,7 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
     if not records:
         return ()
     lines = [line for column in columns if (line := _column_line(records, column, metric))]
-    return (*lines, _selection_line(records), _seeds_line(records), _value_line(metric))
+    return (*lines, *data_lines(records), _selection_line(records), _seeds_line(records), _value_line(metric))
 
 
 def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
@@ -37,11 +38,18 @@ def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
 
 def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> str:
     stored = metric if metric in INTERVALS else "auroc"
-    facts: dict[str, list[str]] = {}
+    scored: dict[str, list[tuple[CellRecord, Score]]] = {}
     for record in records:
         for score in record.groups:
             if (score.cohort, score.group, score.metric) == (*column, stored):
-                facts.setdefault(_column_facts(record, score, metric), []).append(record.name)
+                scored.setdefault(_column_facts(record, score, metric), []).append((record, score))
+    # Flags make no other cases: a record that is older than they are says the same as a newer one.
+    facts = {
+        _column_facts(*cells[0], metric, flagged=flagged_cases(score for _, score in cells)): [
+            record.name for record, _ in cells
+        ]
+        for cells in scored.values()
+    }
     name = " ".join(column)
     if len(facts) <= 1:
         return "".join(f"{name}: {fact}." for fact in facts)
@@ -49,7 +57,7 @@ def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> 
     return f"{name}: cells were scored on DIFFERENT cases or labels: {said}."
 
 
-def _column_facts(record: CellRecord, score: Score, metric: str) -> str:
+def _column_facts(record: CellRecord, score: Score, metric: str, *, flagged: str = "") -> str:
     of_patients = f" of {score.n_patients} patients" if score.n_patients else ""
     scored, not_scored = left_out(record, (score.cohort, score.group))
     names = f": {', '.join(scored)}" if scored else ""
@@ -58,7 +66,7 @@ def _column_facts(record: CellRecord, score: Score, metric: str) -> str:
     prevalence = ""
     if metric == "aupr" and math.isfinite(score.prevalence):
         prevalence = f", mean prevalence {score.prevalence:.4f}"
-    return f"test split, N = {score.n_cases} volumes{of_patients}{prevalence}, {labels}"
+    return f"test split, N = {score.n_cases} volumes{of_patients}{flagged}{prevalence}, {labels}"
 
 
 def _selection_line(records: Sequence[CellRecord]) -> str:

@@ -45,6 +45,7 @@ def _recomputed(record: CellRecord) -> CellRecord:
             "n_labels_total": max(len(members), stored.n_labels_total if stored else 0),
             "n_cases": stored.n_cases if stored else int(max(scored.n[members])),
             "n_patients": stored.n_patients if stored else 0,
+            "flagged": dict(stored.flagged) if stored else {},
             "prevalence": mean([float(scored.n_pos[at] / scored.n[at]) for at in known]),
         }
         groups += [

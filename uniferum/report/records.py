@@ -48,6 +48,8 @@ class Score:
     n_cases: int
     n_patients: int
     prevalence: float
+    flagged: tuple[tuple[str, int], ...] = ()
+    """Of the cases: how many have each flag that makes their intensities or axes doubtful."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,8 @@ def _group_score(cell: str, line: Mapping[str, Any]) -> Score:
     numbers = {key: _number(line.get(key)) for key in ("value", "lo", "hi", "prevalence")}
     counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
     cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
-    return Score(cell=cell, cohort=cohort, group=group, label="", metric=metric, **numbers, **counts)
+    flagged = tuple((str(flag), int(count)) for flag, count in sorted((line.get("flagged") or {}).items()))
+    return Score(cell=cell, cohort=cohort, group=group, label="", metric=metric, flagged=flagged, **numbers, **counts)
 
 
 def _number(value: Any) -> float:

@@ -11,6 +11,7 @@ from pathlib import Path
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.report.entries import Entry, Key, ReportTable
+from uniferum.report.flagged import flag_line
 from uniferum.report.pivot import GROUP_METRICS, label_scores
 from uniferum.report.records import CellRecord
 from uniferum.report.tables import mean
@@ -88,6 +89,7 @@ def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> lis
         "commit": result.get("git_commit"),
         "checkpoint": f"best step {result.get('best_step')} of {result.get('steps')}",
         "data": _data_hashes(result.get("data") or result.get("data_digests")),
+        "flagged scans": flag_line(record),
         "predictions": f"{record.files.predictions}, sha256 {_digest(record.files.predictions)}",
     }
     lines = [f"{name}: {value}" for name, value in said.items() if value not in (None, "")]

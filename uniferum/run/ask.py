@@ -1,11 +1,15 @@
 """Ask a trained model about raw scans: preparation, one encoding a scan, one answer a prompt.
 
 A scan passes through the preparation that the run's own stores had (its geometry is in the checkpoint), unaugmented.
+What preparation notices about it stands beside every answer, and a scan whose intensities or axes are doubtful is
+refused; no fault of one scan keeps the others from their answers.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -19,6 +23,8 @@ from uniferum.model.base import Model
 from uniferum.model.build import build_model
 from uniferum.model.config import ModelConfig
 from uniferum.model.hub import CONFIG, from_pretrained, read_description
+from uniferum.preprocessing import flags as quality
+from uniferum.preprocessing.faults import fault_line
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
 from uniferum.preprocessing.source import ScanSource
@@ -34,6 +40,29 @@ class Question:
 
     prompt: str
     label: str = ""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one scan, and what preparation noticed about the scan.
+
+    Attributes:
+        logits: float64, one a question; NaN where the model has no such output.
+        flags: names of ``preprocessing/flags.py``; ``None`` where nobody looked.
+        notes: sentences on what the flags name.
+    """
+
+    logits: np.ndarray
+    flags: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Answers(Protocol):
+    """Whoever can be asked about scans."""
+
+    def answer(self, scan: Path, questions: Sequence[Question]) -> Answer | np.ndarray:
+        """All answers about one raw scan; bare logits say nothing of its quality."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -88,8 +117,8 @@ class Trained:
         return cls(from_pretrained(folder).to(compute.device).eval(), preparation, "train", compute)
 
     @torch.inference_mode()
-    def answer(self, scan: Path, questions: Sequence[Question]) -> np.ndarray:
-        """Logits (float64) of all questions about one raw scan; NaN where the model has no such output.
+    def answer(self, scan: Path, questions: Sequence[Question]) -> Answer:
+        """Logits of all questions about one raw scan, with the scan's flags and notes.
 
         Raises:
             UniferumError: the scan cannot be read.
@@ -105,7 +134,7 @@ class Trained:
                 [question.label for question in questions],
                 torch.zeros(0, dtype=torch.int64, device=self.compute.device),
             )
-        return output.class_logit.double().cpu().numpy()
+        return Answer(output.class_logit.double().cpu().numpy(), prepared.flags, prepared.notes)
 
 
 def questions_of(prompts: Iterable[str], labels: Iterable[str]) -> list[Question]:
@@ -127,30 +156,74 @@ def questions_of(prompts: Iterable[str], labels: Iterable[str]) -> list[Question
     return found
 
 
-def ask(trained: Trained, scans: Iterable[Path], questions: Sequence[Question]) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Ask about scans; one that cannot be read does not stop the others.
+COLUMNS = ("scan", "label", "prompt", "logit", "probability", "flags", "notes")
+UNKNOWN = "unknown"
+"""In place of flags where nobody looked at the scan's quality."""
+
+SHOWS_TRACEBACK = "uniferum --debug predict ..."
+
+
+def ask(
+    trained: Answers, scans: Iterable[Path], questions: Sequence[Question], *, force: bool = False
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """Ask about scans; one that cannot be read, or should not be believed, does not stop the others.
+
+    Args:
+        trained: a model, or whatever else answers.
+        scans: files, or folders of DICOM slices; each is asked about once.
+        questions: see :func:`questions_of`.
+        force: answer also for scans whose intensities or orientation are doubtful.
 
     Returns:
-        A row a scan and question (scan, label, prompt, logit, probability), and scan to reason for those that failed.
+        A row a scan and question (scan, label, prompt, logit, probability, flags joined by ``;``, notes as a tuple),
+        and scan to reason, one line each, for those that failed or were refused.
     """
     rows: list[dict[str, object]] = []
     failed: dict[str, str] = {}
-    for scan in scans:
+    for scan in dict.fromkeys(scans):
         try:
-            logits = trained.answer(scan, questions)
-        except UniferumError as error:
-            failed[str(scan)] = str(error)
-            continue
-        for question, logit in zip(questions, logits.tolist(), strict=True):
-            probability = float(1 / (1 + np.exp(-logit)))
-            rows.append(
-                {
-                    "scan": str(scan),
-                    "label": question.label,
-                    "prompt": question.prompt,
-                    "logit": logit,
-                    "probability": probability,
-                }
-            )
-    columns = ["scan", "label", "prompt", "logit", "probability"]
-    return pd.DataFrame(rows, columns=columns), failed
+            answer = _whole(trained.answer(scan, questions))
+            doubts = quality.doubtful(answer.flags or ())
+            if doubts and not force:
+                failed[str(scan)] = refusal(scan, doubts, answer.notes)
+            else:
+                rows += _rows(scan, questions, answer)
+        except Exception as error:  # noqa: BLE001 - one bad scan must not keep the others from their answers
+            failed[str(scan)] = _fault(scan, error)
+    return pd.DataFrame(rows, columns=list(COLUMNS)), failed
+
+
+def refusal(scan: Path, doubts: Sequence[str], notes: Sequence[str]) -> str:
+    """Why a scan is not answered, with the sentences behind its flags, in one line."""
+    why = ", ".join(f"{flag} ({quality.meaning(flag)})" for flag in doubts)
+    said = "".join(f"; {note}" for note in notes)
+    return f"{scan}: not answered, for it is flagged {why}{said}; --force answers all the same"
+
+
+def split_flags(cell: str) -> list[str] | None:
+    """The flags of a row of the table; ``None`` where nobody looked."""
+    return None if cell == UNKNOWN else [flag for flag in cell.split(";") if flag]
+
+
+def _whole(answer: Answer | np.ndarray) -> Answer:
+    return answer if isinstance(answer, Answer) else Answer(np.asarray(answer, dtype=np.float64))
+
+
+def _rows(scan: Path, questions: Sequence[Question], answer: Answer) -> list[dict[str, object]]:
+    flags = UNKNOWN if answer.flags is None else ";".join(answer.flags)
+    shared = {"scan": str(scan), "flags": flags, "notes": answer.notes}
+    return [
+        {"label": one.label, "prompt": one.prompt, "logit": logit, "probability": _probability(logit), **shared}
+        for one, logit in zip(questions, answer.logits.tolist(), strict=True)
+    ]
+
+
+def _probability(logit: float) -> float:
+    """The logistic function, without overflow at either end."""
+    return 1 / (1 + math.exp(-logit)) if logit > -700 or math.isnan(logit) else 0.0
+
+
+def _fault(scan: Path, error: Exception) -> str:
+    """One line that names the scan as the user typed it."""
+    line = fault_line(error, str(scan), doing="answering", debug=SHOWS_TRACEBACK)
+    return line if str(scan) in line else f"{scan}: {line}"

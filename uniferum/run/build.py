@@ -8,16 +8,17 @@ import pandas as pd
 
 from uniferum.data.batch import Batch
 from uniferum.data.dataset import EvaluationBatches, TrainingBatches
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.sampling import training_table
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
 from uniferum.evaluation.predict import predict, predict_tasks
 from uniferum.model.base import Model
 from uniferum.model.build import build_model
+from uniferum.preprocessing.flags import WRONG_HU
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
-from uniferum.run.identity import TEST_SPLIT, Stores, open_cohort
+from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, open_cohort
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 
@@ -42,6 +43,10 @@ class Workbench:
     def preparation(self) -> dict[str, Any]:
         """How the scans of the first training cohort were prepared."""
         return self.cohorts[self.config.training_cohorts[0]].store.config.model_dump(mode="json")
+
+    def left_out_lines(self) -> list[str]:
+        """A sentence a training cohort of which scans are left out."""
+        return [line for name in self.config.trained_stores if (line := left_out_line(self.cohorts[name]))]
 
     def training_table(self) -> pd.DataFrame:
         """The rows to train on.
@@ -111,7 +116,7 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workb
     """Open every store that the run reads, and check that they were prepared on the run's grid.
 
     Raises:
-        UniferumError: a store is missing, or was prepared for another geometry.
+        UniferumError: a store is missing or was prepared for another geometry, or ``data.on_wrong_hu`` refuses it.
     """
     names = dict.fromkeys([*config.trained_stores, *config.selection_cohorts, *config.evaluate_on])
     cohorts = {name: open_cohort(stores, name) for name in names}
@@ -123,7 +128,27 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workb
                 must=f"be the run's ({_grid(config.geometry)})",
                 cure="prepare the cohort again, or set the run's geometry",
             )
-    return Workbench(config, cohorts, compute, Workers.current())
+    seen = {name: _as_run(config, cohort) for name, cohort in cohorts.items()}
+    return Workbench(config, seen, compute, Workers.current())
+
+
+def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
+    """A cohort without the scans that the run does not train on."""
+    name, policy = cohort.name, config.data.on_wrong_hu
+    read = {
+        TRAINING_SPLIT: config.trained_stores,
+        SELECTION_SPLIT: config.selection_cohorts,
+        TEST_SPLIT: config.evaluate_on,
+    }
+    for split, names in read.items():
+        if name in names:
+            refuse_flagged(cohort, split, policy)
+    seen = cohort.for_training(policy)
+    if seen.left_out and name in config.trained_stores and not seen.patients(TRAINING_SPLIT):
+        shown = f"all {len(seen.left_out)} scans are flagged {WRONG_HU}"
+        cure = "mend them and prepare again, or set data.on_wrong_hu=keep"
+        raise UniferumError(f"{name} train split", shown, must="hold a scan to train on", cure=cure)
+    return seen
 
 
 def _grid(geometry: Geometry) -> str:

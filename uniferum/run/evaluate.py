@@ -9,13 +9,15 @@ from typing import Any
 
 import pandas as pd
 
+from uniferum.data.flag_counts import count_flags
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.model.base import Model
+from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
-from uniferum.run.identity import Fingerprints, Stores, fingerprints
+from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Stores, fingerprints
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
@@ -122,7 +124,19 @@ def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles)
     }
     scores = score_predictions(predictions, vocabulary_groups)
     write_atomically(files.metrics, lambda path: scores.labels.to_parquet(path, index=False))
-    return scores.groups.to_dict(orient="records")
+    groups = scores.groups.to_dict(orient="records")
+    return [{**row, "flagged": _flagged(bench, predictions, row, vocabulary_groups)} for row in groups]
+
+
+def _flagged(
+    bench: Workbench, predictions: pd.DataFrame, row: Mapping[Any, Any], groups: Mapping[tuple[str, str], Any]
+) -> dict[str, int]:
+    """How many of a group mean's cases have doubtful intensities or axes, by flag; nothing where none has."""
+    cohort, labels = row["cohort"], list(groups[row["cohort"], row["group"]])
+    part = predictions.loc[(predictions["cohort"] == cohort) & predictions["label"].isin(labels), "scan_id"]
+    flags_of = bench.cohorts[cohort].flags_of
+    counts = count_flags({scan: doubtful(flags_of[scan]) for scan in part.unique().tolist()})
+    return {flag.flag: flag.count for flag in counts}
 
 
 def _record(
@@ -151,6 +165,8 @@ def _record(
             },
             "groups": groups,
             "data": _data(bench),
+            "flags": _flags(bench),
+            "on_wrong_hu": config.data.on_wrong_hu,
             "steps": last.step,
             "seconds": last.seconds,
             "devices": {
@@ -172,3 +188,22 @@ def _data(bench: Workbench) -> dict[str, str]:
     config = bench.config
     trained = {f"{name} train": bench.cohorts[name].digest("train") for name in config.training_cohorts}
     return trained | {f"{name} test": bench.cohorts[name].digest("test") for name in config.evaluate_on}
+
+
+def _flags(bench: Workbench) -> dict[str, Any]:
+    """Cohort to split: how many scans it has, how many carry each flag, and how many of them were not trained on."""
+    config = bench.config
+    read = {
+        TRAINING_SPLIT: config.trained_stores,
+        SELECTION_SPLIT: config.selection_cohorts,
+        TEST_SPLIT: config.evaluate_on,
+    }
+    found: dict[str, Any] = {}
+    for split, names in read.items():
+        for name in names:
+            cohort = bench.cohorts[name]
+            out = cohort.left_out if split == TRAINING_SPLIT else {}
+            scans = {**cohort.flags_in(split), **out}
+            flags = {flag.flag: flag.count for flag in count_flags(scans)}
+            found.setdefault(name, {})[split] = {"scans": len(scans), "flags": flags, "left_out": len(out)}
+    return found

@@ -2,7 +2,8 @@
 
 The training fingerprint covers the config, the prompts, the training and selection splits' content, and the version of
 the code's results; the evaluation fingerprint adds the test splits. A changed test set re-scores a run and never
-retrains it. Store paths, threads, loader workers and devices are in neither.
+retrains it. Of a training split only the scans that are trained on count (``data.on_wrong_hu``). Store paths, threads,
+loader workers and devices are in neither.
 """
 
 import os
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
-from uniferum.data.prepared import Content, PreparedCohort
+from uniferum.data.content import Content
+from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
+from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.training.config import NOT_IDENTITY
@@ -106,32 +109,32 @@ class Reading:
 
     def fingerprints(self, config: RunConfig) -> Fingerprints:
         """Both fingerprints of a run; raises as :func:`fingerprints`."""
-        training = self._training_text(config)
-        tests = canonical_mapping({name: self._text(name, TEST_SPLIT) for name in config.evaluate_on})
+        training, policy = self._training_text(config), config.data.on_wrong_hu
+        tests = canonical_mapping({name: self._text(name, TEST_SPLIT, policy) for name in config.evaluate_on})
         evaluation = canonical_mapping({"training": training, "tests": tests})
         return Fingerprints(text_fingerprint(training), text_fingerprint(evaluation))
 
     def training_content(self, config: RunConfig) -> dict[str, Any]:
         """See :func:`training_content`."""
-        trained = config.trained_stores
+        trained, policy = config.trained_stores, config.data.on_wrong_hu
         return {
             "results": RESULTS,
             "config": identity_of(config),
-            "train": {name: _content(self._of(name), TRAINING_SPLIT) for name in trained},
-            "select": {name: _content(self._of(name), SELECTION_SPLIT) for name in config.selection_cohorts},
+            "train": {name: self._content(name, TRAINING_SPLIT, policy) for name in trained},
+            "select": {name: self._content(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts},
             "organs": _organ_prompts(map(self._of, trained)) if config.segmentation else {},
         }
 
     def _training_text(self, config: RunConfig) -> str:
         """The canonical JSON of :meth:`training_content`."""
-        trained = config.trained_stores
+        trained, policy = config.trained_stores, config.data.on_wrong_hu
         return canonical_mapping(
             {
                 "results": canonical_json(RESULTS),
                 "config": canonical_json(identity_of(config)),
-                "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT) for name in trained}),
+                "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT, policy) for name in trained}),
                 "select": canonical_mapping(
-                    {name: self._text(name, SELECTION_SPLIT) for name in config.selection_cohorts}
+                    {name: self._text(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts}
                 ),
                 "organs": self._organs_text(trained) if config.segmentation else "{}",
             }
@@ -142,10 +145,19 @@ class Reading:
             self._found[cohort] = read_content(self.stores, cohort)
         return self._found[cohort]
 
-    def _text(self, cohort: str, split: str) -> str:
-        if (split, cohort) not in self._texts:
-            self._texts[split, cohort] = canonical_json(_content(self._of(cohort), split))
-        return self._texts[split, cohort]
+    def left_out(self, config: RunConfig) -> list[str]:
+        """A sentence a cohort of which training scans are left out; see ``data.on_wrong_hu``."""
+        policy = config.data.on_wrong_hu
+        return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
+
+    def _content(self, cohort: str, split: str, policy: OnWrongHu) -> dict[str, Any]:
+        refuse_flagged(self._of(cohort), split, policy)
+        return _content(self._of(cohort).for_training(policy), split)
+
+    def _text(self, cohort: str, split: str, policy: OnWrongHu) -> str:
+        if (split, cohort, policy) not in self._texts:
+            self._texts[split, cohort, policy] = canonical_json(self._content(cohort, split, policy))
+        return self._texts[split, cohort, policy]
 
     def _organs_text(self, trained: tuple[str, ...]) -> str:
         if ("organs", *trained) not in self._texts:

@@ -117,6 +117,8 @@ def _begin(
     A record that is there already is removed only where steps are left; a new one replaces it otherwise.
     """
     log.info("computing in %s", bench.compute.reason)
+    for line in bench.left_out_lines():
+        log.warning("%s", line)
     if not bench.workers.first:
         return Fanout(())
     lines = JsonlReporter(files.root)

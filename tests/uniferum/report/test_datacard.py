@@ -80,9 +80,25 @@ def test_the_same_volume_twice_is_found_across_splits_and_cohorts():
 
 
 def test_scans_and_labels_are_counted_by_split():
-    scans, labels, _ = datacard.sheets(STORES)
+    scans, labels, _, _ = datacard.sheets(STORES)
     assert scans.rows[0] == ["A", "train", "2", "2", "1", "0.50-1.00 x 0.50-1.00 x 1.00-2.00"]
     assert labels.rows == [["A", "x", "1 / 2", "-", "1 / 1"], ["B", "y", "-", "-", "0 / 1"]]
+
+
+def test_flags_are_counted_by_cohort_and_split_with_their_meaning():
+    flags = [["wrong_hu"], ["no_lung"], ["no_lung"], []]
+    sheet = datacard.flag_sheet(manifest(flags=flags))
+    assert sheet.headings[4:] == ["train", "validation", "test"]
+    assert [[row[0], row[1], *row[3:]] for row in sheet.rows] == [
+        ["A", "wrong_hu", "a1", "1 (50.0 %)", "-", "0"],
+        ["A", "no_lung", "a2, a3", "1 (50.0 %)", "-", "1 (100.0 %)"],
+    ]
+    assert "HU" in sheet.rows[0][2]
+    assert datacard.sheets(STORES)[2].title.startswith("Quality flags")
+
+
+def test_a_cohort_without_flags_is_said_to_have_none():
+    assert datacard.flag_sheet(manifest(flags=[[], [], [], []])).below == ["No scan is flagged."]
 
 
 def test_histograms_are_drawn_for_every_cohort():

@@ -1,6 +1,6 @@
 """A world of three small stores whose findings can be seen, and a run over them of a few seconds."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,27 @@ CONFIG: dict[str, Any] = {
 
 
 def write_store(
-    path: Path, name: str, labels: tuple[str, ...], counts: Mapping[str, int], *, shift: int = 0, scale: int = 1
+    path: Path,
+    name: str,
+    labels: tuple[str, ...],
+    counts: Mapping[str, int],
+    *,
+    shift: int = 0,
+    scale: int = 1,
+    flags: Mapping[str, tuple[str, ...]] | None = None,
+    without: Collection[str] = (),
 ) -> Path:
-    """A store whose scans show label ``k`` as a brighter slab; ``shift`` changes the labels of the test split."""
+    """A store whose scans show label ``k`` as a brighter slab; ``shift`` changes the labels of the test split.
+
+    ``flags`` are those of the scans that it names, and the scans of ``without`` are not there.
+    """
     store = Store.create(path, {"name": name}, PreparationConfig(geometry=GEOMETRY))
     rows, known = [], []
     scans = [(split, number) for split, count in counts.items() for number in range(count)]
     for split, number in scans:
         scan_id = f"{split}_{number:02d}"
+        if scan_id in without:
+            continue
         random = np.random.default_rng([len(name), len(split), number, scale])
         full = random.integers(-200, 200, GEOMETRY.box_shape).astype(np.int16)
         for place, label in enumerate(labels):
@@ -51,7 +64,7 @@ def write_store(
             levels={"train": training_level(full, GEOMETRY)},
             masks={"nodule" if name == "LUNA16" else "totalsegmentator": {"train": ids}},
             affine={"train": GEOMETRY.affine("train", (0.0, 0.0, 0.0))},
-            flags=(),
+            flags=(flags or {}).get(scan_id, ()),
             centre_mm=(0.0, 0.0, 0.0),
             lung_source="none",
             z_range_mm=(0.0, 1.0),

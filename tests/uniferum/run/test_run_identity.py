@@ -10,7 +10,8 @@ import pytest
 from small_runs import COUNTS, LABELS, make_config, write_store
 
 from uniferum.config import fingerprint, parse
-from uniferum.data.prepared import SPLITS, Content, PreparedCohort
+from uniferum.data.content import SPLITS, Content
+from uniferum.data.prepared import PreparedCohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import store as store_module
 from uniferum.run import RunConfig, evaluation_fingerprint, identity, training_fingerprint

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from uniferum.report import sheet
+from uniferum.report.flagged import flag_sheet
 from uniferum.report.records import CellRecord, Pending
 from uniferum.report.sheet import Sheet
 
@@ -58,6 +59,8 @@ def cell_details(record: CellRecord) -> str:
     }
     lines = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items())
     blocks = [f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"]
+    flags = flag_sheet(record)
+    blocks += [sheet.as_html(flags)] if flags else []
     blocks.append(chart(record.steps()))
     blocks += [_file(record, name) for name in ("config.yaml", "environment.json", "cell.log")]
     return f"<details><summary>{_text(record.name)}</summary>{''.join(blocks)}</details>"

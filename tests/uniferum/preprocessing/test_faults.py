@@ -1,0 +1,79 @@
+"""An error that nobody worded still says file, deed, kind and place, and nothing of a header."""
+
+import errno
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from uniferum.errors import UniferumError
+from uniferum.preprocessing.faults import DEBUG, fault_line
+from uniferum.preprocessing.source import MaskSource
+
+SECRET = "ZZPLANTED^NAME"
+
+
+def broken() -> None:
+    raise TypeError(f"cannot convert {SECRET}")
+
+
+def through(*modules: str, mask: MaskSource | None = None) -> BaseException:
+    """The error of ``broken``, called by functions of these modules, outermost first."""
+    call: Callable[[], None] = broken
+    for module in reversed(modules):
+        names: dict[str, object] = {"__name__": f"uniferum.{module}", "inner": call, "given": mask}
+        exec("def outer():\n    mask = given\n    inner()", names)
+        call = names["outer"]  # type: ignore[assignment]
+    with pytest.raises(TypeError) as found:
+        call()
+    return found.value
+
+
+@pytest.mark.parametrize(
+    ("modules", "deed"),
+    [
+        (
+            ("data.preparation", "preprocessing.pipeline", "preprocessing.formats", "preprocessing.nifti"),
+            "reading the scan",
+        ),
+        (("preprocessing.pipeline", "preprocessing.formats", "preprocessing.dicom_geometry"), "reading the scan"),
+        (("preprocessing.pipeline", "preprocessing.layers", "preprocessing.nifti"), "reading its masks"),
+        (("preprocessing.pipeline", "preprocessing.resampling"), "putting it on the prepared grids"),
+        (("data.preparation", "preprocessing.store"), "reading or writing the store"),
+        (("data.preparation",), "preparing it"),
+    ],
+)
+def test_an_error_says_what_was_being_done_and_where(modules: tuple[str, ...], deed: str) -> None:
+    line = fault_line(through(*modules), "x/scan.nii.gz", debug="uniferum --debug predict ...")
+    assert line.startswith(f"x/scan.nii.gz: {deed} failed with TypeError at uniferum.{modules[-1]} line 3; ")
+    assert line.endswith("uniferum --debug predict ... shows the traceback")
+    assert SECRET not in line
+
+
+def test_an_error_in_a_mask_names_its_layer() -> None:
+    error = through("preprocessing.layers", "preprocessing.nifti", mask=MaskSource("nodule", Path("m.nii.gz")))
+    line = fault_line(error, "scan.nii.gz")
+    assert line.startswith("scan.nii.gz: reading its masks (layer nodule) failed with TypeError at ")
+
+
+def test_the_system_says_what_an_error_number_means_in_its_own_words() -> None:
+    line = fault_line(OSError(errno.EIO, SECRET, SECRET), "scan.nii.gz", doing="answering")
+    assert line == "scan.nii.gz: answering failed with OSError (Input/output error)"
+    assert "MemoryError (not enough memory)" in fault_line(MemoryError(), "scan.nii.gz")
+
+
+def test_an_error_that_is_worded_stays_as_it_is() -> None:
+    error = UniferumError("scan.nii.gz", must="hold\n three axes")
+    assert fault_line(error, "scan.nii.gz") == "scan.nii.gz must hold three axes"
+
+
+def test_debugging_logs_the_traceback(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    error = through("preprocessing.nifti")
+    with caplog.at_level(logging.ERROR):
+        fault_line(error, "scan.nii.gz")
+        assert caplog.text == ""
+        monkeypatch.setenv(DEBUG, "1")
+        fault_line(error, "scan.nii.gz")
+    assert "Traceback" in caplog.text
+    assert "in broken" in caplog.text

@@ -1,0 +1,158 @@
+"""What identity needs of a prepared store: whose it is, its words, and what its splits hold.
+
+Read without pandas and the libraries that decode scans, which take longer to load than a plan to make. Invariant: it
+gives the digests that :class:`uniferum.data.prepared.PreparedCohort` gives.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from uniferum.config import canonical_json
+from uniferum.data.settings import OnWrongHu
+from uniferum.data.vocabulary import Vocabulary
+from uniferum.preprocessing.flags import WRONG_HU
+
+SPLITS = ("train", "validation", "test")
+TRAINING = "train"
+
+
+@dataclass(frozen=True)
+class Content:
+    """What identity needs of a store: whose it is, its words, and what its splits hold.
+
+    Attributes:
+        scans: split to scan to patient and checksum, in the order of the scans.
+        known: scan to label to 0 or 1.
+        flags_of: scan to its quality flags, of those flagged ``wrong_hu`` alone: identity asks for no others.
+        left_out: scans of the training split that :meth:`for_training` took out, with their flags.
+    """
+
+    name: str
+    vocabulary: Vocabulary
+    scans: Mapping[str, Mapping[str, tuple[str, str]]] = field(repr=False)
+    known: Mapping[str, Mapping[str, int]] = field(repr=False)
+    flags_of: Mapping[str, tuple[str, ...]] = field(repr=False)
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    _views: dict[str, "Content"] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def read(cls, path: Path) -> "Content | None":
+        """The content of a finished local store; None where anything is not as a store writes it.
+
+        Then :meth:`uniferum.data.prepared.PreparedCohort.open` either takes the store, or says what is wrong with it.
+        """
+        try:
+            card = json.loads((path / "store.json").read_bytes())
+            words = path / "prompts.json"
+            extra = json.loads(words.read_bytes()) if words.exists() else {}
+            scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
+            flagged = _flagged(path / "manifest.parquet", WRONG_HU)
+            labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
+        except (OSError, ValueError, KeyError, TypeError, NotImplementedError):  # pyarrow's own faults are among these
+            return None
+        if not isinstance(card, dict) or card.get("format") != 1:
+            return None
+        rows, known = _by_split(*scans), _by_scan(*labels)
+        if not rows or known is None:
+            return None
+        name = str(card.get("cohort", {}).get("name", ""))
+        return cls(name, Vocabulary.load().extended(extra), rows, known, flagged)
+
+    def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
+        """Scan to flags of a split; those of scans that are not flagged ``wrong_hu`` are not read, and empty here."""
+        return {scan: self.flags_of.get(scan, ()) for scan in self.scans.get(split, {})}
+
+    def for_training(self, policy: OnWrongHu) -> "Content":
+        """As :meth:`uniferum.data.prepared.PreparedCohort.for_training`."""
+        if policy not in self._views:
+            left = left_out(self.flags_in(TRAINING), policy)
+            kept = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
+            scans = {**self.scans, TRAINING: kept}
+            self._views[policy] = replace(self, scans=scans, left_out=left, _digests={}, _views={}) if left else self
+        return self._views[policy]
+
+    def digest(self, split: str) -> str:
+        """As :meth:`uniferum.data.prepared.PreparedCohort.digest`."""
+        if split not in self._digests:
+            self._digests[split] = split_digest(self.scans.get(split, {}), self.known)
+        return self._digests[split]
+
+
+def left_out(flags: Mapping[str, tuple[str, ...]], policy: OnWrongHu) -> dict[str, tuple[str, ...]]:
+    """Which of some training scans are not trained on, in the order given, with their flags."""
+    return {scan: own for scan, own in flags.items() if WRONG_HU in own} if policy == "exclude" else {}
+
+
+def split_digest(scans: Mapping[str, tuple[str, str]], known: Mapping[str, Mapping[str, int]]) -> str:
+    """SHA-256 over a split: its scans in the order of their ids, with patient, content checksum and known labels.
+
+    Args:
+        scans: scan to patient and checksum, sorted.
+        known: scan to label to 0 or 1; may hold the scans of other splits too.
+    """
+    total = hashlib.sha256()
+    for scan, (patient, checksum) in scans.items():
+        total.update(canonical_json([scan, patient, checksum, known.get(scan, {})]).encode() + b"\n")
+    return total.hexdigest()
+
+
+def _columns(file: Path, names: tuple[str, ...]) -> list[list[Any]]:
+    """Some columns of a Parquet file.
+
+    Raises:
+        OSError, ValueError, KeyError: there is no such file, it is damaged, or it lacks a column.
+    """
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(file) as opened:
+        table = opened.read(list(names))
+    return [table.column(name).to_pylist() for name in names]
+
+
+def _flagged(manifest: Path, flag: str) -> dict[str, tuple[str, ...]]:
+    """The scans that carry a flag, with all their flags; looked for in Arrow, for a list a scan in Python is slow.
+
+    Raises:
+        OSError, ValueError, KeyError, TypeError, NotImplementedError: as :func:`_columns`, or the column is no lists.
+    """
+    import pyarrow
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(manifest) as opened:
+        table = opened.read(["scan_id", "flags"]).combine_chunks()
+    flags = table.column("flags")
+    call = pyarrow.compute.call_function
+    texts = call("list_flatten", [flags]).cast(pyarrow.string())
+    # Not `equal`: a scalar made of a Python value loads pandas.
+    near = call("match_substring", [texts], pyarrow.compute.MatchSubstringOptions(flag))
+    rows = table.take(call("list_parent_indices", [flags]).filter(near))
+    found = zip(rows.column("scan_id").to_pylist(), rows.column("flags").to_pylist(), strict=True)
+    return {scan: tuple(own) for scan, own in found if flag in own}
+
+
+def _by_split(
+    scans: list[Any], patients: list[Any], splits: list[Any], checksums: list[Any]
+) -> dict[str, dict[str, tuple[str, str]]]:
+    """The scans of each split, sorted; nothing where an id is no text, or a scan's occurs twice."""
+    if {str} != {*map(type, scans), *map(type, patients), *map(type, splits), *map(type, checksums)}:
+        return {}
+    found: dict[str, dict[str, tuple[str, str]]] = {}
+    for scan, patient, split, checksum in sorted(zip(scans, patients, splits, checksums, strict=True)):
+        found.setdefault(split, {})[scan] = patient, checksum
+    return found if len(set(scans)) == len(scans) else {}
+
+
+def _by_scan(scans: list[Any], labels: list[Any], values: list[Any]) -> dict[str, dict[str, int]] | None:
+    """The known labels of each scan; None where an id is no text, a value not 0 or 1, or a label is given twice."""
+    if not {*map(type, scans), *map(type, labels)} <= {str} or not set(values) <= {0, 1}:
+        return None
+    found: dict[str, dict[str, int]] = {}
+    for scan, label, value in zip(scans, labels, values, strict=True):
+        found.setdefault(scan, {})[label] = value
+    return found if sum(map(len, found.values())) == len(values) else None
