@@ -60,11 +60,14 @@ def _stacks(slices: Sequence[Slice]) -> list[list[Slice]]:
 
 
 def _grouped(slices: Sequence[Slice], key: Callable[[Slice], Hashable]) -> list[list[Slice]]:
+    """Groups of one key, kind, size, spacing and direction; directions that nearly agree are made equal."""
     directions, spacings = _Near(_SAME_DIRECTION), _Near(_SAME_SPACING)
     groups: dict[Hashable, list[Slice]] = {}
     for one in slices:
-        place = (directions(one.axes.ravel()), spacings(np.log(one.spacing)))
-        groups.setdefault((key(one), one.kind, one.shape, place), []).append(one)
+        direction, spacing = directions(one.axes.ravel()), spacings(np.log(one.spacing))
+        axes = directions.known[direction].reshape(2, 3)
+        same = one if np.array_equal(axes, one.axes) else replace(one, axes=axes)
+        groups.setdefault((key(one), one.kind, one.shape, direction, spacing), []).append(same)
     return list(groups.values())
 
 

@@ -4,9 +4,11 @@ import contextlib
 import logging
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
+from pydicom.tag import BaseTag, Tag
 
 
 @contextlib.contextmanager
@@ -24,11 +26,20 @@ def quiet() -> Iterator[None]:
 
 def value(data: Any, name: str) -> Any:
     """The element's value; ``None`` where it is absent, empty or cannot be converted to its type."""
+    tag = _tag(name)
+    if tag not in data:
+        return None
     try:
-        found = data.get(name)
+        found = data[tag].value
     except Exception:  # noqa: BLE001 - pydicom's converters raise what they like on odd bytes; odd is as good as absent
         return None
     return None if found is None or (isinstance(found, str | bytes) and not found) else found
+
+
+@cache
+def _tag(name: str) -> BaseTag:
+    """By name, kept: pydicom looks a keyword up anew at each access."""
+    return Tag(name)
 
 
 def text(data: Any, name: str) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from pydicom import uid
-from pydicom.pixels import apply_modality_lut, get_decoder, pixel_array
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.utils import pixel_array
 from scipy import ndimage
 
 from uniferum.errors import UniferumError
@@ -172,7 +174,8 @@ def _believed(padding: np.ndarray, hu: np.ndarray) -> np.ndarray:
     found = float(np.median(hu[padding]))
     if not _TISSUE_HU[0] < found < _TISSUE_HU[1]:
         return padding
-    labels, _ = ndimage.label(padding)
+    labels = np.empty(padding.shape, np.int32)
+    ndimage.label(padding, output=labels)
     border = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     return np.isin(labels, border[border > 0])
 
