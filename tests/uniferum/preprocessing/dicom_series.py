@@ -107,7 +107,7 @@ def setting(**values: Any) -> Edit:
 
 
 def error_of(stored: Stored, more: float = 0.0, *, edge: int = 0) -> float:
-    """The largest difference in HU between a voxel and the field at its place; ``edge`` voxels in the plane left out."""
+    """The largest difference in HU between voxel and field at its place; ``edge`` voxels in the plane are left out."""
     index = np.stack(np.meshgrid(*(np.arange(n) for n in stored.values.shape), indexing="ij"), axis=-1)
     there = index @ stored.affine[:3, :3].T + stored.affine[:3, 3]
     part = (slice(edge, -edge or None), slice(edge, -edge or None))

@@ -88,12 +88,15 @@ def _is_cut(data: Any, rest: int) -> bool:
         return False
     if syntax.is_compressed:
         return rest < 16
+    tag = 8 if syntax.is_implicit_VR else 12
     bits = (whole(data, "BitsAllocated") or 8) * (whole(data, "NumberOfFrames") or 1)
-    return rest < (whole(data, "Rows") or 0) * (whole(data, "Columns") or 0) * bits // 8
+    return rest < tag + (whole(data, "Rows") or 0) * (whole(data, "Columns") or 0) * bits // 8
 
 
 def _sorted_out(path: Path, data: Any, cut: bool) -> list[Slice | Aside]:
     reason, series = kinds.aside(data), text(data, "SeriesInstanceUID")
+    if reason != kinds.DICOMDIR and not text(data, "Modality") and "Rows" not in data:
+        return [Aside(DAMAGED)]
     if reason is not None:
         return [Aside(reason, series)]
     if cut or not (whole(data, "Rows") and whole(data, "Columns")):

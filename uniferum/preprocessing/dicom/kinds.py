@@ -9,6 +9,7 @@ from uniferum.preprocessing.dicom.elements import text
 
 ORIGINAL, DERIVED, NOT_HU = "original", "derived", "not in HU"
 """Kinds that can be read; derived ones, and maps of something other than HU, only where there is nothing better."""
+DICOMDIR = "DICOMDIR"
 
 _CT_CLASSES = {
     uid.CTImageStorage,
@@ -29,21 +30,8 @@ _TOLD = frozenset(
     }
 )
 _LOCALIZER = frozenset({"LOCALIZER", "LOCALISER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM"})
-_PROJECTION = frozenset(
-    {
-        "MIP",
-        "MAXIP",
-        "MINIP",
-        "MNIP",
-        "PROJECTION",
-        "VRT",
-        "VOLREND",
-        "RENDERING",
-        "RENDERED",
-        "SURFACE",
-        "CURVED",
-        "CPR",
-    }
+_PROJECTION = frozenset({"MIP", "MAXIP", "MINIP", "MNIP", "PROJECTION", "CURVED", "CPR"}) | frozenset(
+    {"VRT", "VOLREND", "RENDERING", "SURFACE"}
 )
 _PICTURE = frozenset({"SCREEN", "SCREENSHOT", "SCREENSAVE"})
 _RECOMPUTED = frozenset({"MPR", "MPRTHICK", "REFORMATTED", "RESAMPLED", "REFORMAT"})
@@ -55,7 +43,7 @@ def aside(data: Any) -> str | None:
     """Why an object can be no slice of a CT, in words for a note; ``None`` where it can."""
     modality, sop = text(data, "Modality"), _sop_class(data)
     if sop == uid.MediaStorageDirectoryStorage:
-        return "DICOMDIR"
+        return DICOMDIR
     if modality not in ("", "CT") or (not modality and sop and sop not in _CT_CLASSES):
         what = "image" if "Rows" in data else "object without an image"
         return f"{what} of modality {modality if modality in _TOLD else 'other than CT'}"

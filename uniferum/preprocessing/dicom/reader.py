@@ -13,6 +13,7 @@ from uniferum.preprocessing.dicom.elements import quiet
 from uniferum.preprocessing.dicom.files import files_below
 from uniferum.preprocessing.dicom.geometry import grid_of, on_grid
 from uniferum.preprocessing.dicom.headers import read_header
+from uniferum.preprocessing.dicom.kinds import DICOMDIR
 from uniferum.preprocessing.dicom.phases import places
 from uniferum.preprocessing.dicom.rescale import Rescale, check_filled, completed
 from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, NO_PLACE, NOT_DICOM, Aside, Slice
@@ -22,7 +23,7 @@ from uniferum.preprocessing.stored import Stored
 # Places that are shown by two unlike images, at most; more of them are two scans that cannot be told apart.
 _MAX_CONFLICTS = 0.1
 # What lies beside slices without being worth a flag.
-_UNREMARKABLE = frozenset({NOT_DICOM, "DICOMDIR"})
+_UNREMARKABLE = frozenset({NOT_DICOM, DICOMDIR})
 # Asides that would have been slices.
 _LOST = {DAMAGED: "unreadable_files", NO_PLACE: "slices_without_place", NO_FRAMES: "slices_without_place"}
 
