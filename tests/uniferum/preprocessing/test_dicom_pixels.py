@@ -67,6 +67,11 @@ class TestRescale:
         assert error_of(stored) == 0
         assert "3 of 10 slices" in stored.notes[0]
 
+    def test_values_that_contradict_the_pixels_of_some_slices_are_flagged(self, tmp_path):
+        stored = read(tmp_path, some(setting(RescaleIntercept=0), (3, 4)))
+        assert stored.flags == ("wrong_hu",)
+        assert "2 of 10 slices do not look like their neighbours" in stored.notes[0]
+
     def test_slices_that_do_not_fit_the_others_values_are_refused(self, tmp_path):
         def edit(data, k):
             if k in (3, 4):

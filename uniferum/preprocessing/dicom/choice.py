@@ -29,8 +29,13 @@ class Choice:
     notes: tuple[str, ...] = field(default=())
 
 
-def choose(slices: Sequence[Slice], subject: str) -> Choice:
+def choose(slices: Sequence[Slice], subject: str, beside: str = "") -> Choice:
     """Choose the stack: original axial images first, then the one with most slices, then the lowest number.
+
+    Args:
+        slices: of all series.
+        subject: the folder, for an error.
+        beside: what else lies there, for an error.
 
     Raises:
         UniferumError: there is no stack of at least two places, or one that is too large for the memory.
@@ -38,7 +43,7 @@ def choose(slices: Sequence[Slice], subject: str) -> Choice:
     stacks = _stacks(slices)
     best, joined = stacks[0], False
     if len(places(best)) < 2:
-        best, joined = _joined(slices, stacks, subject), True
+        best, joined = _joined(slices, stacks, subject, beside), True
     rows, columns = best[0].shape
     if 4 * rows * columns * len(best) > MAX_BYTES:
         raise UniferumError(subject, must=f"hold at most {MAX_BYTES >> 30} GiB of voxels in its series")
@@ -114,17 +119,18 @@ def _is_axial(one: Slice) -> bool:
     return abs(float(np.cross(one.axes[0], one.axes[1])[2])) > _AXIAL_COSINE
 
 
-def _joined(slices: Sequence[Slice], stacks: list[list[Slice]], subject: str) -> list[Slice]:
+def _joined(slices: Sequence[Slice], stacks: list[list[Slice]], subject: str, beside: str) -> list[Slice]:
     """The slices of several series of one place each, of one study and one frame of reference."""
     groups = sorted(_grouped(slices, lambda one: (one.study, one.reference)), key=_rank)
     best = groups[0]
     if len(places(best)) >= 2 and best[0].reference:
         return best
     if len(slices) == 1:
-        raise UniferumError(subject, "1 slice", must="hold at least two slices of one series", cure="name their folder")
+        cure = f"name their folder; {beside}" if beside else "name their folder"
+        raise UniferumError(subject, "1 slice", must="hold at least two slices of one series", cure=cure)
     if len(stacks) == 1:
         value = f"{len(slices)} slices at one place"
-        raise UniferumError(subject, value, must="hold slices at two places or more")
+        raise UniferumError(subject, value, must="hold slices at two places or more", cure=beside)
     value = f"{len(slices)} slices in {len(stacks)} series or sizes"
     cure = "no two of them share series (or frame of reference), size, spacing and direction"
     raise UniferumError(subject, value, must="hold at least two slices of one series", cure=cure)

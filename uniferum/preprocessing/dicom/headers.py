@@ -24,13 +24,17 @@ _TAGS = [
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
+_ENDINGS = (".dcm", ".dicom", ".ima")
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether the file's first bytes are DICOM's, whatever its name ends in."""
-    with path.open("rb") as file:
-        head = file.read(140)
-    return head[128:132] == b"DICM" or _begins_like_a_data_set(head)
+    """Whether a file begins like DICOM: whatever its name ends in with a preamble, else with a name that fits."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(140)
+    except OSError:
+        return False
+    return head[128:132] == b"DICM" or (path.suffix.lower() in (*_ENDINGS, "") and _begins_like_a_data_set(head))
 
 
 def open_dicom(file: BinaryIO, *, tags: list[str], stop_before_pixels: bool) -> Any:
@@ -69,7 +73,7 @@ def read_header(path: Path) -> list[Slice | Aside]:
             size = path.stat().st_size
             data = open_dicom(file, tags=_TAGS, stop_before_pixels=True)
             if data is None or not _is_dicom(data):
-                looks = path.suffix.lower() in (".dcm", ".dicom", ".ima") or not size
+                looks = path.suffix.lower() in _ENDINGS or not size
                 return [Aside(DAMAGED if looks else NOT_DICOM)]
             return _sorted_out(path, data, _is_cut(data, size - file.tell()))
     except Exception:  # noqa: BLE001 - see above

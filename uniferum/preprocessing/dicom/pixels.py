@@ -42,6 +42,7 @@ class DamagedError(Exception):
 class Decoded:
     """Frames of one file as stored, and where they are padding."""
 
+    path: Path
     data: Any
     stored: np.ndarray
     padding: np.ndarray | None
@@ -65,7 +66,7 @@ def decode(path: Path) -> Decoded:
         raise DamagedError(type(error).__name__) from None
     frames = raw if raw.ndim == 3 else raw[None]
     stored = _stored_bits(path, data, frames)
-    return Decoded(data, stored, _padding(data, frames, stored))
+    return Decoded(path, data, stored, _padding(data, frames, stored))
 
 
 def _check_decoder(path: Path, data: Any) -> None:
@@ -141,7 +142,7 @@ def _padding(data: Any, raw: np.ndarray, stored: np.ndarray) -> np.ndarray | Non
 def to_hu(decoded: Decoded, frame: int, rescale: Rescale, *, whole_numbers: bool) -> np.ndarray:
     """One frame in HU: int16 where all slopes and intercepts are whole numbers, else float32; padding is ``AIR``."""
     stored = decoded.stored[frame]
-    hu = _looked_up(decoded.data, stored) if rescale.lut else _scaled(stored, rescale, whole_numbers=whole_numbers)
+    hu = _looked_up(decoded, stored) if rescale.lut else _scaled(stored, rescale, whole_numbers=whole_numbers)
     if decoded.padding is not None and decoded.padding[frame].any():
         hu[_believed(decoded.padding[frame], hu)] = AIR
     return hu
@@ -157,10 +158,13 @@ def _scaled(stored: np.ndarray, rescale: Rescale, *, whole_numbers: bool) -> np.
     return np.clip(hu, -32768, 32767, out=hu).astype(np.int16)
 
 
-def _looked_up(data: Any, stored: np.ndarray) -> np.ndarray:
+def _looked_up(decoded: Decoded, stored: np.ndarray) -> np.ndarray:
     """By the modality LUT; 16-bit entries are signed, as no HU is above 32767 and air is below 0."""
-    with quiet():
-        found = np.asarray(apply_modality_lut(stored, data))
+    try:
+        with quiet():
+            found = np.asarray(apply_modality_lut(stored, decoded.data))
+    except Exception:  # noqa: BLE001 - pydicom raises what it likes on a table that contradicts its descriptor
+        raise UniferumError(f"{decoded.path}: ModalityLUTSequence", must="be a table that can be applied") from None
     return (found.astype(np.uint16).view(np.int16) if found.dtype.itemsize == 2 else found).astype(np.float32)
 
 

@@ -15,7 +15,7 @@ from uniferum.preprocessing.dicom.geometry import grid_of, on_grid
 from uniferum.preprocessing.dicom.headers import read_header
 from uniferum.preprocessing.dicom.kinds import DICOMDIR
 from uniferum.preprocessing.dicom.phases import places
-from uniferum.preprocessing.dicom.rescale import Rescale, check_filled, completed
+from uniferum.preprocessing.dicom.rescale import Rescale, check_filled, completed, contradicting, said_of_odd
 from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, NO_PLACE, NOT_DICOM, Aside, Slice
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import Stored
@@ -46,7 +46,8 @@ def read_dicom(path: Path) -> Stored:
     asides = [(number, one) for number, one in found if isinstance(one, Aside)]
     if not slices:
         raise UniferumError(subject, must="hold a DICOM series of CT slices", cure=_what_there_is(asides, outside))
-    choice = _without_copies(choose(slices, subject), subject)
+    beside = _what_there_is(asides, outside) if asides else ""
+    choice = _without_copies(choose(slices, subject, beside.replace("it holds", "beside it")), subject)
     flags, notes = _said_of_asides(asides, choice.slices, len(files), outside)
     stack, kept, more_flags, more_notes = _decoded(choice.slices, subject)
     grid = grid_of(kept, subject)
@@ -138,6 +139,9 @@ def _decoded(slices: Sequence[Slice], subject: str) -> tuple[np.ndarray, list[Sl
     flags, notes = (*flags, *said[0]), [*notes, *said[1]]
     if filled:
         check_filled(stack, [at for at in filled if at not in damaged], next(r for r in rescale if r.sound), slices)
+    odd = contradicting(stack, [at for at in range(len(slices)) if at not in damaged], rescale)
+    if odd:
+        flags, notes = (*flags, "wrong_hu"), [*notes, said_of_odd(odd, len(slices))]
     if "no_rescale" in flags and stack.min() >= 0:
         flags = (*flags, "wrong_hu")
     if damaged:

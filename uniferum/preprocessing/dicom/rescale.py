@@ -1,5 +1,6 @@
 """Slope and intercept of every slice, where some headers do not say them, and the check of what was filled in."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,10 @@ from uniferum.preprocessing.dicom.elements import number, value
 
 if TYPE_CHECKING:
     from uniferum.preprocessing.dicom.headers import Slice
+
+# A slice is told to have another slice's values where these bring it four times nearer to its neighbour, and its own
+# leave it this many HU away: more than contrast, noise or a change of anatomy do to the median difference.
+_ODD_HU, _ODD_RATIO = 200.0, 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,3 +112,30 @@ def check_filled(stack: np.ndarray, filled: Sequence[int], rescale: Rescale, sli
                 must="be given",
                 cure="they are lost, and with the values of the other slices it does not look like its neighbours",
             )
+
+
+def contradicting(stack: np.ndarray, usable: Sequence[int], rescale: Sequence[Rescale]) -> int:
+    """How many slices look like their neighbours only with the values of most slices, and not with their own."""
+    counts = Counter(rescale[at] for at in usable)
+    if len(counts) < 2:
+        return 0
+    usual = counts.most_common(1)[0][0]
+    if usual.lut or 2 * counts[usual] <= len(usable):
+        return 0
+    like = np.array([at for at in usable if rescale[at] == usual])
+    found = 0
+    for at in usable:
+        own = rescale[at]
+        if own == usual or own.lut:
+            continue
+        near = stack[like[np.abs(like - at).argmin()]].astype(np.float32)
+        hu = stack[at].astype(np.float32)
+        other = (hu - own.intercept) / own.slope * usual.slope + usual.intercept
+        apart = float(np.median(np.abs(hu - near)))
+        found += apart > _ODD_HU and apart > _ODD_RATIO * float(np.median(np.abs(other - near)))
+    return found
+
+
+def said_of_odd(count: int, of: int) -> str:
+    """The note on slices whose rescale values contradict their pixels."""
+    return f"{count} of {of} slices do not look like their neighbours, but would with the rescale values of the others."
