@@ -57,8 +57,13 @@ class Grid:
         return set(self.flags) & {"missing_slices", "uneven_spacing", "shifted_slices"}
 
 
-def grid_of(slices: Sequence[Slice], subject: str) -> Grid:
+def grid_of(slices: Sequence[Slice], subject: str, beside: str = "") -> Grid:
     """The grid of slices that are sorted along their normal, no two at one place.
+
+    Args:
+        slices: at least two.
+        subject: the folder, for an error.
+        beside: what else lies there, for an error: the missing slices may be among it.
 
     Raises:
         UniferumError: a hole is too wide, or a slice lies too far aside, to be interpolated honestly.
@@ -67,7 +72,7 @@ def grid_of(slices: Sequence[Slice], subject: str) -> Grid:
     normal = np.cross(axes[0], axes[1])
     positions = np.stack([one.position for one in slices])
     heights, aside = positions @ normal, positions @ axes.T
-    first, step, index, flags, notes = _along(heights, subject)
+    first, step, index, flags, notes = _along(heights, subject, beside)
     rows, columns = slices[0].spacing
     lean, offset, moved = _leaning(heights, aside, np.array([columns, rows]))
     shift = moved / np.array([columns, rows])
@@ -84,11 +89,13 @@ def grid_of(slices: Sequence[Slice], subject: str) -> Grid:
     return Grid(affine, count, index, shift[:, ::-1], tuple(flags), tuple(notes))
 
 
-def _along(heights: np.ndarray, subject: str) -> tuple[float, float, np.ndarray, tuple[str, ...], tuple[str, ...]]:
+def _along(
+    heights: np.ndarray, subject: str, beside: str
+) -> tuple[float, float, np.ndarray, tuple[str, ...], tuple[str, ...]]:
     """Height of the first slice of the grid, its step, the slices' places on it; flags and notes."""
     gaps = np.diff(heights)
     usual = float(np.median(gaps))
-    _check_holes(gaps, usual, subject)
+    _check_holes(gaps, usual, subject, beside)
     index = np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(gaps / usual)))])
     step, first = np.polyfit(index, heights, 1) if len(heights) > 2 else (gaps[0], heights[0])
     missing = int(index[-1]) + 1 - len(index)
@@ -112,12 +119,13 @@ def _second(gaps: np.ndarray) -> float:
     return float(np.sort(gaps)[-2]) if len(gaps) > 1 else float(gaps[0])
 
 
-def _check_holes(gaps: np.ndarray, usual: float, subject: str) -> None:
+def _check_holes(gaps: np.ndarray, usual: float, subject: str, beside: str) -> None:
     limit = max((_HOLE_STEPS + 0.2) * usual, _HOLE_MM)
     at = int(gaps.argmax())
     if len(gaps) > 1 and gaps[at] > limit and (gaps > 0.8 * gaps[at]).mean() < 0.2:
+        cure = beside or "fetch it again"
         value = f"{gaps[at]:.1f} mm between slices {at + 1} and {at + 2} of {len(gaps) + 1}, elsewhere {usual:.2f} mm"
-        raise UniferumError(subject, value, must="have no hole that is too wide to interpolate", cure="fetch it again")
+        raise UniferumError(subject, value, must="have no hole that is too wide to interpolate", cure=cure)
 
 
 def _check_growth(missing: int, count: int, subject: str) -> None:

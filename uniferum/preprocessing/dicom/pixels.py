@@ -42,7 +42,6 @@ class DamagedError(Exception):
 class Decoded:
     """Frames of one file as stored, and where they are padding."""
 
-    path: Path
     data: Any
     stored: np.ndarray
     padding: np.ndarray | None
@@ -52,21 +51,21 @@ def decode(path: Path) -> Decoded:
     """Decode all frames of a file.
 
     Raises:
-        UniferumError: no decoder for its transfer syntax, or bits that contradict each other.
-        DamagedError: its pixels cannot be read.
+        UniferumError: no decoder for its transfer syntax.
+        DamagedError: its pixels cannot be read, or its bits contradict each other.
     """
     try:
         with quiet(), path.open("rb") as file:
             data = open_dicom(file, tags=_TAGS, stop_before_pixels=False)
             _check_decoder(path, data)
             raw = _raw(path, data)
-    except UniferumError:
+        frames = raw if raw.ndim == 3 else raw[None]
+        stored = _stored_bits(data, frames)
+        return Decoded(data, stored, _padding(data, frames, stored))
+    except (UniferumError, DamagedError):
         raise
     except Exception as error:  # noqa: BLE001 - decoders raise what they like, and their texts may quote the header
         raise DamagedError(type(error).__name__) from None
-    frames = raw if raw.ndim == 3 else raw[None]
-    stored = _stored_bits(path, data, frames)
-    return Decoded(path, data, stored, _padding(data, frames, stored))
 
 
 def _check_decoder(path: Path, data: Any) -> None:
@@ -104,20 +103,20 @@ def _by_gdcm(path: Path, data: Any) -> np.ndarray:
     return np.frombuffer(raw, kind).reshape(-1, int(data.Rows), int(data.Columns))
 
 
-def _stored_bits(path: Path, data: Any, raw: np.ndarray) -> np.ndarray:
+def _stored_bits(data: Any, raw: np.ndarray) -> np.ndarray:
     """The stored bits alone, sign extended.
 
     Raises:
-        UniferumError: ``HighBit`` is not ``BitsStored - 1``, and the bits below hold something.
+        DamagedError: ``HighBit`` is not ``BitsStored - 1``, and the bits below hold something.
     """
     if raw.dtype.kind == "f" or data.file_meta.TransferSyntaxUID.is_encapsulated:
         return raw
     allocated, bits = 8 * raw.dtype.itemsize, whole(data, "BitsStored") or 8 * raw.dtype.itemsize
     high = whole(data, "HighBit")
     below = 0 if high is None else high + 1 - bits
-    if below < 0 or bits > allocated or (below and bool((raw & ((1 << below) - 1)).any())):
-        value_ = f"HighBit {high}, BitsStored {bits}, BitsAllocated {allocated}"
-        raise UniferumError(str(path), value_, must="store its bits where HighBit says", cure="its header is damaged")
+    possible = bits > 0 and 0 <= below <= allocated - bits
+    if not possible or (below and bool((raw & ((1 << below) - 1)).any())):
+        raise DamagedError(f"HighBit {high}, BitsStored {bits}, BitsAllocated {allocated} contradict the pixels")
     unused = allocated - bits - below
     if not unused and not below:
         return raw
@@ -142,7 +141,7 @@ def _padding(data: Any, raw: np.ndarray, stored: np.ndarray) -> np.ndarray | Non
 def to_hu(decoded: Decoded, frame: int, rescale: Rescale, *, whole_numbers: bool) -> np.ndarray:
     """One frame in HU: int16 where all slopes and intercepts are whole numbers, else float32; padding is ``AIR``."""
     stored = decoded.stored[frame]
-    hu = _looked_up(decoded, stored) if rescale.lut else _scaled(stored, rescale, whole_numbers=whole_numbers)
+    hu = _looked_up(decoded.data, stored) if rescale.lut else _scaled(stored, rescale, whole_numbers=whole_numbers)
     if decoded.padding is not None and decoded.padding[frame].any():
         hu[_believed(decoded.padding[frame], hu)] = AIR
     return hu
@@ -158,13 +157,13 @@ def _scaled(stored: np.ndarray, rescale: Rescale, *, whole_numbers: bool) -> np.
     return np.clip(hu, -32768, 32767, out=hu).astype(np.int16)
 
 
-def _looked_up(decoded: Decoded, stored: np.ndarray) -> np.ndarray:
+def _looked_up(data: Any, stored: np.ndarray) -> np.ndarray:
     """By the modality LUT; 16-bit entries are signed, as no HU is above 32767 and air is below 0."""
     try:
         with quiet():
-            found = np.asarray(apply_modality_lut(stored, decoded.data))
+            found = np.asarray(apply_modality_lut(stored, data))
     except Exception:  # noqa: BLE001 - pydicom raises what it likes on a table that contradicts its descriptor
-        raise UniferumError(f"{decoded.path}: ModalityLUTSequence", must="be a table that can be applied") from None
+        raise DamagedError("the modality LUT cannot be applied") from None
     return (found.astype(np.uint16).view(np.int16) if found.dtype.itemsize == 2 else found).astype(np.float32)
 
 

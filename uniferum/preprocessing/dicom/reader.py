@@ -22,6 +22,8 @@ from uniferum.preprocessing.stored import Stored
 
 # Places that are shown by two unlike images, at most; more of them are two scans that cannot be told apart.
 _MAX_CONFLICTS = 0.1
+# Slices that cannot be decoded, at most; more of them have one cause, which is told.
+_MAX_DAMAGED = 0.25
 # What lies beside slices without being worth a flag.
 _UNREMARKABLE = frozenset({NOT_DICOM, DICOMDIR})
 # Asides that would have been slices.
@@ -46,11 +48,11 @@ def read_dicom(path: Path) -> Stored:
     asides = [(number, one) for number, one in found if isinstance(one, Aside)]
     if not slices:
         raise UniferumError(subject, must="hold a DICOM series of CT slices", cure=_what_there_is(asides, outside))
-    beside = _what_there_is(asides, outside) if asides else ""
-    choice = _without_copies(choose(slices, subject, beside.replace("it holds", "beside it")), subject)
+    beside = _what_there_is(asides, outside).replace("it holds", "beside it") if asides else ""
+    choice = _without_copies(choose(slices, subject, beside), subject)
     flags, notes = _said_of_asides(asides, choice.slices, len(files), outside)
     stack, kept, more_flags, more_notes = _decoded(choice.slices, subject)
-    grid = grid_of(kept, subject)
+    grid = grid_of(kept, subject, beside)
     values = on_grid(stack, grid)
     return Stored(
         values.transpose(2, 1, 0),
@@ -178,7 +180,7 @@ def _without_damaged(
     stack: np.ndarray, slices: Sequence[Slice], damaged: dict[int, str]
 ) -> tuple[np.ndarray, list[Slice], str]:
     kept = [at for at in range(len(slices)) if at not in damaged]
-    if len(kept) < 2:
+    if len(kept) < 2 or len(damaged) > _MAX_DAMAGED * len(slices):
         path, reason = slices[next(iter(damaged))].path, next(iter(damaged.values()))
         count = f"{len(damaged)} of {len(slices)} slices cannot be decoded"
         raise UniferumError(str(path), count, must="have readable pixels", cure=reason)
