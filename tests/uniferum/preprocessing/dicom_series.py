@@ -5,6 +5,8 @@ resampled, each voxel must hold the field's value at the place that the affine g
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +87,20 @@ def write_series(
     folder.mkdir(parents=True, exist_ok=True)
     for k, height in enumerate(heights() if z is None else z):
         x, y = aside(k)
-        data = ct_slice((-10.0 + x, -15.0 + y, float(height)), number=k + 1, **said)
-        data = data if edit is None else edit(data, k)
+        place = (-10.0 + x, -15.0 + y, float(height))
+        if edit is None:
+            (folder / name.format(k)).write_bytes(_plain(place, number=k + 1, **said))
+            continue
+        data = edit(ct_slice(place, number=k + 1, **said), k)
         if data is not None:
             pydicom.dcmwrite(folder / name.format(k), data, enforce_file_format=True)
     return folder
+
+
+@cache
+def _plain(place: tuple[float, float, float], **said: Any) -> bytes:
+    """The file of a slice that no test changes: many tests write the same ones."""
+    return _in_memory(ct_slice(place, **said)).read()
 
 
 def setting(**values: Any) -> Edit:
@@ -157,8 +168,6 @@ def _add(out: Dataset, name: str, source: Any) -> None:
 
 
 def _in_memory(data: Any) -> Any:
-    from io import BytesIO
-
     file = BytesIO()
     pydicom.dcmwrite(file, data, enforce_file_format=True)
     file.seek(0)

@@ -19,7 +19,7 @@ def read(folder, z=None, **said):
 
 
 class TestDistances:
-    @pytest.mark.parametrize("grow", [1.01, 1.03, 1.1])
+    @pytest.mark.parametrize("grow", [1.01, 1.06])
     def test_a_distance_that_drifts_is_resampled(self, tmp_path, grow):
         z = -40 + 3 * np.cumsum(grow ** np.arange(24))
         stored = read(tmp_path, z)
@@ -42,7 +42,7 @@ class TestDistances:
         assert stored.flags == ()
         assert error_of(stored) < 0.1 * 4 + ROUNDING
 
-    @pytest.mark.parametrize("lost", [(4,), (2, 5), (4, 5)])
+    @pytest.mark.parametrize("lost", [(4,), (4, 5)])
     def test_missing_slices_are_interpolated_and_counted(self, tmp_path, lost):
         stored = read(tmp_path, edit=lambda data, k: None if k in lost else data)
         assert stored.flags == ("missing_slices",)
