@@ -248,6 +248,14 @@ class TestPhases:
         assert stored.values.shape[2] == COUNT
         assert error_of(stored) == 0
 
+    def test_a_stray_number_does_not_split_a_stack(self, tmp_path):
+        def stray(data, k):
+            return setting(AcquisitionNumber=7 if k == 4 else 1, SliceThickness="5.0" if k % 2 else "5")(data, k)
+
+        stored = read_dicom(write_series(tmp_path, edit=stray))
+        assert stored.flags == ()
+        assert error_of(stored) == 0
+
     def test_a_number_that_some_slices_lost_does_not_split_a_stack(self, tmp_path):
         def some(data, k):
             return setting(AcquisitionNumber=1)(data, k) if k % 3 else data

@@ -9,9 +9,9 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from uniferum.preprocessing.dicom import kinds
-from uniferum.preprocessing.dicom.elements import first, text, value
+from uniferum.preprocessing.dicom.elements import first, text, value, whole
 from uniferum.preprocessing.dicom.rescale import rescale_of
-from uniferum.preprocessing.dicom.slices import NO_FRAMES, Aside, Slice, make_slice
+from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, Aside, Slice, make_slice
 
 # Functional group to the elements that are taken from it.
 _GROUPS = {
@@ -31,6 +31,8 @@ def slices_of_frames(path: Path, data: Any) -> list[Slice | Aside]:
     series = text(data, "SeriesInstanceUID")
     shared = first(data, "SharedFunctionalGroupsSequence")
     frames = value(data, "PerFrameFunctionalGroupsSequence") or []
+    if len(frames) != whole(data, "NumberOfFrames"):
+        return [Aside(DAMAGED, series)]
     found: list[Slice | Aside] = []
     for number, own in enumerate(frames):
         place = _merged(data, shared, own)

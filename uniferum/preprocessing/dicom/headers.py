@@ -11,7 +11,17 @@ from uniferum.preprocessing.dicom import kinds
 from uniferum.preprocessing.dicom.elements import text, whole
 from uniferum.preprocessing.dicom.frames import slices_of_frames
 from uniferum.preprocessing.dicom.rescale import rescale_of
-from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, NO_PLACE, NOT_DICOM, Aside, Slice, make_slice
+from uniferum.preprocessing.dicom.slices import (
+    DAMAGED,
+    NO_FRAMES,
+    NO_PLACE,
+    NOT_DICOM,
+    TOO_LARGE,
+    Aside,
+    Slice,
+    make_slice,
+)
+from uniferum.preprocessing.stored import MAX_BYTES, MAX_EXPANSION
 
 # The elements that are read, and no others.
 _TAGS = [
@@ -24,6 +34,9 @@ _TAGS = [
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
+# pydicom inflates a deflated file whole, whatever becomes of it: no more than a volume may hold.
+_MAX_DEFLATED = MAX_BYTES // MAX_EXPANSION
+_DEFLATED = uid.DeflatedExplicitVRLittleEndian.encode()
 _ENDINGS = (".dcm", ".dicom", ".ima")
 
 
@@ -71,6 +84,9 @@ def read_header(path: Path) -> list[Slice | Aside]:
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
+            if size > _MAX_DEFLATED and _DEFLATED in file.read(2048):
+                return [Aside(TOO_LARGE)]
+            file.seek(0)
             data = open_dicom(file, tags=_TAGS, stop_before_pixels=True)
             if data is None or not _is_dicom(data):
                 looks = path.suffix.lower() in _ENDINGS or not size

@@ -18,6 +18,8 @@ _SAME_PLACE, _SAME_PLACE_MM = 0.01, 0.01
 # Distances that differ by less than this share of the usual one belong to a regular stack.
 _REGULAR = 0.1
 _MAX_COMBS = 8
+# At most this share of a stack has a stray value in an element that tells acquisitions apart.
+_STRAY = 0.05
 
 
 def by_height(slices: Iterable[Slice]) -> list[Slice]:
@@ -66,7 +68,15 @@ def _split(part: list[Slice], ask: Callable[[list[Slice]], Labels]) -> list[list
     counts = Counter(labels)
     if len(counts) < 2 or len(part) < 2 * len(counts) or not (_across(part, labels) or _has_hole(part)):
         return [part]
+    if _fills_gaps(part, counts):
+        return [part]
     return [[one for one, label in zip(part, labels, strict=True) if label == wanted] for wanted in counts]
+
+
+def _fills_gaps(part: Sequence[Slice], counts: Counter[str]) -> bool:
+    """Whether but a few slices say another value, and these stand exactly where the others lack one: a stray value."""
+    strays = len(part) - max(counts.values())
+    return strays <= max(1, _STRAY * len(part)) and _regular(heights_of(part))
 
 
 def _across(part: Sequence[Slice], labels: Labels) -> bool:

@@ -16,7 +16,7 @@ from uniferum.preprocessing.dicom.headers import read_header
 from uniferum.preprocessing.dicom.kinds import DICOMDIR
 from uniferum.preprocessing.dicom.phases import places
 from uniferum.preprocessing.dicom.rescale import Rescale, check_filled, completed, contradicting, said_of_odd
-from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, NO_PLACE, NOT_DICOM, Aside, Slice
+from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, NO_PLACE, NOT_DICOM, TOO_LARGE, Aside, Slice
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import Stored
 
@@ -27,7 +27,12 @@ _MAX_DAMAGED = 0.25
 # What lies beside slices without being worth a flag.
 _UNREMARKABLE = frozenset({NOT_DICOM, DICOMDIR})
 # Asides that would have been slices.
-_LOST = {DAMAGED: "unreadable_files", NO_PLACE: "slices_without_place", NO_FRAMES: "slices_without_place"}
+_LOST = {
+    DAMAGED: "unreadable_files",
+    TOO_LARGE: "unreadable_files",
+    NO_PLACE: "slices_without_place",
+    NO_FRAMES: "slices_without_place",
+}
 
 
 def read_dicom(path: Path) -> Stored:

@@ -12,6 +12,7 @@ from uniferum.preprocessing.dicom.rescale import Rescale
 
 DAMAGED = "file that cannot be read or is cut off"
 NOT_DICOM = "file that is not DICOM"
+TOO_LARGE = "deflated file that is too large to inflate"
 NO_PLACE = "CT image without a place in space"
 NO_FRAMES = "multi-frame image without a place for each frame"
 
@@ -86,7 +87,7 @@ def make_slice(
     axes = _unit(cosines.reshape(2, 3))
     if axes is None:
         return None
-    marks = {name: text(place, name) or text(data, name) for name in MARKS}
+    marks = {name: _mark(text(place, name) or text(data, name)) for name in MARKS}
     times = (text(place, "AcquisitionDateTime") or text(data, "AcquisitionDateTime"), text(data, "AcquisitionDate"))
     order = whole(data, "InstanceNumber")
     return Slice(
@@ -106,6 +107,14 @@ def make_slice(
         time=tuple(_clock(part) for part in (*times, text(data, "AcquisitionTime"), text(data, "ContentTime"))),
         order=frame if frame is not None else order,
     )
+
+
+def _mark(said: str) -> str:
+    """A number without its spelling, so that 5.0 is 5; other text as it is."""
+    try:
+        return f"{float(said):.6g}"
+    except ValueError:
+        return said
 
 
 def _clock(said: str) -> str:
