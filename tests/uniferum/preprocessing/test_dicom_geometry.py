@@ -36,6 +36,12 @@ class TestDistances:
         assert error_of(stored) < ROUNDING
         assert "2.00 to 5.00 mm" in " ".join(stored.notes)
 
+    def test_places_that_scatter_are_one_stack(self, tmp_path):
+        z = heights(20, 10.0) + np.random.default_rng(1).normal(0, 2, 20)
+        stored = read(tmp_path, z)
+        assert stored.flags == ("uneven_spacing",)
+        assert error_of(stored) < ROUNDING
+
     def test_positions_with_few_digits_are_not_resampled(self, tmp_path):
         z = np.round(heights(20, 1.27), 1)
         stored = read(tmp_path, z)

@@ -1,7 +1,7 @@
 """The grid of a stack, from the position of every slice, and its values on that grid.
 
-Invariant: each slice is put where its ImagePositionPatient says, to a twentieth of the distance between slices and a
-tenth of a pixel; where no regular grid does that the values are interpolated, linearly, and it is said.
+Invariant: each slice is put where its ImagePositionPatient says, to a twentieth of the distance between slices (0.5 mm
+at most) and a tenth of a pixel; where no regular grid does that the values are interpolated, linearly, and it is said.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,9 @@ from uniferum.preprocessing.dicom.slices import Slice
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 AIR = -1024
-# Slices within this share of a step (or 0.1 mm) of a regular grid are on it; positions are written with few digits.
-_ON_GRID, _ON_GRID_MM = 0.05, 0.1
+# Slices within this share of a step (at least 0.1, at most 0.5 mm) of a regular grid are on it: positions are often
+# written with few digits.
+_ON_GRID, _ON_GRID_MM, _OFF_GRID_MM = 0.05, 0.1, 0.5
 # In the plane, the same in pixels (or 0.05 mm).
 _IN_PLANE, _IN_PLANE_MM = 0.1, 0.05
 # Interpolated at most: two missing slices in a row, or 10 mm; a wider hole could hide what is looked for.
@@ -100,7 +101,7 @@ def _along(
     step, first = np.polyfit(index, heights, 1) if len(heights) > 2 else (gaps[0], heights[0])
     missing = int(index[-1]) + 1 - len(index)
     wide = float(gaps.max())
-    if np.abs(first + step * index - heights).max() <= max(_ON_GRID * step, _ON_GRID_MM):
+    if np.abs(first + step * index - heights).max() <= max(min(_ON_GRID * step, _OFF_GRID_MM), _ON_GRID_MM):
         if not missing:
             step = float(heights[-1] - heights[0]) / (len(heights) - 1)
             return float(heights[0]), step, index, (), ()

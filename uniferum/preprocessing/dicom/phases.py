@@ -18,6 +18,9 @@ _SAME_PLACE, _SAME_PLACE_MM = 0.01, 0.01
 # Distances that differ by less than this share of the usual one belong to a regular stack.
 _REGULAR = 0.1
 _MAX_COMBS = 8
+# Interleaved stacks are each regular to a much smaller share of the distance between neighbours than a stack whose
+# places scatter, and are long enough to show it.
+_COMB, _SHORTEST_COMB = 0.05, 5
 # At most this share of a stack has a stray value in an element that tells acquisitions apart.
 _STRAY = 0.05
 
@@ -174,17 +177,17 @@ def _by_comb(part: list[Slice]) -> Labels:
         return [""] * len(part)
     uneven = not _regular(heights) and _tangled(part)
     used = Counter(one.order for one in part)
-    for count in range(2, min(_MAX_COMBS, len(part) // 3) + 1):
+    for count in range(2, min(_MAX_COMBS, len(part) // _SHORTEST_COMB) + 1):
         combs = [heights[start::count] for start in range(count)]
         numbered_anew = set(used.values()) == {count} and len(used) > 2
-        if (uneven or numbered_anew) and all(_regular(comb) for comb in combs):
+        if (uneven or numbered_anew) and all(_regular(comb, _COMB / count) for comb in combs):
             return [str(index % count) for index in range(len(part))]
     return [""] * len(part)
 
 
-def _regular(heights: np.ndarray) -> bool:
+def _regular(heights: np.ndarray, share: float = _REGULAR) -> bool:
     if len(heights) < 3:
         return True
     gaps = np.diff(heights)
     usual = float(np.median(gaps))
-    return bool(np.abs(gaps - usual).max() <= _REGULAR * usual)
+    return bool(np.abs(gaps - usual).max() <= share * usual)
