@@ -7,9 +7,11 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK
 from scipy import ndimage
 
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.dicom import read_dicom
 from uniferum.preprocessing.formats import read_volume
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.mask_files import read_mask
@@ -194,3 +196,18 @@ def test_a_real_series_without_some_slices_is_filled_in_and_flagged(realdata, tm
     np.testing.assert_allclose(volume.affine, whole.affine, atol=1e-3)
     same = (volume.hu == whole.hu).all(axis=(0, 1))
     assert (~same).sum() == 2
+
+
+@pytest.mark.parametrize("folder", ["lung_tumour/pat_2", "lung_tumour/pat_3", "totalsegmentator/abdomen_dicom"])
+def test_a_dicom_series_has_simpleitks_voxels_and_affine(realdata, folder):
+    reader = SimpleITK.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(realdata / folder)))
+    image = reader.Execute()
+    stored = read_dicom(realdata / folder)
+    values = SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0)
+    first, last = (image.TransformIndexToPhysicalPoint((0, 0, k)) for k in (0, image.GetDepth() - 1))
+    if first[2] > last[2]:
+        values, first = values[:, :, ::-1], last
+    np.testing.assert_array_equal(stored.values, values)
+    np.testing.assert_allclose(stored.affine[:3, 3] * [-1, -1, 1], first, atol=1e-3)
+    np.testing.assert_allclose(np.sqrt((stored.affine[:3, :3] ** 2).sum(axis=0)), image.GetSpacing(), atol=1e-4)

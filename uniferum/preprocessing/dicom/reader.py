@@ -94,6 +94,8 @@ def _said_of_asides(
             numbers = [str(number + 1) for number, one in asides if one.reason == DAMAGED]
             named = f" (by name, file {', '.join(numbers[:8])}{', ...' if len(numbers) > 8 else ''} of {files})"
         notes.append(f"Left out: {count} x {reason}{named}.")
+    if "others_beside" in flags:
+        notes.insert(0, f"{len(chosen)} slices of one CT series were read.")
     if outside:
         flags.append("others_beside")
         notes.append(f"Left out: {outside} links that lead out of the folder.")
