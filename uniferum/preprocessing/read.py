@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.dicom import read_dicom
+from uniferum.preprocessing.dicom import looks_like_dicom, read_dicom
 from uniferum.preprocessing.metaimage import read_metaimage
 from uniferum.preprocessing.nifti import read_nifti
 from uniferum.preprocessing.npz import read_npz
 from uniferum.preprocessing.stored import Stored
 
-FORMATS = ".nii, .nii.gz, .mhd, .mha, .npz, or a folder with one DICOM series"
+FORMATS = ".nii, .nii.gz, .mhd, .mha, .npz, a folder with a DICOM series, or a multi-frame DICOM file"
 
 
 def read_stored(path: Path, *, believe_header: bool = True) -> Stored:
@@ -24,4 +24,6 @@ def read_stored(path: Path, *, believe_header: bool = True) -> Stored:
         return read_metaimage(path)
     if name.endswith(".npz"):
         return read_npz(path, believe_header=believe_header)
+    if looks_like_dicom(path):
+        return read_dicom(path)
     raise UniferumError(str(path), must=f"be {FORMATS}")
