@@ -24,7 +24,11 @@ MEANING = {
     "several_series": "the folder holds several series; one was chosen",
     "no_orientation": "a NIfTI header without orientation",
     "spacing_contradiction": "a NIfTI header whose spacing contradicts its affine",
-    ORIENTATION_DOUBTFUL: "the axes contradict the anatomy",
+    "qform_sform_differ": "the qform and sform of a NIfTI header put the volume into different places; sform used",
+    "spacing_units": "a header whose unit of length is not mm; converted where that gives voxels of a plausible size",
+    "scaling_ignored": "a NIfTI header with an intercept but no slope; values were taken as stored",
+    "trailing_data": "the file holds more behind the voxels than its header declares",
+    ORIENTATION_DOUBTFUL: "the axes contradict the anatomy, or a header's qform and sform each other",
     "empty_mask": "the mask has no voxel",
     "bad_mask": "the mask could not be used and was left out (only with keep_with_bad_mask)",
 }
