@@ -53,7 +53,7 @@ def _voxels(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
     """The voxels, and a note where their file holds more than them."""
     if len(header.files) > 1:
         return _list(header)
-    (file,) = header.files
+    file = header.files[0]
     count = check_size(file, header.shape, header.dtype.itemsize, compressed=header.compressed)
     with file.open("rb", buffering=0) as stream:
         if header.compressed:

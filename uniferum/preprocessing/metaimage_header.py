@@ -40,7 +40,7 @@ _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": F
 _DIRECTION = ("TransformMatrix", "Rotation", "Orientation")
 _ORIGIN = ("Offset", "Position", "Origin")
 # Keys that MetaIO refuses before NDims, whose number of values depends on it.
-_AFTER_NDIMS = ("DimSize", "ElementSpacing", "ElementSize", *_DIRECTION, *_ORIGIN)
+_AFTER_NDIMS = ("DimSize", "ElementSpacing", "ElementSize", "CenterOfRotation", *_DIRECTION, *_ORIGIN)
 
 
 @dataclass(frozen=True)
@@ -228,9 +228,9 @@ def _files(path: Path, name: str, behind: bytes, slices: int) -> tuple[tuple[Pat
         # The number that may follow is the dimensions of each file: 2 is a slice.
         if more not in ([], ["2"], ["2D"]):
             raise UniferumError(f"{path}: ElementDataFile", name, must="list files of one slice each (LIST)")
-        lines = [line.strip() for line in os.fsdecode(behind).splitlines() if line.strip()]
-        if len(lines) != slices:
-            raise UniferumError(f"{path}: ElementDataFile", f"{len(lines)} files", must=f"list {slices} files")
+        lines = [line.strip() for line in os.fsdecode(behind).rstrip().split("\n")]
+        if len(lines) != slices or "" in lines:
+            raise UniferumError(f"{path}: ElementDataFile", f"{len(lines)} lines", must=f"list {slices} files")
         return tuple(_file(path, line) for line in lines), False
     return (_file(path, name),), False
 

@@ -104,7 +104,7 @@ def _declared(header: Any, path: Path) -> tuple[tuple[int, int, int], np.dtype]:
         shape = shape[:-1]
     if len(shape) != 3:
         vector = len(shape) == 5 and shape[3] == 1
-        cure = f"it holds {shape[-1]} numbers a voxel: vectors or colours" if vector else "give one volume a file"
+        cure = f"it holds {lengths[4]} numbers a voxel: vectors or colours" if vector else "give one volume a file"
         raise UniferumError(str(path), shape, must="have three dimensions", cure=cure)
     x, y, z = shape
     return (x, y, z), _data_type(header, path)
@@ -128,13 +128,27 @@ def _values(stream: Any, header: Any, shape: tuple[int, int, int], dtype: np.dty
     size = int(header["sizeof_hdr"])
     first = _HEADERS[size][2]
     offset = float(header["vox_offset"])
-    if offset != 0 and not (offset.is_integer() and first <= offset < size + _MAX_EXTENSIONS):
-        must = f"be a whole number from {first}, soon after the header"
-        raise UniferumError(f"{path}: vox_offset", offset, must=must)
-    skip = (int(offset) or first) - size
-    if len(stream.read(skip)) != skip:
+    if not (offset.is_integer() and first <= offset < size + _MAX_EXTENSIONS):
+        # At 0 nibabel takes the header for voxels and SimpleITK begins behind it.
+        cure = f"set it to {first} where the voxels follow the header" if offset == 0 else ""
+        raise UniferumError(f"{path}: vox_offset", offset, must=f"be a whole number from {first} on", cure=cure)
+    skip = int(offset) - size
+    between = stream.read(skip)
+    if len(between) != skip:
         raise EOFError("it ends within its header")
+    _check_extensions(between, header, path)
     return as_volume(read_exactly(stream, count), dtype, shape)
+
+
+def _check_extensions(between: bytes, header: Any, path: Path) -> None:
+    """Whether what stands between header and voxels is a chain of extensions; they are not used, but a broken chain
+    is a sign that the voxels do not begin where the header says."""
+    at = 4
+    while between[:1] != b"\0" and len(between) - at >= 16:
+        length = int(np.frombuffer(between, f"{header.endianness}i4", 1, at)[0])
+        if not 8 <= length <= len(between) - at:
+            raise UniferumError(f"{path}: extension", length, must="end before the voxels", cure="repair the header")
+        at += length
 
 
 def _rest(stream: Any, path: Path) -> str:
