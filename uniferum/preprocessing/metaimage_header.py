@@ -228,6 +228,9 @@ def _files(path: Path, name: str, behind: bytes, slices: int) -> tuple[tuple[Pat
         # The number that may follow is the dimensions of each file: 2 is a slice.
         if more not in ([], ["2"], ["2D"]):
             raise UniferumError(f"{path}: ElementDataFile", name, must="list files of one slice each (LIST)")
+        if not behind.endswith(b"\n"):
+            # MetaIO does not read the last file then, and returns whatever stood in memory.
+            raise UniferumError(str(path), must="end with a line break after its list of files")
         lines = [line.strip() for line in os.fsdecode(behind).rstrip().split("\n")]
         if len(lines) != slices or "" in lines:
             raise UniferumError(f"{path}: ElementDataFile", f"{len(lines)} lines", must=f"list {slices} files")
