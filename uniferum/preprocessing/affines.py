@@ -12,6 +12,8 @@ _MAX_TILT_DEG = 35.0
 _MAX_SKEW_DEG = 1.0
 # Voxel sizes in mm that no scan has: rounding to zero below, a wrong unit above.
 _LIMITS_MM = (1e-3, 1e2)
+LARGEST = 1e9
+"""Numbers beyond this are damage in an affine of whatever unit; computing with them would overflow."""
 # Voxel sizes in mm that a scan of a person can have.
 _PLAUSIBLE_MM = (0.05, 25.0)
 
@@ -22,8 +24,7 @@ def check_affine(affine: np.ndarray, path: Path) -> tuple[str, ...]:
     Raises:
         UniferumError: the affine is not finite, is singular, or skews the axes of a slice.
     """
-    if affine.shape != (4, 4) or not np.isfinite(affine).all():
-        raise UniferumError(f"{path}: affine", must="be 4 x 4 finite numbers")
+    check_finite(affine, path)
     columns = affine[:3, :3]
     lengths = np.asarray(spacing_of(affine))
     low, high = _LIMITS_MM
@@ -35,6 +36,16 @@ def check_affine(affine: np.ndarray, path: Path) -> tuple[str, ...]:
     if in_plane > _MAX_SKEW_DEG or tilt > _MAX_TILT_DEG:
         raise UniferumError(f"{path}: affine", f"{max(in_plane, tilt):.0f} degrees", must="have axes at right angles")
     return ("gantry_tilt",) if tilt > 0.5 else ()
+
+
+def check_finite(affine: np.ndarray, path: Path) -> None:
+    """Refuse what is no affine before anything is computed from it.
+
+    Raises:
+        UniferumError: it is not 4 x 4, holds no number, or one that no scan has.
+    """
+    if affine.shape != (4, 4) or not np.isfinite(affine).all() or np.abs(affine).max() > LARGEST:
+        raise UniferumError(f"{path}: affine", must=f"be 4 x 4 numbers of at most {LARGEST:g}")
 
 
 def in_millimetres(

@@ -17,7 +17,7 @@ import numpy as np
 from isal import igzip_lib, isal_zlib
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.affines import in_millimetres
+from uniferum.preprocessing.affines import check_finite, in_millimetres
 from uniferum.preprocessing.metaimage_header import MetaImageHeader, parse_header
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import Stored, as_volume, check_size, read_exactly
@@ -44,6 +44,7 @@ def read_metaimage(path: Path) -> Stored:
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
     flags = ("trailing_data",) if notes else ()
+    check_finite(header.affine, path)
     unit = _UNITS.get(header.unit.lower())
     affine, seen = in_millimetres(header.affine, unit, "MetaImage") if unit else (header.affine, ((), ()))
     return Stored(values, affine, Intensity(1.0, 0.0), (*flags, *seen[0]), (*notes, *seen[1]))
@@ -51,7 +52,7 @@ def read_metaimage(path: Path) -> Stored:
 
 def _voxels(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
     """The voxels, and a note where their file holds more than them."""
-    if len(header.files) > 1:
+    if len(header.files) != 1:
         return _list(header)
     file = header.files[0]
     count = check_size(file, header.shape, header.dtype.itemsize, compressed=header.compressed)

@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.spatialimages import HeaderDataError
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.affines import in_millimetres
+from uniferum.preprocessing.affines import LARGEST, check_finite, in_millimetres
 from uniferum.preprocessing.volume import spacing_of
 
 Noticed = tuple[tuple[str, ...], tuple[str, ...]]
@@ -35,8 +35,9 @@ def geometry_of(header: Any, path: Path) -> tuple[np.ndarray, tuple[str, ...], t
         UniferumError: spacing is not positive, a code is none of the standard's, or the affine in use is no affine.
     """
     zooms = np.asarray(header["pixdim"][1:4], dtype=np.float64)
-    if not np.isfinite(zooms).all() or (zooms <= 0).any():
-        raise UniferumError(f"{path}: pixdim", zooms.tolist(), must="be positive", cure="give an affine, or repair it")
+    if not np.isfinite(zooms).all() or zooms.min() <= 0 or zooms.max() > LARGEST:
+        cure = "give an affine, or repair it"
+        raise UniferumError(f"{path}: pixdim", zooms.tolist(), must="be positive voxel sizes", cure=cure)
     sform_code, qform_code = (_code(header, name, path) for name in ("sform_code", "qform_code"))
     if sform_code:
         affine = np.asarray(header.get_sform(), dtype=np.float64)
@@ -53,6 +54,7 @@ def geometry_of(header: Any, path: Path) -> tuple[np.ndarray, tuple[str, ...], t
         affine = np.asarray(header.get_base_affine(), dtype=np.float64)
         note = "The NIfTI header gives no orientation; its axes were taken as left, anterior, superior (LAS)."
         seen = (("no_orientation",), (note,))
+    check_finite(affine, path)
     parts = [seen, _spacing(affine, zooms)]
     unit = _UNITS.get(int(header["xyzt_units"]) & 7)
     if unit is not None:
@@ -73,7 +75,11 @@ def _qform(header: Any) -> np.ndarray | None:
     numbers = [float(header[name]) for name in ("quatern_b", "quatern_c", "quatern_d")]
     offsets = [float(header[name]) for name in ("qoffset_x", "qoffset_y", "qoffset_z")]
     qfac = float(header["pixdim"][0])
-    if not np.isfinite(numbers + offsets).all() or (qfac < 0 and qfac != -1):
+    if (
+        not np.isfinite(numbers + offsets).all()
+        or np.abs(numbers + offsets).max() > LARGEST
+        or (qfac < 0 and qfac != -1)
+    ):
         return None
     sound = header.copy()
     # The standard: 0 or no number means 1 (older ITK wrote 0).
@@ -85,7 +91,7 @@ def _qform(header: Any) -> np.ndarray | None:
 
 
 def _check_sform(affine: np.ndarray, qform: np.ndarray | None, path: Path) -> None:
-    if not np.isfinite(affine).all() or min(spacing_of(affine)) == 0:
+    if not np.isfinite(affine).all() or np.abs(affine).max() > LARGEST or min(spacing_of(affine)) == 0:
         cure = "its qform is sound: copy it over the sform if you trust it" if qform is not None else "give an affine"
         raise UniferumError(f"{path}: sform", must="be an affine with three axes", cure=cure)
 

@@ -114,6 +114,18 @@ class TestGeometry:
         with pytest.raises(UniferumError, match=r"qform_code \(77\)"):
             read_stored(patch(write(tmp_path), QFORM_CODE, "h", 77))
 
+    @pytest.mark.parametrize("field", ["pixdim", "srow_x", "qoffset_x", "quatern_b"])
+    def test_numbers_that_would_overflow_are_refused(self, tmp_path, field):
+        image = nibabel.Nifti2Image(VALUES, AFFINE)
+        image.set_qform(AFFINE, 1)
+        image.set_sform(AFFINE, 0 if field.startswith("q") else 1)
+        image.header[field] = 1e200
+        image.header["vox_offset"] = 544
+        content = image.header.binaryblock + bytes(4) + VALUES.tobytes(order="F")
+        (tmp_path / "a.nii").write_bytes(content)
+        with pytest.raises(UniferumError, match=r"pixdim|sform|qform"):
+            read_stored(tmp_path / "a.nii")
+
     def test_notes_reach_the_volume(self, tmp_path):
         volume = read_volume(ScanSource("s", write(tmp_path, sform=turned(180)), known_hu_clip=(-1000, 1000)))
         assert volume.flags == ("orientation_doubtful",)
