@@ -14,8 +14,8 @@ from uniferum.preprocessing.metaimage_header import ENDINGS, parse_header
 def files_of(path: Path) -> list[Path]:
     """The file, and the voxel files that a MetaImage header names; of a folder all files below it, sorted.
 
-    Links to folders are followed, each folder once. A header that cannot be understood names no voxel file: reading it
-    will say why. Files that a header names need not exist.
+    Links to folders are not followed, as the readers do not follow them, but are among the files. A header that cannot
+    be understood names no voxel file: reading it will say why. Files that a header names need not exist.
     """
     if path.is_dir():
         return _below(path)
@@ -29,13 +29,8 @@ def files_of(path: Path) -> list[Path]:
 
 def _below(folder: Path) -> list[Path]:
     found: list[Path] = []
-    seen: set[str] = set()
-    for here, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
+    for here, folders, names in os.walk(folder):
         folders.sort()
-        found += [Path(here, name) for name in sorted(names)]
+        linked = [name for name in folders if Path(here, name).is_symlink()]
+        found += [Path(here, name) for name in sorted((*names, *linked))]
     return found
