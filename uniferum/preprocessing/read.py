@@ -42,17 +42,8 @@ def read_stored(path: Path, *, believe_header: bool = True) -> Stored:
     Raises:
         UniferumError: it does not exist, is of another format, or its reader refuses it.
     """
-    try:
-        folder, file = path.is_dir(), path.is_file()
-        there = folder or file or path.exists()
-    except (OSError, ValueError) as error:
-        raise UniferumError(str(path), must="be a file that can be opened", cure=str(error).split(":")[0]) from None
-    if not there:
-        raise UniferumError(str(path), must="exist")
-    if folder:
+    if _is_folder(path):
         return read_dicom(path)
-    if not file:
-        raise UniferumError(str(path), must="be a plain file, no device or pipe")
     name = path.name.lower()
     if name.endswith((".nii", ".nii.gz")):
         return read_nifti(path, believe_header=believe_header)
@@ -61,6 +52,23 @@ def read_stored(path: Path, *, believe_header: bool = True) -> Stored:
     if name.endswith(".npz"):
         return read_npz(path, believe_header=believe_header)
     raise UniferumError(str(path), must=f"be {FORMATS}", cure=_cure(path))
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether it is a folder; else it is a plain file that exists.
+
+    Raises:
+        UniferumError: it does not exist, has a name that no file can have, or is a device or a pipe.
+    """
+    try:
+        folder, file, there = path.is_dir(), path.is_file(), path.exists()
+    except (OSError, ValueError) as error:
+        raise UniferumError(str(path), must="be a file that can be opened", cure=str(error).split(":")[0]) from None
+    if not there:
+        raise UniferumError(str(path), must="exist")
+    if not folder and not file:
+        raise UniferumError(str(path), must="be a plain file, no device or pipe")
+    return folder
 
 
 def _cure(path: Path) -> str:
