@@ -27,7 +27,7 @@ class UniferumError(ValueError):
     def __str__(self) -> str:
         shown = "" if self.value is None else f" ({_short(self.value)})"
         cure = f"; {self.cure}" if self.cure else ""
-        return f"{without_passwords(self.subject)}{shown} must {self.must}{without_passwords(cure)}"
+        return f"{_one_line(without_passwords(self.subject))}{shown} must {self.must}{without_passwords(cure)}"
 
     def __reduce__(self) -> tuple[object, ...]:
         """Travel between processes whole (keyword arguments do not survive the default pickling of exceptions)."""
@@ -46,6 +46,12 @@ def without_passwords(text: str) -> str:
     """The text with the password of every address in it hidden; errors end in logs."""
     text = re.sub(r"(?<=://)([^\s/:@]*):\S*@", r"\1:***@", text)
     return re.sub(r"(?<=[?&]password=)[^\s&]*", "***", text)
+
+
+def _one_line(text: str) -> str:
+    """The text with line breaks, and bytes of a file name that are no UTF-8, written out; both may stand in a name."""
+    text = text.replace("\r", "\\r").replace("\n", "\\n")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _short(value: object) -> str:

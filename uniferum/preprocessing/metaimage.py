@@ -1,29 +1,32 @@
-"""MetaImage (``.mhd`` with ``.raw`` or ``.zraw``, or ``.mha``): LUNA16's format; LPS in the file, RAS here.
+"""MetaImage (``.mhd`` with ``.raw``, ``.zraw`` or a list of files, or ``.mha``), LUNA16's format: LPS there, RAS here.
 
-Invariant: the voxel file is a plain name in the header's own folder, and never more than declared is decompressed.
+SimpleITK is the reference that a fuzz test of headers holds this reader to. It is not used itself for safety: of a
+truncated or damaged ``.zraw`` it returns whatever stood in memory, without a word; it follows a header to any file of
+the machine, and believes any declared size. Nor is it faster: 512 x 512 x 224 voxels of int16 take 0.03 s here and
+0.06 s there, compressed ones 0.3 s and 0.43 s.
+
+Invariant: the voxel files lie in the header's own folder or below it, and never more than declared is decompressed.
 """
 
+import os
 import zlib
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
+from isal import igzip_lib, isal_zlib
 
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.affines import check_finite, in_millimetres
+from uniferum.preprocessing.metaimage_header import MetaImageHeader, parse_header
 from uniferum.preprocessing.source import Intensity
-from uniferum.preprocessing.stored import Stored, check_size
+from uniferum.preprocessing.stored import Stored, as_volume, check_size, read_exactly
 
-_TYPES = {
-    "MET_CHAR": "i1",
-    "MET_UCHAR": "u1",
-    "MET_SHORT": "i2",
-    "MET_USHORT": "u2",
-    "MET_INT": "i4",
-    "MET_UINT": "u4",
-    "MET_FLOAT": "f4",
-    "MET_DOUBLE": "f8",
-}
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-_MAX_HEADER = 1 << 16
+# isal's stubs declare its error as an instance.
+_ISAL_ERROR: Any = igzip_lib.IsalError
+_DAMAGED: tuple[type[Exception], ...] = (zlib.error, _ISAL_ERROR)
+_CHUNK = 1 << 20
+_UNITS = {"um": ("micrometres", 1e-3), "cm": ("centimetres", 10.0), "m": ("metres", 1e3)}
 
 
 def read_metaimage(path: Path) -> Stored:
@@ -32,84 +35,104 @@ def read_metaimage(path: Path) -> Stored:
     Raises:
         UniferumError: the header is no MetaImage header, lacks a key, or the voxels are missing or truncated.
     """
+    header = parse_header(path)
+    for file in header.files:
+        if not file.is_file():
+            raise UniferumError(str(file), must="exist", cure=f"{path.name} names it as its voxel file")
     try:
-        with path.open("rb") as file:
-            keys, data_at = _keys(file.read(_MAX_HEADER), path)
+        values, notes = _voxels(header)
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
-    shape = tuple(int(text) for text in _numbers(keys, "DimSize", path))
-    if len(shape) != 3 or keys.get("ElementNumberOfChannels", "1") != "1":
-        raise UniferumError(f"{path}: DimSize", shape, must="be three numbers, with one channel")
-    values = _voxels(path, keys, (shape[0], shape[1], shape[2]), data_at)
-    return Stored(values, _affine(keys, path), Intensity(1.0, 0.0))
+    flags = ("trailing_data",) if notes else ()
+    check_finite(header.affine, path)
+    unit = _UNITS.get(header.unit.lower())
+    affine, seen = in_millimetres(header.affine, unit, "MetaImage") if unit else (header.affine, ((), ()))
+    return Stored(values, affine, Intensity(1.0, 0.0), (*flags, *seen[0]), (*notes, *seen[1]))
 
 
-def _keys(start: bytes, path: Path) -> tuple[dict[str, str], int]:
-    keys: dict[str, str] = {}
-    at = 0
-    while "ElementDataFile" not in keys:
-        end = start.find(b"\n", at)
-        line = start[at : end if end >= 0 else len(start)].decode("latin-1")
-        name, equals, value = line.partition("=")
-        if not equals:
-            raise UniferumError(str(path), must="be a MetaImage header of lines 'Key = value'")
-        keys[name.strip()] = value.strip()
-        at = end + 1 if end >= 0 else len(start)
-    return keys, at
-
-
-def _numbers(keys: dict[str, str], name: str, path: Path, default: str | None = None) -> list[float]:
-    text = keys.get(name, default)
-    if text is None:
-        raise UniferumError(f"{path}: {name}", must="be given")
-    try:
-        return [float(word) for word in text.split()]
-    except ValueError:
-        raise UniferumError(f"{path}: {name}", text, must="be numbers") from None
-
-
-def _affine(keys: dict[str, str], path: Path) -> np.ndarray:
-    spacing = _numbers(keys, "ElementSpacing", path)
-    direction = _numbers(keys, "TransformMatrix", path, keys.get("Rotation", "1 0 0 0 1 0 0 0 1"))
-    origin = _numbers(keys, "Offset", path, keys.get("Position", keys.get("Origin", "0 0 0")))
-    if len(spacing) != 3 or len(direction) != 9 or len(origin) != 3 or min(spacing) <= 0:
-        raise UniferumError(f"{path}: ElementSpacing", spacing, must="be three positive numbers, with 9 of direction")
-    affine = np.eye(4)
-    # The i-th three numbers of TransformMatrix are the direction of the i-th axis.
-    affine[:3, :3] = _LPS_TO_RAS @ np.asarray(direction).reshape(3, 3).T @ np.diag(spacing)
-    affine[:3, 3] = _LPS_TO_RAS @ np.asarray(origin)
-    return affine
-
-
-def _voxels(path: Path, keys: dict[str, str], shape: tuple[int, int, int], data_at: int) -> np.ndarray:
-    kind = _TYPES.get(keys.get("ElementType", ""))
-    if kind is None:
-        raise UniferumError(f"{path}: ElementType", keys.get("ElementType"), must=f"be one of {', '.join(_TYPES)}")
-    big = keys.get("ElementByteOrderMSB", keys.get("BinaryDataByteOrderMSB", "False")).lower() == "true"
-    dtype = np.dtype((">" if big else "<") + kind)
-    name = keys["ElementDataFile"]
-    local = name.upper() == "LOCAL"
-    if not local and (Path(name).name != name or name in ("", "..", "LIST")):
-        raise UniferumError(f"{path}: ElementDataFile", name, must="be a file name in the same folder")
-    file = path if local else path.with_name(name)
-    if not file.is_file():
-        raise UniferumError(str(file), must="exist", cure=f"{path.name} names it as its voxel file")
-    compressed = keys.get("CompressedData", "False").lower() == "true"
-    count = check_size(file, shape, dtype.itemsize, compressed=compressed)
-    raw = _bytes(file, data_at if local else 0, count, compressed=compressed)
-    if len(raw) != count:
-        raise UniferumError(str(file), len(raw), must=f"hold {count} bytes of voxels", cure="it is truncated")
-    values = np.frombuffer(raw, dtype=dtype).reshape(shape, order="F")
-    return values if dtype.isnative else values.astype(dtype.newbyteorder("="))
-
-
-def _bytes(file: Path, start: int, count: int, *, compressed: bool) -> bytearray:
-    with file.open("rb") as stream:
+def _voxels(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The voxels, and a note where their file holds more than them."""
+    if len(header.files) != 1:
+        return _list(header)
+    file = header.files[0]
+    count = check_size(file, header.shape, header.dtype.itemsize, compressed=header.compressed)
+    with file.open("rb", buffering=0) as stream:
+        if header.compressed:
+            stream.seek(header.data_at)
+            raw = _inflated(stream, file, header, count)
+            return as_volume(raw, header.dtype, header.shape), ()
+        length = os.fstat(stream.fileno()).st_size
+        start = length - count if header.header_size == -1 else header.data_at + header.header_size
+        if start < header.data_at or start + count > length:
+            cure = "it is truncated" if header.header_size <= 0 else f"after {header.header_size} of HeaderSize"
+            held = max(0, length - header.data_at)
+            raise UniferumError(str(file), held, must=f"hold {count} bytes of voxels", cure=cure)
         stream.seek(start)
-        if not compressed:
-            raw = bytearray(count)
-            return raw[: stream.readinto(raw)]
-        try:
-            return bytearray(zlib.decompressobj().decompress(stream.read(), count))
-        except zlib.error as error:
-            raise UniferumError(str(file), must="be whole zlib data", cure=str(error)) from None
+        raw = read_exactly(stream, count)
+    return as_volume(raw, header.dtype, header.shape), _more(length - start - count, 1)
+
+
+def _list(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
+    """One file a slice."""
+    rows, columns, slices = header.shape
+    each = rows * columns * header.dtype.itemsize
+    held = [file.stat().st_size for file in header.files]
+    for file, length in zip(header.files, held, strict=True):
+        if length < each:
+            raise UniferumError(str(file), length, must=f"hold {each} bytes of voxels", cure="it is truncated")
+    check_size(header.files[0], (rows, columns, max(2, slices)), 0, compressed=False)
+    raw = np.empty((slices, each), dtype=np.uint8)
+    for index, file in enumerate(header.files):
+        with file.open("rb", buffering=0) as stream:
+            raw[index] = read_exactly(stream, each)
+    return as_volume(raw.reshape(-1), header.dtype, header.shape), _more(sum(held) - slices * each, slices)
+
+
+def _more(count: int, files: int) -> tuple[str, ...]:
+    if count == 0:
+        return ()
+    place = "the voxel file" if files == 1 else f"the {files} voxel files"
+    return (f"{count} bytes more than the MetaImage header declares stand behind the voxels of {place}.",)
+
+
+def _inflated(stream: BinaryIO, file: Path, header: MetaImageHeader, count: int) -> np.ndarray:
+    """``count`` bytes of zlib data, which must be all of it; its checksum is verified."""
+    out = np.empty(count, dtype=np.uint8)
+    left = _compressed_bytes(stream, file, header)
+    machine, at = isal_zlib.decompressobj(), 0
+    try:
+        while left > 0 and at <= count and not machine.eof:
+            fed = stream.read(min(_CHUNK, left))
+            left -= len(fed)
+            at = _feed(machine, fed, out.data, at)
+    except _DAMAGED as error:
+        raise UniferumError(str(file), must="be whole zlib data", cure=str(error)) from None
+    if at != count or not machine.eof:
+        cure = "it is truncated" if at < count else "it holds more"
+        raise UniferumError(str(file), min(at, count), must=f"hold {count} bytes of voxels", cure=cure)
+    return out
+
+
+def _compressed_bytes(stream: BinaryIO, file: Path, header: MetaImageHeader) -> int:
+    left = os.fstat(stream.fileno()).st_size - header.data_at
+    if header.compressed_size is None:
+        return left
+    if not 0 < header.compressed_size <= left:
+        must = f"hold {header.compressed_size} bytes of compressed voxels"
+        raise UniferumError(str(file), left, must=must, cure="it is truncated")
+    return header.compressed_size
+
+
+def _feed(machine: Any, fed: bytes, out: memoryview, at: int) -> int:
+    """Decompress into ``out`` from byte ``at``; returns the next byte, which lies beyond its end for too much data."""
+    while at <= len(out):
+        # One byte more than is left shows data that go on for longer than declared.
+        limit = min(_CHUNK, len(out) - at + 1)
+        got = machine.decompress(fed, limit)
+        kept = min(len(got), len(out) - at)
+        out[at : at + kept] = got[:kept]
+        at += len(got)
+        fed = machine.unconsumed_tail
+        if machine.eof or (not fed and len(got) < limit):
+            break
+    return at

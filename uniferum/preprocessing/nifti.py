@@ -1,7 +1,10 @@
 """NIfTI-1 and -2, plain or gzipped, read straight into the array's own type by isal.
 
-Invariant: never more is decompressed than the header declares, and the header's declaration is checked against a limit
-and against what a stream of this size can hold, so that a small file cannot fill the memory or the disk.
+nibabel parses the header and is the reference that a fuzz test of headers holds this reader to. The voxels are read
+here for two reasons. Speed: 512 x 512 x 224 voxels of int16, gzipped, take 0.29 s on one core; nibabel takes 2.6 times
+and SimpleITK 1.6 times as long. Safety: never more is decompressed than the header declares, and the header's
+declaration is checked against a limit and against what a stream of this size can hold, so that a small file cannot fill
+the memory or the disk. (SimpleITK also opens ``a.nii`` where ``a.nii.gz`` is asked for and both exist.)
 """
 
 import struct
@@ -15,20 +18,27 @@ from isal import igzip, igzip_lib
 from nibabel.spatialimages import HeaderDataError
 
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.content import SIGN_BYTES, content_of
+from uniferum.preprocessing.nifti_geometry import geometry_of
 from uniferum.preprocessing.source import Intensity
-from uniferum.preprocessing.stored import Stored, check_size
+from uniferum.preprocessing.stored import Stored, as_volume, check_size, read_exactly
 
 # isal's stubs declare its error as an instance.
 _ISAL_ERROR: Any = igzip_lib.IsalError
 _DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, igzip.BadGzipFile, _ISAL_ERROR)
-_HEADERS = {348: nibabel.Nifti1Header, 540: nibabel.Nifti2Header}
+# Bytes of the header to nibabel's class, the magic text, and the first byte where voxels may begin.
+_HEADERS = {348: (nibabel.Nifti1Header, b"n+1", 352), 540: (nibabel.Nifti2Header, b"n+2", 544)}
+# Extensions of a header are text; a voxel offset beyond 16 MiB is damage.
+_MAX_EXTENSIONS = 1 << 24
+# Bytes after the voxels that are looked at; a file with more of them is refused.
+_MAX_REST = 1 << 20
 
 
 def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
     """Read one volume.
 
     Args:
-        path: ``.nii`` or ``.nii.gz``.
+        path: ``.nii`` or ``.nii.gz``; whether it is gzipped is seen from its content.
         believe_header: off where the caller brings its own affine: then spacing and orientation are not checked.
 
     Raises:
@@ -40,13 +50,15 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             header = _header(stream, path)
             shape, dtype = _declared(header, path)
             values = _values(stream, header, shape, dtype, path)
+            rest = _rest(stream, path)
     except _DAMAGED as error:
         raise UniferumError(str(path), must="be a whole gzip file", cure=f"fetch it again ({error})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
-    affine, flags = _geometry(header, path) if believe_header else (np.eye(4), ())
-    slope, intercept = _scaling(header)
-    return Stored(values, affine, Intensity(slope, intercept), flags)
+    affine, flags, notes = geometry_of(header, path) if believe_header else (np.eye(4), (), ())
+    intensity, ignored = _scaling(header, path)
+    seen = [flag for flag, found in (("trailing_data", rest), ("scaling_ignored", ignored)) if found]
+    return Stored(values, affine, intensity, (*flags, *seen), tuple(note for note in (*notes, rest, ignored) if note))
 
 
 def _opened(path: Path) -> Any:
@@ -58,67 +70,104 @@ def _opened(path: Path) -> Any:
 def _header(stream: BinaryIO, path: Path) -> Any:
     start = stream.read(4)
     sizes = {struct.unpack(order + "i", start)[0]: order for order in "<>"} if len(start) == 4 else {}
-    for size, kind in _HEADERS.items():
-        if size in sizes:
-            block = start + stream.read(size - 4)
-            if len(block) == size:
-                return kind(block, endianness=sizes[size], check=False)
-    raise UniferumError(str(path), must="be a NIfTI file", cure="its first bytes are not a NIfTI header")
+    for size, (kind, magic, _) in _HEADERS.items():
+        if size not in sizes:
+            continue
+        block = start + stream.read(size - 4)
+        if len(block) == size:
+            header = kind(block, endianness=sizes[size], check=False)
+            _check_magic(header, magic, path)
+            return header
+    content = content_of(start + stream.read(SIGN_BYTES - 4))
+    cure = f"it holds {content}" if content else "its first bytes are not a NIfTI header"
+    raise UniferumError(str(path), must="be a NIfTI file", cure=cure)
+
+
+def _check_magic(header: Any, magic: bytes, path: Path) -> None:
+    found = bytes(header["magic"].item())
+    if found in (b"ni1", b"ni2"):
+        cure = "its voxels lie in an .img file; convert the pair with nibabel.save(nibabel.load('a.hdr'), 'a.nii.gz')"
+        raise UniferumError(str(path), must="hold header and voxels in one file", cure=cure)
+    if found != magic:
+        cure = f"its header lacks the text '{magic.decode()}': an Analyze file, or damaged"
+        raise UniferumError(str(path), must="be a NIfTI file", cure=cure)
+    if "eol_check" in header and tuple(header["eol_check"].tolist()) not in ((13, 10, 26, 10), (0, 0, 0, 0)):
+        raise UniferumError(str(path), must="be a NIfTI file", cure="line ends were converted in it; fetch it again")
 
 
 def _declared(header: Any, path: Path) -> tuple[tuple[int, int, int], np.dtype]:
-    shape = tuple(int(count) for count in header.get_data_shape())
+    count, *lengths = (int(number) for number in header["dim"])
+    if not 1 <= count <= 7 or min(lengths[:count]) < 1:
+        raise UniferumError(f"{path}: dim", [count, *lengths], must="be 1 to 7 axes of at least one voxel")
+    shape = tuple(lengths[:count])
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
     if len(shape) != 3:
-        raise UniferumError(str(path), shape, must="have three dimensions", cure="give one volume a file")
+        vector = len(shape) == 5 and shape[3] == 1
+        cure = f"it holds {lengths[4]} numbers a voxel: vectors or colours" if vector else "give one volume a file"
+        raise UniferumError(str(path), shape, must="have three dimensions", cure=cure)
+    x, y, z = shape
+    return (x, y, z), _data_type(header, path)
+
+
+def _data_type(header: Any, path: Path) -> np.dtype:
     try:
         dtype = header.get_data_dtype()
-    except HeaderDataError:
-        raise UniferumError(str(path), must="have a known data type") from None
-    if dtype.kind not in "iuf":
-        raise UniferumError(str(path), dtype, must="hold one number a voxel (no colours, no complex numbers)")
-    x, y, z = shape
-    return (x, y, z), dtype
+    except (HeaderDataError, KeyError):
+        code = int(header["datatype"])
+        raise UniferumError(f"{path}: datatype", code, must="be a known data type of NIfTI") from None
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        must = "hold one number of at most 64 bits a voxel (no colours, no complex numbers)"
+        raise UniferumError(f"{path}: datatype", dtype, must=must)
+    return dtype
 
 
 def _values(stream: Any, header: Any, shape: tuple[int, int, int], dtype: np.dtype, path: Path) -> np.ndarray:
     compressed = isinstance(stream, igzip.IGzipFile)
     count = check_size(path, shape, dtype.itemsize, compressed=compressed)
-    offset = int(header["vox_offset"]) or int(header["sizeof_hdr"]) + 4
-    if not 0 <= offset - int(header["sizeof_hdr"]) < 1 << 24:
-        raise UniferumError(str(path), offset, must="begin its voxels soon after the header")
-    skip = offset - int(header["sizeof_hdr"])
-    if len(stream.read(skip)) != skip:
+    size = int(header["sizeof_hdr"])
+    first = _HEADERS[size][2]
+    offset = float(header["vox_offset"])
+    if not (offset.is_integer() and first <= offset < size + _MAX_EXTENSIONS):
+        # At 0 nibabel takes the header for voxels and SimpleITK begins behind it.
+        cure = f"set it to {first} where the voxels follow the header" if offset == 0 else ""
+        raise UniferumError(f"{path}: vox_offset", offset, must=f"be a whole number from {first} on", cure=cure)
+    skip = int(offset) - size
+    between = stream.read(skip)
+    if len(between) != skip:
         raise EOFError("it ends within its header")
-    buffer = bytearray(count)
-    view, at = memoryview(buffer), 0
-    while at < count:
-        got = stream.readinto(view[at : at + (1 << 22)])
-        if not got:
-            raise EOFError(f"it ends after {at} of {count} bytes")
-        at += got
-    if len(stream.read(1 << 20)) == 1 << 20:
+    _check_extensions(between, header, path)
+    return as_volume(read_exactly(stream, count), dtype, shape)
+
+
+def _check_extensions(between: bytes, header: Any, path: Path) -> None:
+    """Whether what stands between header and voxels is a chain of extensions; they are not used, but a broken chain
+    is a sign that the voxels do not begin where the header says."""
+    at = 4
+    while between[:1] != b"\0" and len(between) - at >= 16:
+        length = int(np.frombuffer(between, f"{header.endianness}i4", 1, at)[0])
+        if not 8 <= length <= len(between) - at:
+            raise UniferumError(f"{path}: extension", length, must="end before the voxels", cure="repair the header")
+        at += length
+
+
+def _rest(stream: Any, path: Path) -> str:
+    """A note on what follows the voxels, empty where that is nothing or zeros; checks the gzip's checksum too."""
+    rest = stream.read(_MAX_REST)
+    if len(rest) == _MAX_REST:
         raise UniferumError(str(path), must="end where its header says", cure="it goes on for more than 1 MiB")
-    values = np.frombuffer(buffer, dtype=dtype).reshape(shape, order="F")
-    return values if dtype.isnative else values.astype(dtype.newbyteorder("="))
+    more = f"{len(rest)} bytes follow the voxels that the NIfTI header declares; they were not read."
+    return more if rest.strip(b"\0") else ""
 
 
-def _scaling(header: Any) -> tuple[float, float]:
+def _scaling(header: Any, path: Path) -> tuple[Intensity, str]:
+    """Slope and intercept; none where the slope is 0 or no number (the standard's rule), noted where that drops one."""
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
-    if not np.isfinite(slope) or slope == 0:
-        return 1.0, 0.0
-    return slope, intercept if np.isfinite(intercept) else 0.0
-
-
-def _geometry(header: Any, path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    zooms = np.asarray(header["pixdim"][1:4], dtype=np.float64)
-    if not np.isfinite(zooms).all() or (zooms <= 0).any():
-        raise UniferumError(f"{path}: pixdim", zooms.tolist(), must="be positive", cure="give an affine, or repair it")
-    if int(header["sform_code"]) <= 0 and int(header["qform_code"]) <= 0:
-        # Method 1 of the standard: spacing alone, no orientation; nibabel's base affine is left, anterior, superior.
-        return np.asarray(header.get_base_affine(), dtype=np.float64), ("no_orientation",)
-    affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
-    differ = np.isfinite(lengths).all() and (np.abs(lengths - zooms) > 0.05 * zooms).any()
-    return affine, (("spacing_contradiction",) if differ else ())
+    if np.isfinite(slope) and slope != 0:
+        if not np.isfinite(intercept):
+            raise UniferumError(f"{path}: scl_inter", intercept, must="be a number", cure="or give an intensity")
+        return Intensity(slope, intercept), ""
+    if np.isfinite(intercept) and intercept != 0:
+        note = f"The NIfTI header has the intercept {intercept:g} without a slope; values were taken as stored."
+        return Intensity(1.0, 0.0), note
+    return Intensity(1.0, 0.0), ""

@@ -1,43 +1,106 @@
-"""npz arrays: RAD-ChestCT's key ``ct``, and files of one's own with an affine beside it."""
+"""npz arrays: RAD-ChestCT's key ``ct``, and files of one's own with an affine beside it.
 
+Invariant: an array's own header is checked before it is expanded, and no pickled object is ever loaded.
+"""
+
+import lzma
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.content import SIGN_BYTES, content_of
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import MAX_BYTES, Stored, check_size
 
+# What zipfile and numpy raise for a damaged, locked or strange archive: RuntimeError for a password,
+# NotImplementedError for a compression that Python lacks.
+_DAMAGED = (
+    zipfile.BadZipFile,
+    ValueError,
+    EOFError,
+    OSError,
+    KeyError,
+    RuntimeError,
+    NotImplementedError,
+    zlib.error,
+    lzma.LZMAError,
+)
+_AFFINE = "be 4 x 4 numbers, voxel index to RAS mm"
+
 
 def read_npz(path: Path, *, believe_header: bool) -> Stored:
-    """RAD-ChestCT's key ``ct``; with it a file of one's own may hold ``affine`` (4 x 4, voxel to RAS mm)."""
+    """RAD-ChestCT's key ``ct``; with it a file of one's own may hold ``affine`` (4 x 4, voxel to RAS mm).
+
+    An affine of 3 x 4, or of 16 or 12 numbers in row order, is taken as well.
+
+    Raises:
+        UniferumError: it is no npz file, lacks ``ct`` (or an affine, where it is to be believed), or an array of it is
+            not three-dimensional numbers.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            _check_npy(archive, "ct.npy", path)
+            _check_values(archive, path)
+            given = _has_affine(archive, path)
         with np.load(path, allow_pickle=False) as arrays:
             values = arrays["ct"]
-            affine = arrays["affine"].astype(np.float64) if "affine" in arrays else None
+            affine = _affine(arrays["affine"], path) if given and believe_header else None
+            names = ", ".join(sorted(arrays.files))
     except UniferumError:
         raise
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError) as error:
-        reason = "it is truncated, damaged, or holds pickled objects"
-        raise UniferumError(str(path), must="be a plain npz file", cure=f"{reason} ({type(error).__name__})") from None
+    except _DAMAGED as error:
+        raise _damaged(path, error) from None
     if affine is None and believe_header:
-        raise UniferumError(str(path), must="hold 'affine' beside 'ct'", cure="or the cohort must give the affine")
+        cure = f"it holds {names[:100]} (a spacing does not tell the axes), or the cohort must give the affine"
+        raise UniferumError(str(path), must="hold 'affine' beside 'ct'", cure=cure)
     return Stored(values, np.eye(4) if affine is None else affine, Intensity(1.0, 0.0))
 
 
-def _check_npy(archive: zipfile.ZipFile, name: str, path: Path) -> None:
-    if name not in archive.namelist():
-        raise UniferumError(str(path), ", ".join(archive.namelist()), must="hold the array 'ct'")
+def _damaged(path: Path, error: Exception) -> UniferumError:
+    reason = "it is truncated, damaged, locked, or holds pickled objects"
+    if isinstance(error, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            content = content_of(file.read(SIGN_BYTES))
+        reason = f"it holds {content}" if content and "zip" not in content else reason
+    return UniferumError(str(path), must="be a plain npz file", cure=f"{reason} ({type(error).__name__})")
+
+
+def _declared(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
     with archive.open(name) as stream:
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = read(stream)
-    if len(shape) != 3 or dtype.kind not in "iuf":
-        raise UniferumError(f"{path}: ct", f"{shape} of {dtype}", must="be three-dimensional numbers, no objects")
+    return shape, dtype
+
+
+def _check_values(archive: zipfile.ZipFile, path: Path) -> None:
+    if "ct.npy" not in archive.namelist():
+        names = ", ".join(archive.namelist())
+        raise UniferumError(str(path), names, must="hold the array 'ct'", cure="name the volume 'ct' in numpy.savez")
+    shape, dtype = _declared(archive, "ct.npy")
+    if len(shape) != 3 or dtype.kind not in "iuf" or dtype.itemsize > 8:
+        must = "be three-dimensional numbers: one volume, no truth values, no objects"
+        raise UniferumError(f"{path}: ct", f"{shape} of {dtype}", must=must)
     check_size(path, shape, dtype.itemsize, compressed=True)
-    if archive.getinfo(name).file_size > MAX_BYTES:
+    if archive.getinfo("ct.npy").file_size > MAX_BYTES:
         raise UniferumError(f"{path}: ct", must=f"declare at most {MAX_BYTES >> 30} GiB")
+
+
+def _has_affine(archive: zipfile.ZipFile, path: Path) -> bool:
+    if "affine.npy" not in archive.namelist():
+        return False
+    shape, dtype = _declared(archive, "affine.npy")
+    if shape not in ((4, 4), (3, 4), (16,), (12,)) or dtype.kind not in "iuf":
+        raise UniferumError(f"{path}: affine", f"{shape} of {dtype}", must=_AFFINE)
+    return True
+
+
+def _affine(given: np.ndarray, path: Path) -> np.ndarray:
+    affine = np.eye(4)
+    affine[: given.size // 4] = given.astype(np.float64).reshape(-1, 4)
+    if not np.isfinite(affine).all() or not np.array_equal(affine[3], (0, 0, 0, 1)):
+        raise UniferumError(f"{path}: affine", must=_AFFINE, cure="its last row must be 0 0 0 1")
+    return affine

@@ -1,21 +1,30 @@
 """What a prepared scan was made from, so that a second run does again only what has changed.
 
-Invariant: the content decides. Names, sizes and times only spare the reading: where they are as they were the content
-is taken to be too, where they differ it is read and compared. Only digests are kept, so no file name leaves the disk.
+Invariant: the content of every file that is read decides, whatever its ending: voxel files that a MetaImage header
+names, slices in nested folders, class files. Names, sizes and times only spare the reading: where they are as they were
+the content is taken to be too, where they differ it is read and compared. Only digests are kept, so no file name leaves
+the disk.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.fence import allowed
+from uniferum.preprocessing.scan_files import files_of
 from uniferum.preprocessing.source import ScanSource
 
 
 def signature(source: ScanSource) -> dict[str, str]:
-    """Digests of a scan's files: ``declared`` (what the cohort says), ``stat`` (names, sizes, times), ``sha256``."""
+    """Digests of a scan's files: ``declared`` (what the cohort says), ``stat`` (names, sizes, times), ``sha256``.
+
+    Raises:
+        UniferumError: a file is missing, or lies outside the dataset's folder.
+    """
     files = _files(source)
     return {"declared": _declared(source), "stat": _stat(files), "sha256": _content(files)}
 
@@ -39,11 +48,10 @@ def _files(source: ScanSource) -> list[tuple[str, Path]]:
             continue
         if not path.exists():
             raise UniferumError(str(path), must="exist")
-        inside = sorted(entry for entry in path.iterdir() if entry.is_file()) if path.is_dir() else [path]
-        files += [(f"{label}/{entry.name}", entry) for entry in inside]
-        raw = path.with_suffix(".raw")
-        if path.suffix.lower() == ".mhd" and raw.is_file():
-            files.append((f"{label}/{raw.name}", raw))
+        base = path if path.is_dir() else path.parent
+        # A voxel file that its header names and that is missing is no fault here: reading the scan tells it.
+        found = [file for file in files_of(allowed(path, source.root)) if file.is_file()]
+        files += [(f"{label}/{file.relative_to(base).as_posix()}", file) for file in found]
     return files
 
 
@@ -60,14 +68,14 @@ def _stat(files: list[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
     for name, path in files:
         found = path.stat()
-        digest.update(f"{name}:{found.st_size}:{found.st_mtime_ns};".encode())
+        digest.update(os.fsencode(f"{name}:{found.st_size}:{found.st_mtime_ns};"))
     return digest.hexdigest()[:32]
 
 
 def _content(files: list[tuple[str, Path]]) -> str:
     digest = hashlib.sha256()
     for name, path in files:
-        digest.update(f"{name};".encode())
+        digest.update(os.fsencode(f"{name};"))
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

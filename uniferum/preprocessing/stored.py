@@ -6,6 +6,7 @@ is taken for it.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from uniferum.preprocessing.source import Intensity
 MAX_BYTES = 8 << 30
 # Deflate cannot expand by more than this (1 bit a 258-byte match, and two bits of block overhead).
 MAX_EXPANSION = 1032
+# Bytes that are asked of a stream at a time.
+_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -54,3 +57,27 @@ def check_size(path: Path, shape: tuple[int, ...], itemsize: int, *, compressed:
     if count > path.stat().st_size * (MAX_EXPANSION if compressed else 1):
         raise UniferumError(str(path), shape, must="hold as many voxels as its header declares", cure="it is truncated")
     return count
+
+
+def read_exactly(stream: Any, count: int) -> np.ndarray:
+    """``count`` bytes of a stream with ``readinto``, in fresh memory that is written once.
+
+    Raises:
+        EOFError: the stream ends before.
+    """
+    buffer = np.empty(count, dtype=np.uint8)
+    view, at = buffer.data, 0
+    while at < count:
+        got = stream.readinto(view[at : at + _CHUNK])
+        if not got:
+            raise EOFError(f"it ends after {at} of {count} bytes")
+        at += got
+    return buffer
+
+
+def as_volume(buffer: np.ndarray, dtype: np.dtype, shape: tuple[int, int, int]) -> np.ndarray:
+    """Bytes as an array in the machine's own byte order, first axis fastest; swapped in place, never copied."""
+    values = buffer.view(dtype)
+    if not dtype.isnative:
+        values = values.byteswap(inplace=True).view(dtype.newbyteorder("="))
+    return values.reshape(shape, order="F")
