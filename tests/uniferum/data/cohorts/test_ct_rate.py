@@ -43,7 +43,7 @@ def test_v2_volumes_are_never_rescaled(ct_rate_writer: CtRateWriter) -> None:
     ct_rate_writer.volume("valid_1_a_1")
     metadata = ct_rate_writer.root / "dataset" / "metadata" / "train_metadata.csv"
     table(metadata, ("VolumeName", "RescaleSlope", "RescaleIntercept"), [["train_1_a_1.nii.gz", 1, -8192]])
-    source = by_id(open_at(ct_rate_writer.save()))["train_1_a_1"].source
+    source = by_id(open_at(ct_rate_writer.save(), validation_patients=0))["train_1_a_1"].source
     assert source.intensity is None
     assert source.affine is None
 
@@ -151,7 +151,7 @@ def test_a_volume_linked_from_outside_is_refused_unless_links_are_followed(
     link.symlink_to(touch(tmp_path / "elsewhere.nii.gz"))
     root = ct_rate_writer.save()
     assert open_at(root).card().dropped["path leaves the cohort's folder"] == (1, ("train_1_a_1",))
-    followed = by_id(open_at(root, follow_symlinks=True))["train_1_a_1"]
+    followed = by_id(open_at(root, follow_symlinks=True, validation_patients=0))["train_1_a_1"]
     assert followed.source.root is None
 
 
@@ -171,7 +171,9 @@ def test_missing_and_unknown_label_columns_are_refused(
 
 def test_a_probability_is_no_label(ct_rate_writer: CtRateWriter) -> None:
     ct_rate_writer.volume("train_1_a_1", {"Emphysema": 0.4})
-    with pytest.raises(UniferumError, match=r"Emphysema \(0\.4\) must be 0, 1"):
+    with pytest.raises(
+        UniferumError, match=r"line 2, column Emphysema, scan train_1_a_1\.nii\.gz \(0\.4\) must be 0, 1"
+    ):
         list(open_at(ct_rate_writer.save()).entries())
 
 

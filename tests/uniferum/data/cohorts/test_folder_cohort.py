@@ -63,7 +63,7 @@ def test_words_of_the_yaml_extend_the_vocabulary(root: Path) -> None:
 
 
 def test_splits_are_drawn_by_patient_where_the_table_has_none(root: Path) -> None:
-    rows = [[f"s{i}", "a.nii.gz", f"p{i // 2}", "", 1, 1, ""] for i in range(40)]
+    rows = [[f"s{i}", touch(root / f"s{i}.nii").name, f"p{i // 2}", "", 1, 1, ""] for i in range(40)]
     settings: dict[str, Any] = {"columns": {"patient": "who"}, "ignore": ["split"]}
     scans = list(write(root, rows, **settings).scans())
     by_patient = {(s.patient_id, s.split) for s in scans}
@@ -143,7 +143,10 @@ def test_a_kind_of_mask_that_the_yaml_does_not_name_is_refused(root: Path) -> No
     masks = [{"path": "mask", "label": "fluid", "kinds": {"lungs": {"structure": "lungs"}}}]
     row: list[object] = ["a", "a.nii.gz", "p", "train", 1, "lung", "masks/a.nii"]
     labels = {"pleural_effusion": {}}
-    with pytest.raises(UniferumError, match=r"fluid \(lung\) must be a kind of mask in the YAML; did you mean 'lungs'"):
+    with pytest.raises(
+        UniferumError,
+        match=r"line 2, column fluid, scan a \(lung\) must be a kind of mask in the YAML; did you mean 'lungs'",
+    ):
         list(write(root, [row], masks=masks, labels=labels).entries())
 
 
@@ -162,7 +165,9 @@ def test_a_name_too_long_for_the_disk_is_counted(root: Path) -> None:
 
 
 def test_an_unknown_split_is_refused(root: Path) -> None:
-    with pytest.raises(UniferumError, match=r"split \(holdout\) must be train, validation or test"):
+    with pytest.raises(
+        UniferumError, match=r"line 2, column split, scan a \(holdout\) must be train, validation or test"
+    ):
         list(write(root, [["a", "a.nii.gz", "p", "holdout", 1, 1, ""]]).entries())
 
 
