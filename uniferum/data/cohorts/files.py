@@ -5,7 +5,7 @@ A check of one file costs the same whatever lies beside it: no folder is listed 
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -32,45 +32,53 @@ LOOKED_INTO = 3
 """Files of unknown ending in one folder that are opened to see whether they are DICOM slices."""
 
 
-def fault(root: Path, relative: str, *, follow_symlinks: bool) -> str | None:
+def fault(root: Path, relative: str, *, follow_symlinks: bool, real: str | None = None) -> str | None:
     """Why the file or folder ``root/relative`` is not to be read; ``None`` where all is well.
 
     Args:
         root: the cohort's folder.
         relative: a path from a table of the dataset.
         follow_symlinks: allow links that lead outside ``root``.
+        real: ``root/relative`` without links, where the caller knows it already.
     """
-    if not relative:
-        return MISSING
-    pure = PurePosixPath(relative)
-    if pure.is_absolute() or PureWindowsPath(relative).is_absolute() or ".." in pure.parts or "\0" in relative:
-        return OUTSIDE
-    path = root / relative
-    try:
-        found = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return MISSING
-    except (OSError, ValueError):  # a name that is too long, a loop of links, a folder that may not be entered
-        return UNREADABLE
-    if not follow_symlinks and not _inside(os.path.realpath(path), os.path.realpath(root)):
-        return OUTSIDE
-    return None if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else UNREADABLE
+    return _look(root, relative, follow_symlinks, real)[0]
 
 
-def volume_fault(root: Path, relative: str, *, follow_symlinks: bool) -> str | None:
+def volume_fault(root: Path, relative: str, *, follow_symlinks: bool, real: str | None = None) -> str | None:
     """:func:`fault` of a volume, which must not be an empty file either."""
-    reason = fault(root, relative, follow_symlinks=follow_symlinks)
-    if reason is None:
-        found = (root / relative).stat()
-        if stat.S_ISREG(found.st_mode) and found.st_size == 0:
-            return EMPTY
-    return reason
+    reason, found = _look(root, relative, follow_symlinks, real)
+    empty = found is not None and stat.S_ISREG(found.st_mode) and found.st_size == 0
+    return EMPTY if reason is None and empty else reason
+
+
+def _look(
+    root: Path, relative: str, follow_symlinks: bool, real: str | None
+) -> tuple[str | None, os.stat_result | None]:
+    if not relative:
+        return MISSING, None
+    if relative.startswith("/") or ".." in relative.split("/") or "\0" in relative or _of_windows(relative):
+        return OUTSIDE, None
+    path = f"{root}/{relative}"
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a Path costs more than the look itself, at 40,000 files
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING, None
+    except (OSError, ValueError):  # a name that is too long, a loop of links, a folder that may not be entered
+        return UNREADABLE, None
+    if not follow_symlinks and not _inside(real or os.path.realpath(path), os.path.realpath(root)):
+        return OUTSIDE, None
+    return None if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else UNREADABLE, found
+
+
+def _of_windows(relative: str) -> bool:
+    """Whether this is an absolute path of Windows, ``C:\\scans`` or a share."""
+    return ("\\" in relative or ":" in relative) and PureWindowsPath(relative).is_absolute()
 
 
 def as_written(root: Path, text: str) -> str:
     """A path of a table in this system's form: ``./a//b`` is ``a/b``, and ``a\\b`` too where there is no such file."""
     if "\\" in text and not os.path.lexists(root / text):
-        text = text.replace("\\", "/")
+        text = text if _of_windows(text) else text.replace("\\", "/")
     return PurePosixPath(text).as_posix() if text else ""
 
 
@@ -99,7 +107,12 @@ class OnDisk:
 
 
 def files_below(
-    root: Path, suffixes: tuple[str, ...] = VOLUMES, *, dicom: bool = False, follow_symlinks: bool = False
+    root: Path,
+    suffixes: tuple[str, ...] = VOLUMES,
+    *,
+    dicom: bool = False,
+    follow_symlinks: bool = False,
+    skip: Container[str] = (),
 ) -> Iterator[OnDisk]:
     """Every volume below ``root``, folder by folder, each folder listed once.
 
@@ -111,9 +124,10 @@ def files_below(
         suffixes: endings of volumes, lower case; they match in any case.
         dicom: tell folders of DICOM slices too.
         follow_symlinks: look through linked folders outside ``root``.
+        skip: files and folders, without links, that are not told and not looked through.
     """
-    top = os.path.realpath(root)
-    waiting, seen = [OnDisk(root, top)] if root.is_dir() else [], {top}
+    top = OnDisk(root, os.path.realpath(root))
+    waiting, seen = [top] if root.is_dir() and top.real not in skip else [], {top.real}
     while waiting:
         folder = waiting.pop()
         try:
@@ -122,13 +136,11 @@ def files_below(
         except OSError:
             yield OnDisk(folder.path, folder.real, UNREADABLE)
             continue
-        for entry in entries:
-            inner = _inner(folder, entry, None if follow_symlinks else top)
-            if inner.fault or (not entry.is_dir() and _is_volume(entry.name, suffixes)):
-                yield inner
-            elif entry.is_dir() and inner.real not in seen:
-                seen.add(inner.real)
-                waiting.append(inner)
+        found = [_inner(folder, entry, None if follow_symlinks else top.real) for entry in entries]
+        yield from (f for f, e in zip(found, entries, strict=True) if _is_told(f, e, suffixes) and f.real not in skip)
+        folders = {f.real: f for f, e in zip(found, entries, strict=True) if e.is_dir() and not f.fault}
+        waiting += [inner for real, inner in folders.items() if real not in seen and real not in skip]
+        seen.update(folders)
         if dicom and _holds_slices(entries):
             yield folder
 
@@ -141,8 +153,9 @@ def _inner(folder: OnDisk, entry: "os.DirEntry[str]", fence: str | None) -> OnDi
     return OnDisk(folder.path / entry.name, real, LINKED_OUT if out else None)
 
 
-def _is_volume(name: str, suffixes: tuple[str, ...]) -> bool:
-    return name.lower().endswith(suffixes) and not name.startswith("._")
+def _is_told(found: OnDisk, entry: "os.DirEntry[str]", suffixes: tuple[str, ...]) -> bool:
+    volume = entry.name.lower().endswith(suffixes) and not entry.name.startswith("._")
+    return found.fault is not None or (volume and not entry.is_dir())
 
 
 def _holds_slices(entries: "list[os.DirEntry[str]]") -> bool:

@@ -42,10 +42,10 @@ class Folder(Cohort[FolderConfig]):
         drawn = self._drawn(table) if self.config.columns.split is None else None
         with Index() as seen, Index() as named, Index() as patients:
             for row in rows(table, self._needed()):
-                self._remember(row, named)
-                entry = self._entry(row, seen, drawn)
+                real = self._remember(row, named)
+                entry = self._entry(row, real, seen, drawn)
                 if isinstance(entry, Scan):
-                    self._refuse_leak(entry, row, named, patients)
+                    self._refuse_leak(entry, row, real, named, patients)
                 yield entry
             yield from self._without_row(named)
 
@@ -68,7 +68,7 @@ class Folder(Cohort[FolderConfig]):
         """The labels and structures of the YAML."""
         return self.words
 
-    def _entry(self, row: Row, seen: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
+    def _entry(self, row: Row, real: str, seen: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
         columns = self.config.columns
         scan_id = row[columns.scan]
         patient, is_known = self._patient(row)
@@ -76,7 +76,8 @@ class Folder(Cohort[FolderConfig]):
         if not scan_id or not seen.add(scan_id, {"split": split}):
             self._refuse_second_split(row, split, seen)
             return Dropped(scan_id, "duplicate id" if scan_id else "row without an id")
-        reason = files.volume_fault(self.config.root, row[columns.path], follow_symlinks=self.config.follow_symlinks)
+        follow = self.config.follow_symlinks
+        reason = files.volume_fault(self.config.root, row[columns.path], follow_symlinks=follow, real=real)
         if reason:
             return Dropped(scan_id, reason)
         study = (row[columns.study] if columns.study else "") or scan_id
@@ -90,19 +91,16 @@ class Folder(Cohort[FolderConfig]):
 
     def _without_row(self, named: Index) -> Iterator[Dropped]:
         """Volumes that no row names, neither themselves nor by a folder that they lie in."""
-        root = self.config.root
-        for found in files.files_below(root, dicom=True, follow_symlinks=self.config.follow_symlinks):
-            if self._is_organ_mask(found.path):
-                continue
-            above = (str(folder) for folder in Path(found.real).parents)
-            if found.fault or not any(place in named for place in (found.real, *above)):
+        root, follow = self.config.root, self.config.follow_symlinks
+        for found in files.files_below(root, dicom=True, follow_symlinks=follow, skip=named):
+            if not self._is_organ_mask(found.path):
                 yield Dropped(found.path.name, found.fault or files.WITHOUT_ROW)
 
     def _is_organ_mask(self, path: Path) -> bool:
         masks_root = self.config.masks_root
         return masks_root is not None and path.is_relative_to(self.config.root / masks_root)
 
-    def _refuse_leak(self, scan: Scan, row: Row, named: Index, patients: Index) -> None:
+    def _refuse_leak(self, scan: Scan, row: Row, real: str, named: Index, patients: Index) -> None:
         """A patient, or a file, of two splits would be trained on and tested on."""
         known = patients.peek(scan.patient_id)
         patients.add(scan.patient_id, {"split": scan.split})
@@ -110,14 +108,13 @@ class Folder(Cohort[FolderConfig]):
             where = f"{row.where(self.config.columns.patient)}: patient {scan.patient_id}"
             cure = "or take split out of columns, to have whole patients drawn"
             raise UniferumError(where, f"{known['split']} and {scan.split}", must="be in one split", cure=cure)
-        place = os.path.realpath(scan.source.path)
-        first = named.peek(place) or {}
+        first = named.peek(real) or {}
         if first.get("split", scan.split) != scan.split:
             where, other = row.where(self.config.columns.path), first["scan"]
             value = f"{first['split']} with scan {other}, {scan.split} here"
             cure = f"take one of the rows out, or give both the same {self.config.columns.patient or 'split'}"
             raise UniferumError(where, value, must="name a file of one split", cure=cure)
-        named.merge(place, {"scan": scan.scan_id, "split": scan.split})
+        named.merge(real, {"scan": scan.scan_id, "split": scan.split})
 
     def _refuse_second_split(self, row: Row, split: str, seen: Index) -> None:
         """The same scan in two splits would be trained on or tested on by the order of its rows."""
@@ -180,12 +177,15 @@ class Folder(Cohort[FolderConfig]):
         known = [*self._needed(), *self.config.ignore]
         refuse_unknown(header(table, needed=known), known, str(table), cure=cure)
 
-    def _remember(self, row: Row, named: Index) -> None:
-        """Put the row's paths into this system's form, and note which files it names."""
+    def _remember(self, row: Row, named: Index) -> str:
+        """Put the row's paths into this system's form, note which files it names, and say where its volume is."""
+        real: list[str] = []
         for column in (self.config.columns.path, *(mask.path for mask in self.config.masks)):
             row[column] = files.as_written(self.config.root, row[column])
-            if row[column] and "\0" not in row[column]:
-                named.add(os.path.realpath(self.config.root / row[column]), {})
+            real.append(os.path.realpath(f"{self.config.root}/{row[column]}") if row[column] else "")
+            if row[column]:
+                named.add(real[-1], {})
+        return real[0]
 
     def _drawn(self, table: Path) -> dict[str, str]:
         counts = Counter(self._patient(row)[0] for row in rows(table, self._needed()))

@@ -165,7 +165,9 @@ def _other_length(table: _Table, row: Row, length: int) -> UniferumError:
     cure = "a cell is missing, or a quote is not closed"
     if length > len(table.names):
         cure = "a comma, semicolon or tab within a cell needs quotes around it, and a decimal number a point"
-    return UniferumError(row.where(), f"{length} fields", must=f"be a row of {len(table.names)}, as its header", cure=cure)
+    return UniferumError(
+        row.where(), f"{length} fields", must=f"be a row of {len(table.names)}, as its header", cure=cure
+    )
 
 
 def _kept(needed: Sequence[str], places: Sequence[int], cells: Sequence[str]) -> Iterator[tuple[str, str]]:
