@@ -35,6 +35,7 @@ def card(
         found = cohort.card(lambda: bar.advance(task))
     if as_json:
         output.result(json.dumps(found.to_dict(), indent=2))
+        cohort.refuse(found.found, found.dropped)
         return
     columns = ("split", "found", "paper's Table 1", "missing", "patients", "the paper's split")
     output.table(f"{found.cohort}: scans", columns, found.split_rows())
@@ -43,6 +44,7 @@ def card(
     output.table("left out", ("why", "count", "first ones"), found.dropped_rows())
     for note in found.notes:
         output.say(f"note: {note}")
+    cohort.refuse(found.found, found.dropped)
 
 
 @app.callback()

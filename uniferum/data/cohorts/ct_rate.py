@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.tables import Index, Row, drawn_first, header, rows
 from uniferum.data.cohorts.values import known_labels, refuse_unknown
@@ -111,7 +111,9 @@ class CtRate(Cohort[CtRateConfig]):
     def reports(self) -> Iterator[tuple[str, str]]:
         """Findings and impression of the official validation set, once a study, under its first reconstruction."""
         columns = (self.report_id, "Findings_EN", "Impressions_EN")
-        for row in rows(self.data / "radiology_text_reports" / "validation_reports.csv", columns):
+        for row in rows(
+            self.data / "radiology_text_reports" / "validation_reports.csv", columns, free_text=columns[1:]
+        ):
             name = NAME.fullmatch(row[self.report_id])
             if name is not None and name["reconstruction"] == "1":
                 parts = (row[column] for column in columns[1:] if row[column] != "Not given.")
@@ -143,7 +145,7 @@ class CtRate(Cohort[CtRateConfig]):
             return Dropped(scan_id, reason)
         try:
             source = self._source(part, relative, scan_id, metadata)
-        except _NoGeometry as fault:
+        except (_NoGeometry, organ_masks.BadMask) as fault:
             return Dropped(scan_id, str(fault))
         split = "test" if part == "valid" else "validation" if patient in held_out else "train"
         labels = known_labels(row, self.columns)
@@ -162,20 +164,19 @@ class CtRate(Cohort[CtRateConfig]):
 
     def _source(self, part: str, relative: str, scan_id: str, metadata: Index) -> ScanSource:
         inner = relative.split("/", 2)[2]
-        mask = self._mask(f"dataset/ts_seg/ts_total/{part}_fixed/{inner}")
+        masks = self._masks(f"dataset/ts_seg/ts_total/{part}_fixed/{inner}")
         intensity, affine = None, None
         if self.config.version == "v1":
             row = metadata.get(f"{scan_id}.nii.gz")
             if row is None:
                 raise _NoGeometry("no row in the metadata table")
             intensity, affine = _true_header(row)
-        masks = () if mask is None else (mask,)
         return ScanSource(scan_id, self.config.root / relative, intensity, affine, masks, None, self.config.fence)
 
-    def _mask(self, relative: str) -> MaskSource | None:
+    def _masks(self, relative: str) -> tuple[MaskSource, ...]:
         if files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks):
-            return None
-        return totalsegmentator.layer_at(self.config.root / relative)
+            return ()
+        return organ_masks.layer_at(self.config.root / relative)
 
     def _relative(self, part: str, name: re.Match[str]) -> str:
         return f"dataset/{self._folder(part)}/{name['patient']}/{name['study']}/{name.group()}"

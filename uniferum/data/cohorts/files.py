@@ -138,7 +138,7 @@ def files_below(
             continue
         found = [_inner(folder, entry, None if follow_symlinks else top.real) for entry in entries]
         yield from (f for f, e in zip(found, entries, strict=True) if _is_told(f, e, suffixes) and f.real not in skip)
-        folders = {f.real: f for f, e in zip(found, entries, strict=True) if e.is_dir() and not f.fault}
+        folders = {f.real: f for f, e in zip(found, entries, strict=True) if _is_folder(e) and not f.fault}
         waiting += [inner for real, inner in folders.items() if real not in seen and real not in skip]
         seen.update(folders)
         if dicom and _holds_slices(entries):
@@ -149,13 +149,27 @@ def _inner(folder: OnDisk, entry: "os.DirEntry[str]", fence: str | None) -> OnDi
     """One entry of a folder; a linked folder beyond the fence is a fault."""
     linked = entry.is_symlink()
     real = os.path.realpath(entry.path) if linked else f"{folder.real.rstrip('/')}/{entry.name}"
-    out = linked and fence is not None and not _inside(real, fence) and entry.is_dir()
+    out = linked and fence is not None and not _inside(real, fence) and _is_folder(entry)
     return OnDisk(folder.path / entry.name, real, LINKED_OUT if out else None)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    try:
+        return entry.is_file()  # no pipe, which would be waited for
+    except OSError:
+        return False
 
 
 def _is_told(found: OnDisk, entry: "os.DirEntry[str]", suffixes: tuple[str, ...]) -> bool:
     volume = entry.name.lower().endswith(suffixes) and not entry.name.startswith("._")
-    return found.fault is not None or (volume and not entry.is_dir())
+    return found.fault is not None or (volume and not _is_folder(entry))
 
 
 def _holds_slices(entries: "list[os.DirEntry[str]]") -> bool:
@@ -163,7 +177,7 @@ def _holds_slices(entries: "list[os.DirEntry[str]]") -> bool:
     names = [entry for entry in entries if not entry.name.startswith(".")]
     if any(entry.name.lower().endswith(DICOM) for entry in names):
         return True
-    unknown = (e.path for e in names if not e.name.lower().endswith((*NOT_SLICES, *VOLUMES)) and e.is_file())
+    unknown = (e.path for e in names if not e.name.lower().endswith((*NOT_SLICES, *VOLUMES)) and _is_file(e))
     return any(_is_dicom(path) for path in islice(unknown, LOOKED_INTO))
 
 

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, Dropped, Scan
 from uniferum.data.cohorts.folder_config import FolderConfig, MaskColumn, OwnMask, own_words
+from uniferum.data.cohorts.organ_masks import BadMask
 from uniferum.data.cohorts.splits import by_patient
 from uniferum.data.cohorts.tables import Index, Row, header, rows
 from uniferum.data.cohorts.values import known_id, known_labels, refuse_unknown
@@ -71,11 +72,13 @@ class Folder(Cohort[FolderConfig]):
     def _entry(self, row: Row, real: str, seen: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
         columns = self.config.columns
         scan_id = row[columns.scan]
+        if not scan_id:
+            return Dropped(scan_id, "row without an id")
         patient, is_known = self._patient(row)
         split = self._split(row) if drawn is None else drawn.get(patient, "train")
-        if not scan_id or not seen.add(scan_id, {"split": split}):
+        if not seen.add(scan_id, {"split": split}):
             self._refuse_second_split(row, split, seen)
-            return Dropped(scan_id, "duplicate id" if scan_id else "row without an id")
+            return Dropped(scan_id, "duplicate id")
         follow = self.config.follow_symlinks
         reason = files.volume_fault(self.config.root, row[columns.path], follow_symlinks=follow, real=real)
         if reason:
@@ -83,7 +86,7 @@ class Folder(Cohort[FolderConfig]):
         study = (row[columns.study] if columns.study else "") or scan_id
         try:
             masks = tuple(self._masks(row, scan_id))
-        except _BadMask as fault:
+        except BadMask as fault:
             return Dropped(scan_id, str(fault))
         source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
         labels = known_labels(row, self.label_columns)
@@ -112,7 +115,8 @@ class Folder(Cohort[FolderConfig]):
         if first.get("split", scan.split) != scan.split:
             where, other = row.where(self.config.columns.path), first["scan"]
             value = f"{first['split']} with scan {other}, {scan.split} here"
-            cure = f"take one of the rows out, or give both the same {self.config.columns.patient or 'split'}"
+            shared = self.config.columns.split or self.config.columns.patient or "split"
+            cure = f"take one of the rows out, or give both the same {shared}"
             raise UniferumError(where, value, must="name a file of one split", cure=cure)
         named.merge(real, {"scan": scan.scan_id, "split": scan.split})
 
@@ -144,17 +148,13 @@ class Folder(Cohort[FolderConfig]):
             kind = self._kind(column, row)
             reason = files.fault(self.config.root, row[column.path], follow_symlinks=follow)
             if reason:
-                raise _BadMask(f"mask: {reason}")
+                raise BadMask(f"mask: {reason}")
             path = self.config.root / row[column.path]
             if kind.structure == TOTALSEGMENTATOR:
-                layer = totalsegmentator.layer_at(path)
-                if layer is not None:
-                    yield layer
+                yield from organ_masks.layer_at(path)
             else:
                 yield MaskSource(kind.structure, path, kind.value, kind.threshold)
-        beside = totalsegmentator.beside(self.config.root, self.config.masks_root, scan_id, follow_symlinks=follow)
-        if beside is not None:
-            yield beside
+        yield from organ_masks.beside(self.config.root, self.config.masks_root, scan_id, follow_symlinks=follow)
 
     def _kind(self, column: MaskColumn, row: Row) -> OwnMask:
         if column.label is None:
@@ -192,7 +192,3 @@ class Folder(Cohort[FolderConfig]):
         total, weight = sum(counts.values()), sum(self.config.fractions.values())
         sizes = {split: round(total * share / weight) for split, share in self.config.fractions.items()}
         return by_patient(counts, sizes, self.config.seed)
-
-
-class _BadMask(Exception):
-    """A row names a mask that cannot be read; the scan is left out rather than kept without it."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from uniferum.config import Section
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.headers import nifti_fault
 from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
@@ -111,7 +111,8 @@ class Inspect(Cohort[InspectConfig]):
                 if scan.split == "test":
                     wanted.add(scan.study_id)
             path = one_file(self.config.root, "impressions_*.tsv")
-            for row in rows(path, (self.report_id, "impressions"), delimiter="\t"):
+            columns = (self.report_id, "impressions")
+            for row in rows(path, columns, delimiter="\t", unit="study", free_text=columns[1:]):
                 if row[self.report_id] in wanted:
                     yield row[self.report_id], row["impressions"]
 
@@ -134,10 +135,14 @@ class Inspect(Cohort[InspectConfig]):
             reason = files.WITHOUT_ROW if values is None else self._fault(scan_id)
         if reason or split is None or values is None:
             return Dropped(scan_id or study, reason or ("no split is given" if drawn is None else BEYOND))
+        try:
+            source = self._source(scan_id)
+        except organ_masks.BadMask as fault:
+            return Dropped(scan_id, str(fault))
         found = {label: int(value) for label, value in values.items()}
         if split == "test":
             found |= {label: int(value) for label, value in (reports.get(study) or {}).items()}
-        return Scan(self.name, self._source(scan_id), patient, study, split, found, is_known)
+        return Scan(self.name, source, patient, study, split, found, is_known)
 
     def _left_out(
         self, scan_id: str, patient: str, split: str | None, seen: Index, patients: PatientSplits
@@ -183,8 +188,7 @@ class Inspect(Cohort[InspectConfig]):
 
     def _source(self, scan_id: str) -> ScanSource:
         root, follow = self.config.root, self.config.follow_symlinks
-        mask = totalsegmentator.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
-        masks = () if mask is None else (mask,)
+        masks = organ_masks.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
         return ScanSource(scan_id, root / "CTPA" / f"{scan_id}.nii.gz", masks=masks, root=self.config.fence)
 
     def _mapping(self) -> Iterator[Row]:

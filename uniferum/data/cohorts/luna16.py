@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.tables import Index, rows
 from uniferum.errors import UniferumError
@@ -85,11 +85,13 @@ class Luna16(Cohort[Luna16Config]):
         reason = self._fault(relative)
         if reason:
             return Dropped(uid, reason)
-        masks = [] if row is None else [MaskSource("nodule", spheres=_spheres(row["nodules"]))]
+        nodule = () if row is None else (MaskSource("nodule", spheres=_spheres(row["nodules"])),)
         root, follow = self.config.root, self.config.follow_symlinks
-        organs = totalsegmentator.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
-        masks += [] if organs is None else [organs]
-        source = ScanSource(uid, root / relative, masks=tuple(masks), root=self.config.fence)
+        try:
+            organs = organ_masks.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
+        except organ_masks.BadMask as fault:
+            return Dropped(uid, str(fault))
+        source = ScanSource(uid, root / relative, masks=(*nodule, *organs), root=self.config.fence)
         return Scan(self.name, source, uid, uid, "train", {}, patient_known=False)
 
     def _fault(self, relative: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.known_tables import named_after
 from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
@@ -123,16 +123,20 @@ class RadChest(Cohort[RadChestConfig]):
         reason = self._fault(scan_id)
         if reason or split is None:
             return Dropped(scan_id, reason or BEYOND)
-        return Scan(self.name, self._source(scan_id), patient, scan_id, split, labels, is_known)
+        try:
+            source = self._source(scan_id)
+        except organ_masks.BadMask as fault:
+            return Dropped(scan_id, str(fault))
+        return Scan(self.name, source, patient, scan_id, split, labels, is_known)
 
     def _source(self, scan_id: str) -> ScanSource:
         root, follow = self.config.root, self.config.follow_symlinks
-        mask = totalsegmentator.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
+        masks = organ_masks.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
         return ScanSource(
             scan_id,
             root / self._relative(scan_id),
             affine=affine_of(self.config.spacing_mm),
-            masks=() if mask is None else (mask,),
+            masks=masks,
             known_hu_clip=CLIP_HU,
             root=self.config.fence,
         )

@@ -40,7 +40,9 @@ class Row(dict[str, str]):
         return ", ".join(parts)
 
 
-def rows(path: Path, needed: Sequence[str], *, delimiter: str = ",", unit: str = "scan") -> Iterator[Row]:
+def rows(
+    path: Path, needed: Sequence[str], *, delimiter: str = ",", unit: str = "scan", free_text: Sequence[str] = ()
+) -> Iterator[Row]:
     """The rows of a table as mappings of column to text, one at a time; a cell's blanks are trimmed.
 
     Lines without a filled cell are skipped. A column without a name is skipped where all its cells are empty.
@@ -50,13 +52,15 @@ def rows(path: Path, needed: Sequence[str], *, delimiter: str = ",", unit: str =
         needed: columns that must be there, the one that identifies a row first; only these are kept.
         delimiter: the dataset's own, ``,`` or a tab; others are recognised by the header.
         unit: what a row is about, for errors.
+        free_text: needed columns of reports, whose cells may run over several lines.
 
     Raises:
-        UniferumError: the file is missing, no text, lacks a needed column, or has a row of another length.
+        UniferumError: the file is missing, no text, lacks a needed column, has a row of another length, or one that
+            runs into the next because a quote is not closed.
     """
     table = _open(path, delimiter, needed)
     places = [table.place(column) for column in needed]
-    for number, cells in table.body():
+    for number, last, cells in table.body():
         row = Row(_kept(needed, places, cells), path, number, "")
         if not any(row.values()) and not any(cell.strip(BLANKS) for cell in cells):
             continue
@@ -67,6 +71,8 @@ def rows(path: Path, needed: Sequence[str], *, delimiter: str = ",", unit: str =
         for place in table.unnamed:
             if cells[place].strip(BLANKS):
                 raise UniferumError(f"{row.where()}, column {place + 1}", must="have a name in the header")
+        if last > number:
+            _refuse_run_on(table, row, cells, free_text)
         yield row
 
 
@@ -115,8 +121,8 @@ class _Table:
             raise UniferumError(f"{self.path}: column {column}", must="be there", cure=cure + named_after(names))
         return found
 
-    def body(self) -> Iterator[tuple[int, list[str]]]:
-        """The line on which each row begins, and its cells; empty lines are left out."""
+    def body(self) -> Iterator[tuple[int, int, list[str]]]:
+        """The first and the last line of each row, and its cells; empty lines are left out."""
         body = _parsed(self.path, self.dialect)
         next(body)
         yield from body
@@ -124,7 +130,7 @@ class _Table:
 
 def _open(path: Path, delimiter: str, needed: Sequence[str]) -> _Table:
     dialect = dialect_of(path, delimiter, needed)
-    for _, cells in _parsed(path, dialect):
+    for _, _, cells in _parsed(path, dialect):
         names = [name.strip(BLANKS) for name in cells]
         given = [name for name in names if name]
         twice = sorted({name for name in given if given.count(name) > 1}) if len(set(given)) < len(given) else []
@@ -137,7 +143,7 @@ def _open(path: Path, delimiter: str, needed: Sequence[str]) -> _Table:
     raise UniferumError(str(path), must="hold a header line", cure="the file is empty")
 
 
-def _parsed(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
+def _parsed(path: Path, dialect: Dialect) -> Iterator[tuple[int, int, list[str]]]:
     csv.field_size_limit(WIDEST_FIELD)
     text = lines(path, dialect.encoding)
     for _ in range(dialect.skip):
@@ -147,7 +153,7 @@ def _parsed(path: Path, dialect: Dialect) -> Iterator[tuple[int, list[str]]]:
     try:
         for cells in reader:
             if cells:
-                yield began + dialect.skip, cells
+                yield began + dialect.skip, reader.line_num + dialect.skip, cells
             began = reader.line_num + 1
     except csv.Error as error:
         where = f"{path}: line {began + dialect.skip}"
@@ -159,6 +165,25 @@ _CSV_CURES = {
     "unexpected end of data": "a quote that opens there is never closed",
     "expected after": "something follows a closing quote; a quote within a quoted cell is written twice",
 }
+
+
+def _refuse_run_on(table: _Table, row: Row, cells: Sequence[str], free_text: Sequence[str]) -> None:
+    """Refuse a row of several lines, unless the line breaks stand in free text.
+
+    Two quotes that are left open in different rows make one row of the right length out of all lines between them,
+    with the labels of the last one. Its cell then begins with the end of a row and ends with the beginning of one.
+    """
+    delimiter = table.dialect.delimiter
+    needed, texts = ({table.find(column) for column in columns} for columns in (row, free_text))
+    for place, cell in enumerate(cells):
+        lines_of = cell.splitlines()
+        if len(lines_of) < 2 or place in texts:
+            continue
+        head, tail = lines_of[0].count(delimiter), lines_of[-1].count(delimiter)
+        run_on = head >= len(cells) - 1 - place and tail >= place
+        if place in needed or (run_on and not free_text):
+            cure = "a quote that opens there is closed in a later row, or the cell holds a line break"
+            raise UniferumError(row.where(table.names[place]), must="be on one line", cure=cure)
 
 
 def _other_length(table: _Table, row: Row, length: int) -> UniferumError:
