@@ -213,6 +213,9 @@ class Cohort(ABC, Generic[C]):
             total = sum(found.values())
             yield f"{total} of {total + missing} volumes that the tables name are on disk: the dataset is not whole"
         yield from (f"no {split} scan was found" for split in self.expected() if found and not found.get(split))
+        train, validation = found.get("train", 0), found.get("validation", 0)
+        if 0 < train < validation:
+            yield f"only {train} scans to train on beside {validation} held out for selection"
         try:
             self.refuse(found, left_out)
         except UniferumError as error:

@@ -262,3 +262,10 @@ def test_volumes_that_lie_elsewhere_and_rows_of_the_other_part_are_counted(ct_ra
         "volume lies where its row does not say": (1, ("train_2_a_1",)),
         "scan without a label row": (1, ("TRAIN",)),
     }
+
+
+def test_fewer_training_scans_than_held_out_ones_are_noted(ct_rate_writer: CtRateWriter) -> None:
+    for patient in range(5):
+        ct_rate_writer.volume(f"train_{patient}_a_1")
+    card = open_at(ct_rate_writer.save(), validation_patients=4).card()
+    assert "only 1 scans to train on beside 4 held out for selection" in card.notes
