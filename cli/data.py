@@ -54,6 +54,7 @@ def card(
         found = cohort.card(lambda: bar.advance(task))
     if as_json:
         output.result(json.dumps(found.to_dict() | ({"store": stored.to_dict()} if stored else {}), indent=2))
+        cohort.refuse(found.found, found.dropped)
         return
     columns = ("split", "found", "paper's Table 1", "missing", "patients", "the paper's split")
     output.table(f"{found.cohort}: scans", columns, found.split_rows())
@@ -64,6 +65,7 @@ def card(
         output.say(f"note: {note}")
     if stored is not None:
         _show_store(stored, sum(found.found.values()))
+    cohort.refuse(found.found, found.dropped)
 
 
 def _read_store(store: str, cohort: str) -> "StoreCard":

@@ -45,6 +45,19 @@ def test_a_card_stands_beside_table_1_and_names_what_is_left_out(tmp_path: Path)
     assert all(text in shown.output for text in ("46168", "volume file missing", "0 / 1 (0.0 %)"))
 
 
+def test_a_card_without_a_scan_is_shown_and_then_refused(tmp_path: Path) -> None:
+    writer = CtRateWriter(tmp_path / "CT-RATE")
+    writer.volume("train_1_a_1", file=False)
+    writer.save()
+    config = tmp_path / "ct_rate.yaml"
+    config.write_text("kind: ct_rate\nroot: nowhere\n", encoding="utf-8")
+    done = runner.invoke(app, ["data", "card", str(config), "--root", str(writer.root)])
+    assert "volume file missing" in done.output
+    assert isinstance(done.exception, UniferumError)
+    assert "looked for dataset/train_fixed" in str(done.exception)
+    assert "left out: 1 volume file missing (first: train_1_a_1)" in str(done.exception)
+
+
 def test_a_wrong_root_is_one_line(tmp_path: Path) -> None:
     config = tmp_path / "c.yaml"
     config.write_text("kind: luna16\nroot: nowhere\n", encoding="utf-8")

@@ -53,7 +53,7 @@ def ct_rate_v2(root: Path) -> Scan:
     writer.volume("valid_1_a_1", file=False)
     affine = affine_about(np.diag([-5.0, -5.0, 6.0]), (60, 56, 44))
     nibabel.save(nibabel.Nifti1Image(body(affine, (60, 56, 44)), affine), writer.path("train_1_a_1"))
-    return only_scan(writer.save(), "kind: ct_rate")
+    return only_scan(writer.save(), "kind: ct_rate\nvalidation_patients: 0")
 
 
 def ct_rate_v1(root: Path) -> Scan:
@@ -69,7 +69,7 @@ def ct_rate_v1(root: Path) -> Scan:
     row = ["train_1_a_1.nii.gz", 0.5, -1024, '"[5.0, 5.0]"', 6.0, f'"{lps}"', '"[1, 0, 0, 0, 1, 0]"']
     for name, rows in (("train", [row]), ("validation", [])):
         table(root / "dataset" / "metadata" / f"{name}_metadata.csv", METADATA, rows)
-    return only_scan(writer.save(), "kind: ct_rate\nversion: v1")
+    return only_scan(writer.save(), "kind: ct_rate\nversion: v1\nvalidation_patients: 0")
 
 
 def inspect(root: Path) -> Scan:

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SPLITS = ("train", "validation", "test")
+LeftOut = tuple[int, tuple[str, ...]]
+"""How many scans, or rows, are left out for one reason, and the first few identifiers."""
+
 EXAMPLES = 3
 """How many dropped scans of one kind are named."""
 
@@ -52,7 +55,7 @@ class DataCard:
     found: Mapping[str, int]
     patients: Mapping[str, int]
     expected: Mapping[str, int]
-    dropped: Mapping[str, tuple[int, tuple[str, ...]]]
+    dropped: Mapping[str, LeftOut]
     labels: Mapping[str, Mapping[str, Counts]]
     masks: Mapping[str, int]
     papers_split: Mapping[str, bool]
@@ -116,10 +119,20 @@ class Tally:
     _examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _values: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     _masks: Counter[str] = field(default_factory=Counter)
+    _without_patient: int = 0
 
-    def scan(self, split: str, patient: str, labels: Mapping[str, int], layers: Iterable[str]) -> None:
-        """Count one scan that is kept."""
+    def scan(
+        self,
+        split: str,
+        patient: str,
+        labels: Mapping[str, int],
+        layers: Iterable[str],
+        *,
+        patient_known: bool = True,
+    ) -> None:
+        """Count one scan that is kept; ``patient_known`` is false where ``patient`` stands for the scan alone."""
         self._found[split] += 1
+        self._without_patient += not patient_known
         self._patients[split].add(patient)
         self._masks.update(layers)
         self._values.update((label, split, value) for label, value in labels.items())
@@ -129,6 +142,14 @@ class Tally:
         self._dropped[reason] += 1
         if len(self._examples[reason]) < EXAMPLES:
             self._examples[reason].append(scan_id)
+
+    def found(self) -> dict[str, int]:
+        """Scans so far, by split."""
+        return {split: self._found[split] for split in SPLITS if self._found[split]}
+
+    def left_out(self) -> dict[str, LeftOut]:
+        """What is left out so far, by reason."""
+        return {why: (n, tuple(self._examples[why])) for why, n in self._dropped.items()}
 
     def card(
         self, cohort: str, *, expected: Mapping[str, int], papers_split: Mapping[str, bool], notes: Iterable[str]
@@ -148,10 +169,10 @@ class Tally:
         }
         return DataCard(
             cohort=cohort,
-            found={s: self._found[s] for s in SPLITS if self._found[s]},
+            found=self.found(),
             patients={s: len(self._patients[s]) for s in SPLITS if self._found[s]},
             expected=dict(expected),
-            dropped={why: (n, tuple(self._examples[why])) for why, n in self._dropped.items()},
+            dropped=self.left_out(),
             labels=labels,
             masks=dict(self._masks),
             papers_split={s: own and self._found[s] == expected.get(s) for s, own in papers_split.items()},
@@ -159,11 +180,16 @@ class Tally:
         )
 
     def _leaks(self) -> Iterable[str]:
-        """Patients of several splits, who would be trained on and tested on."""
+        """Patients who are, or may be, trained on and tested on."""
         everyone = [patient for patients in self._patients.values() for patient in patients]
         several = len(everyone) - len(set(everyone))
         if several:
             yield f"{several} patients lie in more than one split"
+        if self._without_patient:
+            yield (
+                f"{self._without_patient} scans have no patient id: each counts as a patient of its own, "
+                "so that one person may lie in two splits"
+            )
 
 
 def _shown(counts: Counts) -> str:

@@ -50,6 +50,17 @@ def test_every_volume_can_be_prepared_and_none_has_wrong_hu(realdata):
         assert "wrong_hu" not in prepared(realdata, scan_id).flags, scan_id
 
 
+def test_no_real_mask_is_said_to_be_wrong(realdata):
+    for scan_id in rows(realdata):
+        assert not [flag for flag in prepared(realdata, scan_id).flags if "mask" in flag], scan_id
+
+
+def test_no_sound_volume_is_thought_to_lie_otherwise_than_its_header_says(realdata):
+    for scan_id in rows(realdata):
+        for masks in (True, False):
+            assert "orientation_doubtful" not in prepared(realdata, scan_id, masks=masks).flags, scan_id
+
+
 def test_lungs_are_found_where_they_are_in_view_and_nowhere_else(realdata):
     for scan_id, row in rows(realdata).items():
         found = prepared(realdata, scan_id, masks=False)

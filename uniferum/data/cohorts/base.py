@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from uniferum.config import Section, load_yaml, override, parse
-from uniferum.data.card import DataCard, Tally
+from uniferum.data.card import DataCard, LeftOut, Tally
+from uniferum.data.cohorts import files
+from uniferum.data.cohorts.headers import UNREADABLE, nifti_fault
+from uniferum.data.cohorts.shared_files import SharedFiles
 from uniferum.data.cohorts.totalsegmentator import refuse_version_1
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
@@ -41,6 +44,7 @@ class Scan:
         study_id: as the dataset publishes it; several scans may belong to one study.
         split: ``train``, ``validation`` or ``test``.
         labels: label id -> 0 or 1, known labels only.
+        patient_known: false where the dataset does not say whose it is, and ``patient_id`` is the scan's own.
     """
 
     cohort: str
@@ -49,6 +53,7 @@ class Scan:
     study_id: str
     split: str
     labels: Mapping[str, int]
+    patient_known: bool = True
 
     @property
     def scan_id(self) -> str:
@@ -121,6 +126,8 @@ class Cohort(ABC, Generic[C]):
     config: C
     file: Path | None = None
     """The YAML file that describes it; ``None`` for a cohort made in code."""
+    looked_for: str
+    """Where this kind of cohort has its volumes, below ``root``, in words."""
 
     @abstractmethod
     def entries(self) -> Iterator[Scan | Dropped]:
@@ -146,47 +153,104 @@ class Cohort(ABC, Generic[C]):
         """The paper's vocabulary with this cohort's own words."""
         return Vocabulary.load().extended(self.extra_vocabulary())
 
+    def refuse_splits(self, found: Mapping[str, int]) -> None:
+        """Refuse scans on disk that make a wrong split; ``found`` is scans by split.
+
+        Raises:
+            UniferumError: they do.
+        """
+
+    def refuse(self, found: Mapping[str, int], left_out: Mapping[str, LeftOut]) -> None:
+        """Refuse a cohort that nothing can be prepared of.
+
+        Args:
+            found: scans by split.
+            left_out: why rows and scans are left out.
+
+        Raises:
+            UniferumError: no scan is there, or no sound split.
+        """
+        if not any(found.values()):
+            cure = "; ".join(self._why_empty(left_out))
+            raise UniferumError(f"cohort {self.name}", must="hold at least one scan", cure=cure)
+        self.refuse_splits(found)
+
     def scans(self) -> Iterator[Scan]:
         """The scans that are kept, one by one.
 
         Raises:
-            UniferumError: nothing is left to prepare, or a table of the dataset is unreadable.
+            UniferumError: nothing is left to prepare, no sound split is, or a table of the dataset is unreadable; the
+                first two are known, and raised, after the last scan.
         """
-        kept = False
+        tally = Tally(())
         for entry in _checked(self.entries()):
             if isinstance(entry, Scan):
-                kept = True
+                tally.scan(entry.split, "", {}, ())
                 yield entry
-        if not kept:
-            raise UniferumError(f"cohort {self.name}", must="hold at least one scan", cure=EMPTY_CURE)
+            else:
+                tally.drop(entry.scan_id, entry.reason)
+        self.refuse(tally.found(), tally.left_out())
 
     def card(self, heard: Callable[[], None] | None = None) -> DataCard:
         """Count everything once, without reading a voxel; ``heard`` is called once an entry."""
         tally = Tally(self.vocabulary().of_cohort(self.name))
-        for entry in _checked(self.entries()):
-            if isinstance(entry, Scan):
-                layers = (mask.layer for mask in entry.source.masks)
-                tally.scan(entry.split, entry.patient_id, entry.labels, layers)
-            else:
-                tally.drop(entry.scan_id, entry.reason)
-            if heard is not None:
-                heard()
-        notes = self.notes()
+        with SharedFiles() as shared:
+            for entry in _checked(self.entries()):
+                if isinstance(entry, Scan):
+                    layers = (mask.layer for mask in entry.source.masks)
+                    tally.scan(entry.split, entry.patient_id, entry.labels, layers, patient_known=entry.patient_known)
+                    shared.add(entry.scan_id, entry.split, entry.source.path)
+                else:
+                    tally.drop(entry.scan_id, entry.reason)
+                if heard is not None:
+                    heard()
+            notes = [*self.notes(), *self._warnings(tally), *shared.notes()]
         return tally.card(self.name, expected=self.expected(), papers_split=self.papers_split(), notes=notes)
+
+    def _warnings(self, tally: Tally) -> Iterator[str]:
+        """What is wrong with the scans as they lie on disk, most of all after a partial download."""
+        found, left_out = tally.found(), tally.left_out()
+        missing = sum(left_out[reason][0] for reason in files.NOT_ON_DISK if reason in left_out)
+        if missing:
+            total = sum(found.values())
+            yield f"{total} of {total + missing} volumes that the tables name are on disk: the dataset is not whole"
+        yield from (f"no {split} scan was found" for split in self.expected() if found and not found.get(split))
+        train, validation = found.get("train", 0), found.get("validation", 0)
+        if 0 < train < validation:
+            yield f"only {train} scans to train on beside {validation} held out for selection"
+        try:
+            self.refuse(found, left_out)
+        except UniferumError as error:
+            yield f"cannot be prepared: {error}"
+
+    def _why_empty(self, left_out: Mapping[str, LeftOut]) -> Iterator[str]:
+        yield f"looked for {self.looked_for} below {self.config.root}"
+        reasons = sorted(left_out.items(), key=lambda entry: -entry[1][0])[:TOP_REASONS]
+        if reasons:
+            yield "left out: " + ", ".join(f"{n} {why} (first: {ids[0]})" for why, (n, ids) in reasons)
+        elif not any(files.files_below(self.config.root, dicom=True)):
+            yield "no volume of any known format lies below it: check root"
+        if files.MISSING in left_out:
+            yield "check root and whether the download is whole"
+        if files.OUTSIDE in left_out:
+            yield "links out of root are read with follow_symlinks=true"
+
+
+TOP_REASONS = 3
+"""Reasons for which scans are left out that the error of an empty cohort names."""
 
 
 def _checked(entries: Iterator[Scan | Dropped]) -> Iterator[Scan | Dropped]:
-    """Pass everything on, once the first TotalSegmentator file is known not to be of version 1."""
+    """Pass everything on, once the first readable TotalSegmentator file is known not to be of version 1."""
     waiting = True
     for entry in entries:
         if waiting and isinstance(entry, Scan):
             for mask in (m for m in entry.source.masks if m.layer == TOTALSEGMENTATOR and m.path and m.path.is_file()):
-                refuse_version_1(cast("Path", mask.path))
-                waiting = False
+                path = cast("Path", mask.path)
+                if nifti_fault(path) != UNREADABLE:
+                    refuse_version_1(path)
+                    waiting = False
         yield entry
-
-
-EMPTY_CURE = "check root; uniferum data card says what was left out and why (links out of root: follow_symlinks=true)"
 
 
 def open_cohort(path: Path | str, overrides: Iterable[str] = (), *, root: Path | str | None = None) -> Cohort:

@@ -6,14 +6,15 @@ blank headers, so that slope, intercept, spacing, position and orientation come 
 
 import ast
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
-from uniferum.data.cohorts.tables import Index, drawn_first, header, rows
+from uniferum.data.cohorts.tables import Index, Row, drawn_first, header, rows
 from uniferum.data.cohorts.values import known_labels, refuse_unknown
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -26,6 +27,7 @@ EXPECTED = {"train": 46168, "validation": 221, "test": 3002}
 GEOMETRY = ("XYSpacing", "ZSpacing", "ImagePositionPatient", "ImageOrientationPatient")
 METADATA = ("VolumeName", "RescaleSlope", "RescaleIntercept", *GEOMETRY)
 METADATA_NAMES = {"train": "train_metadata.csv", "valid": "validation_metadata.csv"}
+PARTS = ("train", "valid")
 
 
 class CtRateConfig(CohortConfig):
@@ -58,16 +60,18 @@ class CtRate(Cohort[CtRateConfig]):
         self.data = config.root / "dataset"
         self.columns = Vocabulary.load().columns(self.name)
         self.report_labels = tuple(self.columns)
+        self.looked_for = f"dataset/{self._folder('train')}/<patient>/<study>/<volume>.nii.gz"
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Training rows, then validation rows, each followed by its volumes without a row."""
-        for part in ("train", "valid"):
+        self._refuse_layout()
+        for part in PARTS:
             self._refuse_columns(part)
             excluded = self._no_chest(part)
             held_out = self._held_out(excluded) if part == "train" else frozenset[str]()
             with Index() as seen, Index() as metadata:
                 if self.config.version == "v1":
-                    self._read_metadata(part, metadata)
+                    yield from self._read_metadata(part, metadata)
                 for row in rows(self._labels(part), ("VolumeName", *self.columns.values())):
                     yield self._entry(part, row, excluded, held_out, seen, metadata)
                 yield from self._without_row(part, seen)
@@ -82,19 +86,34 @@ class CtRate(Cohort[CtRateConfig]):
 
     def notes(self) -> Iterable[str]:
         """Missing exclusion lists, and what the labels are."""
-        for part in ("train", "valid"):
+        for part in PARTS:
             if not self._no_chest_list(part).exists():
                 yield f"no_chest_{part}.txt is missing: brain scans are not excluded from {part}"
+            if not (self.data / self._folder(part)).is_dir() and (self.data / self._other_folder(part)).is_dir():
+                other = self._other_folder(part)
+                yield f"{other} is there and {self._folder(part)} is not: {part} is not read, its version is another"
         yield "labels are a text classifier's reading of the reports, one set for all reconstructions of a study"
 
     def extra_vocabulary(self) -> dict[str, Any]:
         """None: the paper's own labels."""
         return {}
 
+    def refuse_splits(self, found: Mapping[str, int]) -> None:
+        """Refuse to hold out every training patient that is on disk."""
+        if found.get("validation") and not found.get("train"):
+            held, where = self.config.validation_patients, f"cohort {self.name}: training scans on disk"
+            value = f"all {found['validation']} are of patients held out for selection"
+            total = len(set(self._training_patients(self._no_chest("train"))))
+            cure = f"the table has {total} training patients and validation_patients is {held}: "
+            cure += f"set it to {total // 10} or so" if total <= held else "download more of train, or set it lower"
+            raise UniferumError(where, value, must="leave some to train on", cure=cure)
+
     def reports(self) -> Iterator[tuple[str, str]]:
         """Findings and impression of the official validation set, once a study, under its first reconstruction."""
         columns = (self.report_id, "Findings_EN", "Impressions_EN")
-        for row in rows(self.data / "radiology_text_reports" / "validation_reports.csv", columns):
+        for row in rows(
+            self.data / "radiology_text_reports" / "validation_reports.csv", columns, free_text=columns[1:]
+        ):
             name = NAME.fullmatch(row[self.report_id])
             if name is not None and name["reconstruction"] == "1":
                 parts = (row[column] for column in columns[1:] if row[column] != "Not given.")
@@ -103,7 +122,7 @@ class CtRate(Cohort[CtRateConfig]):
     def _entry(
         self,
         part: str,
-        row: Mapping[str, str],
+        row: Row,
         excluded: frozenset[str],
         held_out: frozenset[str],
         seen: Index,
@@ -114,20 +133,22 @@ class CtRate(Cohort[CtRateConfig]):
         scan_id = volume.removesuffix(".nii.gz")
         if name is None:
             return Dropped(scan_id, "name is not <patient>_<scan>_<reconstruction>.nii.gz")
+        if not volume.startswith(f"{part}_"):
+            return Dropped(scan_id, f"row of the other part in the {part} table")
         if not seen.add(volume):
             return Dropped(scan_id, "duplicate id")
         patient, study = name["patient"], name["study"]
         reason = self._left_out(volume, scan_id, study, patient, name["reconstruction"], excluded)
-        relative = f"dataset/{self._folder(part)}/{patient}/{study}/{volume}"
-        reason = reason or files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        relative = self._relative(part, name)
+        reason = reason or files.volume_fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
         if reason:
             return Dropped(scan_id, reason)
         try:
             source = self._source(part, relative, scan_id, metadata)
-        except _NoGeometry as fault:
+        except (_NoGeometry, organ_masks.BadMask) as fault:
             return Dropped(scan_id, str(fault))
         split = "test" if part == "valid" else "validation" if patient in held_out else "train"
-        labels = known_labels(row, self.columns, self._labels(part).name)
+        labels = known_labels(row, self.columns)
         return Scan(self.name, source, patient, study, split, labels)
 
     def _left_out(
@@ -143,42 +164,56 @@ class CtRate(Cohort[CtRateConfig]):
 
     def _source(self, part: str, relative: str, scan_id: str, metadata: Index) -> ScanSource:
         inner = relative.split("/", 2)[2]
-        mask = self._mask(f"dataset/ts_seg/ts_total/{part}_fixed/{inner}")
+        masks = self._masks(f"dataset/ts_seg/ts_total/{part}_fixed/{inner}")
         intensity, affine = None, None
         if self.config.version == "v1":
             row = metadata.get(f"{scan_id}.nii.gz")
             if row is None:
                 raise _NoGeometry("no row in the metadata table")
             intensity, affine = _true_header(row)
-        masks = () if mask is None else (mask,)
         return ScanSource(scan_id, self.config.root / relative, intensity, affine, masks, None, self.config.fence)
 
-    def _mask(self, relative: str) -> MaskSource | None:
+    def _masks(self, relative: str) -> tuple[MaskSource, ...]:
         if files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks):
-            return None
-        return totalsegmentator.layer_at(self.config.root / relative)
+            return ()
+        return organ_masks.layer_at(self.config.root / relative)
+
+    def _relative(self, part: str, name: re.Match[str]) -> str:
+        return f"dataset/{self._folder(part)}/{name['patient']}/{name['study']}/{name.group()}"
 
     def _without_row(self, part: str, seen: Index) -> Iterator[Dropped]:
-        for path in files.files_below(self.data / self._folder(part), (".nii.gz",)):
-            if path.name not in seen:
-                yield Dropped(path.name.removesuffix(".nii.gz"), "scan without a label row")
+        folder, follow = self.data / self._folder(part), self.config.follow_symlinks
+        for found in files.files_below(folder, files.NIFTI, follow_symlinks=follow):
+            scan_id = files.without_ending(found.path.name)
+            name = NAME.fullmatch(f"{scan_id}.nii.gz")
+            if found.fault:
+                yield Dropped(found.path.name, found.fault)
+            elif name is None or name.group() not in seen:
+                yield Dropped(scan_id, files.WITHOUT_ROW)
+            elif os.path.realpath(self.config.root / self._relative(part, name)) != found.real:
+                yield Dropped(scan_id, files.ELSEWHERE)
 
     def _held_out(self, excluded: frozenset[str]) -> frozenset[str]:
-        names = (row["VolumeName"] for row in rows(self._labels("train"), ("VolumeName",)))
-        matches = (NAME.fullmatch(name) for name in names if name not in excluded)
-        patients = (match["patient"] for match in matches if match is not None)
+        """Drawn from all patients of the table, so that a partial download holds out the same ones."""
+        patients = self._training_patients(excluded)
         return drawn_first(patients, self.config.validation_patients, self.config.validation_seed)
 
-    def _read_metadata(self, part: str, metadata: Index) -> None:
+    def _training_patients(self, excluded: frozenset[str]) -> Iterator[str]:
+        names = (row["VolumeName"] for row in rows(self._labels("train"), ("VolumeName",)))
+        matches = (NAME.fullmatch(name) for name in names if name not in excluded and name.startswith("train_"))
+        return (match["patient"] for match in matches if match is not None)
+
+    def _read_metadata(self, part: str, metadata: Index) -> Iterator[Dropped]:
         for row in rows(self.data / "metadata" / METADATA_NAMES[part], METADATA):
-            metadata.add(row["VolumeName"], row)
+            if not metadata.add(row["VolumeName"], row):
+                yield Dropped(row["VolumeName"].removesuffix(".nii.gz"), "duplicate row in the metadata table")
 
     def _no_chest(self, part: str) -> frozenset[str]:
         path = self._no_chest_list(part)
         if not path.exists():
             return frozenset()
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8-sig").splitlines()
         except UnicodeDecodeError:
             raise UniferumError(str(path), must="be UTF-8 text") from None
         return frozenset(_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip())
@@ -186,7 +221,23 @@ class CtRate(Cohort[CtRateConfig]):
     def _refuse_columns(self, part: str) -> None:
         allowed = {"VolumeName", *self.columns.values()}
         cure = "the vocabulary has CT-RATE's 18 labels; take the column out"
-        refuse_unknown(header(self._labels(part)), allowed, str(self._labels(part)), cure=cure)
+        found = header(self._labels(part), needed=("VolumeName", *self.columns.values()))
+        if "VolumeName" in found:  # else `rows` says which table this is
+            refuse_unknown(found, allowed, str(self._labels(part)), cure=cure)
+
+    def _refuse_layout(self) -> None:
+        """Name the two mistakes that would only show as 50,000 missing volumes."""
+        root, version = self.config.root, self.config.version
+        if not self.data.is_dir() and (root / "multi_abnormality_labels").is_dir():
+            raise UniferumError(
+                f"cohort {self.name}: root", root, must="hold dataset/", cure="give the folder above it"
+            )
+        there = [name for name in map(self._folder, PARTS) if (self.data / name).is_dir()]
+        others = [name for name in map(self._other_folder, PARTS) if (self.data / name).is_dir()]
+        if others and not there:
+            where = f"{self.data}: {' and '.join(map(self._folder, PARTS))}"
+            cure = f"only {' and '.join(others)} is there: set version: {'v1' if version == 'v2' else 'v2'}"
+            raise UniferumError(where, must=f"be there for version: {version}", cure=cure)
 
     def _labels(self, part: str) -> Path:
         return self.data / "multi_abnormality_labels" / f"{part}_predicted_labels.csv"
@@ -196,6 +247,9 @@ class CtRate(Cohort[CtRateConfig]):
 
     def _folder(self, part: str) -> str:
         return f"{part}_fixed" if self.config.version == "v2" else part
+
+    def _other_folder(self, part: str) -> str:
+        return part if self.config.version == "v2" else f"{part}_fixed"
 
 
 class _NoGeometry(Exception):
@@ -224,7 +278,7 @@ def _true_header(row: Mapping[str, str]) -> tuple[Intensity, Affine]:
             across[2] * down[0] - across[0] * down[2],
             across[0] * down[1] - across[1] * down[0],
         ]
-    except (ValueError, SyntaxError, TypeError, IndexError):
+    except (ValueError, SyntaxError, TypeError, IndexError, RecursionError, MemoryError):  # the last two: a long ((((
         raise _NoGeometry("metadata row is incomplete") from None
     numbers = [slope, intercept, spacing_x, spacing_y, spacing_z, *position, *cosines]
     if len(position) != 3 or len(cosines) != 6 or not all(map(math.isfinite, numbers)):

@@ -4,23 +4,24 @@ Volumes are NIfTI, MetaImage, npz (key ``ct``) or folders of one DICOM series. A
 the YAML does not name is refused, so that a misspelt label cannot vanish.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, Dropped, Scan
 from uniferum.data.cohorts.folder_config import FolderConfig, MaskColumn, OwnMask, own_words
+from uniferum.data.cohorts.organ_masks import BadMask
 from uniferum.data.cohorts.splits import by_patient
-from uniferum.data.cohorts.tables import Index, header, rows
-from uniferum.data.cohorts.values import known_labels, refuse_unknown
+from uniferum.data.cohorts.tables import Index, Row, header, rows
+from uniferum.data.cohorts.values import known_id, known_labels, refuse_unknown
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import MaskSource, ScanSource
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
-SUFFIXES = (".nii.gz", ".nii", ".mhd", ".mha", ".npz")
 
 
 class Folder(Cohort[FolderConfig]):
@@ -33,6 +34,7 @@ class Folder(Cohort[FolderConfig]):
         self.name = config.name
         self.label_columns = {label: own.column or label for label, own in config.labels.items()}
         self.words = own_words(config, Vocabulary.load())
+        self.looked_for = f"the files that column {config.columns.path} of {config.table} names"
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Rows of the table, then volumes that no row names."""
@@ -41,15 +43,12 @@ class Folder(Cohort[FolderConfig]):
         drawn = self._drawn(table) if self.config.columns.split is None else None
         with Index() as seen, Index() as named, Index() as patients:
             for row in rows(table, self._needed()):
-                self._remember(row, named)
-                entry = self._entry(row, seen, drawn)
+                real = self._remember(row, named)
+                entry = self._entry(row, real, seen, drawn)
                 if isinstance(entry, Scan):
-                    self._refuse_leak(entry, patients)
+                    self._refuse_leak(entry, row, real, named, patients)
                 yield entry
-            for path in files.files_below(self.config.root, SUFFIXES):
-                relative = path.relative_to(self.config.root).as_posix()
-                if relative not in named and not self._is_organ_mask(path):
-                    yield Dropped(path.name, "scan without a label row")
+            yield from self._without_row(named)
 
     def expected(self) -> Mapping[str, int]:
         """Nothing: the paper does not use it."""
@@ -70,50 +69,78 @@ class Folder(Cohort[FolderConfig]):
         """The labels and structures of the YAML."""
         return self.words
 
-    def _entry(self, row: Mapping[str, str], seen: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
+    def _entry(self, row: Row, real: str, seen: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
         columns = self.config.columns
         scan_id = row[columns.scan]
-        if not scan_id or not seen.add(scan_id):
-            return Dropped(scan_id, "duplicate id" if scan_id else "row without an id")
-        reason = files.fault(self.config.root, row[columns.path], follow_symlinks=self.config.follow_symlinks)
+        if not scan_id:
+            return Dropped(scan_id, "row without an id")
+        patient, is_known = self._patient(row)
+        split = self._split(row) if drawn is None else drawn.get(patient, "train")
+        if not seen.add(scan_id, {"split": split}):
+            self._refuse_second_split(row, split, seen)
+            return Dropped(scan_id, "duplicate id")
+        follow = self.config.follow_symlinks
+        reason = files.volume_fault(self.config.root, row[columns.path], follow_symlinks=follow, real=real)
         if reason:
             return Dropped(scan_id, reason)
-        patient = self._patient(row)
         study = (row[columns.study] if columns.study else "") or scan_id
-        split = self._split(row) if drawn is None else drawn.get(patient, "train")
         try:
             masks = tuple(self._masks(row, scan_id))
-        except _BadMask as fault:
+        except BadMask as fault:
             return Dropped(scan_id, str(fault))
         source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
-        labels = known_labels(row, self.label_columns, self.config.table.name)
-        return Scan(self.name, source, patient, study, split, labels)
+        labels = known_labels(row, self.label_columns)
+        return Scan(self.name, source, patient, study, split, labels, is_known or columns.patient is None)
+
+    def _without_row(self, named: Index) -> Iterator[Dropped]:
+        """Volumes that no row names, neither themselves nor by a folder that they lie in."""
+        root, follow = self.config.root, self.config.follow_symlinks
+        for found in files.files_below(root, dicom=True, follow_symlinks=follow, skip=named):
+            if not self._is_organ_mask(found.path):
+                yield Dropped(found.path.name, found.fault or files.WITHOUT_ROW)
 
     def _is_organ_mask(self, path: Path) -> bool:
         masks_root = self.config.masks_root
         return masks_root is not None and path.is_relative_to(self.config.root / masks_root)
 
-    def _refuse_leak(self, scan: Scan, patients: Index) -> None:
-        """A patient of two splits would be trained on and tested on."""
+    def _refuse_leak(self, scan: Scan, row: Row, real: str, named: Index, patients: Index) -> None:
+        """A patient, or a file, of two splits would be trained on and tested on."""
         known = patients.peek(scan.patient_id)
         patients.add(scan.patient_id, {"split": scan.split})
         if known is not None and known["split"] != scan.split:
-            where = f"{self.config.table}: patient {scan.patient_id}"
+            where = f"{row.where(self.config.columns.patient)}: patient {scan.patient_id}"
             cure = "or take split out of columns, to have whole patients drawn"
             raise UniferumError(where, f"{known['split']} and {scan.split}", must="be in one split", cure=cure)
+        first = named.peek(real) or {}
+        if first.get("split", scan.split) != scan.split:
+            where, other = row.where(self.config.columns.path), first["scan"]
+            value = f"{first['split']} with scan {other}, {scan.split} here"
+            shared = self.config.columns.split or self.config.columns.patient or "split"
+            cure = f"take one of the rows out, or give both the same {shared}"
+            raise UniferumError(where, value, must="name a file of one split", cure=cure)
+        named.merge(real, {"scan": scan.scan_id, "split": scan.split})
 
-    def _patient(self, row: Mapping[str, str]) -> str:
+    def _refuse_second_split(self, row: Row, split: str, seen: Index) -> None:
+        """The same scan in two splits would be trained on or tested on by the order of its rows."""
+        first = seen.peek(row[self.config.columns.scan])
+        if first is not None and first["split"] != split:
+            must = "be in one split"
+            raise UniferumError(row.where(self.config.columns.split), f"{first['split']} and {split}", must=must)
+
+    def _patient(self, row: Row) -> tuple[str, bool]:
+        """Whose a scan is, and whether the table says so; else the scan stands for itself."""
         column = self.config.columns.patient
-        return (row[column] if column else "") or row[self.config.columns.scan]
+        patient = known_id(row[column]) if column else ""
+        return patient or row[self.config.columns.scan], bool(patient)
 
-    def _split(self, row: Mapping[str, str]) -> str:
-        text = row[self.config.columns.split or ""]
+    def _split(self, row: Row) -> str:
+        column = self.config.columns.split or ""
+        text = row[column]
         if text.lower() not in SPLIT_NAMES:
-            where = f"{self.config.table}: {self.config.columns.split}"
-            raise UniferumError(where, text, must="be train, validation or test")
+            raise UniferumError(row.where(column), text, must="be train, validation or test")
         return SPLIT_NAMES[text.lower()]
 
-    def _masks(self, row: Mapping[str, str], scan_id: str) -> Iterator[MaskSource]:
+    def _masks(self, row: Row, scan_id: str) -> Iterator[MaskSource]:
         follow = self.config.follow_symlinks
         for column in self.config.masks:
             if not row[column.path]:
@@ -121,25 +148,21 @@ class Folder(Cohort[FolderConfig]):
             kind = self._kind(column, row)
             reason = files.fault(self.config.root, row[column.path], follow_symlinks=follow)
             if reason:
-                raise _BadMask(f"mask: {reason}")
+                raise BadMask(f"mask: {reason}")
             path = self.config.root / row[column.path]
             if kind.structure == TOTALSEGMENTATOR:
-                layer = totalsegmentator.layer_at(path)
-                if layer is not None:
-                    yield layer
+                yield from organ_masks.layer_at(path)
             else:
                 yield MaskSource(kind.structure, path, kind.value, kind.threshold)
-        beside = totalsegmentator.beside(self.config.root, self.config.masks_root, scan_id, follow_symlinks=follow)
-        if beside is not None:
-            yield beside
+        yield from organ_masks.beside(self.config.root, self.config.masks_root, scan_id, follow_symlinks=follow)
 
-    def _kind(self, column: MaskColumn, row: Mapping[str, str]) -> OwnMask:
+    def _kind(self, column: MaskColumn, row: Row) -> OwnMask:
         if column.label is None:
             return next(iter(column.kinds.values()))
         text = row[column.label]
         if text not in column.kinds:
-            where = f"{self.config.table}: {column.label}"
-            raise UniferumError(where, text, must="be a kind of mask in the YAML", cure=near_miss(text, column.kinds))
+            cure = near_miss(text, column.kinds)
+            raise UniferumError(row.where(column.label), text, must="be a kind of mask in the YAML", cure=cure)
         return column.kinds[text]
 
     def _needed(self) -> list[str]:
@@ -151,19 +174,21 @@ class Folder(Cohort[FolderConfig]):
 
     def _refuse_columns(self, table: Path) -> None:
         cure = "name it under labels, columns or masks of the cohort's YAML, or under ignore"
-        refuse_unknown(header(table), [*self._needed(), *self.config.ignore], str(table), cure=cure)
+        known = [*self._needed(), *self.config.ignore]
+        refuse_unknown(header(table, needed=known), known, str(table), cure=cure)
 
-    def _remember(self, row: Mapping[str, str], named: Index) -> None:
+    def _remember(self, row: Row, named: Index) -> str:
+        """Put the row's paths into this system's form, note which files it names, and say where its volume is."""
+        real: list[str] = []
         for column in (self.config.columns.path, *(mask.path for mask in self.config.masks)):
+            row[column] = files.as_written(self.config.root, row[column])
+            real.append(os.path.realpath(f"{self.config.root}/{row[column]}") if row[column] else "")
             if row[column]:
-                named.add(Path(row[column]).as_posix())
+                named.add(real[-1], {})
+        return real[0]
 
     def _drawn(self, table: Path) -> dict[str, str]:
-        counts = Counter(self._patient(row) for row in rows(table, self._needed()))
+        counts = Counter(self._patient(row)[0] for row in rows(table, self._needed()))
         total, weight = sum(counts.values()), sum(self.config.fractions.values())
         sizes = {split: round(total * share / weight) for split, share in self.config.fractions.items()}
         return by_patient(counts, sizes, self.config.seed)
-
-
-class _BadMask(Exception):
-    """A row names a mask that cannot be read; the scan is left out rather than kept without it."""

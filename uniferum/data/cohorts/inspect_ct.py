@@ -4,18 +4,19 @@ Twelve more labels, made from the reports' impressions, serve evaluation only: t
 no other, and a report that was not sampled is unknown, not negative.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from uniferum.config import Section
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.headers import nifti_fault
-from uniferum.data.cohorts.splits import BEYOND, by_patient
-from uniferum.data.cohorts.tables import Index, one_file, rows
-from uniferum.data.cohorts.values import known, known_labels
+from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
+from uniferum.data.cohorts.tables import Index, Row, one_file, rows
+from uniferum.data.cohorts.values import known, known_id, known_labels
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import ScanSource
@@ -23,7 +24,7 @@ from uniferum.preprocessing.source import ScanSource
 EXPECTED = {"train": 15148, "validation": 1000, "test": 3000}
 """Paper, Table 1; the official split of 2025 has 18,937 / 1,089 / 3,214."""
 
-SPLIT_NAMES = {"train": "train", "valid": "validation", "test": "test"}
+SPLIT_NAMES = {"train": "train", "valid": "validation", "val": "validation", "validation": "validation", "test": "test"}
 
 
 class Sizes(Section):
@@ -59,6 +60,7 @@ class Inspect(Cohort[InspectConfig]):
     name = "INSPECT"
     config_type = InspectConfig
     report_id = "impression_id"
+    looked_for = "CTPA/<image_id>.nii.gz"
 
     def __init__(self, config: InspectConfig) -> None:
         self.config = config
@@ -68,16 +70,16 @@ class Inspect(Cohort[InspectConfig]):
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Rows of the study mapping, then label rows and files that no row names."""
-        with Index() as labels, Index() as splits, Index() as reports, Index() as images:
+        with Index() as labels, Index() as splits, Index() as reports, Index() as seen, Index() as named:
             yield from self._read(labels, splits)
             self._read_report_labels(reports)
             drawn = self._drawn() if self.config.split == "paper_sized" else None
+            patients = self._patients(splits)
             for row in self._mapping():
-                yield self._entry(row, labels, splits, reports, images, drawn)
+                named.add(row["image_id"])
+                yield self._entry(row, labels, splits, reports, seen, drawn, patients)
             yield from (Dropped(key, "label row without a scan") for key in labels.unseen())
-            for path in files.files_below(self.config.root / "CTPA", (".nii.gz",)):
-                if path.name.removesuffix(".nii.gz") not in images:
-                    yield Dropped(path.name.removesuffix(".nii.gz"), "scan without a label row")
+            yield from self._without_row(named)
 
     def expected(self) -> Mapping[str, int]:
         """Table 1."""
@@ -109,82 +111,117 @@ class Inspect(Cohort[InspectConfig]):
                 if scan.split == "test":
                     wanted.add(scan.study_id)
             path = one_file(self.config.root, "impressions_*.tsv")
-            for row in rows(path, (self.report_id, "impressions"), delimiter="\t"):
+            columns = (self.report_id, "impressions")
+            for row in rows(path, columns, delimiter="\t", unit="study", free_text=columns[1:]):
                 if row[self.report_id] in wanted:
                     yield row[self.report_id], row["impressions"]
 
     def _entry(
         self,
-        row: Mapping[str, str],
+        row: Row,
         labels: Index,
         splits: Index,
         reports: Index,
-        images: Index,
+        seen: Index,
         drawn: Mapping[str, str] | None,
+        patients: PatientSplits,
     ) -> Scan | Dropped:
         scan_id, study = row["image_id"], row["impression_id"]
-        if not images.add(scan_id):
-            return Dropped(scan_id, "duplicate id")
         values = labels.get(study)
-        reason = "scan without a label row" if values is None else self._fault(scan_id)
-        if reason or values is None:
-            return Dropped(scan_id, reason or "")
+        patient, is_known = _patient(row)
         split = self._split(row, splits, drawn)
-        if split is None:
-            return Dropped(scan_id, "no split is given" if drawn is None else BEYOND)
-        found = known_labels(values, self.columns, "labels_*.tsv")
+        reason = self._left_out(scan_id, patient, split, seen, patients)
+        if reason is None:
+            reason = files.WITHOUT_ROW if values is None else self._fault(scan_id)
+        if reason or split is None or values is None:
+            return Dropped(scan_id or study, reason or ("no split is given" if drawn is None else BEYOND))
+        try:
+            source = self._source(scan_id)
+        except organ_masks.BadMask as fault:
+            return Dropped(scan_id, str(fault))
+        found = {label: int(value) for label, value in values.items()}
         if split == "test":
             found |= {label: int(value) for label, value in (reports.get(study) or {}).items()}
-        return Scan(self.name, self._source(scan_id), row["person_id"], study, split, found)
+        return Scan(self.name, source, patient, study, split, found, is_known)
 
-    def _split(self, row: Mapping[str, str], splits: Index, drawn: Mapping[str, str] | None) -> str | None:
+    def _left_out(
+        self, scan_id: str, patient: str, split: str | None, seen: Index, patients: PatientSplits
+    ) -> str | None:
+        if not scan_id:
+            return "row without an image"
+        if split is not None and (leak := patients.leak(patient, split)):
+            return leak
+        return None if seen.add(scan_id) else "duplicate id"
+
+    def _split(self, row: Row, splits: Index, drawn: Mapping[str, str] | None) -> str | None:
         if drawn is not None:
-            return drawn.get(row["person_id"])
+            return drawn.get(_patient(row)[0])
         given = splits.get(row["impression_id"])
-        if given is None:
-            return None
-        if given["split"] not in SPLIT_NAMES:
-            raise UniferumError("splits_*.tsv: split", given["split"], must="be train, valid or test")
-        return SPLIT_NAMES[given["split"]]
+        return None if given is None else given["split"]
+
+    def _patients(self, splits: Index) -> PatientSplits:
+        patients = PatientSplits()
+        if self.config.split == "official":
+            for row in self._mapping():
+                given = splits.peek(row["impression_id"])
+                if given is not None:
+                    patients.add(_patient(row)[0], given["split"])
+        return patients
+
+    def _without_row(self, named: Index) -> Iterator[Dropped]:
+        folder = self.config.root / "CTPA"
+        for found in files.files_below(folder, files.NIFTI, follow_symlinks=self.config.follow_symlinks):
+            scan_id = files.without_ending(found.path.name)
+            if found.fault:
+                yield Dropped(found.path.name, found.fault)
+            elif scan_id not in named:
+                yield Dropped(scan_id, files.WITHOUT_ROW)
+            elif os.path.realpath(folder / f"{scan_id}.nii.gz") != found.real:
+                yield Dropped(scan_id, files.ELSEWHERE)
 
     def _fault(self, scan_id: str) -> str | None:
         relative = f"CTPA/{scan_id}.nii.gz"
-        reason = files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        reason = files.volume_fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
         if reason or not self.config.check_headers:
             return reason
         return nifti_fault(self.config.root / relative)
 
     def _source(self, scan_id: str) -> ScanSource:
         root, follow = self.config.root, self.config.follow_symlinks
-        mask = totalsegmentator.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
-        masks = () if mask is None else (mask,)
+        masks = organ_masks.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
         return ScanSource(scan_id, root / "CTPA" / f"{scan_id}.nii.gz", masks=masks, root=self.config.fence)
 
-    def _mapping(self) -> Iterator[dict[str, str]]:
+    def _mapping(self) -> Iterator[Row]:
         path = one_file(self.config.root, "study_mapping_*.tsv")
-        for row in rows(path, ("impression_id", "image_id", "person_id"), delimiter="\t"):
-            yield {**row, "image_id": row["image_id"].removesuffix(".nii.gz")}
+        for row in rows(path, ("impression_id", "image_id", "person_id"), delimiter="\t", unit="study"):
+            row["image_id"] = files.without_ending(row["image_id"], files.NIFTI)
+            yield row
 
     def _read(self, labels: Index, splits: Index) -> Iterator[Dropped]:
         path = one_file(self.config.root, "labels_*.tsv")
-        for row in rows(path, ("impression_id", *self.columns.values()), delimiter="\t"):
-            if not labels.add(row["impression_id"], row):
+        for row in rows(path, ("impression_id", *self.columns.values()), delimiter="\t", unit="study"):
+            if not labels.add(row["impression_id"], known_labels(row, self.columns)):
                 yield Dropped(row["impression_id"], "duplicate row in the labels table")
         if self.config.split == "paper_sized":
             return
-        for row in rows(one_file(self.config.root, "splits_*.tsv"), ("impression_id", "split"), delimiter="\t"):
-            if not splits.add(row["impression_id"], row):
+        path = one_file(self.config.root, "splits_*.tsv")
+        for row in rows(path, ("impression_id", "split"), delimiter="\t", unit="study"):
+            split = row["split"].lower()
+            if split not in SPLIT_NAMES:
+                raise UniferumError(row.where("split"), row["split"], must="be train, valid or test")
+            if not splits.add(row["impression_id"], {"split": SPLIT_NAMES[split]}):
                 yield Dropped(row["impression_id"], "duplicate row in the splits table")
 
     def _read_report_labels(self, reports: Index) -> None:
         if self.config.report_labels is None:
             return
         path = self.config.root / self.config.report_labels
-        for row in rows(path, ("impression_id", "label", "value")):
+        for row in rows(path, ("impression_id", "label", "value"), unit="study"):
             if row["label"] not in self.report_labels:
                 cure = near_miss(row["label"], self.report_labels)
-                raise UniferumError(f"{path}: label", row["label"], must="be one of the 12 shared labels", cure=cure)
-            value = known(row["value"], f"{path}: value")
+                must = "be one of the 12 shared labels"
+                raise UniferumError(row.where("label"), row["label"], must=must, cure=cure)
+            value = known(row["value"], row, "value")
             if value is not None:
                 reports.merge(row["impression_id"], {row["label"]: value})
 
@@ -194,5 +231,11 @@ class Inspect(Cohort[InspectConfig]):
         with Index() as once:
             for row in self._mapping():
                 if once.add(row["image_id"]) and self._fault(row["image_id"]) is None:
-                    counts[row["person_id"]] += 1
+                    counts[_patient(row)[0]] += 1
         return by_patient(counts, self.config.sizes.model_dump(), self.config.seed)
+
+
+def _patient(row: Row) -> tuple[str, bool]:
+    """Whose a scan is, and whether the table says so; else the scan stands for itself."""
+    patient = known_id(row["person_id"])
+    return patient or row["image_id"], bool(patient)

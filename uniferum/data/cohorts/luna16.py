@@ -5,10 +5,12 @@ turn into RAS by the signs of x and y; flipped axes of a volume (``TransformMatr
 """
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.tables import Index, rows
 from uniferum.errors import UniferumError
@@ -19,6 +21,9 @@ EXPECTED = {"train": 601}
 
 ANNOTATIONS = "annotations.csv"
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
+HEADER_BYTES = 8192
+"""LUNA16's headers have a few hundred bytes."""
+
 SUBSETS = tuple(f"subset{k}" for k in range(10))
 
 
@@ -37,6 +42,7 @@ class Luna16(Cohort[Luna16Config]):
 
     name = "LUNA16"
     config_type = Luna16Config
+    looked_for = "subset0 to subset9: <seriesuid>.mhd, with its .raw or .zraw"
 
     def __init__(self, config: Luna16Config) -> None:
         self.config = config
@@ -46,9 +52,10 @@ class Luna16(Cohort[Luna16Config]):
         with Index() as nodules, Index() as seen:
             self._read(nodules)
             for subset in SUBSETS:
-                for path in files.files_below(self.config.root / subset, (".mhd",)):
-                    relative = path.relative_to(self.config.root).as_posix()
-                    yield self._entry(path.stem, relative, nodules, seen)
+                folder, follow = self.config.root / subset, self.config.follow_symlinks
+                for found in files.files_below(folder, (".mhd",), follow_symlinks=follow):
+                    relative = found.path.relative_to(self.config.root).as_posix()
+                    yield self._entry(found.path.stem, relative, nodules, seen, found.fault)
             yield from (Dropped(uid, files.MISSING) for uid in nodules.unseen())
 
     def expected(self) -> Mapping[str, int]:
@@ -67,21 +74,33 @@ class Luna16(Cohort[Luna16Config]):
         """None: the nodule task is the paper's."""
         return {}
 
-    def _entry(self, uid: str, relative: str, nodules: Index, seen: Index) -> Scan | Dropped:
+    def _entry(self, uid: str, relative: str, nodules: Index, seen: Index, unreadable: str | None) -> Scan | Dropped:
+        if unreadable:
+            return Dropped(relative, unreadable)
         if not seen.add(uid):
             return Dropped(uid, "duplicate id")
         row = nodules.get(uid)
         if row is None and self.config.only_with_nodules:
             return Dropped(uid, "no annotated nodule")
-        reason = files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        reason = self._fault(relative)
         if reason:
             return Dropped(uid, reason)
-        masks = [] if row is None else [MaskSource("nodule", spheres=_spheres(row["nodules"]))]
+        nodule = () if row is None else (MaskSource("nodule", spheres=_spheres(row["nodules"])),)
         root, follow = self.config.root, self.config.follow_symlinks
-        organs = totalsegmentator.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
-        masks += [] if organs is None else [organs]
-        source = ScanSource(uid, root / relative, masks=tuple(masks), root=self.config.fence)
-        return Scan(self.name, source, uid, uid, "train", {})
+        try:
+            organs = organ_masks.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
+        except organ_masks.BadMask as fault:
+            return Dropped(uid, str(fault))
+        source = ScanSource(uid, root / relative, masks=(*nodule, *organs), root=self.config.fence)
+        return Scan(self.name, source, uid, uid, "train", {}, patient_known=False)
+
+    def _fault(self, relative: str) -> str | None:
+        root, follow = self.config.root, self.config.follow_symlinks
+        reason = files.volume_fault(root, relative, follow_symlinks=follow)
+        voxels = None if reason else _voxel_file(root / relative)
+        if voxels and files.volume_fault(root, f"{PurePosixPath(relative).parent}/{voxels}", follow_symlinks=follow):
+            return files.NO_VOXELS
+        return reason
 
     def _read(self, nodules: Index) -> None:
         """Group the annotations by series, as RAS millimetres."""
@@ -90,12 +109,23 @@ class Luna16(Cohort[Luna16Config]):
             try:
                 x, y, z, diameter = (float(row[column]) for column in COLUMNS[1:])
             except ValueError:
-                raise UniferumError(f"{path}: {row['seriesuid']}", must="have numbers for its coordinates") from None
+                cure = "write decimal numbers with a point" if "," in "".join(row.values()) else ""
+                raise UniferumError(row.where(), must="have numbers for its coordinates", cure=cure) from None
             if not all(map(math.isfinite, (x, y, z))) or not 0 < diameter < math.inf:
-                raise UniferumError(f"{path}: {row['seriesuid']}", must="have a finite centre and a positive diameter")
+                raise UniferumError(row.where(), must="have a finite centre and a positive diameter")
             uid = row["seriesuid"]
             so_far = (nodules.peek(uid) or {"nodules": ""})["nodules"]
             nodules.merge(uid, {"nodules": f"{so_far};{-x} {-y} {z} {diameter}".lstrip(";")})
+
+
+def _voxel_file(path: Path) -> str | None:
+    """The name of the file of voxels that a MetaImage header names; ``None`` where it names none, or several."""
+    try:
+        head = path.read_bytes()[:HEADER_BYTES].decode("latin-1")
+    except OSError:
+        return None
+    found = re.search(r"^\s*ElementDataFile\s*=\s*(\S[^\r\n]*?)\s*$", head, re.MULTILINE)
+    return None if found is None or found[1].split()[0].upper() in {"LOCAL", "LIST"} or "%" in found[1] else found[1]
 
 
 def _spheres(text: str) -> tuple[Sphere, ...]:

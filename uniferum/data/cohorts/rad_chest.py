@@ -5,6 +5,7 @@ is ever transposed by guess. A label is read from the columns of exactly its abn
 from ``pleural_thickening*``.
 """
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from uniferum.data.cohorts import files, totalsegmentator
+from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
-from uniferum.data.cohorts.splits import BEYOND, by_patient
+from uniferum.data.cohorts.known_tables import named_after
+from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
 from uniferum.data.cohorts.tables import Index, header, rows
-from uniferum.data.cohorts.values import known
+from uniferum.data.cohorts.values import MEANING, known, known_id
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import Affine, ScanSource
@@ -68,18 +70,19 @@ class RadChest(Cohort[RadChestConfig]):
     def __init__(self, config: RadChestConfig) -> None:
         self.config = config
         self.tokens = Vocabulary.load().columns(self.name)
+        self.looked_for = (config.images / f"<{ID}>.npz").as_posix()
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Rows of the three label tables, then volumes that none of them names."""
-        with Index() as seen, Index() as patients:
-            self._read_patients(patients)
+        with Index() as named, Index() as seen, Index() as patients:
+            yield from self._read_patients(patients)
             drawn = self._drawn(patients) if self.config.split == "paper_sized" else None
-            for table, split in TABLES.items():
+            splits = self._splits(patients, drawn)
+            for table in TABLES:
                 for scan_id, labels in self._rows(table):
-                    yield self._entry(scan_id, labels, split, seen, patients, drawn)
-            for path in sorted((self.config.root / self.config.images).glob("*.npz")):
-                if path.stem not in seen:
-                    yield Dropped(path.stem, "scan without a label row")
+                    named.add(scan_id)
+                    yield self._entry(scan_id, labels, table, seen, patients, drawn, splits)
+            yield from self._without_row(named)
 
     def expected(self) -> Mapping[str, int]:
         """Table 1."""
@@ -103,38 +106,44 @@ class RadChest(Cohort[RadChestConfig]):
         self,
         scan_id: str,
         labels: Mapping[str, int],
-        split: str,
+        table: str,
         seen: Index,
         patients: Index,
         drawn: Mapping[str, str] | None,
+        splits: PatientSplits,
     ) -> Scan | Dropped:
+        if not scan_id:
+            return Dropped(scan_id, "row without an id")
+        patient, is_known = _patient(scan_id, patients)
+        split = _split(table, patient, drawn)
+        if split is not None and (leak := splits.leak(patient, split)):
+            return Dropped(scan_id, leak)
         if not seen.add(scan_id):
             return Dropped(scan_id, "duplicate id")
         reason = self._fault(scan_id)
-        if reason:
-            return Dropped(scan_id, reason)
-        patient = _patient(scan_id, patients)
-        if drawn is not None and split != "train":
-            if patient not in drawn:
-                return Dropped(scan_id, BEYOND)
-            split = drawn[patient]
-        return Scan(self.name, self._source(scan_id), patient, scan_id, split, labels)
+        if reason or split is None:
+            return Dropped(scan_id, reason or BEYOND)
+        try:
+            source = self._source(scan_id)
+        except organ_masks.BadMask as fault:
+            return Dropped(scan_id, str(fault))
+        return Scan(self.name, source, patient, scan_id, split, labels, is_known)
 
     def _source(self, scan_id: str) -> ScanSource:
         root, follow = self.config.root, self.config.follow_symlinks
-        mask = totalsegmentator.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
+        masks = organ_masks.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
         return ScanSource(
             scan_id,
             root / self._relative(scan_id),
             affine=affine_of(self.config.spacing_mm),
-            masks=() if mask is None else (mask,),
+            masks=masks,
             known_hu_clip=CLIP_HU,
             root=self.config.fence,
         )
 
     def _fault(self, scan_id: str) -> str | None:
         relative = self._relative(scan_id).as_posix()
-        return files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        return files.volume_fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
 
     def _relative(self, scan_id: str) -> Path:
         return self.config.images / f"{scan_id}.npz"
@@ -147,42 +156,74 @@ class RadChest(Cohort[RadChestConfig]):
         for row in rows(path, needed):
             labels: dict[str, int] = {}
             for label, named in columns.items():
-                values = [v for v in (known(row[c], f"{path.name}: {c}") for c in named) if v is not None]
+                cells = {column: row[column] for column in named}
+                read = (MEANING[c] if c in MEANING else known(c, row, column) for column, c in cells.items())
+                values = [value for value in read if value is not None]
                 if values:
                     labels[label] = max(values)
             yield row[ID], labels
 
+    def _without_row(self, named: Index) -> Iterator[Dropped]:
+        folder, follow = self.config.root / self.config.images, self.config.follow_symlinks
+        for found in files.files_below(folder, (".npz",), follow_symlinks=follow):
+            scan_id = files.without_ending(found.path.name, (".npz",))
+            if found.fault:
+                yield Dropped(found.path.name, found.fault)
+            elif scan_id not in named:
+                yield Dropped(scan_id, files.WITHOUT_ROW)
+            elif os.path.realpath(folder / f"{scan_id}.npz") != found.real:
+                yield Dropped(scan_id, files.ELSEWHERE)
+
     def _columns(self, path: Path) -> dict[str, list[str]]:
         by_token: defaultdict[str, list[str]] = defaultdict(list)
-        for column in header(path):
+        for column in header(path, needed=(ID,)):
             token, star, _ = column.partition("*")
             if star:
                 by_token[token].append(column)
         for token in self.tokens.values():
             if token not in by_token:
-                cure = near_miss(token, by_token)
+                cure = near_miss(token, by_token) if by_token else f"none is{named_after(header(path))}"
                 raise UniferumError(f"{path}: columns {token}*<location>", must="be there", cure=cure)
         return {label: by_token[token] for label, token in self.tokens.items()}
 
     def _table(self, table: str) -> Path:
         return self.config.root / f"{table}_Abnormality_and_Location_Labels.csv"
 
-    def _read_patients(self, patients: Index) -> None:
+    def _read_patients(self, patients: Index) -> Iterator[Dropped]:
         path = self.config.root / METADATA
         if path.exists():
             for row in rows(path, (ID, "MRN_DEID")):
-                patients.add(row[ID], row)
+                if not patients.add(row[ID], row) and (patients.peek(row[ID]) or {})["MRN_DEID"] != row["MRN_DEID"]:
+                    yield Dropped(row[ID], "second patient in the metadata table")
+
+    def _splits(self, patients: Index, drawn: Mapping[str, str] | None) -> PatientSplits:
+        """In which splits the scans of each patient lie."""
+        splits = PatientSplits()
+        for table in TABLES:
+            for row in rows(self._table(table), (ID,)):
+                patient, _ = _patient(row[ID], patients)
+                split = _split(table, patient, drawn)
+                if split is not None:
+                    splits.add(patient, split)
+        return splits
 
     def _drawn(self, patients: Index) -> dict[str, str]:
         counts: Counter[str] = Counter()
         for table in ("imgvalid", "imgtest"):
             for row in rows(self._table(table), (ID,)):
                 if self._fault(row[ID]) is None:
-                    counts[_patient(row[ID], patients)] += 1
+                    counts[_patient(row[ID], patients)[0]] += 1
         sizes = {split: EXPECTED[split] for split in ("validation", "test")}
         return by_patient(counts, sizes, self.config.seed)
 
 
-def _patient(scan_id: str, patients: Index) -> str:
-    row = patients.get(scan_id)
-    return scan_id if row is None else row["MRN_DEID"] or scan_id
+def _split(table: str, patient: str, drawn: Mapping[str, str] | None) -> str | None:
+    """The split of a row; ``None`` where a drawn one has no place for it."""
+    return TABLES[table] if drawn is None or table == "imgtrain" else drawn.get(patient)
+
+
+def _patient(scan_id: str, patients: Index) -> tuple[str, bool]:
+    """Whose a scan is, and whether the metadata say so; else the scan stands for itself."""
+    row = patients.peek(scan_id)
+    patient = "" if row is None else known_id(row["MRN_DEID"])
+    return patient or scan_id, bool(patient)

@@ -40,3 +40,25 @@ def by_patient(counts: Mapping[str, int], sizes: Mapping[str, int], seed: int) -
     if short:
         given |= dict.fromkeys(waiting, "train" if "train" in sizes else "validation")
     return given
+
+
+class PatientSplits:
+    """The splits of each patient where a dataset gives them by scan, so that no patient is trained on and tested on."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, str] = {}
+
+    def add(self, patient: str, split: str) -> None:
+        """Note one scan of a patient."""
+        known = self._last.get(patient)
+        if known is None or ORDER.index(split) > ORDER.index(known):
+            self._last[patient] = split
+
+    def leak(self, patient: str, split: str) -> str | None:
+        """Why a scan of this split is left out: its patient lies in a later one too; ``None`` otherwise."""
+        last = self._last.get(patient, split)
+        return f"patient lies in {last} too" if last != split else None
+
+
+ORDER = ("train", "validation", "test")
+"""A patient of several splits stays in the last of these."""

@@ -46,8 +46,8 @@ def read_values(path: Path, id_column: str) -> dict[tuple[str, str], int]:
         UniferumError: the table is damaged, or judges one report twice for a label.
     """
     values: dict[tuple[str, str], int] = {}
-    for row in rows(path, (id_column, "label", "value")):
-        value = known(row["value"], f"{path}: value")
+    for row in rows(path, (id_column, "label", "value"), unit="report"):
+        value = known(row["value"], row, "value")
         if value is None:
             continue
         key = (row[id_column], row["label"])

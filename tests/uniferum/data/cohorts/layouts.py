@@ -1,4 +1,4 @@
-"""Small datasets in the real layouts; volumes are empty files where no header is read."""
+"""Small datasets in the real layouts; volumes are files of one byte where no header is read."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,8 +20,9 @@ def table(path: Path, columns: Sequence[str], rows: Sequence[Sequence[object]], 
 
 
 def touch(path: Path) -> Path:
+    """A file of one byte: an empty one would be a download that was cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    path.write_bytes(b"\0")
     return path
 
 

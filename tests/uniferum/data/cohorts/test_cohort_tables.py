@@ -28,7 +28,7 @@ def test_rows_give_the_needed_columns_trimmed(tmp_path: Path) -> None:
         (b"", "must hold a header line"),
         (b"id,name,id\n", r"column \(id\) must be named once"),
         (b"idd,name\n", "column id must be there; did you mean 'idd'"),
-        (b"name,id\n1\n", r"row 2 \(1 fields\) must have a field for each column"),
+        (b"name,id\n1\n", r"line 2 \(1 fields\) must be a row of 2, as its header; a cell is missing"),
         (b'id\n"' + b"x" * (17 * 2**20) + b'"\n', "must be a readable table; field larger than"),
     ],
 )
@@ -105,12 +105,19 @@ def test_values_are_read_as_datasets_write_them(cell: str, value: int) -> None:
     assert known(cell, "t: c") == value
 
 
-@pytest.mark.parametrize("cell", ["", "Censored", "censor", "NaN"])
+@pytest.mark.parametrize("cell", ["", "Censored", "censor", "NaN", "NA", "n/a", "<NA>", "NULL"])
 def test_censored_and_empty_are_unknown(cell: str) -> None:
     assert known(cell, "t: c") is None
 
 
-@pytest.mark.parametrize("cell", ["-1", "0.5", "yes", "2"])
+@pytest.mark.parametrize("cell", ["-1", "0.5", "yes", "no", "2", "-0", "None", "1,0", "=1", "10", "positive", "U"])
 def test_anything_else_is_refused(cell: str) -> None:
     with pytest.raises(UniferumError, match="t: c"):
         known(cell, "t: c")
+
+
+def test_an_uncertain_label_and_a_decimal_comma_are_refused_with_their_cure() -> None:
+    with pytest.raises(UniferumError, match="leave the cell of an uncertain label empty"):
+        known("-1.0", "t: c")
+    with pytest.raises(UniferumError, match="write a decimal number with a point"):
+        known("0,0", "t: c")

@@ -43,7 +43,7 @@ def test_v2_volumes_are_never_rescaled(ct_rate_writer: CtRateWriter) -> None:
     ct_rate_writer.volume("valid_1_a_1")
     metadata = ct_rate_writer.root / "dataset" / "metadata" / "train_metadata.csv"
     table(metadata, ("VolumeName", "RescaleSlope", "RescaleIntercept"), [["train_1_a_1.nii.gz", 1, -8192]])
-    source = by_id(open_at(ct_rate_writer.save()))["train_1_a_1"].source
+    source = by_id(open_at(ct_rate_writer.save(), validation_patients=0))["train_1_a_1"].source
     assert source.intensity is None
     assert source.affine is None
 
@@ -151,7 +151,7 @@ def test_a_volume_linked_from_outside_is_refused_unless_links_are_followed(
     link.symlink_to(touch(tmp_path / "elsewhere.nii.gz"))
     root = ct_rate_writer.save()
     assert open_at(root).card().dropped["path leaves the cohort's folder"] == (1, ("train_1_a_1",))
-    followed = by_id(open_at(root, follow_symlinks=True))["train_1_a_1"]
+    followed = by_id(open_at(root, follow_symlinks=True, validation_patients=0))["train_1_a_1"]
     assert followed.source.root is None
 
 
@@ -171,7 +171,9 @@ def test_missing_and_unknown_label_columns_are_refused(
 
 def test_a_probability_is_no_label(ct_rate_writer: CtRateWriter) -> None:
     ct_rate_writer.volume("train_1_a_1", {"Emphysema": 0.4})
-    with pytest.raises(UniferumError, match=r"Emphysema \(0\.4\) must be 0, 1"):
+    with pytest.raises(
+        UniferumError, match=r"line 2, column Emphysema, scan train_1_a_1\.nii\.gz \(0\.4\) must be 0, 1"
+    ):
         list(open_at(ct_rate_writer.save()).entries())
 
 
@@ -189,3 +191,81 @@ def test_fifty_thousand_rows_are_streamed(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 16 * 2**20, "all rows at once would be more than 100 MiB"
+
+
+def test_holding_out_every_training_patient_is_refused_with_a_number_that_fits(ct_rate_writer: CtRateWriter) -> None:
+    for patient in range(34):
+        ct_rate_writer.volume(f"train_{patient}_a_1")
+    ct_rate_writer.volume("valid_1_a_1")
+    cohort = open_at(ct_rate_writer.save(), validation_patients=100)
+    message = (
+        r"\(all 34 are of patients held out for selection\) must leave some .* 34 training patients .* 100: set it to 3"
+    )
+    with pytest.raises(UniferumError, match=message):
+        list(cohort.scans())
+    notes = cohort.card().notes
+    assert any(note.startswith("cannot be prepared: ") for note in notes)
+    assert "no train scan was found" in notes
+
+
+def test_a_partial_download_holds_out_the_same_patients_and_says_how_much_is_there(
+    ct_rate_writer: CtRateWriter,
+) -> None:
+    for patient in range(30):
+        ct_rate_writer.volume(f"train_{patient}_a_1")
+    root = ct_rate_writer.save()
+    whole = {s.scan_id: s.split for s in open_at(root, validation_patients=10).scans()}
+    for patient in range(12):
+        ct_rate_writer.path(f"train_{patient}_a_1").unlink()
+    ct_rate_writer.path("train_12_a_1").write_bytes(b"")
+    part = open_at(root, validation_patients=10)
+    assert {s.scan_id: s.split for s in part.scans()}.items() <= whole.items()
+    assert "17 of 30 volumes that the tables name are on disk: the dataset is not whole" in part.card().notes
+    assert part.card().dropped["volume file is empty"] == (1, ("train_12_a_1",))
+
+
+def test_a_wrong_version_says_which_one_fits(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1")
+    root = ct_rate_writer.save()
+    with pytest.raises(UniferumError, match="only train_fixed is there: set version: v2"):
+        list(open_at(root, version="v1").entries())
+    touch(ct_rate_writer.path("valid_1_a_1", "valid"))
+    assert any("valid is there and valid_fixed is not" in note for note in open_at(root).notes())
+
+
+def test_a_root_that_is_a_folder_too_deep_is_named(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1")
+    with pytest.raises(UniferumError, match="must hold dataset/; give the folder above it"):
+        list(open_at(ct_rate_writer.save() / "dataset").entries())
+
+
+def test_the_labels_of_another_dataset_are_named(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1")
+    labels = ct_rate_writer.save() / "dataset/multi_abnormality_labels/train_predicted_labels.csv"
+    table(labels, ("NoteAcc_DEID", "cabg*heart"), [["trn1", 0]])
+    with pytest.raises(
+        UniferumError, match=r"column VolumeName must be there; .* it looks like a table of RAD-ChestCT"
+    ):
+        list(open_at(ct_rate_writer.root).entries())
+
+
+def test_volumes_that_lie_elsewhere_and_rows_of_the_other_part_are_counted(ct_rate_writer: CtRateWriter) -> None:
+    ct_rate_writer.volume("train_1_a_1")
+    ct_rate_writer.volume("train_2_a_1", file=False)
+    touch(ct_rate_writer.root / "dataset/train_fixed/train_2_a_1.nii.gz")
+    touch(ct_rate_writer.root / "dataset/train_fixed/train_9/TRAIN.NII.GZ")
+    ct_rate_writer.rows["train"].append(["valid_1_a_1.nii.gz", *[0] * 18])
+    card = open_at(ct_rate_writer.save(), validation_patients=0).card()
+    assert card.dropped == {
+        "volume file missing": (1, ("train_2_a_1",)),
+        "row of the other part in the train table": (1, ("valid_1_a_1",)),
+        "volume lies where its row does not say": (1, ("train_2_a_1",)),
+        "scan without a label row": (1, ("TRAIN",)),
+    }
+
+
+def test_fewer_training_scans_than_held_out_ones_are_noted(ct_rate_writer: CtRateWriter) -> None:
+    for patient in range(5):
+        ct_rate_writer.volume(f"train_{patient}_a_1")
+    card = open_at(ct_rate_writer.save(), validation_patients=4).card()
+    assert "only 1 scans to train on beside 4 held out for selection" in card.notes

@@ -63,7 +63,7 @@ def test_words_of_the_yaml_extend_the_vocabulary(root: Path) -> None:
 
 
 def test_splits_are_drawn_by_patient_where_the_table_has_none(root: Path) -> None:
-    rows = [[f"s{i}", "a.nii.gz", f"p{i // 2}", "", 1, 1, ""] for i in range(40)]
+    rows = [[f"s{i}", touch(root / f"s{i}.nii").name, f"p{i // 2}", "", 1, 1, ""] for i in range(40)]
     settings: dict[str, Any] = {"columns": {"patient": "who"}, "ignore": ["split"]}
     scans = list(write(root, rows, **settings).scans())
     by_patient = {(s.patient_id, s.split) for s in scans}
@@ -143,7 +143,10 @@ def test_a_kind_of_mask_that_the_yaml_does_not_name_is_refused(root: Path) -> No
     masks = [{"path": "mask", "label": "fluid", "kinds": {"lungs": {"structure": "lungs"}}}]
     row: list[object] = ["a", "a.nii.gz", "p", "train", 1, "lung", "masks/a.nii"]
     labels = {"pleural_effusion": {}}
-    with pytest.raises(UniferumError, match=r"fluid \(lung\) must be a kind of mask in the YAML; did you mean 'lungs'"):
+    with pytest.raises(
+        UniferumError,
+        match=r"line 2, column fluid, scan a \(lung\) must be a kind of mask in the YAML; did you mean 'lungs'",
+    ):
         list(write(root, [row], masks=masks, labels=labels).entries())
 
 
@@ -162,7 +165,9 @@ def test_a_name_too_long_for_the_disk_is_counted(root: Path) -> None:
 
 
 def test_an_unknown_split_is_refused(root: Path) -> None:
-    with pytest.raises(UniferumError, match=r"split \(holdout\) must be train, validation or test"):
+    with pytest.raises(
+        UniferumError, match=r"line 2, column split, scan a \(holdout\) must be train, validation or test"
+    ):
         list(write(root, [["a", "a.nii.gz", "p", "holdout", 1, 1, ""]]).entries())
 
 
@@ -176,3 +181,57 @@ def test_the_table_of_the_real_volumes_is_read_whole(realdata: Path) -> None:
     assert scans["abdomen"].labels == {"lung_in_view": 0}
     assert scans["thorax_1"].source.masks[0].threshold == 127.5
     assert scans["lung_pat_2"].source.path.is_dir()
+
+
+def test_a_file_or_a_scan_of_two_splits_is_refused(root: Path) -> None:
+    (root / "link").symlink_to(root)
+    one: list[object] = ["a", "a.nii.gz", "p", "train", 1, 1, ""]
+    for path in ("./a.nii.gz", "link/a.nii.gz", ".\\a.nii.gz"):
+        with pytest.raises(
+            UniferumError, match=r"line 3, column path, scan b \(train with scan a, test here\) must name a"
+        ):
+            list(write(root, [one, ["b", path, "q", "test", 1, 1, ""]]).entries())
+    with pytest.raises(UniferumError, match=r"line 3, column split, scan a \(train and test\) must be in one split"):
+        list(write(root, [one, ["a", "b.mhd", "p", "test", 1, 1, ""]]).entries())
+
+
+def test_one_file_under_two_ids_and_blank_patients_are_counted(root: Path) -> None:
+    rows: list[list[object]] = [
+        ["a", "a.nii.gz", "", "train", 1, 1, ""],
+        ["b", "./a.nii.gz", "NA", "train", 1, 1, ""],
+        ["c", "c.npz", "unknown", "test", 1, 1, ""],
+    ]
+    card = write(root, rows).card()
+    assert card.patients == {"train": 2, "test": 1}
+    assert card.notes[0] == "1 scans have the same file as another scan id (first: b and a)"
+    assert card.notes[1].startswith("3 scans have no patient id: each counts as a patient of its own")
+
+
+def test_volumes_of_every_kind_that_no_row_names_are_counted(root: Path) -> None:
+    touch(root / "UPPER.NII.GZ")
+    touch(root / "study/series/IM0001.dcm")
+    touch(root / "series/IM0001.dcm")
+    (root / "linked").symlink_to(root / "masks", target_is_directory=True)
+    rows: list[list[object]] = [["d", "series", "p", "train", 1, 1, "linked/a.nii"]]
+    dropped = write(root, rows).card().dropped
+    assert dropped == {"scan without a label row": (5, ("UPPER.NII.GZ", "a.nii.gz", "b.mhd"))}
+
+
+def test_an_empty_cohort_says_what_was_looked_for_and_why_all_was_left_out(root: Path) -> None:
+    rows: list[list[object]] = [[f"s{k}", f"gone{k}.nii", "p", "train", 1, 1, ""] for k in range(5)]
+    with pytest.raises(UniferumError) as caught:
+        list(write(root, rows).scans())
+    message = str(caught.value)
+    assert "looked for the files that column path of labels.csv names below" in message
+    assert "left out: 5 volume file missing (first: s0), 4 scan without a label row" in message
+    assert "whether the download is whole" in message
+
+
+def test_names_with_pattern_characters_are_names(root: Path) -> None:
+    names = ["scan[1].nii", "a**b.nii", "what?.nii", "ü ö.nii", "é.nii", "a,b;c'd.nii", "-rf.nii", "~x.nii"]
+    rows: list[list[object]] = [
+        [f"s{k}", f'"{touch(root / name).name}"', f"p{k}", "train", 1, 1, ""] for k, name in enumerate(names)
+    ]
+    cohort = write(root, rows)
+    assert [scan.source.path.name for scan in cohort.scans()] == names
+    assert cohort.card().dropped["scan without a label row"][0] == 4

@@ -1,5 +1,6 @@
 """INSPECT: censored is unknown, damaged scans are dropped and counted, report labels reach the test split only."""
 
+import gzip
 from pathlib import Path
 
 import nibabel
@@ -117,3 +118,51 @@ def test_masks_beside_the_dataset_are_found_as_file_or_folder(tmp_path: Path) ->
     assert classes.class_names is not None
     assert classes.class_names[51] == "heart"
     assert scans["PE0002"].source.masks == ()
+
+
+def test_any_odd_header_is_counted(tmp_path: Path) -> None:
+    write_inspect(tmp_path)
+    for name, at, raw in (("PE0000", 70, b"\x4d\0"), ("PE0001", 40, b"\xff\x7f"), ("PE0002", 344, b"abcd")):
+        path = tmp_path / f"CTPA/{name}.nii.gz"
+        content = bytearray(gzip.decompress(path.read_bytes()))
+        content[at : at + len(raw)] = raw
+        path.write_bytes(gzip.compress(bytes(content)))
+    quaternion = nibabel.Nifti1Image(np.zeros((4, 5, 6), np.int16), np.eye(4))
+    quaternion.header["sform_code"], quaternion.header["qform_code"] = 0, 1
+    quaternion.header["quatern_b"] = quaternion.header["quatern_c"] = 1
+    path = tmp_path / "CTPA/PE0003.nii.gz"
+    path.write_bytes(gzip.compress(quaternion.header.binaryblock + b"\0" * 500))
+    assert open_at(tmp_path).card().dropped == {"header cannot be read": (4, ("PE0000", "PE0001", "PE0002"))}
+
+
+def test_a_patient_of_two_official_splits_is_tested_on_and_not_trained_on(tmp_path: Path) -> None:
+    write_inspect(tmp_path, studies=6, patients=2)
+    card = open_at(tmp_path).card()
+    assert card.found == {"test": 2}
+    assert card.dropped == {"patient lies in test too": (4, ("PE0000", "PE0001", "PE0003"))}
+
+
+def test_blank_patients_are_each_their_own_and_counted(tmp_path: Path) -> None:
+    write_inspect(tmp_path)
+    mapping = tmp_path / "study_mapping_20250611.tsv"
+    mapping.write_text(mapping.read_text(encoding="utf-8").replace("\t100\t", "\t\t"), encoding="utf-8")
+    card = open_at(tmp_path).card()
+    assert card.patients["train"] == 2
+    assert any(note.startswith("2 scans have no patient id") for note in card.notes)
+
+
+def test_a_bad_label_names_line_column_and_study(tmp_path: Path) -> None:
+    labels = write_inspect(tmp_path) / "labels_20250611.tsv"
+    text = labels.read_text(encoding="utf-8").replace("3\tTrue", "3\tmaybe")
+    labels.write_text(text, encoding="utf-8")
+    with pytest.raises(UniferumError, match=r"line 5, column \w+, study 3 \(maybe\) must be 0, 1"):
+        list(open_at(tmp_path).entries())
+
+
+def test_masks_that_are_none_leave_their_scan_out(tmp_path: Path) -> None:
+    write_inspect(tmp_path)
+    (tmp_path / "ts/PE0000").mkdir(parents=True)
+    touch(tmp_path / "ts/PE0001.nii.gz").write_bytes(b"no mask at all")
+    card = open_at(tmp_path, masks_root="ts").card()
+    assert card.dropped == {"mask: must hold files named after TotalSegmentator classes": (1, ("PE0000",))}
+    assert card.masks == {"totalsegmentator": 1}

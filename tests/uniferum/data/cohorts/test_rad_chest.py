@@ -80,3 +80,27 @@ def test_a_missing_abnormality_is_named(tmp_path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("cabg*", "cabbage*"), encoding="utf-8")
     with pytest.raises(UniferumError, match=r"cabg\*<location> must be there; did you mean 'cabbage'"):
         list(open_at(tmp_path).entries())
+
+
+def test_a_patient_of_two_tables_is_tested_on_and_not_trained_on(tmp_path: Path) -> None:
+    card = open_at(write_rad_chest(tmp_path, {"trn00002": {}, "trn00004": {}, "val00005": {}, "tst00003": {}})).card()
+    assert card.found == {"validation": 1, "test": 1}
+    assert card.dropped == {
+        "patient lies in test too": (1, ("trn00002",)),
+        "patient lies in validation too": (1, ("trn00004",)),
+    }
+
+
+def test_a_scan_of_two_tables_stays_in_the_later_split(tmp_path: Path) -> None:
+    write_rad_chest(tmp_path, {"trn00001": {}, "tst00003": {}}, metadata=False)
+    for table in ("imgtrain", "imgtest"):
+        path = tmp_path / f"{table}_Abnormality_and_Location_Labels.csv"
+        path.write_text(path.read_text(encoding="utf-8").replace("tst00003", "trn00001"), encoding="utf-8")
+    (tmp_path / "tst00003.npz").unlink()
+    assert [(s.scan_id, s.split) for s in open_at(tmp_path).scans()] == [("trn00001", "test")]
+
+
+def test_a_bad_cell_names_line_column_and_scan(tmp_path: Path) -> None:
+    write_rad_chest(tmp_path, {"trn00001": {}, "trn00002": {"cabg*heart": "yes"}})
+    with pytest.raises(UniferumError, match=r"line 3, column cabg\*heart, scan trn00002 \(yes\) must be 0, 1"):
+        list(open_at(tmp_path).entries())

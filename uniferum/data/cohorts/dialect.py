@@ -1,0 +1,138 @@
+"""How a table's text is written: its encoding, its delimiter, and what is no table at all.
+
+UTF-8 and UTF-16 with a byte order mark are read; any other encoding cannot be told from its neighbours by its bytes,
+so it is refused by name. The delimiter is the one that gives the columns that are needed.
+"""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from uniferum.errors import UniferumError
+
+WIDEST_FIELD = 16 * 2**20
+"""Characters of one field (a report, a list of numbers) that are still read."""
+
+BLANKS = " \t\r\n\f\v\x85\xa0\u2007\u200b\u202f\u3000\ufeff"
+"""Stripped from cells: white space, and what spreadsheets paste with it (no-break spaces, byte order marks)."""
+
+DELIMITERS = (",", ";", "\t", "|")
+NOT_TABLES = {
+    b"PK\x03\x04": ("an Excel or OpenDocument workbook", "save it as CSV (UTF-8)"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save it as CSV (UTF-8)"),
+    b"\x1f\x8b": ("a gzip file", "unpack it"),
+    b"version https://git-lfs": ("a Git LFS pointer", "download the file itself"),
+    b"<!DOCTYPE": ("a web page", "download the file itself (a login may be needed)"),
+    b"<!doctype": ("a web page", "download the file itself (a login may be needed)"),
+    b"<html": ("a web page", "download the file itself (a login may be needed)"),
+}
+"""First bytes -> what the file is, and the cure."""
+
+BOMS = {
+    b"\xff\xfe\0\0": "utf-32",
+    b"\0\0\xfe\xff": "utf-32",
+    b"\xff\xfe": "utf-16",
+    b"\xfe\xff": "utf-16",
+    b"\xef\xbb\xbf": "utf-8-sig",
+}
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How the text of one table is written.
+
+    Attributes:
+        encoding: for ``open``.
+        delimiter: between two cells.
+        skip: lines before the header (Excel's ``sep=;``).
+    """
+
+    encoding: str
+    delimiter: str
+    skip: int = 0
+
+
+def dialect_of(path: Path, delimiter: str, needed: Sequence[str]) -> Dialect:
+    """Find out how a table is written.
+
+    Args:
+        path: the table.
+        delimiter: the one that its dataset uses.
+        needed: names of columns; the delimiter is the one whose header has most of them, then most cells, else the
+            dataset's own.
+
+    Raises:
+        UniferumError: the file is missing, is no text table, or is in an encoding that cannot be recognised.
+    """
+    encoding = _encoding(path)
+    first = next(lines(path, encoding), "")
+    if first.lower().startswith("sep=") and len(first.rstrip("\r\n")) == 5:
+        return Dialect(encoding, first[4], 1)
+    keys = {name.casefold() for name in needed}
+    candidates = (delimiter, *(d for d in DELIMITERS if d != delimiter))
+
+    def fit(candidate: str) -> tuple[int, int]:
+        names = [name.strip(BLANKS).casefold() for name in _split(first, candidate)]
+        return len(keys.intersection(names)), len(names)
+
+    return Dialect(encoding, max(candidates, key=fit))
+
+
+def lines(path: Path, encoding: str) -> Iterator[str]:
+    """The lines of a text, their ends kept, whichever of the three kinds of line end it has.
+
+    Raises:
+        UniferumError: it cannot be read, or holds bytes that are no text.
+    """
+    try:
+        with path.open(encoding=encoding, newline="") as file:
+            for number, line in enumerate(file, start=1):
+                if "\0" in line:
+                    cure = "a NUL byte: the file is damaged, or is UTF-16 without a byte order mark; save it as UTF-8"
+                    raise UniferumError(f"{path}: line {number}", must="be text", cure=cure)
+                yield line
+    except FileNotFoundError:
+        cure = "check the cohort's root; its layout is in docs/datasets.md"
+        raise UniferumError(str(path), must="exist", cure=cure) from None
+    except UnicodeError:
+        raise _undecodable(path, encoding) from None
+    except OSError as error:
+        raise UniferumError(str(path), must="be a readable table", cure=error.strerror or "") from None
+
+
+def _encoding(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError:
+        return "utf-8-sig"  # told by `lines`, which opens it too
+    for magic, (what, cure) in NOT_TABLES.items():
+        if head.startswith(magic):
+            raise UniferumError(str(path), what, must="be a text table", cure=cure)
+    found = next((name for bom, name in BOMS.items() if head.startswith(bom)), "utf-8-sig")
+    if found == "utf-32":
+        raise UniferumError(str(path), "UTF-32", must="be UTF-8 text", cure="save the table as UTF-8")
+    return found
+
+
+def _undecodable(path: Path, encoding: str) -> UniferumError:
+    if encoding != "utf-8-sig":
+        return UniferumError(str(path), must="be whole UTF-16 text", cure="save the table as UTF-8")
+    where, byte = str(path), 0
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            try:
+                raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                where, byte = f"{path}: line {number}", raw[error.start]
+                break
+    cure = f"byte {byte:#04x} is not UTF-8 (Latin-1 or Windows-1252?); save the table as UTF-8"
+    return UniferumError(where, must="be UTF-8 text", cure=cure)
+
+
+def _split(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        return []

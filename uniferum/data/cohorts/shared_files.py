@@ -1,0 +1,53 @@
+"""One file under two scan ids: found by device and inode, so that links of either kind are seen through."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from uniferum.data.cohorts.tables import Index
+
+
+class SharedFiles:
+    """Counts scans that share their file with an earlier one, in bounded memory."""
+
+    def __init__(self) -> None:
+        self._first = Index()
+        self._shared, self._across = 0, 0
+        self._examples: dict[str, tuple[str, str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._first.close()
+
+    def add(self, scan_id: str, split: str, path: Path) -> None:
+        """Look at the file of one scan."""
+        try:
+            found = path.stat()
+        except OSError:  # gone since the scan was listed: preparing it says so
+            return
+        key = f"{found.st_dev}:{found.st_ino}"
+        if self._first.add(key, {"scan": scan_id, "split": split}):
+            return
+        first = self._first.peek(key) or {}
+        self._shared += 1
+        self._examples.setdefault("shared", (scan_id, first["scan"]))
+        if first["split"] != split:
+            self._across += 1
+            self._examples.setdefault("across", (scan_id, first["scan"]))
+
+    def notes(self) -> Iterator[str]:
+        """Sentences for the data card."""
+        if self._shared:
+            one, other = self._examples["shared"]
+            yield f"{self._shared} scans have the same file as another scan id (first: {one} and {other})"
+        if self._across:
+            one, other = self._examples["across"]
+            yield (
+                f"{self._across} scans have the same file as a scan of another split, so that one image is trained "
+                f"on and tested on (first: {one} and {other})"
+            )
