@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from cli import label_reports, output, phantom, prepare, segment
+from cli import fetch, label_reports, output, phantom, prepare, segment
 
 app = typer.Typer(no_args_is_help=True)
+fetch.register(app)
 phantom.register(app)
 prepare.register(app)
 label_reports.register(app)
