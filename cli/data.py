@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from cli import fetch, label_reports, output, phantom, prepare, segment
+from cli import check, fetch, label_reports, output, phantom, prepare, segment
 
 app = typer.Typer(no_args_is_help=True)
 fetch.register(app)
+check.register(app)
 phantom.register(app)
 prepare.register(app)
 label_reports.register(app)

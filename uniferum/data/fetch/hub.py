@@ -277,10 +277,10 @@ class NoAccess(UniferumError):
 @contextmanager
 def _worded(source: HubSource) -> Iterator[None]:
     """Word the hub's errors in one line each."""
+    import httpx2
     from huggingface_hub.errors import (
         EntryNotFoundError,
         HfHubHTTPError,
-        HTTPError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
     )
@@ -302,7 +302,7 @@ def _worded(source: HubSource) -> Iterator[None]:
         if isinstance(cause, HfHubHTTPError) and cause.response.status_code in (401, 403):
             raise _no_access(source, cause.response.status_code) from None
         raise _unreachable(source, cause or error) from None
-    except (HTTPError, OSError) as error:
+    except (httpx2.HTTPError, OSError) as error:
         raise _unreachable(source, error) from None
 
 

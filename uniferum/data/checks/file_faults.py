@@ -114,9 +114,9 @@ def _nifti(path: Path, size: int) -> str | None:
 
 def _stated(path: Path) -> tuple[int, int] | None:
     """Bytes and voxels of the uncompressed file, as its header states them; None where it is no NIfTI file."""
-    opener = igzip.open if path.name.lower().endswith(".gz") else open
-    with opener(path, "rb") as file:
-        head = file.read(544)
+    packed = path.name.lower().endswith(".gz")
+    with igzip.open(path, "rb") if packed else path.open("rb") as file:
+        head = bytes(file.read(544))  # type: ignore[arg-type]
     for order in "<>":
         kind = struct.unpack_from(f"{order}i", head)[0] if len(head) >= HEADER else 0
         if kind == 348:
