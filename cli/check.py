@@ -69,8 +69,12 @@ def _report(found: "Checked", store: str) -> None:
         f"{gb(disk['full'])} more for the full level (--set levels=[train,full]){free}"
     )
     cores = sorted({2, 16, len(os.sched_getaffinity(0))})
-    hours = ", ".join(f"{found.needs.hours(count):.1f} h on {count} cores" for count in cores)
+    hours = ", ".join(f"{_spell(found.needs.hours(count))} on {count} cores" for count in cores)
     output.say(f"time: about {hours} (measured: 1.43 core seconds a scan of 512 x 512 x 300 voxels)")
     problems = [one for one in found.findings if one.weight == "problem"]
     output.say("nothing is wrong" if not problems else f"{len(problems)} kinds of problems")
     output.say(f"next: {found.next_command}")
+
+
+def _spell(hours: float) -> str:
+    return f"{hours:.1f} h" if hours >= 1 else f"{max(1, round(60 * hours))} min"
