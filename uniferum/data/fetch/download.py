@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Event
 
 import requests
+import urllib3
 
 from uniferum.data.fetch.plan import RemoteFile, gb, has_size
 from uniferum.errors import UniferumError
@@ -123,16 +124,16 @@ def _append(
             part.unlink()
         try:
             with part.open("ab") as opened:
-                for piece in answer.iter_content(CHUNK):
+                while piece := answer.raw.read1(CHUNK):  # unlike read, it keeps the bytes before a cut
                     if stop.is_set():
                         raise KeyboardInterrupt
                     opened.write(piece)
                     _tell(heard, len(piece))
                 opened.flush()
                 os.fsync(opened.fileno())
+        except urllib3.exceptions.HTTPError as error:
+            raise Cut(f"the connection ended early ({type(error).__name__})") from None
         except OSError as error:
-            if isinstance(error, requests.RequestException):
-                raise
             raise UniferumError(file.path, error.strerror, must="fit on the disk", cure="free some space") from None
 
 
