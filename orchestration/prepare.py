@@ -90,7 +90,8 @@ def prepare_cohort(
     count = _cores(use_ray) if workers is None else workers
     run = _in_ray if use_ray else (_in_pool if count > 0 else _here)
     summary = Summary()
-    for outcome in run(chunks, store.url, count, with_montage):
+    where = store.url if "://" in store.url else str(Path(store.url).absolute())  # a worker may start elsewhere
+    for outcome in run(chunks, where, count, with_montage):
         summary.add(outcome)
         if heard is not None:
             heard(outcome)
