@@ -20,6 +20,7 @@ from uniferum.data.cohorts.inspect_ct import InspectConfig
 from uniferum.data.cohorts.rad_chest import METADATA, RadChestConfig
 from uniferum.data.cohorts.splits import BEYOND
 from uniferum.data.fetch.plan import Record
+from uniferum.data.fetch.sources import sources
 
 Weight = Literal["problem", "to do", "note"]
 Step = Literal["", "fetch", "edit", "segment", "label"]
@@ -109,9 +110,8 @@ def _unfetched(root: Path, record: Record | None) -> Iterator[Finding]:
 
 def _dropped(looked: Looked, record: Record | None) -> Iterator[Finding]:
     """What the cohort itself leaves out."""
-    kept = {Path(path).name.split(".nii")[0].removesuffix(".npz") for path in record.files} if record else set()
-    partly = record is not None and any(limit is not None for limit in record.limits.values())
-    partly = partly or (record is not None and "all" not in record.limits and len(record.limits) < 2)
+    kept = {_stem(path) for path in record.files} if record else set()
+    partly = record is not None and _is_part(record)
     for reason, names in looked.dropped.items():
         if reason in ON_PURPOSE:
             yield Finding("note", f"left out: {reason}", len(names), _few(names))
@@ -175,11 +175,12 @@ def _splits(cohort: Cohort, looked: Looked, record: Record | None, config: str) 
 
 def _empty_split(cohort: Cohort, split: str, looked: Looked, record: Record | None, config: str) -> Finding:
     settings = cohort.config
+    ours = {"test": "valid", "validation": "train"} if isinstance(settings, CtRateConfig) else {"validation": "valid"}
+    if record is not None and not {ours.get(split, split), "all"} & set(record.limits):
+        return Finding("note", f"split {split} is empty: it was not asked for")
     if not isinstance(settings, CtRateConfig):
         return Finding("problem", f"split {split} is empty", cure="fetch the rest", step="fetch")
     held_out, count = len(looked.patients["validation"]), settings.validation_patients
-    if record is not None and ("valid" if split == "test" else "train") not in record.limits:
-        return Finding("note", f"split {split} is empty: it was not asked for")
     if split == "train" and held_out:
         what = f"no training split: validation_patients ({count}) holds out all {held_out} patients of the training set"
         cure = f"fetch the rest, or set validation_patients: {max(1, held_out // 5)} in {config}"
@@ -205,6 +206,20 @@ def _masks(cohort: Cohort, looked: Looked) -> Iterator[Finding]:
         yield Finding("to do", what, without, cure=cure)
     else:
         yield Finding("to do", what, without, cure="uniferum data segment makes them", step="segment")
+
+
+def _is_part(record: Record) -> bool:
+    """Whether a fetch left scans out on purpose: by a limit, or by a split."""
+    source = sources().get(record.dataset)
+    every = set(source.splits) if source is not None else set()
+    return any(limit is not None for limit in record.limits.values()) or not every <= {*record.limits}
+
+
+def _stem(path: str) -> str:
+    name = path.rsplit("/", 1)[-1]
+    for ending in (".nii.gz", ".npz", ".mhd"):
+        name = name.removesuffix(ending)
+    return name
 
 
 def _few(names: Sequence[str]) -> tuple[str, ...]:

@@ -6,11 +6,9 @@ stopped command goes on with the first file that is not whole.
 """
 
 import os
-import re
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
@@ -19,6 +17,7 @@ from typing import Any, Self
 from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig
 from uniferum.data.cohorts.tables import drawn_first, rows
 from uniferum.data.fetch.download import matches
+from uniferum.data.fetch.hub_errors import Ends, one_line, worded
 from uniferum.data.fetch.plan import Plan, RemoteFile, has_size
 from uniferum.data.fetch.sources import HubSource
 from uniferum.errors import UniferumError
@@ -61,7 +60,7 @@ class Hub:
 
         self.source = source
         self.api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="uniferum")
-        with _worded(source):
+        with worded(source):
             info = self.api.dataset_info(source.repo, revision=None if revision == "main" else revision)
         self.revision = info.sha or revision
 
@@ -149,7 +148,7 @@ class Hub:
         raise UniferumError(file.path, must="have the size and checksum that the hub states", cure="run it again")
 
     def _get(self, path: str, out: Path, *, force: bool = False, meter: Any = None) -> None:
-        with _worded(self.source):
+        with worded(self.source):
             self.api.hf_hub_download(
                 self.source.repo,
                 path,
@@ -166,7 +165,7 @@ class Hub:
         from huggingface_hub.errors import HfHubHTTPError
 
         listed = []
-        with _worded(self.source):
+        with worded(self.source):
             try:
                 for entry in self.api.list_repo_tree(
                     self.source.repo, folder, recursive=recursive, revision=self.revision, repo_type="dataset"
@@ -260,72 +259,14 @@ def _count(future: Future[bool], file: RemoteFile, fetched: Fetched) -> bool:
     """Count a file's outcome; false where it failed. Refused access ends everything."""
     try:
         new = future.result()
-    except NoAccess:
+    except Ends:
         raise
     except (UniferumError, OSError) as error:
-        fetched.failed.append((file.path, _one_line(error)))
+        fetched.failed.append((file.path, one_line(error)))
         return False
     fetched.downloaded += new
     fetched.kept += not new
     return True
-
-
-class NoAccess(UniferumError):
-    """The hub knows the dataset, and this person may not read it yet."""
-
-
-@contextmanager
-def _worded(source: HubSource) -> Iterator[None]:
-    """Word the hub's errors in one line each."""
-    import httpx2
-    from huggingface_hub.errors import (
-        EntryNotFoundError,
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-    )
-
-    try:
-        yield
-    except InterruptedError:
-        raise
-    except OfflineModeIsEnabled:
-        raise UniferumError("HF_HUB_OFFLINE", must="be unset to fetch a dataset") from None
-    except HfHubHTTPError as error:
-        code = error.response.status_code
-        if code in (401, 403):
-            raise _no_access(source, code) from None
-        where = source.repo if not isinstance(error, EntryNotFoundError) else f"{source.repo}: {_path_of(error)}"
-        raise UniferumError(where, f"the hub answered {code}", must="be there", cure=source.page) from None
-    except LocalEntryNotFoundError as error:
-        cause = error.__cause__
-        if isinstance(cause, HfHubHTTPError) and cause.response.status_code in (401, 403):
-            raise _no_access(source, cause.response.status_code) from None
-        raise _unreachable(source, cause or error) from None
-    except (httpx2.HTTPError, OSError) as error:
-        raise _unreachable(source, error) from None
-
-
-def _no_access(source: HubSource, code: int) -> NoAccess:
-    cure = (
-        f"accept the terms at {source.page} (signed in; some owners answer by e-mail), then log in here: "
-        "hf auth login, or set HF_TOKEN to a read token of the same account"
-    )
-    return NoAccess(f"the dataset {source.repo}", f"the hub answered {code}", must="be open to you", cure=cure)
-
-
-def _unreachable(source: HubSource, error: BaseException) -> UniferumError:
-    cure = f"{_one_line(error)}; check the connection, a proxy, or HF_ENDPOINT; the same command goes on"
-    return UniferumError(f"the hub, for {source.repo}", must="be reachable", cure=cure)
-
-
-def _path_of(error: BaseException) -> str:
-    found = re.search(r"/resolve/[^/]+/([^\s?]+)", str(error))
-    return found.group(1).rstrip(".") if found else "a file"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _known_to_client(out: Path, path: str) -> bool:

@@ -91,6 +91,26 @@ def test_what_is_there_is_not_fetched_again_and_a_short_file_is(hub: Served, ct_
     assert short.read_bytes() == ct_rate.path("valid_1_a_1").read_bytes()
 
 
+def test_stopped_half_way_the_same_command_goes_on(hub: Served, ct_rate: CtRateWriter, tmp_path, monkeypatch):
+    seen = []
+
+    def stop(bar) -> None:
+        seen.append(bar)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch:
+        patch.setattr("cli.output.Transfer.file", stop)
+        assert run("CTRATE", "--out", out, "--split", "valid").exit_code != 0
+    assert json.loads((out / "uniferum_fetch.json").read_text())["done"] is False
+    again = run("CTRATE", "--out", out, "--split", "valid")
+    assert again.exit_code == 0
+    assert "0 files downloaded" not in again.stderr
+    assert " 0 were there" not in again.stderr
+    assert json.loads((out / "uniferum_fetch.json").read_text())["done"] is True
+
+
 @pytest.mark.parametrize("token", [None, "not-accepted"])
 def test_without_access_one_line_says_where_to_accept_and_how_to_log_in(hub: Served, tmp_path, monkeypatch, token):
     hub.orders.token = "secret"
