@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from uniferum.data.checks.file_faults import MISSING, is_partial
+from uniferum.data.checks.file_faults import EMPTY, MISSING, NO_VOXELS, is_partial
 from uniferum.data.checks.look import Looked
 from uniferum.data.cohorts import files
 from uniferum.data.cohorts.base import Cohort
@@ -35,6 +35,9 @@ ON_PURPOSE = (
     BEYOND,
 )
 """Reasons of the cohorts for leaving a scan out that no download changes."""
+
+ON_DISK = {"volume file is empty": f"volumes: {EMPTY}", "voxel file of the volume missing": f"volumes: {NO_VOXELS}"}
+"""Reasons of the cohorts that a look at the file would give too, in its words."""
 
 WITHOUT_ROW = "scan without a label row"
 EXAMPLES = 3
@@ -123,6 +126,8 @@ def _dropped(looked: Looked, record: Record | None) -> Iterator[Finding]:
             if rest:
                 what = "the table names scans whose volume is not there"
                 yield Finding("problem", what, len(rest), _few(rest), "fetch them", "fetch")
+        elif reason in ON_DISK:
+            yield Finding("problem", ON_DISK[reason], len(names), _few(names), "fetch it again", "fetch")
         else:
             yield Finding("problem", f"left out: {reason}", len(names), _few(names))
     gone, loose = len(looked.dropped.get(files.MISSING, ())), len(looked.dropped.get(WITHOUT_ROW, ()))

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from uniferum.data.cohorts.base import Cohort
 from uniferum.data.cohorts.ct_rate import CtRateConfig
-from uniferum.data.cohorts.files import files_below
 from uniferum.data.cohorts.inspect_ct import InspectConfig
 from uniferum.data.cohorts.luna16 import Luna16Config
 from uniferum.data.cohorts.rad_chest import RadChestConfig
@@ -69,7 +68,7 @@ def _rad_chest(settings: RadChestConfig, source: str) -> None:
     _needs(settings.root, "imgtrain_Abnormality_and_Location_Labels.csv", "the folder of RAD-ChestCT's tables")
     folder = settings.root / settings.images
     if folder.is_dir() and next(folder.glob("*.npz"), None) is None:
-        found = next(files_below(settings.root, (".npz",)), None)
+        found = next(settings.root.rglob("*.npz"), None)
         if found is not None:
             named = found.parent.relative_to(settings.root)
             must = f"be {named}"
