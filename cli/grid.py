@@ -127,12 +127,15 @@ def _agreed() -> bool:
 
 
 def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = False) -> None:
+    from orchestration.organ_masks import missing_masks
     from orchestration.plan import make_plan
     from orchestration.view import plan_columns, plan_rows, plan_totals, score_totals
 
     planned = make_plan(grid, cells)
     output.table(f"{grid.name}: {len(planned)} cells", plan_columns(grid), plan_rows(grid, planned))
     output.say(score_totals(grid, planned) if only_scores else plan_totals(grid, planned))
+    for missing in () if only_scores else missing_masks(grid.stores, cells):
+        output.say(missing.sentence())
 
 
 def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list[Row], str]":

@@ -58,9 +58,10 @@ def main() -> None:
             raise
         output.fail(str(error))
         sys.exit(2)
-    except KeyboardInterrupt:
-        output.fail("interrupted; the same command goes on from where it stopped")
-        sys.exit(130)
+    except SystemExit as end:
+        if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # Typer made it an exit of 130
+            output.fail("interrupted; the same command goes on from where it stopped")
+        raise
 
 
 if __name__ == "__main__":

@@ -111,8 +111,9 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ())
 
 
 def card_of(cohort: Cohort) -> dict[str, Any]:
-    """What a store says of its cohort."""
-    return {"name": cohort.name, "papers_split": dict(cohort.papers_split()), "notes": list(cohort.notes())}
+    """What a store says of its cohort; ``config`` is for the commands that a plan suggests."""
+    config = {} if cohort.file is None else {"config": str(cohort.file), "root": str(cohort.config.root)}
+    return {"name": cohort.name, "papers_split": dict(cohort.papers_split()), "notes": list(cohort.notes()), **config}
 
 
 def reason(error: BaseException, source: ScanSource) -> str:

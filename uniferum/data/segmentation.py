@@ -2,14 +2,18 @@
 
 Each scan is handed over as a NIfTI file written by our own reader, so that the masks stand in the frame that
 preparation believes, also where a dataset's own header lies or is missing (npz, CT-RATE v1). A mask appears whole or
-not at all; scans that have one are skipped, so that a stopped run goes on.
+not at all; scans that have one are skipped, so that a stopped run goes on. ``orchestration/segment.py`` spreads the
+scans over GPUs and machines.
 """
 
+import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +32,44 @@ LAST_WORDS = 200
 
 @dataclass(frozen=True)
 class Segmented:
-    """What became of one scan; ``fault`` is empty where its mask was written."""
+    """What became of one scan; ``fault`` is empty where its mask is there.
+
+    Attributes:
+        scan_id: as the dataset publishes it.
+        fault: why there is no mask, one line.
+        kept: the mask was there already, made by another run in the meantime.
+    """
 
     scan_id: str
     fault: str = ""
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every ``count``-th part of a cohort, so that machines that know nothing of each other share the work.
+
+    A scan's part follows from its id alone: it stays the same while masks appear and scans are added.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """``INDEX/COUNT``, the index from 0.
+
+        Raises:
+            UniferumError: it is no such text, or the index is not below the count.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise UniferumError("--shard", text, must="be INDEX/COUNT with 0 <= INDEX < COUNT", cure="e.g. 0/8 to 7/8")
+        return cls(int(index), int(count))
+
+    def holds(self, scan_id: str) -> bool:
+        """Whether a scan belongs to this part."""
+        return int.from_bytes(hashlib.sha256(scan_id.encode()).digest()[:8], "big") % self.count == self.index
 
 
 def installed_program() -> str:
@@ -96,32 +134,55 @@ def segment(
         fast: the 3 mm model.
         timeout_s: for one scan.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     for scan in scans:
-        try:
-            _segment_one(scan, folder, program, device=device, fast=fast, timeout_s=timeout_s)
-        except (UniferumError, OSError) as error:
-            yield Segmented(scan.scan_id, str(error))
-        except subprocess.TimeoutExpired:
-            yield Segmented(scan.scan_id, f"took more than {timeout_s:.0f} s")
-        else:
-            yield Segmented(scan.scan_id)
+        yield segment_one(scan, folder, program, device=device, fast=fast, timeout_s=timeout_s)
 
 
-def _segment_one(scan: Scan, folder: Path, program: str, *, device: str, fast: bool, timeout_s: float) -> None:
-    if Path(scan.scan_id).name != scan.scan_id:
-        raise UniferumError("scan id", scan.scan_id, must="be a file name")
+def segment_one(
+    scan: Scan, folder: Path, program: str, *, device: str = "gpu", fast: bool = False, timeout_s: float = 3600.0
+) -> Segmented:
+    """Segment one scan, unless its mask has appeared; arguments as :func:`segment`; never raises for a bad scan."""
+    try:
+        if Path(scan.scan_id).name != scan.scan_id:
+            raise UniferumError("scan id", scan.scan_id, must="be a file name")
+        target = folder / f"{scan.scan_id}.nii.gz"
+        if target.exists():
+            return Segmented(scan.scan_id, kept=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        _write_mask(scan, target, program, device=device, fast=fast, timeout_s=timeout_s)
+    except (UniferumError, OSError) as error:
+        return Segmented(scan.scan_id, " ".join(str(error).split()))
+    except subprocess.TimeoutExpired:
+        return Segmented(scan.scan_id, f"took more than {timeout_s:.0f} s")
+    return Segmented(scan.scan_id)
+
+
+def _write_mask(scan: Scan, target: Path, program: str, *, device: str, fast: bool, timeout_s: float) -> None:
     volume = read_volume(scan.source)
-    with tempfile.TemporaryDirectory(prefix=".segment-", dir=folder) as temporary:
+    with tempfile.TemporaryDirectory(prefix=".segment-", dir=target.parent) as temporary:
         source, mask = Path(temporary, "scan.nii.gz"), Path(temporary, "mask.nii.gz")
         nibabel.save(nibabel.Nifti1Image(volume.hu, volume.affine), source)
-        line = arguments(program, source, mask, device=device, fast=fast)
-        done = subprocess.run(line, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False)
-        if done.returncode or not mask.is_file():
-            said = " ".join(done.stderr.split())[-LAST_WORDS:]
-            raise UniferumError(
-                f"{PROGRAM} on {scan.scan_id}", f"exit {done.returncode}", must="write a mask", cure=said
-            )
+        code, said = _run(arguments(program, source, mask, device=device, fast=fast), timeout_s)
+        if code or not mask.is_file():
+            raise UniferumError(f"{PROGRAM} on {scan.scan_id}", f"exit {code}", must="write a mask", cure=said)
         with mask.open("rb") as file:
             os.fsync(file.fileno())
-        mask.replace(folder / f"{scan.scan_id}.nii.gz")
+        mask.replace(target)
+
+
+def _run(line: Sequence[str], timeout_s: float) -> tuple[int, str]:
+    """Exit code and last words of a program.
+
+    The program has a session of its own: whatever ends this call ends all that the program started with it
+    (TotalSegmentator starts processes that would keep the GPU).
+    """
+    with subprocess.Popen(
+        line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True
+    ) as process:
+        try:
+            _, stderr = process.communicate(timeout=timeout_s)
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return process.returncode, " ".join(stderr.split())[-LAST_WORDS:]

@@ -12,7 +12,15 @@ from cli.main import app
 from tests.uniferum.data.cohorts.layouts import write_rad_chest
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.data.cohorts.rad_chest import affine_of
-from uniferum.data.segmentation import arguments, installed_program, masks_folder, segment, waiting
+from uniferum.data.segmentation import (
+    Shard,
+    arguments,
+    installed_program,
+    masks_folder,
+    segment,
+    segment_one,
+    waiting,
+)
 from uniferum.errors import UniferumError
 
 FAKE = """#!/bin/sh
@@ -72,10 +80,53 @@ def test_a_cohort_without_a_place_for_masks_is_refused(root: Path) -> None:
 
 
 def test_the_command_counts_and_fails_with_what_failed(root: Path, program: str) -> None:
-    line = ["data", "segment", str(root.parent / "cohort.yaml")]
+    line = ["data", "segment", str(root.parent / "cohort.yaml"), "--local"]
     counted = CliRunner().invoke(app, [*line, "--dry-run"])
     assert "3 scans without a mask" in counted.output
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 1
     assert "2 masks in" in done.output
     assert "trn00002" in done.output
+
+
+def test_a_mask_that_another_run_made_meanwhile_is_kept(root: Path, program: str) -> None:
+    cohort = open_cohort(root.parent / "cohort.yaml")
+    first = next(waiting(cohort))
+    (root / "ts_total").mkdir()
+    (root / "ts_total" / f"{first.scan_id}.nii.gz").write_bytes(b"theirs")
+    assert segment_one(first, masks_folder(cohort), program).kept
+    assert (root / "ts_total" / f"{first.scan_id}.nii.gz").read_bytes() == b"theirs"
+    assert not Path(f"{program}.calls").exists(), "the program was not started"
+
+
+def test_a_program_that_takes_too_long_is_ended_with_all_that_it_started(root: Path, program: str) -> None:
+    Path(program).write_text('#!/bin/sh\nsleep 60 & echo $! > "$0.child"\nwait\n', encoding="utf-8")
+    cohort = open_cohort(root.parent / "cohort.yaml")
+    done = segment_one(next(waiting(cohort)), masks_folder(cohort), program, timeout_s=0.5)
+    assert "took more than" in done.fault
+    child = int(Path(f"{program}.child").read_text())
+    status = Path(f"/proc/{child}/stat")
+    assert not status.exists() or status.read_text().rsplit(")", 1)[1].split()[0] == "Z"
+    assert list((root / "ts_total").iterdir()) == [], "nothing half written is left"
+
+
+def test_shards_share_a_cohort_without_overlap_and_keep_their_scans() -> None:
+    names = [f"scan{number}" for number in range(400)]
+    parts = [{name for name in names if Shard(index, 4).holds(name)} for index in range(4)]
+    assert sorted(name for part in parts for name in part) == sorted(names)
+    assert all(60 < len(part) < 140 for part in parts)
+    fewer = {name for name in names[::2] if Shard(1, 4).holds(name)}
+    assert fewer <= parts[1], "a scan stays in its part whatever else is there"
+
+
+@pytest.mark.parametrize("text", ["3", "4/4", "-1/4", "a/b", "1/0", ""])
+def test_a_shard_that_cannot_be_is_refused(text: str) -> None:
+    with pytest.raises(UniferumError, match="INDEX/COUNT"):
+        Shard.parse(text)
+
+
+@pytest.mark.parametrize(("device", "more"), [("gpu:1", []), ("cuda", ["--local"]), ("gpu:x", ["--local"])])
+def test_a_device_that_cannot_be_is_refused_before_anything_starts(root: Path, device: str, more: list[str]) -> None:
+    line = ["data", "segment", str(root.parent / "cohort.yaml"), "--device", device, *more]
+    with pytest.raises(UniferumError, match="--device"):
+        CliRunner().invoke(app, line, catch_exceptions=False)

@@ -119,6 +119,8 @@ class Cohort(ABC, Generic[C]):
 
     name: str
     config: C
+    file: Path | None = None
+    """The YAML file that describes it; ``None`` for a cohort made in code."""
 
     @abstractmethod
     def entries(self) -> Iterator[Scan | Dropped]:
@@ -209,4 +211,6 @@ def open_cohort(path: Path | str, overrides: Iterable[str] = (), *, root: Path |
     config = parse(reader.config_type, data, source=str(path))
     if not config.root.is_dir():
         raise UniferumError(f"{path}: root", config.root, must="be a folder", cure="give --root or set root=FOLDER")
-    return reader(config)
+    cohort = reader(config)
+    cohort.file = Path(path)
+    return cohort
