@@ -3,7 +3,7 @@
 Stand-ins, each named where it is used: servers on loopback for the hub and Zenodo, a copy for the person who fetches
 INSPECT, a program that thresholds for TotalSegmentator, an endpoint that looks for a word for the language model. The
 configs are copies with small numbers; the commands are the page's own, with ``/data`` and the endpoint's address
-replaced, and the preparation's grid made coarse.
+replaced, the preparation's grid made coarse, and ``segment`` in this process in place of Ray's GPUs.
 """
 
 import json
@@ -100,6 +100,9 @@ def _run(line: str) -> None:
         return
     if "prepare" in words:
         words += ["--set", COARSE]
+    if "segment" in words:  # there need be no GPU here, whose tasks Ray would wait for
+        words[words.index("gpu")] = "cpu"
+        words.append("--local")
     result = CliRunner().invoke(app, words[1:])
     assert result.exit_code == 0, f"{line}\n{result.stderr[-2000:]}\n{result.exception!r}"
 
