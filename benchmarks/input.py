@@ -96,7 +96,7 @@ def prepared_scan(folder: Path) -> PreparedCohort:
         rendered = render(PhantomSpec(seed=3), (512, 512, 300), (0.72, 0.72, 1.0), noise_hu=40.0)
         file = folder / "scan.nii.gz"
         nib.save(nib.Nifti1Image(rendered.volume.hu, rendered.volume.affine), file)  # type: ignore[attr-defined]
-        config = PreparationConfig()
+        config = PreparationConfig(levels=("train", "full"))
         store = Store.create(path, {"name": "CTRATE"}, config)
         source = ScanSource(scan_id=SCAN, path=file, intensity=None, affine=None, masks=(), known_hu_clip=None)
         header = store.write(prepare(source, config))

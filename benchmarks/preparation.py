@@ -56,7 +56,7 @@ def write_scan(path: Path, seed: int = 0) -> None:
 
 def ours(scan: Path, out: Path) -> None:
     """As `uniferum data prepare` does for each scan: sign, prepare, compress, write both levels."""
-    store = Store.create(out, {"name": "BENCHMARK"}, PreparationConfig())
+    store = Store.create(out, {"name": "BENCHMARK"}, PreparationConfig(levels=("train", "full")))
     source = ScanSource(scan.name, scan)
     made = signature(source)
     store.write(prepare(source, store.config), made)

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import flags, label_reports, output, phantom, prepare, segment
+from cli import check, fetch, flags, label_reports, output, phantom, prepare, segment
 
 if TYPE_CHECKING:
     from uniferum.data.store_card import StoreCard
 
 app = typer.Typer(no_args_is_help=True)
+fetch.register(app)
+check.register(app)
 phantom.register(app)
 prepare.register(app)
 label_reports.register(app)

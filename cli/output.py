@@ -1,11 +1,21 @@
 """The only place that writes to the terminal: rich on standard error for people, standard output for results."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 people = Console(stderr=True, highlight=False)
@@ -67,3 +77,37 @@ def progress() -> Progress:
         console=people,
         transient=False,
     )
+
+
+class Transfer:
+    """A download's progress: bytes on a bar, and how many files are whole."""
+
+    def __init__(self, bar: Progress, name: str, total: int, files: int) -> None:
+        self._bar, self._name, self._files, self._whole = bar, name, files, 0
+        self._shown = bar.add_task(self._text(), total=total)
+
+    def bytes(self, count: int) -> None:
+        """Bytes came; negative where some have to come again."""
+        self._bar.advance(self._shown, count)
+
+    def file(self) -> None:
+        """A file is whole."""
+        self._whole += 1
+        self._bar.update(self._shown, description=self._text())
+
+    def _text(self) -> str:
+        return f"{self._name}: {self._whole}/{self._files} files"
+
+
+@contextmanager
+def transfer(name: str, total: int, files: int) -> Iterator[Transfer]:
+    """A progress bar in bytes, with speed and time left.
+
+    Args:
+        name: of what is downloaded.
+        total: bytes.
+        files: how many.
+    """
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=people, transient=False) as bar:
+        yield Transfer(bar, name, total, files)

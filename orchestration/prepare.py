@@ -17,14 +17,13 @@ from typing import Any
 
 from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.flag_counts import EXAMPLES, FlagCount, count_flags, flags_of, notes_of
+from uniferum.data.needs import level_bytes
 from uniferum.data.preparation import LEFT_OUT, Outcome, card_of, finish_store, prepare_chunk
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.places import place
 from uniferum.preprocessing.store import Store
 
-# A prepared voxel takes about this many bytes of disk (noisy CT, measured), masks included.
-BYTES_A_VOXEL = 1.0
 # Smaller scans travel in chunks of this many, so that handing out work costs nothing beside it.
 SMALL_VOXELS, SMALL_CHUNK = 1_000_000, 16
 
@@ -123,7 +122,8 @@ def prepare_cohort(
     count = _cores(use_ray) if workers is None else workers
     run = _in_ray if use_ray else (_in_pool if count > 0 else _here)
     summary = Summary()
-    for outcome in run(chunks, store.url, count, with_montage):
+    where = store.url if "://" in store.url else str(Path(store.url).absolute())  # a worker may start elsewhere
+    for outcome in run(chunks, where, count, with_montage):
         summary.add(outcome)
         if heard is not None:
             heard(outcome)
@@ -139,19 +139,27 @@ class Planned:
 
     total: int
     there: int
-    voxels: int
+    config: PreparationConfig
 
     def sentence(self) -> str:
         """For the person at the terminal."""
-        size = (self.total - self.there) * self.voxels * BYTES_A_VOXEL / 1e9
-        return f"{self.total} scans, {self.there} of them in the store already; about {size:.1f} GB to write"
+        new = self.total - self.there
+        size = new * scan_bytes(self.config) / 1e9
+        start = f"{self.total} scans, {self.there} of them in the store already; about {size:.1f} GB to write"
+        if self.config.levels != ("train",):
+            return f"{start} (levels: {', '.join(self.config.levels)})"
+        full = new * level_bytes(self.config.geometry, "full") / 1e9
+        return (
+            f"{start}: stores the training level only, which is what grids read; --set levels=[train,full] adds the "
+            f"full level, about {full:.1f} GB more"
+        )
 
 
 def plan(cohort: Cohort, out: str | Path, config: PreparationConfig) -> Planned:
     """Count a cohort against a store that may not exist yet; writes nothing."""
     total = sum(1 for _ in cohort.scans())
     there = sum(name.endswith(".ufs") for name in place(out).names("scans"))
-    return Planned(total, min(there, total), _voxels(config))
+    return Planned(total, min(there, total), config)
 
 
 def ray_for(address: str | None, workers: int | None) -> bool:
@@ -173,10 +181,11 @@ def check_space(store: Store, total: int) -> None:
         UniferumError: less is free than the scans that are still missing will take.
     """
     missing = max(0, total - len(store.scan_files()))
-    needed = int(missing * _voxels(store.config) * BYTES_A_VOXEL)
+    needed = missing * scan_bytes(store.config)
     free = store.free_bytes()
     if free is not None and needed > free:
-        cure = "give a larger disk, or keep the training level alone: --set levels=[train]"
+        more = "" if store.config.levels == ("train",) else ", or keep the training level alone: --set levels=[train]"
+        cure = f"give a larger disk{more}"
         value = f"{free / 1e9:.0f} GB free"
         raise UniferumError(store.url, value, must=f"have about {needed / 1e9:.0f} GB for {missing} scans", cure=cure)
 
@@ -187,6 +196,11 @@ def _cores(use_ray: bool) -> int:
 
         return int(ray.cluster_resources().get("CPU", 1))
     return len(os.sched_getaffinity(0))
+
+
+def scan_bytes(config: PreparationConfig) -> int:
+    """Bytes that one prepared scan takes in the store, at most."""
+    return sum(level_bytes(config.geometry, level) for level in config.levels)
 
 
 def _voxels(config: PreparationConfig) -> int:

@@ -120,7 +120,9 @@ def centroid(mask: np.ndarray, spacing_mm: tuple[float, ...]) -> np.ndarray:
 @pytest.mark.parametrize("write", [ct_rate_v2, ct_rate_v1, inspect, rad_chest, luna16_turned])
 def test_the_marker_lies_to_the_right_front_and_top(write: Callable[[Path], Scan], tmp_path: Path) -> None:
     scan = write(tmp_path / "data")
-    config = PreparationConfig.model_validate({"geometry": {"spacing_mm": [4, 4, 4], "model_shape": [48, 40, 32]}})
+    config = PreparationConfig.model_validate(
+        {"geometry": {"spacing_mm": [4, 4, 4], "model_shape": [48, 40, 32]}, "levels": ["full"]}
+    )
     prepared = prepare(scan.source, config)
     full = prepared.levels["full"]
     middle = centroid(full > -300, config.geometry.spacing_mm)

@@ -51,7 +51,7 @@ class PreparationConfig(Section):
         lung_layers: binary mask layers that are lungs.
         exclude_without_lung: refuse a scan without a lung; otherwise it is flagged and keeps its z range.
         body_spacing_mm: block means on which body and lungs are looked for.
-        levels: which levels are stored.
+        levels: which levels are stored; the training level is all that the paper's grid reads, and a seventh of both.
         keep_with_bad_mask: keep a scan without a mask of it that cannot be used, flagged ``bad_mask:<layer>``;
             otherwise the scan is refused.
     """
@@ -68,7 +68,7 @@ class PreparationConfig(Section):
     lung_layers: tuple[str, ...] = ("lungs", "lung")
     exclude_without_lung: bool = False
     body_spacing_mm: float = 3.0
-    levels: tuple[Literal["train", "full"], ...] = ("train", "full")
+    levels: tuple[Literal["train", "full"], ...] = ("train",)
     keep_with_bad_mask: bool = False
 
     @model_validator(mode="before")

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
@@ -59,8 +60,7 @@ class Store:
             if store.name != cohort_card.get("name"):
                 raise UniferumError(str(path), store.name, must=f"be a store of {cohort_card.get('name')}")
             if store.config != config:
-                cure = "give another folder, or delete this one to prepare the cohort anew"
-                raise UniferumError(f"{path}/store.json", must="have been prepared by the same settings", cure=cure)
+                raise _other_settings(path, store.config, config)
             if isinstance(where, LocalPlace):
                 where.sweep("scans")
             return store
@@ -301,6 +301,26 @@ def manifest_row(header: scanfile.Header, *, patient_id: str, study_id: str, spl
 def preparation_fingerprint(config: PreparationConfig) -> str:
     """Identity of a way to prepare: settings, method, and the format of the result."""
     return fingerprint({"format": FORMAT, "method": METHOD, "preparation": json.loads(canonical_json(config))})
+
+
+def _other_settings(path: str | Path, there: PreparationConfig, asked: PreparationConfig) -> UniferumError:
+    """The error of going on with a store by other settings: which differ, and the options that go on with it."""
+    old, new = there.model_dump(mode="json"), asked.model_dump(mode="json")
+    differing = [key for key in old if old[key] != new[key]]
+    told = "; ".join(f"{key} {_flow(old[key])}, asked for {_flow(new[key])}" for key in differing)
+    settings = (f"{key}={_flow(old[key])}" for key in differing)
+    options = " ".join(f"--set {shlex.quote(text) if ' ' in text else text}" for text in settings)
+    cure = f"it has {told}: go on with it by {options}, or give another folder to prepare the cohort anew"
+    return UniferumError(f"{path}/store.json", must="have been prepared by the same settings", cure=cure)
+
+
+def _flow(value: Any) -> str:
+    """A setting as ``--set`` takes it."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_flow, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def scan_file(scan_id: str) -> str:

@@ -13,7 +13,7 @@ from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
 
 # The paper's box in voxels of 2 mm: everything is the paper's but eight times faster.
 GEOMETRY = Geometry(spacing_mm=(2, 2, 2), model_shape=(128, 80, 64))
-CONFIG = PreparationConfig(geometry=GEOMETRY)
+CONFIG = PreparationConfig(geometry=GEOMETRY, levels=("train", "full"))
 HU, IDS = thorax()
 
 
@@ -165,7 +165,9 @@ def test_released_preset_drops_the_last_lung_slice_and_what_lies_beside_the_body
     mask = MaskSource("totalsegmentator", write_nifti(tmp_path / "mask.nii.gz", IDS))
     scan = ScanSource("s", write_nifti(tmp_path / "scan.nii.gz", with_table), masks=(mask,))
     paper = prepare(scan, CONFIG)
-    released = prepare(scan, PreparationConfig.model_validate({"preset": "released", "geometry": GEOMETRY}))
+    released = prepare(
+        scan, PreparationConfig.model_validate({"preset": "released", "geometry": GEOMETRY, "levels": ["full"]})
+    )
     assert released.z_range_mm == (paper.z_range_mm[0] + 5, paper.z_range_mm[1] - 10)
     assert (paper.levels["full"] == 100).any()
     assert not (released.levels["full"] == 100).any()
@@ -175,7 +177,8 @@ def test_a_coarse_grid_averages_what_it_skips(tmp_path):
     checkers = np.indices((60, 60, 60)).sum(axis=0) % 2
     hu = np.where(checkers == 1, 200, 0).astype(np.int16)
     scan = ScanSource("s", write_nifti(tmp_path / "scan.nii.gz", hu, np.eye(4)))
-    coarse = PreparationConfig(geometry=Geometry(spacing_mm=(4, 4, 4), model_shape=(48, 40, 32)))
+    geometry = Geometry(spacing_mm=(4, 4, 4), model_shape=(48, 40, 32))
+    coarse = PreparationConfig(geometry=geometry, levels=("full",))
     full = prepare(scan, coarse).levels["full"]
     inside = full[full > -1000]
     assert np.abs(inside - 100.0).max() <= 1

@@ -19,7 +19,8 @@ from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, pre
 from uniferum.preprocessing.source import MaskSource, ScanSource
 
 pytestmark = pytest.mark.integration
-CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(2, 2, 2), model_shape=(128, 80, 64)))
+GEOMETRY = Geometry(spacing_mm=(2, 2, 2), model_shape=(128, 80, 64))
+CONFIG = PreparationConfig(geometry=GEOMETRY, levels=("train", "full"))
 KINDS = {
     "lungs": {"layer": "lungs", "threshold": 127.5},
     "gross tumour volume": {"layer": "gross_tumour_volume", "threshold": 0.5},

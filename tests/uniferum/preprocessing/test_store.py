@@ -18,7 +18,8 @@ from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan
 from uniferum.preprocessing.places import place
 from uniferum.preprocessing.store import Store, manifest_row, scan_file
 
-CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(4, 4, 4), model_shape=(48, 40, 32)))
+GEOMETRY = Geometry(spacing_mm=(4, 4, 4), model_shape=(48, 40, 32))
+CONFIG = PreparationConfig(geometry=GEOMETRY, levels=("train", "full"))
 CARD = {"name": "OWN"}
 
 
@@ -140,6 +141,8 @@ def test_a_killed_write_leaves_no_scan(tmp_path, monkeypatch):
 def test_a_store_of_other_settings_or_another_cohort_is_not_continued(store):
     with pytest.raises(UniferumError, match="same settings"):
         Store.create(store.url, CARD, CONFIG.replace(lung_margin_mm=7))
+    with pytest.raises(UniferumError, match=r"levels \[train,full\], asked for \[train\].*--set levels=\[train,full\]"):
+        Store.create(store.url, CARD, PreparationConfig(geometry=GEOMETRY))
     with pytest.raises(UniferumError, match="store of OTHER"):
         Store.create(store.url, {"name": "OTHER"}, CONFIG)
     assert Store.create(store.url, CARD, CONFIG).header("s1")["scan_id"] == "s1"

@@ -1,0 +1,162 @@
+"""Download one file over HTTP: resumed by Range requests, checked by its checksum, renamed when whole.
+
+The bytes so far lie in ``<name>.part`` beside the file. A file under its own name is complete and verified.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event
+
+import requests
+import urllib3
+
+from uniferum.data.fetch.plan import RemoteFile, gb, has_size
+from uniferum.errors import UniferumError
+
+PART = ".part"
+CHUNK = 2**20
+ATTEMPTS = 6
+"""Failed tries in a row, without a new byte, before a file is given up."""
+TIMEOUT_S = (20.0, 60.0)
+"""Seconds to connect, and between two reads."""
+LONGEST_PAUSE_S = 60.0
+
+Heard = Callable[[int], None]
+
+
+class Cut(Exception):
+    """The connection ended early, or the server is busy: worth another try."""
+
+
+def fetch_file(
+    file: RemoteFile,
+    out: Path,
+    *,
+    headers: Mapping[str, str] | None = None,
+    heard: Heard | None = None,
+    stop: Event | None = None,
+    pause_s: float = 1.0,
+) -> bool:
+    """Bring one file into ``out``; go on where an earlier try stopped.
+
+    Args:
+        file: what, and from where.
+        out: the dataset's folder.
+        headers: sent with each request, e.g. authorization.
+        heard: told of bytes as they come; negative where some have to be fetched again.
+        stop: set to leave; what is there stays for the next time.
+        pause_s: before the second try; doubled with each.
+
+    Returns:
+        Whether anything was downloaded.
+
+    Raises:
+        UniferumError: no access, no such file, no connection, a full disk, or a checksum that never fits.
+    """
+    target = out / file.path
+    part = target.with_name(target.name + PART)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if has_size(target, file.size) and matches(target, file.checksum):
+        _tell(heard, file.size)
+        return False
+    for fresh in (False, True):
+        _complete(file, part, headers or {}, heard, stop or Event(), pause_s)
+        if matches(part, file.checksum):
+            part.replace(target)
+            return True
+        _tell(heard, -part.stat().st_size)
+        part.unlink()
+        if fresh:
+            break
+    cure = "run the same command again; where it stays so, tell the owners of the dataset"
+    raise UniferumError(file.path, must=f"have the checksum {file.checksum} that its server states", cure=cure)
+
+
+def matches(path: Path, checksum: str) -> bool:
+    """Whether a file has a checksum ``algorithm:digits``; true where none is known."""
+    algorithm, _, digits = checksum.partition(":")
+    if not digits:
+        return True
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, algorithm).hexdigest() == digits.lower()
+
+
+def _complete(
+    file: RemoteFile, part: Path, headers: Mapping[str, str], heard: Heard | None, stop: Event, pause_s: float
+) -> None:
+    """Bring the part to its full length."""
+    have = _length(part)
+    _tell(heard, min(have, file.size))
+    if have > file.size:
+        part.unlink()
+        have = 0
+    tries = 0
+    while have < file.size or not part.exists():
+        try:
+            _append(file, part, have, headers, heard, stop)
+        except (Cut, requests.RequestException) as error:
+            tries += 1
+            reason = str(error) if isinstance(error, Cut) else type(error).__name__
+        else:
+            reason = "the connection ended early"
+            tries += 1
+        if _length(part) > have:
+            tries = 0
+        have = _length(part)
+        if tries >= ATTEMPTS:
+            cure = f"{gb(have)} of {gb(file.size)} are kept; run the same command again"
+            raise UniferumError(file.path, reason, must="be reachable", cure=cure)
+        if have < file.size:
+            stop.wait(min(pause_s * 2**tries, LONGEST_PAUSE_S))
+
+
+def _append(
+    file: RemoteFile, part: Path, have: int, headers: Mapping[str, str], heard: Heard | None, stop: Event
+) -> None:
+    asked = {**headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(file.address, headers=asked, stream=True, timeout=TIMEOUT_S) as answer:
+        _refuse(answer, file)
+        if answer.status_code == 200 and have:  # the server does not resume: from the start
+            _tell(heard, -have)
+            part.unlink()
+        try:
+            with part.open("ab") as opened:
+                while piece := answer.raw.read1(CHUNK):  # unlike read, it keeps the bytes before a cut
+                    if stop.is_set():
+                        raise KeyboardInterrupt
+                    opened.write(piece)
+                    _tell(heard, len(piece))
+                opened.flush()
+                os.fsync(opened.fileno())
+        except urllib3.exceptions.HTTPError as error:
+            raise Cut(f"the connection ended early ({type(error).__name__})") from None
+        except OSError as error:
+            raise UniferumError(file.path, error.strerror, must="fit on the disk", cure="free some space") from None
+
+
+def _refuse(answer: requests.Response, file: RemoteFile) -> None:
+    """Raise for every answer that is not the file's bytes."""
+    code = answer.status_code
+    if code in (200, 206):
+        return
+    if code in (408, 425, 429) or code >= 500 or code == 416:
+        wait = answer.headers.get("Retry-After", "")
+        if wait.isdigit():
+            time.sleep(min(float(wait), LONGEST_PAUSE_S))
+        raise Cut(f"the server answered {code}")
+    if code in (401, 403):
+        cure = "its page says how access is given; see uniferum data fetch --help"
+        raise UniferumError(file.path, f"the server answered {code}", must="be open to you", cure=cure)
+    raise UniferumError(file.path, f"the server answered {code}", must="be there", cure="has the dataset moved?")
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _tell(heard: Heard | None, count: int) -> None:
+    if heard is not None:
+        heard(count)

@@ -1,0 +1,321 @@
+"""CT-RATE from the Hugging Face hub: what it holds, a consistent subset of it, and its download.
+
+The client is the hub's own: the token comes from its usual place (``hf auth login`` or ``HF_TOKEN``), ``HF_ENDPOINT``
+and ``HF_HUB_OFFLINE`` are honoured. All files are taken from one commit. A cut connection is resumed within a file; a
+stopped command goes on with the first file that is not whole.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import Any, Self
+
+from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig
+from uniferum.data.cohorts.tables import drawn_first, rows
+from uniferum.data.fetch.download import matches
+from uniferum.data.fetch.hub_errors import Ends, one_line, worded
+from uniferum.data.fetch.plan import Plan, RemoteFile, has_size
+from uniferum.data.fetch.sources import HubSource
+from uniferum.errors import UniferumError
+
+HELD_OUT_SHARE = 4
+"""Of a limited training set, one volume in so many is of a patient that the cohort holds out for selection."""
+
+LISTED_ONE_BY_ONE = 200
+"""Up to so many volumes their folders are listed one by one; beyond it the whole tree is, 1,000 entries a request."""
+
+FAILED_IN_A_ROW = 5
+"""Files that fail one after another before the fetch stops."""
+
+
+@dataclass
+class Fetched:
+    """What a download did.
+
+    Attributes:
+        downloaded: files that came now.
+        kept: files that were there already.
+        failed: path and reason of those that did not come.
+    """
+
+    downloaded: int = 0
+    kept: int = 0
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+class Hub:
+    """One dataset repository at one commit."""
+
+    def __init__(self, source: HubSource, revision: str = "main") -> None:
+        """Ask the hub for the repository.
+
+        Raises:
+            UniferumError: no connection, no such repository, or no access to it.
+        """
+        from huggingface_hub import HfApi
+
+        self.source = source
+        self.api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, library_name="uniferum")
+        with worded(source):
+            info = self.api.dataset_info(source.repo, revision=None if revision == "main" else revision)
+        self.revision = info.sha or revision
+
+    def plan(self, dataset: str, splits: tuple[str, ...], limit: int | None) -> Plan:
+        """List the tables, the volumes of some splits, and their masks. Tables are read, into a temporary folder.
+
+        Args:
+            dataset: the cohort's name.
+            splits: ``train``, ``valid``.
+            limit: volumes of each split at most.
+
+        Raises:
+            UniferumError: no access, or a table that is missing or unreadable.
+        """
+        tables = [file for folder in self.source.tables for file in self._listed(folder)]
+        if not any(file.path == self.source.labels.format(split=splits[0]) for file in tables):
+            raise UniferumError(self.source.repo, must=f"hold {self.source.labels.format(split=splits[0])}")
+        files, notes, volumes = list(tables), [], 0
+        with tempfile.TemporaryDirectory(prefix="uniferum-") as temporary:
+            for split in splits:
+                known = {file.path for file in tables}
+                wanted, note = self._wanted(split, limit, known, Path(temporary))
+                found = self._volumes(split, wanted)
+                files += found[0] + found[1]
+                volumes += len(found[0])
+                notes += [note, *_absent(split, wanted, *found)]
+        return Plan(dataset, self.revision, splits, limit, tuple(files), volumes, 0, tuple(notes))
+
+    def download(
+        self,
+        plan: Plan,
+        out: Path,
+        *,
+        parallel: int = 4,
+        heard: Callable[[int], None] | None = None,
+        heard_file: Callable[[], None] | None = None,
+    ) -> Fetched:
+        """Bring the plan's files into ``out``, several at once.
+
+        Args:
+            plan: see :meth:`plan`.
+            out: the dataset's folder.
+            parallel: files at once.
+            heard: told of bytes as they come.
+            heard_file: told of each file that is whole.
+
+        Raises:
+            UniferumError: access is refused, or several files fail in a row.
+        """
+        from huggingface_hub.utils import logging
+
+        logging.set_verbosity_error()  # each resumed connection would print over the progress bar
+        stop, fetched, in_a_row = Event(), Fetched(), 0
+        pool = ThreadPoolExecutor(parallel, thread_name_prefix="fetch")
+        try:
+            running = {pool.submit(self._one, file, out, stop, heard): file for file in plan.files}
+            for future in as_completed(running):
+                in_a_row = 0 if _count(future, running.pop(future), fetched) else in_a_row + 1
+                if in_a_row >= FAILED_IN_A_ROW:
+                    path, reason = fetched.failed[-1]
+                    cure = "check the connection; the same command goes on"
+                    raise UniferumError(path, reason, must="be reachable", cure=cure)
+                if heard_file is not None:
+                    heard_file()
+        finally:
+            stop.set()
+            pool.shutdown(wait=True, cancel_futures=True)
+        return fetched
+
+    def _one(self, file: RemoteFile, out: Path, stop: Event, heard: Callable[[int], None] | None) -> bool:
+        """Bring one file; whether anything had to be downloaded."""
+        if stop.is_set():
+            raise InterruptedError("stopped")
+        told = _Told(file.size, heard)
+        target = out / file.path
+        if has_size(target, file.size) and (_known_to_client(out, file.path) or matches(target, file.checksum)):
+            told.rest()
+            return False
+        for again in (target.exists(), True):
+            self._get(file.path, out, force=again, meter=_meter(told, stop))
+            if has_size(target, file.size) and matches(target, file.checksum):
+                told.rest()
+                return True
+        target.unlink(missing_ok=True)
+        raise UniferumError(file.path, must="have the size and checksum that the hub states", cure="run it again")
+
+    def _get(self, path: str, out: Path, *, force: bool = False, meter: Any = None) -> None:
+        with worded(self.source):
+            self.api.hf_hub_download(
+                self.source.repo,
+                path,
+                repo_type="dataset",
+                revision=self.revision,
+                local_dir=out,
+                force_download=force,
+                tqdm_class=meter or _meter(_Told(0, None), Event()),
+            )
+
+    def _listed(self, folder: str, *, recursive: bool = False) -> list[RemoteFile]:
+        """The files of a folder of the repository; none where there is no such folder."""
+        from huggingface_hub import RepoFile
+        from huggingface_hub.errors import HfHubHTTPError
+
+        listed = []
+        with worded(self.source):
+            try:
+                for entry in self.api.list_repo_tree(
+                    self.source.repo, folder, recursive=recursive, revision=self.revision, repo_type="dataset"
+                ):
+                    if isinstance(entry, RepoFile):
+                        checksum = f"sha256:{entry.lfs.sha256}" if entry.lfs else ""
+                        listed.append(RemoteFile(entry.path, entry.size, checksum, entry.path))
+            except HfHubHTTPError as error:
+                if error.response.status_code == 404:  # the repository was asked for before: it is there
+                    return []
+                raise
+        return sorted(listed, key=lambda file: file.path)
+
+    def _wanted(self, split: str, limit: int | None, known: set[str], temporary: Path) -> tuple[list[str], str]:
+        """Names of the volumes to fetch, and a sentence on them."""
+        table, listed = self.source.labels.format(split=split), self.source.not_chest.format(split=split)
+        self._get(table, temporary)
+        excluded: set[str] = set()
+        if listed in known:
+            self._get(listed, temporary)
+            lines = (temporary / listed).read_text(encoding="utf-8").splitlines()
+            excluded = {_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip()}
+        names = [row["VolumeName"] for row in rows(temporary / table, ("VolumeName",))]
+        usable = [name for name in dict.fromkeys(names) if NAME.fullmatch(name) and name not in excluded]
+        left = f"{len(set(names) & excluded)} that are no chest are left out" if listed in known else f"no {listed}"
+        if limit is None or limit >= len(usable):
+            return usable, f"{split}: {len(usable)} volumes ({left})"
+        chosen, held = _subset(usable, limit, hold_out=split == "train")
+        own = f", {held} of them of patients that are held out for selection" if held else ""
+        return chosen, f"{split}: {len(chosen)} of {len(usable)} volumes{own} ({left})"
+
+    def _volumes(self, split: str, wanted: list[str]) -> tuple[list[RemoteFile], list[RemoteFile]]:
+        """Volumes and masks of the wanted names, as far as the repository has them."""
+        found = []
+        for folder in (self.source.volumes.format(split=split), self.source.masks.format(split=split)):
+            if len(wanted) > LISTED_ONE_BY_ONE:
+                listed = self._listed(folder, recursive=True)
+            else:
+                studies = dict.fromkeys(_study(name) for name in wanted)
+                listed = [file for study in studies for file in self._listed(f"{folder}/{study}")]
+            names = set(wanted)
+            found.append([file for file in listed if file.path.rsplit("/", 1)[-1] in names])
+        return found[0], found[1]
+
+
+def _subset(names: list[str], limit: int, *, hold_out: bool) -> tuple[list[str], int]:
+    """The first volumes of the table; of a training set, some of them of patients that the cohort holds out.
+
+    The cohort draws those patients from the whole table (``validation_patients``, ``validation_seed``), so that the
+    first volumes alone would leave no validation split.
+    """
+    if not hold_out:
+        return names[:limit], 0
+    settings = CtRateConfig.model_fields
+    count, seed = settings["validation_patients"].default, settings["validation_seed"].default
+    patients = drawn_first((_patient(name) for name in names), count, seed)
+    share = max(limit > 1, limit // HELD_OUT_SHARE)
+    held = [name for name in names if _patient(name) in patients][:share]
+    others = [name for name in names if _patient(name) not in patients][: limit - len(held)]
+    chosen = {*held, *others}
+    chosen |= set([name for name in names if name not in chosen][: limit - len(chosen)])
+    return [name for name in names if name in chosen], sum(_patient(name) in patients for name in chosen)
+
+
+def _patient(name: str) -> str:
+    match = NAME.fullmatch(name)
+    assert match is not None, "only volume names"
+    return match["patient"]
+
+
+def _study(name: str) -> str:
+    match = NAME.fullmatch(name)
+    assert match is not None, "only volume names"
+    return f"{match['patient']}/{match['study']}"
+
+
+def _with_ending(name: str) -> str:
+    return name if name.endswith(".nii.gz") else f"{name}.nii.gz"
+
+
+def _absent(split: str, wanted: list[str], volumes: list[RemoteFile], masks: list[RemoteFile]) -> Iterator[str]:
+    """Sentences on what the table names and the repository does not hold."""
+    for what, files in (("volumes", volumes), ("masks", masks)):
+        there = {file.path.rsplit("/", 1)[-1] for file in files}
+        gone = [name for name in wanted if name not in there]
+        if gone:
+            yield f"{split}: {len(gone)} {what} are not in the repository, e.g. {gone[0]}"
+
+
+def _count(future: Future[bool], file: RemoteFile, fetched: Fetched) -> bool:
+    """Count a file's outcome; false where it failed. Refused access ends everything."""
+    try:
+        new = future.result()
+    except Ends:
+        raise
+    except (UniferumError, OSError) as error:
+        fetched.failed.append((file.path, one_line(error)))
+        return False
+    fetched.downloaded += new
+    fetched.kept += not new
+    return True
+
+
+def _known_to_client(out: Path, path: str) -> bool:
+    """Whether the hub's client has finished this file in this folder: it writes its metadata last."""
+    return (out / ".cache" / "huggingface" / "download" / f"{path}.metadata").is_file()
+
+
+class _Told:
+    """Bytes of one file that were told of, never more than it has, whatever is fetched twice."""
+
+    def __init__(self, size: int, heard: Callable[[int], None] | None) -> None:
+        self.left, self.heard = size, heard
+
+    def more(self, count: float) -> None:
+        step = min(max(0, int(count)), self.left)
+        self.left -= step
+        if step and self.heard is not None:
+            self.heard(step)
+
+    def rest(self) -> None:
+        self.more(self.left)
+
+
+def _meter(told: _Told, stop: Event) -> Any:
+    """The progress bar class that the hub's client wants: draws nothing, counts, and leaves when told to stop."""
+
+    class Meter:
+        n: float = 0
+
+        def __init__(self, *_: object, total: float | None = None, **__: object) -> None:
+            self.total = total
+
+        def __enter__(self) -> Self:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.close()
+
+        def update(self, n: float | None = 1) -> None:
+            if stop.is_set():
+                raise InterruptedError("stopped")
+            told.more(n or 0)
+
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Bytes over the wire: those that are written are counted, not these."""
+
+        def close(self) -> None:
+            """Nothing is drawn."""
+
+        refresh = set_postfix_str = set_transfer_postfix_str = lambda self, *_, **__: None
+
+    return Meter

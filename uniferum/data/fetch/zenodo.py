@@ -1,0 +1,214 @@
+"""LUNA16 and RAD-ChestCT from Zenodo: its record API lists the files with sizes and MD5 checksums.
+
+``ZENODO_ENDPOINT`` replaces https://zenodo.org (a mirror, a test). Where the owners grant access, ``ZENODO_LINK`` holds
+the link of their e-mail, or ``ZENODO_TOKEN`` a personal token; both go to that host only and are never printed.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+
+import requests
+
+from uniferum.data.cohorts.tables import rows
+from uniferum.data.fetch.archives import members, unpack
+from uniferum.data.fetch.download import TIMEOUT_S, fetch_file
+from uniferum.data.fetch.plan import Plan, Record, RemoteFile, has_size
+from uniferum.data.fetch.sources import ZenodoSource
+from uniferum.errors import UniferumError
+
+HOST = "https://zenodo.org"
+
+
+class Zenodo:
+    """The records of one dataset."""
+
+    def __init__(self, source: ZenodoSource) -> None:
+        self.source = source
+        self.host = (os.environ.get("ZENODO_ENDPOINT") or HOST).rstrip("/")
+        token = os.environ.get("ZENODO_TOKEN")
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+        link = parse_qs(urlsplit(os.environ.get("ZENODO_LINK", "")).query).get("token")
+        self.query = {"token": link[0]} if link else {}
+
+    def plan(self, dataset: str, out: Path, splits: tuple[str, ...], limit: int | None) -> Plan:
+        """List the records' files and choose what is fetched.
+
+        Args:
+            dataset: the cohort's name.
+            out: the dataset's folder; archives that were unpacked there are not fetched again.
+            splits: of the volumes; empty where the dataset has none.
+            limit: scans (of each split) at most.
+
+        Raises:
+            UniferumError: no connection, or the owners have not given access.
+        """
+        listed = [file for record in self.source.records for file in self._listed(record)]
+        tables = [file for file in listed if _fits(file.path, self.source.tables)]
+        if not tables:
+            raise UniferumError(self.source.page, must=f"list {', '.join(self.source.tables)}", cure=self._cure())
+        volumes = [file for file in listed if _fits(file.path, self.source.volumes)]
+        chosen, notes = _by_split(volumes, self.source.splits, splits, limit)
+        archives = sorted((f for f in listed if self._is_archive(f)), key=lambda file: file.path)
+        archives = archives[: None if limit is None else -(-limit // self.source.scans_an_archive)]
+        due = [file for file in archives if not _unpacked(out, file)]
+        if len(due) < len(archives):
+            notes.append(f"{len(archives) - len(due)} archives were unpacked before and are not fetched again")
+        if archives and limit is not None:
+            notes.append(f"{limit} scans with an annotation are unpacked from {len(archives)} of the archives")
+        others = len(listed) - len(tables) - len(volumes) - sum(map(self._is_archive, listed))
+        if others:
+            notes.append(f"{others} files of the record are not used by the cohort and not fetched")
+        grown = int(self.source.unpacked * sum(file.size for file in due))
+        files = (*tables, *chosen, *due)
+        revision = ",".join(self.source.records)
+        return Plan(dataset, revision, splits, limit, files, len(chosen) or len(archives), grown, tuple(notes))
+
+    def download(
+        self,
+        plan: Plan,
+        out: Path,
+        record: Record,
+        *,
+        heard: Callable[[int], None] | None = None,
+        heard_file: Callable[[], None] | None = None,
+    ) -> tuple[int, int]:
+        """Bring the plan's files into ``out``, one after another, and unpack the archives.
+
+        Args:
+            plan: see :meth:`plan`.
+            out: the dataset's folder.
+            record: told of every file that the folder then holds.
+            heard: told of bytes as they come.
+            heard_file: told of each file that is whole.
+
+        Returns:
+            files that came now, and files that were there.
+
+        Raises:
+            UniferumError: no access or connection, a checksum that does not fit, a full disk.
+        """
+        new, stop, left = 0, Event(), plan.limit
+        for file in plan.files:
+            new += fetch_file(file, out, headers=self.headers, heard=heard, stop=stop)
+            if self._is_archive(file):
+                left = self._unpack(file, out, record, left)
+            else:
+                record.add([file])
+            record.write(out)
+            if heard_file is not None:
+                heard_file()
+        return new, len(plan.files) - new
+
+    def _unpack(self, file: RemoteFile, out: Path, record: Record, left: int | None) -> int | None:
+        """Unpack an archive, or some of its scans; a whole one is deleted then. Returns how many scans are left."""
+        archive = out / file.path
+        found = members(archive, self.source.members.split(","))
+        chosen = found if left is None else _first_scans(found, _annotated(out), left)
+        record.add(unpack(archive, chosen, out))
+        if left is None:
+            record.files[file.path] = {"size": 0, "checksum": file.checksum, "unpacked": True}
+            archive.unlink()
+            return None
+        record.add([file])
+        return left - len({Path(info.filename).stem for info in chosen})
+
+    def _is_archive(self, file: RemoteFile) -> bool:
+        return self.source.archives is not None and fnmatchcase(file.path, self.source.archives)
+
+    def _listed(self, record: str) -> Iterator[RemoteFile]:
+        found = self._asked(f"{self.host}/api/records/{record}")
+        for entry in found.get("files") or ():
+            try:
+                name, size = str(entry["key"]), int(entry["size"])
+                checksum = str(entry.get("checksum") or "")
+            except (KeyError, TypeError, ValueError):
+                raise UniferumError(f"Zenodo record {record}", must="list files with key and size") from None
+            if "/" in name or name.startswith("."):
+                raise UniferumError(f"Zenodo record {record}", name, must="list plain file names")
+            address = f"{self.host}/api/records/{record}/files/{quote(name)}/content"
+            yield RemoteFile(name, size, checksum, self._with_token(self._own(entry, address)))
+
+    def _own(self, entry: dict[str, Any], default: str) -> str:
+        """The address that the record gives for a file, always at our host: a token must go nowhere else."""
+        links = entry.get("links") or {}
+        given = urlsplit(str(links.get("content") or links.get("self") or default))
+        host = urlsplit(self.host)
+        return given._replace(scheme=host.scheme, netloc=host.netloc).geturl()
+
+    def _with_token(self, address: str) -> str:
+        joint = "&" if "?" in address else "?"
+        return f"{address}{joint}{urlencode(self.query)}" if self.query else address
+
+    def _asked(self, address: str) -> dict[str, Any]:
+        try:
+            answer = requests.get(self._with_token(address), headers=self.headers, timeout=TIMEOUT_S)
+        except requests.RequestException as error:
+            cure = f"{type(error).__name__}; check the connection, a proxy, or ZENODO_ENDPOINT"
+            raise UniferumError(address, must="be reachable", cure=cure) from None
+        if answer.status_code in (401, 403):
+            told = f"the server answered {answer.status_code}"
+            raise UniferumError(self.source.page, told, must="be open to you", cure=self._cure())
+        if answer.status_code != 200:
+            raise UniferumError(address, f"the server answered {answer.status_code}", must="be there")
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise UniferumError(address, must="answer with a record in JSON", cure="check ZENODO_ENDPOINT")
+        return found
+
+    def _cure(self) -> str:
+        if self.source.access == "open":
+            return "has the record moved?"
+        return (
+            f"{self.source.access}; then set ZENODO_LINK to the link in their e-mail (or ZENODO_TOKEN to a token of "
+            "your account) and run the same command, or download the files by a browser into the folder of --out"
+        )
+
+
+def _fits(name: str, patterns: tuple[str, ...]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _by_split(
+    volumes: list[RemoteFile], prefixes: dict[str, str], splits: tuple[str, ...], limit: int | None
+) -> tuple[list[RemoteFile], list[str]]:
+    """The volumes of the chosen splits, told by how their names begin, and a sentence on each split."""
+    chosen: list[RemoteFile] = []
+    notes: list[str] = []
+    for split in splits:
+        own = [file for file in sorted(volumes, key=lambda f: f.path) if file.path.startswith(prefixes[split])]
+        taken = own[:limit]
+        chosen += taken
+        notes.append(f"{split}: {len(taken)} of {len(own)} volumes")
+    return chosen, notes
+
+
+def _unpacked(out: Path, archive: RemoteFile) -> bool:
+    """Whether an archive was unpacked whole, and all that came out of it is still there."""
+    record = Record.read(out)
+    if record is None or not record.files.get(archive.path, {}).get("unpacked"):
+        return False
+    folder = archive.path.removesuffix(".zip") + "/"
+    inside = {path: about for path, about in record.files.items() if path.startswith(folder)}
+    return bool(inside) and all(has_size(out / path, about["size"]) for path, about in inside.items())
+
+
+def _annotated(out: Path) -> frozenset[str]:
+    """Series with an annotation, as far as the table is there."""
+    table = out / "annotations.csv"
+    return frozenset(row["seriesuid"] for row in rows(table, ("seriesuid",))) if table.is_file() else frozenset()
+
+
+def _first_scans(found: list[Any], annotated: frozenset[str], count: int) -> list[Any]:
+    """The members of the first scans that have an annotation; of the first scans where none has."""
+    names = dict.fromkeys(Path(info.filename).stem for info in found)
+    wanted = [name for name in names if name in annotated] or list(names)
+    taken = set(wanted[: max(0, count)])
+    return [info for info in found if Path(info.filename).stem in taken]
