@@ -46,6 +46,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     file.write_text(yaml.safe_dump(written))
     found = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
     monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: found)
+    monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: ())
     monkeypatch.setattr(output.people, "_width", 400)
     return Shell(made, file)
 
