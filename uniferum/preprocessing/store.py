@@ -28,7 +28,7 @@ from uniferum.preprocessing.places import LocalPlace, place
 
 FORMAT = 1
 # Raised whenever the same scan and settings come to other voxels, so that what was prepared before is prepared again.
-METHOD = 1
+METHOD = 2
 Level = Literal["train", "full"]
 MANIFEST = "manifest.parquet"
 LABELS = "labels.parquet"
