@@ -30,4 +30,6 @@ def content_of(start: bytes) -> str:
         if start[place : place + len(sign)] == sign:
             return name
     text = start.lstrip().lower()
+    if text.startswith((b'{"', b"{'")):
+        return "JSON text (a server's answer?), not a scan"
     return "a web page, not a scan" if text.startswith((b"<!doctype", b"<html", b"<?xml")) else ""

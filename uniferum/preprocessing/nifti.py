@@ -52,7 +52,8 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             values = _values(stream, header, shape, dtype, path)
             rest = _rest(stream, path)
     except _DAMAGED as error:
-        raise UniferumError(str(path), must="be a whole gzip file", cure=f"fetch it again ({error})") from None
+        must = "be a whole gzip file" if _is_gzip(path) else "hold as many voxels as its header declares"
+        raise UniferumError(str(path), must=must, cure=f"fetch it again ({_why(error)})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
     affine, flags, notes = geometry_of(header, path) if believe_header else (np.eye(4), (), ())
@@ -61,10 +62,20 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
     return Stored(values, affine, intensity, (*flags, *seen), tuple(note for note in (*notes, rest, ignored) if note))
 
 
-def _opened(path: Path) -> Any:
+def _why(error: Exception) -> str:
+    """The decoder's own words, without the bytes of the file that gzip quotes."""
+    if isinstance(error, igzip.BadGzipFile) and "Not a gzipped file" in str(error):
+        return "something else follows the compressed data"
+    return str(error)
+
+
+def _is_gzip(path: Path) -> bool:
     with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-    return igzip.open(path, "rb") if gzipped else path.open("rb")
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _opened(path: Path) -> Any:
+    return igzip.open(path, "rb") if _is_gzip(path) else path.open("rb")
 
 
 def _header(stream: BinaryIO, path: Path) -> Any:
@@ -142,13 +153,26 @@ def _values(stream: Any, header: Any, shape: tuple[int, int, int], dtype: np.dty
 
 def _check_extensions(between: bytes, header: Any, path: Path) -> None:
     """Whether what stands between header and voxels is a chain of extensions; they are not used, but a broken chain
-    is a sign that the voxels do not begin where the header says."""
+    is a sign that the voxels do not begin where the header says. So is anything there where no extension is said to
+    be: other writers leave zeros."""
+    if between[:1] == b"\0" and between[4:].strip(b"\0") and not _begins_extension(between, header):
+        cure = f"set it to {int(header['sizeof_hdr']) + 4} if the voxels follow the header"
+        must = "be where the voxels begin: what stands before is no extension of the header"
+        raise UniferumError(f"{path}: vox_offset", float(header["vox_offset"]), must=must, cure=cure)
     at = 4
     while between[:1] != b"\0" and len(between) - at >= 16:
         length = int(np.frombuffer(between, f"{header.endianness}i4", 1, at)[0])
         if not 8 <= length <= len(between) - at:
             raise UniferumError(f"{path}: extension", length, must="end before the voxels", cure="repair the header")
         at += length
+
+
+def _begins_extension(between: bytes, header: Any) -> bool:
+    """Whether there is one though the header forgot to say so: its length is a multiple of 16."""
+    if len(between) < 12:
+        return False
+    length = int(np.frombuffer(between, f"{header.endianness}i4", 1, 4)[0])
+    return length % 16 == 0 and 16 <= length <= len(between) - 4
 
 
 def _rest(stream: Any, path: Path) -> str:
