@@ -43,6 +43,7 @@ def test_every_scan_is_prepared_once_and_heard_of_once(cohort_yaml, tmp_path, wo
     assert sorted(heard) == [f"s{n}" for n in range(6)]
     assert (summary.prepared, summary.kept, summary.scans) == (5, 0, 5)
     assert [outcome.scan_id for outcome in summary.failed] == ["s3"]
+    assert summary.cohort_notes == open_cohort(cohort_yaml).card().notes
     again = prepare_cohort(open_cohort(cohort_yaml), tmp_path / "store", CONFIG, workers=workers)
     assert (again.prepared, again.kept, again.scans) == (0, 5, 5)
 

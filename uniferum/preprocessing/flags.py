@@ -52,7 +52,7 @@ MEANING = {
     "mask_shifted": "the mask's grid lies less than a voxel beside its scan's, by its header, and was left there",
     "mask_outside_scan": "less than half of the mask's voxels, or not every sphere, lie inside the scan",
     "mask_outside_body": "less than 80 % of the mask's voxels, or not every sphere, lie inside the body",
-    "mask_mirrored": "a mirror image of the mask fits the scan better, or its liver or spleen lies on the wrong side",
+    "mask_mirrored": "a mirror image of the mask fits better, or its organs lie on the wrong side, of each other too",
     "mask_displaced": "the mask fits the scan's air, bone and solid organs better when moved",
     "mask_not_tissue": "spleen, kidneys, liver, heart or aorta of the mask lie mostly on air or fat",
     "mask_one_class": "a TotalSegmentator file whose only id is 1: the spleen, or a binary mask of something else",
