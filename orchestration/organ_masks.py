@@ -1,6 +1,7 @@
 """Organ masks that the +SEG cells of a grid need: how many are missing, and the commands that make them."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +38,11 @@ class MissingMasks:
 
     def sentence(self) -> str:
         """For the person at the terminal: the count, and the two commands."""
-        root = f" --root {self.root}" if self.root else ""
+        dataset = shlex.quote(self.config) + (f" --root {shlex.quote(self.root)}" if self.root else "")
         count = "no store yet" if self.missing is None else f"{self.missing} of {self.scans} training scans have none"
         return (
-            f"organ masks of {self.cohort}: {count}; make them with: uniferum data segment {self.config}{root}"
-            f" ; then: uniferum data prepare {self.config}{root} --out {self.store}"
+            f"organ masks of {self.cohort}: {count}; make them with: uniferum data segment {dataset}"
+            f" ; then: uniferum data prepare {dataset} --out {shlex.quote(self.store)}"
         )
 
 

@@ -8,24 +8,21 @@ the memory or the disk. (SimpleITK also opens ``a.nii`` where ``a.nii.gz`` is as
 """
 
 import struct
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
-from isal import igzip, igzip_lib
+from isal import igzip
 from nibabel.spatialimages import HeaderDataError
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.content import SIGN_BYTES, content_of
 from uniferum.preprocessing.nifti_geometry import geometry_of
+from uniferum.preprocessing.nifti_layout import DAMAGED_GZIP, open_unzipped
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import Stored, as_volume, check_size, read_exactly
 
-# isal's stubs declare its error as an instance.
-_ISAL_ERROR: Any = igzip_lib.IsalError
-_DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, igzip.BadGzipFile, _ISAL_ERROR)
 # Bytes of the header to nibabel's class, the magic text, and the first byte where voxels may begin.
 _HEADERS = {348: (nibabel.Nifti1Header, b"n+1", 352), 540: (nibabel.Nifti2Header, b"n+2", 544)}
 # Extensions of a header are text; a voxel offset beyond 16 MiB is damage.
@@ -46,12 +43,12 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             than ``MAX_BYTES``, or its geometry is impossible.
     """
     try:
-        with _opened(path) as stream:
+        with open_unzipped(path) as stream:
             header = _header(stream, path)
             shape, dtype = _declared(header, path)
             values = _values(stream, header, shape, dtype, path)
             rest = _rest(stream, path)
-    except _DAMAGED as error:
+    except DAMAGED_GZIP as error:
         raise UniferumError(str(path), must="be a whole gzip file", cure=f"fetch it again ({error})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
@@ -59,12 +56,6 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
     intensity, ignored = _scaling(header, path)
     seen = [flag for flag, found in (("trailing_data", rest), ("scaling_ignored", ignored)) if found]
     return Stored(values, affine, intensity, (*flags, *seen), tuple(note for note in (*notes, rest, ignored) if note))
-
-
-def _opened(path: Path) -> Any:
-    with path.open("rb") as file:
-        gzipped = file.read(2) == b"\x1f\x8b"
-    return igzip.open(path, "rb") if gzipped else path.open("rb")
 
 
 def _header(stream: BinaryIO, path: Path) -> Any:

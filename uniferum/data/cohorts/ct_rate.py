@@ -210,13 +210,7 @@ class CtRate(Cohort[CtRateConfig]):
 
     def _no_chest(self, part: str) -> frozenset[str]:
         path = self._no_chest_list(part)
-        if not path.exists():
-            return frozenset()
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise UniferumError(str(path), must="be UTF-8 text") from None
-        return frozenset(_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip())
+        return listed_volumes(path) if path.exists() else frozenset()
 
     def _refuse_columns(self, part: str) -> None:
         allowed = {"VolumeName", *self.columns.values()}
@@ -254,6 +248,19 @@ class CtRate(Cohort[CtRateConfig]):
 
 class _NoGeometry(Exception):
     """The metadata table does not say how a v1 volume lies in space."""
+
+
+def listed_volumes(path: Path) -> frozenset[str]:
+    """Names of the volumes that a list of non-chest scans (``no_chest_train.txt``) names, one a line.
+
+    Raises:
+        UniferumError: it is no UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UniferumError(str(path), must="be UTF-8 text") from None
+    return frozenset(_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip())
 
 
 def _with_ending(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
-from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig
+from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig, listed_volumes
 from uniferum.data.cohorts.tables import drawn_first, rows
 from uniferum.data.fetch.download import matches
 from uniferum.data.fetch.hub_errors import Ends, one_line, worded
@@ -183,11 +183,10 @@ class Hub:
         """Names of the volumes to fetch, and a sentence on them."""
         table, listed = self.source.labels.format(split=split), self.source.not_chest.format(split=split)
         self._get(table, temporary)
-        excluded: set[str] = set()
+        excluded: frozenset[str] = frozenset()
         if listed in known:
             self._get(listed, temporary)
-            lines = (temporary / listed).read_text(encoding="utf-8").splitlines()
-            excluded = {_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip()}
+            excluded = listed_volumes(temporary / listed)
         names = [row["VolumeName"] for row in rows(temporary / table, ("VolumeName",))]
         usable = [name for name in dict.fromkeys(names) if NAME.fullmatch(name) and name not in excluded]
         left = f"{len(set(names) & excluded)} that are no chest are left out" if listed in known else f"no {listed}"
@@ -240,10 +239,6 @@ def _study(name: str) -> str:
     match = NAME.fullmatch(name)
     assert match is not None, "only volume names"
     return f"{match['patient']}/{match['study']}"
-
-
-def _with_ending(name: str) -> str:
-    return name if name.endswith(".nii.gz") else f"{name}.nii.gz"
 
 
 def _absent(split: str, wanted: list[str], volumes: list[RemoteFile], masks: list[RemoteFile]) -> Iterator[str]:
