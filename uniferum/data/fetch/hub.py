@@ -134,15 +134,15 @@ class Hub:
         """Bring one file; whether anything had to be downloaded."""
         if stop.is_set():
             raise InterruptedError("stopped")
-        told = _Told(file.size, heard)
+        progress = _FileProgress(file.size, heard)
         target = out / file.path
         if has_size(target, file.size) and (_known_to_client(out, file.path) or matches(target, file.checksum)):
-            told.rest()
+            progress.rest()
             return False
         for again in (target.exists(), True):
-            self._get(file.path, out, force=again, meter=_meter(told, stop))
+            self._get(file.path, out, force=again, meter=_meter(progress, stop))
             if has_size(target, file.size) and matches(target, file.checksum):
-                told.rest()
+                progress.rest()
                 return True
         target.unlink(missing_ok=True)
         raise UniferumError(file.path, must="have the size and checksum that the hub states", cure="run it again")
@@ -156,7 +156,7 @@ class Hub:
                 revision=self.revision,
                 local_dir=out,
                 force_download=force,
-                tqdm_class=meter or _meter(_Told(0, None), Event()),
+                tqdm_class=meter or _meter(_FileProgress(0, None), Event()),
             )
 
     def _listed(self, folder: str, *, recursive: bool = False) -> list[RemoteFile]:
@@ -269,8 +269,8 @@ def _known_to_client(out: Path, path: str) -> bool:
     return (out / ".cache" / "huggingface" / "download" / f"{path}.metadata").is_file()
 
 
-class _Told:
-    """Bytes of one file that were told of, never more than it has, whatever is fetched twice."""
+class _FileProgress:
+    """Counts the bytes of one file for the progress bar: never more than it has, whatever is fetched twice."""
 
     def __init__(self, size: int, heard: Callable[[int], None] | None) -> None:
         self.left, self.heard = size, heard
@@ -285,8 +285,8 @@ class _Told:
         self.more(self.left)
 
 
-def _meter(told: _Told, stop: Event) -> Any:
-    """The progress bar class that the hub's client wants: draws nothing, counts, and leaves when told to stop."""
+def _meter(progress: _FileProgress, stop: Event) -> Any:
+    """The progress bar class that the hub's client wants: counts, draws nothing, and ends the download when stopped."""
 
     class Meter:
         n: float = 0
@@ -303,7 +303,7 @@ def _meter(told: _Told, stop: Event) -> Any:
         def update(self, n: float | None = 1) -> None:
             if stop.is_set():
                 raise InterruptedError("stopped")
-            told.more(n or 0)
+            progress.more(n or 0)
 
         def update_transfer(self, n: float | None = 1) -> None:
             """Bytes over the wire: those that are written are counted, not these."""
