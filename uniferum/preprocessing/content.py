@@ -37,6 +37,8 @@ def content_of(start: bytes) -> str:
     for place, sign, name in _SIGNS:
         if start[place : place + len(sign)] == sign:
             return name
+    if start.lstrip().startswith((b'{"', b"{'")):
+        return "JSON text (a server's answer?), not a scan"
     return "a web page, not a scan" if is_web_page(start) else ""
 
 

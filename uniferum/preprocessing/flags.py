@@ -9,6 +9,7 @@ from collections.abc import Iterable
 WRONG_HU = "wrong_hu"
 PADDING_NOT_AIR = "padding_not_air"
 ORIENTATION_DOUBTFUL = "orientation_doubtful"
+NO_ORIENTATION = "no_orientation"
 DOUBTFUL = (WRONG_HU, ORIENTATION_DOUBTFUL)
 """Flags of a scan whose numbers should not be believed: ``uniferum predict`` refuses it unless told otherwise."""
 
@@ -38,7 +39,7 @@ MEANING = {
     "unreadable_files": "files that cannot be read, or are cut off, were left out",
     "rescale_filled_in": "some slices lack slope and intercept; those of the other slices were applied and checked",
     "no_rescale": "no slice says slope and intercept; stored values were taken for HU",
-    "no_orientation": "a NIfTI header without orientation",
+    NO_ORIENTATION: "a header without orientation or origin, or with the identity in their place",
     "spacing_contradiction": "a NIfTI header whose spacing contradicts its affine",
     "qform_sform_differ": "the qform and sform of a NIfTI header put the volume into different places; sform used",
     "spacing_units": "a header whose unit of length is not mm; converted where that gives voxels of a plausible size",

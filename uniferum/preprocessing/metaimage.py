@@ -44,6 +44,10 @@ def read_metaimage(path: Path) -> Stored:
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
     flags = ("trailing_data",) if notes else ()
+    if header.absent:
+        lacks = " and ".join(header.absent)
+        note = f"The MetaImage header lacks {lacks}; MetaIO's default (axes L, P, S; origin 0) was taken."
+        flags, notes = (*flags, "no_orientation"), (*notes, note)
     check_finite(header.affine, path)
     unit = _UNITS.get(header.unit.lower())
     affine, seen = in_millimetres(header.affine, unit, "MetaImage") if unit else (header.affine, ((), ()))
@@ -106,7 +110,9 @@ def _inflated(stream: BinaryIO, file: Path, header: MetaImageHeader, count: int)
             left -= len(fed)
             at = _feed(machine, fed, out.data, at)
     except _DAMAGED as error:
-        raise UniferumError(str(file), must="be whole zlib data", cure=str(error)) from None
+        raise UniferumError(
+            str(file), must="be whole zlib data", cure=f"damaged, or not compressed ({error})"
+        ) from None
     if at != count or not machine.eof:
         cure = "it is truncated" if at < count else "it holds more"
         raise UniferumError(str(file), min(at, count), must=f"hold {count} bytes of voxels", cure=cure)

@@ -37,6 +37,8 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 _MAX_HEADER = 1 << 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+# Directions are written with few digits; more than this is no rounding.
+_LENGTH_TOLERANCE = 0.02
 _DIRECTION = ("TransformMatrix", "Rotation", "Orientation")
 _ORIGIN = ("Offset", "Position", "Origin")
 # Keys that MetaIO refuses before NDims, whose number of values depends on it.
@@ -51,6 +53,8 @@ class MetaImageHeader:
         shape: voxels along each axis, the first one fastest in the file.
         dtype: of a voxel, with its byte order.
         affine: 4 x 4, voxel index to RAS mm (the file is LPS).
+        absent: in words what of orientation and origin the header does not give, so that MetaIO's default (identity, 0)
+            stands in ``affine``.
         unit: of its lengths as the header names it, empty where it names none.
         files: hold the voxels; the header itself where they follow it, one a slice for a list.
         data_at: first byte after the header's last line, where the voxels are in the same file, else 0.
@@ -62,6 +66,7 @@ class MetaImageHeader:
     shape: tuple[int, int, int]
     dtype: np.dtype
     affine: np.ndarray
+    absent: tuple[str, ...]
     unit: str
     files: tuple[Path, ...]
     data_at: int
@@ -92,6 +97,7 @@ def parse_header(path: Path) -> MetaImageHeader:
         shape=(shape[0], shape[1], shape[2]),
         dtype=_dtype(keys, path),
         affine=_affine(keys, path),
+        absent=tuple(names[0] for names in (_DIRECTION, _ORIGIN) if not any(name in keys for name in names)),
         unit=keys.get("DistanceUnits", ""),
         files=files,
         data_at=end if local else 0,
@@ -212,6 +218,12 @@ def _affine(keys: dict[str, str], path: Path) -> np.ndarray:
     if direction is not None:
         # The i-th three numbers of TransformMatrix are the direction of the i-th axis.
         affine[:3, :3] = np.asarray(_numbers(keys, direction, path, 9)).reshape(3, 3).T
+        lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
+        if lengths.all() and np.abs(lengths - 1).max() > _LENGTH_TOLERANCE:
+            cure = "voxel sizes stand in ElementSpacing alone; with both, readers differ"
+            raise UniferumError(
+                f"{path}: {direction}", keys[direction], must="be three directions of length 1", cure=cure
+            )
     if origin is not None:
         affine[:3, 3] = _numbers(keys, origin, path, 3)
     affine[:3, :3] = _LPS_TO_RAS @ affine[:3, :3] @ np.diag(spacing)

@@ -19,7 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.content import SIGN_BYTES, content_of
 from uniferum.preprocessing.nifti_geometry import geometry_of
-from uniferum.preprocessing.nifti_layout import DAMAGED_GZIP, open_unzipped
+from uniferum.preprocessing.nifti_layout import DAMAGED_GZIP, is_gzip, open_unzipped
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import Stored, as_volume, check_size, read_exactly
 
@@ -49,7 +49,8 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             values = _values(stream, header, shape, dtype, path)
             rest = _rest(stream, path)
     except DAMAGED_GZIP as error:
-        raise UniferumError(str(path), must="be a whole gzip file", cure=f"fetch it again ({error})") from None
+        must = "be a whole gzip file" if is_gzip(path) else "hold as many voxels as its header declares"
+        raise UniferumError(str(path), must=must, cure=f"fetch it again ({error})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
     affine, flags, notes = geometry_of(header, path) if believe_header else (np.eye(4), (), ())
@@ -133,13 +134,26 @@ def _values(stream: Any, header: Any, shape: tuple[int, int, int], dtype: np.dty
 
 def _check_extensions(between: bytes, header: Any, path: Path) -> None:
     """Whether what stands between header and voxels is a chain of extensions; they are not used, but a broken chain
-    is a sign that the voxels do not begin where the header says."""
+    is a sign that the voxels do not begin where the header says. So is anything there where no extension is said to
+    be: other writers leave zeros."""
+    if between[:1] == b"\0" and between[4:].strip(b"\0") and not _begins_extension(between, header):
+        cure = f"set it to {int(header['sizeof_hdr']) + 4} if the voxels follow the header"
+        must = "be where the voxels begin: what stands before is no extension of the header"
+        raise UniferumError(f"{path}: vox_offset", float(header["vox_offset"]), must=must, cure=cure)
     at = 4
     while between[:1] != b"\0" and len(between) - at >= 16:
         length = int(np.frombuffer(between, f"{header.endianness}i4", 1, at)[0])
         if not 8 <= length <= len(between) - at:
             raise UniferumError(f"{path}: extension", length, must="end before the voxels", cure="repair the header")
         at += length
+
+
+def _begins_extension(between: bytes, header: Any) -> bool:
+    """Whether there is one though the header forgot to say so: its length is a multiple of 16."""
+    if len(between) < 12:
+        return False
+    length = int(np.frombuffer(between, f"{header.endianness}i4", 1, 4)[0])
+    return length % 16 == 0 and 16 <= length <= len(between) - 4
 
 
 def _rest(stream: Any, path: Path) -> str:

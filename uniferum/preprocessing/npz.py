@@ -4,9 +4,11 @@ Invariant: an array's own header is checked before it is expanded, and no pickle
 """
 
 import lzma
+import math
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -15,6 +17,7 @@ from uniferum.errors import UniferumError
 from uniferum.preprocessing.content import SIGN_BYTES, content_of
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import MAX_BYTES, Stored, check_size
+from uniferum.preprocessing.volume import spacing_of
 
 # What zipfile and numpy raise for a damaged, locked or strange archive: RuntimeError for a password,
 # NotImplementedError for a compression that Python lacks.
@@ -29,6 +32,10 @@ _DAMAGED = (
     zlib.error,
     lzma.LZMAError,
 )
+# Names under which a file may say in which space its affine is.
+_SPACES = ("space", "coordinate_system", "affine_space")
+# Of such an array, and of a spacing: bytes an element, and elements.
+_MAX_WORD, _MAX_SMALL = 256, 16
 _AFFINE = "be 4 x 4 numbers, voxel index to RAS mm"
 
 
@@ -49,6 +56,7 @@ def read_npz(path: Path, *, believe_header: bool) -> Stored:
             values = arrays["ct"]
             affine = _affine(arrays["affine"], path) if given and believe_header else None
             names = ", ".join(sorted(arrays.files))
+            flags, notes = _beside(arrays, affine, path)
     except UniferumError:
         raise
     except _DAMAGED as error:
@@ -56,7 +64,46 @@ def read_npz(path: Path, *, believe_header: bool) -> Stored:
     if affine is None and believe_header:
         cure = f"it holds {names[:100]} (a spacing does not tell the axes), or the cohort must give the affine"
         raise UniferumError(str(path), must="hold 'affine' beside 'ct'", cure=cure)
-    return Stored(values, np.eye(4) if affine is None else affine, Intensity(1.0, 0.0))
+    return Stored(values, np.eye(4) if affine is None else affine, Intensity(1.0, 0.0), flags, notes)
+
+
+def _beside(arrays: Any, affine: np.ndarray | None, path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Flags and notes on what stands beside volume and affine, which is held against the affine where it can be.
+
+    Raises:
+        UniferumError: the file names another space than RAS for its affine.
+    """
+    flags, notes = [], []
+    others = [name for name in arrays.files if name not in ("ct", "affine")]
+    if affine is not None:
+        _check_space(arrays, others, path)
+        spacing = _small(arrays, "spacing", "iuf") if "spacing" in others else None
+        sizes = np.sort(np.asarray(spacing_of(affine)))
+        if spacing is not None and spacing.size == 3 and not np.allclose(np.sort(spacing.ravel()), sizes, rtol=0.05):
+            flags.append("spacing_contradiction")
+            notes.append("The array 'spacing' of the npz file contradicts its affine; the affine was used.")
+    if others:
+        notes.append(f"The npz file holds {len(others)} more arrays beside 'ct' and 'affine'; they were not read.")
+    return tuple(flags), tuple(notes)
+
+
+def _check_space(arrays: Any, others: list[str], path: Path) -> None:
+    for name in set(others) & set(_SPACES):
+        found = _small(arrays, name, "U")
+        said = str(found.ravel()[0]).upper() if found is not None and found.size == 1 else ""
+        if said and not said.startswith(("RAS", "SCANNER")):
+            cure = "for LPS negate the affine's first two rows, and say RAS"
+            raise UniferumError(f"{path}: {name}", said, must="be RAS, the space of 'affine'", cure=cure)
+
+
+def _small(arrays: Any, name: str, kinds: str) -> np.ndarray | None:
+    """A small array of one of some kinds; ``None`` for anything else, which is not expanded or unpickled."""
+    with arrays.zip.open(f"{name}.npy") as stream:
+        version = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    small = dtype.kind in kinds and dtype.itemsize <= _MAX_WORD and math.prod(shape) <= _MAX_SMALL
+    return arrays[name] if small else None
 
 
 def _damaged(path: Path, error: Exception) -> UniferumError:
@@ -103,5 +150,5 @@ def _affine(given: np.ndarray, path: Path) -> np.ndarray:
     affine = np.eye(4)
     affine[: given.size // 4] = given.astype(np.float64).reshape(-1, 4)
     if not np.isfinite(affine).all() or not np.array_equal(affine[3], (0, 0, 0, 1)):
-        raise UniferumError(f"{path}: affine", must=_AFFINE, cure="its last row must be 0 0 0 1")
+        raise UniferumError(f"{path}: affine", must=_AFFINE, cure="all finite, the last row 0 0 0 1")
     return affine

@@ -253,3 +253,32 @@ def test_an_error_about_dicom_tells_nothing_of_the_patient(tmp_path):
         read(folder)
     assert "SECRET" not in str(raised.value)
     assert raised.value.__cause__ is None
+
+
+@pytest.mark.parametrize("offset", [356, 368])
+def test_an_offset_behind_the_first_voxels_is_refused(tmp_path, offset):
+    path = write_nifti(tmp_path / "scan.nii", HU)
+    content = bytearray(path.read_bytes())
+    content[108:112] = struct.pack("<f", offset)
+    path.write_bytes(content + bytes(offset - 352))
+    with pytest.raises(UniferumError, match=r"vox_offset .*set it to 352"):
+        read(path)
+
+
+def test_a_plain_file_that_ends_early_is_not_called_gzip(tmp_path):
+    path = write_nifti(tmp_path / "scan.nii", HU)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UniferumError, match="must hold as many voxels as its header declares"):
+        read(path)
+
+
+def test_an_affine_that_is_the_identity_is_flagged(tmp_path):
+    path = write_nifti(tmp_path / "scan.nii", HU, affine=np.eye(4))
+    assert "no_orientation" in read(path).flags
+    assert "no_orientation" not in read(path, affine=tuple(map(tuple, AFFINE))).flags
+
+
+def test_a_servers_answer_in_place_of_a_scan_is_named(tmp_path):
+    (tmp_path / "scan.nii.gz").write_bytes(b'{"error": "Access is restricted"}')
+    with pytest.raises(UniferumError, match="it holds JSON text"):
+        read(tmp_path / "scan.nii.gz")

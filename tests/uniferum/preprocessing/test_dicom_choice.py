@@ -300,3 +300,61 @@ def test_the_order_of_names_and_numbers_does_not_matter(tmp_path):
     stored = read_dicom(write_series(tmp_path, heights()[::-1], edit=edit))
     assert stored.flags == ()
     assert error_of(stored) == 0
+
+
+class TestWhatAnErrorOrNoteNames:
+    """A person learns which element, or which other content, keeps a file from being a slice."""
+
+    @pytest.mark.parametrize(
+        ("said", "named"),
+        [
+            ({"ImagePositionPatient": None}, "ImagePositionPatient is absent"),
+            ({"ImageOrientationPatient": None}, "ImageOrientationPatient is absent"),
+            ({"ImageOrientationPatient": [1, 0, 0, 0.1, 1, 0]}, "no two directions at right angles"),
+            ({"PixelSpacing": None}, "PixelSpacing is absent"),
+            ({"PixelSpacing": None, "ImagerPixelSpacing": [1, 1]}, "ImagerPixelSpacing is that of the detector"),
+        ],
+    )
+    def test_the_element_that_a_slice_lacks_for_its_place(self, tmp_path, said, named):
+        with pytest.raises(UniferumError, match=f"10 x CT image without a place in space .*{named}"):
+            read_dicom(write_series(tmp_path, edit=setting(**said)))
+
+    def test_a_private_transfer_syntax(self, tmp_path):
+        write_series(tmp_path)
+        for file in tmp_path.iterdir():
+            old, new = b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"
+            file.write_bytes(file.read_bytes().replace(old, new))
+        with pytest.raises(
+            UniferumError, match=r"10 x file that cannot be read .*transfer syntax is private or unknown"
+        ):
+            read_dicom(tmp_path)
+
+    def test_an_archive_in_place_of_the_slices(self, tmp_path):
+        (tmp_path / "slices.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+        with pytest.raises(UniferumError, match=r"1 x file that is not DICOM .*it holds a zip archive"):
+            read_dicom(tmp_path)
+
+    def test_what_the_acquisition_that_is_left_out_shows_beyond_the_one_that_is_read(self, tmp_path):
+        write_series(tmp_path, heights(9), edit=setting(AcquisitionNumber=1))
+        write_series(tmp_path, heights(15)[7:], edit=setting(AcquisitionNumber=2), name="B{}.dcm")
+        stored = read_dicom(tmp_path)
+        assert stored.flags == ("several_acquisitions",)
+        assert "Others reach up to 30 mm beyond it" in notes(stored)
+
+
+def test_a_pet_that_calls_itself_ct_is_not_chosen(tmp_path):
+    write_series(tmp_path)
+    pet = setting(SOPClassUID="1.2.840.10008.5.1.4.1.1.128")
+    write_series(tmp_path, heights(14, 4), edit=pet, name="P{}.dcm", series="1.2.4", more=300)
+    stored = read_dicom(tmp_path)
+    assert error_of(stored) == 0
+    assert "14 x image whose SOP class is not CT's" in notes(stored)
+
+
+def test_links_that_lead_to_themselves_are_left_out(tmp_path):
+    write_series(tmp_path)
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    (tmp_path / "folder").symlink_to(tmp_path)
+    stored = read_dicom(tmp_path)
+    assert stored.values.shape[2] == COUNT
+    assert error_of(stored) == 0

@@ -159,3 +159,9 @@ def test_a_series_agrees_with_simpleitk(tmp_path, z):
     for index in ((0, 0, 0), (5, 7, 3)):
         there = stored.affine @ [*index, 1]
         np.testing.assert_allclose(there[:3] * [-1, -1, 1], image.TransformIndexToPhysicalPoint(index), atol=1e-6)
+
+
+def test_where_half_of_the_slices_are_shifted_the_other_half_stays(tmp_path):
+    stored = read_dicom(write_series(tmp_path, aside=lambda k: (6.0 * (k >= COUNT // 2), 0.0)))
+    assert stored.flags == ("shifted_slices",)
+    assert f"{COUNT // 2} of {COUNT} slices are shifted in their plane, by up to 6.0 mm" in stored.notes[0]

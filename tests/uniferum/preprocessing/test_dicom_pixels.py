@@ -317,6 +317,24 @@ class TestFrames:
         assert stored.flags == ("several_acquisitions",)
         assert error_of(stored) == 0
 
+    @pytest.mark.parametrize("number", [1, None])
+    def test_a_series_in_two_files_one_behind_the_other_is_one_stack(self, tmp_path, number):
+        lower, upper = enhanced(self.slices()[:5]), enhanced(self.slices()[5:])
+        upper.InstanceNumber = number or 2
+        self.save(tmp_path / "b", lower)
+        self.save(tmp_path / "a", upper)
+        stored = read_dicom(tmp_path)
+        assert stored.flags == ()
+        assert stored.values.shape[2] == COUNT
+        assert error_of(stored) == 0
+
+    def test_two_files_that_show_the_same_places_are_two_acquisitions(self, tmp_path):
+        self.save(tmp_path / "a", enhanced(self.slices()))
+        self.save(tmp_path / "b", enhanced(self.slices(more=200)))
+        stored = read_dicom(tmp_path)
+        assert stored.flags == ("several_acquisitions",)
+        assert min(error_of(stored), error_of(stored, 200)) == 0
+
     def test_frames_without_places_are_refused_as_what_they_are(self, tmp_path):
         data = enhanced(self.slices())
         del data.PerFrameFunctionalGroupsSequence

@@ -166,3 +166,15 @@ def test_another_unit_of_length_is_converted_and_flagged(tmp_path, unit, factor)
     stored = read_stored(write(tmp_path, ElementSpacing=spacing, Offset=offset, DistanceUnits=unit))
     np.testing.assert_allclose(stored.affine, [[-1, 0, 0, -10], [0, -2, 0, -20], [0, 0, 3, 30], [0, 0, 0, 1]])
     assert stored.flags == ("spacing_units",)
+
+
+def test_a_matrix_that_scales_is_refused_since_readers_differ_on_it(tmp_path):
+    with pytest.raises(UniferumError, match=r"TransformMatrix .* must be three directions of length 1"):
+        read_stored(write(tmp_path, TransformMatrix="2 0 0 0 2 0 0 0 2"))
+
+
+@pytest.mark.parametrize("name", ["TransformMatrix", "Offset"])
+def test_a_default_that_stands_for_a_missing_key_is_flagged(tmp_path, name):
+    stored = read_stored(write(tmp_path, **{name: None}))
+    assert stored.flags == ("no_orientation",)
+    assert f"lacks {name}" in stored.notes[0]

@@ -92,3 +92,27 @@ def test_damaged_archives_are_refused_in_one_line(path, damage):
             archive.writestr("ct.npy", "this is no array")
     with pytest.raises(UniferumError, match="plain npz file"):
         read_stored(path)
+
+
+class TestWhatStandsBesideVolumeAndAffine:
+    @pytest.mark.parametrize("name", ["space", "coordinate_system"])
+    def test_another_space_than_ras_is_refused(self, path, name):
+        np.savez(path, ct=VALUES, affine=AFFINE, **{name: np.array("LPS")})
+        with pytest.raises(UniferumError, match=rf"{name} \(LPS\) must be RAS"):
+            read_stored(path)
+
+    def test_the_right_space_and_spacing_are_counted_and_nothing_more(self, path):
+        np.savez(path, ct=VALUES, affine=AFFINE, space=np.array("RAS"), spacing=np.array([3.0, 2.0, 1.0]))
+        stored = read_stored(path)
+        assert stored.flags == ()
+        assert stored.notes == ("The npz file holds 2 more arrays beside 'ct' and 'affine'; they were not read.",)
+
+    def test_a_spacing_that_contradicts_the_affine_is_flagged(self, path):
+        np.savez(path, ct=VALUES, affine=AFFINE, spacing=np.array([1.0, 1.0, 1.0]))
+        stored = read_stored(path)
+        assert stored.flags == ("spacing_contradiction",)
+        np.testing.assert_array_equal(stored.affine, AFFINE)
+
+    def test_pickled_objects_of_those_names_are_never_loaded(self, path):
+        np.savez(path, ct=VALUES, affine=AFFINE, space=np.array({"a": 1}, dtype=object))
+        assert read_stored(path).flags == ()

@@ -16,6 +16,8 @@ from uniferum.preprocessing.stored import MAX_BYTES
 _SHORT_MM = 40.0
 # Directions and spacings of one stack agree to this (half a millimetre at the edge of a field of 500 mm).
 _SAME_DIRECTION, _SAME_SPACING = 2e-3, 1e-3
+# Parts that reach less far beyond the one that is read show nothing more of the body.
+_BEYOND_MM = 10.0
 # Slices within about 35 degrees of transverse are axial; gantries tilt by up to 30.
 _AXIAL_COSINE = 0.82
 
@@ -165,8 +167,16 @@ def _said_of_parts(parts: list[list[Slice]]) -> Choice:
         note = f"The series was acquired in {len(numbers)} parts, one behind the other, and read as one stack."
         return Choice(parts[0], (), (note,) if joined else ())
     sizes = ", ".join(str(len(part)) for part in parts[:8]) + (", ..." if len(parts) > 8 else "")
-    note = f"The series holds {len(parts)} acquisitions (slices: {sizes}); the first of these was read, whole."
+    beyond = _beyond(parts)
+    more = f" Others reach up to {beyond:.0f} mm beyond it." if beyond > _BEYOND_MM else ""
+    note = f"The series holds {len(parts)} acquisitions (slices: {sizes}); the first of these was read, whole.{more}"
     return Choice(parts[0], ("several_acquisitions",), (note,))
+
+
+def _beyond(parts: list[list[Slice]]) -> float:
+    """Millimetres by which other parts reach beyond the first one, along its normal."""
+    low, high = parts[0][0].height, parts[0][-1].height
+    return max(max(low - part[0].height, part[-1].height - high) for part in parts[1:])
 
 
 def _said_of_kind(chosen: list[Slice]) -> Choice:

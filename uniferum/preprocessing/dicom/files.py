@@ -20,14 +20,15 @@ def files_below(folder: Path) -> tuple[list[Path], int]:
         UniferumError: it nests deeper than ``MAX_DEPTH`` or holds more than ``MAX_FILES``, or cannot be listed.
     """
     found: list[Path] = []
-    outside, home = 0, folder.resolve()
+    outside, home = 0, Path(os.path.realpath(folder))
     for where, names, files in os.walk(folder, onerror=_raise, followlinks=False):
         if len(Path(where).relative_to(folder).parts) >= MAX_DEPTH and names:
             raise UniferumError(str(folder), must=f"nest at most {MAX_DEPTH} folders deep", cure="name the scan's own")
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(name for name in files if not name.startswith(".")):
             path = Path(where, name)
-            if path.is_symlink() and not path.resolve().is_relative_to(home):
+            # Not Path.resolve, which raises for a link that leads to itself.
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(home):
                 outside += 1
             elif path.is_file():
                 found.append(path)

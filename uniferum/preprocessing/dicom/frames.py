@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from uniferum.preprocessing.dicom import kinds
 from uniferum.preprocessing.dicom.elements import first, text, value, whole
 from uniferum.preprocessing.dicom.rescale import rescale_of
-from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, Aside, Slice, make_slice
+from uniferum.preprocessing.dicom.slices import DAMAGED, NO_FRAMES, Aside, Slice, lacking, make_slice
 
 # Functional group to the elements that are taken from it.
 _GROUPS = {
@@ -42,7 +42,7 @@ def slices_of_frames(path: Path, data: Any) -> list[Slice | Aside]:
             found.append(Aside(reason, series))
             continue
         one = make_slice(path, data, place, rescale_of(place), frame_type, frame=number)
-        found.append(one or Aside(NO_FRAMES, series))
+        found.append(one or Aside(NO_FRAMES, series, lacking(place)))
     return found or [Aside(NO_FRAMES, series)]
 
 

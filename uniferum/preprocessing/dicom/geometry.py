@@ -148,7 +148,8 @@ def _leaning(heights: np.ndarray, aside: np.ndarray, pixel: np.ndarray) -> tuple
         return lean, offset, np.zeros_like(aside)
     lean = np.median(np.diff(aside, axis=0) / np.diff(heights)[:, None], axis=0)
     rest = aside - np.outer(rise, lean)
-    offset = np.median(rest, axis=0)
+    # Not the mean of two middle values: where half of the slices are shifted, the other half stays.
+    offset = np.quantile(rest, 0.5, axis=0, method="lower")
     moved = rest - offset
     moved[np.abs(moved).max(axis=1) <= limit] = 0
     return lean, offset, moved

@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 import pydicom
 from pydicom import uid
 
+from uniferum.preprocessing.content import SIGN_BYTES, content_of
 from uniferum.preprocessing.dicom import kinds
 from uniferum.preprocessing.dicom.elements import text, whole
 from uniferum.preprocessing.dicom.frames import slices_of_frames
@@ -19,6 +20,7 @@ from uniferum.preprocessing.dicom.slices import (
     TOO_LARGE,
     Aside,
     Slice,
+    lacking,
     make_slice,
 )
 from uniferum.preprocessing.stored import MAX_BYTES, MAX_EXPANSION
@@ -29,7 +31,7 @@ _TAGS = [
     *("FrameOfReferenceUID", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier"),
     *("AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "ContentTime"),
     *("ConvolutionKernel", "SliceThickness", "KVP", "NominalPercentageOfCardiacPhase"),
-    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns"),
+    *("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "ImagerPixelSpacing", "Rows", "Columns"),
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "NumberOfFrames"),
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -89,11 +91,20 @@ def read_header(path: Path) -> list[Slice | Aside]:
             file.seek(0)
             data = open_dicom(file, tags=_TAGS, stop_before_pixels=True)
             if data is None or not _is_dicom(data):
-                looks = path.suffix.lower() in _ENDINGS or not size
-                return [Aside(DAMAGED if looks else NOT_DICOM)]
+                return [_no_dicom(path, size)]
+            if not data.file_meta.TransferSyntaxUID.is_transfer_syntax:
+                return [Aside(DAMAGED, text(data, "SeriesInstanceUID"), "its transfer syntax is private or unknown")]
             return _sorted_out(path, data, _is_cut(data, size - file.tell()))
     except Exception:  # noqa: BLE001 - see above
         return [Aside(DAMAGED)]
+
+
+def _no_dicom(path: Path, size: int) -> Aside:
+    """What a file is that does not begin like DICOM."""
+    with path.open("rb") as file:
+        content = content_of(file.read(SIGN_BYTES))
+    looks = path.suffix.lower() in _ENDINGS or not size
+    return Aside(DAMAGED if looks else NOT_DICOM, detail=f"it holds {content}" if content else "")
 
 
 def _is_dicom(data: Any) -> bool:
@@ -126,4 +137,4 @@ def _sorted_out(path: Path, data: Any, cut: bool) -> list[Slice | Aside]:
     if (whole(data, "NumberOfFrames") or 1) != 1:
         return [Aside(NO_FRAMES, series)]
     one = make_slice(path, data, data, rescale_of(data), kinds.image_type(data))
-    return [one or Aside(NO_PLACE, series)]
+    return [one or Aside(NO_PLACE, series, lacking(data))]

@@ -22,6 +22,17 @@ _CAPTURES = {
     uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
 }
+# Images that are no CT, whatever their Modality says.
+_OTHER_CLASSES = {
+    uid.PositronEmissionTomographyImageStorage,
+    uid.MRImageStorage,
+    uid.EnhancedMRImageStorage,
+    uid.NuclearMedicineImageStorage,
+    uid.ComputedRadiographyImageStorage,
+    uid.DigitalXRayImageStorageForPresentation,
+    uid.RTDoseStorage,
+    uid.SegmentationStorage,
+}
 # Codes of PS3.3 C.7.3.1.1.1 that may be told; any other text of the element is not repeated.
 _TOLD = frozenset(
     {
@@ -47,6 +58,8 @@ def aside(data: Any) -> str | None:
     if modality not in ("", "CT") or (not modality and sop and sop not in _CT_CLASSES):
         what = "image" if "Rows" in data else "object without an image"
         return f"{what} of modality {modality if modality in _TOLD else 'other than CT'}"
+    if sop in _OTHER_CLASSES:
+        return "image whose SOP class is not CT's"
     if text(data, "SamplesPerPixel") not in ("", "1") or text(data, "PhotometricInterpretation") == "PALETTE COLOR":
         return "colour picture"
     return _by_words(image_type(data))

@@ -54,7 +54,7 @@ def places(slices: Sequence[Slice]) -> list[list[Slice]]:
 def separate(slices: Sequence[Slice]) -> list[list[Slice]]:
     """The acquisitions of one series and geometry, each sorted by height; the largest, then the earliest first."""
     parts = [by_height(slices)]
-    for ask in (*(_mark(name) for name in MARKS), _by_time, _by_number, _by_turn, _by_comb):
+    for ask in (*(_mark(name) for name in MARKS), _by_file, _by_time, _by_number, _by_turn, _by_comb):
         parts = [piece for part in parts for piece in _split(part, ask)]
     return sorted(parts, key=lambda part: (-len(places(part)), _began(part)))
 
@@ -113,6 +113,11 @@ def _mark(name: str) -> Callable[[list[Slice]], Labels]:
         return said if len(set(said) - {""}) > 1 else [""] * len(part)
 
     return ask
+
+
+def _by_file(part: list[Slice]) -> Labels:
+    """Multi-frame files that lie across one another are two acquisitions; those one behind the other are one."""
+    return [str(one.path) if one.frame is not None else "" for one in part]
 
 
 def _by_time(part: list[Slice]) -> Labels:
@@ -179,7 +184,7 @@ def _by_comb(part: list[Slice]) -> Labels:
     used = Counter(one.order for one in part)
     for count in range(2, min(_MAX_COMBS, len(part) // _SHORTEST_COMB) + 1):
         combs = [heights[start::count] for start in range(count)]
-        numbered_anew = set(used.values()) == {count} and len(used) > 2
+        numbered_anew = set(used.values()) == {count} and len(used) > 2 and part[0].frame is None
         if (uneven or numbered_anew) and all(_regular(comb, _COMB / count) for comb in combs):
             return [str(index % count) for index in range(len(part))]
     return [""] * len(part)

@@ -69,7 +69,7 @@ def read_dicom(path: Path) -> Stored:
 
 
 def _what_there_is(asides: Sequence[tuple[int, Aside]], outside: int) -> str:
-    counts = Counter(one.reason for _, one in asides)
+    counts = Counter(one.words for _, one in asides)
     if outside:
         counts["link out of the folder, not followed"] = outside
     listed = ", ".join(f"{count} x {reason}" for reason, count in counts.most_common())
@@ -82,18 +82,18 @@ def _said_of_asides(
     """What lies beside the slices. An image of another series without a place is a neighbour, not a lost slice."""
     flags, notes = [], []
     series = {one.series for one in chosen}
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for _, one in asides:
         elsewhere = one.reason != DAMAGED and one.reason in _LOST and one.series not in series
-        counts[f"{one.reason} in another series" if elsewhere else one.reason] += 1
-    for reason, count in counts.most_common():
+        counts[(f"{one.reason} in another series", "") if elsewhere else (one.reason, one.detail)] += 1
+    for (reason, detail), count in counts.most_common():
         flag = _LOST.get(reason) or (None if reason in _UNREMARKABLE else "others_beside")
         flags += [flag] if flag else []
         named = ""
         if reason == DAMAGED:
-            numbers = [str(number + 1) for number, one in asides if one.reason == DAMAGED]
+            numbers = [str(n + 1) for n, one in asides if (one.reason, one.detail) == (DAMAGED, detail)]
             named = f" (by name, file {', '.join(numbers[:8])}{', ...' if len(numbers) > 8 else ''} of {files})"
-        notes.append(f"Left out: {count} x {reason}{named}.")
+        notes.append(f"Left out: {count} x {Aside(reason, detail=detail).words}{named}.")
     if "others_beside" in flags:
         notes.insert(0, f"{len(chosen)} slices of one CT series were read.")
     if outside:

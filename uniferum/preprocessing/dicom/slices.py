@@ -21,6 +21,8 @@ MARKS = (
     *("ConvolutionKernel", "KVP", "SliceThickness", "ImageType"),
 )
 """Elements that tell acquisitions, phases and reconstructions apart, in the order in which they are asked."""
+# Frames of one file, at most: numbers of frames go on from file to file.
+_MAX_FRAMES = 1_000_000
 # Direction cosines are written with few digits; more than this is no rotation.
 _COSINE_TOLERANCE = 5e-3
 
@@ -70,10 +72,30 @@ class Slice:
 
 @dataclass(frozen=True)
 class Aside:
-    """Why a file (or some frames of one) holds no slice, and of which series it would have been one."""
+    """Why a file (or some frames of one) holds no slice, of which series it would have been one, and more on why."""
 
     reason: str
     series: str = ""
+    detail: str = ""
+
+    @property
+    def words(self) -> str:
+        """The reason, with the detail in brackets where there is one."""
+        return f"{self.reason} ({self.detail})" if self.detail else self.reason
+
+
+def lacking(place: Any) -> str:
+    """Which element that places a slice is absent or unusable, for an :class:`Aside`."""
+    if numbers(place, "ImagePositionPatient", 3) is None:
+        return "ImagePositionPatient is absent or no three numbers"
+    cosines = numbers(place, "ImageOrientationPatient", 6)
+    if cosines is None:
+        return "ImageOrientationPatient is absent or no six numbers"
+    if _unit(cosines.reshape(2, 3)) is None:
+        return "ImageOrientationPatient is no two directions at right angles"
+    if numbers(place, "PixelSpacing", 2) is None and "ImagerPixelSpacing" in place:
+        return "PixelSpacing is absent; ImagerPixelSpacing is that of the detector and does not replace it"
+    return "PixelSpacing is absent or no two positive numbers"
 
 
 def make_slice(
@@ -105,7 +127,7 @@ def make_slice(
         rescale=rescale,
         marks=marks,
         time=tuple(_clock(part) for part in (*times, text(data, "AcquisitionTime"), text(data, "ContentTime"))),
-        order=frame if frame is not None else order,
+        order=order if frame is None else (order or 0) * _MAX_FRAMES + frame,
     )
 
 
