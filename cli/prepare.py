@@ -121,6 +121,8 @@ def report(summary: "Summary", out: str) -> None:
             output.say(f"and {len(rows) - NAMED} more: {out}/failures.csv names all of them")
     flags.show_flags(f"flags of {summary.scans} scans", summary.flags)
     flags.show_notes(summary.flags, summary.notes)
+    for note in summary.cohort_notes:
+        output.say(f"note: {note}")
     rate = 3600 * summary.prepared / summary.seconds if summary.seconds else 0
     output.say(
         f"{out}: {summary.scans} scans ({summary.prepared} prepared now, {summary.kept} kept, "

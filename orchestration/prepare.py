@@ -42,6 +42,7 @@ class Summary:
         scans: rows of the manifest.
         flags: of every scan of the manifest, also of those that were kept.
         notes: scan id to the sentences behind its flags, for the scans that ``flags`` names.
+        cohort_notes: what else a reader of the cohort's counts should know; see :class:`uniferum.data.card.DataCard`.
         seconds: wall time.
     """
 
@@ -52,6 +53,7 @@ class Summary:
     scans: int = 0
     flags: list[FlagCount] = field(default_factory=list)
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    cohort_notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
@@ -71,6 +73,7 @@ class Summary:
             "left_out": {why: {"count": len(ids), "examples": ids[:EXAMPLES]} for why, ids in self.left_out.items()},
             "flags": [flag.to_dict() for flag in self.flags],
             "notes": {scan_id: list(notes) for scan_id, notes in self.notes.items()},
+            "cohort_notes": list(self.cohort_notes),
             "seconds": round(self.seconds, 1),
         }
 
@@ -129,6 +132,7 @@ def prepare_cohort(
             heard(outcome)
     finish_store(store, cohort, summary.failed)
     summary.read(store)
+    summary.cohort_notes = cohort.card().notes
     summary.seconds = time.monotonic() - began
     return summary
 

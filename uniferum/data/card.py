@@ -4,6 +4,8 @@ Counts only: no name, date, report text or path of a patient's file ever stands 
 the identifier that the dataset itself publishes.
 """
 
+import re
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -179,17 +181,48 @@ class Tally:
             notes=(*notes, *self._leaks()),
         )
 
+    def _splits_of(self, names: set[str]) -> int:
+        """In how many splits some patients lie, together."""
+        return sum(not names.isdisjoint(patients) for patients in self._patients.values())
+
     def _leaks(self) -> Iterable[str]:
         """Patients who are, or may be, trained on and tested on."""
         everyone = [patient for patients in self._patients.values() for patient in patients]
         several = len(everyone) - len(set(everyone))
         if several:
             yield f"{several} patients lie in more than one split"
+        written = defaultdict[str, set[str]](set)
+        for patient in set(everyone):
+            written[alike(patient)].add(patient)
+        doubtful = sum(1 for names in written.values() if len(names) > 1 and self._splits_of(names) > 1)
+        if doubtful:
+            yield (
+                f"{doubtful} patients of several splits have ids that differ in case, blanks, leading zeros or .0 "
+                "alone: each may be one person who is trained on and tested on"
+            )
+        rounded = sum(map(is_rounded, set(everyone)))
+        if rounded:
+            yield f"{rounded} patient ids {ROUNDED}"
         if self._without_patient:
             yield (
                 f"{self._without_patient} scans have no patient id: each counts as a patient of its own, "
                 "so that one person may lie in two splits"
             )
+
+
+ROUNDED = "are numbers as a spreadsheet rounds them (1.23E+05), so that several ids may have become one"
+
+
+def is_rounded(text: str) -> bool:
+    """Whether an identifier is a long number that a spreadsheet has cut to scientific notation."""
+    return re.fullmatch(r"\d[.,]\d+[eE]\+\d+", text) is not None
+
+
+def alike(text: str) -> str:
+    """An identifier without what spreadsheets and people change: case, blanks, accents' encoding, ``007``, ``7.0``."""
+    text = "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    number = re.fullmatch(r"0*(\d+)(\.0+)?", text)
+    return number[1] if number else text
 
 
 def _shown(counts: Counts) -> str:

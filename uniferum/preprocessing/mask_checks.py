@@ -4,7 +4,7 @@ Invariant: what is found is flagged with its numbers and nothing is moved; only 
 is refused.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,19 @@ _LAYERS = {"lungs": _AIR, "lung": _AIR} | dict.fromkeys(("spleen", "liver", "hea
 # inversus); and how far beyond the body's middle it must lie on the other one, as a share of the body's width.
 _SIDES = {"liver": (5, 1), "spleen": (1, -1)}
 MIN_ASIDE = 0.05
+# Of TotalSegmentator's ids: what lies to the left of, behind or below what, along x, y or z, in everybody; and by how
+# many mm the middles of the two must lie the other way round, so that a cut field of view is no reason.
+_ORDER = (
+    (0, "left lung", (10, 11), "to the left of", "right lung", (12, 13, 14)),
+    (0, "left kidney", (3,), "to the left of", "right kidney", (2,)),
+    (0, "left ribs", range(92, 104), "to the left of", "right ribs", range(104, 116)),
+    (1, "spine", range(25, 51), "behind", "heart", (51,)),
+    (2, "liver", (5,), "below", "heart", (51,)),
+)
+MIN_REVERSED_MM = 30.0
+# Version 1 of TotalSegmentator numbers two right lung lobes as version 2 does oesophagus and thyroid gland
+# (map_to_binary.py of wasserth/TotalSegmentator), which never hold so much lung, in ml.
+_LUNG_IN_V1, MAX_OF_OTHERS_ML = (15, 17), 300.0
 # Fewer voxels than this of a kind on block means are too little to judge by, and more than this are not needed.
 _MIN_VOXELS, _SAMPLE = 200, 20_000
 # Moves that are tried, in mm.
@@ -78,8 +91,8 @@ def hold_against(raw: RawMask, volume: Volume, small: Volume, inside: UInt8[np.n
     voxels, placed, in_scan, in_body = _count(
         raw.ids.transpose(2, 1, 0), matrix, np.array(volume.shape, dtype=np.float64), blocks, where
     )
+    path = raw.source.path or Path(raw.source.layer)
     if voxels and not in_scan:
-        path = raw.source.path or Path(raw.source.layer)
         raise UniferumError(str(path), must="overlap its scan", cure=f"none of its {voxels} voxels lies inside it")
     found: dict[str, str] = {}
     if not voxels:
@@ -87,7 +100,10 @@ def hold_against(raw: RawMask, volume: Volume, small: Volume, inside: UInt8[np.n
     else:
         found |= _shares(in_scan / placed, in_body / in_scan if inside is not None else 1.0)
         if inside is not None and (raw.source.layer == TOTALSEGMENTATOR or raw.source.layer in _LAYERS):
-            found |= _wrong_side(raw, small, inside) | _elsewhere(raw, small, inside)
+            seen = resampling.nearest(raw.ids, np.linalg.inv(raw.affine) @ small.affine, small.shape)
+            _refuse_version_1(raw, seen, small, path)
+            found |= _reversed(raw, seen, small) | _wrong_side(raw, seen, inside)
+            found |= _elsewhere(raw, seen, small, inside)
     return _with(raw, found, voxels)
 
 
@@ -117,9 +133,9 @@ def _shares(in_scan: float, in_body: float) -> dict[str, str]:
     return {flag: said for flag, true in outside.items() if true}
 
 
-def _elsewhere(raw: RawMask, small: Volume, inside: UInt8[np.ndarray, "x y z"]) -> dict[str, str]:
+def _elsewhere(raw: RawMask, seen: np.ndarray, small: Volume, inside: UInt8[np.ndarray, "x y z"]) -> dict[str, str]:
     """Lung on air, bone on bone, liver on soft tissue: the mask must fit best where it lies, and as it lies."""
-    parts = _parts(raw, small, inside)
+    parts = _parts(raw, seen, small, inside)
     if not parts:
         return {}
     fits = _fits(parts, small.shape)
@@ -144,13 +160,12 @@ def _elsewhere(raw: RawMask, small: Volume, inside: UInt8[np.ndarray, "x y z"]) 
     return found
 
 
-def _wrong_side(raw: RawMask, small: Volume, inside: UInt8[np.ndarray, "x y z"]) -> dict[str, str]:
+def _wrong_side(raw: RawMask, seen: np.ndarray, inside: UInt8[np.ndarray, "x y z"]) -> dict[str, str]:
     """A liver on the left or a spleen on the right of a body whose sides are both in view."""
     if bodies.touches_sides(inside > 0):
         return {}
     multi = raw.source.layer == TOTALSEGMENTATOR
-    seen = resampling.nearest(raw.ids, np.linalg.inv(raw.affine) @ small.affine, small.shape)
-    x = np.arange(small.shape[0])
+    x = np.arange(seen.shape[0])
     across = inside.sum(axis=(1, 2), dtype=np.int64)
     middle, width = float((across * x).sum() / across.sum()), float(np.ptp(np.flatnonzero(across)))
     for name, (number, side) in _SIDES.items():
@@ -162,12 +177,46 @@ def _wrong_side(raw: RawMask, small: Volume, inside: UInt8[np.ndarray, "x y z"])
     return {}
 
 
+def _reversed(raw: RawMask, seen: np.ndarray, small: Volume) -> dict[str, str]:
+    """Organs whose order in the body is the other way round: some of the ids, or one class file, were turned."""
+    if raw.source.layer != TOTALSEGMENTATOR:
+        return {}
+    said = [
+        f"its {one} does not lie {where} its {other}"
+        for axis, one, ones, where, other, others in _ORDER
+        if (apart := _apart_mm(seen, axis, ones, others, small)) is not None and apart < -MIN_REVERSED_MM
+    ]
+    return {"mask_mirrored": ", and ".join(said)} if said else {}
+
+
+def _apart_mm(seen: np.ndarray, axis: int, ones: Sequence[int], others: Sequence[int], small: Volume) -> float | None:
+    """By how many mm the middle of the first lies below that of the others on an axis; ``None`` without either."""
+    middles = []
+    for ids in (ones, others):
+        along = np.isin(seen, ids).sum(axis=tuple({0, 1, 2} - {axis}))
+        if along.sum() < _MIN_VOXELS:
+            return None
+        middles.append(float((along * np.arange(len(along))).sum() / along.sum()))
+    return (middles[1] - middles[0]) * small.spacing_mm[axis]
+
+
+def _refuse_version_1(raw: RawMask, seen: np.ndarray, small: Volume, path: Path) -> None:
+    """Refuse ids of TotalSegmentator 1, told by litres of lung where version 2 has oesophagus and thyroid gland."""
+    if raw.source.layer != TOTALSEGMENTATOR:
+        return
+    low, high = _AIR
+    air = np.isin(seen, _LUNG_IN_V1) & (small.hu >= low) & (small.hu <= high)
+    ml = float(np.count_nonzero(air) * np.prod(small.spacing_mm)) / 1000
+    if ml > MAX_OF_OTHERS_ML:
+        cure = f"its oesophagus and thyroid gland (ids 15 and 17) hold {ml:.0f} ml of lung, as version 1 numbers lobes"
+        raise UniferumError(str(path), must="come from TotalSegmentator 2", cure=cure)
+
+
 def _parts(
-    raw: RawMask, small: Volume, inside: UInt8[np.ndarray, "x y z"]
+    raw: RawMask, seen: np.ndarray, small: Volume, inside: UInt8[np.ndarray, "x y z"]
 ) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
     """For each kind of tissue that the mask names: some of its voxels, and where in the body such tissue is."""
     kinds = _KINDS if raw.source.layer == TOTALSEGMENTATOR else {_LAYERS[raw.source.layer]: (1,)}
-    seen = resampling.nearest(raw.ids, np.linalg.inv(raw.affine) @ small.affine, small.shape)
     parts: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
     for (low, high), ids in kinds.items():
         at = np.argwhere(np.isin(seen, ids))

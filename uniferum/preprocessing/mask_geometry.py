@@ -17,8 +17,9 @@ from uniferum.preprocessing.volume import Volume, reorient_array, spacing_of
 # A grid of the scan's shape is the scan's where no corner lies further aside than this, in voxels of the scan: rounded
 # spacings drift so far over 512 voxels.
 SAME_VOXELS = 0.25
-# Up to here (half a voxel: another idea of where a voxel's middle is) it is flagged and kept; beyond it is refused.
-MAX_SHIFT_VOXELS = 1.0
+# Up to here (half a voxel: another idea of where a voxel's middle is) it is flagged and kept; beyond it (a slice too
+# many or too few) it is refused.
+MAX_SHIFT_VOXELS = 0.75
 # A header that says nothing: voxels of 1 mm, the first at 0. In mm.
 _UNIT_MM = 1e-3
 

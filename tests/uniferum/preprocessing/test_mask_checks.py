@@ -140,3 +140,22 @@ def test_a_liver_on_the_left_is_flagged_for_its_side(tmp_path):
     prepared = made(tmp_path, on_disk(tmp_path, "liver", np.flip(IDS == LIVER, 0)))
     assert "mask_mirrored" in wrong(prepared, "liver")
     assert any("its liver lies on the patient's left" in note for note in prepared.notes)
+
+
+@pytest.mark.parametrize(
+    ("number", "other", "said"),
+    [(10, 12, "its left lung does not lie to the left of its right lung"), (LIVER, 51, "its liver does not lie below")],
+)
+def test_ids_that_were_exchanged_are_flagged_by_the_order_of_organs(tmp_path, number, other, said):
+    ids = IDS.copy()
+    ids[35:50, 38:50, 22:32] = 51
+    exchanged = np.where(ids == number, other, np.where(ids == other, number, ids))
+    prepared = made(tmp_path, on_disk(tmp_path, "totalsegmentator", exchanged))
+    assert "mask_mirrored" in wrong(prepared, "totalsegmentator")
+    assert any(said in note for note in prepared.notes)
+
+
+def test_ids_of_version_1_are_refused_by_the_lung_in_its_oesophagus(tmp_path):
+    old = np.where(IDS == 10, 13, np.where(IDS == 12, 15, IDS))
+    with pytest.raises(UniferumError, match=r"come from TotalSegmentator 2; its oesophagus and thyroid gland .* ml of"):
+        made(tmp_path, on_disk(tmp_path, "totalsegmentator", old))

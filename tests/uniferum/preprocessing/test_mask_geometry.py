@@ -78,7 +78,7 @@ def swapped_axes(path, stored, affine):
 
 
 def one_slice_too_high(path, stored, affine):
-    write_nifti(path, stored, moved(affine, (0, 0, 7.5)))
+    write_nifti(path, stored, moved(affine, (0, 0, 5.0)))
 
 
 CONTRADICTIONS = [

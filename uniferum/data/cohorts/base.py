@@ -236,6 +236,17 @@ class Cohort(ABC, Generic[C]):
             yield "links out of root are read with follow_symlinks=true"
 
 
+def repeated(row: Mapping[str, object], first: Mapping[str, object]) -> str:
+    """Why a second row of one id is left out, and whether it says something else than the first, which counts.
+
+    Args:
+        row: what matters of it, by the same keys as in ``first``.
+        first: the row that is kept.
+    """
+    unlike = [name for name, value in row.items() if first.get(name) != value]
+    return f"duplicate id with other {' and '.join(unlike)}; the first row counts" if unlike else "duplicate id"
+
+
 TOP_REASONS = 3
 """Reasons for which scans are left out that the error of an empty cohort names."""
 

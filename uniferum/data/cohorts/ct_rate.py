@@ -8,12 +8,13 @@ import ast
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from uniferum.data.cohorts import files, organ_masks
-from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
+from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan, repeated
+from uniferum.data.cohorts.dialect import BLANKS
 from uniferum.data.cohorts.tables import Index, Row, drawn_first, header, rows
 from uniferum.data.cohorts.values import known_labels, refuse_unknown
 from uniferum.data.vocabulary import Vocabulary
@@ -28,6 +29,8 @@ GEOMETRY = ("XYSpacing", "ZSpacing", "ImagePositionPatient", "ImageOrientationPa
 METADATA = ("VolumeName", "RescaleSlope", "RescaleIntercept", *GEOMETRY)
 METADATA_NAMES = {"train": "train_metadata.csv", "valid": "validation_metadata.csv"}
 PARTS = ("train", "valid")
+_UNIT = 0.01
+"""How far the length of a direction may lie from 1, and the cosine between two from 0: rounding, and no more."""
 
 
 class CtRateConfig(CohortConfig):
@@ -58,6 +61,7 @@ class CtRate(Cohort[CtRateConfig]):
     def __init__(self, config: CtRateConfig) -> None:
         self.config = config
         self.data = config.root / "dataset"
+        self._unmatched: set[str] = set()
         self.columns = Vocabulary.load().columns(self.name)
         self.report_labels = tuple(self.columns)
         self.looked_for = f"dataset/{self._folder('train')}/<patient>/<study>/<volume>.nii.gz"
@@ -65,6 +69,7 @@ class CtRate(Cohort[CtRateConfig]):
     def entries(self) -> Iterator[Scan | Dropped]:
         """Training rows, then validation rows, each followed by its volumes without a row."""
         self._refuse_layout()
+        self._unmatched = set(self.config.exclude).union(*map(self._no_chest, PARTS))
         for part in PARTS:
             self._refuse_columns(part)
             excluded = self._no_chest(part)
@@ -92,6 +97,9 @@ class CtRate(Cohort[CtRateConfig]):
             if not (self.data / self._folder(part)).is_dir() and (self.data / self._other_folder(part)).is_dir():
                 other = self._other_folder(part)
                 yield f"{other} is there and {self._folder(part)} is not: {part} is not read, its version is another"
+        if self._unmatched:
+            count, first = len(self._unmatched), min(self._unmatched)
+            yield f"{count} names in exclude or no_chest_*.txt match no row of the label tables (first: {first})"
         yield "labels are a text classifier's reading of the reports, one set for all reconstructions of a study"
 
     def extra_vocabulary(self) -> dict[str, Any]:
@@ -135,8 +143,9 @@ class CtRate(Cohort[CtRateConfig]):
             return Dropped(scan_id, "name is not <patient>_<scan>_<reconstruction>.nii.gz")
         if not volume.startswith(f"{part}_"):
             return Dropped(scan_id, f"row of the other part in the {part} table")
-        if not seen.add(volume):
-            return Dropped(scan_id, "duplicate id")
+        labels = known_labels(row, self.columns)
+        if not seen.add(volume, {"labels": labels}):
+            return Dropped(scan_id, repeated({"labels": labels}, seen.peek(volume) or {}))
         patient, study = name["patient"], name["study"]
         reason = self._left_out(volume, scan_id, study, patient, name["reconstruction"], excluded)
         relative = self._relative(part, name)
@@ -148,15 +157,15 @@ class CtRate(Cohort[CtRateConfig]):
         except (_NoGeometry, organ_masks.BadMask) as fault:
             return Dropped(scan_id, str(fault))
         split = "test" if part == "valid" else "validation" if patient in held_out else "train"
-        labels = known_labels(row, self.columns)
         return Scan(self.name, source, patient, study, split, labels)
 
     def _left_out(
         self, volume: str, scan_id: str, study: str, patient: str, reconstruction: str, excluded: frozenset[str]
     ) -> str | None:
+        self._unmatched -= {volume, scan_id, study, patient}
         if volume in excluded:
             return "brain or other non-chest scan"
-        if {scan_id, study, patient} & set(self.config.exclude):
+        if {volume, scan_id, study, patient} & set(self.config.exclude):
             return "excluded by the config"
         if self.config.reconstructions == "first" and reconstruction != "1":
             return "further reconstruction of a study"
@@ -206,7 +215,9 @@ class CtRate(Cohort[CtRateConfig]):
     def _read_metadata(self, part: str, metadata: Index) -> Iterator[Dropped]:
         for row in rows(self.data / "metadata" / METADATA_NAMES[part], METADATA):
             if not metadata.add(row["VolumeName"], row):
-                yield Dropped(row["VolumeName"].removesuffix(".nii.gz"), "duplicate row in the metadata table")
+                other = " with other values: the first row counts" if metadata.peek(row["VolumeName"]) != row else ""
+                scan_id = row["VolumeName"].removesuffix(".nii.gz")
+                yield Dropped(scan_id, f"duplicate row in the metadata table{other}")
 
     def _no_chest(self, part: str) -> frozenset[str]:
         path = self._no_chest_list(part)
@@ -260,11 +271,12 @@ def listed_volumes(path: Path) -> frozenset[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise UniferumError(str(path), must="be UTF-8 text") from None
-    return frozenset(_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip())
+    names = (line.strip(f"{BLANKS}\"',;").replace("\\", "/").rsplit("/", 1)[-1] for line in lines)
+    return frozenset(f"{files.without_ending(name, files.NIFTI)}.nii.gz" for name in names if name)
 
 
-def _with_ending(name: str) -> str:
-    return name if name.endswith(".nii.gz") else f"{name}.nii.gz"
+def _dot(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True))
 
 
 def _true_header(row: Mapping[str, str]) -> tuple[Intensity, Affine]:
@@ -290,7 +302,9 @@ def _true_header(row: Mapping[str, str]) -> tuple[Intensity, Affine]:
     numbers = [slope, intercept, spacing_x, spacing_y, spacing_z, *position, *cosines]
     if len(position) != 3 or len(cosines) != 6 or not all(map(math.isfinite, numbers)):
         raise _NoGeometry("metadata row is incomplete")
-    if min(spacing_x, spacing_y, spacing_z) <= 0 or slope == 0:
+    if abs(math.hypot(*across) - 1) > _UNIT or abs(math.hypot(*down) - 1) > _UNIT or abs(_dot(across, down)) > _UNIT:
+        raise _NoGeometry("metadata row has no two directions of length 1 at right angles")
+    if min(spacing_x, spacing_y, spacing_z, slope) <= 0:
         raise _NoGeometry("metadata row has a spacing or slope that is not positive")
     signs = (-1.0, -1.0, 1.0)
     affine = tuple(

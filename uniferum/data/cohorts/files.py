@@ -14,13 +14,14 @@ from uniferum.preprocessing.content import has_dicom_preamble
 
 OUTSIDE = "path leaves the cohort's folder"
 MISSING = "volume file missing"
+OTHER_NAME = "volume file missing; one whose name differs in ending or case alone is there"
 EMPTY = "volume file is empty"
 UNREADABLE = "path cannot be read"
 LINKED_OUT = "linked folder leaves the cohort's folder"
 WITHOUT_ROW = "scan without a label row"
 ELSEWHERE = "volume lies where its row does not say"
 NO_VOXELS = "voxel file of the volume missing"
-NOT_ON_DISK = (MISSING, EMPTY, NO_VOXELS)
+NOT_ON_DISK = (MISSING, OTHER_NAME, EMPTY, NO_VOXELS)
 """What a download that was cut off leaves behind."""
 
 NIFTI = (".nii.gz", ".nii")
@@ -49,6 +50,14 @@ def volume_fault(root: Path, relative: str, *, follow_symlinks: bool, real: str 
     reason, found = _look(root, relative, follow_symlinks, real)
     empty = found is not None and stat.S_ISREG(found.st_mode) and found.st_size == 0
     return EMPTY if reason is None and empty else reason
+
+
+def missing(root: Path, relative: str) -> str:
+    """:data:`MISSING`, or :data:`OTHER_NAME` where a row says ``a.nii`` or ``A.NII.GZ`` and ``a.nii.gz`` is there."""
+    stem = without_ending(relative)
+    names = {f"{one}{ending}" for one in (stem, stem.lower()) for ending in (*VOLUMES, ".NII.GZ", ".NII")} - {relative}
+    there = bool(relative) and any(fault(root, name, follow_symlinks=True) is None for name in names)
+    return OTHER_NAME if there else MISSING
 
 
 def _look(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.data.cohorts import files, organ_masks
-from uniferum.data.cohorts.base import Cohort, Dropped, Scan
+from uniferum.data.cohorts.base import Cohort, Dropped, Scan, repeated
 from uniferum.data.cohorts.folder_config import FolderConfig, MaskColumn, OwnMask, own_words
 from uniferum.data.cohorts.organ_masks import BadMask
 from uniferum.data.cohorts.splits import by_patient
@@ -76,20 +76,22 @@ class Folder(Cohort[FolderConfig]):
             return Dropped(scan_id, "row without an id")
         patient, is_known = self._patient(row)
         split = self._split(row) if drawn is None else drawn.get(patient, "train")
-        if not seen.add(scan_id, {"split": split}):
+        labels = known_labels(row, self.label_columns)
+        if not seen.add(scan_id, {"split": split, "labels": labels, "path": row[columns.path]}):
             self._refuse_second_split(row, split, seen)
-            return Dropped(scan_id, "duplicate id")
+            first = seen.peek(scan_id) or {}
+            return Dropped(scan_id, repeated({"labels": labels, "path": row[columns.path]}, first))
         follow = self.config.follow_symlinks
         reason = files.volume_fault(self.config.root, row[columns.path], follow_symlinks=follow, real=real)
         if reason:
-            return Dropped(scan_id, reason)
+            again = files.missing(self.config.root, row[columns.path]) if reason == files.MISSING else reason
+            return Dropped(scan_id, again)
         study = (row[columns.study] if columns.study else "") or scan_id
         try:
             masks = tuple(self._masks(row, scan_id))
         except BadMask as fault:
             return Dropped(scan_id, str(fault))
         source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
-        labels = known_labels(row, self.label_columns)
         return Scan(self.name, source, patient, study, split, labels, is_known or columns.patient is None)
 
     def _without_row(self, named: Index) -> Iterator[Dropped]:

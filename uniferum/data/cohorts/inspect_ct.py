@@ -14,7 +14,7 @@ from uniferum.config import Section
 from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.headers import nifti_fault
-from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
+from uniferum.data.cohorts.splits import BEYOND, ORDER, PatientSplits, by_patient
 from uniferum.data.cohorts.tables import Index, Row, one_file, rows
 from uniferum.data.cohorts.values import known, known_id, known_labels
 from uniferum.data.vocabulary import Vocabulary
@@ -25,6 +25,8 @@ EXPECTED = {"train": 15148, "validation": 1000, "test": 3000}
 """Paper, Table 1; the official split of 2025 has 18,937 / 1,089 / 3,214."""
 
 SPLIT_NAMES = {"train": "train", "valid": "validation", "val": "validation", "validation": "validation", "test": "test"}
+OTHER_SPLIT = " with another split: of the two, the later of train, valid and test counts"
+OTHER_LABELS = " with other labels: the first row counts"
 
 
 class Sizes(Section):
@@ -92,6 +94,10 @@ class Inspect(Cohort[InspectConfig]):
     def notes(self) -> Iterable[str]:
         """Which split this is, and whether the 12 labels from reports are there."""
         yield f"split: {self.config.split}, not the paper's"
+        for pattern in ("labels_*.tsv", "splits_*.tsv", "study_mapping_*.tsv"):
+            found = sorted(path.name for path in self.config.root.glob(pattern))
+            if len(found) > 1:
+                yield f"{found[-1]} is read, and not {', '.join(found[:-1])}"
         yield "8 unique labels, as in the paper's text (3.4.3) and appendix; its Table 1 says 6"
         if self.config.report_labels is None:
             yield "the 12 labels from impressions are not given (report_labels): the shared group will be n/a"
@@ -200,8 +206,10 @@ class Inspect(Cohort[InspectConfig]):
     def _read(self, labels: Index, splits: Index) -> Iterator[Dropped]:
         path = one_file(self.config.root, "labels_*.tsv")
         for row in rows(path, ("impression_id", *self.columns.values()), delimiter="\t", unit="study"):
-            if not labels.add(row["impression_id"], known_labels(row, self.columns)):
-                yield Dropped(row["impression_id"], "duplicate row in the labels table")
+            values, study = known_labels(row, self.columns), row["impression_id"]
+            if not labels.add(study, values):
+                other = labels.peek(study) != values
+                yield Dropped(study, "duplicate row in the labels table" + (OTHER_LABELS if other else ""))
         if self.config.split == "paper_sized":
             return
         path = one_file(self.config.root, "splits_*.tsv")
@@ -209,8 +217,16 @@ class Inspect(Cohort[InspectConfig]):
             split = row["split"].lower()
             if split not in SPLIT_NAMES:
                 raise UniferumError(row.where("split"), row["split"], must="be train, valid or test")
-            if not splits.add(row["impression_id"], {"split": SPLIT_NAMES[split]}):
-                yield Dropped(row["impression_id"], "duplicate row in the splits table")
+            yield from self._add_split(row["impression_id"], SPLIT_NAMES[split], splits)
+
+    def _add_split(self, study: str, split: str, splits: Index) -> Iterator[Dropped]:
+        """Note the split of a study; one of two splits is tested on and not trained on, as a patient is."""
+        if splits.add(study, {"split": split}):
+            return
+        first = (splits.peek(study) or {})["split"]
+        splits.merge(study, {"split": max(first, split, key=ORDER.index)})
+        other = OTHER_SPLIT if first != split else ""
+        yield Dropped(study, f"duplicate row in the splits table{other}")
 
     def _read_report_labels(self, reports: Index) -> None:
         if self.config.report_labels is None:

@@ -20,6 +20,9 @@ EXPECTED = {"train": 601}
 
 ANNOTATIONS = "annotations.csv"
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
+WIDEST_MM = 300
+"""Wider than this is no lung, and so no nodule: the widest of LUNA16 has 32 mm."""
+
 SUBSETS = tuple(f"subset{k}" for k in range(10))
 
 
@@ -52,7 +55,7 @@ class Luna16(Cohort[Luna16Config]):
                 for found in files.files_below(folder, (".mhd",), follow_symlinks=follow):
                     relative = found.path.relative_to(self.config.root).as_posix()
                     yield self._entry(found.path.stem, relative, nodules, seen, found.fault)
-            yield from (Dropped(uid, files.MISSING) for uid in nodules.unseen())
+            yield from (Dropped(uid, files.MISSING if uid else "row without an id") for uid in nodules.unseen())
 
     def expected(self) -> Mapping[str, int]:
         """The paper's 601 masks."""
@@ -108,8 +111,9 @@ class Luna16(Cohort[Luna16Config]):
             except ValueError:
                 cure = "write decimal numbers with a point" if "," in "".join(row.values()) else ""
                 raise UniferumError(row.where(), must="have numbers for its coordinates", cure=cure) from None
-            if not all(map(math.isfinite, (x, y, z))) or not 0 < diameter < math.inf:
-                raise UniferumError(row.where(), must="have a finite centre and a positive diameter")
+            if not all(map(math.isfinite, (x, y, z))) or not 0 < diameter < WIDEST_MM:
+                must = f"have a finite centre and a positive diameter, less than {WIDEST_MM} mm"
+                raise UniferumError(row.where(), must=must)
             uid = row["seriesuid"]
             so_far = (nodules.peek(uid) or {"nodules": ""})["nodules"]
             nodules.merge(uid, {"nodules": f"{so_far};{-x} {-y} {z} {diameter}".lstrip(";")})

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from uniferum.data.cohorts import files, organ_masks
-from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
+from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan, repeated
 from uniferum.data.cohorts.known_tables import named_after
 from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
 from uniferum.data.cohorts.tables import Index, header, rows
@@ -118,8 +118,8 @@ class RadChest(Cohort[RadChestConfig]):
         split = _split(table, patient, drawn)
         if split is not None and (leak := splits.leak(patient, split)):
             return Dropped(scan_id, leak)
-        if not seen.add(scan_id):
-            return Dropped(scan_id, "duplicate id")
+        if not seen.add(scan_id, {"labels": labels}):
+            return Dropped(scan_id, repeated({"labels": labels}, seen.peek(scan_id) or {}))
         reason = self._fault(scan_id)
         if reason or split is None:
             return Dropped(scan_id, reason or BEYOND)

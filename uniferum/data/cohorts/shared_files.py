@@ -5,15 +5,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from uniferum.data.card import ROUNDED, alike, is_rounded
+from uniferum.data.cohorts.files import without_ending
 from uniferum.data.cohorts.tables import Index
 
 
 class SharedFiles:
-    """Counts scans that share their file with an earlier one, in bounded memory."""
+    """Counts scans that share their file, or an id but for its spelling, with an earlier one, in bounded memory."""
 
     def __init__(self) -> None:
         self._first = Index()
-        self._shared, self._across = 0, 0
+        self._shared, self._across, self._alike, self._rounded = 0, 0, 0, 0
         self._examples: dict[str, tuple[str, str]] = {}
 
     def __enter__(self) -> Self:
@@ -26,6 +28,11 @@ class SharedFiles:
 
     def add(self, scan_id: str, split: str, path: Path) -> None:
         """Look at the file of one scan."""
+        self._rounded += is_rounded(scan_id)
+        name = f"id:{without_ending(alike(scan_id))}"
+        if not self._first.add(name, {"scan": scan_id}):
+            self._alike += 1
+            self._examples.setdefault("alike", (scan_id, (self._first.peek(name) or {})["scan"]))
         try:
             found = path.stat()
         except OSError:  # gone since the scan was listed: preparing it says so
@@ -42,6 +49,14 @@ class SharedFiles:
 
     def notes(self) -> Iterator[str]:
         """Sentences for the data card."""
+        if self._rounded:
+            yield f"{self._rounded} scan ids {ROUNDED}"
+        if self._alike:
+            one, other = self._examples["alike"]
+            yield (
+                f"{self._alike} scan ids differ from another only in case, blanks, leading zeros or ending "
+                f"(first: {one} and {other})"
+            )
         if self._shared:
             one, other = self._examples["shared"]
             yield f"{self._shared} scans have the same file as another scan id (first: {one} and {other})"

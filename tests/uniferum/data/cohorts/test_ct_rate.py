@@ -8,7 +8,7 @@ import pytest
 
 from tests.uniferum.data.cohorts.layouts import CT_RATE_COLUMNS, CtRateWriter, table, touch
 from uniferum.data.cohorts.base import Scan
-from uniferum.data.cohorts.ct_rate import CtRate, CtRateConfig
+from uniferum.data.cohorts.ct_rate import METADATA, CtRate, CtRateConfig
 from uniferum.errors import UniferumError
 
 
@@ -54,22 +54,13 @@ def test_v1_geometry_and_intensity_come_from_the_metadata(ct_rate_writer: CtRate
     touch(ct_rate_writer.path("train_1_a_1", "train"))
     touch(ct_rate_writer.path("train_2_a_1", "train"))
     ct_rate_writer.volume("valid_1_a_1", file=False)
-    columns = (
-        "VolumeName",
-        "RescaleSlope",
-        "RescaleIntercept",
-        "XYSpacing",
-        "ZSpacing",
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-    )
     rows = [
         ["train_1_a_1.nii.gz", 2.0, -1024, '"[0.7, 0.8]"', 1.5, '"[-150.0, -140.0, 30.0]"', '"[1, 0, 0, 0, 1, 0]"'],
         ["train_2_a_1.nii.gz", 1.0, -1024, '"[0.7, 0.7]"', "", '"[0, 0, 0]"', '"[1, 0, 0, 0, 1, 0]"'],
     ]
     folder = ct_rate_writer.root / "dataset" / "metadata"
-    table(folder / "train_metadata.csv", columns, rows)
-    table(folder / "validation_metadata.csv", columns, [])
+    table(folder / "train_metadata.csv", METADATA, rows)
+    table(folder / "validation_metadata.csv", METADATA, [])
     cohort = open_at(ct_rate_writer.save(), version="v1")
     source = by_id(cohort)["train_1_a_1"].source
     assert source.intensity is not None
@@ -77,6 +68,47 @@ def test_v1_geometry_and_intensity_come_from_the_metadata(ct_rate_writer: CtRate
     lps = np.array([[0.7, 0, 0, -150], [0, 0.8, 0, -140], [0, 0, 1.5, 30], [0, 0, 0, 1]])
     np.testing.assert_allclose(np.array(source.affine), np.diag([-1, -1, 1, 1]) @ lps)
     assert cohort.card().dropped["metadata row is incomplete"] == (1, ("train_2_a_1",))
+
+
+@pytest.mark.parametrize(
+    ("slope", "cosines", "reason"),
+    [
+        (-1.0, "[1, 0, 0, 0, 1, 0]", "a spacing or slope that is not positive"),
+        (1.0, "[2, 0, 0, 0, 1, 0]", "no two directions of length 1 at right angles"),
+        (1.0, "[0, 0, 0, 0, 0, 0]", "no two directions of length 1 at right angles"),
+        (1.0, "[1, 0, 0, 0.7071, 0.7071, 0]", "no two directions of length 1 at right angles"),
+    ],
+)
+def test_impossible_metadata_of_a_v1_volume_leave_it_out(
+    ct_rate_writer: CtRateWriter, slope: float, cosines: str, reason: str
+) -> None:
+    ct_rate_writer.volume("train_1_a_1", file=False)
+    ct_rate_writer.volume("valid_1_a_1", file=False)
+    touch(ct_rate_writer.path("train_1_a_1", "train"))
+    row = ["train_1_a_1.nii.gz", slope, -1024, '"[0.7, 0.8]"', 1.5, '"[0, 0, 0]"', f'"{cosines}"']
+    folder = ct_rate_writer.root / "dataset" / "metadata"
+    table(folder / "train_metadata.csv", METADATA, [row])
+    table(folder / "validation_metadata.csv", METADATA, [])
+    dropped = open_at(ct_rate_writer.save(), version="v1").card().dropped
+    assert dropped[f"metadata row has {reason}"] == (1, ("train_1_a_1",))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["train\\train_2\\train_2_a\\train_2_a_1.nii.gz", '"train_2_a_1.nii.gz",', "train_2_a_1.NII.GZ", "train_2_a_1"],
+)
+def test_brain_scans_are_found_however_their_list_is_written(ct_rate_writer: CtRateWriter, line: str) -> None:
+    for name in ("train_1_a_1", "train_2_a_1", "valid_1_a_1"):
+        ct_rate_writer.volume(name)
+    listed = ct_rate_writer.root / "dataset" / "metadata" / "no_chest_train.txt"
+    touch(listed).write_text(f"{line}\r\ntrain_77_a_1.nii.gz\r\n", encoding="utf-8")
+    card = open_at(ct_rate_writer.save(), exclude=["train_1_a_1.nii.gz", "train_88"]).card()
+    assert card.dropped["brain or other non-chest scan"] == (1, ("train_2_a_1",))
+    assert card.dropped["excluded by the config"] == (1, ("train_1_a_1",))
+    assert (
+        "2 names in exclude or no_chest_*.txt match no row of the label tables (first: train_77_a_1.nii.gz)"
+        in card.notes
+    )
 
 
 def test_brain_scans_are_found_by_file_name_whatever_the_path(ct_rate_writer: CtRateWriter) -> None:

@@ -207,6 +207,45 @@ def test_one_file_under_two_ids_and_blank_patients_are_counted(root: Path) -> No
     assert card.notes[1].startswith("3 scans have no patient id: each counts as a patient of its own")
 
 
+def test_a_second_row_that_says_something_else_is_left_out_in_so_many_words(root: Path) -> None:
+    rows: list[list[object]] = [
+        ["a", "a.nii.gz", "p", "train", 1, 1, ""],
+        ["a", "a.nii.gz", "p", "train", 1, 0, ""],
+        ["a", "c.npz", "p", "train", "", 1, ""],
+    ]
+    dropped = write(root, rows).card().dropped
+    assert dropped["duplicate id with other labels; the first row counts"] == (1, ("a",))
+    assert dropped["duplicate id with other labels and path; the first row counts"] == (1, ("a",))
+
+
+@pytest.mark.parametrize("path", ["a.nii", "a", "A.NII.GZ", "a.mha"])
+def test_a_missing_volume_of_another_ending_or_case_is_told(root: Path, path: str) -> None:
+    dropped = write(root, [["a", path, "p", "train", 1, 1, ""]]).card().dropped
+    assert "volume file missing; one whose name differs in ending or case alone is there" in dropped
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("P1", "p1"), ("007", "7"), ("7.0", "7"), ("A  b", "A b"), ("\u00e9", "e\u0301")]
+)
+def test_patients_and_scans_whose_ids_are_spelt_in_two_ways_are_counted(root: Path, one: str, other: str) -> None:
+    rows: list[list[object]] = [
+        [one, "a.nii.gz", one, "train", 1, 1, ""],
+        [other, "c.npz", other, "test", 1, 1, ""],
+    ]
+    notes = write(root, rows).card().notes
+    assert any(note.startswith("1 scan ids differ from another only in case, blanks") for note in notes)
+    assert any(note.startswith("1 patients of several splits have ids that differ in case, blanks") for note in notes)
+
+
+def test_ids_that_a_spreadsheet_rounded_are_counted(root: Path) -> None:
+    rows: list[list[object]] = [
+        ["1.23E+11", "a.nii.gz", "4.5E+08", "train", 1, 1, ""],
+        ["c", "c.npz", "1E5", "test", 1, 1, ""],
+    ]
+    notes = write(root, rows).card().notes
+    assert [note.split(" are numbers")[0] for note in notes] == ["1 scan ids", "1 patient ids"]
+
+
 def test_volumes_of_every_kind_that_no_row_names_are_counted(root: Path) -> None:
     touch(root / "UPPER.NII.GZ")
     touch(root / "study/series/IM0001.dcm")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.uniferum.data.cohorts.layouts import nifti, table, touch, write_inspect
-from uniferum.data.cohorts.inspect_ct import Inspect, InspectConfig
+from uniferum.data.cohorts.inspect_ct import OTHER_SPLIT, Inspect, InspectConfig
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 
@@ -95,10 +95,25 @@ def test_rows_without_scans_and_scans_without_rows_are_counted(tmp_path: Path) -
     assert {why: n for why, (n, _) in dropped.items()} == {
         "volume file missing": 1,
         "label row without a scan": 1,
-        "duplicate row in the labels table": 1,
-        "duplicate row in the splits table": 1,
+        "duplicate row in the labels table with other labels: the first row counts": 1,
+        f"duplicate row in the splits table{OTHER_SPLIT}": 1,
+        "patient lies in test too": 1,
         "scan without a label row": 1,
     }
+
+
+def test_equal_rows_given_twice_are_only_counted_and_an_older_table_is_named(tmp_path: Path) -> None:
+    write_inspect(tmp_path)
+    for name in ("labels_20250611.tsv", "splits_20250611.tsv"):
+        lines = (tmp_path / name).read_text(encoding="utf-8").splitlines(keepends=True)
+        (tmp_path / name).write_text("".join([*lines, lines[1]]), encoding="utf-8")
+    (tmp_path / "labels_20240101.tsv").write_text("old\n", encoding="utf-8")
+    card = open_at(tmp_path).card()
+    assert {why: n for why, (n, _) in card.dropped.items()} == {
+        "duplicate row in the labels table": 1,
+        "duplicate row in the splits table": 1,
+    }
+    assert "labels_20250611.tsv is read, and not labels_20240101.tsv" in card.notes
 
 
 def test_the_newest_table_is_read_and_a_missing_one_named(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ def test_scans_without_a_nodule_are_left_out_and_counted(root: Path) -> None:
     assert kept["1.2.4"] == ()
 
 
-@pytest.mark.parametrize("row", [["1.2.3", "a", 1, 1, 4], ["1.2.3", 1, 1, 1, 0], ["1.2.3", "nan", 1, 1, 4]])
+@pytest.mark.parametrize(
+    "row", [["1.2.3", "a", 1, 1, 4], ["1.2.3", 1, 1, 1, 0], ["1.2.3", "nan", 1, 1, 4], ["1.2.3", 1, 1, 1, 900]]
+)
 def test_impossible_annotations_are_refused(root: Path, row: list[object]) -> None:
     table(root / "annotations.csv", COLUMNS, [row])
     with pytest.raises(UniferumError, match=r"1\.2\.3 must have"):
