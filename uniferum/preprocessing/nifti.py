@@ -50,13 +50,20 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             rest = _rest(stream, path)
     except DAMAGED_GZIP as error:
         must = "be a whole gzip file" if is_gzip(path) else "hold as many voxels as its header declares"
-        raise UniferumError(str(path), must=must, cure=f"fetch it again ({error})") from None
+        raise UniferumError(str(path), must=must, cure=f"fetch it again ({_why(error)})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
     affine, flags, notes = geometry_of(header, path) if believe_header else (np.eye(4), (), ())
     intensity, ignored = _scaling(header, path)
     seen = [flag for flag, found in (("trailing_data", rest), ("scaling_ignored", ignored)) if found]
     return Stored(values, affine, intensity, (*flags, *seen), tuple(note for note in (*notes, rest, ignored) if note))
+
+
+def _why(error: Exception) -> str:
+    """The decoder's own words, without the bytes of the file that gzip quotes."""
+    if isinstance(error, igzip.BadGzipFile) and "Not a gzipped file" in str(error):
+        return "something else follows the compressed data"
+    return str(error)
 
 
 def _header(stream: BinaryIO, path: Path) -> Any:

@@ -282,3 +282,10 @@ def test_a_servers_answer_in_place_of_a_scan_is_named(tmp_path):
     (tmp_path / "scan.nii.gz").write_bytes(b'{"error": "Access is restricted"}')
     with pytest.raises(UniferumError, match="it holds JSON text"):
         read(tmp_path / "scan.nii.gz")
+
+
+def test_text_behind_the_gzip_is_said_without_quoting_it(nifti):
+    nifti.write_bytes(nifti.read_bytes() + b"JANE DOE" * 9)
+    with pytest.raises(UniferumError, match="something else follows the compressed data") as error:
+        read(nifti)
+    assert "JA" not in str(error.value).partition("scan.nii.gz")[2]

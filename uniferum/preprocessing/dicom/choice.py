@@ -128,7 +128,7 @@ def _joined(slices: Sequence[Slice], stacks: list[list[Slice]], subject: str, be
     if len(places(best)) >= 2 and best[0].reference:
         return best
     if len(slices) == 1:
-        cure = f"name their folder; {beside}" if beside else "name their folder"
+        cure = "give the folder that holds all slices of the series" + (f"; {beside}" if beside else "")
         raise UniferumError(subject, "1 slice", must="hold at least two slices of one series", cure=cure)
     if len(stacks) == 1:
         value = f"{len(slices)} slices at one place"
