@@ -63,7 +63,8 @@ def missing_masks(stores: Mapping[str, Path | str], cells: Sequence[Cell]) -> li
 def _look(cohort: str, store: str) -> MissingMasks | None:
     if "://" in store:
         return None
-    config, root = f"configs/cohorts/{{**CONFIGS, **SHIPS_MASKS}.get(cohort, cohort.lower())}.yaml", None
+    files = {**CONFIGS, **SHIPS_MASKS}
+    config, root = f"configs/cohorts/{files.get(cohort, cohort.lower())}.yaml", None
     card = Path(store) / "store.json"
     if not card.exists():
         return MissingMasks(cohort, store, None, 0, config, root) if cohort in CONFIGS else None
