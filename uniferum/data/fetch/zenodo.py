@@ -153,6 +153,9 @@ class Zenodo:
         if answer.status_code in (401, 403):
             status = f"the server answered {answer.status_code}"
             raise UniferumError(self.source.page, status, must="be open to you", cure=self._cure())
+        if answer.status_code == 429 or answer.status_code >= 500:
+            cure = "the fault is the server's: try again later; the same command goes on"
+            raise UniferumError(address, f"the server answered {answer.status_code}", must="be served", cure=cure)
         if answer.status_code != 200:
             raise UniferumError(address, f"the server answered {answer.status_code}", must="be there")
         try:
