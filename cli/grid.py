@@ -75,7 +75,7 @@ def evaluate(
         _run(grid, cells, Options(address, parallel, only_scores=True, notify=notify))
 
 
-@app.command()
+@app.command(epilog="Example: uniferum grid plan configs/paper_grid.yaml")
 def plan(file: File, settings: Settings = None) -> None:
     """What is done, resumable, due, failed, changed or to be scored again, why, and how many hours it takes."""
     _show_plan(*_open(file, settings))

@@ -16,9 +16,22 @@ if TYPE_CHECKING:
     from uniferum.data.report_labels.llm import EndpointConfig
 
 
+EXAMPLES = """
+**Examples**
+
+`uniferum data label-reports configs/cohorts/inspect.yaml --root /data/INSPECT/full --out report_labels.csv` judges by
+offline rules; nothing leaves this machine.
+
+`uniferum data label-reports ... --endpoint http://127.0.0.1:8000/v1 --ask model=my-model --dry-run` counts the
+questions to a language model, and their cost.
+
+Then set `report_labels: report_labels.csv` in the cohort's YAML. Stopped, the same command asks only what is left.
+"""
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `uniferum data`."""
-    app.command("label-reports")(label_reports)
+    app.command("label-reports", epilog=EXAMPLES)(label_reports)
 
 
 def label_reports(

@@ -58,10 +58,24 @@ def main() -> None:
             raise
         output.fail(str(error))
         sys.exit(2)
+    except BrokenPipeError:  # who reads the results has enough of them, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:  # a folder that may not be written, a full disk: the user's machine, no fault of ours
+        if os.environ.get("UNIFERUM_DEBUG") or error.errno is None:
+            raise
+        output.fail(_fault_of_the_system(error))
+        sys.exit(2)
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # Typer made it an exit of 130
             output.fail("interrupted; the same command goes on from where it stopped")
         raise
+
+
+def _fault_of_the_system(error: OSError) -> str:
+    where = error.filename or getattr(error, "filename2", None)
+    named = f"{os.fsdecode(where)}: " if isinstance(where, (str, bytes, os.PathLike)) else ""
+    return f"{named}{os.strerror(error.errno or 0)}; uniferum --debug ... shows where"
 
 
 if __name__ == "__main__":

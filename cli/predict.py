@@ -1,7 +1,10 @@
 """The command `uniferum predict`: a trained model asked about raw scans."""
 
+import csv
+import io
 import json
 import math
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,7 +13,7 @@ import typer
 from cli import output, weights
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from uniferum.run.ask import Asked
 
 EXAMPLES = """
 **Examples**
@@ -50,38 +53,66 @@ def predict(
     device: Annotated[str | None, typer.Option(help="cuda, cpu; the first GPU where there is one.")] = None,
     weights_dir: weights.WeightsDir = None,
 ) -> None:
-    """Ask a trained model about raw scans: one probability a scan and prompt. Not for clinical use."""
-    from uniferum.run.ask import Trained, ask, questions_of
+    """Ask a trained model about raw scans: one probability a scan and prompt. Not for clinical use.
+
+    CSV rows are printed as they are answered. Ctrl-C keeps what was answered, in both formats.
+    """
+    from uniferum.run.ask import Trained, ask_each, questions_of
     from uniferum.run.scans import scans_of
 
     weights.use(weights_dir)
     questions = questions_of(prompt or (), label or ())
-    table, failed = ask(Trained.load(checkpoint, device=device), scans_of(volumes), questions, force=force)
-    output.result(str(table.drop(columns="notes").to_csv(index=False)) if form == "csv" else as_json(table))
-    say_quality(table)
-    for reason in failed.values():
-        output.fail(reason)
-    if failed:
+    every = ask_each(Trained.load(checkpoint, device=device), scans_of(volumes), questions, force=force)
+    if report(every, form):
         raise typer.Exit(1)
 
 
-def as_json(table: "pd.DataFrame") -> str:
-    """The answers as a list of objects; what is not known (a missing output, flags nobody looked for) is null."""
+def report(every: "Iterable[Asked]", form: str) -> int:
+    """Print each scan's answers, its quality and its fault as they come; returns the number of scans not answered."""
+    from uniferum.run.ask import COLUMNS
+
+    rows: list[dict[str, Any]] = []
+    unanswered = 0
+    if form == "csv":
+        output.stream(as_csv([column for column in COLUMNS if column != "notes"]))
+    try:
+        for asked in every:
+            rows += asked.rows
+            if form == "csv":
+                output.stream("".join(as_csv([v for k, v in row.items() if k != "notes"]) for row in asked.rows))
+            say_quality(asked)
+            unanswered += bool(asked.fault)
+    finally:  # also on Ctrl-C
+        if form == "json":
+            output.result(json.dumps([as_json(row) for row in rows], indent=2))
+    say_missing(rows)
+    return unanswered
+
+
+def as_csv(cells: "Sequence[Any]") -> str:
+    """One line of CSV; a missing number is an empty cell."""
+    line = io.StringIO()
+    empty = ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in cells]
+    csv.writer(line, lineterminator="\n").writerow(empty)
+    return line.getvalue()
+
+
+def as_json(row: "dict[str, Any]") -> dict[str, Any]:
+    """An answer as an object; what is not known (a missing output, flags nobody looked for) is null."""
     from uniferum.run.ask import split_flags
 
-    def one(row: dict[str, Any]) -> dict[str, Any]:
-        numbers = {name: None if math.isnan(row[name]) else row[name] for name in ("logit", "probability")}
-        return {**row, **numbers, "flags": split_flags(row["flags"]), "notes": list(row["notes"])}
-
-    return json.dumps([one(row) for row in table.to_dict(orient="records")], indent=2)
+    numbers = {name: None if math.isnan(row[name]) else row[name] for name in ("logit", "probability")}
+    return {**row, **numbers, "flags": split_flags(row["flags"]), "notes": list(row["notes"])}
 
 
-def say_quality(table: "pd.DataFrame") -> None:
-    """For the person at the terminal: flags and notes of each scan that was answered, and outputs that are missing."""
+def say_quality(asked: "Asked") -> None:
+    """For the person at the terminal: why a scan is not answered, or the flags and notes of one that is."""
     from uniferum.preprocessing.flags import doubtful, meaning
     from uniferum.run.ask import split_flags
 
-    for row in table.drop_duplicates("scan").to_dict(orient="records"):
+    if asked.fault:
+        output.fail(asked.fault)
+    for row in asked.rows[:1]:
         flags = split_flags(row["flags"]) or []
         if doubtful(flags):
             output.say(f"{row['scan']}: answered with --force, do not rely on it")
@@ -89,7 +120,11 @@ def say_quality(table: "pd.DataFrame") -> None:
             output.say(f"{row['scan']}: {flag}: {meaning(flag)}")
         for note in row["notes"]:
             output.say(f"{row['scan']}: note: {note}")
-    missing = sorted(set(table.loc[table["logit"].isna(), "label"].tolist()))
+
+
+def say_missing(rows: "Sequence[dict[str, Any]]") -> None:
+    """For the person at the terminal: labels that the model has no output for."""
+    missing = sorted({row["label"] for row in rows if math.isnan(row["logit"])})
     if missing:
         named = ", ".join(label or "free prompts" for label in missing)
         output.say(f"this model has no output for {named}: these answers are empty")

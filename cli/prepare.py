@@ -33,12 +33,21 @@ EXAMPLES = """
 Exit code: 0 every scan was prepared, flagged or not; 1 some failed (failures.csv); 2 bad input, or no scan was found.
 What to do about each flag: docs/how-to/flags.md.
 """
+VERIFY_EXAMPLES = """
+**Examples**
+
+`uniferum data verify stores/mine` reads every file of the store and compares its checksums.
+
+`uniferum data verify stores/mine --remove` deletes damaged scans; the same `data prepare` then makes them again.
+
+Exit code: 0 every scan is whole; 1 some are damaged; 2 bad input.
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `uniferum data`."""
     app.command("prepare", epilog=EXAMPLES)(prepare)
-    app.command("verify")(verify)
+    app.command("verify", epilog=VERIFY_EXAMPLES)(verify)
 
 
 def prepare(

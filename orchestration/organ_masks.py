@@ -1,6 +1,7 @@
 """Organ masks that the +SEG cells of a grid need: how many are missing, and the commands that make them."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +10,10 @@ from orchestration.grid import Cell
 from uniferum.data.vocabulary import TOTALSEGMENTATOR
 
 CONFIGS = {"INSPECT": "inspect", "RADCHEST": "rad_chest"}
-"""Cohorts of the paper whose datasets ship no organ masks -> their file in configs/cohorts/ (CT-RATE ships its own,
-LUNA16 gives nodules alone)."""
+"""Cohorts of the paper whose datasets ship no organ masks -> their file in configs/cohorts/ (LUNA16 gives nodules
+alone)."""
+SHIPS_MASKS = {"CTRATE": "ct_rate"}
+"""Those whose masks are downloaded, not made -> their file."""
 WITHOUT_ORGANS = frozenset({"LUNA16"})
 """Cohorts that +SEG cells read for their nodules."""
 
@@ -37,11 +40,16 @@ class MissingMasks:
 
     def sentence(self) -> str:
         """For the person at the terminal: the count, and the two commands."""
-        root = f" --root {self.root}" if self.root else ""
+        root = f" --root {shlex.quote(self.root)}" if self.root else ""
+        config = shlex.quote(self.config)
         count = "no store yet" if self.missing is None else f"{self.missing} of {self.scans} training scans have none"
+        how = f"make them with: uniferum data segment {config}{root}"
+        if self.cohort in SHIPS_MASKS:
+            folder = shlex.quote(self.root or "FOLDER")
+            how = f"the dataset ships them: uniferum data fetch {self.cohort} --out {folder}"
         return (
-            f"organ masks of {self.cohort}: {count}; make them with: uniferum data segment {self.config}{root}"
-            f" ; then: uniferum data prepare {self.config}{root} --out {self.store}"
+            f"organ masks of {self.cohort}: {count}; {how}"
+            f" ; then: uniferum data prepare {config}{root} --out {shlex.quote(self.store)}"
         )
 
 
@@ -55,7 +63,8 @@ def missing_masks(stores: Mapping[str, Path | str], cells: Sequence[Cell]) -> li
 def _look(cohort: str, store: str) -> MissingMasks | None:
     if "://" in store:
         return None
-    config, root = f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml", None
+    files = {**CONFIGS, **SHIPS_MASKS}
+    config, root = f"configs/cohorts/{files.get(cohort, cohort.lower())}.yaml", None
     card = Path(store) / "store.json"
     if not card.exists():
         return MissingMasks(cohort, store, None, 0, config, root) if cohort in CONFIGS else None

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.data.cohorts.base import Cohort, Scan
+from uniferum.data.fetch.plan import gb
 from uniferum.data.flag_counts import EXAMPLES, FlagCount, count_flags, flags_of, notes_of
 from uniferum.data.needs import level_bytes
 from uniferum.data.preparation import LEFT_OUT, Outcome, card_of, finish_store, prepare_chunk
@@ -114,7 +115,8 @@ def prepare_cohort(
         heard: told of every outcome as it comes.
 
     Raises:
-        UniferumError: the store is of another cohort or another config, the disk is too small, or the cohort is empty.
+        UniferumError: the store is of another cohort or another config, the disk is too small or becomes full, or the
+            cohort is empty.
     """
     began = time.monotonic()
     store = Store.create(out, card_of(cohort), config)
@@ -130,6 +132,9 @@ def prepare_cohort(
         summary.add(outcome)
         if heard is not None:
             heard(outcome)
+        if outcome.disk_full:  # each scan that is left would be read, and fail
+            cure = "free some; the same command goes on from where it stopped"
+            raise UniferumError(store.url, must="be on a disk with free space (it became full)", cure=cure)
     finish_store(store, cohort, summary.failed)
     summary.read(store)
     summary.cohort_notes = cohort.card().notes
@@ -148,19 +153,25 @@ class Planned:
     def sentence(self) -> str:
         """For the person at the terminal."""
         new = self.total - self.there
-        size = new * scan_bytes(self.config) / 1e9
-        start = f"{self.total} scans, {self.there} of them in the store already; about {size:.1f} GB to write"
+        size = new * scan_bytes(self.config)
+        start = f"{self.total} scans, {self.there} of them in the store already; about {gb(size)} to write"
         if self.config.levels != ("train",):
             return f"{start} (levels: {', '.join(self.config.levels)})"
-        full = new * level_bytes(self.config.geometry, "full") / 1e9
+        full = new * level_bytes(self.config.geometry, "full")
         return (
             f"{start}: stores the training level only, which is what grids read; --set levels=[train,full] adds the "
-            f"full level, about {full:.1f} GB more"
+            f"full level, about {gb(full)} more"
         )
 
 
 def plan(cohort: Cohort, out: str | Path, config: PreparationConfig) -> Planned:
-    """Count a cohort against a store that may not exist yet; writes nothing."""
+    """Count a cohort against a store that may not exist yet; writes nothing.
+
+    Raises:
+        UniferumError: the store is of another cohort or another config.
+    """
+    if place(out).exists("store.json"):
+        Store.create(out, card_of(cohort), config)  # only opens what is there
     total = sum(1 for _ in cohort.scans())
     there = sum(name.endswith(".ufs") for name in place(out).names("scans"))
     return Planned(total, min(there, total), config)

@@ -1,5 +1,7 @@
 """Ctrl-C ends a command with exit code 130, and says that the same command goes on."""
 
+from pathlib import Path
+
 import pytest
 
 from cli import main
@@ -17,3 +19,18 @@ def test_an_interrupted_command_says_that_it_goes_on(
         main.main()
     assert end.value.code == 130
     assert "interrupted; the same command goes on" in capsys.readouterr().err
+
+
+def test_a_fault_of_the_operating_system_is_one_line_that_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    cohort = tmp_path / "cohort.yaml"
+    monkeypatch.setattr("uniferum.data.cohorts.base.open_cohort", lambda *a, **k: (tmp_path / "file" / "x").mkdir())
+    monkeypatch.setattr("sys.argv", ["uniferum", "data", "card", str(cohort)])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert end.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path / 'file' / 'x'}: Not a directory")
+    assert len(said.splitlines()) == 1

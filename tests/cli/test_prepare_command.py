@@ -1,5 +1,6 @@
 """`uniferum data prepare` and `verify`, as a person types them."""
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -198,3 +199,25 @@ def test_a_preparation_file_is_read(cohort, tmp_path):
     assert store.config.lung_margin_mm == 20
     ids = store.read_mask("a", "totalsegmentator")
     assert set(IDS_LUNGS) & set(ids.ravel().tolist())
+
+
+def test_a_disk_that_becomes_full_ends_it_at_the_first_scan_and_leaves_no_half_file(cohort, tmp_path, monkeypatch):
+    def full(descriptor: int) -> None:
+        if any(name.name.endswith(".ufs") or ".ufs." in name.name for name in (tmp_path / "store").rglob("*")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("uniferum.preprocessing.places.os.fsync", full)
+    result = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
+    assert isinstance(result.exception, UniferumError)
+    assert "must be on a disk with free space (it became full); free some" in str(result.exception)
+    assert list((tmp_path / "store/scans").iterdir()) == []
+    monkeypatch.undo()
+    assert "2 prepared now" in run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL).stderr
+
+
+def test_a_dry_run_into_a_store_of_another_cohort_is_refused(cohort, tmp_path):
+    run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
+    other = cohort.with_name("other.yaml")
+    other.write_text(cohort.read_text().replace("name: ", "name: OTHER", 1))
+    result = run("data", "prepare", other, "--out", tmp_path / "store", "--dry-run", *SMALL)
+    assert "must be a store of OTHER" in str(result.exception)

@@ -3,9 +3,11 @@
 import json
 import sys
 from collections.abc import Callable, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -188,8 +190,11 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_flags_stand_beside_answers_and_on_the_terminal(run: Run) -> None:
     code, out, err = run("predict", "m", "good.nii.gz", "no_lung+lungs_cut.nii.gz", "--label", "cardiomegaly")
     assert code == 0
-    lines = [line.rpartition(",")[2] for line in out.strip().splitlines()]
-    assert lines == ["flags", "", "no_lung;lungs_cut"]
+    answers = pd.read_csv(StringIO(out), keep_default_na=False).to_dict(orient="records")
+    assert [(answer["scan"], answer["flags"]) for answer in answers] == [
+        ("good.nii.gz", ""),
+        ("no_lung+lungs_cut.nii.gz", "no_lung;lungs_cut"),
+    ]
     assert "no_lung+lungs_cut.nii.gz: no_lung: no mask and no threshold shows a lung" in err
     assert "note: a number behind it" in err
     assert "good.nii.gz" not in err
@@ -222,3 +227,20 @@ def test_what_is_not_known_is_null_in_json(run: Run) -> None:
     (answer,) = json.loads(out, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
     assert (code, answer["logit"], answer["probability"], answer["flags"]) == (0, None, None, None)
     assert "no output for emphysema" in err
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_what_was_answered_before_ctrl_c_is_printed(run: Run, monkeypatch: pytest.MonkeyPatch, form: str) -> None:
+    class Interrupted(Known):
+        def answer(self, scan: Path, questions: Sequence[asking.Question]) -> asking.Answer | np.ndarray:
+            if scan.name == "second.nii.gz":
+                raise KeyboardInterrupt
+            return super().answer(scan, questions)
+
+    monkeypatch.setattr(asking.Trained, "load", lambda checkpoint, device=None: Interrupted())
+    words = ("predict", "m", "good.nii.gz", "second.nii.gz", "--label", "cardiomegaly", "--format", form)
+    code, out, err = run(*words)
+    assert code == 130
+    assert out.count("good.nii.gz") == 1
+    assert form == "csv" or [answer["scan"] for answer in json.loads(out)] == ["good.nii.gz"]
+    assert "interrupted" in err

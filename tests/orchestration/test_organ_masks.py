@@ -37,3 +37,10 @@ def test_nothing_is_said_where_all_scans_have_organs_or_no_cell_asks_for_them(tm
 def test_each_scan_gets_its_share_of_a_gpu() -> None:
     assert Segmenting(per_gpu=2, cpus=3).resources == {"num_cpus": 3, "num_gpus": 0.5}
     assert Segmenting(device="cpu", cpus=3).resources == {"num_cpus": 3}
+
+
+def test_masks_that_a_dataset_ships_are_fetched_not_made(tmp_path: Path) -> None:
+    write_store(tmp_path / "a store", "CTRATE", ("train", "test"), {"emphysema": [0, 1]})
+    (found,) = missing_masks({"CTRATE": tmp_path / "a store"}, [_cell("CTRATE")])
+    assert "uniferum data fetch CTRATE --out FOLDER ; then: " in found.sentence()
+    assert found.sentence().endswith(f"configs/cohorts/ct_rate.yaml --out '{tmp_path}/a store'")

@@ -84,6 +84,8 @@ class Handler(BaseHTTPRequestHandler):
 
     server: "Server"
     protocol_version = "HTTP/1.1"
+    # Header and body are two small writes: without this the second waits 40 ms for the first's acknowledgement.
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
         self.answer(body=True)

@@ -112,14 +112,15 @@ def flags_of(manifest: "pd.DataFrame") -> dict[str, tuple[str, ...]]:
 
 def notes_of(manifest: "pd.DataFrame", counts: Iterable[FlagCount]) -> dict[str, tuple[str, ...]]:
     """The sentences behind the flags of the scans that ``counts`` names; scans without a note are left out."""
-    if "notes" not in manifest.columns:
-        return {}  # written before there were notes
     named = {scan_id for flag in counts for scan_id in flag.examples}
     return {scan: notes for scan, notes in _sentences(manifest, "notes").items() if scan in named and notes}
 
 
 def _sentences(manifest: "pd.DataFrame", column: str) -> dict[str, tuple[str, ...]]:
-    pairs = zip(manifest["scan_id"].tolist(), manifest[column].tolist(), strict=True)
+    scans = manifest["scan_id"].tolist()
+    if column not in manifest.columns:  # the store is older than the column
+        return {str(scan_id): () for scan_id in scans}
+    pairs = zip(scans, manifest[column].tolist(), strict=True)
     # A scan whose file is older than the column has None or NaN there.
     return {
         str(scan_id): () if texts is None or isinstance(texts, float) else tuple(map(str, texts))

@@ -4,6 +4,7 @@ Invariant: a scan that is prepared by these settings from the same content is no
 killed goes on where it stopped. Nothing of a header but geometry and quality enters a table, a log or a file name.
 """
 
+import errno
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ from uniferum.preprocessing.store import Store, manifest_row
 LEFT_OUT = "left out: "
 """How the reason begins in a store's failures where the cohort itself leaves a scan out."""
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Error numbers of a disk without room, and of a used-up quota."""
+
 SHOWS_TRACEBACK = "uniferum --debug data prepare ... --local --workers 0"
 
 
@@ -38,6 +42,7 @@ class Outcome:
         file: the scan's file or folder, relative to its dataset's folder.
         reason: why it failed, one line.
         seconds: spent on it.
+        disk_full: it failed because the store's disk has no room, as every other scan would.
     """
 
     scan_id: str
@@ -45,6 +50,7 @@ class Outcome:
     file: str = ""
     reason: str = ""
     seconds: float = 0.0
+    disk_full: bool = False
 
 
 def prepare_one(
@@ -74,7 +80,9 @@ def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float)
         if with_montage:
             store.write_montage(prepared.scan_id, picture(prepared, store))
     except Exception as error:  # noqa: BLE001 - one bad scan must not stop fifty thousand others
-        return Outcome(source.scan_id, "failed", _relative(source), reason(error, source), time.perf_counter() - began)
+        full = isinstance(error, OSError) and error.errno in FULL
+        seconds = time.perf_counter() - began
+        return Outcome(source.scan_id, "failed", _relative(source), reason(error, source), seconds, full)
     return Outcome(source.scan_id, "prepared", _relative(source), "", time.perf_counter() - began)
 
 

@@ -1,5 +1,13 @@
 """What a file holds by its first bytes, so that a wrong name or a failed download is named and not decoded."""
 
+from pathlib import Path
+
+LFS_POINTER = b"version https://git-lfs"
+"""First bytes of the text that stands for a file which Git LFS did not fetch."""
+
+UNFINISHED = (".part", ".incomplete", ".crdownload", ".aria2", ".partial", ".tmp", ".download", ".!qb")
+"""Endings, in lower case, of files that a download has not finished."""
+
 # Places and bytes are those of each format's own specification.
 _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "DICOM"),
@@ -11,7 +19,7 @@ _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x28\xb5\x2f\xfd", "zstd"),
     (0, b"BZh", "bzip2"),
     (0, b"\xfd7zXZ", "xz"),
-    (0, b"version https://git-lfs", "a Git LFS pointer: the data itself was not fetched"),
+    (0, LFS_POINTER, "a Git LFS pointer: the data itself was not fetched"),
     (0, b"ObjectType", "a MetaImage header"),
     (0, b"NDims", "a MetaImage header"),
     (344, b"n+1\0", "NIfTI"),
@@ -29,7 +37,21 @@ def content_of(start: bytes) -> str:
     for place, sign, name in _SIGNS:
         if start[place : place + len(sign)] == sign:
             return name
-    text = start.lstrip().lower()
-    if text.startswith((b'{"', b"{'")):
+    if start.lstrip().startswith((b'{"', b"{'")):
         return "JSON text (a server's answer?), not a scan"
-    return "a web page, not a scan" if text.startswith((b"<!doctype", b"<html", b"<?xml")) else ""
+    return "a web page, not a scan" if is_web_page(start) else ""
+
+
+def is_web_page(start: bytes) -> bool:
+    """Whether the first bytes are those of an HTML or XML page, as servers send in place of a file."""
+    text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return text.startswith((b"<!doctype", b"<html", b"<?xml"))
+
+
+def has_dicom_preamble(path: Path) -> bool:
+    """Whether a file can be read and has the 128 bytes and the mark of a DICOM file (PS3.10, section 7.1)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

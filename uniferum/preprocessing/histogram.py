@@ -104,7 +104,7 @@ def without_far_padding(histogram: Histogram, low: int, high: int) -> Histogram:
 
 def without_near_padding(histogram: Histogram, corners: tuple[int, ...]) -> Histogram:
     """Without a constant that fills at least half of the corners, or is one of the usual paddings."""
-    for value in {corner_value(corners), *_USUAL_PADDING}:
+    for value in dict.fromkeys((corner_value(corners), *_USUAL_PADDING)):  # in order: each removal changes the shares
         if value is not None and histogram.is_spike(value, PADDING_SHARE):
             histogram = histogram.without(value, value + 1)
     return histogram
@@ -112,5 +112,5 @@ def without_near_padding(histogram: Histogram, corners: tuple[int, ...]) -> Hist
 
 def corner_value(corners: tuple[int, ...]) -> int | None:
     """The value of at least half of the corners, if there is one."""
-    value = max(set(corners), key=corners.count)
+    value = max(corners, key=corners.count)  # of two that are as frequent, the one of the earlier corner
     return value if 2 * corners.count(value) >= len(corners) else None

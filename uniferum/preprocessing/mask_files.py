@@ -14,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.affines import check_affine
+from uniferum.preprocessing.content import has_dicom_preamble
 from uniferum.preprocessing.fence import allowed
 from uniferum.preprocessing.mask_classes import Merged, class_files, merge_classes
 from uniferum.preprocessing.mask_geometry import Placed, check_overlap, place
@@ -165,7 +166,7 @@ def _counted(merged: Merged, unknown: int) -> dict[str, str]:
 def _refuse_dicom_objects(path: Path) -> None:
     """Name an RTSTRUCT or a SEG as what it is, alone or as the only file of a folder."""
     inside = [entry for entry in path.iterdir() if entry.is_file()][:2] if path.is_dir() else [path]
-    if len(inside) != 1 or not _is_dicom(inside[0]):
+    if len(inside) != 1 or not has_dicom_preamble(inside[0]):
         return
     try:
         header = pydicom.dcmread(inside[0], specific_tags=["SOPClassUID"], stop_before_pixels=True)
@@ -175,14 +176,6 @@ def _refuse_dicom_objects(path: Path) -> None:
     if kind is not None:
         cure = "convert it to a NIfTI mask on the scan's grid (3D Slicer or plastimatch do)"
         raise UniferumError(str(path), must=f"be a mask of voxels; it is {kind}", cure=cure)
-
-
-def _is_dicom(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False  # the reader of its format names the fault
 
 
 def _refuse_copy(stored: Stored, like: Volume, path: Path) -> None:

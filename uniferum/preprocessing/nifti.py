@@ -8,24 +8,21 @@ the memory or the disk. (SimpleITK also opens ``a.nii`` where ``a.nii.gz`` is as
 """
 
 import struct
-import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
-from isal import igzip, igzip_lib
+from isal import igzip
 from nibabel.spatialimages import HeaderDataError
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.content import SIGN_BYTES, content_of
 from uniferum.preprocessing.nifti_geometry import geometry_of
+from uniferum.preprocessing.nifti_layout import DAMAGED_GZIP, is_gzip, open_unzipped
 from uniferum.preprocessing.source import Intensity
 from uniferum.preprocessing.stored import Stored, as_volume, check_size, read_exactly
 
-# isal's stubs declare its error as an instance.
-_ISAL_ERROR: Any = igzip_lib.IsalError
-_DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, igzip.BadGzipFile, _ISAL_ERROR)
 # Bytes of the header to nibabel's class, the magic text, and the first byte where voxels may begin.
 _HEADERS = {348: (nibabel.Nifti1Header, b"n+1", 352), 540: (nibabel.Nifti2Header, b"n+2", 544)}
 # Extensions of a header are text; a voxel offset beyond 16 MiB is damage.
@@ -46,13 +43,13 @@ def read_nifti(path: Path, *, believe_header: bool = True) -> Stored:
             than ``MAX_BYTES``, or its geometry is impossible.
     """
     try:
-        with _opened(path) as stream:
+        with open_unzipped(path) as stream:
             header = _header(stream, path)
             shape, dtype = _declared(header, path)
             values = _values(stream, header, shape, dtype, path)
             rest = _rest(stream, path)
-    except _DAMAGED as error:
-        must = "be a whole gzip file" if _is_gzip(path) else "hold as many voxels as its header declares"
+    except DAMAGED_GZIP as error:
+        must = "be a whole gzip file" if is_gzip(path) else "hold as many voxels as its header declares"
         raise UniferumError(str(path), must=must, cure=f"fetch it again ({_why(error)})") from None
     except OSError as error:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
@@ -67,15 +64,6 @@ def _why(error: Exception) -> str:
     if isinstance(error, igzip.BadGzipFile) and "Not a gzipped file" in str(error):
         return "something else follows the compressed data"
     return str(error)
-
-
-def _is_gzip(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
-
-
-def _opened(path: Path) -> Any:
-    return igzip.open(path, "rb") if _is_gzip(path) else path.open("rb")
 
 
 def _header(stream: BinaryIO, path: Path) -> Any:

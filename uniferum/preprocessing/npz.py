@@ -115,7 +115,8 @@ def _damaged(path: Path, error: Exception) -> UniferumError:
     return UniferumError(str(path), must="be a plain npz file", cure=f"{reason} ({type(error).__name__})")
 
 
-def _declared(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+def declared_array(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of an array of an npz file, by its own header; raises one of what a damaged file raises."""
     with archive.open(name) as stream:
         version = npy.read_magic(stream)
         read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -127,7 +128,7 @@ def _check_values(archive: zipfile.ZipFile, path: Path) -> None:
     if "ct.npy" not in archive.namelist():
         names = ", ".join(archive.namelist())
         raise UniferumError(str(path), names, must="hold the array 'ct'", cure="name the volume 'ct' in numpy.savez")
-    shape, dtype = _declared(archive, "ct.npy")
+    shape, dtype = declared_array(archive, "ct.npy")
     if len(shape) != 3 or dtype.kind not in "iuf" or dtype.itemsize > 8:
         must = "be three-dimensional numbers: one volume, no truth values, no objects"
         raise UniferumError(f"{path}: ct", f"{shape} of {dtype}", must=must)
@@ -139,7 +140,7 @@ def _check_values(archive: zipfile.ZipFile, path: Path) -> None:
 def _has_affine(archive: zipfile.ZipFile, path: Path) -> bool:
     if "affine.npy" not in archive.namelist():
         return False
-    shape, dtype = _declared(archive, "affine.npy")
+    shape, dtype = declared_array(archive, "affine.npy")
     if shape not in ((4, 4), (3, 4), (16,), (12,)) or dtype.kind not in "iuf":
         raise UniferumError(f"{path}: affine", f"{shape} of {dtype}", must=_AFFINE)
     return True

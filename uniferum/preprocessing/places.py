@@ -73,11 +73,15 @@ class LocalPlace:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        with temporary.open("wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        try:
+            with temporary.open("wb") as file:
+                file.writelines(parts)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:  # on a full disk the unfinished file would take the room that the next try needs
+            temporary.unlink(missing_ok=True)
+            raise
 
     def exists(self, name: str) -> bool:
         """See :class:`Place`."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.content import SIGN_BYTES, content_of
+from uniferum.preprocessing.content import SIGN_BYTES, UNFINISHED, content_of
 from uniferum.preprocessing.dicom import looks_like_dicom, read_dicom
 from uniferum.preprocessing.metaimage import read_metaimage
 from uniferum.preprocessing.metaimage_header import ENDINGS as METAIMAGE
@@ -28,7 +28,7 @@ _CURES: dict[str, str] = {
     **dict.fromkeys((".dcm", ".ima", ".dicom"), "give the folder that holds the slices of its series"),
     **dict.fromkeys((".npy", ".pt", ".pth", ".pkl", ".mat", ".h5", ".hdf5"), _ARRAY),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"), _PICTURE),
-    **dict.fromkeys((".incomplete", ".part", ".crdownload", ".partial", ".tmp"), _UNFINISHED),
+    **dict.fromkeys(UNFINISHED, _UNFINISHED),
 }
 
 

@@ -307,10 +307,10 @@ def _other_settings(path: str | Path, there: PreparationConfig, asked: Preparati
     """The error of going on with a store by other settings: which differ, and the options that go on with it."""
     old, new = there.model_dump(mode="json"), asked.model_dump(mode="json")
     differing = [key for key in old if old[key] != new[key]]
-    told = "; ".join(f"{key} {_flow(old[key])}, asked for {_flow(new[key])}" for key in differing)
+    differences = "; ".join(f"{key} {_flow(old[key])}, asked for {_flow(new[key])}" for key in differing)
     settings = (f"{key}={_flow(old[key])}" for key in differing)
     options = " ".join(f"--set {shlex.quote(text) if ' ' in text else text}" for text in settings)
-    cure = f"it has {told}: go on with it by {options}, or give another folder to prepare the cohort anew"
+    cure = f"it has {differences}: go on with it by {options}, or give another folder to prepare the cohort anew"
     return UniferumError(f"{path}/store.json", must="have been prepared by the same settings", cure=cure)
 
 

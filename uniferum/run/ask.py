@@ -6,10 +6,10 @@ refused; no fault of one scan keeps the others from their answers.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -163,6 +163,38 @@ UNKNOWN = "unknown"
 SHOWS_TRACEBACK = "uniferum --debug predict ..."
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What became of one scan.
+
+    Attributes:
+        scan: as the user named it.
+        rows: one a question, see :data:`COLUMNS`; empty where it was not answered.
+        fault: why it failed or was refused, one line; empty where it was answered.
+    """
+
+    scan: Path
+    rows: tuple[dict[str, Any], ...] = ()
+    fault: str = ""
+
+
+def ask_each(
+    trained: Answers, scans: Iterable[Path], questions: Sequence[Question], *, force: bool = False
+) -> Iterator[Asked]:
+    """:func:`ask`, one scan after the other, so that what is answered is not lost when the next one is interrupted."""
+    for scan in dict.fromkeys(scans):
+        try:
+            answer = _whole(trained.answer(scan, questions))
+            doubts = quality.doubtful(answer.flags or ())
+            if doubts and not force:
+                asked = Asked(scan, fault=refusal(scan, doubts, answer.notes))
+            else:
+                asked = Asked(scan, tuple(_rows(scan, questions, answer)))
+        except Exception as error:  # noqa: BLE001 - one bad scan must not keep the others from their answers
+            asked = Asked(scan, fault=_fault(scan, error))
+        yield asked
+
+
 def ask(
     trained: Answers, scans: Iterable[Path], questions: Sequence[Question], *, force: bool = False
 ) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -178,19 +210,9 @@ def ask(
         A row a scan and question (scan, label, prompt, logit, probability, flags joined by ``;``, notes as a tuple),
         and scan to reason, one line each, for those that failed or were refused.
     """
-    rows: list[dict[str, object]] = []
-    failed: dict[str, str] = {}
-    for scan in dict.fromkeys(scans):
-        try:
-            answer = _whole(trained.answer(scan, questions))
-            doubts = quality.doubtful(answer.flags or ())
-            if doubts and not force:
-                failed[str(scan)] = refusal(scan, doubts, answer.notes)
-            else:
-                rows += _rows(scan, questions, answer)
-        except Exception as error:  # noqa: BLE001 - one bad scan must not keep the others from their answers
-            failed[str(scan)] = _fault(scan, error)
-    return pd.DataFrame(rows, columns=list(COLUMNS)), failed
+    every = list(ask_each(trained, scans, questions, force=force))
+    rows = [row for asked in every for row in asked.rows]
+    return pd.DataFrame(rows, columns=list(COLUMNS)), {str(one.scan): one.fault for one in every if one.fault}
 
 
 def refusal(scan: Path, doubts: Sequence[str], notes: Sequence[str]) -> str:
@@ -209,11 +231,18 @@ def _whole(answer: Answer | np.ndarray) -> Answer:
     return answer if isinstance(answer, Answer) else Answer(np.asarray(answer, dtype=np.float64))
 
 
-def _rows(scan: Path, questions: Sequence[Question], answer: Answer) -> list[dict[str, object]]:
+def _rows(scan: Path, questions: Sequence[Question], answer: Answer) -> list[dict[str, Any]]:
     flags = UNKNOWN if answer.flags is None else ";".join(answer.flags)
-    shared = {"scan": str(scan), "flags": flags, "notes": answer.notes}
     return [
-        {"label": one.label, "prompt": one.prompt, "logit": logit, "probability": _probability(logit), **shared}
+        {
+            "scan": str(scan),
+            "label": one.label,
+            "prompt": one.prompt,
+            "logit": logit,
+            "probability": _probability(logit),
+            "flags": flags,
+            "notes": answer.notes,
+        }
         for one, logit in zip(questions, answer.logits.tolist(), strict=True)
     ]
 

@@ -51,5 +51,7 @@ def test_each_split_has_its_own_count_and_share() -> None:
 def test_notes_are_those_of_the_scans_that_are_named_also_where_some_rows_are_older_than_notes() -> None:
     counts = count_flags(flags_of(manifest()))
     assert notes_of(manifest(), counts) == {}
+    older = manifest().drop(columns="flags")
+    assert set(flags_of(older).values()) == {()}
     noted = manifest().assign(notes=[["one"], None, float("nan"), ["not named"], [], ["offset of 1024"], ["x"], []])
     assert notes_of(noted, counts) == {"s0": ("one",), "s7": ("offset of 1024",)}

@@ -5,12 +5,23 @@ decoding can tell a cut file from one written in several pieces.
 """
 
 import math
-import struct
 import zipfile
-import zlib
 from pathlib import Path
 
 from isal import igzip
+
+from uniferum.errors import UniferumError
+from uniferum.preprocessing.content import LFS_POINTER, UNFINISHED
+from uniferum.preprocessing.metaimage_header import ENDINGS, MetaImageHeader, parse_header
+from uniferum.preprocessing.nifti_layout import (
+    DAMAGED_GZIP,
+    LARGEST_HEADER,
+    NiftiLayout,
+    is_gzip,
+    nifti_layout,
+    open_unzipped,
+)
+from uniferum.preprocessing.npz import declared_array
 
 MISSING = "missing"
 EMPTY = "of zero bytes"
@@ -21,75 +32,81 @@ DAMAGED = "damaged: its bytes do not decode"
 NOT_ZIP = "no whole npz file"
 NO_VOXELS = "a header whose voxel file is missing or cut short"
 
-POINTERS = (b"version https://git-lfs", b"/annex/objects/", b"../.git/annex/")
+POINTERS = (LFS_POINTER, b"/annex/objects/", b"../.git/annex/")
 SMALL = 1024
 """Bytes below which a file may be a pointer."""
-
-HEADER = 352
-"""Bytes of a NIfTI-1 header with its extension flag; 544 for NIfTI-2."""
-
-PARTIAL = (".part", ".incomplete", ".crdownload", ".aria2", ".partial", ".tmp", ".download", ".!qB")
-"""Endings that downloads leave behind."""
-
-BYTES_OF = {"MET_CHAR": 1, "MET_UCHAR": 1, "MET_SHORT": 2, "MET_USHORT": 2, "MET_INT": 4, "MET_UINT": 4, "MET_FLOAT": 4,
-            "MET_DOUBLE": 8, "MET_LONG": 8, "MET_ULONG": 8, "MET_LONG_LONG": 8, "MET_ULONG_LONG": 8}  # fmt: skip
 
 
 def file_fault(path: Path) -> str | None:
     """What is wrong with a file; None where it looks whole. A folder (DICOM slices, class files) must not be empty."""
     try:
-        if path.is_dir():
-            return None if any(path.iterdir()) else "an empty folder"
-        size = path.stat().st_size
+        return _fault(path)
     except FileNotFoundError:
         return POINTER if path.is_symlink() and "annex" in str(path.readlink()) else MISSING
     except OSError as error:
         return f"unreadable ({error.strerror})"
+
+
+def _fault(path: Path) -> str | None:
+    if path.is_dir():
+        return None if any(path.iterdir()) else "an empty folder"
+    size = path.stat().st_size
     if size == 0:
         return EMPTY
     if size < SMALL and any(mark in path.read_bytes() for mark in POINTERS):
         return POINTER
     name = path.name.lower()
-    for ending, look in _LOOKS.items():
-        if name.endswith(ending):
+    for endings, look in _LOOKS.items():
+        if name.endswith(endings):
             return look(path, size)
     return None
 
 
 def is_partial(name: str) -> bool:
     """Whether a file's name is one that a download gives to what it has not finished."""
-    return name.endswith(PARTIAL)
+    return name.lower().endswith(UNFINISHED)
 
 
 def voxels(path: Path) -> int | None:
     """The number of voxels that a file's header states; None where that takes more than a cheap look."""
     name = path.name.lower()
     try:
-        if name.endswith((".nii.gz", ".nii")):
-            stated = _stated(path)
-            return None if stated is None else stated[1]
-        if name.endswith((".mhd", ".mha")):
-            return math.prod(int(n) for n in _meta(path)["DimSize"].split())
+        if name.endswith(NIFTI):
+            layout = _layout(path)
+            return None if layout is None else layout.voxels
+        if name.endswith(ENDINGS):
+            return math.prod(parse_header(path).shape)
         if name.endswith(".npz"):
-            return _npz_voxels(path)
-    except (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, struct.error):
+            with zipfile.ZipFile(path) as archive:
+                return math.prod(declared_array(archive, "ct.npy")[0])
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, *DAMAGED_GZIP):  # a UniferumError is a ValueError
         return None
     return None
 
 
-def _nifti_gz(path: Path, size: int) -> str | None:
+def _nifti(path: Path, size: int) -> str | None:
+    """Gzipped or not is seen from the content, as the reader sees it."""
+    gzipped = is_gzip(path)
+    try:
+        layout = _layout(path)
+    except DAMAGED_GZIP:
+        return CUT if size < SMALL else _decoded(path)
+    if layout is None and not gzipped and path.name.lower().endswith(".gz"):
+        return NOT_GZIP
+    if layout is None or layout.voxels is None:  # no NIfTI header: the reader says so better than a look can
+        return None
+    whole = layout.voxels_at + layout.voxels * layout.bits // 8
+    if not gzipped:
+        return CUT if size < whole else None
     with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return NOT_GZIP
         file.seek(max(0, size - 4))
         length = int.from_bytes(file.read(4), "little")
-    try:
-        stated = _stated(path)
-    except (OSError, EOFError, zlib.error):
-        return CUT if size < SMALL else _decoded(path)
-    if stated is None:  # no NIfTI header: the reader says so better than a look can
-        return None
-    return None if length in {(stated[0] + more) % 2**32 for more in (0, 1)} else _decoded(path)
+    return None if length in {(whole + more) % 2**32 for more in (0, 1)} else _decoded(path)
+
+
+def _layout(path: Path) -> NiftiLayout | None:
+    with open_unzipped(path) as file:
+        return nifti_layout(bytes(file.read(LARGEST_HEADER)))
 
 
 def _decoded(path: Path) -> str | None:
@@ -99,78 +116,33 @@ def _decoded(path: Path) -> str | None:
                 pass
     except EOFError:
         return CUT
-    except (OSError, zlib.error):
+    except DAMAGED_GZIP:
         return DAMAGED
-    return None
-
-
-def _nifti(path: Path, size: int) -> str | None:
-    try:
-        stated = _stated(path)
-    except OSError:
-        return None
-    return CUT if stated is not None and size < stated[0] else None
-
-
-def _stated(path: Path) -> tuple[int, int] | None:
-    """Bytes and voxels of the uncompressed file, as its header states them; None where it is no NIfTI file."""
-    packed = path.name.lower().endswith(".gz")
-    with igzip.open(path, "rb") if packed else path.open("rb") as file:
-        head = bytes(file.read(544))  # type: ignore[arg-type]
-    for order in "<>":
-        kind = struct.unpack_from(f"{order}i", head)[0] if len(head) >= HEADER else 0
-        if kind == 348:
-            dims, bits = struct.unpack_from(f"{order}8h", head, 40), struct.unpack_from(f"{order}h", head, 72)[0]
-            offset = int(struct.unpack_from(f"{order}f", head, 108)[0])
-        elif kind == 540 and len(head) >= 544:
-            dims, bits = struct.unpack_from(f"{order}8q", head, 16), struct.unpack_from(f"{order}h", head, 14)[0]
-            offset = struct.unpack_from(f"{order}q", head, 168)[0]
-        else:
-            continue
-        if not 1 <= dims[0] <= 7 or any(n < 1 for n in dims[1 : dims[0] + 1]):
-            return None
-        count = math.prod(dims[1 : dims[0] + 1])
-        return offset + count * bits // 8, count
     return None
 
 
 def _metaimage(path: Path, size: int) -> str | None:
     try:
-        head = _meta(path)
-        named = head["ElementDataFile"]
-        count = math.prod(int(n) for n in head["DimSize"].split())
-        needed = count * BYTES_OF[head["ElementType"]] * int(head.get("ElementNumberOfChannels", 1))
-    except (OSError, ValueError, KeyError):
-        return None  # not a header that this look knows: the reader says what is wrong with it
-    if head.get("CompressedData", "False").lower() == "true":
-        needed = int(head.get("CompressedDataSize", 1))
-    if named.upper() == "LOCAL":
-        return CUT if size < needed else None
-    if named.upper().startswith("LIST") or "%" in named or "/" in named or "\\" in named:
-        return None
-    voxel_file = path.parent / named
-    there = voxel_file.stat().st_size if voxel_file.is_file() else -1
-    return NO_VOXELS if there < needed else None
+        header = parse_header(path)
+    except UniferumError:
+        return None  # the reader says what is wrong with its header
+    each = _least_bytes(header) // len(header.files)
+    if header.files == (path,):
+        return CUT if size - header.data_at < each else None
+    there = (file.stat().st_size if file.is_file() else -1 for file in header.files)
+    return NO_VOXELS if any(length < each for length in there) else None
 
 
-def _meta(path: Path) -> dict[str, str]:
-    with path.open("rb") as file:
-        text = file.read(8192).decode("latin-1")
-    pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
-    return {key.strip(): value.strip() for key, _, value in pairs}
+def _least_bytes(header: MetaImageHeader) -> int:
+    """What the voxels take in their files, at least."""
+    if header.compressed:
+        return header.compressed_size or 1
+    return max(0, header.header_size) + math.prod(header.shape) * header.dtype.itemsize
 
 
 def _npz(path: Path, size: int) -> str | None:
     return None if zipfile.is_zipfile(path) else NOT_ZIP
 
 
-def _npz_voxels(path: Path) -> int | None:
-    import numpy as np
-
-    with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as member:
-        version = np.lib.format.read_magic(member)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        return math.prod(read(member)[0])
-
-
-_LOOKS = {".nii.gz": _nifti_gz, ".nii": _nifti, ".mhd": _metaimage, ".mha": _metaimage, ".npz": _npz}
+NIFTI = (".nii.gz", ".nii")
+_LOOKS = {NIFTI: _nifti, ENDINGS: _metaimage, (".npz",): _npz}

@@ -68,7 +68,7 @@ def _rad_chest(settings: RadChestConfig, source: str) -> None:
     _needs(settings.root, "imgtrain_Abnormality_and_Location_Labels.csv", "the folder of RAD-ChestCT's tables")
     folder = settings.root / settings.images
     if folder.is_dir() and next(folder.glob("*.npz"), None) is None:
-        found = next(settings.root.rglob("*.npz"), None)
+        found = min(settings.root.rglob("*.npz"), default=None)  # the same one on every disk
         if found is not None:
             named = found.parent.relative_to(settings.root)
             must = f"be {named}"

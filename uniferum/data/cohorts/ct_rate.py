@@ -221,14 +221,7 @@ class CtRate(Cohort[CtRateConfig]):
 
     def _no_chest(self, part: str) -> frozenset[str]:
         path = self._no_chest_list(part)
-        if not path.exists():
-            return frozenset()
-        try:
-            lines = path.read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeDecodeError:
-            raise UniferumError(str(path), must="be UTF-8 text") from None
-        names = (line.strip(f"{BLANKS}\"',;").replace("\\", "/").rsplit("/", 1)[-1] for line in lines)
-        return frozenset(f"{files.without_ending(name, files.NIFTI)}.nii.gz" for name in names if name)
+        return listed_volumes(path) if path.exists() else frozenset()
 
     def _refuse_columns(self, part: str) -> None:
         allowed = {"VolumeName", *self.columns.values()}
@@ -266,6 +259,20 @@ class CtRate(Cohort[CtRateConfig]):
 
 class _NoGeometry(Exception):
     """The metadata table does not say how a v1 volume lies in space."""
+
+
+def listed_volumes(path: Path) -> frozenset[str]:
+    """Names of the volumes that a list of non-chest scans (``no_chest_train.txt``) names, one a line.
+
+    Raises:
+        UniferumError: it is no UTF-8 text.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise UniferumError(str(path), must="be UTF-8 text") from None
+    names = (line.strip(f"{BLANKS}\"',;").replace("\\", "/").rsplit("/", 1)[-1] for line in lines)
+    return frozenset(f"{files.without_ending(name, files.NIFTI)}.nii.gz" for name in names if name)
 
 
 def _dot(one: Sequence[float], other: Sequence[float]) -> float:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.content import LFS_POINTER, is_web_page
 
 WIDEST_FIELD = 16 * 2**20
 """Characters of one field (a report, a list of numbers) that are still read."""
@@ -22,10 +23,7 @@ NOT_TABLES = {
     b"PK\x03\x04": ("an Excel or OpenDocument workbook", "save it as CSV (UTF-8)"),
     b"\xd0\xcf\x11\xe0": ("an old Excel workbook", "save it as CSV (UTF-8)"),
     b"\x1f\x8b": ("a gzip file", "unpack it"),
-    b"version https://git-lfs": ("a Git LFS pointer", "download the file itself"),
-    b"<!DOCTYPE": ("a web page", "download the file itself (a login may be needed)"),
-    b"<!doctype": ("a web page", "download the file itself (a login may be needed)"),
-    b"<html": ("a web page", "download the file itself (a login may be needed)"),
+    LFS_POINTER: ("a Git LFS pointer", "download the file itself"),
 }
 """First bytes -> what the file is, and the cure."""
 
@@ -110,6 +108,9 @@ def _encoding(path: Path) -> str:
     for magic, (what, cure) in NOT_TABLES.items():
         if head.startswith(magic):
             raise UniferumError(str(path), what, must="be a text table", cure=cure)
+    if is_web_page(head):
+        cure = "download the file itself (a login may be needed)"
+        raise UniferumError(str(path), "a web page", must="be a text table", cure=cure)
     found = next((name for bom, name in BOMS.items() if head.startswith(bom)), "utf-8-sig")
     if found == "utf-32":
         raise UniferumError(str(path), "UTF-32", must="be UTF-8 text", cure="save the table as UTF-8")

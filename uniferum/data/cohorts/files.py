@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from uniferum.preprocessing.content import has_dicom_preamble
+
 OUTSIDE = "path leaves the cohort's folder"
 MISSING = "volume file missing"
 OTHER_NAME = "volume file missing; one whose name differs in ending or case alone is there"
@@ -26,8 +28,6 @@ NIFTI = (".nii.gz", ".nii")
 VOLUMES = (*NIFTI, ".mhd", ".mha", ".npz")
 DICOM = (".dcm", ".ima", ".dicom")
 NOT_SLICES = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".md", ".html", ".pdf", ".png", ".jpg", ".raw")
-DICOM_MAGIC, MAGIC_AT = b"DICM", 128
-"""DICOM PS3.10, section 7.1: a preamble of 128 bytes, then this."""
 
 LOOKED_INTO = 3
 """Files of unknown ending in one folder that are opened to see whether they are DICOM slices."""
@@ -187,13 +187,4 @@ def _holds_slices(entries: "list[os.DirEntry[str]]") -> bool:
     if any(entry.name.lower().endswith(DICOM) for entry in names):
         return True
     unknown = (e.path for e in names if not e.name.lower().endswith((*NOT_SLICES, *VOLUMES)) and _is_file(e))
-    return any(_is_dicom(path) for path in islice(unknown, LOOKED_INTO))
-
-
-def _is_dicom(path: str) -> bool:
-    try:
-        with Path(path).open("rb") as file:
-            file.seek(MAGIC_AT)
-            return file.read(len(DICOM_MAGIC)) == DICOM_MAGIC
-    except OSError:
-        return False
+    return any(has_dicom_preamble(Path(path)) for path in islice(unknown, LOOKED_INTO))

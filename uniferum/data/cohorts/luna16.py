@@ -5,15 +5,14 @@ turn into RAS by the signs of x and y; flipped axes of a volume (``TransformMatr
 """
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.tables import Index, rows
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.scan_files import files_of
 from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
 
 EXPECTED = {"train": 601}
@@ -23,9 +22,6 @@ ANNOTATIONS = "annotations.csv"
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 WIDEST_MM = 300
 """Wider than this is no lung, and so no nodule: the widest of LUNA16 has 32 mm."""
-
-HEADER_BYTES = 8192
-"""LUNA16's headers have a few hundred bytes."""
 
 SUBSETS = tuple(f"subset{k}" for k in range(10))
 
@@ -100,10 +96,11 @@ class Luna16(Cohort[Luna16Config]):
     def _fault(self, relative: str) -> str | None:
         root, follow = self.config.root, self.config.follow_symlinks
         reason = files.volume_fault(root, relative, follow_symlinks=follow)
-        voxels = None if reason else _voxel_file(root / relative)
-        if voxels and files.volume_fault(root, f"{PurePosixPath(relative).parent}/{voxels}", follow_symlinks=follow):
-            return files.NO_VOXELS
-        return reason
+        if reason:
+            return reason
+        voxels = (file.relative_to(root).as_posix() for file in files_of(root / relative)[1:])
+        absent = any(files.volume_fault(root, name, follow_symlinks=follow) for name in voxels)
+        return files.NO_VOXELS if absent else None
 
     def _read(self, nodules: Index) -> None:
         """Group the annotations by series, as RAS millimetres."""
@@ -120,16 +117,6 @@ class Luna16(Cohort[Luna16Config]):
             uid = row["seriesuid"]
             so_far = (nodules.peek(uid) or {"nodules": ""})["nodules"]
             nodules.merge(uid, {"nodules": f"{so_far};{-x} {-y} {z} {diameter}".lstrip(";")})
-
-
-def _voxel_file(path: Path) -> str | None:
-    """The name of the file of voxels that a MetaImage header names; ``None`` where it names none, or several."""
-    try:
-        head = path.read_bytes()[:HEADER_BYTES].decode("latin-1")
-    except OSError:
-        return None
-    found = re.search(r"^\s*ElementDataFile\s*=\s*(\S[^\r\n]*?)\s*$", head, re.MULTILINE)
-    return None if found is None or found[1].split()[0].upper() in {"LOCAL", "LIST"} or "%" in found[1] else found[1]
 
 
 def _spheres(text: str) -> tuple[Sphere, ...]:

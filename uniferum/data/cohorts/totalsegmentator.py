@@ -5,17 +5,13 @@ organs; it is refused where class names show it.
 """
 
 import re
-import struct
-import zlib
 from pathlib import Path
-from typing import Any
-
-from isal import igzip, igzip_lib
 
 from uniferum.data.cohorts import files
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, totalsegmentator_classes
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.mask_classes import class_files, stem
+from uniferum.preprocessing.nifti_layout import DAMAGED_GZIP, LARGEST_HEADER, nifti_layout, open_unzipped
 from uniferum.preprocessing.source import MaskSource
 
 SUFFIXES = (".nii.gz", ".nii", ".NII.GZ", ".NII", ".nii.GZ")
@@ -24,19 +20,6 @@ ONLY_IN_V1 = frozenset({"heart_atrium_left", "heart_ventricle_left", "heart_myoc
 
 _ONLY_IN_V1 = re.compile("|".join(rf"\b{name}\b" for name in sorted(ONLY_IN_V1)).encode())
 _MAX_EXTENSIONS = 1 << 20
-# isal's stubs declare its error as an instance. Sizes that are NaN or infinite overflow.
-_ISAL_ERROR: Any = igzip_lib.IsalError
-_UNREADABLE: tuple[type[Exception], ...] = (
-    OSError,
-    EOFError,
-    ValueError,
-    OverflowError,
-    struct.error,
-    zlib.error,
-    igzip.BadGzipFile,
-    _ISAL_ERROR,
-)
-
 V1_CURE = "run TotalSegmentator 2 (uniferum data segment does), or convert the ids"
 
 
@@ -79,36 +62,17 @@ def refuse_version_1(path: Path) -> None:
 
 
 def _extended_header(path: Path) -> bytes:
-    """What stands between a NIfTI header and its voxels; nothing where that cannot be told.
-
-    Read here and not by nibabel, which parses extensions and image types of every kind, and ends in as many kinds of
-    errors where one is damaged.
-    """
+    """What stands between a NIfTI header and its voxels; nothing where that cannot be told."""
     try:
-        with path.open("rb") as file:
-            gzipped = file.read(2) == b"\x1f\x8b"
-        opened: Any = igzip.open(path, "rb") if gzipped else path.open("rb")
-        with opened as stream:
-            header = stream.read(540)
-            size, voxels_at = _layout(header)
-            return header[size:voxels_at] + stream.read(max(0, min(voxels_at, _MAX_EXTENSIONS) - len(header)))
-    except _UNREADABLE:
+        with open_unzipped(path) as stream:
+            header = stream.read(LARGEST_HEADER)
+            layout = nifti_layout(header)
+            if layout is None:
+                return b""
+            whole = header + stream.read(max(0, min(layout.voxels_at, _MAX_EXTENSIONS) - len(header)))
+            return whole[layout.header_size : max(layout.header_size, layout.voxels_at)]
+    except (OSError, *DAMAGED_GZIP):
         return b""
-
-
-def _layout(header: bytes) -> tuple[int, int]:
-    """Sizes in bytes of a NIfTI-1 or -2 header, and of all that comes before the voxels.
-
-    Raises:
-        ValueError: it is neither.
-    """
-    for order in "<>":
-        size = struct.unpack_from(f"{order}i", header)[0]
-        if size == 348:
-            return size, int(struct.unpack_from(f"{order}f", header, 108)[0])
-        if size == 540:
-            return size, int(struct.unpack_from(f"{order}q", header, 168)[0])
-    raise ValueError("no NIfTI header")
 
 
 def _folder(path: Path) -> MaskSource:

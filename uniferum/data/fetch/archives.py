@@ -101,8 +101,8 @@ def _sound(archive: Path, info: zipfile.ZipInfo) -> zipfile.ZipInfo:
     if stat.S_ISLNK(info.external_attr >> 16):
         raise UniferumError(f"{archive}: {info.filename}", must="be a file, not a link", cure="not unpacked")
     if info.file_size > WIDEST * max(info.compress_size, 1):
-        told = f"{info.compress_size} bytes grow to {info.file_size}"
-        raise UniferumError(f"{archive}: {info.filename}", told, must=f"grow at most {WIDEST}-fold when unpacked")
+        growth = f"{info.compress_size} bytes grow to {info.file_size}"
+        raise UniferumError(f"{archive}: {info.filename}", growth, must=f"grow at most {WIDEST}-fold when unpacked")
     return info
 
 

@@ -64,7 +64,7 @@ def fetch_file(
         return False
     for fresh in (False, True):
         _complete(file, part, headers or {}, heard, stop or Event(), pause_s)
-        if matches(part, file.checksum):
+        if has_size(part, file.size) and matches(part, file.checksum):
             part.replace(target)
             return True
         _tell(heard, -part.stat().st_size)
@@ -72,7 +72,7 @@ def fetch_file(
         if fresh:
             break
     cure = "run the same command again; where it stays so, tell the owners of the dataset"
-    raise UniferumError(file.path, must=f"have the checksum {file.checksum} that its server states", cure=cure)
+    raise UniferumError(file.path, must="have the size and checksum that its server states", cure=cure)
 
 
 def matches(path: Path, checksum: str) -> bool:

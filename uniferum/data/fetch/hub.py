@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
-from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig
+from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig, listed_volumes
 from uniferum.data.cohorts.tables import drawn_first, rows
 from uniferum.data.fetch.download import matches
 from uniferum.data.fetch.hub_errors import Ends, one_line, worded
@@ -134,15 +134,15 @@ class Hub:
         """Bring one file; whether anything had to be downloaded."""
         if stop.is_set():
             raise InterruptedError("stopped")
-        told = _Told(file.size, heard)
+        progress = _FileProgress(file.size, heard)
         target = out / file.path
         if has_size(target, file.size) and (_known_to_client(out, file.path) or matches(target, file.checksum)):
-            told.rest()
+            progress.rest()
             return False
         for again in (target.exists(), True):
-            self._get(file.path, out, force=again, meter=_meter(told, stop))
+            self._get(file.path, out, force=again, meter=_meter(progress, stop))
             if has_size(target, file.size) and matches(target, file.checksum):
-                told.rest()
+                progress.rest()
                 return True
         target.unlink(missing_ok=True)
         raise UniferumError(file.path, must="have the size and checksum that the hub states", cure="run it again")
@@ -156,7 +156,7 @@ class Hub:
                 revision=self.revision,
                 local_dir=out,
                 force_download=force,
-                tqdm_class=meter or _meter(_Told(0, None), Event()),
+                tqdm_class=meter or _meter(_FileProgress(0, None), Event()),
             )
 
     def _listed(self, folder: str, *, recursive: bool = False) -> list[RemoteFile]:
@@ -183,11 +183,10 @@ class Hub:
         """Names of the volumes to fetch, and a sentence on them."""
         table, listed = self.source.labels.format(split=split), self.source.not_chest.format(split=split)
         self._get(table, temporary)
-        excluded: set[str] = set()
+        excluded: frozenset[str] = frozenset()
         if listed in known:
             self._get(listed, temporary)
-            lines = (temporary / listed).read_text(encoding="utf-8").splitlines()
-            excluded = {_with_ending(line.strip().rsplit("/", 1)[-1]) for line in lines if line.strip()}
+            excluded = listed_volumes(temporary / listed)
         names = [row["VolumeName"] for row in rows(temporary / table, ("VolumeName",))]
         usable = [name for name in dict.fromkeys(names) if NAME.fullmatch(name) and name not in excluded]
         left = f"{len(set(names) & excluded)} that are no chest are left out" if listed in known else f"no {listed}"
@@ -242,10 +241,6 @@ def _study(name: str) -> str:
     return f"{match['patient']}/{match['study']}"
 
 
-def _with_ending(name: str) -> str:
-    return name if name.endswith(".nii.gz") else f"{name}.nii.gz"
-
-
 def _absent(split: str, wanted: list[str], volumes: list[RemoteFile], masks: list[RemoteFile]) -> Iterator[str]:
     """Sentences on what the table names and the repository does not hold."""
     for what, files in (("volumes", volumes), ("masks", masks)):
@@ -274,8 +269,8 @@ def _known_to_client(out: Path, path: str) -> bool:
     return (out / ".cache" / "huggingface" / "download" / f"{path}.metadata").is_file()
 
 
-class _Told:
-    """Bytes of one file that were told of, never more than it has, whatever is fetched twice."""
+class _FileProgress:
+    """Counts the bytes of one file for the progress bar: never more than it has, whatever is fetched twice."""
 
     def __init__(self, size: int, heard: Callable[[int], None] | None) -> None:
         self.left, self.heard = size, heard
@@ -290,8 +285,8 @@ class _Told:
         self.more(self.left)
 
 
-def _meter(told: _Told, stop: Event) -> Any:
-    """The progress bar class that the hub's client wants: draws nothing, counts, and leaves when told to stop."""
+def _meter(progress: _FileProgress, stop: Event) -> Any:
+    """The progress bar class that the hub's client wants: counts, draws nothing, and ends the download when stopped."""
 
     class Meter:
         n: float = 0
@@ -308,7 +303,7 @@ def _meter(told: _Told, stop: Event) -> Any:
         def update(self, n: float | None = 1) -> None:
             if stop.is_set():
                 raise InterruptedError("stopped")
-            told.more(n or 0)
+            progress.more(n or 0)
 
         def update_transfer(self, n: float | None = 1) -> None:
             """Bytes over the wire: those that are written are counted, not these."""

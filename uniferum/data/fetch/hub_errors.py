@@ -28,6 +28,11 @@ def worded(source: HubSource) -> Iterator[None]:
         raise
     except (OSError, httpx2.HTTPError) as error:  # the client's own errors are OSErrors, those of its transport are not
         raise _in_words(source, error) from None
+    except ValueError as error:
+        if isinstance(error, UniferumError):
+            raise
+        cure = "it sent a page of another kind: check HF_ENDPOINT, or a proxy that asks for a login"
+        raise Ends(f"the hub, for {source.repo}", must="answer in JSON", cure=cure) from None
 
 
 def one_line(error: BaseException) -> str:
@@ -58,4 +63,7 @@ def _answered(source: HubSource, code: int, error: Exception) -> UniferumError:
         return NoAccess(f"the dataset {source.repo}", f"the hub answered {code}", must="be open to you", cure=cure)
     found = re.search(r"/resolve/[^/]+/([^\s?]+)", str(error))
     where = f"{source.repo}: {found.group(1).rstrip('.')}" if found else source.repo
+    if code == 429 or code >= 500:
+        cure = "the fault is the server's: try again later; the same command goes on"
+        return UniferumError(where, f"the hub answered {code}", must="be served", cure=cure)
     return UniferumError(where, f"the hub answered {code}", must="be there", cure=source.page)

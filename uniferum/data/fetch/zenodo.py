@@ -151,8 +151,11 @@ class Zenodo:
             cure = f"{type(error).__name__}; check the connection, a proxy, or ZENODO_ENDPOINT"
             raise UniferumError(address, must="be reachable", cure=cure) from None
         if answer.status_code in (401, 403):
-            told = f"the server answered {answer.status_code}"
-            raise UniferumError(self.source.page, told, must="be open to you", cure=self._cure())
+            status = f"the server answered {answer.status_code}"
+            raise UniferumError(self.source.page, status, must="be open to you", cure=self._cure())
+        if answer.status_code == 429 or answer.status_code >= 500:
+            cure = "the fault is the server's: try again later; the same command goes on"
+            raise UniferumError(address, f"the server answered {answer.status_code}", must="be served", cure=cure)
         if answer.status_code != 200:
             raise UniferumError(address, f"the server answered {answer.status_code}", must="be there")
         try:

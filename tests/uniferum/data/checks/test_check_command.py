@@ -169,14 +169,21 @@ def test_files_in_several_gzip_pieces_and_other_formats_are_looked_at_rightly(tm
     pieces = tmp_path / "b.nii.gz"
     pieces.write_bytes(gzip.compress(raw[:900]) + gzip.compress(raw[900:]))
     assert (file_fault(whole), file_fault(pieces)) == (None, None)
+    for name, content in (("plain.nii.gz", raw), ("packed.nii", whole.read_bytes())):
+        (tmp_path / name).write_bytes(content)  # the reader goes by the content
+        assert file_fault(tmp_path / name) is None
     assert voxels(whole) == 12 * 11 * 10
     (tmp_path / "c.nii").write_bytes(raw[:-1])
-    np.savez(tmp_path / "d.npz", ct=np.zeros((4, 5, 6), np.int16))
+    no_offset = tmp_path / "nan.nii.gz"
+    no_offset.write_bytes(gzip.compress(raw[:108] + np.float32(np.nan).tobytes() + raw[112:]))
+    assert (file_fault(no_offset), voxels(no_offset)) == (None, None)
+    np.savez(tmp_path / "d.npz", affine=np.eye(4), ct=np.zeros((4, 5, 6), np.int16))
     assert voxels(tmp_path / "d.npz") == 120
     (tmp_path / "e.npz").write_bytes((tmp_path / "d.npz").read_bytes()[:-30])
-    header = "ObjectType = Image\nNDims = 3\nDimSize = 4 5 6\nElementType = MET_SHORT\nElementDataFile = {}\n"
-    for name, size in (("f", 240), ("g", 239)):
-        (tmp_path / f"{name}.mhd").write_text(header.format(f"{name}.raw"))
+    header = "ObjectType = Image\nNDims = 3\nDimSize = 4 5 6\nElementSpacing = 1 1 1\nElementType = {}\n"
+    # MetaIO's LONG has four bytes.
+    for name, size, kind in (("f", 240, "MET_SHORT"), ("g", 239, "MET_SHORT"), ("h", 480, "MET_LONG")):
+        (tmp_path / f"{name}.mhd").write_text(header.format(kind) + f"ElementDataFile = {name}.raw\n")
         (tmp_path / f"{name}.raw").write_bytes(bytes(size))
     faults = {path.name: file_fault(path) for path in tmp_path.iterdir() if path.suffix != ".raw"}
     assert {name for name, fault in faults.items() if fault} == {"c.nii", "e.npz", "g.mhd"}

@@ -1,7 +1,9 @@
 """`uniferum data fetch` against servers of the same API: what comes, is resumed, is refused, and in which words."""
 
 import json
+import threading
 import zipfile
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,33 @@ def test_a_disk_that_is_too_small_is_said_before_the_first_byte(hub: Served, tmp
     said = fault(run("CTRATE", "--out", tmp_path / "out"))
     assert "10.0 kB free" in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "dataset", "words"),
+    [
+        (200, "CTRATE", "must answer in JSON; it sent a page of another kind: check HF_ENDPOINT"),
+        (200, "LUNA16", "must answer with a record in JSON; check ZENODO_ENDPOINT"),
+        (503, "CTRATE", "(the hub answered 503) must be served; the fault is the server's: try again later"),
+        (503, "LUNA16", "(the server answered 503) must be served; the fault is the server's: try again later"),
+    ],
+)
+def test_a_page_in_place_of_an_answer_and_a_server_in_trouble_are_one_line(tmp_path, monkeypatch, code, dataset, words):
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(code)
+            self.end_headers()
+            self.wfile.write(b"<html>log in to this network</html>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing."""
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setenv("ZENODO_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        result = run(dataset, "--out", tmp_path / "out", "--dry-run")
+        server.shutdown()
+        thread.join()
+    assert words in fault(result)
