@@ -181,7 +181,9 @@ def _domes_mm(chest: Chest) -> float:
     columns = chest.lungs.any(axis=Z)
     lowest = chest.lungs.argmax(axis=Z)
     highest = chest.lungs.shape[Z] - 1 - np.flip(chest.lungs, axis=Z).argmax(axis=Z)
-    depth = np.asarray(ndimage.distance_transform_edt(np.pad(columns, 1), sampling=chest.spacing_mm[:2]))[1:-1, 1:-1]
+    # Where the field of view cuts the lungs in front or behind, that is no rim of theirs.
+    outline = np.pad(np.pad(columns, ((0, 0), (1, 1)), mode="edge"), ((1, 1), (0, 0)))
+    depth = np.asarray(ndimage.distance_transform_edt(outline, sampling=chest.spacing_mm[:2]))[1:-1, 1:-1]
     inner = columns & (depth > np.median(depth[columns]))
     rim = columns & ~inner
     if not inner.any() or not rim.any():

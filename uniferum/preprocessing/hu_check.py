@@ -7,9 +7,10 @@ in a voxel, for partial volume and for crops; "seen" is the worst of 15 real vol
 (``tests/hard_data/test_hu_of_real_volumes.py`` prints them).
 
 What a histogram cannot tell: an offset below about 300 HU; a scale between about 0.5 and 3 times the right one; a
-clip that leaves air and bone (beyond -810 and 900); a window of soft tissue that was stretched to -1000..1000 again; a
-window cut at its upper end alone, where the values are a few constants (a drawn phantom). A crop of a few centimetres
-within one tissue is taken for wrong: it has neither air nor fat, and an image scaled to 0..255 looks like it.
+clip that leaves air and bone (beyond -810 and 900); a window of soft tissue that was stretched to -1000..1000 again;
+in a drawn phantom, whose tissues are constants, a window cut at its upper end above 300 HU alone, for that may be its
+bone. A crop of a few centimetres within one tissue is taken for wrong: it has neither air nor fat, and an image scaled
+to 0..255 looks like it.
 """
 
 from collections.abc import Iterator
@@ -35,6 +36,8 @@ BEYOND_SHARE = 0.05
 """Of all voxels, beyond these limits: the most that metal implants take of a crop, with room."""
 RIM_SHARE = 0.75
 """As many again as there is padding may be the rim that interpolation made of it (seen: 0.43, a quarter as fine)."""
+AIR_NOISE_HU, NOISE_SHARE = (-1150, -850), 0.25
+"""For each four voxels of air there may be one below: noise of 150 HU, where a writer did not clip at -1024."""
 EXTENT_HU = 500
 """Between the lowest and the highest thousandth: air or lung beside tissue, or fat beside bone (seen: 1025)."""
 TISSUE_HU, SOFT_HU = -300, (-20, 150)
@@ -53,8 +56,9 @@ VALLEY_HU, BODY_HU, VALLEY_RATIO = (-450, -220), (-130, 150), 1.4
 """Between lung and fat lies nothing but partial volume: less than there is fat and soft tissue (seen: 0.57 of it)."""
 CLIP_HU, CLIP_SHARE = (-810, 900), 0.0002
 """Values piled up at an end of the range, within these limits: a window was cut out, and air or bone are lost."""
-CONSTANT_SHARE = 0.02
-"""A tissue of one value is drawn, not scanned: its highest value says nothing of a clip."""
+CONSTANT_SHARE, NO_BONE_HU = 0.02, (130, 300)
+"""A tissue of one value is drawn, not scanned: then the highest value may be a tissue too, and tells of a clip only
+where it lies between muscle and bone, as the upper ends of the usual windows do (150 to 250)."""
 
 _CAUSES = (
     (1, -1024, "They look like HU + 1024: an intercept of -1024 was left out."),
@@ -124,7 +128,8 @@ def _range_faults(whole: Histogram, scan: Histogram) -> Iterator[str]:
         yield f"they span only {high - low} HU ({low} to {high}), as scaled values do (0..1, 0..255, z-scores)"
     padding = 1 - scan.total / whole.total
     beyond = scan.share(LEAST, AIR_HU), scan.share(METAL_HU, END)
-    if beyond[0] > BEYOND_SHARE + RIM_SHARE * padding or beyond[1] > BEYOND_SHARE:
+    below = BEYOND_SHARE + RIM_SHARE * padding + NOISE_SHARE * scan.share(*AIR_NOISE_HU)
+    if beyond[0] > below or beyond[1] > BEYOND_SHARE:
         yield f"{beyond[0]:.0%} lie below {AIR_HU} and {beyond[1]:.0%} above {METAL_HU}, the padding apart"
 
 
@@ -137,7 +142,8 @@ def _clip_faults(within: Histogram, scan: Histogram, known_clip: tuple[float, fl
         if clipped and not (drawn and end == inner):
             yield f"they were clipped at {end}, {values.share(end, end + 1):.1%} have that value, and air is lost"
             break
-    if high < min(CLIP_HU[1], known_clip[1]) and not drawn and within.is_spike(high, CLIP_SHARE):
+    may_be_tissue = drawn and not NO_BONE_HU[0] <= high < NO_BONE_HU[1]
+    if high < min(CLIP_HU[1], known_clip[1]) and not may_be_tissue and within.is_spike(high, CLIP_SHARE):
         yield f"they were clipped at {high}, {within.share(high, high + 1):.1%} have that value, and bone is lost"
 
 

@@ -95,7 +95,7 @@ def look(small: Volume, seen: Volume, lungs: Bool[np.ndarray, "x y z"] | None = 
     spacing = np.array(seen.spacing_mm)
     permille = (small.hu > BONE_HU).astype(np.int16) * np.int16(1000)
     bone = bodies.block_means(Volume(permille, small.affine), (x, y, z)).hu * inside
-    found = _aerated(seen.hu, inside, spacing) if lungs is None else lungs
+    found = _aerated(seen.hu, inside | _inside_if_it_goes_on(seen.hu, body), spacing) if lungs is None else lungs
     return Chest(seen.hu, bone.astype(np.float32) / 1000, spacing, body, inside, found)
 
 
@@ -167,6 +167,22 @@ def _aerated(hu: np.ndarray, inside: np.ndarray, spacing_mm: np.ndarray) -> Bool
     kept[0] = False
     closed = ndimage.binary_closing(np.pad(kept[labels], 1), structure=np.ones((3, 3, 3), dtype=bool))
     return np.asarray(closed)[1:-1, 1:-1, 1:-1] & inside
+
+
+def _inside_if_it_goes_on(hu: np.ndarray, body: np.ndarray) -> np.ndarray:
+    """What has body on both sides along one axis, and along another when body and lung go on beyond the field of view.
+
+    Without it a lung that is cut at a side and at an end loses its rim there, and looks whole and small. Foam under the
+    patient has body on one side alone.
+    """
+    goes_on = body | ((hu > LUNG_HU[0]) & (hu < LUNG_HU[1]))
+    seen = np.zeros(body.shape, dtype=np.int8)
+    continued = np.zeros(body.shape, dtype=np.int8)
+    for axis in range(3):
+        behind, ahead = after(body, axis), before(body, axis)
+        seen += behind & ahead
+        continued += (behind | goes_on.take([0], axis=axis)) & (ahead | goes_on.take([-1], axis=axis))
+    return (seen >= 1) & (continued >= 2)
 
 
 def _ends(mask: np.ndarray, axis: int) -> tuple[int, int]:
