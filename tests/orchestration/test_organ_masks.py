@@ -53,7 +53,8 @@ def test_what_a_killed_run_left_half_made_goes_and_another_runs_work_stays(tmp_p
     for name, age_s in (("old", 9000), ("young", 10)):
         (tmp_path / f".segment-{name}").mkdir()
         (tmp_path / f".segment-{name}" / "scan.nii.gz").touch()
-        os.utime(tmp_path / f".segment-{name}", (time.time() - age_s,) * 2)
+        then = time.time() - age_s
+        os.utime(tmp_path / f".segment-{name}", (then, then))
     (tmp_path / "a.nii.gz").touch()
     sweep(tmp_path, 7200)
     assert {path.name for path in tmp_path.iterdir()} == {".segment-young", "a.nii.gz"}
