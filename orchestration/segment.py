@@ -100,6 +100,7 @@ def segment_cohort(
     """
     scans, folder = waiting(cohort, shard, limit), segmentation.masks_folder(cohort).absolute()
     summary = Summary()
+    segmentation.sweep(folder, 2 * how.timeout_s)
     for done in _in_ray(scans, folder, how) if use_ray else _here(scans, folder, how):
         summary.add(done)
         if heard is not None:

@@ -1,5 +1,7 @@
 """A plan names the organ masks that its +SEG cells lack, and the commands that make them."""
 
+import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -7,6 +9,7 @@ from typing import Any, cast
 from orchestration.organ_masks import missing_masks
 from orchestration.segment import Segmenting
 from tests.uniferum.data.small_stores import organs, write_store
+from uniferum.data.segmentation import sweep
 
 
 def _cell(*cohorts: str, segmentation: bool = True) -> Any:
@@ -44,3 +47,14 @@ def test_masks_that_a_dataset_ships_are_fetched_not_made(tmp_path: Path) -> None
     (found,) = missing_masks({"CTRATE": tmp_path / "a store"}, [_cell("CTRATE")])
     assert "uniferum data fetch CTRATE --out FOLDER ; then: " in found.sentence()
     assert found.sentence().endswith(f"configs/cohorts/ct_rate.yaml --out '{tmp_path}/a store'")
+
+
+def test_what_a_killed_run_left_half_made_goes_and_another_runs_work_stays(tmp_path: Path) -> None:
+    for name, age_s in (("old", 9000), ("young", 10)):
+        (tmp_path / f".segment-{name}").mkdir()
+        (tmp_path / f".segment-{name}" / "scan.nii.gz").touch()
+        then = time.time() - age_s
+        os.utime(tmp_path / f".segment-{name}", (then, then))
+    (tmp_path / "a.nii.gz").touch()
+    sweep(tmp_path, 7200)
+    assert {path.name for path in tmp_path.iterdir()} == {".segment-young", "a.nii.gz"}

@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ from uniferum.preprocessing.formats import read_volume
 
 PROGRAM = "TotalSegmentator"
 INSTALL = "pip install -e '.[segment]' in the project's folder gets TotalSegmentator 2"
+UNFINISHED = ".segment-"
+"""How the name of a folder begins in which a mask is being made."""
+
 LAST_WORDS = 200
 """Characters of the program's own error that are shown."""
 
@@ -109,6 +113,13 @@ def masks_folder(cohort: Cohort) -> Path:
     return config.root / config.masks_root
 
 
+def sweep(folder: Path, older_than_s: float) -> None:
+    """Delete what a killed run left half made, each the size of a scan; younger ones may be another run's."""
+    for entry in folder.glob(f"{UNFINISHED}*") if folder.is_dir() else ():
+        if time.time() - entry.stat().st_mtime > older_than_s:
+            shutil.rmtree(entry, ignore_errors=True)
+
+
 def arguments(program: str, scan: Path, mask: Path, *, device: str, fast: bool) -> list[str]:
     """The command line, never read by a shell: one multi-label file of task ``total``."""
     line = [program, "-i", str(scan), "-o", str(mask), "--ml", "--task", "total", "--device", device]
@@ -159,7 +170,7 @@ def segment_one(
 
 def _write_mask(scan: Scan, target: Path, program: str, *, device: str, fast: bool, timeout_s: float) -> None:
     volume = read_volume(scan.source)
-    with tempfile.TemporaryDirectory(prefix=".segment-", dir=target.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=target.parent) as temporary:
         source, mask = Path(temporary, "scan.nii.gz"), Path(temporary, "mask.nii.gz")
         nibabel.save(nibabel.Nifti1Image(volume.hu, volume.affine), source)
         code, said = _run(arguments(program, source, mask, device=device, fast=fast), timeout_s)
