@@ -157,25 +157,25 @@ def _tissue_faults(scan: Histogram) -> Iterator[str]:
     tissue = (TISSUE_HU, END)
     soft, soft_of_all = scan.share(*SOFT_HU, of=tissue), scan.share(*SOFT_HU)
     if soft < SOFT_SHARE or soft_of_all < SOFT_OF_ALL:
-        where = f"{soft_of_all:.1%} of all and {soft:.0%} of what is denser than lung lie between {SOFT_HU}"
+        where = f"{soft_of_all:.1%} of all and {soft:.0%} of what is denser than lung lie {_between(SOFT_HU)}"
         yield f"there is too little soft tissue: {where}"
     if max(scan.share(*LIGHT_HU), scan.share(*FAT_HU)) < LIGHT_SHARE:
-        yield f"there is neither air or lung ({LIGHT_HU}) nor fat ({FAT_HU})"
+        yield f"there is no air or lung ({_between(LIGHT_HU)}) and no fat ({_between(FAT_HU)})"
     dense, compact = scan.share(DENSE_HU, END, of=tissue), scan.share(*COMPACT_HU)
     if dense > DENSE_SHARE:
         yield f"{dense:.0%} of what is denser than lung lie above {DENSE_HU}, as dense as compact bone"
     compact -= scan.share(1000, 1001)  # a sound clip piles up there
     if compact > max(COMPACT_SHARE, COMPACT_RATIO * scan.share(*SPONGY_HU)):
-        yield f"{compact:.0%} lie between {COMPACT_HU}, more than bone explains"
+        yield f"{compact:.0%} lie {_between(COMPACT_HU)}, more than bone explains"
 
 
 def _thin_faults(scan: Histogram) -> Iterator[str]:
     light = scan.share(*LIGHT_HU, of=THIN_HU)
     if scan.share(*THIN_HU) > THIN_SHARE and light < LIGHT_OF_THIN:
-        yield f"only {light:.0%} of what is thinner than fat lie where air and lung do, between {LIGHT_HU}"
+        yield f"only {light:.0%} of what is thinner than fat lie where air and lung do, {_between(LIGHT_HU)}"
     valley = scan.share(*VALLEY_HU)
     if valley > VALLEY_RATIO * scan.share(*BODY_HU):
-        yield f"{valley:.0%} lie between {VALLEY_HU}, where neither lung nor fat is"
+        yield f"{valley:.0%} lie {_between(VALLEY_HU)}, where neither lung nor fat is"
 
 
 def _likely_cause(whole: Histogram, corners: tuple[int, ...]) -> list[str]:
@@ -186,3 +186,7 @@ def _likely_cause(whole: Histogram, corners: tuple[int, ...]) -> list[str]:
         if _BRIGHT_SHARE[0] < bright < _BRIGHT_SHARE[1] and not any(faults(moved, there)):
             return [sentence]
     return []
+
+
+def _between(limits: tuple[float, float]) -> str:
+    return f"between {limits[0]:g} and {limits[1]:g} HU"
