@@ -35,6 +35,9 @@ weights than before (beyond rounding). A hash of the sources would train two wee
 # Keys of the model section that say how, not what, is computed; results agree within rounding.
 _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder": {"fast_depthwise", "channels_last"}}
 
+# Keys of the optim section that came later: left out where they say "as before".
+_OPTIM_AS_BEFORE = ("encoder_lr",)
+
 
 def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
     """Open the prepared store of a cohort.
@@ -194,14 +197,19 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """The part of a config that changes the weights."""
-    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "training", "model"})
+    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "training", "model", "optim"})
     return {
         **kept,
         "select_on": list(config.selection_cohorts),
         "data": config.data.identity(),
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
         "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
+        "optim": _without_nulls(config.optim.model_dump(mode="json"), _OPTIM_AS_BEFORE),
     }
+
+
+def _without_nulls(section: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: value for key, value in section.items() if key not in keys or value is not None}
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:
