@@ -11,6 +11,7 @@ import orchestration.grid
 import orchestration.plan
 from cli import gather
 from uniferum.errors import UniferumError
+from uniferum.model.config import ModelConfig, TextConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from written_cells import write_cell
@@ -37,9 +38,9 @@ def plan(monkeypatch):
 
 
 def _planned(mix, fingerprint, state, progress=None):
-    cell = SimpleNamespace(
-        name=f"uniferum-pubmedbert-{mix}", model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0
-    )
+    name = f"uniferum-pubmedbert-{mix}"
+    config = SimpleNamespace(model=ModelConfig(text=TextConfig(name="tiny", hidden=64)))
+    cell = SimpleNamespace(name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config)
     record = SimpleNamespace(progress=lambda: progress)
     return SimpleNamespace(
         cell=cell, training_fingerprint=fingerprint, state=state, why="why", folder=Path(), record=record

@@ -121,6 +121,8 @@ def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
     counts = {word: sum(one.word == word for one in verdicts) for word in WORDS}
     headings = ["Model", "Text encoder", "Training data", "Column", "Paper", "Ours", "Difference", "95 %", "Margin"]
     said = f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
+    if not verdicts:
+        said = "not comparable: no published number is of the same system and of patients."
     return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, [said], words=4)
 
 
