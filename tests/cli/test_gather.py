@@ -57,6 +57,27 @@ def test_a_cell_is_found_by_its_fingerprint_and_another_of_its_name_is_not_shown
     assert found.agreement.synthetic
 
 
+def test_a_cell_is_found_under_the_name_that_it_was_trained_as(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16, encoder="small")
+    write_cell(tmp_path, "INSPECT", fingerprint="b" * 16)
+    plan(("CTRATE", "a" * 16, "done"), ("INSPECT", "b" * 16, "done"))
+    found = gather.gather(GRID, tmp_path)
+    assert found.pending == []
+    assert [record.name for record in found.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
+    assert [record.text_encoder for record in found.records] == ["tiny-64", "pubmedbert"]
+
+
+def test_what_waits_is_named_by_its_config_and_all_are_of_phantoms_where_the_grid_says_so(tmp_path, plan):
+    write_cell(tmp_path)
+    plan(("CTRATE", "0123456789abcdef", "done"), ("INSPECT", "c" * 16, "due"))
+    found = gather.gather(GRID, tmp_path)
+    assert found.phantoms
+    assert [one.phantoms for one in (*found.records, *found.pending)] == [True, True]
+    assert found.pending[0].text_encoder == "tiny-64"
+    assert "text encoder tiny-64" in found.pending[0].other_system
+    assert not gather.gather(None, tmp_path).phantoms
+
+
 def test_an_expected_cell_without_a_record_gives_its_reason_and_command(tmp_path, plan):
     write_cell(tmp_path)
     plan(("CTRATE", "0123456789abcdef", "done"), ("INSPECT", "c" * 16, "failed"))
