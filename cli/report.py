@@ -217,7 +217,7 @@ def _write_page(found: "Gathered", folder: Path, volumes: Path | None, data: Pat
 
 def why(
     table: Annotated[str, typer.Argument(help="The table's name, e.g. auroc.")],
-    row: Annotated[str, typer.Argument(help="Words that name one row, e.g. 'pubmedbert CTRATE+SEG'.")],
+    row: Annotated[str, typer.Argument(help="Words that name one row, e.g. 'tiny-64 CTRATE+SEG'.")],
     column: Annotated[str, typer.Argument(help="Words that name one column, e.g. 'INSPECT shared'.")],
     grid: GridOption = None,
     folder: FromOption = None,
