@@ -128,7 +128,7 @@ def _print(
     from uniferum.report.verdict import judge, verdict_sheet
 
     if verdict:
-        judged = [verdict_sheet(judge(one, found.agreement), one.metric) for one in made]
+        judged = [verdict_sheet(judge(one, found.agreement, found.records), one.metric) for one in made]
         output.result(render_sheets(judged, kind))
         return
     output.result(several(made, kind, Style(published, intervals, bold=sys.stdout.isatty())))

@@ -63,7 +63,7 @@ def test_the_help_lists_every_table():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--verdict"], "another test split: 40 volumes"),
+        (["--verdict"], "unknown split: the record does not say which it is"),
         (["--claims"], "Claim 9"),
         (["--rows", "train_on", "--columns", "group", "--metric", "ece"], "Expected calibration error"),
         (["--table", "labels", "--cohort", "INSPECT", "--recompute"], "pe_positive"),

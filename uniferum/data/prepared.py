@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from uniferum.data.content import TRAINING, Content, left_out, split_digest
 from uniferum.data.flag_counts import count_flags, flags_of
+from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -77,6 +78,11 @@ class PreparedCohort:
         """Scan id to patient id of every scan of a split, sorted by scan."""
         columns = (self.scans[name].tolist() for name in ("scan_id", "patient_id", "split"))
         return {scan: patient for scan, patient, own in zip(*columns, strict=True) if own == split}
+
+    def split_word(self, split: str) -> SplitWord | None:
+        """The cohort's own word on a split, with the scans that are there now; ``None`` for a store without one."""
+        words = read_words(self.store.splits(), source=f"{self.store.url}/splits.json")
+        return words[split].replace(found=len(self.patients(split))) if split in words else None
 
     def known(self) -> list[tuple[str, str, int]]:
         """Every known label: scan id, label id, 0 or 1; sorted by scan and label."""

@@ -100,7 +100,7 @@ def _tables(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
 
 def _verdicts(records: Sequence[CellRecord], pending: Sequence[Pending], agreement: Agreement) -> str:
     tables = [make_table(name, records, pending) for name in ("auroc", "aupr", "labels")]
-    drawn = [sheet.as_html(verdict_sheet(judge(table, agreement), table.metric)) for table in tables]
+    drawn = [sheet.as_html(verdict_sheet(judge(table, agreement, records), table.metric)) for table in tables]
     drawn.append(sheet.as_html(claims_sheet(examine(records, agreement, common=True))))
     return scrolled(drawn)
 
