@@ -30,8 +30,16 @@ class Published:
     @property
     def half_width(self) -> float | None:
         """Half of the printed 95 % interval, from section 5.4."""
-        mark = "half-width "
-        return float(self.note.split(mark)[1]) if mark in self.note else None
+        return self._noted(r"half-width ([\d.]+\d)")
+
+    @property
+    def p(self) -> float | None:
+        """The printed p value of the difference from the same model without segmentation, from section 5.4."""
+        return self._noted(r"\bp ([\d.]+\d)")
+
+    def _noted(self, pattern: str) -> float | None:
+        found = re.search(pattern, self.note)
+        return float(found[1]) if found else None
 
 
 @cache
