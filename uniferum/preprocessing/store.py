@@ -182,8 +182,16 @@ class Store:
         return json.loads(self._place.read(PROMPTS)) if self._place.exists(PROMPTS) else {}
 
     def splits(self) -> dict[str, Any]:
-        """The cohort's word on each of its splits; empty for a store that was finished before there was one."""
-        return json.loads(self._place.read(SPLITS)) if self._place.exists(SPLITS) else {}
+        """The cohort's word on each of its splits; empty for a store that was finished before there was one.
+
+        Raises:
+            UniferumError: the file is damaged.
+        """
+        try:
+            return json.loads(self._place.read(SPLITS)) if self._place.exists(SPLITS) else {}
+        except ValueError:
+            cure = "run uniferum data prepare again: it writes the tables anew"
+            raise UniferumError(f"{self.url}/{SPLITS}", must="be valid JSON", cure=cure) from None
 
     def failures(self) -> pd.DataFrame:
         """Scans that could not be prepared: scan_id, file, reason."""

@@ -48,7 +48,7 @@ class Refused:
     """Lines on the values that stand beside no cell; the paper's own by column, the others one by one."""
 
     own: dict[tuple[str, str], int] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)
+    others: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, value: PublishedValue, reason: str) -> None:
         """Note why a value does not compare; once for each reason."""
@@ -56,14 +56,15 @@ class Refused:
             key = " ".join(part for part in (value.test_set.cohort, value.label or value.group) if part), reason
             self.own[key] = self.own.get(key, 0) + 1
             return
-        line = f"{_described(value)}: not comparable: {reason}."
-        if line not in self.others:
-            self.others.append(line)
+        reasons = self.others.setdefault(_described(value), [])
+        if reason not in reasons:
+            reasons.append(reason)
 
     def lines(self) -> list[str]:
-        """All of them, the paper's own first."""
+        """One a value, the paper's own first; a value that compares with other cells has its line too."""
         own = [f"The paper's {n} on {at}: not comparable: {reason}." for (at, reason), n in self.own.items()]
-        return [*own, *self.others]
+        reasons = {name: "; with other cells: ".join(found) for name, found in self.others.items()}
+        return [*own, *(f"{name}: not comparable: {reason}." for name, reason in reasons.items())]
 
 
 def against_sheet(
@@ -143,10 +144,11 @@ def own_fault(value: PublishedValue) -> str:
         return "which labels it is of is not known"
     if value.other_labels:
         return f"other labels: {value.other_labels}"
-    if value.test_set.unstated:
-        known = f" ({value.test_set.split})" if value.test_set.split else ""
-        return f"its source does not state {value.test_set.unstated}{known}"
-    return "" if value.test_set.papers else f"another test set: {value.test_set}"
+    if value.test_set.papers:
+        return ""
+    if value.test_set.split is None:
+        return f"its source does not state {value.test_set.unstated}"
+    return f"another test set: {value.test_set}"
 
 
 def _same_labels(value: PublishedValue, one: Number) -> bool:

@@ -8,7 +8,7 @@ compare. What a judged number lacks is said beside it.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from uniferum.data.provenance import SplitWord
+from uniferum.data.provenance import NAMED, SplitWord
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.report.margins import Agreement
 from uniferum.report.protocol import left_out
@@ -20,6 +20,9 @@ that are absent by chance then move an area by a tenth of its standard error, sq
 
 LEFT_OUT_AT_MOST = 0.1
 """The share of a mean's labels that may have one class alone in ours; one label always may. Our choice."""
+
+ONE_CLASS = ("no positive case", "no negative case")
+"""Why a label has no area that is scored all the same; a label without a known value is not scored."""
 
 PARTLY_LABELLED = ("INSPECT",)
 """Cohorts of which the dataset itself knows a label of some scans alone (censored outcomes, sampled reports: paper
@@ -113,16 +116,24 @@ def _label_faults(place: Place, record: CellRecord) -> tuple[list[str], list[str
     total, scored = place.n_labels_total, place.n_labels
     if total != len(listed):
         return [f"another label list: {total} labels, the paper's has {len(listed)}"], []
-    names, without = left_out(record, (place.cohort, place.group))
-    known = set(record.label_reasons.get((place.cohort, place.group), {}))
-    if not known <= set(listed):
-        return [f"another label list: {', '.join(sorted(known - set(listed)))} is not in the paper's"], []
-    if scored == total:
+    reasons = record.label_reasons.get((place.cohort, place.group), {})
+    others = sorted(set(reasons) - set(listed))
+    if others:
+        return [f"another label list: {_few(others)} not in the paper's"], []
+    _, without = left_out(record, (place.cohort, place.group))
+    if not without and scored == total:
         return [], []
-    detail = f", without {', '.join(without)}" if without and len(names) == scored else ""
-    if total - scored > max(1, LEFT_OUT_AT_MOST * total):
-        return [f"{scored} of {total} labels have both classes{detail}"], []
-    return [], [f"judged on {scored} of {total} labels{detail}"]
+    one_class = [label for label, reason in reasons.items() if reason in ONE_CLASS]
+    detail = f"{scored} of {total} labels" + (f", without {_few(without)}" if without else "")
+    if len(one_class) != total - scored or len(one_class) > max(1, LEFT_OUT_AT_MOST * total):
+        return [f"scored on {detail}"], []
+    return [], [f"judged on {detail}"]
+
+
+def _few(names: Sequence[str]) -> str:
+    """The first few of some names, and how many more."""
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _unless(why: str, agreement: Agreement, place: Place) -> str:

@@ -174,7 +174,7 @@ def _printed(one: Published, test_set: TestSet) -> PublishedValue:
         test_set=test_set,
         group=Vocabulary.load().group_of(one.cohort, label) if label else one.group,
         label=label,
-        labels_known=True,
+        labels_known=bool(one.group),
         other_labels="",
         metric=one.metric,
         value=one.value,

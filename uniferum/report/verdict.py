@@ -12,13 +12,17 @@ from dataclasses import dataclass
 
 from scipy.stats import norm
 
-from uniferum.report.comparability import Comparison, Place, compare
+from uniferum.report.comparability import UNKNOWN, Comparison, Place, compare
 from uniferum.report.entries import Entry, Key, ReportTable
 from uniferum.report.margins import Agreement
 from uniferum.report.records import CellRecord
 from uniferum.report.rendering import row_names
 from uniferum.report.sheet import Sheet
 
+UNKNOWN_CURE = (
+    "A record that does not say which split it is of is older than that: run uniferum data prepare again, which writes "
+    "it into the store, and report with --grid, which reads it there where the test scans are the very same."
+)
 WORDS = ("reproduced", "differs", "inconclusive", "missing", "not comparable")
 
 
@@ -130,8 +134,11 @@ def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
     ]
     counts = {word: sum(one.word == word for one in verdicts) for word in WORDS}
     headings = ["Model", "Text encoder", "Training data", "Column", "Paper", "Ours", "Difference", "95 %", "Margin"]
-    said = f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
-    return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, [said], words=4)
+    said = [
+        f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
+    ]
+    said += [UNKNOWN_CURE] if any(UNKNOWN in one.because for one in verdicts) else []
+    return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, said, words=4)
 
 
 def _shown(value: float, *, signed: bool = False) -> str:

@@ -37,12 +37,15 @@ SHARED = ("RADCHEST", "shared", 360)
 
 
 @cache
-def scored(cohort: str, group: str, cases: int, one_class: tuple[str, ...]) -> tuple[pd.DataFrame, Scores]:
-    """Predictions of every label of a group, with their scores; labels of ``one_class`` have no positive case."""
+def scored(
+    cohort: str, group: str, cases: int, one_class: tuple[str, ...], unscored: tuple[str, ...]
+) -> tuple[pd.DataFrame, Scores]:
+    """Predictions of a group and their scores; labels of ``one_class`` have no positive case, others no case."""
     random = np.random.default_rng(cases)
     ids = [f"{i}" for i in range(cases)]
     parts = []
-    for label in Vocabulary.load().groups[cohort, group]:
+    labels = Vocabulary.load().groups[cohort, group]
+    for label in labels:
         target = (random.random(cases) < 0.3).astype(float) * (label not in one_class)
         facts = {"cohort": cohort, "split": "test", "label": label, "group": group, "kind": "diagnosis"}
         score = random.normal(size=cases) + 1.3 * target
@@ -52,12 +55,13 @@ def scored(cohort: str, group: str, cases: int, one_class: tuple[str, ...]) -> t
             )
         )
     table = pd.concat(parts, ignore_index=True)
-    return table, score_predictions(table, draws=2)
+    table = table[~table["label"].isin(unscored)]
+    return table, score_predictions(table, {(cohort, group): labels}, draws=2)
 
 
-def record_cell(root, cohort, group, cases, word, *, one_class=(), in_result=True, seed=0):
+def record_cell(root, cohort, group, cases, word, *, one_class=(), unscored=(), in_result=True, seed=0):
     """A cell's folder as a run leaves it, scored on one group of one cohort."""
-    table, scores = scored(cohort, group, cases, tuple(one_class))
+    table, scores = scored(cohort, group, cases, tuple(one_class), tuple(unscored))
     folder = root / "cells" / f"uniferum-pubmedbert-CTRATE-{seed}"
     folder.mkdir(parents=True)
     words = {} if word is None else {cohort: SplitWord(**word).model_dump(mode="json")}

@@ -1,5 +1,6 @@
 """Published values beside the cells that they compare with, and the reason of every other one."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 
 from tests.uniferum.report.recorded_cells import DRAWN, REASON, SHARED, ct_rate, record_cell, small
 from uniferum.errors import UniferumError
+from uniferum.report import published as published_module
 from uniferum.report.against import HEADINGS, against_sheet, own_fault
 from uniferum.report.catalogue import make_table
 from uniferum.report.margins import Agreement
@@ -39,7 +41,9 @@ def test_values_of_the_same_test_set_stand_beside_a_cell_and_the_others_say_why_
     assert float(made.rows[1][DIFFERENCE]) == pytest.approx(ours - 0.8715, abs=1e-4)
     assert "3039 volumes" in line_of(made, "CT-CLIP (zero-shot), AUROC 0.7311")
     assert "does not state N, the unit, the split" in line_of(made, "GreenRFM (zero-shot), AUROC 0.8480")
-    assert "an internal test set" in line_of(made, "ORACLE-CT (masked attention, supervised), AUROC 0.8600")
+    assert "another test set: N unknown, an internal test set" in line_of(
+        made, "ORACLE-CT (masked attention, supervised), AUROC 0.8600"
+    )
     assert "the report has no macro F1" in line_of(made, "RevCT v0.3.2 (frozen COLIPRI with learnt heads), macro F1")
     assert not any("RADCHEST" in line for line in made.below), "no number of that cohort is shown"
 
@@ -145,3 +149,32 @@ def test_a_row_without_labels_may_be_written_and_counts_as_unknown(tmp_path):
     (value,) = [one for one in registry(path) if one.value == 0.8715]
     assert not value.labels_known
     assert own_fault(value) == "which labels it is of is not known"
+
+
+def test_a_line_of_the_papers_numbers_without_labels_is_never_judged(tmp_path, monkeypatch):
+    text = published_module.PATH.read_text(encoding="utf-8").replace(
+        "CTRATE,CTRATE,all,0.8296", "CTRATE,CTRATE,,0.8296", 1
+    )
+    (tmp_path / "numbers.csv").write_text(text)
+    lines = published_module.published(tmp_path / "numbers.csv")
+    monkeypatch.setattr("uniferum.report.registry.published", lambda: lines)
+    content = tmp_path / "registry.yaml"
+    content.write_text(PATH.read_text(encoding="utf-8"))
+    values = registry(content)
+    record_cell(tmp_path, "CTRATE", "all", 3002, ct_rate(3002, 0))
+    made = sheet(tmp_path, "paper", values=values)
+    assert made.rows == []
+    assert "The paper's 1 on CTRATE: not comparable: which labels it is of is not known." in made.below
+
+
+def test_a_value_that_compares_with_one_cell_alone_has_a_place_and_a_line(tmp_path):
+    record_cell(tmp_path, "CTRATE", "all", 3002, ct_rate(3002, 0))
+    other = record_cell(tmp_path, "CTRATE", "all", 3002, {"kind": "own", "seed": 3, "found": 3002}, seed=1)
+    result = json.loads((other / "result.json").read_text())
+    result |= {"name": "uniferum-pubmedbert-CTRATE+SEG-seed1", "train_on": ["CTRATE", "SEG"]}
+    (other / "result.json").write_text(json.dumps(result))
+    made = sheet(tmp_path)
+    assert [row[2] for row in made.rows if row[SYSTEM].startswith("RevCT")] == ["CTRATE"]
+    assert "AUROC 0.8715 on CTRATE all: not comparable: not the paper's split (own, seed 3)." in line_of(
+        made, "RevCT v0.3.2 (frozen COLIPRI with learnt heads), AUROC"
+    )

@@ -58,7 +58,10 @@ NOT = "not comparable"
         (SHARED, small(360, 1), {}, NOT, "1 scans that the paper's split of 360 does not have"),
         ((*SHARED[:2], 357), small(360, 0), {}, JUDGED, "3 scans without a known label"),
         ((*SHARED[:2], 356), small(357, 3), {}, NOT, "3 scans absent, 1 without a known label of 360"),
-        (SHARED, small(360, 0), {"one_class": ["emphysema", "atelectasis"]}, NOT, "5 of 7 labels have both classes"),
+        (SHARED, small(360, 0), {"one_class": ["emphysema", "atelectasis"]}, NOT,
+         "scored on 5 of 7 labels, without atelectasis (no positive case), emphysema (no positive case)"),
+        (SHARED, small(360, 0), {"unscored": ["emphysema"]}, NOT,
+         "scored on 6 of 7 labels, without emphysema (no case with a known value)"),
         (SHARED, {"kind": "own", "note": "the first of each", "expected": 360, "found": 360}, {}, NOT,
          "not the paper's split (own: the first of each)"),
     ],
@@ -66,7 +69,7 @@ NOT = "not comparable"
 def test_a_cell_is_judged_by_what_its_record_says_of_split_scans_and_labels(
     tmp_path, place, word, facts, expected, said
 ):
-    record_cell(tmp_path, *place, word, one_class=facts.get("one_class", ()))
+    record_cell(tmp_path, *place, word, one_class=facts.get("one_class", ()), unscored=facts.get("unscored", ()))
     comparable = {place[0]: facts["comparable"]} if "comparable" in facts else {}
     one = verdict(tmp_path, Agreement(MARGINS, facts.get("synthetic", False), comparable))
     assert one.word == expected, one.because
