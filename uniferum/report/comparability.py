@@ -84,6 +84,8 @@ def _split_faults(place: Place, word: SplitWord | None) -> tuple[list[str], list
         return [UNKNOWN], []
     said = [_absent(word)] if word.absent else []
     unlabelled = word.found - place.n_cases
+    if unlabelled < 0:
+        return [f"scored on {place.n_cases} scans, more than the {word.found} of the recorded split"], said
     if place.cohort in PARTLY_LABELLED and unlabelled > 0:
         said.append(f"N = {place.n_cases}, the known labels of {word.found} scans")
     if not word.papers:
