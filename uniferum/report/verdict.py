@@ -48,7 +48,7 @@ def judge(table: ReportTable, agreement: Agreement) -> list[Verdict]:
     for place in ((row, column) for row in table.rows for column in table.columns):
         entry = table.entries[place]
         facts = dict(zip((*table.row_facts, *table.column_facts), (*place[0], *place[1]), strict=True))
-        if math.isfinite(entry.published) and facts.get("model") in ("uniferum", "cnn"):
+        if (math.isfinite(entry.published) or entry.apart) and facts.get("model") in ("uniferum", "cnn"):
             row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
             column = (facts["cohort"], facts.get("label") or facts["group"])
             found.append(_judged(row, column, entry, table.metric, agreement))
@@ -68,6 +68,8 @@ def _judged(row: Key, column: Key, entry: Entry, metric: str, agreement: Agreeme
 def _word(entry: Entry, lo: float, hi: float, margin: float | None, incomparable: str) -> tuple[str, str]:
     if not entry.known:
         return "missing", entry.missing
+    if entry.apart:
+        return "not comparable", entry.apart
     if incomparable:
         return "not comparable", incomparable
     if margin is None:
@@ -122,7 +124,7 @@ def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
     headings = ["Model", "Text encoder", "Training data", "Column", "Paper", "Ours", "Difference", "95 %", "Margin"]
     said = f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
     if not verdicts:
-        said = "not comparable: no published number is of the same system and of patients."
+        said = "not comparable: the paper has no number of these systems."
     return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, [said], words=4)
 
 
