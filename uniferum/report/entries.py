@@ -43,6 +43,8 @@ class Entry:
     published: float = math.nan
     published_half_width: float = math.nan
     """Half of the interval that the paper prints, where it prints one."""
+    apart: str = ""
+    """Why the number that the paper has for this row does not stand beside ours: another system, or phantoms."""
     missing: str = ""
     command: str = ""
     cells: tuple[str, ...] = ()

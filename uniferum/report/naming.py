@@ -96,9 +96,14 @@ def parts(cells: Both) -> tuple[str, str]:
 
 def not_the_papers(cells: Both) -> dict[RowKey, str]:
     """Rows beside which no published value may stand, each with the reason."""
-    return {
-        one.row: "phantoms" if one.phantoms else one.other_system for one in cells if one.phantoms or one.other_system
-    }
+    return {one.row: why_apart(one) for one in cells if why_apart(one)}
+
+
+def why_apart(one: CellRecord | Pending) -> str:
+    """Why no published value may stand beside a cell; empty where one may."""
+    if one.phantoms:
+        return "phantoms"
+    return f"another system than the paper's ({one.other_system})" if one.other_system else ""
 
 
 def unpublished_notes(cells: Both, *, phantoms: bool) -> list[str]:
@@ -108,7 +113,4 @@ def unpublished_notes(cells: Both, *, phantoms: bool) -> list[str]:
     reasons: dict[str, dict[str, None]] = {}
     for row, reason in not_the_papers(cells).items():
         reasons.setdefault(reason, {})[" ".join(part for part in row[:2] if part)] = None
-    return [
-        f"No published value stands beside {', '.join(rows)}: another system than the paper's ({reason})."
-        for reason, rows in reasons.items()
-    ]
+    return [f"No published value stands beside {', '.join(rows)}: {reason}." for reason, rows in reasons.items()]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
-from uniferum.report.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
+from uniferum.report.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.protocol import protocol_lines
 from uniferum.report.published import Published, find, slug
 from uniferum.report.records import MIXES, MODELS, TEXT_ENCODERS, CellRecord, Pending, Score
@@ -206,9 +206,9 @@ def _entry(
 ) -> Entry:
     if found:
         record, score = found[0]
-        same = not (record.phantoms or record.other_system)
-        printed = find(layout.metric, record.row, score.cohort, score.label or score.group) if same else None
-        entry = averaged([score for _, score in found], printed.value if printed else math.nan)
+        printed, apart = find(layout.metric, record.row, score.cohort, score.label or score.group), why_apart(record)
+        entry = averaged([score for _, score in found], printed.value if printed and not apart else math.nan)
+        entry = replace(entry, apart=apart) if printed and apart else entry
         return entry if _differ_in_seed_alone(found) else _without_error(entry, found)
     facts = {f: value for f, value in zip((*layout.rows, *layout.columns), place, strict=True) if f in CELL_FACTS}
     waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
@@ -245,7 +245,7 @@ def _differ_in_seed_alone(found: Sequence[Measured]) -> bool:
 def _without_error(entry: Entry, found: Sequence[Measured]) -> Entry:
     """A mean over models, cohorts, groups or labels: its parts are no repetitions, so no interval is made of them."""
     seeds = len({record.seed for record, _ in found})
-    return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan)
+    return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan, apart="")
 
 
 def _pending_fact(one: Pending, name: str) -> str:

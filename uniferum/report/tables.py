@@ -6,6 +6,7 @@ differs is said there. A place without a number says why and how to fill it.
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from statistics import fmean, stdev
 
@@ -193,7 +194,8 @@ def _entry(
     pending: Sequence[Pending],
     others: Mapping[RowKey, str],
 ) -> Entry:
-    printed = None if row in others else find(metric, row, *column)
-    paper = printed.value if printed else math.nan
+    printed, apart = find(metric, row, *column), others.get(row, "")
+    paper = printed.value if printed and not apart else math.nan
     found = scores.get((row, column))
-    return averaged(found, paper) if found else absent(row, records, pending, paper)
+    made = averaged(found, paper) if found else absent(row, records, pending, paper)
+    return replace(made, apart=apart) if printed and apart else made

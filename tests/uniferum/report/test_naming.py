@@ -80,6 +80,17 @@ def test_a_row_of_another_fusion_has_no_published_value_in_any_table(cells, tmp_
         assert all(str(entry.published) == "nan" for entry in ours), name
 
 
+def test_a_row_that_bears_the_papers_name_and_is_another_system_is_not_judged(cells, tmp_path):
+    cells("CTRATE", fusion={"summary": True})
+    cells("CTRATE+SEG", encoder="small")
+    verdict = verdict_sheet(judge(make_table("auroc", from_folders(tmp_path), []), Agreement()), "auroc")
+    assert {row[2] for row in verdict.rows} == {"CTRATE"}
+    assert {row[10] for row in verdict.rows} == {"another system than the paper's (fusion.summary)"}
+    small = [one for one in from_folders(tmp_path) if one.text_encoder == "tiny-64"]
+    none = verdict_sheet(judge(make_table("auroc", small, []), Agreement()), "auroc")
+    assert (none.rows, none.below) == ([], ["not comparable: the paper has no number of these systems."])
+
+
 def test_a_waiting_cell_of_another_system_has_no_published_value(cells, tmp_path):
     waiting = Pending("c", "uniferum", "pubmedbert", "CTRATE", 0, "due", other_system="fusion.summary")
     entry = make_table("auroc", [], [waiting]).entries[waiting.row, ("CTRATE", "all")]
@@ -104,8 +115,10 @@ def test_phantoms_stand_in_every_title_and_no_published_value_beside_them(cells,
     assert own.title.endswith("(phantoms)")
     assert claims_sheet(examine(records, Agreement(synthetic=True))).rows[0][4] == "-"
     assert compare_sheet(records, [one.name for one in records]).title == "Paired tests (phantoms)"
-    verdict = verdict_sheet(judge(make_table("auroc", records, []), Agreement()), "auroc")
-    assert (verdict.rows, verdict.below[0].split(":")[0]) == ([], "not comparable")
+    for name in ("auroc", "labels"):
+        verdict = verdict_sheet(judge(make_table(name, records, []), Agreement()), "auroc")
+        assert verdict.rows
+        assert {(row[4], row[9], row[10]) for row in verdict.rows} == {("-", "not comparable", "phantoms")}
 
 
 def test_programs_read_that_numbers_are_of_phantoms(demo, cells, tmp_path):
