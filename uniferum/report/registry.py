@@ -23,6 +23,8 @@ from uniferum.report.rendering import NAMES
 
 PATH = Path(__file__).with_name("registry.yaml")
 PAPER_YEAR = "2025"
+ENCODERS = {"pubmedbert": "PubMedBERT", "gatortron": "GatorTron"}
+"""The paper's text encoders as it calls them."""
 
 
 class TestSet(Section):
@@ -169,7 +171,7 @@ def _printed(one: Published, test_set: TestSet) -> PublishedValue:
     label = "" if one.group in GROUPS else slug(one.group)
     half = one.half_width
     return PublishedValue(
-        system=NAMES.get(model, model) + (f" ({NAMES.get(encoder, encoder)})" if encoder else ""),
+        system=NAMES.get(model, model) + (f" ({ENCODERS.get(encoder, encoder)})" if encoder else ""),
         training_data=mix,
         test_set=test_set,
         group=Vocabulary.load().group_of(one.cohort, label) if label else one.group,
