@@ -154,7 +154,7 @@ def registry(path: Path = PATH) -> tuple[PublishedValue, ...]:
     Raises:
         UniferumError: the file is damaged; names the key.
     """
-    file = load(RegistryFile, path)
+    file = _read(path)
     own = {test_set.cohort: test_set for test_set in file.test_sets.values() if test_set.papers}
     cited = {model: file.test_sets[name] for model, name in file.cited.items()}
     paper = [_printed(one, cited.get(one.row[0], own[one.cohort])) for one in published()]
@@ -163,7 +163,12 @@ def registry(path: Path = PATH) -> tuple[PublishedValue, ...]:
 
 def read_on(path: Path = PATH) -> datetime.date:
     """The day on which the sources of ``registry.yaml`` were read."""
-    return load(RegistryFile, path).read
+    return _read(path).read
+
+
+@cache
+def _read(path: Path) -> RegistryFile:
+    return load(RegistryFile, path)
 
 
 def _printed(one: Published, test_set: TestSet) -> PublishedValue:
