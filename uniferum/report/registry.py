@@ -23,6 +23,8 @@ from uniferum.report.rendering import NAMES
 
 PATH = Path(__file__).with_name("registry.yaml")
 PAPER_YEAR = "2025"
+ENCODERS = {"pubmedbert": "PubMedBERT", "gatortron": "GatorTron"}
+"""The paper's text encoders as it calls them."""
 
 
 class TestSet(Section):
@@ -152,7 +154,7 @@ def registry(path: Path = PATH) -> tuple[PublishedValue, ...]:
     Raises:
         UniferumError: the file is damaged; names the key.
     """
-    file = load(RegistryFile, path)
+    file = _read(path)
     own = {test_set.cohort: test_set for test_set in file.test_sets.values() if test_set.papers}
     cited = {model: file.test_sets[name] for model, name in file.cited.items()}
     paper = [_printed(one, cited.get(one.row[0], own[one.cohort])) for one in published()]
@@ -161,7 +163,12 @@ def registry(path: Path = PATH) -> tuple[PublishedValue, ...]:
 
 def read_on(path: Path = PATH) -> datetime.date:
     """The day on which the sources of ``registry.yaml`` were read."""
-    return load(RegistryFile, path).read
+    return _read(path).read
+
+
+@cache
+def _read(path: Path) -> RegistryFile:
+    return load(RegistryFile, path)
 
 
 def _printed(one: Published, test_set: TestSet) -> PublishedValue:
@@ -169,7 +176,7 @@ def _printed(one: Published, test_set: TestSet) -> PublishedValue:
     label = "" if one.group in GROUPS else slug(one.group)
     half = one.half_width
     return PublishedValue(
-        system=NAMES.get(model, model) + (f" ({NAMES.get(encoder, encoder)})" if encoder else ""),
+        system=NAMES.get(model, model) + (f" ({ENCODERS.get(encoder, encoder)})" if encoder else ""),
         training_data=mix,
         test_set=test_set,
         group=Vocabulary.load().group_of(one.cohort, label) if label else one.group,

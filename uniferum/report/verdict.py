@@ -46,7 +46,7 @@ class Verdict:
         return self.value - self.published
 
 
-def judge(table: ReportTable, agreement: Agreement, records: Sequence[CellRecord]) -> list[Verdict]:
+def judge(table: ReportTable, agreement: Agreement, records: Sequence[CellRecord] = ()) -> list[Verdict]:
     """A verdict for every place of a table that the paper has a number for, and no other model's.
 
     A place of a table of labels is judged by the margin of its label (``COHORT label``), else by the metric's. The

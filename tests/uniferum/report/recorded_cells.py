@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import yaml
 
 from uniferum.data.provenance import SplitWord
 from uniferum.data.vocabulary import Vocabulary
@@ -31,6 +32,13 @@ def ct_rate(found, absent, **facts):
 def small(found, absent):
     return {**ct_rate(found, absent), "expected": 360}
 
+
+MODEL = {
+    "kind": "uniferum",
+    "encoder": {"name": "tf_efficientnet_b0", "weights": "imagenet", "stride": 32, "frozen_stages": 0},
+    "text": {"name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext", "layers": 4},
+}
+"""The paper's own system, so that its published values are of the same one."""
 
 DRAWN = {"kind": "paper_sized", "seed": 7}
 SHARED = ("RADCHEST", "shared", 360)
@@ -64,6 +72,7 @@ def record_cell(root, cohort, group, cases, word, *, one_class=(), unscored=(), 
     table, scores = scored(cohort, group, cases, tuple(one_class), tuple(unscored))
     folder = root / "cells" / f"uniferum-pubmedbert-CTRATE-{seed}"
     folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump({"train_on": ["CTRATE"], "seed": seed, "model": MODEL}))
     words = {} if word is None else {cohort: SplitWord(**word).model_dump(mode="json")}
     write_predictions(folder / "predictions.parquet", table, words)
     scores.labels.to_parquet(folder / "metrics.parquet")

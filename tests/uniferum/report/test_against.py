@@ -7,13 +7,14 @@ import pytest
 import yaml
 
 from tests.uniferum.report.recorded_cells import DRAWN, REASON, SHARED, ct_rate, record_cell, small
+from uniferum.config import parse
 from uniferum.errors import UniferumError
 from uniferum.report import published as published_module
 from uniferum.report.against import HEADINGS, against_sheet, own_fault
 from uniferum.report.catalogue import make_table
 from uniferum.report.margins import Agreement
 from uniferum.report.records import from_folders
-from uniferum.report.registry import PATH, registry
+from uniferum.report.registry import PATH, RegistryFile, registry
 
 SYSTEM, PUBLISHED, DIFFERENCE, REMARKS = (
     HEADINGS.index(name) for name in ("Published system", "Published", "Difference", "Remarks")
@@ -119,6 +120,11 @@ def test_the_registry_holds_the_papers_values_once_and_the_others_with_what_is_k
     assert set(sets.values()) == {3039}
 
 
+@pytest.fixture(scope="module")
+def content():
+    return yaml.safe_load(PATH.read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -132,20 +138,15 @@ def test_the_registry_holds_the_papers_values_once_and_the_others_with_what_is_k
         ({"n": 3002}, "known key"),
     ],
 )
-def test_a_damaged_row_of_the_registry_is_refused(tmp_path, change, said):
-    content = yaml.safe_load(PATH.read_text(encoding="utf-8"))
-    content["rows"][0] |= change
-    path = tmp_path / "registry.yaml"
-    path.write_text(yaml.safe_dump(content))
+def test_a_damaged_row_of_the_registry_is_refused(content, change, said):
+    rows = [{**content["rows"][0], **change}, *content["rows"][1:]]
     with pytest.raises(UniferumError, match=said):
-        registry(path)
+        parse(RegistryFile, {**content, "rows": rows}, source="registry.yaml")
 
 
 def test_a_row_without_labels_may_be_written_and_counts_as_unknown(tmp_path):
-    content = yaml.safe_load(PATH.read_text(encoding="utf-8"))
-    del content["rows"][0]["group"]
     path = tmp_path / "registry.yaml"
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(PATH.read_text(encoding="utf-8").replace("    group: all\n", "", 1))
     (value,) = [one for one in registry(path) if one.value == 0.8715]
     assert not value.labels_known
     assert own_fault(value) == "which labels it is of is not known"
