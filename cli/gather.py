@@ -68,7 +68,7 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         raise UniferumError(str(folder or grid), must="hold at least one cell", cure=RUN_ONE)
     records, pending = told_apart(records, pending)
     if grid is None:
-        return Gathered(records, pending, Agreement())
+        return Gathered(_of_phantoms(records), pending, Agreement())
     from orchestration.grid import load_grid
 
     config = load_grid(grid)
@@ -77,7 +77,16 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         pending = [replace(one, phantoms=True) for one in pending]
     agreement = Agreement(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
-    return Gathered(_with_splits(records, stores), pending, agreement, config.cells_folder, stores)
+    records = _of_phantoms(_with_splits(records, stores))
+    return Gathered(records, pending, agreement, config.cells_folder, stores)
+
+
+def _of_phantoms(records: list[CellRecord]) -> list[CellRecord]:
+    """Records that say so themselves, whatever the grid file says."""
+    return [
+        replace(one, phantoms=True) if any(word.phantoms for word in one.test_splits.values()) else one
+        for one in records
+    ]
 
 
 def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[CellRecord]:

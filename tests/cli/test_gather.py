@@ -1,6 +1,7 @@
 """What a grid file expects, matched to what was recorded."""
 
 import json
+import json
 import sys
 import time
 from pathlib import Path
@@ -127,3 +128,10 @@ def test_without_a_grid_a_folder_shows_what_it_has(tmp_path):
 def test_nothing_at_all_is_an_error(tmp_path):
     with pytest.raises(UniferumError, match="at least one cell"):
         gather.gather(None, tmp_path)
+
+
+def test_cells_whose_test_scans_are_phantoms_say_so_without_a_grid(tmp_path):
+    result = write_cell(tmp_path) / "result.json"
+    word = {"kind": "official", "phantoms": True, "found": 40}
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"test_splits": {"CTRATE": word}}))
+    assert gather.gather(None, tmp_path).phantoms
