@@ -1,7 +1,6 @@
 """What a grid file expects, matched to what was recorded."""
 
 import json
-import json
 import sys
 import time
 from pathlib import Path

@@ -15,12 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.config import load_yaml
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
 from uniferum.evaluation.prediction_file import read_test_splits
-from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system
+from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded_model
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -219,15 +218,6 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         other_system=other_system(model, keys),
         text=keys.get("text") or {},
     )
-
-
-def recorded_model(folder: Path) -> Mapping[str, Any]:
-    """The keys of ``model`` in a cell's recorded config; none where there is no config, or none that can be read."""
-    try:
-        model = load_yaml(CellFiles(folder).config).get("model")
-    except UniferumError:
-        return {}
-    return model if isinstance(model, dict) else {}
 
 
 def from_folders(root: Path | str) -> list[CellRecord]:

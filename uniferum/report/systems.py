@@ -7,7 +7,12 @@ never beside another text or image encoder, another fusion, or phantoms.
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from uniferum.config import load_yaml
+from uniferum.errors import UniferumError
+from uniferum.evaluation.files import CellFiles
 
 PAPER_LAYERS = 4
 PAPER_TEXT = {
@@ -78,6 +83,15 @@ def _text_differs(kind: str, text: Mapping[str, Any]) -> list[str]:
 
 def _differing(section: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     return [f"{section}.{key} {keys.get(key)}" for key, value in wanted.items() if keys.get(key) != value]
+
+
+def recorded_model(folder: Path) -> Mapping[str, Any]:
+    """The keys of ``model`` in a cell's recorded config; none where there is no config, or none that can be read."""
+    try:
+        model = load_yaml(CellFiles(folder).config).get("model")
+    except UniferumError:
+        return {}
+    return model if isinstance(model, dict) else {}
 
 
 def natural(word: str) -> list[str | int]:
