@@ -88,7 +88,7 @@ def chosen(records: Sequence[CellRecord], names: Sequence[str]) -> tuple[str, st
     if len(wanted) == 2:
         return wanted[0], wanted[1]
     shown = ", ".join(map(shown_encoder, wanted)) or "none"
-    more = "name two of them, one an --encoder" if len(known) > 2 else "finish cells of two text encoders first"
+    more = "name two of them, one an --encoder" if len(known) > 1 else "finish cells of two text encoders first"
     raise UniferumError("--compare-encoders", shown, must="have two text encoders of finished cells", cure=more)
 
 
