@@ -41,6 +41,10 @@ def report(
     group: Annotated[str | None, typer.Option(help="Only this group of labels: all, shared or unique.")] = None,
     label: Annotated[str | None, typer.Option(help="Only this label, in tables of labels.")] = None,
     verdict: Annotated[bool, typer.Option("--verdict", help="Each number judged against the paper's.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", help="paper or all: the published values that compare, and why the others do not."),
+    ] = None,
     claims: Annotated[bool, typer.Option("--claims", help="The paper's claims, tested on these cells.")] = False,
     compare: Annotated[
         list[str] | None, typer.Option("--compare", help="A cell's name, twice or more: paired tests between them.")
@@ -79,7 +83,7 @@ def report(
         made = [_own(found, rows, columns, metric, where)]
     else:
         made = _named(found, table or ["auroc"], where, published)
-    _print(found, made, kind, published=published, intervals=intervals, verdict=verdict)
+    _print(found, made, kind, published=published, intervals=intervals, verdict=verdict, against=against)
 
 
 def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str], montages: int) -> None:
@@ -122,13 +126,23 @@ def _own(found: "Gathered", rows: str, columns: str, metric: str, where: dict[st
 
 
 def _print(
-    found: "Gathered", made: "list[ReportTable]", kind: str, *, published: bool, intervals: bool, verdict: bool
+    found: "Gathered",
+    made: "list[ReportTable]",
+    kind: str,
+    *,
+    published: bool,
+    intervals: bool,
+    verdict: bool,
+    against: str | None,
 ) -> None:
+    from uniferum.report.against import against_sheet
     from uniferum.report.rendering import Style, render_sheets, several
     from uniferum.report.verdict import judge, verdict_sheet
 
-    if verdict:
-        judged = [verdict_sheet(judge(one, found.agreement), one.metric) for one in made]
+    judged = [verdict_sheet(judge(one, found.agreement, found.records), one.metric) for one in made if verdict]
+    if against is not None:
+        judged += [against_sheet(one, found.records, found.agreement, against) for one in made]
+    if judged:
         output.result(render_sheets(judged, kind))
         return
     output.result(several(made, kind, Style(published, intervals, bold=sys.stdout.isatty())))

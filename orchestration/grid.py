@@ -150,6 +150,17 @@ class GridConfig(Section):
     def _folders_or_urls(cls, stores: dict[str, Path | str]) -> dict[str, Path | str]:
         return {name: str(store) if "://" in str(store) else Path(store) for name, store in stores.items()}
 
+    @model_validator(mode="after")
+    def _reasons_for_cohorts(self) -> Self:
+        for cohort, reason in self.comparable.items():
+            if cohort not in self.stores:
+                raise ValueError(
+                    f"name cohorts of stores in comparable, not '{cohort}'; {near_miss(cohort, self.stores)}"
+                )
+            if not reason.strip():
+                raise ValueError(f"give a reason in comparable for {cohort}: it is printed beside every verdict on it")
+        return self
+
     @field_validator("ledger")
     @classmethod
     def _server_without_password(cls, ledger: str | None) -> str | None:

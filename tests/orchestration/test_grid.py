@@ -44,6 +44,21 @@ def test_the_paper_grid_has_the_cells_of_its_tables(paper: dict[str, Cell]) -> N
     assert sorted(paper) == sorted([*pubmedbert, *gatortron, "cnn-INSPECT", "cnn-RADCHEST"])
 
 
+@pytest.mark.parametrize(
+    ("comparable", "said"),
+    [
+        ({"CTRTAE": "why"}, "did you mean 'CTRATE'"),
+        ({"INSPECT": "  "}, "give a reason in comparable for INSPECT"),
+        ({"INSPECT": 3}, "comparable.INSPECT"),
+        (["INSPECT"], "comparable"),
+    ],
+)
+def test_a_reason_to_compare_is_a_text_for_a_cohort_of_the_grid(tmp_path: Path, comparable: object, said: str) -> None:
+    with pytest.raises(UniferumError, match=said):
+        load_grid(_write(tmp_path, comparable=comparable))
+    assert load_grid(_write(tmp_path, comparable={"INSPECT": "same sizes"})).comparable == {"INSPECT": "same sizes"}
+
+
 def test_only_the_two_small_cohorts_alone_train_for_fewer_steps(paper: dict[str, Cell]) -> None:
     for cell in paper.values():
         expected = (10_000, 1_000) if cell.mix in ("INSPECT", "RADCHEST") else (25_000, 5_000)

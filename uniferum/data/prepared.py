@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from uniferum.data.content import TRAINING, Content, left_out, split_digest
 from uniferum.data.flag_counts import count_flags, flags_of
+from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -35,6 +36,7 @@ class PreparedCohort:
         labels: one row a known label: scan_id, label, value (0 or 1).
         vocabulary: the paper's words and the cohort's own.
         left_out: scans of the training split that :meth:`for_training` took out, with their flags.
+        splits: what the cohort said of each split when it was prepared; nothing in an older store.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PreparedCohort:
     labels: "pd.DataFrame"
     vocabulary: Vocabulary
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    splits: Mapping[str, SplitWord] = field(default_factory=dict, repr=False)
     _present: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _views: dict[str, "PreparedCohort"] = field(default_factory=dict, repr=False, compare=False)
@@ -52,7 +55,7 @@ class PreparedCohort:
         """Open a finished store.
 
         Raises:
-            UniferumError: no store there, an unfinished one, or one without a readable scan.
+            UniferumError: no store there, an unfinished or damaged one, or one without a readable scan.
         """
         from uniferum.preprocessing.store import Store
 
@@ -66,7 +69,8 @@ class PreparedCohort:
         if not set(labels["value"].tolist()) <= {0, 1}:
             raise UniferumError(f"{path}: label value", must="be 0 or 1", cure="prepare the cohort again")
         labels = labels.sort_values(["scan_id", "label"]).reset_index(drop=True)
-        return cls(store.name, store, scans, labels, Vocabulary.load().extended(store.prompts()))
+        words = read_words(store.splits(), source=f"{path}/splits.json")
+        return cls(store.name, store, scans, labels, Vocabulary.load().extended(store.prompts()), splits=words)
 
     @property
     def geometry(self) -> "Geometry":
@@ -77,6 +81,10 @@ class PreparedCohort:
         """Scan id to patient id of every scan of a split, sorted by scan."""
         columns = (self.scans[name].tolist() for name in ("scan_id", "patient_id", "split"))
         return {scan: patient for scan, patient, own in zip(*columns, strict=True) if own == split}
+
+    def split_word(self, split: str) -> SplitWord | None:
+        """The cohort's own word on a split, with the scans that are there now; ``None`` for a store without one."""
+        return self.splits[split].replace(found=len(self.patients(split))) if split in self.splits else None
 
     def known(self) -> list[tuple[str, str, int]]:
         """Every known label: scan id, label id, 0 or 1; sorted by scan and label."""

@@ -13,6 +13,7 @@ from uniferum.data.flag_counts import count_flags
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
 from uniferum.evaluation.metrics import score_predictions
+from uniferum.evaluation.prediction_file import write_predictions
 from uniferum.model.base import Model
 from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
@@ -115,7 +116,8 @@ def score(model: Model, bench: Workbench, identity: Fingerprints, files: CellFil
 def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles) -> list[dict[str, Any]]:
     if predictions.empty:
         return []
-    write_atomically(files.predictions, lambda path: predictions.to_parquet(path, index=False))
+    splits = _test_splits(bench)
+    write_atomically(files.predictions, lambda path: write_predictions(path, predictions, splits))
     vocabulary_groups = {
         key: labels
         for cohort in bench.config.evaluate_on
@@ -165,6 +167,7 @@ def _record(
             },
             "groups": groups,
             "data": _data(bench),
+            "test_splits": _test_splits(bench),
             "flags": _flags(bench),
             "on_wrong_hu": config.data.on_wrong_hu,
             "steps": last.step,
@@ -188,6 +191,12 @@ def _data(bench: Workbench) -> dict[str, str]:
     config = bench.config
     trained = {f"{name} train": bench.cohorts[name].digest("train") for name in config.training_cohorts}
     return trained | {f"{name} test": bench.cohorts[name].digest("test") for name in config.evaluate_on}
+
+
+def _test_splits(bench: Workbench) -> dict[str, Any]:
+    """Cohort to its own word on its test split, for the cohorts that say one."""
+    words = {name: bench.cohorts[name].split_word(TEST_SPLIT) for name in bench.config.evaluate_on}
+    return {name: word.model_dump(mode="json") for name, word in words.items() if word is not None}
 
 
 def _flags(bench: Workbench) -> dict[str, Any]:

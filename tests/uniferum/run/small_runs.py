@@ -73,7 +73,8 @@ def write_store(
         )
         header = store.write(scan)
         rows.append(manifest_row(header, patient_id=scan_id, study_id=scan_id, split=split))
-    store.finish(rows, known, [], {})
+    split = {"kind": "own", "seed": 3, "found": counts.get("test", 0), "absent": len(without)}
+    store.finish(rows, known, [], {}, {"test": split} if "test" in counts else {})
     return path
 
 

@@ -12,6 +12,7 @@ from uniferum.report import sheet
 from uniferum.report.flagged import flag_sheet
 from uniferum.report.records import CellRecord, Pending
 from uniferum.report.sheet import Sheet
+from uniferum.report.splits import split_line
 
 HEADINGS = ["Cell", "State", "Model", "Text encoder", "Training data", "Seed", "Selection", "Best step", "Device-hours"]
 LOG_TAIL = 20_000
@@ -56,6 +57,7 @@ def cell_details(record: CellRecord) -> str:
         "devices": json.dumps(record.result.get("devices")),
         "device-hours": _number(device_hours(record)),
         "data": json.dumps(record.result.get("data")),
+        "test splits": split_line(record),
     }
     lines = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items())
     blocks = [f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"]
