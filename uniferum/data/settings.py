@@ -50,7 +50,10 @@ class SamplingConfig(Section):
 
     balance: bool = Field(default=True, description="draw as many negatives as a task has positives (paper 3.3)")
     organ_share: float = Field(
-        default=0.10, ge=0, description="organ tasks as a share of a cohort's training rows (paper 3.3)"
+        default=0.10, ge=0, description="organ tasks as a share of what organ_share_of names (paper 3.3)"
+    )
+    organ_share_of: Literal["rows", "scans"] = Field(
+        default="rows", description="what organ_share is a share of: a cohort's training rows, or its training scans"
     )
     luna_factor: int = Field(
         default=10, ge=0, description="how often each LUNA16 scan's nodule task is repeated (paper 3.3)"
@@ -72,4 +75,17 @@ class AugmentationConfig(Section):
     outside: Literal["edge", "air"] = Field(
         default="edge",
         description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU",
+    )
+    unit: Literal["volume", "row"] = Field(
+        default="volume",
+        description="what draws an augmentation of its own: a volume with all its rows, which share one encoding, or "
+        "every row, which is then encoded by itself",
+    )
+    masks: Literal["nearest", "linear"] = Field(
+        default="nearest",
+        description="masks by nearest neighbour, or interpolated as the image is, to fractions (released code)",
+    )
+    resampling: Literal["once", "stepwise"] = Field(
+        default="once",
+        description="rotation and zoom in one interpolation, or rotated first and then zoomed (released code)",
     )
