@@ -45,7 +45,7 @@ def train(
     run, paths, place = _read(config, stores, folder, settings)
     if dry_run:
         return _show_plan(run, paths, place)
-    stop, compute = _Stop(), choose_compute(run.training.precision, device)
+    stop, compute = _Stop(), choose_compute(run.training.precision, device, tf32=run.training.tf32)
     try:
         with joined_workers() as workers:
             listener = _Terminal(run.training.steps, compute.reason) if workers.first else None

@@ -114,11 +114,12 @@ class Workbench:
 
 
 def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workbench:
-    """Open every store that the run reads, and check that they were prepared on the run's grid.
+    """Open every store that the run reads, check that they were prepared on the run's grid, and set the number format.
 
     Raises:
         UniferumError: a store is missing or was prepared for another geometry, or ``data.on_wrong_hu`` refuses it.
     """
+    compute.use()
     names = dict.fromkeys([*config.trained_stores, *config.selection_cohorts, *config.evaluate_on])
     cohorts = {name: open_cohort(stores, name) for name in names}
     for name, cohort in cohorts.items():

@@ -62,7 +62,7 @@ def evaluate_run(
             must=f"be of run {config.name}, fingerprint {identity.training}",
             cure="give the folder, config and stores that it was trained with",
         )
-    bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    bench = open_workbench(config, stores, choose_compute(config.training.precision, device, tf32=config.training.tf32))
     bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     write_text(files.config, resolved_yaml(config))
     return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent())
@@ -174,6 +174,7 @@ def _record(
                 "names": made["gpus"] or [platform.machine()],
                 "workers": bench.workers.size,
                 "precision": bench.compute.precision,
+                "tf32": bench.compute.tf32,
                 "precision_reason": bench.compute.reason,
             },
             "git_commit": made["git_commit"],

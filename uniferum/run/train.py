@@ -66,7 +66,7 @@ def train_run(
         return done
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
-    bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    bench = open_workbench(config, stores, choose_compute(config.training.precision, device, tf32=config.training.tf32))
     bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     table = bench.training_table()
     labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
