@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 class Resources(Section):
     """Where a cell runs and how many at once; never part of a fingerprint."""
 
-    cpus: float = Field(default=1, gt=0, description="CPU cores a cell; also its threads")
+    cpus: float = Field(
+        default=1, gt=0, description="CPU cores a cell: its threads, and all but one of them its data.loader_workers"
+    )
     gpus: float = Field(default=0, ge=0, description="GPUs a cell: one a worker, or a fraction where cells share one")
     workers: int = Field(default=1, ge=1, description="processes that share a cell, with equal parts of cpus and gpus")
     memory_gib: float | None = Field(default=None, gt=0, description="memory that a cell reserves")
@@ -44,6 +46,14 @@ class Resources(Section):
                 f"gpus is {self.gpus:g}, workers is {self.workers}"
             )
         return self
+
+    @property
+    def loader_workers(self) -> int:
+        """Threads that prepare a worker's input: its cores but one, which launches the training's own work.
+
+        One core alone prepares in line, unless there is a GPU to be kept busy meanwhile.
+        """
+        return max(int(self.gpus > 0), int(self.cpus / self.workers) - 1)
 
     @property
     def worker(self) -> "Resources":
@@ -141,6 +151,9 @@ class GridConfig(Section):
         description="how far from the paper's value still reproduces it: by metric, 'COHORT group' or both",
     )
     synthetic: bool = Field(default=False, description="the data are phantoms: nothing compares with the paper")
+    other_recipes: tuple[Path, ...] = Field(
+        default=(), description="grid files of the same cells trained otherwise, whose hours the plan shows too"
+    )
     comparable: dict[str, str] = Field(
         default_factory=dict, description="cohort: why another split or label list than the paper's still compares"
     )
@@ -204,6 +217,8 @@ def load_grid(path: Path | str, overrides: Iterable[str] = ()) -> GridConfig:
     """
     path = Path(path)
     grid = parse(GridConfig, override(load_yaml(path), overrides), source=str(path))
+    if grid.other_recipes:
+        grid = grid.replace(other_recipes=tuple(path.parent / other for other in grid.other_recipes))
     if grid.base is None:
         return grid
     return grid.replace(base=None, defaults=merge(load_yaml(path.parent / grid.base), grid.defaults))
@@ -269,6 +284,7 @@ def _cell(grid: GridConfig, group: CellGroup, mix: str, seed: int, source: str) 
         if rule.matches(facts):
             keys = merge(keys, rule.set)
     keys = merge(keys, group.set)
+    keys = merge({"data": {"loader_workers": grid.resources.loader_workers}}, keys)  # a value given by hand stays
     named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
     config = parse(RunConfig, {**keys, **named}, source=f"{source}: cell {name}")
     return Cell(name, config, group.model, group.text_encoder, mix, seed, group.priority)

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.settings import SamplingConfig
 from uniferum.data.tasks import (
@@ -52,7 +53,8 @@ def training_table(
             rows = balanced(rows, seed)
         parts.append(rows)
         if SEG in train_on:
-            parts.append(organ_tasks(cohort, round(config.organ_share * len(rows)), seed))
+            counts = OrganCounts(name, len(rows), len(cohort.patients("train")), config)
+            parts.append(organ_tasks(cohort, counts.wanted, seed))
     if SEG in train_on and config.luna_factor:
         parts.append(nodule_tasks(_opened(cohorts, NODULE_COHORT), config.luna_factor))
     table = joined(parts)

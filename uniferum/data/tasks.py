@@ -100,12 +100,7 @@ def evaluation_tasks(cohort: PreparedCohort, split: str) -> pd.DataFrame:
 
 def trainable_labels(cohort: PreparedCohort) -> tuple[str, ...]:
     """The cohort's labels that may be trained and selected on (INSPECT's 12 shared ones may not: paper 3.4.3)."""
-    vocabulary, name = cohort.vocabulary, cohort.name
-    return tuple(
-        label
-        for label in vocabulary.of_cohort(name)
-        if (name, vocabulary.group_of(name, label)) not in vocabulary.evaluation_only
-    )
+    return cohort.vocabulary.trainable(cohort.name)
 
 
 def selection_tasks(cohorts: Mapping[str, PreparedCohort], names: Iterable[str]) -> pd.DataFrame:

@@ -68,6 +68,15 @@ class Vocabulary:
         """Ids of every label that ``cohort`` carries, group after group; empty for a cohort without labels."""
         return tuple(label for (name, _), labels in self.groups.items() if name == cohort for label in labels)
 
+    def trainable(self, cohort: str) -> tuple[str, ...]:
+        """The labels of ``cohort`` that may be trained and selected on (not INSPECT's 12 shared ones: paper 3.4.3)."""
+        return tuple(
+            label
+            for (name, group), labels in self.groups.items()
+            if name == cohort and (name, group) not in self.evaluation_only
+            for label in labels
+        )
+
     def group_of(self, cohort: str, label: str) -> str:
         """The group (``all``, ``shared`` or ``unique``) that ``label`` is scored in for ``cohort``.
 
