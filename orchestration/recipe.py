@@ -27,7 +27,8 @@ def recipe_of(cell: Cell) -> str:
     clip = config.optim.clip_norm
     return (
         f"{training.batch} {unit} a step, {training.micro} a micro-batch; {shared}{drawn}; {training.precision} "
-        f"(TF32: {training.tf32}); " + (f"gradients clipped at {clip:g}" if clip is not None else "gradients not clipped")
+        f"(TF32: {training.tf32}); "
+        + (f"gradients clipped at {clip:g}" if clip is not None else "gradients not clipped")
     )
 
 

@@ -119,7 +119,11 @@ class TrainingBatches:
 
     def _encoded(self, groups: list[Group]) -> list[Group]:
         """The rows of each volume as it is drawn and encoded: a row by itself where each draws its own augmentation."""
-        return groups if self._augmentation.unit == "volume" else [row for group in groups for row in np.split(group, len(group))]
+        return (
+            groups
+            if self._augmentation.unit == "volume"
+            else [row for group in groups for row in np.split(group, len(group))]
+        )
 
 
 class EvaluationBatches:

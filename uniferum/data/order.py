@@ -111,9 +111,7 @@ def mixed_groups(key: np.ndarray, longest: int, seed: tuple[int, int]) -> list[G
     mixed = mixed[np.argsort(key[mixed], kind="stable")]
     ends = np.flatnonzero(np.diff(key[mixed])) + 1
     groups = [
-        volume[start : start + longest]
-        for volume in np.split(mixed, ends)
-        for start in range(0, len(volume), longest)
+        volume[start : start + longest] for volume in np.split(mixed, ends) for start in range(0, len(volume), longest)
     ]
     return [groups[place] for place in random.permutation(len(groups))]
 

@@ -32,9 +32,7 @@ class SameConv3d(nn.Conv3d):
     """Whether weights and results are kept in channels-last order, whichever way PyTorch takes to compute them."""
 
     @classmethod
-    def of(
-        cls, conv: nn.Conv3d, fast: Literal["auto", "on", "off"], *, channels_last: bool = False
-    ) -> "SameConv3d":
+    def of(cls, conv: nn.Conv3d, fast: Literal["auto", "on", "off"], *, channels_last: bool = False) -> "SameConv3d":
         """The same weights under this class; ``fast`` matters for depthwise convolutions alone."""
         same = cls(
             conv.in_channels,

@@ -2,7 +2,8 @@
 
 ``model.preset: released`` fills the keys of :data:`RELEASED` that a run does not give; what both sets share stands in
 configs/base.yaml, each value with its source, and :data:`SHARED` holds it for a test. ``null`` given by hand stays.
-Preparation has its own (:mod:`uniferum.preprocessing.pipeline`), the model's parts theirs (:mod:`uniferum.model.config`).
+Preparation has its own (:mod:`uniferum.preprocessing.pipeline`), and so have the model's parts
+(:mod:`uniferum.model.config`).
 """
 
 from collections.abc import Mapping

@@ -105,7 +105,9 @@ def test_the_device_does_what_the_host_does(stepwise: bool, outside: str) -> Non
     )
     image, patches = left.on(torch.device("cpu"))
     parts = moved_source(source, BOTH, SMALL, level="train", outside=outside, stepwise=stepwise)
-    np.testing.assert_allclose(image[0, 0].numpy(), resample_image(*parts, SMALL, level="train", outside=outside), atol=1e-3)
+    np.testing.assert_allclose(
+        image[0, 0].numpy(), resample_image(*parts, SMALL, level="train", outside=outside), atol=1e-3
+    )
     kept = resample_fractions(
         ids, HEART, BOTH, SMALL, level="train", outside=outside, stepwise=stepwise, pool=TARGETS.pool
     )

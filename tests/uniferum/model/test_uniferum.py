@@ -189,7 +189,9 @@ def test_weights_loaded_into_a_channels_last_model_stay_in_that_order() -> None:
     model.load_state_dict(small_model(seed=1).state_dict())
     kernels = [p for p in model.encoder.parameters() if p.ndim == 5]
     assert all(kernel.is_contiguous(memory_format=torch.channels_last_3d) for kernel in kernels)
-    assert torch.equal(kernels[1], [p for p in cast(Uniferum, small_model(seed=1)).encoder.parameters() if p.ndim == 5][1])
+    assert torch.equal(
+        kernels[1], [p for p in cast(Uniferum, small_model(seed=1)).encoder.parameters() if p.ndim == 5][1]
+    )
 
 
 def test_compile_wraps_encoder_and_layers_and_keeps_tensor_names(monkeypatch: pytest.MonkeyPatch) -> None:
