@@ -91,6 +91,13 @@ def test_equal_volumes_and_equal_rows_are_what_they_say(benchmark: ModuleType) -
     assert (ungrouped.data.tasks_per_volume, ungrouped.training.micro_batch) == (1, 8)
 
 
+def test_recipes_that_both_learn_nothing_are_not_called_equal(benchmark: ModuleType) -> None:
+    nothing = [0.5, 0.51, 0.49]
+    found = benchmark.paired(nothing, nothing)
+    assert found.verdict.startswith("non-inferior")
+    assert benchmark.judged(found, nothing) == "not judged: the paper's recipe reached only 0.50 here"
+
+
 def test_the_table_has_a_line_a_recipe_with_its_verdict(benchmark: ModuleType) -> None:
     config = RunConfig.model_validate({"name": "x", "train_on": ["CTRATE"]})
     ways = benchmark.ways_of(config, 3.25, 4, None)
