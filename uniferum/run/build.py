@@ -117,7 +117,8 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workb
     """Open every store that the run reads, check that they were prepared on the run's grid, and set the number format.
 
     Raises:
-        UniferumError: a store is missing or was prepared for another geometry, or ``data.on_wrong_hu`` refuses it.
+        UniferumError: a store is missing, was prepared for another geometry or lacks the level that is read, or
+            ``data.on_wrong_hu`` refuses it.
     """
     compute.use()
     names = dict.fromkeys([*config.trained_stores, *config.selection_cohorts, *config.evaluate_on])
@@ -130,8 +131,21 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workb
                 must=f"be the run's ({_grid(config.geometry)})",
                 cure="prepare the cohort again, or set the run's geometry",
             )
+        _refuse_without_level(name, cohort, config.data.level)
     seen = {name: _as_run(config, cohort) for name, cohort in cohorts.items()}
     return Workbench(config, seen, compute, Workers.current())
+
+
+def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None:
+    """Raise where a store does not hold the level that is read, before the first batch meets it."""
+    held = cohort.store.config.levels
+    if level not in held:
+        raise UniferumError(
+            f"store of {name}: levels",
+            ", ".join(held),
+            must=f"hold {level}, which data.level reads (preset released: full)",
+            cure="prepare the cohort with --set levels=[train,full], or set data.level",
+        )
 
 
 def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:

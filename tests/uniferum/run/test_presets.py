@@ -9,8 +9,10 @@ from small_runs import make_config
 from uniferum.config import fingerprint, load_yaml, parse
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, training_fingerprint
+from uniferum.run.build import open_workbench
 from uniferum.run.identity import identity_of
 from uniferum.run.presets import PAPER, RELEASED, SHARED, with_preset
+from uniferum.training.precision import choose_compute
 
 Stores = dict[str, Path]
 BASE = Path(__file__).resolve().parents[3] / "configs" / "base.yaml"
@@ -87,6 +89,13 @@ def test_a_key_given_by_hand_outranks_the_released_preset_and_null_is_a_value() 
     assert (config.augmentation.masks, config.augmentation.resampling) == ("nearest", "stepwise")
     assert config.data.tasks_per_volume == 4
     assert RunConfig.model_validate(config.model_dump(mode="json")) == config, "a resolved config reads back"
+
+
+def test_a_store_without_the_level_that_the_released_preset_reads_is_refused_before_training(stores: Stores) -> None:
+    config = make_config(model={"preset": "released"})
+    with pytest.raises(UniferumError, match=r"levels \(train\) must hold full.*levels=\[train,full\]") as caught:
+        open_workbench(config, stores, choose_compute("fp32", "cpu"))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("given", [{}, {"model": None}, {"model": "released"}, {"model": {"preset": "paper"}}])
