@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from cli import main
@@ -175,8 +176,6 @@ def test_a_store_of_the_training_split_alone_is_refused_where_another_one_is_nee
 
 
 def test_grid_plan_and_dry_run_show_the_rows_and_end_with_the_refusal(tmp_path: Path, stores: dict[str, Path]) -> None:
-    import yaml
-
     grid = _grid(tmp_path, stores, "a", ["CTRATE+INSPECT+SEG"])
     file = tmp_path / "grid.yaml"
     file.write_text(yaml.safe_dump(grid.model_dump(mode="json", exclude_none=True)))

@@ -8,6 +8,7 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
 from uniferum.data.content import TRAINING
@@ -49,13 +50,15 @@ class MaskRows:
     def missing(self) -> bool:
         """Whether masks are missing that the training needs.
 
-        Of organs: fewer rows are found than wanted because scans have no masks, or scans with masks would serve twice
-        while others serve never. Of nodules: no row is found, since a scan without a nodule needs no mask.
+        Of organs: scans have no mask, and so fewer rows are found than wanted, or the other scans serve more often than
+        they would if all had one; a few scans without a mask are neither. Of nodules: no row is found, since a scan
+        without a nodule needs no mask.
         """
         if self.kind == "nodule" or not self.found:
             return self.wanted > 0 and not self.found
         served = self.scans - self.without_masks
-        return self.without_masks > 0 and (self.found < self.wanted or served < min(self.wanted, self.scans))
+        oftener = ceil(self.wanted / max(1, served)) > ceil(self.wanted / max(1, self.scans))
+        return self.without_masks > 0 and (self.found < self.wanted or oftener)
 
     @property
     def counts(self) -> str:
