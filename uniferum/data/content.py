@@ -15,6 +15,7 @@ from typing import Any
 from uniferum.config import canonical_json
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
+from uniferum.errors import UniferumError
 from uniferum.preprocessing.flags import WRONG_HU
 
 SPLITS = ("train", "validation", "test")
@@ -106,10 +107,19 @@ class Content:
 
     @property
     def layers_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The mask layers of each scan, from the manifest; read on first use, for only +SEG runs ask for them."""
+        """The mask layers of each scan, from the manifest; read on first use, for only +SEG runs ask for them.
+
+        Raises:
+            UniferumError: the manifest does not say which scans have masks.
+        """
         if not self._layers and self.path is not None:
-            scans, layers = _columns(self.path / "manifest.parquet", ("scan_id", "layers"))
-            self._layers.update(zip(scans, map(tuple, layers), strict=True))
+            manifest = self.path / "manifest.parquet"
+            try:
+                scans, layers = _columns(manifest, ("scan_id", "layers"))
+                self._layers.update(zip(scans, map(tuple, layers), strict=True))
+            except (OSError, ValueError, KeyError, TypeError):
+                cure = "prepare the cohort again"
+                raise UniferumError(f"{manifest}: layers", must="list the masks of each scan", cure=cure) from None
         return self._layers
 
     def digest(self, split: str) -> str:

@@ -18,7 +18,7 @@ from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
 from uniferum.run.identity import Stores, fingerprints, training_content
 from uniferum.run.result import RunResult, read_result
-from uniferum.run.rows import mask_rows, row_record
+from uniferum.run.rows import mask_rows, row_record, unscored
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.precision import choose_compute
@@ -84,6 +84,7 @@ def train_run(
     model = bench.model(labels, pretrained=reached is None)
     batches = bench.training_batches(table, model)
     incomplete = [rows.sentence() for rows in mask_rows(bench, table) if rows.incomplete]
+    incomplete += [line for name in config.evaluate_on for line in unscored(bench.cohorts[name])]
     listeners = _begin(config, stores, files, reporter, reached or Progress(), bench, incomplete)
     training = Training(
         model=model,
@@ -123,7 +124,7 @@ def _begin(
     """Write the resolved config and set the step log to the last checkpoint; called once all that may fail was built.
 
     A record that is there already is removed only where steps are left; a new one replaces it otherwise. The log says
-    what is left out of the training, and which mask rows are ``incomplete``.
+    what is left out of the training, and what is ``incomplete``: mask rows, and labels to be scored on.
     """
     log.info("computing in %s", bench.compute.reason)
     for line in (*bench.left_out_lines(), *incomplete):

@@ -66,3 +66,11 @@ def test_a_scan_in_two_splits_is_refused(store: Path) -> None:
     assert Content.read(store) is None, "the plan leaves the word to who opens the store"
     with pytest.raises(UniferumError, match=r"manifest.parquet: scan_id \(s000\) must occur once"):
         PreparedCohort.open(store)
+
+
+def test_a_manifest_that_does_not_say_which_scans_have_masks_is_named(store: Path) -> None:
+    _change(store, "manifest.parquet", lambda table: table.drop(columns="layers"))
+    opened = Content.read(store)
+    assert opened is not None
+    with pytest.raises(UniferumError, match=r"manifest.parquet: layers must list the masks of each scan"):
+        _ = opened.layers_of

@@ -28,8 +28,9 @@ def bare(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Stores:
 
 
 def config(**changes: Any) -> RunConfig:
-    """The small run over both cohorts and masks, two steps of it."""
-    keys = {"train_on": ["CTRATE", "RADCHEST", "SEG"], "training": {"steps": 2, "validate_every": 2}}
+    """The small run over both cohorts and masks, one small step of it."""
+    training = {"steps": 1, "validate_every": 1, "batch": 4, "micro_batch": 4}
+    keys = {"train_on": ["CTRATE", "RADCHEST", "SEG"], "evaluate_on": ["CTRATE"], "training": training}
     return make_config(**{**keys, **changes})
 
 
