@@ -9,6 +9,7 @@ from pydantic import Field
 from uniferum.config import Section
 
 OnWrongHu = Literal["exclude", "keep", "stop"]
+MissingMasks = Literal["refuse", "warn"]
 
 
 class DataConfig(Section):
@@ -48,6 +49,9 @@ class DataConfig(Section):
 class SamplingConfig(Section):
     """How training rows are drawn from the known labels and masks."""
 
+    # Keys that decide whether a training may start, never what it sees: they belong in no fingerprint.
+    GATE_KEYS: ClassVar[frozenset[str]] = frozenset({"missing_masks"})
+
     balance: bool = Field(default=True, description="draw as many negatives as a task has positives (paper 3.3)")
     organ_share: float = Field(
         default=0.10, ge=0, description="organ tasks as a share of what organ_share_of names (paper 3.3)"
@@ -58,6 +62,15 @@ class SamplingConfig(Section):
     luna_factor: int = Field(
         default=10, ge=0, description="how often each LUNA16 scan's nodule task is repeated (paper 3.3)"
     )
+    missing_masks: MissingMasks = Field(
+        default="refuse",
+        description="a training with SEG for which organ or nodule masks are missing: refuse stops it before its first "
+        "step, warn trains on the rows that are found and says so",
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that change what a training sees, for a fingerprint."""
+        return self.model_dump(mode="json", exclude=set(self.GATE_KEYS))
 
 
 class AugmentationConfig(Section):

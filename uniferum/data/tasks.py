@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from uniferum.data.prepared import PreparedCohort
-from uniferum.data.vocabulary import Structure, Vocabulary
+from uniferum.data.vocabulary import NODULE, Structure, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 
 SEGMENTATION = "segmentation"
-NODULE = "nodule"
 
 # Column -> its type. `target` is NaN on segmentation rows; `ids` are the values of `layer` that make the structure;
 # `copy` numbers the repetitions of a repeated task and is 0 otherwise.

@@ -149,6 +149,10 @@ class Reading:
             }
         )
 
+    def cohort(self, cohort: str) -> Content | PreparedCohort:
+        """What the tables of a cohort's store hold; raises as :func:`open_cohort`."""
+        return self._of(cohort)
+
     def _of(self, cohort: str) -> Content | PreparedCohort:
         if cohort not in self._found:
             self._found[cohort] = read_content(self.stores, cohort)
@@ -209,11 +213,12 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """The part of a config that changes the weights."""
-    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "training", "model"})
+    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "sampling", "training", "model"})
     whole = {
         **kept,
         "select_on": list(config.selection_cohorts),
         "data": config.data.identity(),
+        "sampling": config.sampling.identity(),
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
         "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
     }

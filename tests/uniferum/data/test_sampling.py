@@ -130,7 +130,9 @@ def test_labels_that_serve_evaluation_only_count_no_training_rows(cohorts: dict[
 
 
 def test_more_organ_tasks_than_scans_go_round_and_never_repeat_one(cohorts: dict[str, PreparedCohort]) -> None:
-    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=0.9), seed=3)
+    table = training_table(
+        cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=0.9, missing_masks="warn"), seed=3
+    )
     organ_rows = table[table["kind"] == "segmentation"]
     assert len(organ_rows) == round(0.9 * 42)
     assert organ_rows["task_id"].is_unique
@@ -139,7 +141,9 @@ def test_more_organ_tasks_than_scans_go_round_and_never_repeat_one(cohorts: dict
 
 
 def test_a_demand_beyond_all_organs_gives_each_once(cohorts: dict[str, PreparedCohort]) -> None:
-    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=100.0), seed=3)
+    table = training_table(
+        cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=100.0, missing_masks="warn"), seed=3
+    )
     organ_rows = table[table["kind"] == "segmentation"]
     assert organ_rows["task_id"].is_unique
     # In each scan: the heart, one rib, the side's ribs, all ribs.
