@@ -50,6 +50,9 @@ def report(
         list[str] | None, typer.Option("--compare", help="A cell's name, twice or more: paired tests between them.")
     ] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
+    training_rows: Annotated[
+        bool, typer.Option("--training-rows", help="What each cell was trained on: rows by cohort, kind and label.")
+    ] = False,
     recompute: Annotated[bool, typer.Option("--recompute", help="Score the prediction files again first.")] = False,
     figures: Annotated[Path | None, typer.Option("--figures", help="Draw the figures into this folder.")] = None,
     figure: Annotated[list[str] | None, typer.Option("--figure", help="Only this figure.")] = None,
@@ -74,9 +77,9 @@ def report(
         _draw(found, figures, figure or [], figure_format.split(","))
     if html is not None:
         _write_page(found, html, with_volumes, data or with_volumes)
-    if claims or compare:
-        _print_tests(found, claims, compare or [], kind, common)
-    if figures or html or claims or compare:
+    if claims or compare or training_rows:
+        _print_tests(found, claims, compare or [], kind, common, training_rows=training_rows)
+    if figures or html or claims or compare or training_rows:
         return
     where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     if rows is not None:
@@ -148,12 +151,16 @@ def _print(
     output.result(several(made, kind, Style(published, intervals, bold=sys.stdout.isatty())))
 
 
-def _print_tests(found: "Gathered", claims: bool, names: list[str], kind: str, common: bool) -> None:
+def _print_tests(
+    found: "Gathered", claims: bool, names: list[str], kind: str, common: bool, *, training_rows: bool
+) -> None:
     from uniferum.report.compare import compare_sheet
     from uniferum.report.examine import claims_sheet, examine
     from uniferum.report.rendering import render_sheets
+    from uniferum.report.row_counts import row_sheets
 
-    drawn = [claims_sheet(examine(found.records, found.agreement, common=common))] if claims else []
+    drawn = row_sheets(found.records) if training_rows else []
+    drawn += [claims_sheet(examine(found.records, found.agreement, common=common))] if claims else []
     drawn += [compare_sheet(found.records, names, common=common)] if names else []
     output.result(render_sheets(drawn, kind))
 
