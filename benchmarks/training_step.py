@@ -128,7 +128,7 @@ def main() -> None:
     for side in given.sides:
         command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
         sides[side] = json.loads(
-            subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+            subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
         )
         print(f"{side}: " + ", ".join(f"{name} {value:.4g}" for name, value in sides[side].items()), flush=True)
     peer = sides["peer"]
