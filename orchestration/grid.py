@@ -7,10 +7,10 @@ resources, policy, tracking) stands in sections of its own and reaches no finger
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from orchestration.resources import Resources
 from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
