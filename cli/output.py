@@ -20,7 +20,7 @@ from rich.table import Table
 
 people = Console(stderr=True, highlight=False)
 
-NAME = 40
+NAME = 26
 """Characters up to which a table's first column, a name to copy, is kept on one line."""
 
 DRAWN = 100
