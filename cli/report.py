@@ -59,6 +59,9 @@ def report(
         list[str] | None, typer.Option("--encoder", help="Which two, one an option, where the cells have more.")
     ] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
+    training_rows: Annotated[
+        bool, typer.Option("--training-rows", help="What each cell was trained on: rows by cohort, kind and label.")
+    ] = False,
     recompute: Annotated[bool, typer.Option("--recompute", help="Score the prediction files again first.")] = False,
     figures: Annotated[Path | None, typer.Option("--figures", help="Draw the figures into this folder.")] = None,
     figure: Annotated[list[str] | None, typer.Option("--figure", help="Only this figure.")] = None,
@@ -83,7 +86,7 @@ def report(
         _draw(found, figures, figure or [], figure_format.split(","))
     if html is not None:
         _write_page(found, html, with_volumes, data or with_volumes)
-    tests = Tests(claims, compare or [], compare_encoders, encoder or [], common)
+    tests = Tests(claims, compare or [], compare_encoders, encoder or [], common, training_rows)
     if tests.wanted:
         _print_tests(found, tests, kind)
     if figures or html or tests.wanted:
@@ -98,18 +101,19 @@ def report(
 
 @dataclass(frozen=True)
 class Tests:
-    """Which tests are asked for."""
+    """Which tests are asked for, and whether the rows that were trained on are."""
 
     claims: bool
     cells: Sequence[str]
     encoders: bool
     named: Sequence[str]
     common: bool
+    rows: bool
 
     @property
     def wanted(self) -> bool:
         """Whether any is."""
-        return bool(self.claims or self.cells or self.encoders or self.named)
+        return bool(self.claims or self.cells or self.encoders or self.named or self.rows)
 
 
 def _print_data(
@@ -201,9 +205,11 @@ def _print_tests(found: "Gathered", tests: Tests, kind: str) -> None:
     from uniferum.report.encoder_pairs import encoder_sheets
     from uniferum.report.examine import claims_sheet, examine
     from uniferum.report.rendering import render_sheets
+    from uniferum.report.row_counts import row_sheets
 
     records, common = found.records, tests.common
-    drawn = [claims_sheet(examine(records, found.agreement, common=common))] if tests.claims else []
+    drawn = row_sheets(records) if tests.rows else []
+    drawn += [claims_sheet(examine(records, found.agreement, common=common))] if tests.claims else []
     drawn += [compare_sheet(records, tests.cells, common=common)] if tests.cells else []
     if tests.encoders or tests.named:
         drawn += encoder_sheets(records, found.agreement, tests.named, common=common)

@@ -271,6 +271,7 @@ def test_training_again_on_a_changed_test_set_scores_without_a_step(
         ({"data": {"loader_workers": 2, "prefetch": 1, "cache_gib": 0.0}}, 0.0),
         ({"model": {"gradient_checkpointing": True}}, 1e-5),
         ({"model": {"encoder": {"fast_depthwise": "off"}}}, 1e-4),
+        ({"model": {"encoder": {"channels_last": True}}}, 1e-4),
     ],
 )
 def test_what_is_no_part_of_the_fingerprint_changes_no_loss_and_no_running_statistic(

@@ -12,6 +12,7 @@ from uniferum.report import sheet
 from uniferum.report.flagged import flag_sheet
 from uniferum.report.naming import titled
 from uniferum.report.records import CellRecord, Pending
+from uniferum.report.row_counts import row_sheet
 from uniferum.report.sheet import Sheet
 from uniferum.report.splits import split_line
 from uniferum.report.systems import shown_encoder
@@ -69,6 +70,9 @@ def cell_details(record: CellRecord) -> str:
     blocks = [f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"]
     flags = flag_sheet(record)
     blocks += [sheet.as_html(titled(flags, [record]))] if flags else []
+    rows = row_sheet(record)
+    if rows:
+        blocks.append(f"<details><summary>training rows</summary>{sheet.as_html(titled(rows, [record]))}</details>")
     blocks.append(chart(record.steps()))
     blocks += [_file(record, name) for name in ("config.yaml", "environment.json", "cell.log")]
     return f"<details><summary>{_text(record.name)}</summary>{''.join(blocks)}</details>"
