@@ -31,6 +31,7 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
         twin = by_name[record.name]
         assert twin.result == record.result
         assert twin.groups == record.groups
+        assert twin.test_splits == record.test_splits
         pd.testing.assert_frame_equal(twin.labels, record.labels)
         pd.testing.assert_frame_equal(twin.predictions(), record.predictions())
 

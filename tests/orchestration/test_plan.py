@@ -43,6 +43,27 @@ def test_a_cell_with_both_fingerprints_is_done(tmp_path: Path, folder: Path) -> 
     assert _plan(tmp_path).state == plan.DONE
 
 
+def test_a_finished_cell_that_the_grid_calls_otherwise_now_is_done(tmp_path: Path) -> None:
+    old = cell_folder(grid(tmp_path).cells_folder, "uniferum-pubmedbert-CTRATE", TRAINING)
+    finish(old, TRAINING, EVALUATION, name="uniferum-pubmedbert-CTRATE")
+    planned = _plan(tmp_path)
+    assert (planned.state, planned.folder) == (plan.DONE, old)
+    assert planned.why == "finished at step 4, as uniferum-pubmedbert-CTRATE"
+    assert _plan(tmp_path, evaluation="cccccccc33333333").state == plan.RESCORE
+
+
+@pytest.mark.parametrize(
+    ("name", "training"),
+    [
+        ("uniferum-small-CTRATE-seed1", TRAINING),  # another cell of this grid
+        ("uniferum-pubmedbert-CTRATE", f"{TRAINING[:8]}99999999"),  # another content behind the same eight digits
+    ],
+)
+def test_the_folder_of_another_cell_is_left_to_it(tmp_path: Path, name: str, training: str) -> None:
+    finish(cell_folder(grid(tmp_path).cells_folder, name, training), training, EVALUATION, name=name)
+    assert _plan(tmp_path, seeds=(0, 1)).state == plan.DUE
+
+
 def test_a_changed_test_set_means_scoring_again_never_training(tmp_path: Path, folder: Path) -> None:
     finish(folder, TRAINING, EVALUATION)
     assert _plan(tmp_path, evaluation="cccccccc33333333").state == plan.RESCORE
@@ -88,6 +109,40 @@ def test_a_changed_cell_names_data_and_the_codes_version_by_what_it_was_identifi
     now = {"results": 2, "config": {"seed": 0}, "train": {"CTRATE": {"digest": "b"}}}
     monkeypatch.setattr(identity.Reading, "training_content", lambda reading, config: now)
     assert _plan(tmp_path).why == "results: 1 -> 2; train.CTRATE.digest: a -> b"
+
+
+def test_a_cell_of_the_recipe_before_says_which_keys_of_the_papers_recipe_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        identity.Reading, "training_content", lambda reading, config: {"config": identity.identity_of(config)}
+    )
+    old = cell_folder(grid(tmp_path).cells_folder, cell().name, "0000000000000000")
+    old.mkdir(parents=True)
+    before = identity.identity_of(cell(training={"steps": 4, "validate_every": 2}).config)
+    (old / "identity.json").write_text(json.dumps({"config": before}))
+    recipe = {
+        "data": {"tasks_per_volume": 1},
+        "optim": {"clip_norm": 1.0},
+        "training": {"steps": 4, "validate_every": 2, "precision": "fp32", "tf32": "convolutions"},
+    }
+    (planned,) = make_plan(grid(tmp_path), [cell(**recipe)], lambda config, stores: (TRAINING, EVALUATION))
+    assert (
+        planned.why == "data.tasks_per_volume: 4 -> 1; optim.clip_norm: None -> 1.0; training.precision: auto -> fp32"
+    )
+
+
+def test_organ_tasks_are_counted_once_a_cohort_and_only_for_cells_that_train_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        identity.Reading,
+        "organ_rows",
+        lambda reading, config: [f"{name}: 4 organ rows wanted" for name in config.training_cohorts],
+    )
+    seg = [cell(f"seg{number}", train_on=["CTRATE", "SEG"]) for number in range(2)]
+    assert plan.organ_row_counts(grid(tmp_path), [cell(), *seg]) == ["CTRATE: 4 organ rows wanted"]
+    assert plan.organ_row_counts(grid(tmp_path), [cell()]) == []
 
 
 def test_a_cell_without_its_store_has_no_data(tmp_path: Path) -> None:

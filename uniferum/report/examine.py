@@ -14,10 +14,13 @@ from uniferum.evaluation.comparison import align, group_difference
 from uniferum.evaluation.delong import PairedTest, delong
 from uniferum.evaluation.multiple import holm
 from uniferum.report.claims import CLAIMS, Check, Claim
+from uniferum.report.comparability import Place, compare
 from uniferum.report.margins import Agreement
+from uniferum.report.naming import not_the_papers, parts
 from uniferum.report.records import CellRecord, RowKey
 from uniferum.report.rendering import row_names
 from uniferum.report.sheet import Sheet
+from uniferum.report.systems import PAPER_TEXT, natural
 
 LEVEL = 0.05
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
@@ -36,7 +39,11 @@ class Finding:
     adjusted: float = math.nan
     reading: str = "missing"
     incomparable: str = ""
+    said: tuple[str, ...] = ()
+    """What a check that compares rests on beside its numbers."""
     because: str = ""
+    apart: str = ""
+    """Why the printed number does not stand beside it: phantoms, or another system than the paper's."""
 
     @property
     def verdict(self) -> str:
@@ -50,7 +57,8 @@ def examine(
     """Every check of every claim, in order.
 
     Args:
-        records: finished cells; of several seeds of a row the lowest seed is compared, as the paper has one.
+        records: finished cells; of several seeds of a row the lowest seed is compared, as the paper has one. Where
+            none has one of the paper's text encoders, the claims are put to those that there are.
         agreement: margins and comparability of the grid file.
         common: compare cells on the cases that both have.
         claims: which claims.
@@ -61,15 +69,22 @@ def examine(
     cells: dict[RowKey, CellRecord] = {}
     for record in sorted(records, key=lambda one: -one.seed):
         cells[record.row] = record
-    reader = _Reader(cells, common)
+    reader, played = _Reader(cells, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
     findings: list[Finding] = []
     for claim in claims:
-        found = [_examined(claim, check, reader, agreement) for check in claim.checks]
+        found = [_examined(claim, _played(check, played), reader, agreement) for check in claim.checks]
         adjusted = holm([one.p for one in found])
         findings.extend(
             _read(replace(one, adjusted=float(p)), agreement) for one, p in zip(found, adjusted, strict=True)
         )
     return findings
+
+
+def _played(check: Check, encoders: Mapping[str, str]) -> Check:
+    """The check with the encoders that take the parts of the paper's."""
+    row, base = (row and (row[0], encoders.get(row[1], row[1]), row[2]) for row in (check.row, check.base))
+    assert row is not None
+    return replace(check, row=row, base=base)
 
 
 @dataclass
@@ -98,15 +113,18 @@ def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Agreement)
     part = reader.part(check.row, check)
     if part.empty:
         return Finding(claim, check, because="not evaluated there")
-    why = agreement.incomparable(*check.column, len(part["volume_id"].unique()), _labels(reader, check))
-    blank = Finding(claim, check, incomparable=why)
+    shown = [reader.cells[row] for row in (check.row, check.base) if row is not None]
+    cases, labels = len(part["volume_id"].unique()), _labels(reader, check)
+    compared = compare(Place(*check.column, check.label, cases, *labels), shown, agreement)
+    other = next(iter(not_the_papers(shown).values()), "")
+    blank = Finding(claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other)
     return _compared(blank, part, reader) if check.base is not None else _valued(blank, part, reader)
 
 
-def _labels(reader: _Reader, check: Check) -> int:
-    """Labels of the column that were scored, whatever label the check is about."""
-    scores = reader.cells[check.row].groups
-    return next((s.n_labels for s in scores if (s.cohort, s.group, s.metric) == (*check.column, "auroc")), 0)
+def _labels(reader: _Reader, check: Check) -> tuple[int, int]:
+    """Labels of the column that were scored, and all of them."""
+    scores = (s for s in reader.cells[check.row].groups if (s.cohort, s.group, s.metric) == (*check.column, "auroc"))
+    return next(((s.n_labels, s.n_labels_total) for s in scores), (0, 0))
 
 
 def _compared(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
@@ -135,7 +153,7 @@ def _read(found: Finding, agreement: Agreement) -> Finding:
     if not math.isfinite(found.ours):
         return found
     margin = agreement.margin("auroc", *found.check.column)
-    return replace(found, reading=_reading(found, margin), because=_because(found, margin))
+    return replace(found, reading=_reading(found, margin), because="; ".join((_because(found, margin), *found.said)))
 
 
 def _reading(found: Finding, margin: float | None) -> str:
@@ -183,16 +201,34 @@ def claims_sheet(findings: Sequence[Finding]) -> Sheet:
             " ".join(x for x in row_names(one.check.row) if x != "-"),
             one.check.kind if one.check.base is None else f"{one.check.kind}, against {one.check.base[2]}",
             " ".join(part for part in (*one.check.column, one.check.label) if part),
-            *(_shown(x) for x in (one.check.printed, one.ours)),
+            *(_shown(x) for x in (None if one.apart else one.check.printed, one.ours)),
             f"[{_shown(one.lo)}, {_shown(one.hi)}]" if math.isfinite(one.lo) else "-",
             *(_shown(x) for x in (one.p, one.adjusted)),
             one.verdict,
-            f"would read: {one.reading} ({one.incomparable})" if one.verdict == "not comparable" else one.because,
+            _why(one),
         ]
         for one in findings
     ]
     headings = ["Claim", "Cell", "Check", "Where", "Paper", "Ours", "95 %", "p", "p adjusted", "Verdict", "Because"]
-    return Sheet("The paper's claims on these cells", headings, rows, _summaries(findings), words=4)
+    below = [*_stand_ins(findings), *_summaries(findings)]
+    return Sheet("The paper's claims on these cells", headings, rows, below, words=4)
+
+
+def _why(found: Finding) -> str:
+    """What a verdict rests on; a printed number that does not stand beside ours gives no reading either."""
+    if found.verdict != "not comparable":
+        return found.because
+    if found.apart and found.check.base is None:
+        return found.incomparable
+    return f"would read: {found.reading} ({found.incomparable})"
+
+
+def _stand_ins(findings: Sequence[Finding]) -> list[str]:
+    """Which encoders take the parts of the paper's, where no cell has one of those."""
+    rows = [one.check.row for one in findings]
+    found = sorted({row[1] for row in rows if row[0] == "uniferum" and row[1] not in PAPER_TEXT}, key=natural)
+    said = [f"{encoder} in {paper}'s part" for encoder, paper in zip(found, ("PubMedBERT", "GatorTron"), strict=False)]
+    return [f"No cell has a text encoder of the paper: {', '.join(said)}."] if said else []
 
 
 def _summaries(findings: Sequence[Finding]) -> list[str]:

@@ -15,8 +15,11 @@ from typing import Any
 
 import pandas as pd
 
+from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
+from uniferum.evaluation.prediction_file import read_test_splits
+from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded_model
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -24,10 +27,10 @@ MIXES = (
     *("CTRATE+RADCHEST", "CTRATE+RADCHEST+SEG", "INSPECT", "RADCHEST"),
 )
 MODELS = ("uniferum", "cnn")
-TEXT_ENCODERS = ("pubmedbert", "gatortron", "")
+TEXT_ENCODERS = (*PAPER_TEXT, "")
 
 RowKey = tuple[str, str, str]
-"""Model, text encoder ("" where there is none), training mix."""
+"""Model, text encoder by what it is (:mod:`uniferum.report.systems`; "" where there is none), training mix."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,12 @@ class CellRecord:
     """Where a person finds it: a folder, or the run of a tracking server."""
     recomputed: pd.DataFrame | None = field(default=None, hash=False, compare=False)
     """Labels scored again from the predictions, in place of the stored ones."""
+    other_system: str = ""
+    """Why it is not the paper's system of its row, so that no published value stands beside it; empty where it is."""
+    phantoms: bool = False
+    """Whether its data are phantoms."""
+    text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    """The keys of its text encoder, where its config is recorded."""
 
     @property
     def mix(self) -> str:
@@ -87,6 +96,18 @@ class CellRecord:
     def groups(self) -> tuple[Score, ...]:
         """The group means, as stored with the cell."""
         return tuple(_group_score(self.name, line) for line in self.result.get("groups", ()))
+
+    @cached_property
+    def test_splits(self) -> dict[str, SplitWord]:
+        """Cohort to its own word on its test split; a record that is older than those words has none.
+
+        Raises:
+            UniferumError: a word is damaged.
+        """
+        written = self.result.get("test_splits")
+        if written is None:
+            written = read_test_splits(self.files.predictions)
+        return read_words(written, source=f"{self.source}: test_splits")
 
     @cached_property
     def labels(self) -> pd.DataFrame:
@@ -133,6 +154,9 @@ class Pending:
     seed: int
     reason: str
     command: str = ""
+    other_system: str = ""
+    phantoms: bool = False
+    text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def row(self) -> RowKey:
@@ -149,7 +173,7 @@ def mix_name(train_on: Iterable[str]) -> str:
 def row_order(row: RowKey) -> tuple[object, ...]:
     """Sorts rows as the paper does: model, text encoder, then the order of its Table 2; the unknown after the known."""
     return tuple(
-        (order.index(value) if value in order else len(order), value)
+        (order.index(value) if value in order else len(order), natural(value))
         for value, order in zip(row, (MODELS, TEXT_ENCODERS, MIXES), strict=True)
     )
 
@@ -180,8 +204,20 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
     name, model = str(result["name"]), str(result.get("model") or "uniferum")
     mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
-    encoder = text_encoder_word(name, model, mix, seed, result.get("text_encoder"))
-    return CellRecord(name, model, encoder, tuple(mix.split("+")), seed, folder, result, source)
+    keys = recorded_model(folder)
+    text = keys.get("text") or {"name": result.get("text_encoder")}
+    return CellRecord(
+        name,
+        model,
+        encoder_word(model, text),
+        tuple(mix.split("+")),
+        seed,
+        folder,
+        result,
+        source,
+        other_system=other_system(model, keys),
+        text=keys.get("text") or {},
+    )
 
 
 def from_folders(root: Path | str) -> list[CellRecord]:
@@ -241,19 +277,6 @@ def _number(value: Any) -> float:
 _PATTERNS = tuple(
     f"{depth}{name}" for depth in ("", "*/", "cells/*/") for name in ("result.json", "config.yaml", "failure.json")
 )
-
-
-def text_encoder_word(name: str, model: str, mix: str, seed: int, recorded: Any) -> str:
-    """The grid's own word for the text encoder stands in the cell's name; elsewhere the recorded one is used.
-
-    Two small encoders of a demonstration are one ``tiny`` to the model and two rows of the table.
-    """
-    if model == "cnn":
-        return ""
-    stem = name.removesuffix(f"-seed{seed}")
-    if stem.startswith(f"{model}-") and stem.endswith(f"-{mix}"):
-        return stem[len(model) + 1 : -len(mix) - 1]
-    return str(recorded or "")
 
 
 def _finished(record: CellRecord) -> float:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
+from uniferum.data.organ_counts import organ_counts
 from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
@@ -35,8 +36,14 @@ weights than before (beyond rounding). A hash of the sources would train two wee
 # Keys of the model section that say how, not what, is computed; results agree within rounding.
 _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder": {"fast_depthwise", "channels_last"}}
 
-# Keys of the optim section that came later: left out where they say "as before".
-_OPTIM_AS_BEFORE = ("encoder_lr",)
+# Keys that are younger than finished runs, with the value that trains what was trained before them: at that value they
+# are in no fingerprint, so that finished runs stay finished.
+_AS_BEFORE: dict[str, dict[str, Any]] = {
+    "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
+    "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
+    "sampling": {"organ_share_of": "rows"},
+    "optim": {"encoder_lr": None},
+}
 
 
 def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
@@ -143,6 +150,10 @@ class Reading:
             }
         )
 
+    def cohort(self, cohort: str) -> Content | PreparedCohort:
+        """What the tables of a cohort's store hold; raises as :func:`open_cohort`."""
+        return self._of(cohort)
+
     def _of(self, cohort: str) -> Content | PreparedCohort:
         if cohort not in self._found:
             self._found[cohort] = read_content(self.stores, cohort)
@@ -152,6 +163,12 @@ class Reading:
         """A sentence a cohort of which training scans are left out; see ``data.on_wrong_hu``."""
         policy = config.data.on_wrong_hu
         return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
+
+    def organ_rows(self, config: RunConfig) -> list[str]:
+        """A sentence a training cohort: how many organ tasks it is given; see :mod:`uniferum.data.organ_counts`."""
+        policy = config.data.on_wrong_hu
+        seen = (self._of(name).for_training(policy) for name in config.training_cohorts)
+        return [organ_counts(cohort, config.sampling).sentence() for cohort in seen]
 
     def _content(self, cohort: str, split: str, policy: OnWrongHu) -> dict[str, Any]:
         refuse_flagged(self._of(cohort), split, policy)
@@ -197,19 +214,27 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """The part of a config that changes the weights."""
-    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "training", "model", "optim"})
-    return {
+    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "sampling", "training", "model"})
+    whole = {
         **kept,
         "select_on": list(config.selection_cohorts),
         "data": config.data.identity(),
+        "sampling": config.sampling.identity(),
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
         "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
-        "optim": _without_nulls(config.optim.model_dump(mode="json"), _OPTIM_AS_BEFORE),
     }
+    idle = _without_effect(config)
+    for section, keys in _AS_BEFORE.items():
+        for key, as_before in keys.items():
+            if whole[section][key] == as_before or (section, key) in idle:
+                del whole[section][key]
+    return whole
 
 
-def _without_nulls(section: dict[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    return {key: value for key, value in section.items() if key not in keys or value is not None}
+def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
+    """Those of the younger keys that change nothing in this run."""
+    masks = {("augmentation", "masks"), ("sampling", "organ_share_of")} if not config.segmentation else set()
+    return masks | ({("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set())
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from uniferum.training.parallel import Workers
 from uniferum.training.precision import choose_compute
 from uniferum.training.step import Stepper
 
-STEPS, BATCH, RATE, WARMUP = 6, 16, 1e-3, 2
+STEPS, BATCH, RATE, WARMUP = 4, 16, 1e-3, 2
 
 
 class Plain(nn.Module):
@@ -129,7 +129,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], list[fl
     """The losses of ours and of the plain one over the same steps, from the same first weights."""
     root = tmp_path_factory.mktemp("plain")
     stores = {
-        "CTRATE": write_store(root / "c", "CTRATE", ("pleural_effusion", "cardiomegaly"), {"train": 12}),
+        "CTRATE": write_store(root / "c", "CTRATE", ("pleural_effusion", "cardiomegaly"), {"train": 12, "validation": 2}),
         "LUNA16": write_store(root / "l", "LUNA16", (), {"train": 2}),
     }
     config = make_config(
