@@ -129,7 +129,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], list[fl
     """The losses of ours and of the plain one over the same steps, from the same first weights."""
     root = tmp_path_factory.mktemp("plain")
     stores = {
-        "CTRATE": write_store(root / "c", "CTRATE", ("pleural_effusion", "cardiomegaly"), {"train": 12, "validation": 2}),
+        "CTRATE": write_store(
+            root / "c", "CTRATE", ("pleural_effusion", "cardiomegaly"), {"train": 12, "validation": 2}
+        ),
         "LUNA16": write_store(root / "l", "LUNA16", (), {"train": 2}),
     }
     config = make_config(
