@@ -12,6 +12,7 @@ import torch
 
 from uniferum.evaluation.files import CellFiles, write_json, write_text
 from uniferum.evaluation.metrics import mean_auroc
+from uniferum.evaluation.spread import prompt_spread
 from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
@@ -24,6 +25,8 @@ from uniferum.training.loop import SELECTION, Training
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import Fanout, JsonlReporter, Reporter
 from uniferum.training.state import Progress
+
+PROMPT_SPREAD = "validation/prompt_spread"
 
 log = logging.getLogger(__name__)
 
@@ -143,11 +146,14 @@ def _begin(
 
 
 def _validate(model: Model, *, bench: Workbench, table: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
-    """Mean AUROC over the selection tasks, whole and by cohort; NaN where no label has both classes."""
+    """Mean AUROC over the selection tasks, whole and by cohort; NaN where no label has both classes.
+
+    Beside it stands how far answers about one volume differ between prompts, which shows a model that ignores them.
+    """
     if table.empty:
         return {SELECTION: math.nan}
     predictions = bench.predictions(model, table, labels)
     by_cohort = {
         f"{SELECTION}/{cohort}": mean_auroc(part) for cohort, part in predictions.groupby("cohort", sort=False)
     }
-    return {SELECTION: mean_auroc(predictions), **by_cohort}
+    return {SELECTION: mean_auroc(predictions), **by_cohort, PROMPT_SPREAD: prompt_spread(predictions)}

@@ -92,6 +92,9 @@ class OptimConfig(Section):
     plateau_factor: float = Field(default=0.1, gt=0, lt=1)
     plateau_patience: int = Field(default=2, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
+    encoder_lr: float | None = Field(default=None, gt=0)
+    """Learning rate of the vision encoder, with the same warm-up and schedule; ``null``: ``lr``, as the paper has one
+    rate for all weights."""
     segmentation_weight: float = Field(default=10.0, ge=0)
     focal_alpha: float = Field(default=0.25, ge=0, le=1)
     focal_gamma: float = Field(default=2.0, ge=0)

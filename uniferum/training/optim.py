@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from uniferum.errors import UniferumError
 from uniferum.training.config import OptimConfig
 
 
@@ -48,11 +49,34 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
 
     The Hugging Face Trainer of the released code exempts biases and layer norms, but decays the scales of timm's batch
     norms, whose names hold no "norm": by 0.006 % over the paper's whole training.
+
+    A group's ``rate`` is its multiple of ``optim.lr``.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
+    parts = [(trainable, 1.0)]
+    if config.encoder_lr is not None:
+        of_encoder = _of_encoder(model)
+        rest = [p for p in trainable if id(p) not in of_encoder]
+        encoder = [p for p in trainable if id(p) in of_encoder]
+        parts = [(rest, 1.0), (encoder, config.encoder_lr / config.lr)]
     groups = [
-        {"params": [p for p in trainable if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in part if (p.ndim > 1) == matrices], "weight_decay": decay, "rate": rate}
+        for part, rate in parts
+        for matrices, decay in ((True, config.weight_decay), (False, 0.0))
     ]
     fused = all(p.dtype == torch.float32 for p in trainable)
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, fused=fused)
+
+
+def _of_encoder(model: nn.Module) -> set[int]:
+    """Identities of the vision encoder's parameters.
+
+    Raises:
+        UniferumError: the model has no part of that name.
+    """
+    encoder = getattr(model, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise UniferumError(
+            "optim.encoder_lr", must="be null for a model without a vision encoder of ours", cure="set optim.lr alone"
+        )
+    return {id(p) for p in encoder.parameters()}

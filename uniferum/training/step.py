@@ -102,7 +102,7 @@ class Stepper:
             norm = torch.tensor(report.gradient_norm, device=self.compute.device)
             torch.nn.utils.clip_grads_with_norm_(self.trainable, self.config.clip_norm, norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("rate", 1.0)
         self.optimizer.step()
         self.statistics.settle(self.workers, self.micro_batches)
 

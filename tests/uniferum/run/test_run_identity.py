@@ -52,6 +52,13 @@ def test_whatever_changes_the_weights_changes_the_training_fingerprint(stores: S
     assert training_fingerprint(make_config(**changes), stores) != training_fingerprint(make_config(), stores)
 
 
+def test_one_rate_for_all_weights_is_the_fingerprint_from_before_the_encoder_had_its_own() -> None:
+    optim = identity.identity_of(make_config())["optim"]
+    assert "encoder_lr" not in optim
+    assert optim["clip_norm"] is None
+    assert identity.identity_of(make_config(optim={"encoder_lr": 1e-4}))["optim"]["encoder_lr"] == 1e-4
+
+
 def test_another_version_of_the_codes_results_is_another_training(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,7 +119,7 @@ def test_what_a_cohort_says_of_its_splits_is_part_of_no_fingerprint(stores: Stor
 def test_selection_sees_validation_scans_of_training_cohorts_only(finished: tuple[Path, Listener]) -> None:
     folder, _ = finished
     names = {name for line in read_steps(CellFiles(folder).steps) for name in line if name.startswith("validation")}
-    assert names == {"validation/auroc", "validation/auroc/CTRATE"}
+    assert names == {"validation/auroc", "validation/auroc/CTRATE", "validation/prompt_spread"}
 
 
 def test_a_finished_run_is_not_run_again(finished: tuple[Path, Listener], stores: Stores) -> None:

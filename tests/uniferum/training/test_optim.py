@@ -6,6 +6,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from transformers import get_linear_schedule_with_warmup
 
+from uniferum.errors import UniferumError
 from uniferum.training.config import OptimConfig
 from uniferum.training.optim import build_optimizer, learning_rate
 
@@ -51,3 +52,28 @@ def test_biases_and_norms_are_not_decayed_and_frozen_weights_not_trained() -> No
     kept = {id(p) for group in groups if group["weight_decay"] == 0.0 for p in group["params"]}
     assert decayed == {id(model[0].weight)}
     assert kept == {id(model[0].bias), id(model[1].weight), id(model[1].bias), id(model[2].bias)}
+
+
+class _WithEncoder(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder, self.rest = nn.Linear(2, 2), nn.Linear(2, 2)
+
+
+def test_the_encoder_can_have_a_rate_of_its_own_with_the_same_schedule() -> None:
+    model = _WithEncoder()
+    groups = build_optimizer(model, OptimConfig(lr=1e-3, encoder_lr=1e-4)).param_groups
+    rates = {id(p): group["rate"] for group in groups for p in group["params"]}
+    assert [rates[id(p)] for p in model.encoder.parameters()] == pytest.approx([0.1, 0.1])
+    assert [rates[id(p)] for p in model.rest.parameters()] == [1.0, 1.0]
+    assert len(rates) == 4
+
+
+def test_without_it_all_weights_have_one_rate_in_two_groups() -> None:
+    groups = build_optimizer(_WithEncoder(), OptimConfig()).param_groups
+    assert [group["rate"] for group in groups] == [1.0, 1.0]
+
+
+def test_a_rate_for_an_encoder_that_is_not_there_is_refused() -> None:
+    with pytest.raises(UniferumError, match=r"optim\.encoder_lr"):
+        build_optimizer(nn.Linear(2, 2), OptimConfig(encoder_lr=1e-4))
