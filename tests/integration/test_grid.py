@@ -6,11 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestration.drive import Options, run_grid
+from orchestration.drive import Options, Summary, run_grid
 from orchestration.grid import Cell, GridConfig, expand, load_grid
 from orchestration.tracking import read_mlflow, reading_uri
+from orchestration.view import mask_notes
 from tests.integration.conftest import Quiet
-from uniferum.report.records import from_folders
+from uniferum.report.catalogue import make_table
+from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.rendering import render
 
 pytestmark = pytest.mark.integration
 
@@ -33,6 +36,7 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
         assert twin.groups == record.groups
         pd.testing.assert_frame_equal(twin.labels, record.labels)
         pd.testing.assert_frame_equal(twin.predictions(), record.predictions())
+    _masks_are_told_and_both_sources_give_one_table(summary, folders, mirrored)
 
     results = {path: path.stat().st_mtime_ns for path in grid.root.glob("cells/*/result.json")}
     again = Quiet()
@@ -42,6 +46,16 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
 
     _mlflow_has_every_step_once(grid.root, grid.name)
     _another_test_set_scores_again_without_training(grid, cells)
+
+
+def _masks_are_told_and_both_sources_give_one_table(
+    summary: Summary, folders: list[CellRecord], mirrored: list[CellRecord]
+) -> None:
+    table = render(make_table("segmentation", folders, []), "csv")
+    assert "heart" in table
+    assert table == render(make_table("segmentation", mirrored, []), "csv")
+    (note,) = mask_notes(summary)
+    assert "CTRATE+SEG: masks stay empty" in note
 
 
 def _another_test_set_scores_again_without_training(grid: GridConfig, cells: list[Cell]) -> None:
@@ -74,3 +88,6 @@ def _mlflow_has_every_step_once(root: Path, name: str) -> None:
         assert run.data.params["training.steps"] == "4"
         assert run.data.tags["mlflow.source.git.commit"]
         assert any(key.startswith("test/CTRATE/all/auroc/") for key in run.data.metrics)
+        masks = run.data.tags["uniferum.train_on"] == "CTRATE+SEG"
+        assert ("test/dice/CTRATE/heart" in run.data.metrics) == masks
+        assert ("validation/dice/CTRATE" in run.data.metrics) == masks

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.mask_scores import METRICS as MASK_METRICS
+from uniferum.report import segmentation
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
 from uniferum.report.protocol import protocol_lines
 from uniferum.report.published import Published, find, slug
@@ -19,15 +21,16 @@ from uniferum.report.tables import COLUMNS, absent, averaged, mean, progress_not
 FACTS = tuple(HEADINGS)
 CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
 GROUP_METRICS = ("auroc", "aupr")
-#: Metrics of a label with their titles; for the last two less is better.
+#: Metrics of a label, or of a structure's masks, with their titles.
 METRICS = {
     "auroc": "Area under the ROC curve (AUROC)",
     "aupr": "Average precision (AUPR)",
     "sensitivity": "Sensitivity at a specificity of 90 %",
     "brier": "Brier score",
     "ece": "Expected calibration error",
+    **MASK_METRICS,
 }
-SMALLER_IS_BETTER = ("brier", "ece")
+SMALLER_IS_BETTER = ("brier", "ece", "volume_error")
 Measured = tuple[CellRecord, Score]
 
 
@@ -113,7 +116,7 @@ def pivot_table(
         tuple(rows),
         tuple(columns),
         best,
-        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(places, layout)),
+        (*_protocol(records, sorted(groups), layout.metric), *_collapsed(places, layout)),
         progress_notes(records, pending),
         layout.rows,
         layout.columns,
@@ -130,7 +133,10 @@ def fact(one: Measured, name: str) -> str:
 
 
 def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
-    """One label's number after the other; AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    """One label's (of masks: structure's) number; AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    if metric in MASK_METRICS:
+        yield from segmentation.structure_scores(record, metric)
+        return
     table = record.labels
     if metric not in table.columns:
         raise UniferumError(f"{record.files.metrics}: column", metric, must="be there", cure="evaluate the cell again")
@@ -157,10 +163,17 @@ def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measure
     for record in records:
         if layout.by_label:
             yield from ((record, score) for score in label_scores(record, layout.metric))
+            yield from ((record, score) for score in segmentation.cohort_scores(record, layout.metric))
         elif layout.metric in GROUP_METRICS:
             yield from ((record, score) for score in record.groups if score.metric == layout.metric)
         else:
             yield from ((record, score) for score in _means(label_scores(record, layout.metric)))
+
+
+def _protocol(records: Sequence[CellRecord], groups: Sequence[tuple[str, str]], metric: str) -> tuple[str, ...]:
+    if metric in MASK_METRICS:
+        return segmentation.mask_lines(records, metric)
+    return protocol_lines(records, groups, metric)
 
 
 def _means(scores: Iterable[Score]) -> Iterator[Score]:

@@ -17,6 +17,7 @@ import pandas as pd
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
+from uniferum.evaluation.mask_scores import score_masks
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -108,6 +109,19 @@ class CellRecord:
         for cohort, group, label, reason in zip(*facts, strict=True):
             found.setdefault((str(cohort), str(group)), {})[str(label)] = str(reason)
         return found
+
+    @cached_property
+    def mask_metrics(self) -> pd.DataFrame | None:
+        """One row a structure (``mask_metrics.parquet``); None for a cell whose masks were not scored.
+
+        Raises:
+            UniferumError: a file is unreadable.
+        """
+        if not self.files.mask_metrics.exists():
+            return None
+        if self.recomputed is not None:
+            return score_masks(_read_parquet(self.files.masks, None)).structures
+        return _read_parquet(self.files.mask_metrics, None)
 
     def predictions(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """One row a test volume and known label.

@@ -11,9 +11,13 @@ import pandas as pd
 from uniferum.report import sheet
 from uniferum.report.flagged import flag_sheet
 from uniferum.report.records import CellRecord, Pending
+from uniferum.report.segmentation import mask_cells
 from uniferum.report.sheet import Sheet
 
-HEADINGS = ["Cell", "State", "Model", "Text encoder", "Training data", "Seed", "Selection", "Best step", "Device-hours"]
+HEADINGS = [
+    *("Cell", "State", "Model", "Text encoder", "Training data", "Seed"),
+    *("Selection", "Best step", "Device-hours", "Dice", "Sensitivity", "Volume error", "Masks"),
+]
 LOG_TAIL = 20_000
 
 
@@ -30,10 +34,11 @@ def glance(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
             _number((record.result.get("selection") or {}).get("value")),
             str(record.result.get("best_step", "")),
             _number(device_hours(record)),
+            *mask_cells(record),
         ]
         for record in records
     ]
-    rows += [[one.name, one.reason, one.model, one.text_encoder, one.mix, str(one.seed), "", "", ""] for one in pending]
+    rows += [[one.name, one.reason, one.model, one.text_encoder, one.mix, str(one.seed), *[""] * 7] for one in pending]
     commands = [f"{one.name}: {one.command}" for one in pending if one.command]
     return f'<div class="scroll">{sheet.as_html(Sheet("Cells", HEADINGS, rows, commands, words=6))}</div>'
 
