@@ -14,7 +14,7 @@ from orchestration.grid import Cell, GridConfig
 from orchestration.plan import DONE, NO_DATA, RESCORE, TO_TRAIN, Planned, absent_stores, look
 from orchestration.records import CellRecord
 from uniferum.errors import UniferumError
-from uniferum.evaluation.mask_scores import mask_note
+from uniferum.evaluation.mask_words import mask_note
 
 if TYPE_CHECKING:
     from orchestration.drive import Summary

@@ -1,8 +1,8 @@
 """The stored masks of a scan as the model's targets, for scoring: all structures from one pass over a mask.
 
 Invariant: never augmented, and for each structure the target of a training row that is not moved
-(:func:`uniferum.data.resample.resample_mask`). One structure at a time costs 32 ms at the published size, 60 of them
-1.9 s a scan; one pass for all costs 0.1 s (``benchmarks/mask_scoring.py``).
+(:func:`uniferum.data.resample.resample_mask`). At the published size 60 structures one by one cost 1.9 s a
+scan, one pass for all 0.03 s (``benchmarks/mask_scoring.py``).
 """
 
 from collections.abc import Mapping

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from uniferum.errors import UniferumError
+from uniferum.evaluation.mask_words import METRICS
 
 #: Column -> type of ``masks.parquet``: one row a scored scan and structure.
 COLUMNS: Mapping[str, str] = {
@@ -27,16 +28,6 @@ COLUMNS: Mapping[str, str] = {
     "target_voxels": "int64",
     "drawn_voxels": "int64",
     "overlap_voxels": "int64",
-}
-METRICS: Mapping[str, str] = {
-    "dice": "Dice of the coarse masks",
-    "mask_sensitivity": "Sensitivity of the coarse masks",
-    "volume_error": "Volume error of the coarse masks",
-}
-MEANINGS: Mapping[str, str] = {
-    "dice": "twice the overlap over the sum of both sizes",
-    "mask_sensitivity": "the share of the structure that is drawn",
-    "volume_error": "the difference of both volumes over the structure's, without its sign; 1 where nothing is drawn",
 }
 
 
@@ -98,23 +89,6 @@ def metric_values(scores: MaskScores, stage: str) -> dict[str, float]:
         for row in scores.structures.to_dict("records"):
             found[f"{stage}/{name}/{row['cohort']}/{row['structure']}"] = float(row[name])
     return found
-
-
-def mask_note(summary: Sequence[Mapping[str, Any]] | None) -> str:
-    """What a person must know of a cell's masks before believing in them, from ``masks`` of its ``result.json``.
-
-    Empty for a cell that draws every structure, and for one that was trained without masks.
-    """
-    if not summary:
-        return ""
-    scored = [row for row in summary if row.get("n_structures")]
-    if not scored:
-        return str(summary[0].get("reason") or "no mask was scored")
-    empty = {str(row["cohort"]): (int(row.get("n_empty") or 0), int(row["n_structures"])) for row in scored}
-    if all(none == total for none, total in empty.values()):
-        return f"masks stay empty: nothing is drawn on {', '.join(empty)}"
-    said = [f"{none} of {total} structures on {cohort}" for cohort, (none, total) in empty.items() if none]
-    return f"masks stay empty for {', '.join(said)}" if said else ""
 
 
 def _measured(masks: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from uniferum.errors import UniferumError, near_miss
-from uniferum.evaluation.mask_scores import METRICS as MASK_METRICS
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.entries import ReportTable
 from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.published import of_labels

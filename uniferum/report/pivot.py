@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.evaluation.mask_scores import METRICS as MASK_METRICS
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report import segmentation
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
 from uniferum.report.protocol import protocol_lines

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from uniferum.evaluation.mask_scores import MEANINGS, METRICS, mask_note
+from uniferum.evaluation.mask_words import MEANINGS, METRICS, mask_note
 from uniferum.report.records import CellRecord, Score
 
 MEAN = "(mean)"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from uniferum.errors import UniferumError, near_miss
-from uniferum.evaluation.mask_scores import METRICS as MASK_METRICS
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.report.entries import Entry, Key, ReportTable
 from uniferum.report.flagged import flag_line

@@ -12,7 +12,7 @@ import pandas as pd
 from uniferum.data.flag_counts import count_flags
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
-from uniferum.evaluation.mask_scores import mask_note
+from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.model.base import Model
 from uniferum.preprocessing.flags import doubtful

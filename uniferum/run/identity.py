@@ -35,6 +35,10 @@ weights than before (beyond rounding). A hash of the sources would train two wee
 # Keys of the model section that say how, not what, is computed; results agree within rounding.
 _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder": {"fast_depthwise", "channels_last"}}
 
+# Keys that are younger than finished runs, with the value that trains what was trained before them: at that value they
+# are in no fingerprint, so that finished runs stay finished.
+_AS_BEFORE: dict[str, dict[str, Any]] = {"model": {"mask_prior": None}}
+
 
 def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
     """Open the prepared store of a cohort.
@@ -195,13 +199,24 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """The part of a config that changes the weights."""
     kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "training", "model"})
-    return {
+    whole = {
         **kept,
         "select_on": list(config.selection_cohorts),
         "data": config.data.identity(),
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
         "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
     }
+    idle = _without_effect(config)
+    for section, keys in _AS_BEFORE.items():
+        for key, as_before in keys.items():
+            if whole[section][key] == as_before or (section, key) in idle:
+                del whole[section][key]
+    return whole
+
+
+def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
+    """Those of the younger keys that change nothing in this run."""
+    return {("model", "mask_prior")} if not config.segmentation else set()
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import torch
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_counts import spread_out
-from uniferum.evaluation.mask_scores import mask_note, mask_table, metric_values, score_masks
+from uniferum.evaluation.mask_scores import mask_table, metric_values, score_masks
+from uniferum.evaluation.mask_words import mask_note
 
 
 def row(scan, structure, target, drawn, overlap, cohort="CTRATE"):

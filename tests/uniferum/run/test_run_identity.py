@@ -26,7 +26,8 @@ Stores = dict[str, Path]
         {"evaluate_on": ["CTRATE"]},
         {"select_on": ["CTRATE"]},
         {"data": {"loader_workers": 3, "prefetch": 5, "cache_gib": 0.1}},
-        {"training": {"threads": 2, "checkpoint_every": 7, "log_every": 3}},
+        {"training": {"threads": 2, "checkpoint_every": 7, "log_every": 3, "mask_scans": 5}},
+        {"model": {"mask_prior": 0.1}},  # no mask is learnt
         {"model": {"compile": True, "gradient_checkpointing": True, "encoder": {"fast_depthwise": "off"}}},
     ],
 )
@@ -50,6 +51,15 @@ def test_where_and_how_a_run_is_computed_is_no_part_of_what_is_trained(stores: S
 )
 def test_whatever_changes_the_weights_changes_the_training_fingerprint(stores: Stores, changes: dict[str, Any]) -> None:
     assert training_fingerprint(make_config(**changes), stores) != training_fingerprint(make_config(), stores)
+
+
+def test_the_mask_heads_first_answer_is_part_of_a_run_with_masks_and_its_absence_of_none(stores: Stores) -> None:
+    before, after = (
+        identity.identity_of(make_config(train_on=["CTRATE", "SEG"], model={"mask_prior": prior}))["model"]
+        for prior in (None, 0.1)
+    )
+    assert "mask_prior" not in before
+    assert after["mask_prior"] == 0.1
 
 
 def test_another_version_of_the_codes_results_is_another_training(
