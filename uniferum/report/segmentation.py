@@ -13,7 +13,7 @@ from uniferum.report.records import CellRecord, Score
 MEAN = "(mean)"
 """In place of a structure's name: the mean of a cohort's structures; sorts before the names."""
 ALL = "all"
-NOT_SCORED = "its masks were not scored (scored before masks were, or no test scan has masks)"
+NOT_SCORED = "its masks were not scored; uniferum run evaluate scores a cell again that is older than masks"
 
 
 def structure_scores(record: CellRecord, metric: str) -> Iterator[Score]:
@@ -74,7 +74,8 @@ def mask_cells(record: CellRecord) -> list[str]:
 
 
 def _note(record: CellRecord) -> str:
-    return mask_note(record.result.get("masks")) if record.mask_metrics is not None else NOT_SCORED
+    known = record.result.get("masks")
+    return NOT_SCORED if known is None else mask_note(known)
 
 
 def _scans_line(row: Mapping[str, Any]) -> str:
