@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_DEDUP_LOGS := 0
 
-.PHONY: demo test install lint types unit integration docs survive chaos hard-data clean
+.PHONY: demo test install lint types everything unit integration docs survive chaos hard-data clean
 
 install: $(VENV)/.installed
 
@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table auroc --published
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 
-test: install lint types unit integration
+test: install lint types everything
 
 lint: install
 	$(BIN)/ruff check .
@@ -28,6 +28,10 @@ lint: install
 
 types: install
 	$(BIN)/basedpyright
+
+# All tests in one go: those that share a Ray cluster in one process, all others beside them in the other.
+everything: install
+	$(BIN)/pytest -q -m 'not chaos and not hard_data' -n 2 --dist loadgroup
 
 unit: install
 	$(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2

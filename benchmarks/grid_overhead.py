@@ -21,9 +21,10 @@ from typing import Any
 from orchestration import cluster
 from orchestration.cell import Assignment
 from orchestration.executor import Ended, Work
-from orchestration.grid import Policy, Resources
+from orchestration.grid import Policy
 from orchestration.lanes import RayLanes
 from orchestration.ledger import Wish
+from orchestration.resources import Resources
 from orchestration.scheduler import Scheduler
 
 NEW, WARM = 1.3, 1 / 3

@@ -124,9 +124,7 @@ def assembly(cohort: PreparedCohort, *, level: str = "train", on_device: bool = 
     )
     targets = TargetGrid.of(GEOMETRY.model_shape, (8, 5, 4), 4)
     kept = {"CTRATE": cohort}
-    return Assembly(
-        table, kept, GEOMETRY, level=level, on_device=on_device, cache_gib=0.0, targets=targets, outside="edge"
-    )
+    return Assembly(table, kept, GEOMETRY, level=level, on_device=on_device, cache_gib=0.0, targets=targets)
 
 
 def item(made: Assembly, drawn: Draw) -> Batch:

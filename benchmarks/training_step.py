@@ -1,11 +1,14 @@
-"""One training step on one core: the same (volume, prompt) rows, one encoding a row against one a volume.
+"""One training step on one core, by recipe: the same (volume, prompt) rows, one encoding a row against one a volume.
 
     python benchmarks/training_step.py [--rows 4] [--tasks-per-volume 4] [--shape 160 128 96] [--frozen] [--json FILE]
 
 The peer is built from the paper's description: one volume and one prompt an item, so a volume is encoded once for every
-row that asks about it, by PyTorch's own convolutions. Ours groups the rows of a volume. Both have the same weights, the
-same rows (one in eight asks for a mask), the same loss and optimizer; loss and gradient are compared. Each side runs in
-a process of its own: CPU seconds of its one thread (the smaller of two steps after a first one), and its peak resident
+row that asks about it, by PyTorch's own convolutions. ``ungrouped`` is our step of the paper's recipe
+(configs/paper_grid.yaml): the same encodings, one a row; ``checkpointed`` the same with activations computed again in
+the backward pass (``model.gradient_checkpointing``); ``grouped`` that of configs/paper_fast_grid.yaml, whose rows of a
+volume share its encoding. All have the same weights, the same rows (one in eight asks for a mask), the same loss and
+optimizer, in float32; loss and gradient norm are printed. Each runs in a
+process of its own: CPU seconds of its one thread (the smallest of the steps after a first one), and its peak resident
 memory, whole and beyond what was resident before the first step. ``--shape 256 160 128`` is the paper's size.
 """
 
@@ -36,6 +39,8 @@ from uniferum.training.parallel import Workers
 from uniferum.training.precision import choose_compute
 from uniferum.training.step import Stepper
 
+SIDES = ("peer", "ungrouped", "checkpointed", "grouped")
+
 
 def build(given: argparse.Namespace) -> Model:
     """The paper's model with random weights, at the given input size."""
@@ -46,16 +51,17 @@ def build(given: argparse.Namespace) -> Model:
         fast_depthwise="off" if given.side == "peer" else "auto",
     )
     geometry = Geometry(model_shape=tuple(given.shape))
-    return build_model(ModelConfig(encoder=encoder, text=text), geometry, ("any",), seed=0)
+    config = ModelConfig(encoder=encoder, text=text, gradient_checkpointing=given.side == "checkpointed")
+    return build_model(config, geometry, ("any",), seed=0)
 
 
 def rows_of(given: argparse.Namespace, model: Model) -> Batch:
-    """The same rows for both sides; the peer's have a volume each."""
+    """The same rows for every side; but for the grouped one, each has an encoding of its own."""
     volumes = given.rows // given.tasks_per_volume
     generator = torch.Generator().manual_seed(0)
     volume = torch.rand(volumes, 1, *given.shape, generator=generator)
     row_volume = torch.arange(given.rows) // given.tasks_per_volume
-    if given.side == "peer":
+    if given.side != "grouped":
         volume, row_volume = volume[row_volume], torch.arange(given.rows)
     masks = max(1, given.rows // 8)
     target = torch.randint(0, 2, (given.rows,), generator=generator).float()
@@ -103,7 +109,7 @@ def one_side(given: argparse.Namespace) -> dict[str, float]:
 
 
 def main() -> None:
-    """Run both sides, print the ratios."""
+    """Run every side, print the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--tasks-per-volume", type=int, default=4)
@@ -112,22 +118,26 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--frozen", action="store_true", help="encoder and text without gradient")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--side", choices=["peer", "ours"], help=argparse.SUPPRESS)
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="the peer first")
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.side:
         print(json.dumps(one_side(given)))
         return
-    sides = {}
-    for side in ("peer", "ours"):
+    sides: dict[str, dict[str, float]] = {}
+    for side in given.sides:
         command = [sys.executable, __file__, *sys.argv[1:], "--side", side]
         sides[side] = json.loads(
-            subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+            subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
         )
-        print(f"{side}: " + ", ".join(f"{name} {value:.4g}" for name, value in sides[side].items()))
-    peer, ours = sides["peer"], sides["ours"]
-    print(f"speed {peer['seconds'] / ours['seconds']:.2f} x")
-    print(f"peak memory {ours['peak_gib'] / peer['peak_gib']:.2f} of the peer's")
-    print(f"memory of the step alone {ours['grown_gib'] / peer['grown_gib']:.2f} of the peer's")
+        print(f"{side}: " + ", ".join(f"{name} {value:.4g}" for name, value in sides[side].items()), flush=True)
+    peer = sides["peer"]
+    for side, found in list(sides.items())[1:]:
+        print(
+            f"{side}: {peer['seconds'] / found['seconds']:.2f} x the peer, peak memory "
+            f"{found['peak_gib'] / peer['peak_gib']:.2f} of its, of the step alone "
+            f"{found['grown_gib'] / peer['grown_gib']:.2f}"
+        )
     if given.json:
         given.json.write_text(json.dumps(sides, indent=2))
 

@@ -63,6 +63,9 @@ def card(
     output.table("labels: positive / known (prevalence)", ("label", *found.splits()), found.label_rows())
     output.table("mask layers", ("layer", "scans"), sorted(found.masks.items()))
     output.table("left out", ("why", "count", "first ones"), found.dropped_rows())
+    organs = found.organ_counts()
+    if organs is not None:
+        output.say(organs.sentence())
     for note in found.notes:
         output.say(f"note: {note}")
     if stored is not None:

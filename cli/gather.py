@@ -65,7 +65,20 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
     config = load_grid(grid)
     agreement = Agreement(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
-    return Gathered(records, pending, agreement, config.cells_folder, stores)
+    return Gathered(_with_splits(records, stores), pending, agreement, config.cells_folder, stores)
+
+
+def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[CellRecord]:
+    """Records that are older than their cohorts' words on the test splits, with those of stores of the same content."""
+    from uniferum.data.prepared import PreparedCohort
+    from uniferum.preprocessing.store import MANIFEST, SPLITS
+    from uniferum.report.splits import completed
+
+    wanted = {
+        name for record in records for name in record.result.get("evaluate_on") or () if name not in record.test_splits
+    }
+    said = [name for name in wanted & set(stores) if all((stores[name] / file).exists() for file in (MANIFEST, SPLITS))]
+    return completed(records, {name: PreparedCohort.open(stores[name]) for name in said})
 
 
 def last_recorded(configs: Path) -> Path:

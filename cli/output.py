@@ -20,6 +20,9 @@ from rich.table import Table
 
 people = Console(stderr=True, highlight=False)
 
+NAME = 26
+"""Characters up to which a table's first column, a name to copy, is kept on one line."""
+
 DRAWN = 100
 """Rows of a table that is drawn with a frame; the frame of 1,000 rows takes rich half a second."""
 
@@ -53,8 +56,9 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         people.file.write("".join(f"{line}\n" for line in [title, *_plain(columns, texts)]))
         return
     drawn = Table(title=title, title_justify="left")
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    short = all(len(row[0]) <= NAME for row in texts if row)
+    for at, column in enumerate(columns):
+        drawn.add_column(column, overflow="fold", no_wrap=short and not at)
     for row in texts:
         drawn.add_row(*row)
     people.print(drawn, markup=False)

@@ -43,11 +43,18 @@ def report(
     group: Annotated[str | None, typer.Option(help="Only this group of labels: all, shared or unique.")] = None,
     label: Annotated[str | None, typer.Option(help="Only this label, in tables of labels.")] = None,
     verdict: Annotated[bool, typer.Option("--verdict", help="Each number judged against the paper's.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option("--against", help="paper or all: the published values that compare, and why the others do not."),
+    ] = None,
     claims: Annotated[bool, typer.Option("--claims", help="The paper's claims, tested on these cells.")] = False,
     compare: Annotated[
         list[str] | None, typer.Option("--compare", help="A cell's name, twice or more: paired tests between them.")
     ] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
+    training_rows: Annotated[
+        bool, typer.Option("--training-rows", help="What each cell was trained on: rows by cohort, kind and label.")
+    ] = False,
     recompute: Annotated[bool, typer.Option("--recompute", help="Score the prediction files again first.")] = False,
     figures: Annotated[Path | None, typer.Option("--figures", help="Draw the figures into this folder.")] = None,
     figure: Annotated[list[str] | None, typer.Option("--figure", help="Only this figure.")] = None,
@@ -72,16 +79,16 @@ def report(
         _draw(found, figures, figure or [], figure_format.split(","))
     if html is not None:
         _write_page(found, html, with_volumes, data or with_volumes)
-    if claims or compare:
-        _print_tests(found, claims, compare or [], kind, common)
-    if figures or html or claims or compare:
+    if claims or compare or training_rows:
+        _print_tests(found, claims, compare or [], kind, common, training_rows=training_rows)
+    if figures or html or claims or compare or training_rows:
         return
     where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     if rows is not None:
         made = [_own(found, rows, columns, metric, where)]
     else:
         made = _named(found, table or ["auroc"], where, published)
-    _print(found, made, kind, published=published, intervals=intervals, verdict=verdict)
+    _print(found, made, kind, published=published, intervals=intervals, verdict=verdict, against=against)
 
 
 def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str], montages: int) -> None:
@@ -124,24 +131,38 @@ def _own(found: "Gathered", rows: str, columns: str, metric: str, where: dict[st
 
 
 def _print(
-    found: "Gathered", made: "list[ReportTable]", kind: str, *, published: bool, intervals: bool, verdict: bool
+    found: "Gathered",
+    made: "list[ReportTable]",
+    kind: str,
+    *,
+    published: bool,
+    intervals: bool,
+    verdict: bool,
+    against: str | None,
 ) -> None:
+    from uniferum.report.against import against_sheet
     from uniferum.report.rendering import Style, render_sheets, several
     from uniferum.report.verdict import judge, verdict_sheet
 
-    if verdict:
-        judged = [verdict_sheet(judge(one, found.agreement), one.metric) for one in made]
+    judged = [verdict_sheet(judge(one, found.agreement, found.records), one.metric) for one in made if verdict]
+    if against is not None:
+        judged += [against_sheet(one, found.records, found.agreement, against) for one in made]
+    if judged:
         output.result(render_sheets(judged, kind))
         return
     output.result(several(made, kind, Style(published, intervals, bold=sys.stdout.isatty())))
 
 
-def _print_tests(found: "Gathered", claims: bool, names: list[str], kind: str, common: bool) -> None:
+def _print_tests(
+    found: "Gathered", claims: bool, names: list[str], kind: str, common: bool, *, training_rows: bool
+) -> None:
     from uniferum.report.compare import compare_sheet
     from uniferum.report.examine import claims_sheet, examine
     from uniferum.report.rendering import render_sheets
+    from uniferum.report.row_counts import row_sheets
 
-    drawn = [claims_sheet(examine(found.records, found.agreement, common=common))] if claims else []
+    drawn = row_sheets(found.records) if training_rows else []
+    drawn += [claims_sheet(examine(found.records, found.agreement, common=common))] if claims else []
     drawn += [compare_sheet(found.records, names, common=common)] if names else []
     output.result(render_sheets(drawn, kind))
 

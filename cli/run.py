@@ -44,8 +44,8 @@ def train(
     weights.use(weights_dir)
     run, paths, place = _read(config, stores, folder, settings)
     if dry_run:
-        return _show_plan(run, paths, place)
-    stop, compute = _Stop(), choose_compute(run.training.precision, device)
+        return _show_plan(run, paths, place, trains=True)
+    stop, compute = _Stop(), choose_compute(run.training.precision, device, tf32=run.training.tf32)
     try:
         with joined_workers() as workers:
             listener = _Terminal(run.training.steps, compute.reason) if workers.first else None
@@ -122,18 +122,22 @@ def _store_paths(text: str) -> dict[str, str]:
     return found
 
 
-def _show_plan(run: "RunConfig", stores: dict[str, str], folder: Path) -> None:
+def _show_plan(run: "RunConfig", stores: dict[str, str], folder: Path, *, trains: bool = False) -> None:
     from uniferum.run.config import resolved_yaml
     from uniferum.run.identity import Reading
+    from uniferum.run.rows import planned_lines, refuse_run
 
     reading = Reading(stores)
     found = reading.fingerprints(run)
     output.result(resolved_yaml(run))
     for line in reading.left_out(run):
         output.say(line)
+    for line in planned_lines(reading, run):
+        output.say(line)
     output.say(f"training fingerprint {found.training}")
     output.say(f"evaluation fingerprint {found.evaluation}")
     output.say(f"folder {folder}; nothing was done")
+    refuse_run(reading, run, only_scores=not trains)
 
 
 def _show(result: "RunResult") -> None:

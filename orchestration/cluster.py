@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestration.grid import Resources
+from orchestration.resources import Resources
 from uniferum.errors import UniferumError
 
 TOKEN = Path("~/.ray/auth_token")

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from orchestration import cluster, gauges, plan, preflight
 from orchestration.cell import Assignment
+from orchestration.data_plan import DataPlan
 from orchestration.executor import Executor, Work
 from orchestration.grid import Cell, GridConfig
 from orchestration.interrupts import Interrupts
@@ -72,7 +73,8 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
     """Run every cell that is not done; see the module.
 
     Raises:
-        UniferumError: no cell has its data, the root cannot be written, or the cluster cannot hold a cell.
+        UniferumError: no cell has its data, a store does not fit, masks are missing (``sampling.missing_masks``), the
+            root cannot be written, or the cluster cannot hold a cell.
     """
     started = time.monotonic()
     cluster.check_address(options.address)
@@ -86,6 +88,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
             raise UniferumError(
                 "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(plan.absent_stores(grid))}"
             )
+        DataPlan(grid, due).refuse()
         mirror = Mirror(grid, shown.say)
         behind = Patience(shown.say)(lambda: mirror.catch_up([p for p in planned if p.state == plan.DONE]))
         if due:

@@ -12,45 +12,12 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from orchestration.resources import Resources
 from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
 from uniferum.errors import UniferumError, near_miss
 
 if TYPE_CHECKING:
     from uniferum.run import RunConfig
-
-
-class Resources(Section):
-    """Where a cell runs and how many at once; never part of a fingerprint."""
-
-    cpus: float = Field(default=1, gt=0, description="CPU cores a cell; also its threads")
-    gpus: float = Field(default=0, ge=0, description="GPUs a cell: one a worker, or a fraction where cells share one")
-    workers: int = Field(default=1, ge=1, description="processes that share a cell, with equal parts of cpus and gpus")
-    memory_gib: float | None = Field(default=None, gt=0, description="memory that a cell reserves")
-    parallel: int | None = Field(default=None, ge=1, description="cells at once; none: as many as fit")
-    warm: bool = Field(default=True, description="a worker trains cell after cell; false: one Ray Train run a cell")
-    stage: Path | None = Field(default=None, description="folder on each node's own disk to copy prepared stores to")
-    steps_per_hour: float | None = Field(
-        default=None, gt=0, description="declared speed, for estimates before any cell ended"
-    )
-    checkpoint_gib: float = Field(default=1.5, ge=0, description="size of one checkpoint, for the free-space check")
-
-    @model_validator(mode="after")
-    def _one_gpu_a_worker(self) -> Self:
-        """A worker trains on one GPU: a part of another, or a second one, would stand idle."""
-        shared = self.workers == 1 and self.gpus < 1
-        if self.gpus and not shared and self.gpus != self.workers:
-            raise ValueError(
-                f"have as many gpus as workers, or with one worker a fraction below 1; "
-                f"gpus is {self.gpus:g}, workers is {self.workers}"
-            )
-        return self
-
-    @property
-    def worker(self) -> "Resources":
-        """One worker's part."""
-        memory = self.memory_gib / self.workers if self.memory_gib else None
-        parts = {"cpus": self.cpus / self.workers, "gpus": self.gpus / self.workers, "memory_gib": memory}
-        return self.replace(workers=1, **parts)
 
 
 class Policy(Section):
@@ -141,6 +108,9 @@ class GridConfig(Section):
         description="how far from the paper's value still reproduces it: by metric, 'COHORT group' or both",
     )
     synthetic: bool = Field(default=False, description="the data are phantoms: nothing compares with the paper")
+    other_recipes: tuple[Path, ...] = Field(
+        default=(), description="grid files of the same cells trained otherwise, whose hours the plan shows too"
+    )
     comparable: dict[str, str] = Field(
         default_factory=dict, description="cohort: why another split or label list than the paper's still compares"
     )
@@ -149,6 +119,17 @@ class GridConfig(Section):
     @classmethod
     def _folders_or_urls(cls, stores: dict[str, Path | str]) -> dict[str, Path | str]:
         return {name: str(store) if "://" in str(store) else Path(store) for name, store in stores.items()}
+
+    @model_validator(mode="after")
+    def _reasons_for_cohorts(self) -> Self:
+        for cohort, reason in self.comparable.items():
+            if cohort not in self.stores:
+                raise ValueError(
+                    f"name cohorts of stores in comparable, not '{cohort}'; {near_miss(cohort, self.stores)}"
+                )
+            if not reason.strip():
+                raise ValueError(f"give a reason in comparable for {cohort}: it is printed beside every verdict on it")
+        return self
 
     @field_validator("ledger")
     @classmethod
@@ -204,6 +185,8 @@ def load_grid(path: Path | str, overrides: Iterable[str] = ()) -> GridConfig:
     """
     path = Path(path)
     grid = parse(GridConfig, override(load_yaml(path), overrides), source=str(path))
+    if grid.other_recipes:
+        grid = grid.replace(other_recipes=tuple(path.parent / other for other in grid.other_recipes))
     if grid.base is None:
         return grid
     return grid.replace(base=None, defaults=merge(load_yaml(path.parent / grid.base), grid.defaults))
@@ -269,6 +252,7 @@ def _cell(grid: GridConfig, group: CellGroup, mix: str, seed: int, source: str) 
         if rule.matches(facts):
             keys = merge(keys, rule.set)
     keys = merge(keys, group.set)
+    keys = merge({"data": {"loader_workers": grid.resources.loader_workers}}, keys)  # a value given by hand stays
     named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
     config = parse(RunConfig, {**keys, **named}, source=f"{source}: cell {name}")
     return Cell(name, config, group.model, group.text_encoder, mix, seed, group.priority)

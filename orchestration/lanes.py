@@ -18,9 +18,9 @@ from orchestration import cluster
 from orchestration.cell import Assignment, Outcome, write_assignment
 from orchestration.executor import Ended, Work
 from orchestration.faults import WORKER_KILLED, Fault, classify_text
-from orchestration.grid import Resources
 from orchestration.reaper import CARD, reap
 from orchestration.records import CellRecord, read_json
+from orchestration.resources import Resources
 from orchestration.room import Patience, is_full
 from orchestration.stacks import with_stack
 from orchestration.worker import Lane, launch_lane

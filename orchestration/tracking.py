@@ -38,7 +38,8 @@ def spool_result(record: CellRecord) -> None:
     mark = record.folder / "spooled.json"
     if (read_json(mark) or {}).get("result_time") == at:
         return
-    values = dict(_group_metrics(result)) | dict(_label_metrics(record)) | _mask_metrics(record)
+    values = dict(_group_metrics(result)) | dict(_label_metrics(record)) | dict(_row_metrics(result))
+    values |= _mask_metrics(record)
     step = int(result.get("best_step") or result.get("steps") or 0)
     tags = {
         "uniferum.training_fingerprint": str(result.get("training_fingerprint")),
@@ -60,6 +61,22 @@ def _group_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for group in result.get("groups", ()):
         if group.get("value") is not None and math.isfinite(group["value"]):
             yield f"test/{group['cohort']}/{group['group']}/{group['metric']}", float(group["value"])
+
+
+def _row_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """Training rows by cohort, kind and label, of masks with those wanted: ``rows/INSPECT/organ_wanted``, ..."""
+    rows = result.get("rows") or {}
+    for cohort, kinds in rows.get("labels", {}).items():
+        labels = kinds.get("classification", {})
+        for target in ("positive", "negative") if labels else ():
+            yield f"rows/{cohort}/{target}", float(sum(counts[target] for counts in labels.values()))
+            yield from ((f"rows/{cohort}/{target}/{label}", float(counts[target])) for label, counts in labels.items())
+        structures = ((kind, one, count) for kind in ("organ", "nodule") for one, count in kinds.get(kind, {}).items())
+        yield from ((f"rows/{cohort}/{kind}/{one}", float(count)) for kind, one, count in structures)
+    for masks in rows.get("masks", ()):
+        name = f"rows/{masks['cohort']}/{masks['kind']}"
+        for key, value in (("", "found"), ("_wanted", "wanted"), ("_scans_without_masks", "without_masks")):
+            yield f"{name}{key}", float(masks[value])
 
 
 def _label_metrics(record: CellRecord) -> Iterator[tuple[str, float]]:

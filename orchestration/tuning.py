@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from orchestration import cluster, faults, preflight
+from orchestration.data_plan import DataPlan
 from orchestration.grid import GridConfig
 from orchestration.plan import DUE, Planned, missing_stores
 from orchestration.search import Search, best_grid
@@ -79,7 +80,9 @@ def check(search: Search, grid: GridConfig, left: int) -> None:
     absent = missing_stores(trial, grid.stores)
     if absent:
         raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
-    preflight.check_space(grid, [Planned(trial, DUE, "a trial", None, None, None, None)] * left)
+    planned = Planned(trial, DUE, "a trial", None, None, None, None)
+    DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
+    preflight.check_space(grid, [planned] * left)
 
 
 def stopper(search: Search) -> Any:

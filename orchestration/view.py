@@ -128,11 +128,13 @@ def plan_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
         states[p.state] = states.get(p.state, 0) + 1
     left = [p.hours for p in planned if p.state != DONE]
     known = sum(hours for hours in left if hours is not None) * _gpus(grid)
+    declared = sum(p.hours for p in planned if p.hours is not None and not p.measured) * _gpus(grid)
+    guessed = f" ({declared:.1f} of them as declared, not measured)" if declared else ""
     unknown = "; no speed is known yet for some cells" if any(hours is None for hours in left) else ""
     counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     absent = absent_stores(grid)
     data = f"; no store at {', '.join(absent)}: uniferum data prepare makes them" if absent else ""
-    return f"{counted}; {known:.1f} {_unit(grid)} left{unknown}{data}"
+    return f"{counted}; {known:.1f} {_unit(grid)} left{guessed}{unknown}{data}"
 
 
 def score_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:

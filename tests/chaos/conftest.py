@@ -28,7 +28,7 @@ class Raylets:
 
     def __init__(self) -> None:
         from orchestration import cluster
-        from orchestration.grid import Resources
+        from orchestration.resources import Resources
 
         cluster.environment(Resources())
         self.start()

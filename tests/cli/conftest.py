@@ -10,6 +10,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli import main, output
+from orchestration.data_plan import DataPlan
 from orchestration.grid import GridConfig
 from orchestration.ledger import Ledger
 from orchestration.records import CellRecord, cell_folder
@@ -47,6 +48,9 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     found = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
     monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: found)
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: ())
+    monkeypatch.setattr(DataPlan, "counted", lambda data: [])
+    monkeypatch.setattr(DataPlan, "lines", lambda data, counted: [])
+    monkeypatch.setattr(DataPlan, "refuse", lambda data, counted=None: None)
     monkeypatch.setattr(output.people, "_width", 400)
     return Shell(made, file)
 

@@ -1,5 +1,6 @@
 """What a grid file expects, matched to what was recorded."""
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -15,6 +16,8 @@ from uniferum.errors import UniferumError
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from written_cells import write_cell
 
+from tests.uniferum.data.small_stores import write_store
+
 GRID = Path("grid.yaml")
 
 
@@ -22,12 +25,10 @@ GRID = Path("grid.yaml")
 def plan(monkeypatch):
     """Replace the planner: cells are given as (mix, fingerprint, state, progress)."""
 
-    def give(*cells):
+    def give(*cells, stores=None):
         planned = [_planned(*cell) for cell in cells]
-        places = {
-            "cells_folder": Path("cells"),
-            "stores": {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"},
-        }
+        ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
+        places = {"cells_folder": Path("cells"), "stores": ours}
         config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **places)
         monkeypatch.setattr(orchestration.grid, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid, "expand", lambda grid, source: planned)
@@ -70,6 +71,20 @@ def test_a_cell_at_work_says_how_far_it_is(tmp_path, plan):
     dead = SimpleNamespace(updated=time.time() - 3600, step=17, steps=40)
     plan(("INSPECT", "c" * 16, "resumable", alive), ("RADCHEST", "d" * 16, "resumable", dead))
     assert [one.reason for one in gather.gather(GRID, tmp_path).pending] == ["running 42 %", "resumable: why"]
+
+
+@pytest.mark.parametrize(("digest", "known"), [(None, True), ("of another test split", False)])
+def test_an_older_record_gets_the_word_of_a_store_with_the_very_same_test_split(tmp_path, plan, digest, known):
+    store = write_store(tmp_path / "ctrate", "CTRATE", ["test"], {"lung_nodule": [1]})
+    word = {"kind": "official", "papers": True, "expected": 3002, "found": 1, "absent": 3001}
+    (tmp_path / "ctrate/splits.json").write_text(json.dumps({"test": word}))
+    folder = write_cell(tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    result["data"]["CTRATE test"] = digest or store.digest("test")
+    (folder / "result.json").write_text(json.dumps(result))
+    plan(("CTRATE", "0123456789abcdef", "done"), stores={"CTRATE": tmp_path / "ctrate"})
+    (record,) = gather.gather(GRID, tmp_path).records
+    assert [name for name, found in record.test_splits.items() if found.expected == 3002] == ["CTRATE"] * known
 
 
 def test_a_changed_test_set_is_said(tmp_path, plan, capsys):

@@ -26,6 +26,25 @@ def test_the_dry_run_of_the_paper_grid_prints_its_16_cells_without_any_store(tmp
     assert not (tmp_path / "runs").exists(), "a dry run makes nothing"
 
 
+def test_the_plan_of_the_paper_grid_shows_the_hours_of_both_recipes(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main.app, ["grid", "plan", PAPER, "--set", f"root={tmp_path / 'runs'}"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()
+    assert "recipe of paper: 64 rows a step, 8 a micro-batch; 1 row a volume; fp32 (TF32: convolutions)" in done.output
+    assert "recipe of paper-fast: 24 volumes a step, 8 a micro-batch; up to 4 rows a volume; bf16" in done.output
+    hours = [line for line in lines if "GPU-hours left" in line]
+    assert len(hours) == 2
+    assert all("of them as declared, not measured" in line for line in hours)
+    assert hours[1].startswith("paper-fast (")
+
+
+def test_another_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
+    changed = ["--set", f"root={tmp_path / 'runs'}", "--set", "other_recipes=[absent.yaml]"]
+    done = CliRunner().invoke(main.app, ["grid", "plan", PAPER, *changed])
+    assert isinstance(done.exception, UniferumError)
+    assert "absent.yaml must exist" in str(done.exception)
+
+
 def test_one_cell_can_be_chosen(tmp_path: Path) -> None:
     done = CliRunner().invoke(main.app, ["grid", "run", PAPER, "--dry-run", "--only", "cnn-INSPECT"])
     assert done.exit_code == 0

@@ -38,7 +38,7 @@ def test_a_folder_without_cells_is_an_error_of_one_line(tmp_path):
     assert "at least one cell" in str(done.exception)
 
 
-@pytest.mark.parametrize(("option", "value"), [("--table", "aurok"), ("--format", "word")])
+@pytest.mark.parametrize(("option", "value"), [("--table", "aurok"), ("--format", "word"), ("--against", "others")])
 def test_an_unknown_name_is_an_error_of_one_line(tmp_path, option, value):
     write_cell(tmp_path)
     done = runner.invoke(app, ["report", "--from", str(tmp_path), option, value])
@@ -63,7 +63,10 @@ def test_the_help_lists_every_table():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--verdict"], "another test split: 40 volumes"),
+        (["--verdict"], "unknown split: the record does not say which it is"),
+        (["--against", "paper"], "The paper's 1 on CTRATE all: not comparable: unknown split"),
+        (["--against", "all"], "GreenRFM (zero-shot), AUROC 0.8480 on CTRATE all: not comparable"),
+        (["--verdict", "--against", "paper", "--format", "json"], "Published values beside"),
         (["--claims"], "Claim 9"),
         (["--rows", "train_on", "--columns", "group", "--metric", "ece"], "Expected calibration error"),
         (["--table", "labels", "--cohort", "INSPECT", "--recompute"], "pe_positive"),

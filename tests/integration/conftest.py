@@ -30,7 +30,7 @@ def ray_address(home: Path) -> Iterator[str]:
     import ray
 
     from orchestration import cluster
-    from orchestration.grid import Resources
+    from orchestration.resources import Resources
 
     cluster.environment(Resources())
     os.environ["RAY_metrics_report_interval_ms"] = "1000"  # noqa: SIM112 - Ray reads it so; its default of 10 s is long

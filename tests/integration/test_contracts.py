@@ -65,7 +65,7 @@ def _token_modes(folder: Path) -> None:
     import stat
 
     from orchestration import cluster
-    from orchestration.grid import Resources
+    from orchestration.resources import Resources
 
     os.umask(0o022)
     os.environ["HOME"] = str(folder)

@@ -34,6 +34,7 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
         twin = by_name[record.name]
         assert twin.result == record.result
         assert twin.groups == record.groups
+        assert twin.test_splits == record.test_splits
         pd.testing.assert_frame_equal(twin.labels, record.labels)
         pd.testing.assert_frame_equal(twin.predictions(), record.predictions())
     _masks_are_told_and_both_sources_give_one_table(summary, folders, mirrored)

@@ -23,7 +23,7 @@ def _launch(settings: dict[str, Any], name: str, storage: str) -> None:
 def _observe(folder: Path) -> None:
     """In a process of its own: a Ray of one CPU without dashboard, a lane on it, and the end of the lane's caller."""
     from orchestration import cluster, reaper
-    from orchestration.grid import Resources
+    from orchestration.resources import Resources
 
     cluster.environment(Resources())
     import ray

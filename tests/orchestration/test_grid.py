@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from orchestration.grid import Cell, expand, load_grid, select
+from orchestration.records import changes
 from uniferum.errors import UniferumError
+from uniferum.run.identity import identity_of
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 PUBLISHED_MIXES = [
@@ -44,6 +46,21 @@ def test_the_paper_grid_has_the_cells_of_its_tables(paper: dict[str, Cell]) -> N
     assert sorted(paper) == sorted([*pubmedbert, *gatortron, "cnn-INSPECT", "cnn-RADCHEST"])
 
 
+@pytest.mark.parametrize(
+    ("comparable", "said"),
+    [
+        ({"CTRTAE": "why"}, "did you mean 'CTRATE'"),
+        ({"INSPECT": "  "}, "give a reason in comparable for INSPECT"),
+        ({"INSPECT": 3}, "comparable.INSPECT"),
+        (["INSPECT"], "comparable"),
+    ],
+)
+def test_a_reason_to_compare_is_a_text_for_a_cohort_of_the_grid(tmp_path: Path, comparable: object, said: str) -> None:
+    with pytest.raises(UniferumError, match=said):
+        load_grid(_write(tmp_path, comparable=comparable))
+    assert load_grid(_write(tmp_path, comparable={"INSPECT": "same sizes"})).comparable == {"INSPECT": "same sizes"}
+
+
 def test_only_the_two_small_cohorts_alone_train_for_fewer_steps(paper: dict[str, Cell]) -> None:
     for cell in paper.values():
         expected = (10_000, 1_000) if cell.mix in ("INSPECT", "RADCHEST") else (25_000, 5_000)
@@ -55,6 +72,48 @@ def test_every_paper_cell_has_batch_64_as_8_times_8_and_all_three_test_sets(pape
         assert (cell.config.training.batch, cell.config.training.micro_batch) == (64, 8)
         assert cell.config.evaluate_on == ("CTRATE", "INSPECT", "RADCHEST")
         assert cell.config.optim.warmup_steps == 25
+
+
+def test_every_paper_cell_trains_by_the_papers_recipe(paper: dict[str, Cell]) -> None:
+    for cell in paper.values():
+        training, optim = cell.config.training, cell.config.optim
+        assert (cell.config.data.tasks_per_volume, training.precision, training.tf32) == (1, "fp32", "convolutions")
+        assert optim.clip_norm == 1.0
+
+
+def test_the_fast_grid_has_the_papers_cells_and_differs_in_its_recipe_alone(paper: dict[str, Cell]) -> None:
+    fast = {cell.name: cell for cell in expand(load_grid(CONFIGS / "paper_fast_grid.yaml"))}
+    assert list(fast) == list(paper)
+    for name, cell in fast.items():
+        differing = changes(paper[name].config.model_dump(mode="json"), cell.config.model_dump(mode="json"))
+        assert differing == [
+            "data.tasks_per_volume: 1 -> 4",
+            "training.batch: 64 -> 24",
+            "training.micro_batch: 8 -> None",
+            "training.micro_batch_volumes: None -> 8",
+            "training.precision: fp32 -> bf16",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("resources", "data", "loaders"),
+    [
+        ({"cpus": 8, "gpus": 1}, {}, 7),
+        ({"cpus": 8, "gpus": 4, "workers": 4}, {}, 1),
+        ({"cpus": 1, "gpus": 1}, {}, 1),
+        ({"cpus": 1}, {}, 0),
+        ({"cpus": 4}, {}, 3),
+        ({"cpus": 8, "gpus": 1}, {"loader_workers": 0}, 0),
+        ({"cpus": 8, "gpus": 1}, {"loader_workers": 12, "level": "full"}, 12),
+    ],
+)
+def test_a_cells_cores_prepare_its_input_unless_set_by_hand_and_make_no_other_cell(
+    tmp_path: Path, resources: dict[str, object], data: dict[str, object], loaders: int
+) -> None:
+    (cell,) = expand(load_grid(_write(tmp_path, resources=resources, defaults={"data": data})))
+    (alone,) = expand(load_grid(_write(tmp_path, defaults={"data": data})))
+    assert cell.config.data.loader_workers == loaders
+    assert identity_of(cell.config) == identity_of(alone.config)
 
 
 def test_text_encoders_reach_the_model(paper: dict[str, Cell]) -> None:

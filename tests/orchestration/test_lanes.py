@@ -13,8 +13,8 @@ from orchestration import lanes as module
 from orchestration.cell import Outcome
 from orchestration.executor import Ended, Work
 from orchestration.faults import PEER_LOST, STALLED, WORKER_KILLED, Fault
-from orchestration.grid import Resources
 from orchestration.lanes import Held, RayLanes
+from orchestration.resources import Resources
 from tests.orchestration.worlds import assignment
 
 

@@ -90,6 +90,40 @@ def test_a_changed_cell_names_data_and_the_codes_version_by_what_it_was_identifi
     assert _plan(tmp_path).why == "results: 1 -> 2; train.CTRATE.digest: a -> b"
 
 
+def test_a_cell_of_the_recipe_before_says_which_keys_of_the_papers_recipe_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        identity.Reading, "training_content", lambda reading, config: {"config": identity.identity_of(config)}
+    )
+    old = cell_folder(grid(tmp_path).cells_folder, cell().name, "0000000000000000")
+    old.mkdir(parents=True)
+    before = identity.identity_of(cell(training={"steps": 4, "validate_every": 2}).config)
+    (old / "identity.json").write_text(json.dumps({"config": before}))
+    recipe = {
+        "data": {"tasks_per_volume": 1},
+        "optim": {"clip_norm": 1.0},
+        "training": {"steps": 4, "validate_every": 2, "precision": "fp32", "tf32": "convolutions"},
+    }
+    (planned,) = make_plan(grid(tmp_path), [cell(**recipe)], lambda config, stores: (TRAINING, EVALUATION))
+    assert (
+        planned.why == "data.tasks_per_volume: 4 -> 1; optim.clip_norm: None -> 1.0; training.precision: auto -> fp32"
+    )
+
+
+def test_organ_tasks_are_counted_once_a_cohort_and_only_for_cells_that_train_on_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        identity.Reading,
+        "organ_rows",
+        lambda reading, config: [f"{name}: 4 organ rows wanted" for name in config.training_cohorts],
+    )
+    seg = [cell(f"seg{number}", train_on=["CTRATE", "SEG"]) for number in range(2)]
+    assert plan.organ_row_counts(grid(tmp_path), [cell(), *seg]) == ["CTRATE: 4 organ rows wanted"]
+    assert plan.organ_row_counts(grid(tmp_path), [cell()]) == []
+
+
 def test_a_cell_without_its_store_has_no_data(tmp_path: Path) -> None:
     (planned,) = make_plan(grid(tmp_path, stores={"CTRATE": tmp_path / "nowhere"}), [cell()])
     assert (planned.state, planned.why) == (plan.NO_DATA, "data absent: CTRATE")

@@ -215,6 +215,23 @@ def test_a_finished_cell_is_spooled_whole_and_once(folder: Path) -> None:
     assert server.status == ["FINISHED"]
 
 
+def test_the_rows_of_a_training_are_metrics_by_cohort_kind_and_label(folder: Path) -> None:
+    masks = {"cohort": "INSPECT", "kind": "organ", "wanted": 40, "found": 3, "scans": 50, "without_masks": 48}
+    labels = {"pe": {"positive": 7, "negative": 5}, "ph": {"positive": 1, "negative": 1}}
+    rows = {"labels": {"INSPECT": {"classification": labels, "organ": {"heart": 3}}}, "masks": [masks]}
+    finish(folder, "t", "e", rows=rows)
+    server = Server()
+    spool_result(CellRecord(folder))
+    _sender(server, folder).send_all()
+    sent = {name: values[0][1] for name, values in server.metrics.items() if name.startswith("rows/")}
+    assert sent == {
+        "rows/INSPECT/positive": 8, "rows/INSPECT/positive/pe": 7, "rows/INSPECT/positive/ph": 1,
+        "rows/INSPECT/negative": 6, "rows/INSPECT/negative/pe": 5, "rows/INSPECT/negative/ph": 1,
+        "rows/INSPECT/organ/heart": 3, "rows/INSPECT/organ": 3, "rows/INSPECT/organ_wanted": 40,
+        "rows/INSPECT/organ_scans_without_masks": 48,
+    }  # fmt: skip
+
+
 # -- a result that is scored anew -------------------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from orchestration import cluster
-from orchestration.grid import Resources
+from orchestration.resources import Resources
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from orchestration import cluster, mlflow_server, worker
-from orchestration.grid import Resources
+from orchestration.resources import Resources
 from orchestration.tuning import take_up
 from uniferum.errors import UniferumError
 

@@ -12,6 +12,7 @@ import optuna
 import pytest
 
 from orchestration import preflight
+from orchestration.data_plan import DataPlan
 from orchestration.records import CellRecord
 from orchestration.search import Search, load_search
 from orchestration.study import only_one, open_study, proposer, sampler, take_up
@@ -201,7 +202,10 @@ def test_a_search_without_its_data_or_without_room_is_refused(
     search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "free_gib", lambda _: 100.0)
+    looked: list[str] = []
+    monkeypatch.setattr(DataPlan, "refuse", lambda data: looked.extend(p.state for p in data.planned))
     check(search, search.grid, 3)
+    assert looked == ["due"], "one trial's data stands for that of all"
     with pytest.raises(UniferumError, match="free for 40 cells of two checkpoints"):
         check(search, search.grid, 40)
     (tmp_path / "store" / "store.json").unlink()

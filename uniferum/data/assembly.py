@@ -4,6 +4,8 @@ Fillings of one batch write to places of their own and draw from seeds of their 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -15,12 +17,22 @@ from uniferum.data.batch import Batch
 from uniferum.data.device import DeviceResampling
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.reading import Reader
-from uniferum.data.resample import resample_image, resample_mask
+from uniferum.data.resample import moved_source, resample_fractions, resample_image, resample_mask
 from uniferum.data.targets import TargetGrid
 from uniferum.data.tasks import SEGMENTATION
 from uniferum.preprocessing.geometry import Geometry
 
 Filling = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """One encoding of a volume in a batch: its place, its draw, and its segmentation rows from ``first`` on."""
+
+    place: int
+    drawn: Draw
+    masks: Sequence[int]
+    first: int
 
 
 class Assembly:
@@ -36,7 +48,7 @@ class Assembly:
         on_device: bool,
         cache_gib: float,
         targets: TargetGrid,
-        outside: str = AugmentationConfig().outside,
+        augmentation: AugmentationConfig | None = None,
     ) -> None:
         """Take the table's columns apart, once.
 
@@ -46,7 +58,7 @@ class Assembly:
         named = set(table["cohort"])
         self._reader = Reader({n: c for n, c in cohorts.items() if n in named}, geometry, level)
         self._geometry, self._level, self._on_device = geometry, level, on_device
-        self._targets, self._outside = targets, outside
+        self._targets, self._how = targets, augmentation or AugmentationConfig()
         self._cohort: list[str] = table["cohort"].tolist()
         self._scan: list[str] = table["scan_id"].tolist()
         self._volume_id: list[str] = table["volume_id"].tolist()
@@ -94,47 +106,61 @@ class Assembly:
         )
         first = np.searchsorted(seg_rows, [s[0] if len(s) else 0 for s in seg_of])
         fillings: list[Filling] = []
-        for place, group in enumerate(groups):
-            masks = [int(rows[s]) for s in seg_of[place]]
-            fillings.append(self._filling(batch, place, int(group[0]), draws[place], masks, int(first[place])))
+        for places in _runs(batch.volume_ids):
+            fill = [
+                _Place(place, draws[place], [int(rows[s]) for s in seg_of[place]], int(first[place]))
+                for place in places
+            ]
+            fillings.append(self._filling(batch, int(groups[places[0]][0]), fill))
         return batch, fillings
 
-    def _filling(self, batch: Batch, place: int, row: int, drawn: Draw, masks: list[int], first: int) -> Filling:
+    def _filling(self, batch: Batch, row: int, places: Sequence["_Place"]) -> Filling:
+        """What fills the places of one volume, which is read once for all of them."""
+
         def on_host() -> None:
-            self._image(row, drawn, batch.volume[place, 0].numpy())
-            for step, mask_row in enumerate(masks):
-                batch.seg_target[first + step] = torch.from_numpy(self._patches(mask_row, drawn))
+            source = self._reader.volume(self._cohort[row], self._scan[row])
+            for at in places:
+                self._image(source, at.drawn, batch.volume[at.place, 0].numpy())
+                for step, mask_row in enumerate(at.masks):
+                    batch.seg_target[at.first + step] = torch.from_numpy(self._patches(mask_row, at.drawn))
 
         def for_device() -> None:
             assert isinstance(batch.pending, DeviceResampling)
-            batch.pending.sources[place].numpy()[...] = self._reader.volume(self._cohort[row], self._scan[row])
-            for step, mask_row in enumerate(masks):
-                batch.pending.masks[first + step].numpy()[...] = self._members(mask_row)[self._mask(mask_row)]
+            source = self._reader.volume(self._cohort[row], self._scan[row])
+            for at in places:
+                batch.pending.sources[at.place].numpy()[...] = source
+                for step, mask_row in enumerate(at.masks):
+                    members = self._members(mask_row)[self._mask(mask_row)]
+                    batch.pending.masks[at.first + step].numpy()[...] = members
 
         return for_device if self._on_device else on_host
 
-    def _image(self, row: int, drawn: Draw, out: np.ndarray) -> None:
-        source = self._reader.volume(self._cohort[row], self._scan[row])
-        movement = drawn.source_from_output() if drawn.moves else None
-        resample_image(
-            source, movement, self._geometry, level=self._level, offset=drawn.offset, outside=self._outside, out=out
+    def _image(self, source: np.ndarray, drawn: Draw, out: np.ndarray) -> None:
+        level, outside = self._level, self._how.outside
+        source, movement = moved_source(
+            source, drawn, self._geometry, level=level, outside=outside, stepwise=self._stepwise
         )
+        resample_image(source, movement, self._geometry, level=level, offset=drawn.offset, outside=outside, out=out)
         if drawn.noise_std:
             generator = torch.Generator().manual_seed(drawn.noise_seed)
             noise = torch.randn(out.size, generator=generator).numpy()
             kernels.add(noise, np.float32(drawn.noise_std), out.reshape(-1))
 
     def _patches(self, row: int, drawn: Draw) -> np.ndarray:
-        pooled = resample_mask(
-            self._mask(row),
-            self._members(row),
-            drawn.source_from_output() if drawn.moves else None,
-            self._geometry,
-            level=self._level,
-            outside=self._outside,
-            pool=self._targets.pool,
-        )
+        mask, members, pool = self._mask(row), self._members(row), self._targets.pool
+        grid = {"level": self._level, "outside": self._how.outside}
+        if self._how.masks == "linear":
+            pooled = resample_fractions(
+                mask, members, drawn, self._geometry, **grid, stepwise=self._stepwise, pool=pool
+            )
+        else:
+            movement = drawn.source_from_output() if drawn.moves else None
+            pooled = resample_mask(mask, members, movement, self._geometry, **grid, pool=pool)
         return self._targets.to_patches(pooled).astype(np.float32)
+
+    @property
+    def _stepwise(self) -> bool:
+        return self._how.resampling == "stepwise"
 
     def _mask(self, row: int) -> np.ndarray:
         return self._reader.mask(self._cohort[row], self._scan[row], self._layer[row])
@@ -153,9 +179,16 @@ class Assembly:
             draws=draws,
             geometry=self._geometry,
             level=self._level,
-            outside=self._outside,
+            outside=self._how.outside,
             targets=self._targets,
+            linear_masks=self._how.masks == "linear",
+            stepwise=self._stepwise,
         )
+
+
+def _runs(volume_ids: Sequence[str]) -> list[list[int]]:
+    """Neighbouring places of one volume together."""
+    return [list(run) for _, run in groupby(range(len(volume_ids)), key=volume_ids.__getitem__)]
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:

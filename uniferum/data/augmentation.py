@@ -33,14 +33,27 @@ class Draw:
     def source_from_output(self) -> Float64[np.ndarray, "3 3"]:
         """The map of a position about the centre, in mm, in the output to where its value lies in the source.
 
-        Rotation matrices are multiplied as Rx Ry Rz, and a zoom above 1 enlarges, as in MONAI.
+        A zoom above 1 enlarges, as in MONAI.
         """
+        return self.rotation() / self.zoom
+
+    @property
+    def turns(self) -> bool:
+        """Whether it rotates."""
+        return any(self.angles_deg)
+
+    def zoomed(self) -> Float64[np.ndarray, "3 3"]:
+        """The part of :meth:`source_from_output` that is the zoom."""
+        return np.eye(3) / self.zoom
+
+    def rotation(self) -> Float64[np.ndarray, "3 3"]:
+        """The part of :meth:`source_from_output` that is the rotation: Rx Ry Rz, as in MONAI."""
         ax, ay, az = (math.radians(angle) for angle in self.angles_deg)
         cx, sx, cy, sy, cz, sz = math.cos(ax), math.sin(ax), math.cos(ay), math.sin(ay), math.cos(az), math.sin(az)
         rx = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]], dtype=np.float64)
         ry = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]], dtype=np.float64)
         rz = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]], dtype=np.float64)
-        return rx @ ry @ rz / self.zoom
+        return rx @ ry @ rz
 
 
 IDENTITY = Draw()

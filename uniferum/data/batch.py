@@ -30,7 +30,7 @@ class Batch:
         labels: (R) the rows' label or structure ids.
         label_target: (R,) 0 or 1; NaN on segmentation rows.
         seg_rows: (S,) the segmentation rows among the R.
-        seg_target: (S, P, u^3) max-pooled mask patches, 0 or 1, in token order.
+        seg_target: (S, P, u^3) max-pooled mask patches in token order: 0 or 1, or between where masks are interpolated.
         task_ids: (R) the rows' names in the task table.
         volume_ids: (V) the volumes' names, ``cohort/scan``.
         pending: resampling left for the device, or None.

@@ -11,6 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from uniferum.data.organ_counts import OrganCounts, drawn_rows
+from uniferum.data.settings import SamplingConfig
+from uniferum.data.vocabulary import Vocabulary
+
 SPLITS = ("train", "validation", "test")
 LeftOut = tuple[int, tuple[str, ...]]
 """How many scans, or rows, are left out for one reason, and the first few identifiers."""
@@ -85,6 +89,13 @@ class DataCard:
             "papers_split": dict(self.papers_split),
             "notes": list(self.notes),
         }
+
+    def organ_counts(self) -> OrganCounts | None:
+        """How many organ tasks the paper's share gives a training on this cohort; None where it has no such split."""
+        scans, trainable = self.found.get("train", 0), set(Vocabulary.load().trainable(self.cohort))
+        counts = (by.get("train", Counts()) for label, by in self.labels.items() if label in trainable)
+        rows = drawn_rows((count.positive, count.negative) for count in counts)
+        return OrganCounts(self.cohort, rows, scans, SamplingConfig.model_validate({})) if rows else None
 
     def splits(self) -> tuple[str, ...]:
         """The splits that hold a scan, in their usual order."""

@@ -6,7 +6,8 @@ gives the digests that :class:`uniferum.data.prepared.PreparedCohort` gives.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from uniferum.config import canonical_json
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
+from uniferum.errors import UniferumError
 from uniferum.preprocessing.flags import WRONG_HU
 
 SPLITS = ("train", "validation", "test")
@@ -29,6 +31,8 @@ class Content:
         known: scan to label to 0 or 1.
         flags_of: scan to its quality flags, of those flagged ``wrong_hu`` alone: identity asks for no others.
         left_out: scans of the training split that :meth:`for_training` took out, with their flags.
+        card: what the store says of its cohort: the YAML file and the folder that it was prepared from.
+        path: the store's folder.
     """
 
     name: str
@@ -37,6 +41,10 @@ class Content:
     known: Mapping[str, Mapping[str, int]] = field(repr=False)
     flags_of: Mapping[str, tuple[str, ...]] = field(repr=False)
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    card: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    path: Path | None = None
+    _layers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
+    _counts: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _views: dict[str, "Content"] = field(default_factory=dict, repr=False, compare=False)
 
@@ -48,8 +56,8 @@ class Content:
         """
         try:
             card = json.loads((path / "store.json").read_bytes())
-            words = path / "prompts.json"
-            extra = json.loads(words.read_bytes()) if words.exists() else {}
+            prompts = path / "prompts.json"
+            extra = json.loads(prompts.read_bytes()) if prompts.exists() else {}
             scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
             flagged = _flagged(path / "manifest.parquet", WRONG_HU)
             labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
@@ -60,8 +68,9 @@ class Content:
         rows, known = _by_split(*scans), _by_scan(*labels)
         if not rows or known is None:
             return None
-        name = str(card.get("cohort", {}).get("name", ""))
-        return cls(name, Vocabulary.load().extended(extra), rows, known, flagged)
+        cohort = card.get("cohort", {})
+        words = Vocabulary.load().extended(extra)
+        return cls(str(cohort.get("name", "")), words, rows, known, flagged, card=cohort, path=path)
 
     def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
         """Scan to flags of a split; those of scans that are not flagged ``wrong_hu`` are not read, and empty here."""
@@ -73,8 +82,45 @@ class Content:
             left = left_out(self.flags_in(TRAINING), policy)
             kept = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
             scans = {**self.scans, TRAINING: kept}
-            self._views[policy] = replace(self, scans=scans, left_out=left, _digests={}, _views={}) if left else self
+            view = replace(self, scans=scans, left_out=left, _counts={}, _digests={}, _views={})
+            self._views[policy] = view if left else self
         return self._views[policy]
+
+    def split_sizes(self) -> dict[str, int]:
+        """Every split that the manifest names, and its number of scans."""
+        return {split: len(scans) for split, scans in self.scans.items()}
+
+    def unlisted(self) -> list[str]:
+        """Scans with a known label that the manifest does not name, sorted."""
+        return sorted(self.known.keys() - {scan for scans in self.scans.values() for scan in scans} - {*self.left_out})
+
+    def scans_in(self, split: str) -> list[str]:
+        """The scans of a split, sorted."""
+        return list(self.scans.get(split, {}))
+
+    def label_counts(self, split: str) -> dict[str, tuple[int, int]]:
+        """Label to its number of known negatives and positives in a split."""
+        if split not in self._counts:
+            values = (self.known.get(scan, {}).items() for scan in self.scans.get(split, {}))
+            self._counts[split] = count_labels(pair for own in values for pair in own)
+        return self._counts[split]
+
+    @property
+    def layers_of(self) -> Mapping[str, tuple[str, ...]]:
+        """The mask layers of each scan, from the manifest; read on first use, for only +SEG runs ask for them.
+
+        Raises:
+            UniferumError: the manifest does not say which scans have masks.
+        """
+        if not self._layers and self.path is not None:
+            manifest = self.path / "manifest.parquet"
+            try:
+                scans, layers = _columns(manifest, ("scan_id", "layers"))
+                self._layers.update(zip(scans, map(tuple, layers), strict=True))
+            except (OSError, ValueError, KeyError, TypeError):
+                cure = "prepare the cohort again"
+                raise UniferumError(f"{manifest}: layers", must="list the masks of each scan", cure=cure) from None
+        return self._layers
 
     def digest(self, split: str) -> str:
         """As :meth:`uniferum.data.prepared.PreparedCohort.digest`."""
@@ -86,6 +132,12 @@ class Content:
 def left_out(flags: Mapping[str, tuple[str, ...]], policy: OnWrongHu) -> dict[str, tuple[str, ...]]:
     """Which of some training scans are not trained on, in the order given, with their flags."""
     return {scan: own for scan, own in flags.items() if WRONG_HU in own} if policy == "exclude" else {}
+
+
+def count_labels(values: Iterable[tuple[str, int]]) -> dict[str, tuple[int, int]]:
+    """Label to its number of zeros and ones."""
+    counted = Counter(values)
+    return {label: (counted[label, 0], counted[label, 1]) for label in dict.fromkeys(label for label, _ in counted)}
 
 
 def split_digest(scans: Mapping[str, tuple[str, str]], known: Mapping[str, Mapping[str, int]]) -> str:

@@ -15,10 +15,11 @@ import pandas as pd
 from uniferum.data.assembly import Assembly, Filling
 from uniferum.data.augmentation import IDENTITY, AugmentationConfig, draw
 from uniferum.data.batch import Batch
-from uniferum.data.order import RowOrder
+from uniferum.data.order import Group, RowOrder
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.settings import DataConfig
 from uniferum.data.targets import TargetGrid
+from uniferum.data.volume_order import VolumeOrder
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.geometry import Geometry
 
@@ -42,6 +43,7 @@ class TrainingBatches:
         batch: int,
         micro_batch: int,
         seed: int,
+        by_volumes: bool = False,
         rank: int = 0,
         world: int = 1,
     ) -> None:
@@ -58,6 +60,7 @@ class TrainingBatches:
             batch: rows an optimizer step.
             micro_batch: rows a micro-batch.
             seed: of order and augmentation.
+            by_volumes: ``batch`` and ``micro_batch`` count volumes instead, each with its rows.
             rank: which worker this is; it gets every ``world``-th micro-batch of a step, starting with its own number.
             world: how many workers share each step.
 
@@ -71,7 +74,7 @@ class TrainingBatches:
             raise UniferumError("training.batch", shown, must="have a micro-batch a worker", cure="use fewer workers")
         self._config, self._augmentation, self._seed = config, augmentation, seed
         self._rank, self._world = rank, world
-        self._order = RowOrder(
+        self._order = (VolumeOrder if by_volumes else RowOrder)(
             table["volume_id"].tolist(),
             table["copy"].tolist(),
             batch=batch,
@@ -104,7 +107,7 @@ class TrainingBatches:
         batches: list[Batch] = []
         fillings: list[Filling] = []
         slot = 0
-        for number, groups in enumerate(self._order.step(step)):
+        for number, groups in enumerate(map(self._encoded, self._order.step(step))):
             if number % self._world == self._rank:
                 slots = range(slot, slot + len(groups))
                 draws = [draw(self._augmentation, seed=self._seed, step=step, slot=place) for place in slots]
@@ -113,6 +116,14 @@ class TrainingBatches:
                 fillings += more
             slot += len(groups)
         return batches, fillings
+
+    def _encoded(self, groups: list[Group]) -> list[Group]:
+        """The rows of each volume as it is drawn and encoded: a row by itself where each draws its own augmentation."""
+        return (
+            groups
+            if self._augmentation.unit == "volume"
+            else [row for group in groups for row in np.split(group, len(group))]
+        )
 
 
 class EvaluationBatches:
@@ -174,7 +185,7 @@ def _assembly(
         on_device=config.resample == "device",
         cache_gib=config.cache_gib,
         targets=targets,
-        outside=augmentation.outside,
+        augmentation=augmentation,
     )
 
 

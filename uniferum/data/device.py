@@ -30,6 +30,8 @@ class DeviceResampling:
         level: ``train`` or ``full``.
         outside: ``edge`` or ``air``.
         targets: how masks become patches.
+        linear_masks: masks are interpolated as the images are.
+        stepwise: rotation and zoom have an interpolation each.
     """
 
     sources: Int16[torch.Tensor, "V a b c"]
@@ -40,6 +42,8 @@ class DeviceResampling:
     level: str
     outside: str
     targets: TargetGrid
+    linear_masks: bool = False
+    stepwise: bool = False
 
     def on(self, device: torch.device) -> tuple[Float32[torch.Tensor, "V 1 X Y Z"], Float32[torch.Tensor, "S P U"]]:
         """Volumes and segmentation targets on ``device``."""
@@ -54,28 +58,38 @@ class DeviceResampling:
         return volume, target
 
     def _image(self, source: torch.Tensor, drawn: Draw) -> torch.Tensor:
-        stored, output = level_grid(self.geometry, self.level), output_grid(self.geometry)
-        corner = None if drawn.moves else crop_offset(stored, output)
-        if corner is not None:
-            cut = tuple(slice(c, c + n) for c, n in zip(corner, output.shape, strict=True))
-            image = source[cut].float()
-        elif self.level == "train":
-            image = self._sampled(source, drawn, stored, output, "bilinear")
-        else:
-            fine = self._sampled(source, drawn, stored, crop_grid(self.geometry), "bilinear")
-            image = functional.interpolate(fine[None, None], size=output.shape, mode="area")[0, 0]
-        image = image * SLOPE + (INTERCEPT + drawn.offset)
+        image = self._resampled(source, drawn) * SLOPE + (INTERCEPT + drawn.offset)
         if drawn.noise_std:
             generator = torch.Generator(device=source.device).manual_seed(drawn.noise_seed)
             noise = torch.randn(image.shape, generator=generator, device=source.device)
             image = image.add_(noise, alpha=drawn.noise_std)
         return image
 
+    def _resampled(self, source: torch.Tensor, drawn: Draw) -> torch.Tensor:
+        """The source in HU on the model's grid, float32."""
+        stored, output = level_grid(self.geometry, self.level), output_grid(self.geometry)
+        corner = None if drawn.moves else crop_offset(stored, output)
+        if corner is not None:
+            cut = tuple(slice(c, c + n) for c, n in zip(corner, output.shape, strict=True))
+            return source[cut].float()
+        movement = drawn.source_from_output()
+        if self.stepwise and drawn.turns and drawn.zoom != 1.0:
+            source = self._sampled(source, drawn.rotation(), stored, stored, "bilinear").round()
+            movement = drawn.zoomed()
+        if self.level == "train":
+            return self._sampled(source, movement, stored, output, "bilinear")
+        fine = self._sampled(source, movement, stored, crop_grid(self.geometry), "bilinear")
+        return functional.interpolate(fine[None, None], size=output.shape, mode="area")[0, 0]
+
     def _patches(self, mask: torch.Tensor, drawn: Draw) -> torch.Tensor:
         stored, output = level_grid(self.geometry, self.level), output_grid(self.geometry)
-        sampled = self._sampled(mask, drawn, stored, output, "nearest")
+        if self.linear_masks:
+            coded = mask.to(torch.int16) * 2000 - 1000  # see resample_fractions
+            sampled = (self._resampled(coded, drawn) * SLOPE + INTERCEPT).clamp(0.0, 1.0)
+        else:
+            sampled = self._sampled(mask, drawn.source_from_output(), stored, output, "nearest")
         pooled = functional.max_pool3d(sampled[None, None], self.targets.pool)[0, 0]
-        if not bool(pooled.any()):
+        if not self.linear_masks and not bool(pooled.any()):
             self._mark_nearest(mask, drawn, stored, output, pooled)
         (x, y, z), u = self.targets.tokens_shape, self.targets.patch
         return pooled.reshape(x, u, y, u, z, u).permute(0, 2, 4, 1, 3, 5).reshape(x * y * z, u**3)
@@ -92,9 +106,11 @@ class DeviceResampling:
             x, y, z = (int(p) // self.targets.pool for p in place)
             pooled[x, y, z] = 1.0
 
-    def _sampled(self, source: torch.Tensor, drawn: Draw, stored: Grid, output: Grid, mode: str) -> torch.Tensor:
+    def _sampled(
+        self, source: torch.Tensor, movement: np.ndarray, stored: Grid, output: Grid, mode: str
+    ) -> torch.Tensor:
         """Values of ``source`` at every voxel of ``output``; (x, y, z) of float32."""
-        matrix, start = index_map(drawn.source_from_output(), stored, output)
+        matrix, start = index_map(movement, stored, output)
         half_in = (np.asarray(stored.shape) - 1) / 2
         half_out = (np.asarray(output.shape) - 1) / 2
         # torch's coordinates run from -1 to 1 between the outermost centres, with the last axis first.

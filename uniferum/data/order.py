@@ -42,8 +42,7 @@ class RowOrder:
             seed: of the permutations.
         """
         assert batch % micro_batch == 0, "micro-batches fill a batch"
-        keys = {key: place for place, key in enumerate(dict.fromkeys(zip(volumes, copies, strict=True)))}
-        self._key = np.array([keys[key] for key in zip(volumes, copies, strict=True)], dtype=np.int64)
+        self._key = volume_keys(volumes, copies)
         self._batch, self._micro, self._longest, self._seed = batch, micro_batch, tasks_per_volume, seed
         self._epoch = lru_cache(maxsize=2)(self._packed)
 
@@ -74,7 +73,7 @@ class RowOrder:
         micro, gap = self._micro, self._first_gap(epoch)
         waiting: dict[int, deque[Group]] = {}
         placed: list[Group] = []
-        stream = deque(self._groups(epoch))
+        stream = deque(mixed_groups(self._key, self._longest, (self._seed, epoch)))
         while stream or waiting:
             group = _fitting(waiting, gap)
             if group is None:
@@ -92,18 +91,29 @@ class RowOrder:
         """Rows that complete the micro-batch in which the epoch begins."""
         return self._micro - (epoch * len(self)) % self._micro
 
-    def _groups(self, epoch: int) -> list[Group]:
-        """The epoch's groups in random order, with random rows of a volume in each."""
-        random = np.random.default_rng((self._seed, epoch))
-        mixed = random.permutation(len(self))
-        mixed = mixed[np.argsort(self._key[mixed], kind="stable")]
-        ends = np.flatnonzero(np.diff(self._key[mixed])) + 1
-        groups = [
-            volume[start : start + self._longest]
-            for volume in np.split(mixed, ends)
-            for start in range(0, len(volume), self._longest)
-        ]
-        return [groups[place] for place in random.permutation(len(groups))]
+
+def volume_keys(volumes: Sequence[object], copies: Sequence[int]) -> np.ndarray:
+    """One number for each row: rows of one volume, and of one repetition, have the same."""
+    keys = {key: place for place, key in enumerate(dict.fromkeys(zip(volumes, copies, strict=True)))}
+    return np.array([keys[key] for key in zip(volumes, copies, strict=True)], dtype=np.int64)
+
+
+def mixed_groups(key: np.ndarray, longest: int, seed: tuple[int, int]) -> list[Group]:
+    """An epoch's groups in random order, with random rows of a volume in each.
+
+    Args:
+        key: of :func:`volume_keys`.
+        longest: rows of a group at most.
+        seed: the run's, and the epoch's number.
+    """
+    random = np.random.default_rng(seed)
+    mixed = random.permutation(len(key))
+    mixed = mixed[np.argsort(key[mixed], kind="stable")]
+    ends = np.flatnonzero(np.diff(key[mixed])) + 1
+    groups = [
+        volume[start : start + longest] for volume in np.split(mixed, ends) for start in range(0, len(volume), longest)
+    ]
+    return [groups[place] for place in random.permutation(len(groups))]
 
 
 def _fitting(waiting: dict[int, deque[Group]], gap: int) -> Group | None:

@@ -16,6 +16,7 @@ import matplotlib.image
 import numpy as np
 
 from uniferum.data.cohorts.base import Cohort, Dropped, Scan
+from uniferum.data.provenance import UNPREPARED, SplitCounts, holds_phantoms
 from uniferum.preprocessing.faults import fault_line
 from uniferum.preprocessing.montage import montage
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
@@ -93,7 +94,7 @@ def prepare_chunk(scans: Iterable[Scan], store_path: str, *, with_montage: bool 
 
 
 def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ()) -> int:
-    """Write labels, prompts, failures and, last, the manifest of every scan that is prepared.
+    """Write labels, prompts, failures, the word on each split and, last, the manifest of every scan that is prepared.
 
     What the cohort itself leaves out (a missing file, a duplicate id) stands among the failures too.
 
@@ -102,24 +103,33 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ())
     """
     failed = {outcome.scan_id: outcome for outcome in failures if outcome.state == "failed"}
     left_out: list[Outcome] = []
+    counts = SplitCounts()
     manifest: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     for scan in cohort.entries():
         if isinstance(scan, Dropped):
             left_out.append(Outcome(scan.scan_id, "failed", "", f"{LEFT_OUT}{scan.reason}"))
+            if scan.split:
+                counts.absent(scan.split, scan.scan_id, scan.reason)
             continue
         if scan.scan_id in failed:
+            counts.absent(scan.split, scan.scan_id, UNPREPARED)
             continue
         try:
             header = store.header(scan.scan_id)
         except Exception as error:  # noqa: BLE001 - one damaged file must not keep a store from its manifest
             failed[scan.scan_id] = Outcome(scan.scan_id, "failed", _relative(scan.source), reason(error, scan.source))
+            counts.absent(scan.split, scan.scan_id, UNPREPARED)
             continue
+        counts.there(scan.split)
         row = manifest_row(header, patient_id=scan.patient_id, study_id=scan.study_id, split=scan.split)
         manifest.append(row)
         labels += [{"scan_id": scan.scan_id, "label": k, "value": int(v)} for k, v in sorted(scan.labels.items())]
     rows = [{"scan_id": o.scan_id, "file": o.file, "reason": o.reason} for o in (*failed.values(), *left_out)]
-    store.finish(manifest, labels, sorted(rows, key=lambda row: row["scan_id"]), cohort.extra_vocabulary())
+    phantoms = holds_phantoms(cohort.config.root)
+    words = counts.words(cohort.split_rules(), cohort.expected(), phantoms=phantoms)
+    splits = {split: word.model_dump(mode="json") for split, word in words.items()}
+    store.finish(manifest, labels, sorted(rows, key=lambda row: row["scan_id"]), cohort.extra_vocabulary(), splits)
     return len(manifest)
 
 

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from uniferum.data.content import TRAINING, Content, left_out, split_digest
+from uniferum.data.content import TRAINING, Content, count_labels, left_out, split_digest
 from uniferum.data.flag_counts import count_flags, flags_of
+from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -35,6 +36,7 @@ class PreparedCohort:
         labels: one row a known label: scan_id, label, value (0 or 1).
         vocabulary: the paper's words and the cohort's own.
         left_out: scans of the training split that :meth:`for_training` took out, with their flags.
+        splits: what the cohort said of each split when it was prepared; nothing in an older store.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PreparedCohort:
     labels: "pd.DataFrame"
     vocabulary: Vocabulary
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    splits: Mapping[str, SplitWord] = field(default_factory=dict, repr=False)
     _present: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
     _views: dict[str, "PreparedCohort"] = field(default_factory=dict, repr=False, compare=False)
@@ -52,7 +55,7 @@ class PreparedCohort:
         """Open a finished store.
 
         Raises:
-            UniferumError: no store there, an unfinished one, or one without a readable scan.
+            UniferumError: no store there, an unfinished or damaged one, or one without a readable scan.
         """
         from uniferum.preprocessing.store import Store
 
@@ -61,12 +64,17 @@ class PreparedCohort:
         if scans.empty:
             raise UniferumError(str(path), must="hold at least one prepared scan", cure="see its failures.csv")
         scans = scans.astype(dict.fromkeys(("scan_id", "patient_id", "split", "checksum"), "str"))
+        twice = scans.loc[scans["scan_id"].duplicated(), "scan_id"].tolist()
+        if twice:
+            cure = "prepare the cohort again"
+            raise UniferumError(f"{path}/manifest.parquet: scan_id", twice[0], must="occur once", cure=cure)
         scans = scans.sort_values("scan_id").reset_index(drop=True)
         labels = store.labels().astype({"scan_id": "str", "label": "str"})
         if not set(labels["value"].tolist()) <= {0, 1}:
             raise UniferumError(f"{path}: label value", must="be 0 or 1", cure="prepare the cohort again")
         labels = labels.sort_values(["scan_id", "label"]).reset_index(drop=True)
-        return cls(store.name, store, scans, labels, Vocabulary.load().extended(store.prompts()))
+        words = read_words(store.splits(), source=f"{path}/splits.json")
+        return cls(store.name, store, scans, labels, Vocabulary.load().extended(store.prompts()), splits=words)
 
     @property
     def geometry(self) -> "Geometry":
@@ -78,10 +86,41 @@ class PreparedCohort:
         columns = (self.scans[name].tolist() for name in ("scan_id", "patient_id", "split"))
         return {scan: patient for scan, patient, own in zip(*columns, strict=True) if own == split}
 
+    def split_word(self, split: str) -> SplitWord | None:
+        """The cohort's own word on a split, with the scans that are there now; ``None`` for a store without one."""
+        return self.splits[split].replace(found=len(self.patients(split))) if split in self.splits else None
+
     def known(self) -> list[tuple[str, str, int]]:
         """Every known label: scan id, label id, 0 or 1; sorted by scan and label."""
         columns = (self.labels[name].tolist() for name in ("scan_id", "label", "value"))
         return list(zip(*columns, strict=True))
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What the store says of its cohort: the YAML file and the folder that it was prepared from."""
+        return self.store.card
+
+    @property
+    def path(self) -> str:
+        """Where the store is."""
+        return self.store.url
+
+    def split_sizes(self) -> dict[str, int]:
+        """Every split that the manifest names, and its number of scans."""
+        return {str(split): int(count) for split, count in self.scans["split"].value_counts().items()}
+
+    def unlisted(self) -> list[str]:
+        """Scans with a known label that the manifest does not name, sorted."""
+        return sorted(set(self.labels["scan_id"].tolist()) - set(self.scans["scan_id"].tolist()) - {*self.left_out})
+
+    def scans_in(self, split: str) -> list[str]:
+        """The scans of a split, sorted."""
+        return list(self.patients(split))
+
+    def label_counts(self, split: str) -> dict[str, tuple[int, int]]:
+        """Label to its number of known negatives and positives in a split."""
+        scans = self.patients(split)
+        return count_labels((label, value) for scan, label, value in self.known() if scan in scans)
 
     @cached_property
     def flags_of(self) -> dict[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 Indices: a stored array's voxel centres are ``(i - (n - 1) / 2) * spacing`` mm from the box's centre, on each axis, and
 so are the output's; :func:`index_map` composes the two with a draw. Without movement the training level is copied as
 it stands, and the 1 mm level is averaged over the same windows as torch's area interpolation, so that both equal the
-paper's chain of pad, crop and area resize.
+paper's chain of pad, crop and area resize. ``augmentation.resampling: stepwise`` rotates on the stored grid first.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int16, UInt8
 
 from uniferum.data import kernels
+from uniferum.data.augmentation import Draw
 from uniferum.preprocessing.geometry import Geometry
 
 # HU / 2000 + 0.5 (released configuration): -1000 HU is 0, 1000 HU is 1.
@@ -156,6 +157,65 @@ def resample_mask(
     if not found:
         _keep_nearest(source, members, matrix, start, target.shape, pool, pooled)
     return pooled
+
+
+def turned(
+    source: Int16[np.ndarray, "a b c"],
+    rotation: Float64[np.ndarray, "3 3"],
+    geometry: Geometry,
+    *,
+    level: str,
+    outside: str = "edge",
+) -> Int16[np.ndarray, "a b c"]:
+    """A stored level rotated on its own grid: the first of two interpolations where rotation and zoom each have one.
+
+    Rounded to whole HU, as a stored level is. Arguments as for :func:`resample_image`.
+    """
+    grid = level_grid(geometry, level)
+    matrix, start = index_map(rotation, grid, grid)
+    out = np.empty(grid.shape, np.float32)
+    kernels.resample(source, matrix, start, np.float32(1), np.float32(0), outside == "air", out)
+    return np.rint(out, out=out).astype(np.int16)
+
+
+def resample_fractions(
+    source: UInt8[np.ndarray, "a b c"],
+    members: UInt8[np.ndarray, " 256"],
+    drawn: Draw,
+    geometry: Geometry,
+    *,
+    level: str,
+    outside: str = "edge",
+    stepwise: bool = False,
+    pool: int,
+) -> Float32[np.ndarray, "x y z"]:
+    """A structure taken through the image's own interpolation to fractions in [0, 1], then max-pooled (released code).
+
+    Nothing keeps a structure that is too small to be met. Arguments as for :func:`resample_mask`; ``stepwise`` rotates
+    and zooms in two interpolations.
+    """
+    coded = np.array([-1000, 1000], np.int16)[members][source]  # what HU / 2000 + 0.5 makes 0 and 1; air is 0
+    coded, movement = moved_source(coded, drawn, geometry, level=level, outside=outside, stepwise=stepwise)
+    image = resample_image(coded, movement, geometry, level=level, outside=outside)
+    # The kernels compute in float32 without a fixed order: a fraction may leave [0, 1] by a rounding.
+    image = np.clip(image, 0.0, 1.0)
+    x, y, z = (side // pool for side in image.shape)
+    return image.reshape(x, pool, y, pool, z, pool).max(axis=(1, 3, 5))
+
+
+def moved_source(
+    source: Int16[np.ndarray, "a b c"],
+    drawn: Draw,
+    geometry: Geometry,
+    *,
+    level: str,
+    outside: str,
+    stepwise: bool,
+) -> tuple[Int16[np.ndarray, "a b c"], Float64[np.ndarray, "3 3"] | None]:
+    """What a draw leaves to :func:`resample_image`: the source, rotated already where it is to be, and the movement."""
+    if stepwise and drawn.turns and drawn.zoom != 1.0:
+        return turned(source, drawn.rotation(), geometry, level=level, outside=outside), drawn.zoomed()
+    return source, drawn.source_from_output() if drawn.moves else None
 
 
 def _movement(source_from_output: Float64[np.ndarray, "3 3"] | None) -> Float64[np.ndarray, "3 3"]:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from uniferum.data.organ_counts import OrganCounts
+from uniferum.data.organ_rows import nodule_rows, organ_rows, refuse_missing
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.settings import SamplingConfig
 from uniferum.data.tasks import (
@@ -42,7 +44,8 @@ def training_table(
         A task table of the training split: the cohorts in the order given, then nodules.
 
     Raises:
-        UniferumError: a cohort is not among the stores, or there is nothing to train on.
+        UniferumError: a cohort is not among the stores, there is nothing to train on, or masks are missing and
+            ``missing_masks`` is to refuse.
     """
     parts: list[pd.DataFrame] = []
     for name in (n for n in train_on if n != SEG):
@@ -52,9 +55,16 @@ def training_table(
             rows = balanced(rows, seed)
         parts.append(rows)
         if SEG in train_on:
-            parts.append(organ_tasks(cohort, round(config.organ_share * len(rows)), seed))
+            wanted = OrganCounts(name, len(rows), len(cohort.patients("train")), config).wanted
+            organs = organ_tasks(cohort, wanted, seed)
+            refuse_missing(organ_rows(cohort, wanted, len(organs)), config.missing_masks, cohort.card, cohort.path)
+            parts.append(organs)
     if SEG in train_on and config.luna_factor:
-        parts.append(nodule_tasks(_opened(cohorts, NODULE_COHORT), config.luna_factor))
+        cohort = _opened(cohorts, NODULE_COHORT)
+        nodules = nodule_tasks(cohort, config.luna_factor)
+        found = nodule_rows(cohort, config.luna_factor, len(nodules))
+        refuse_missing(found, config.missing_masks, cohort.card, cohort.path)
+        parts.append(nodules)
     table = joined(parts)
     if table.empty:
         cure = "both classes of at least one label must occur in the training split"

@@ -9,6 +9,7 @@ from pydantic import Field
 from uniferum.config import Section
 
 OnWrongHu = Literal["exclude", "keep", "stop"]
+MissingMasks = Literal["refuse", "warn"]
 
 
 class DataConfig(Section):
@@ -48,13 +49,28 @@ class DataConfig(Section):
 class SamplingConfig(Section):
     """How training rows are drawn from the known labels and masks."""
 
+    # Keys that decide whether a training may start, never what it sees: they belong in no fingerprint.
+    GATE_KEYS: ClassVar[frozenset[str]] = frozenset({"missing_masks"})
+
     balance: bool = Field(default=True, description="draw as many negatives as a task has positives (paper 3.3)")
     organ_share: float = Field(
-        default=0.10, ge=0, description="organ tasks as a share of a cohort's training rows (paper 3.3)"
+        default=0.10, ge=0, description="organ tasks as a share of what organ_share_of names (paper 3.3)"
+    )
+    organ_share_of: Literal["rows", "scans"] = Field(
+        default="rows", description="what organ_share is a share of: a cohort's training rows, or its training scans"
     )
     luna_factor: int = Field(
         default=10, ge=0, description="how often each LUNA16 scan's nodule task is repeated (paper 3.3)"
     )
+    missing_masks: MissingMasks = Field(
+        default="refuse",
+        description="a training with SEG for which organ or nodule masks are missing: refuse stops it before its first "
+        "step, warn trains on the rows that are found and says so",
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that change what a training sees, for a fingerprint."""
+        return self.model_dump(mode="json", exclude=set(self.GATE_KEYS))
 
 
 class AugmentationConfig(Section):
@@ -72,4 +88,17 @@ class AugmentationConfig(Section):
     outside: Literal["edge", "air"] = Field(
         default="edge",
         description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU",
+    )
+    unit: Literal["volume", "row"] = Field(
+        default="volume",
+        description="what draws an augmentation of its own: a volume with all its rows, which share one encoding, or "
+        "every row, which is then encoded by itself",
+    )
+    masks: Literal["nearest", "linear"] = Field(
+        default="nearest",
+        description="masks by nearest neighbour, or interpolated as the image is, to fractions (released code)",
+    )
+    resampling: Literal["once", "stepwise"] = Field(
+        default="once",
+        description="rotation and zoom in one interpolation, or rotated first and then zoomed (released code)",
     )

@@ -7,7 +7,7 @@ sees the same part of the volume.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Real, UInt8
 
 from uniferum.errors import UniferumError
 
@@ -53,7 +53,7 @@ class TargetGrid:
         x, y, z = self.pooled_shape
         return mask.reshape(x, self.pool, y, self.pool, z, self.pool).max(axis=(1, 3, 5))
 
-    def to_patches(self, pooled: UInt8[np.ndarray, "X Y Z"]) -> UInt8[np.ndarray, "P U"]:
+    def to_patches(self, pooled: Real[np.ndarray, "X Y Z"]) -> Real[np.ndarray, "P U"]:
         """The pooled mask as one row of u^3 values a token."""
         (x, y, z), u = self.tokens_shape, self.patch
         cut = pooled.reshape(x, u, y, u, z, u).transpose(0, 2, 4, 1, 3, 5)

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from uniferum.data.prepared import PreparedCohort
-from uniferum.data.vocabulary import Structure, Vocabulary
+from uniferum.data.vocabulary import NODULE, Structure, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 
 SEGMENTATION = "segmentation"
-NODULE = "nodule"
 
 # Column -> its type. `target` is NaN on segmentation rows; `ids` are the values of `layer` that make the structure;
 # `copy` numbers the repetitions of a repeated task and is 0 otherwise.
@@ -100,12 +99,7 @@ def evaluation_tasks(cohort: PreparedCohort, split: str) -> pd.DataFrame:
 
 def trainable_labels(cohort: PreparedCohort) -> tuple[str, ...]:
     """The cohort's labels that may be trained and selected on (INSPECT's 12 shared ones may not: paper 3.4.3)."""
-    vocabulary, name = cohort.vocabulary, cohort.name
-    return tuple(
-        label
-        for label in vocabulary.of_cohort(name)
-        if (name, vocabulary.group_of(name, label)) not in vocabulary.evaluation_only
-    )
+    return cohort.vocabulary.trainable(cohort.name)
 
 
 def selection_tasks(cohorts: Mapping[str, PreparedCohort], names: Iterable[str]) -> pd.DataFrame:

@@ -18,6 +18,8 @@ from uniferum.errors import UniferumError, near_miss
 TERMS = Path(__file__).parents[2] / "configs" / "terms"
 TOTALSEGMENTATOR = "totalsegmentator"
 """The mask layer that holds TotalSegmentator v2 ids 0 to 117; every other layer is binary."""
+NODULE = "nodule"
+"""The mask layer, and the structure, of lung nodules."""
 
 Kind = Literal["diagnosis", "prognosis"]
 GroupKey = tuple[str, str]
@@ -83,6 +85,15 @@ class Vocabulary:
         """Label id -> column of the dataset's own label file, for the labels that the dataset itself ships."""
         named = ((label, self.labels[label].columns.get(cohort)) for label in self.of_cohort(cohort))
         return {label: column for label, column in named if column is not None}
+
+    def trainable(self, cohort: str) -> tuple[str, ...]:
+        """The labels of ``cohort`` that may be trained and selected on (not INSPECT's 12 shared ones: paper 3.4.3)."""
+        kept = [labels for key, labels in self.groups.items() if key[0] == cohort and key not in self.evaluation_only]
+        return tuple(label for labels in kept for label in labels)
+
+    def organ_layers(self) -> frozenset[str]:
+        """The mask layers that give organ tasks: every layer of a structure but that of the nodules."""
+        return frozenset(structure.layer for structure in self.structures.values()) - {NODULE}
 
     def organs(self) -> tuple[Structure, ...]:
         """The structures of the TotalSegmentator layer: the paper's 60 organ tasks."""

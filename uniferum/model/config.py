@@ -36,7 +36,7 @@ class EncoderConfig(Section):
     fast_depthwise: Literal["auto", "on", "off"] = "auto"
     """Backward pass of depthwise convolutions from forward convolutions; ``auto``: on the CPU only."""
     channels_last: bool = False
-    """Keep activations in channels-last memory order."""
+    """Keep kernels and activations in channels-last memory order, which cuDNN has fast depthwise convolutions for."""
 
 
 class TextConfig(Section):

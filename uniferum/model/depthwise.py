@@ -28,9 +28,11 @@ class SameConv3d(nn.Conv3d):
     """A convolution whose result has ceil(side / stride) voxels along each axis."""
 
     fast_backward: Literal["auto", "on", "off"] = "off"
+    channels_last = False
+    """Whether weights and results are kept in channels-last order, whichever way PyTorch takes to compute them."""
 
     @classmethod
-    def of(cls, conv: nn.Conv3d, fast: Literal["auto", "on", "off"]) -> "SameConv3d":
+    def of(cls, conv: nn.Conv3d, fast: Literal["auto", "on", "off"], *, channels_last: bool = False) -> "SameConv3d":
         """The same weights under this class; ``fast`` matters for depthwise convolutions alone."""
         same = cls(
             conv.in_channels,
@@ -42,12 +44,20 @@ class SameConv3d(nn.Conv3d):
             device="meta",
         )
         same.weight, same.bias = conv.weight, conv.bias
+        if channels_last:
+            same.channels_last = True
+            same.to(memory_format=torch.channels_last_3d)
         depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.bias is None
         same.fast_backward = fast if depthwise and conv.groups > 1 else "off"
         return same
 
     def forward(self, input: Tensor) -> Tensor:
         """Pad each axis by its own rule and convolve."""
+        result = self._convolved(input)
+        # cuDNN answers in the order of the weights, so that this copies nothing; a CPU does so for some sizes only.
+        return result.contiguous(memory_format=torch.channels_last_3d) if self.channels_last else result
+
+    def _convolved(self, input: Tensor) -> Tensor:
         pads = [
             same_padding(side, kernel, stride)
             for side, kernel, stride in zip(input.shape[2:], self.kernel_size, self.stride, strict=True)

@@ -50,8 +50,6 @@ class Encoder(nn.Module):
             UniferumError: evaluation of undivided weights whose batch norms were never measured anew.
         """
         self.refuse_unmeasured()
-        if self.config.channels_last:
-            volume = volume.contiguous(memory_format=torch.channels_last_3d)
         x = self.bn1(self.conv_stem(volume))
         for stage in self.blocks:
             if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
@@ -177,6 +175,6 @@ def _channels(module: nn.Module) -> int:
 def _replace_convolutions(module: nn.Module, config: EncoderConfig) -> None:
     for name, child in module.named_children():
         if isinstance(child, nn.Conv3d):
-            setattr(module, name, SameConv3d.of(child, config.fast_depthwise))
+            setattr(module, name, SameConv3d.of(child, config.fast_depthwise, channels_last=config.channels_last))
         else:
             _replace_convolutions(child, config)

@@ -38,7 +38,7 @@ class TokenBatchNorm(nn.BatchNorm1d):
                 "model.fusion.visual_norm",
                 "batch",
                 must="see at least 2 volumes a micro-batch",
-                cure="raise training.micro_batch above data.tasks_per_volume, or use 'layer'",
+                cure="raise training.micro_batch above data.tasks_per_volume, or micro_batch_volumes, or use 'layer'",
             )
         return super().forward(input.flatten(1)).view_as(input)
 

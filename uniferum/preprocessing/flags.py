@@ -33,6 +33,7 @@ MEANING = {
     "several_acquisitions": "the series holds several acquisitions or phases; one was read, whole",
     "series_joined": "each slice has a series of its own; those of one frame of reference were read as one stack",
     "derived_series": "there is no original axial series; a derived or another one was read",
+    "class_contradicts": "slices of modality CT that are stored as MR images; read, as there is nothing better",
     "others_beside": "localizers, other modalities, pictures or reports lie beside the slices and were left out",
     "slices_left_out": "slices of the series have another direction, size, spacing or kind and were left out",
     "slices_without_place": "slices of the series without a place in space were left out",

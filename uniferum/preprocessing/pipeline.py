@@ -24,7 +24,8 @@ from uniferum.preprocessing.source import ScanSource
 from uniferum.preprocessing.volume import Volume
 
 # What the released code does where it differs from the paper's text: no upper limit of soft tissue, no hull, the
-# volume cut to a box about the component's centre, no margin about the lungs and their last slice lost.
+# volume cut to a box about the component's centre, no margin about the lungs and their last slice lost; training reads
+# the volume of 1 mm, so that level is stored too.
 _RELEASED: dict[str, Any] = {
     "soft_tissue_hu": (-150, None),
     "hull": False,
@@ -32,6 +33,7 @@ _RELEASED: dict[str, Any] = {
     "lung_margin_mm": 0.0,
     "keep_last_lung_slice": False,
     "find_lungs": False,
+    "levels": ("train", "full"),
 }
 
 

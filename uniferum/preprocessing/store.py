@@ -34,6 +34,7 @@ MANIFEST = "manifest.parquet"
 LABELS = "labels.parquet"
 FAILURES = "failures.csv"
 PROMPTS = "prompts.json"
+SPLITS = "splits.json"
 
 
 class Store:
@@ -180,6 +181,18 @@ class Store:
         """The extra vocabulary of a folder cohort; empty for the cohorts of the paper."""
         return json.loads(self._place.read(PROMPTS)) if self._place.exists(PROMPTS) else {}
 
+    def splits(self) -> dict[str, Any]:
+        """The cohort's word on each of its splits; empty for a store that was finished before there was one.
+
+        Raises:
+            UniferumError: the file is damaged.
+        """
+        try:
+            return json.loads(self._place.read(SPLITS)) if self._place.exists(SPLITS) else {}
+        except ValueError:
+            cure = "run uniferum data prepare again: it writes the tables anew"
+            raise UniferumError(f"{self.url}/{SPLITS}", must="be valid JSON", cure=cure) from None
+
     def failures(self) -> pd.DataFrame:
         """Scans that could not be prepared: scan_id, file, reason."""
         if not self._place.exists(FAILURES):
@@ -192,8 +205,10 @@ class Store:
         labels: Sequence[Mapping[str, Any]],
         failures: Sequence[Mapping[str, str]],
         prompts: Mapping[str, Any],
+        splits: Mapping[str, Any] | None = None,
     ) -> None:
         """Write the tables, the manifest last."""
+        self._place.write(SPLITS, json.dumps(dict(splits or {}), indent=1).encode())
         table = pd.DataFrame(list(failures), columns=["scan_id", "file", "reason"])
         self._place.write(FAILURES, table.to_csv(index=False).encode())
         self._place.write(PROMPTS, json.dumps(dict(prompts), indent=1, sort_keys=True).encode())

@@ -14,6 +14,7 @@ from uniferum.evaluation.comparison import align, group_difference
 from uniferum.evaluation.delong import PairedTest, delong
 from uniferum.evaluation.multiple import holm
 from uniferum.report.claims import CLAIMS, Check, Claim
+from uniferum.report.comparability import Place, compare
 from uniferum.report.margins import Agreement
 from uniferum.report.records import CellRecord, RowKey
 from uniferum.report.rendering import row_names
@@ -36,6 +37,8 @@ class Finding:
     adjusted: float = math.nan
     reading: str = "missing"
     incomparable: str = ""
+    said: tuple[str, ...] = ()
+    """What a check that compares rests on beside its numbers."""
     because: str = ""
 
     @property
@@ -98,15 +101,17 @@ def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Agreement)
     part = reader.part(check.row, check)
     if part.empty:
         return Finding(claim, check, because="not evaluated there")
-    why = agreement.incomparable(*check.column, len(part["volume_id"].unique()), _labels(reader, check))
-    blank = Finding(claim, check, incomparable=why)
+    shown = [reader.cells[row] for row in (check.row, check.base) if row is not None]
+    cases, labels = len(part["volume_id"].unique()), _labels(reader, check)
+    compared = compare(Place(*check.column, check.label, cases, *labels), shown, agreement)
+    blank = Finding(claim, check, incomparable=compared.incomparable, said=compared.said)
     return _compared(blank, part, reader) if check.base is not None else _valued(blank, part, reader)
 
 
-def _labels(reader: _Reader, check: Check) -> int:
-    """Labels of the column that were scored, whatever label the check is about."""
-    scores = reader.cells[check.row].groups
-    return next((s.n_labels for s in scores if (s.cohort, s.group, s.metric) == (*check.column, "auroc")), 0)
+def _labels(reader: _Reader, check: Check) -> tuple[int, int]:
+    """Labels of the column that were scored, and all of them."""
+    scores = (s for s in reader.cells[check.row].groups if (s.cohort, s.group, s.metric) == (*check.column, "auroc"))
+    return next(((s.n_labels, s.n_labels_total) for s in scores), (0, 0))
 
 
 def _compared(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
@@ -135,7 +140,7 @@ def _read(found: Finding, agreement: Agreement) -> Finding:
     if not math.isfinite(found.ours):
         return found
     margin = agreement.margin("auroc", *found.check.column)
-    return replace(found, reading=_reading(found, margin), because=_because(found, margin))
+    return replace(found, reading=_reading(found, margin), because="; ".join((_because(found, margin), *found.said)))
 
 
 def _reading(found: Finding, margin: float | None) -> str:

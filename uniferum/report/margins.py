@@ -3,16 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: Test volumes and labels of the paper (Table 1; 8 unique INSPECT labels as in 3.4.3 and appendix Table 1).
-PAPER_CASES = {"CTRATE": 3002, "INSPECT": 3000, "RADCHEST": 360}
-PAPER_LABELS = {
-    ("CTRATE", "all"): 18,
-    ("INSPECT", "shared"): 12,
-    ("INSPECT", "unique"): 8,
-    ("RADCHEST", "shared"): 7,
-    ("RADCHEST", "unique"): 32,
-}
-
 
 @dataclass(frozen=True)
 class Agreement:
@@ -34,17 +24,3 @@ class Agreement:
             if key in self.margins:
                 return float(self.margins[key])
         return None
-
-    def incomparable(self, cohort: str, group: str, n_cases: int, n_labels: int) -> str:
-        """Why numbers of a column do not compare with the paper's; empty where they do."""
-        if self.synthetic:
-            return "synthetic data"
-        if cohort in self.comparable:
-            return ""
-        cases = PAPER_CASES.get(cohort)
-        if cases is not None and n_cases != cases:
-            return f"another test split: {n_cases} volumes, the paper's has {cases}"
-        labels = PAPER_LABELS.get((cohort, group))
-        if labels is not None and n_labels != labels:
-            return f"another label list: {n_labels} labels, the paper's has {labels}"
-        return ""

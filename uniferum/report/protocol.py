@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from uniferum.report.flagged import data_lines, flagged_cases
 from uniferum.report.records import CellRecord, Score
+from uniferum.report.row_counts import row_lines
+from uniferum.report.splits import split_lines
 
 Column = tuple[str, str]
 
@@ -26,7 +28,16 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
     if not records:
         return ()
     lines = [line for column in columns if (line := _column_line(records, column, metric))]
-    return (*lines, *data_lines(records), _selection_line(records), _seeds_line(records), _value_line(metric))
+    splits = split_lines(records, (cohort for cohort, _ in columns))
+    return (
+        *lines,
+        *splits,
+        *data_lines(records),
+        *row_lines(records),
+        _selection_line(records),
+        _seeds_line(records),
+        _value_line(metric),
+    )
 
 
 def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:

@@ -2,10 +2,14 @@
 
 import csv
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from pydantic import Field
+
+from uniferum.config import Section, parse
 from uniferum.report.records import RowKey, mix_name
 
 PATH = Path(__file__).with_name("published_results.csv")
@@ -30,27 +34,50 @@ class Published:
     @property
     def half_width(self) -> float | None:
         """Half of the printed 95 % interval, from section 5.4."""
-        mark = "half-width "
-        return float(self.note.split(mark)[1]) if mark in self.note else None
+        return self._noted(r"half-width ([\d.]+\d)")
+
+    @property
+    def p(self) -> float | None:
+        """The printed p value of the difference from the same model without segmentation, from section 5.4."""
+        return self._noted(r"\bp ([\d.]+\d)")
+
+    def _noted(self, pattern: str) -> float | None:
+        found = re.search(pattern, self.note)
+        return float(found[1]) if found else None
+
+
+class Line(Section):
+    """One line of the file; ``val_group`` is a group of the vocabulary, one label, or empty where that is unknown."""
+
+    table: str = Field(min_length=1)
+    metric: str = Field(min_length=1)
+    model: str = Field(min_length=1)
+    text_encoder: str
+    train_on: str = Field(min_length=1)
+    val_dataset: str = Field(min_length=1)
+    val_group: str
+    value: float = Field(gt=0, lt=1)
+    source: str = Field(min_length=1)
+    note: str
 
 
 @cache
-def published() -> tuple[Published, ...]:
-    """Every published number, in the file's order."""
-    with PATH.open(encoding="utf-8", newline="") as lines:
-        return tuple(
-            Published(
-                line["table"],
-                line["metric"],
-                (line["model"], line["text_encoder"], mix_name(line["train_on"].split("+"))),
-                line["val_dataset"],
-                line["val_group"],
-                float(line["value"]),
-                line["source"],
-                line["note"],
-            )
-            for line in csv.DictReader(lines)
-        )
+def published(path: Path = PATH) -> tuple[Published, ...]:
+    """Every published number, in the file's order.
+
+    Raises:
+        UniferumError: a line of the file is damaged; names it and its column.
+    """
+    with path.open(encoding="utf-8", newline="") as lines:
+        reader = csv.DictReader(lines, restkey="more", restval="")
+        return tuple(_read({str(k): v for k, v in row.items()}, f"{path}: line {reader.line_num}") for row in reader)
+
+
+def _read(row: Mapping[str, object], source: str) -> Published:
+    line = parse(Line, row, source=source)
+    key = line.model, line.text_encoder, mix_name(line.train_on.split("+"))
+    group = line.val_group
+    return Published(line.table, line.metric, key, line.val_dataset, group, line.value, line.source, line.note)
 
 
 def find(metric: str, row: RowKey, cohort: str, group: str) -> Published | None:
@@ -65,12 +92,13 @@ def slug(label: str) -> str:
 
 def of_labels(metric: str) -> list[Published]:
     """The numbers that the paper prints of single labels (appendix Table 3, section 5.4), in the file's order."""
-    return [p for p in published() if p.metric == metric and p.group not in GROUPS and p.row[0] in ("uniferum", "cnn")]
+    ours = [p for p in published() if p.metric == metric and p.row[0] in ("uniferum", "cnn")]
+    return [p for p in ours if p.group and p.group not in GROUPS]
 
 
 @cache
 def _index() -> dict[tuple[str, RowKey, str, str], Published]:
-    return {(p.metric, p.row, p.cohort, slug(p.group)): p for p in published()}
+    return {(p.metric, p.row, p.cohort, slug(p.group)): p for p in published() if p.group}
 
 
 def rows(metric: str) -> list[RowKey]:

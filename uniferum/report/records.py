@@ -15,9 +15,11 @@ from typing import Any
 
 import pandas as pd
 
+from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
 from uniferum.evaluation.mask_scores import score_masks
+from uniferum.evaluation.prediction_file import read_test_splits
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -88,6 +90,18 @@ class CellRecord:
     def groups(self) -> tuple[Score, ...]:
         """The group means, as stored with the cell."""
         return tuple(_group_score(self.name, line) for line in self.result.get("groups", ()))
+
+    @cached_property
+    def test_splits(self) -> dict[str, SplitWord]:
+        """Cohort to its own word on its test split; a record that is older than those words has none.
+
+        Raises:
+            UniferumError: a word is damaged.
+        """
+        written = self.result.get("test_splits")
+        if written is None:
+            written = read_test_splits(self.files.predictions)
+        return read_words(written, source=f"{self.source}: test_splits")
 
     @cached_property
     def labels(self) -> pd.DataFrame:

@@ -2,20 +2,27 @@
 
 ``reproduced``: the 95 % interval lies inside the published value plus or minus the margin that the grid file gave
 before the run. ``differs``: it lies outside. ``inconclusive``: it does neither; how many cases or seeds would decide is
-said. ``missing``: no number. ``not comparable``: synthetic data, another split or another label list.
+said. ``missing``: no number. ``not comparable``: phantoms, another split or another label list
+(:mod:`uniferum.report.comparability`).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy.stats import norm
 
+from uniferum.report.comparability import UNKNOWN, Comparison, Place, compare
 from uniferum.report.entries import Entry, Key, ReportTable
 from uniferum.report.margins import Agreement
+from uniferum.report.records import CellRecord
 from uniferum.report.rendering import row_names
 from uniferum.report.sheet import Sheet
 
+UNKNOWN_CURE = (
+    "A record that does not say which split it is of is older than that: run uniferum data prepare again, which writes "
+    "it into the store, and report with --grid, which reads it there where the test scans are the very same."
+)
 WORDS = ("reproduced", "differs", "inconclusive", "missing", "not comparable")
 
 
@@ -39,29 +46,36 @@ class Verdict:
         return self.value - self.published
 
 
-def judge(table: ReportTable, agreement: Agreement) -> list[Verdict]:
+def judge(table: ReportTable, agreement: Agreement, records: Sequence[CellRecord] = ()) -> list[Verdict]:
     """A verdict for every place of a table that the paper has a number for, and no other model's.
 
-    A place of a table of labels is judged by the margin of its label (``COHORT label``), else by the metric's.
+    A place of a table of labels is judged by the margin of its label (``COHORT label``), else by the metric's. The
+    records say what each number rests on; a number whose record is not among them is of an unknown split.
     """
-    found = []
+    found, cells = [], {record.name: record for record in records}
     for place in ((row, column) for row in table.rows for column in table.columns):
         entry = table.entries[place]
         facts = dict(zip((*table.row_facts, *table.column_facts), (*place[0], *place[1]), strict=True))
         if math.isfinite(entry.published) and facts.get("model") in ("uniferum", "cnn"):
             row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
             column = (facts["cohort"], facts.get("label") or facts["group"])
-            found.append(_judged(row, column, entry, table.metric, agreement))
+            shown = [cells[name] for name in entry.cells if name in cells]
+            compared = compare(place_of(facts, entry), shown, agreement)
+            found.append(_judged(row, column, entry, agreement.margin(table.metric, *column), compared))
     return found
 
 
-def _judged(row: Key, column: Key, entry: Entry, metric: str, agreement: Agreement) -> Verdict:
-    cohort, group = column[0], column[1]
-    margin = agreement.margin(metric, cohort, group)
+def place_of(facts: Mapping[str, str], entry: Entry) -> Place:
+    """What a place of a table is of."""
+    counts = entry.n_cases, entry.n_labels, entry.n_labels_total
+    return Place(facts["cohort"], facts.get("group", ""), facts.get("label", ""), *counts)
+
+
+def _judged(row: Key, column: tuple[str, str], entry: Entry, margin: float | None, compared: Comparison) -> Verdict:
     lo, hi = entry.lo, entry.hi
-    word, because = _word(entry, lo, hi, margin, agreement.incomparable(cohort, group, entry.n_cases, entry.n_labels))
-    if word not in ("missing", "not comparable") and cohort in agreement.comparable:
-        because += f"; compared although the protocol differs: {agreement.comparable[cohort]}"
+    word, because = _word(entry, lo, hi, margin, compared.incomparable)
+    if word not in ("missing", "not comparable"):
+        because = "; ".join((because, *compared.said))
     return Verdict(row, column, entry.published, entry.value, lo, hi, margin, word, because)
 
 
@@ -120,8 +134,11 @@ def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
     ]
     counts = {word: sum(one.word == word for one in verdicts) for word in WORDS}
     headings = ["Model", "Text encoder", "Training data", "Column", "Paper", "Ours", "Difference", "95 %", "Margin"]
-    said = f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
-    return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, [said], words=4)
+    said = [
+        f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
+    ]
+    said += [UNKNOWN_CURE] if any(UNKNOWN in one.because for one in verdicts) else []
+    return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, said, words=4)
 
 
 def _shown(value: float, *, signed: bool = False) -> str:

@@ -19,6 +19,7 @@ from uniferum.report.flagged import flag_line
 from uniferum.report.pivot import GROUP_METRICS, label_scores
 from uniferum.report.records import CellRecord
 from uniferum.report.segmentation import mask_scores
+from uniferum.report.splits import split_line
 from uniferum.report.tables import mean
 
 MASK_FACTS = ("cohort", "group", "label")
@@ -96,6 +97,7 @@ def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> lis
         "commit": result.get("git_commit"),
         "checkpoint": f"best step {result.get('best_step')} of {result.get('steps')}",
         "data": _data_hashes(result.get("data") or result.get("data_digests")),
+        "test splits": split_line(record),
         "flagged scans": flag_line(record),
         "predictions": f"{record.files.predictions}, sha256 {_digest(record.files.predictions)}",
     }

@@ -102,7 +102,8 @@ class Trained:
         # The checkpoint holds all weights, so no pretrained ones have to be found.
         model = build_model(config.model, config.geometry, labels, config.seed, pretrained=False)
         load_weights(model, folder)
-        compute = choose_compute(config.training.precision, device)
+        compute = choose_compute(config.training.precision, device, tf32=config.training.tf32)
+        compute.use()
         level, model = config.data.level, model.to(compute.device).eval()
         return cls(model, preparation.replace(geometry=config.geometry, levels=(level,)), level, compute)
 

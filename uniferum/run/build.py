@@ -10,6 +10,8 @@ from uniferum.data.batch import Batch
 from uniferum.data.dataset import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.sampling import training_table
+from uniferum.data.settings import MissingMasks
+from uniferum.data.splits import refuse_splits
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
 from uniferum.evaluation.predict import Also, predict, predict_tasks
@@ -19,6 +21,7 @@ from uniferum.preprocessing.flags import WRONG_HU
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, open_cohort
+from uniferum.run.rows import splits_read
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 
@@ -48,13 +51,18 @@ class Workbench:
         """A sentence a training cohort of which scans are left out."""
         return [line for name in self.config.trained_stores if (line := left_out_line(self.cohorts[name]))]
 
-    def training_table(self) -> pd.DataFrame:
+    def training_table(self, missing_masks: MissingMasks | None = None) -> pd.DataFrame:
         """The rows to train on.
 
+        Args:
+            missing_masks: in place of the run's own policy, where rows are only counted.
+
         Raises:
-            UniferumError: there is none.
+            UniferumError: there is none, or ``sampling.missing_masks`` refuses the run.
         """
-        return training_table(self.cohorts, self.config.train_on, self.config.sampling, self.config.seed)
+        config = self.config
+        sampling = config.sampling if missing_masks is None else config.sampling.replace(missing_masks=missing_masks)
+        return training_table(self.cohorts, config.train_on, sampling, config.seed)
 
     def selection_table(self) -> pd.DataFrame:
         """The validation tasks that choose the best checkpoint."""
@@ -85,7 +93,8 @@ class Workbench:
             tokens_shape=model.tokens_shape,
             patch=model.patch,
             batch=config.training.batch,
-            micro_batch=config.training.micro_batch,
+            micro_batch=config.training.micro,
+            by_volumes=config.training.by_volumes,
             seed=config.seed,
             rank=self.workers.rank,
             world=self.workers.size,
@@ -118,15 +127,25 @@ class Workbench:
             yield batch
 
 
-def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workbench:
-    """Open every store that the run reads, and check that they were prepared on the run's grid.
+def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_scores: bool = False) -> Workbench:
+    """Open every store that the run reads, check that they were prepared on the run's grid, and set the number format.
+
+    Args:
+        config: the run.
+        stores: the prepared store of every cohort that it names.
+        compute: where it is computed.
+        only_scores: nothing is trained, so that only the test splits need a scan.
 
     Raises:
-        UniferumError: a store is missing or was prepared for another geometry, or ``data.on_wrong_hu`` refuses it.
+        UniferumError: a store is missing, was prepared for another geometry or lacks a split or the level that is
+            read, or ``data.on_wrong_hu`` refuses it.
     """
+    compute.use()
     names = dict.fromkeys([*config.trained_stores, *config.selection_cohorts, *config.evaluate_on])
     cohorts = {name: open_cohort(stores, name) for name in names}
+    needed = splits_read(config, only_scores=only_scores)
     for name, cohort in cohorts.items():
+        refuse_splits(cohort, needed[name])
         if cohort.geometry != config.geometry:
             raise UniferumError(
                 f"store of {name}: geometry",
@@ -134,8 +153,21 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute) -> Workb
                 must=f"be the run's ({_grid(config.geometry)})",
                 cure="prepare the cohort again, or set the run's geometry",
             )
+        _refuse_without_level(name, cohort, config.data.level)
     seen = {name: _as_run(config, cohort) for name, cohort in cohorts.items()}
     return Workbench(config, seen, compute, Workers.current())
+
+
+def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None:
+    """Raise where a store does not hold the level that is read, before the first batch meets it."""
+    held = cohort.store.config.levels
+    if level not in held:
+        raise UniferumError(
+            f"store of {name}: levels",
+            ", ".join(held),
+            must=f"hold {level}, which data.level reads (preset released: full)",
+            cure="prepare the cohort with --set levels=[train,full], or set data.level",
+        )
 
 
 def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:

@@ -3,7 +3,7 @@
 Store paths, threads, loader workers and devices are given beside it, never in it.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import yaml
 from pydantic import Field, model_validator
@@ -12,6 +12,7 @@ from uniferum.config import Section
 from uniferum.data.settings import AugmentationConfig, DataConfig, SamplingConfig
 from uniferum.model.config import ModelConfig
 from uniferum.preprocessing.geometry import Geometry
+from uniferum.run.presets import with_preset
 from uniferum.training.config import OptimConfig, TrainingConfig
 
 SEGMENTATION = "SEG"
@@ -22,7 +23,8 @@ class RunConfig(Section):
     """One run: what it is trained on, tested on, and every section.
 
     ``train_on`` names cohorts, and ``SEG`` for organ tasks on them plus the nodules of LUNA16. ``select_on`` empty
-    means the training cohorts: the best checkpoint is never chosen on a zero-shot task.
+    means the training cohorts: the best checkpoint is never chosen on a zero-shot task. ``model.preset: released``
+    fills the keys of :mod:`uniferum.run.presets` that are not given.
     """
 
     name: str = Field(min_length=1)
@@ -37,6 +39,11 @@ class RunConfig(Section):
     augmentation: AugmentationConfig = AugmentationConfig.model_validate({})
     training: TrainingConfig = TrainingConfig()
     optim: OptimConfig = OptimConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _preset(cls, given: Any) -> Any:
+        return with_preset(given) if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _selection_stays_in_training(self) -> Self:

@@ -14,12 +14,14 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
 from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
+from uniferum.evaluation.prediction_file import write_predictions
 from uniferum.model.base import Model
 from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Stores, fingerprints
 from uniferum.run.result import RunResult, environment, plain, read_result
+from uniferum.run.rows import row_record
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
@@ -64,10 +66,20 @@ def evaluate_run(
             must=f"be of run {config.name}, fingerprint {identity.training}",
             cure="give the folder, config and stores that it was trained with",
         )
-    bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    compute = choose_compute(config.training.precision, device, tf32=config.training.tf32)
+    bench = open_workbench(config, stores, compute, only_scores=True)
     bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
+    rows = _rows_trained(bench, identity, files)
     write_text(files.config, resolved_yaml(config))
-    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent())
+    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent(), rows)
+
+
+def _rows_trained(bench: Workbench, identity: Fingerprints, files: CellFiles) -> Mapping[str, Any]:
+    """The rows that a finished training had: as its record says, else counted again from the same data and seed."""
+    done = read_result(files.root)
+    if done and done.training_fingerprint == identity.training and "rows" in done.record:
+        return done.record["rows"]
+    return row_record(bench, bench.training_table(missing_masks="warn"))
 
 
 def stoppable(
@@ -85,7 +97,14 @@ def stoppable(
     return between
 
 
-def score(model: Model, bench: Workbench, identity: Fingerprints, files: CellFiles, reporter: Reporter) -> RunResult:
+def score(
+    model: Model,
+    bench: Workbench,
+    identity: Fingerprints,
+    files: CellFiles,
+    reporter: Reporter,
+    rows: Mapping[str, Any],
+) -> RunResult:
     """Predict with the best weights, write predictions, metrics, environment and, last, the record.
 
     Args:
@@ -94,6 +113,7 @@ def score(model: Model, bench: Workbench, identity: Fingerprints, files: CellFil
         identity: the run's fingerprints.
         files: the run's folder.
         reporter: who is told the files.
+        rows: of :func:`uniferum.run.rows.row_record`.
     """
     card = read_card(files.best)
     load_weights(model, files.best)
@@ -105,7 +125,7 @@ def score(model: Model, bench: Workbench, identity: Fingerprints, files: CellFil
         groups = _write_scores(predictions, bench, files)
         write_masks(masks, files)
         write_json(files.environment, environment())
-        record = {**_record(bench, identity, files, groups), **_mask_record(masks)}
+        record = {**_record(bench, identity, files, groups, rows), **_mask_record(masks)}
         for path in _made(files):
             if path.exists():
                 reporter.artifact(path)
@@ -133,7 +153,8 @@ def _mask_record(masks: Scored | None) -> dict[str, Any]:
 def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles) -> list[dict[str, Any]]:
     if predictions.empty:
         return []
-    write_atomically(files.predictions, lambda path: predictions.to_parquet(path, index=False))
+    splits = _test_splits(bench)
+    write_atomically(files.predictions, lambda path: write_predictions(path, predictions, splits))
     vocabulary_groups = {
         key: labels
         for cohort in bench.config.evaluate_on
@@ -158,7 +179,11 @@ def _flagged(
 
 
 def _record(
-    bench: Workbench, identity: Fingerprints, files: CellFiles, groups: list[dict[str, Any]]
+    bench: Workbench,
+    identity: Fingerprints,
+    files: CellFiles,
+    groups: list[dict[str, Any]],
+    rows: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     config = bench.config
     last, best = (Progress.from_json(read_card(place)["progress"]) for place in (files.last, files.best))
@@ -183,6 +208,8 @@ def _record(
             },
             "groups": groups,
             "data": _data(bench),
+            "test_splits": _test_splits(bench),
+            "rows": rows,
             "flags": _flags(bench),
             "on_wrong_hu": config.data.on_wrong_hu,
             "steps": last.step,
@@ -192,6 +219,7 @@ def _record(
                 "names": made["gpus"] or [platform.machine()],
                 "workers": bench.workers.size,
                 "precision": bench.compute.precision,
+                "tf32": bench.compute.tf32,
                 "precision_reason": bench.compute.reason,
             },
             "git_commit": made["git_commit"],
@@ -206,6 +234,12 @@ def _data(bench: Workbench) -> dict[str, str]:
     config = bench.config
     trained = {f"{name} train": bench.cohorts[name].digest("train") for name in config.training_cohorts}
     return trained | {f"{name} test": bench.cohorts[name].digest("test") for name in config.evaluate_on}
+
+
+def _test_splits(bench: Workbench) -> dict[str, Any]:
+    """Cohort to its own word on its test split, for the cohorts that say one."""
+    words = {name: bench.cohorts[name].split_word(TEST_SPLIT) for name in bench.config.evaluate_on}
+    return {name: word.model_dump(mode="json") for name, word in words.items() if word is not None}
 
 
 def _flags(bench: Workbench) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
+from uniferum.data.organ_counts import organ_counts
 from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
@@ -37,7 +38,12 @@ _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder
 
 # Keys that are younger than finished runs, with the value that trains what was trained before them: at that value they
 # are in no fingerprint, so that finished runs stay finished.
-_AS_BEFORE: dict[str, dict[str, Any]] = {"model": {"mask_prior": None}}
+_AS_BEFORE: dict[str, dict[str, Any]] = {
+    "model": {"mask_prior": None},
+    "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
+    "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
+    "sampling": {"organ_share_of": "rows"},
+}
 
 
 def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
@@ -144,6 +150,10 @@ class Reading:
             }
         )
 
+    def cohort(self, cohort: str) -> Content | PreparedCohort:
+        """What the tables of a cohort's store hold; raises as :func:`open_cohort`."""
+        return self._of(cohort)
+
     def _of(self, cohort: str) -> Content | PreparedCohort:
         if cohort not in self._found:
             self._found[cohort] = read_content(self.stores, cohort)
@@ -153,6 +163,12 @@ class Reading:
         """A sentence a cohort of which training scans are left out; see ``data.on_wrong_hu``."""
         policy = config.data.on_wrong_hu
         return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
+
+    def organ_rows(self, config: RunConfig) -> list[str]:
+        """A sentence a training cohort: how many organ tasks it is given; see :mod:`uniferum.data.organ_counts`."""
+        policy = config.data.on_wrong_hu
+        seen = (self._of(name).for_training(policy) for name in config.training_cohorts)
+        return [organ_counts(cohort, config.sampling).sentence() for cohort in seen]
 
     def _content(self, cohort: str, split: str, policy: OnWrongHu) -> dict[str, Any]:
         refuse_flagged(self._of(cohort), split, policy)
@@ -198,11 +214,12 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """The part of a config that changes the weights."""
-    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "training", "model"})
+    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "sampling", "training", "model"})
     whole = {
         **kept,
         "select_on": list(config.selection_cohorts),
         "data": config.data.identity(),
+        "sampling": config.sampling.identity(),
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
         "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
     }
@@ -216,7 +233,12 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
 
 def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
     """Those of the younger keys that change nothing in this run."""
-    return {("model", "mask_prior")} if not config.segmentation else set()
+    masks = (
+        {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
+        if not config.segmentation
+        else set()
+    )
+    return masks | ({("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set())
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
 from uniferum.run.identity import SELECTION_SPLIT, Stores, fingerprints, training_content
 from uniferum.run.result import RunResult, read_result
+from uniferum.run.rows import mask_rows, row_record, unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
@@ -67,7 +68,7 @@ def train_run(
         return done
     if config.training.threads is not None:
         torch.set_num_threads(config.training.threads)
-    bench = open_workbench(config, stores, choose_compute(config.training.precision, device))
+    bench = open_workbench(config, stores, choose_compute(config.training.precision, device, tf32=config.training.tf32))
     bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     table = bench.training_table()
     labels = tuple(sorted(set(table["label"][table["kind"] != "segmentation"])))
@@ -83,7 +84,9 @@ def train_run(
     reached = _reached(checkpoints) if resume else None
     model = bench.model(labels, pretrained=reached is None)
     batches = bench.training_batches(table, model)
-    listeners = _begin(config, stores, files, reporter, reached or Progress(), bench)
+    incomplete = [rows.sentence() for rows in mask_rows(bench, table) if rows.incomplete]
+    incomplete += [line for name in config.evaluate_on for line in unscored(bench.cohorts[name])]
+    listeners = _begin(config, stores, files, reporter, reached or Progress(), bench, incomplete)
     training = Training(
         model=model,
         batches=batches,
@@ -98,7 +101,7 @@ def train_run(
         stop=stop,
     )
     training.run(resume=resume)
-    return score(model, bench, identity, files, listeners)
+    return score(model, bench, identity, files, listeners, row_record(bench, table))
 
 
 def _reached(checkpoints: Checkpoints) -> Progress | None:
@@ -111,14 +114,21 @@ def _reached(checkpoints: Checkpoints) -> Progress | None:
 
 
 def _begin(
-    config: RunConfig, stores: Stores, files: CellFiles, reporter: Reporter | None, reached: Progress, bench: Workbench
+    config: RunConfig,
+    stores: Stores,
+    files: CellFiles,
+    reporter: Reporter | None,
+    reached: Progress,
+    bench: Workbench,
+    incomplete: Sequence[str],
 ) -> Reporter:
     """Write the resolved config and set the step log to the last checkpoint; called once all that may fail was built.
 
-    A record that is there already is removed only where steps are left; a new one replaces it otherwise.
+    A record that is there already is removed only where steps are left; a new one replaces it otherwise. The log says
+    what is left out of the training, and what is ``incomplete``: mask rows, and labels to be scored on.
     """
     log.info("computing in %s", bench.compute.reason)
-    for line in bench.left_out_lines():
+    for line in (*bench.left_out_lines(), *incomplete):
         log.warning("%s", line)
     if not bench.workers.first:
         return Fanout(())

@@ -110,6 +110,7 @@ class Checkpoints:
             optimizer.load_state_dict(torch.load(self.last / OPTIMIZER, map_location="cpu", weights_only=True))
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, *NOT_AS_WRITTEN) as error:
             raise _damaged(self.last / OPTIMIZER, error) from None
+        _lay_out_as_weights(optimizer)
         return Progress.from_json(card["progress"])
 
     def refuse_stranger(self, card: Mapping[str, Any]) -> None:
@@ -208,6 +209,17 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
         state[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
         seen.add(tensor.data_ptr())
     return state
+
+
+def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
+    """Give each moment the memory order of its weight: the fused optimizer goes through both as they lie in memory.
+
+    They differ where the checkpoint was written with another ``encoder.channels_last``.
+    """
+    for weight, held in optimizer.state.items():
+        for name, moment in held.items():
+            if isinstance(moment, Tensor) and moment.shape == weight.shape and moment.stride() != weight.stride():
+                held[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
 
 def _point(link: Path, place: Path) -> None:

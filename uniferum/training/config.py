@@ -1,10 +1,11 @@
 """The settings of a training, and which of them are part of a run's identity.
 
-``batch`` and ``micro_batch`` count rows (volume, prompt). Batch norm sees micro-batches, so both are part of what a run
-is; how many workers share the micro-batches is not.
+``batch`` and ``micro_batch`` count rows (volume, prompt); with ``micro_batch_volumes`` in place of ``micro_batch`` both
+count volumes, however many rows read each. Batch norm sees micro-batches, so they are part of what a run is; how many
+workers share the micro-batches is not.
 """
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,19 +14,24 @@ from uniferum.config import Section
 # Keys that say how or where the same weights are computed: they are in no fingerprint.
 NOT_IDENTITY = frozenset({"threads", "checkpoint_every", "log_every", "mask_scans"})
 
+Tf32 = Literal["none", "convolutions", "all"]
+
 
 class TrainingConfig(Section):
     """Steps, batches, precision and checkpoints.
 
     Sources: 25,000 steps, validation every 5,000 (paper 3.6); batch 64 (paper 3.6) as 8 a device times 8 accumulated
-    (the paper's released code).
+    (the paper's released code). ``tf32`` says where float32 products may be rounded to TF32 on a GPU: ``convolutions``
+    is PyTorch's own default, which the Hugging Face Trainer of the released code leaves as it is.
     """
 
     steps: int = Field(default=25_000, ge=1)
     validate_every: int = Field(default=5_000, ge=1)
     batch: int = Field(default=64, ge=1)
-    micro_batch: int = Field(default=8, ge=1)
+    micro_batch: int | None = Field(default=8, ge=1)
+    micro_batch_volumes: int | None = Field(default=None, ge=1)
     precision: Literal["fp32", "bf16", "auto"] = "auto"
+    tf32: Tf32 = "convolutions"
     checkpoint_every: int = Field(default=500, ge=1)
     log_every: int = Field(default=1, ge=1)
     threads: int | None = Field(default=None, ge=1)
@@ -33,16 +39,40 @@ class TrainingConfig(Section):
         default=32, ge=0, description="with SEG: scans a cohort whose masks each validation scores; the test: all"
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_unit(cls, given: Any) -> Any:
+        """Micro-batches in volumes leave none in rows, unless somebody asks for both."""
+        if isinstance(given, dict) and given.get("micro_batch_volumes") is not None and "micro_batch" not in given:
+            return {**given, "micro_batch": None}
+        return given
+
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
-        if self.batch % self.micro_batch:
-            raise ValueError(f"be a multiple of micro_batch ({self.micro_batch}), but batch is {self.batch}")
+        if (self.micro_batch is None) == (self.micro_batch_volumes is None):
+            shown = f"micro_batch is {self.micro_batch}, micro_batch_volumes is {self.micro_batch_volumes}"
+            raise ValueError(f"give either micro_batch (rows) or micro_batch_volumes, the other null: {shown}")
+        if self.batch % self.micro:
+            name = "micro_batch_volumes" if self.by_volumes else "micro_batch"
+            raise ValueError(f"be a multiple of {name} ({self.micro}), but batch is {self.batch}")
         return self
+
+    @property
+    def by_volumes(self) -> bool:
+        """Whether ``batch`` and micro-batches count volumes, not rows."""
+        return self.micro_batch_volumes is not None
+
+    @property
+    def micro(self) -> int:
+        """The size of a micro-batch, in rows or volumes."""
+        size = self.micro_batch_volumes or self.micro_batch
+        assert size is not None, "one of the two is given"
+        return size
 
     @property
     def micro_batches(self) -> int:
         """How many micro-batches make one optimizer step."""
-        return self.batch // self.micro_batch
+        return self.batch // self.micro
 
     def validations(self, step: int) -> int:
         """How many validations a training has seen once it is through with ``step``; the last step has one."""

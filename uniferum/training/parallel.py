@@ -69,7 +69,9 @@ class Workers:
         if self.size == 1:
             return
         for tensor in [*model.parameters(), *model.buffers()]:
-            distributed.broadcast(tensor.data, 0)
+            whole = tensor.data.contiguous()  # weights may lie in channels-last order, which not every backend takes
+            distributed.broadcast(whole, 0)
+            tensor.data.copy_(whole)
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter], scale: float) -> None:
         """Sum gradients over the workers and multiply them by ``scale``; a parameter without one gets zeros.

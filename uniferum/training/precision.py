@@ -10,6 +10,8 @@ from typing import Literal
 
 import torch
 
+from uniferum.training.config import Tf32
+
 Precision = Literal["fp32", "bf16"]
 
 
@@ -20,6 +22,15 @@ class Compute:
     device: torch.device
     precision: Precision
     reason: str
+    tf32: Tf32 = "none"
+    """Which float32 products may be rounded to TF32; always ``none`` where the device has no such arithmetic."""
+
+    def use(self) -> None:
+        """Set TF32 for this process, which PyTorch has no context for; each run on a GPU sets its own."""
+        if self.device.type != "cuda":
+            return
+        torch.backends.cudnn.allow_tf32 = self.tf32 != "none"
+        torch.set_float32_matmul_precision("high" if self.tf32 == "all" else "highest")
 
     def autocast(self) -> AbstractContextManager[object]:
         """The context in which forward passes run."""
@@ -28,22 +39,29 @@ class Compute:
         return nullcontext()
 
 
-def choose_compute(wanted: Literal["fp32", "bf16", "auto"], device: str | torch.device | None = None) -> Compute:
+def choose_compute(
+    wanted: Literal["fp32", "bf16", "auto"], device: str | torch.device | None = None, *, tf32: Tf32 = "convolutions"
+) -> Compute:
     """Choose the device (the first GPU, else the CPU) and the precision.
 
-    ``auto`` is bf16 on a GPU that computes in it, float32 elsewhere; ``bf16`` is taken at its word only where the
-    hardware has it.
+    Args:
+        wanted: ``auto`` is bf16 on a GPU that computes in it, float32 elsewhere; ``bf16`` is taken at its word only
+            where the hardware has it.
+        device: in place of the first GPU.
+        tf32: which of the float32 products a GPU may round to TF32.
     """
     if device is None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     chosen = torch.device(device)
+    rounded: Tf32 = tf32 if chosen.type == "cuda" else "none"
     if wanted == "fp32":
-        return Compute(chosen, "fp32", "fp32 as configured")
+        said = f" (TF32: {rounded})" if chosen.type == "cuda" else ""
+        return Compute(chosen, "fp32", f"fp32 as configured{said}", rounded)
     if not computes_in_bf16(chosen):
-        return Compute(chosen, "fp32", f"fp32, because this {chosen.type} has no bf16 arithmetic")
+        return Compute(chosen, "fp32", f"fp32, because this {chosen.type} has no bf16 arithmetic", rounded)
     if wanted == "auto" and chosen.type == "cpu":
-        return Compute(chosen, "fp32", "fp32, the choice of auto on a CPU")
-    return Compute(chosen, "bf16", f"bf16, which this {chosen.type} computes in")
+        return Compute(chosen, "fp32", "fp32, the choice of auto on a CPU", rounded)
+    return Compute(chosen, "bf16", f"bf16, which this {chosen.type} computes in", rounded)
 
 
 def computes_in_bf16(device: torch.device) -> bool:

@@ -32,6 +32,16 @@ def test_rows_for_people() -> None:
     assert tally.card("X", expected={}, papers_split={}, notes=()).split_rows()[0][-1] == "-"
 
 
+def test_a_card_tells_how_many_organ_tasks_the_papers_share_is_in_either_reading() -> None:
+    tally = Tally(("pleural_effusion", "pulmonary_embolism"))
+    for number in range(40):
+        tally.scan("train", f"p{number}", {"pleural_effusion": 1, "pulmonary_embolism": number % 2}, ())
+    counts = tally.card("INSPECT", expected={}, papers_split={}, notes=()).organ_counts()
+    assert counts is not None
+    assert (counts.rows, counts.of_rows, counts.scans, counts.of_scans) == (40, 4, 40, 4)
+    assert tally.card("X", expected={}, papers_split={}, notes=()).organ_counts() is None
+
+
 def test_a_patient_of_two_splits_is_noted() -> None:
     tally = Tally(())
     for split in ("train", "test"):

@@ -225,3 +225,35 @@ def test_faults_of_the_user_are_named(table: pd.DataFrame, cohorts: dict[str, Pr
 def test_how_fast_is_no_part_of_what() -> None:
     assert DataConfig(loader_workers=4, prefetch=9, cache_gib=0).identity() == DataConfig().identity()
     assert DataConfig(tasks_per_volume=1).identity() != DataConfig().identity()
+
+
+def test_batches_that_count_volumes_hold_as_many_whatever_their_rows(
+    table: pd.DataFrame, cohorts: dict[str, PreparedCohort]
+) -> None:
+    made = batches(table, cohorts, DataConfig(tasks_per_volume=3), batch=8, micro_batch=4, by_volumes=True)
+    for step in range(3):
+        found = made.step(step)
+        assert [len(batch.volume_ids) for batch in found] == [4, 4]
+        assert sum(batch.rows for batch in found) == sum(made.counts(step))
+    with pytest.raises(UniferumError, match="3 workers for 2 micro-batches"):
+        batches(table, cohorts, DataConfig(), batch=8, micro_batch=4, by_volumes=True, world=3)
+
+
+@pytest.mark.parametrize("resample", ["host", "device"])
+def test_where_each_row_draws_its_own_augmentation_each_has_an_encoding_of_its_own(
+    resample: str, table: pd.DataFrame, cohorts: dict[str, PreparedCohort]
+) -> None:
+    config = DataConfig.model_validate({"tasks_per_volume": 3, "resample": resample})
+    how = AugmentationConfig(unit="row", noise=0.0, probability=1.0)
+    whole = {"batch": 4, "micro_batch": 4, "by_volumes": True}
+    shared = batches(table, cohorts, config, **whole).step(0)[0]
+    apart = batches(table, cohorts, config, augmentation=how, **whole).step(0)[0].to("cpu")
+    assert apart.task_ids == shared.task_ids, "the same rows"
+    assert len(apart.volume_ids) == apart.rows > len(shared.volume_ids) == 4
+    assert apart.row_volume.tolist() == list(range(apart.rows))
+    assert apart.volume_ids == [shared.volume_ids[place] for place in shared.row_volume.tolist()]
+    for place in (0, 1):
+        drawn = draw(how, seed=11, step=0, slot=place)
+        own = training_level(volume(int(apart.volume_ids[place][-3:])), SMALL)
+        expected = resample_image(own, drawn.source_from_output(), SMALL, level="train", offset=drawn.offset)
+        np.testing.assert_allclose(apart.volume[place, 0].numpy(), expected, atol=2e-4)

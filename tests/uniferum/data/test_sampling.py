@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from uniferum.data.content import Content
+from uniferum.data.organ_counts import organ_counts
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.sampling import SamplingConfig, balanced, training_table
 from uniferum.data.tasks import classification_tasks, table_of
@@ -103,8 +105,34 @@ def test_seg_adds_a_tenth_of_the_rows_as_organs_present_in_the_scan(cohorts: dic
         assert row["layer"] == "totalsegmentator"
 
 
+def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
+    cohorts: dict[str, PreparedCohort],
+) -> None:
+    of_scans = SamplingConfig(luna_factor=0, organ_share=0.5, organ_share_of="scans")
+    table = training_table(cohorts, ["CTRATE", "SEG"], of_scans, seed=0)
+    assert (table["kind"] == "segmentation").sum() == 15, "half of 30 training scans, with or without masks"
+    content = Content.read(Path(cohorts["CTRATE"].store.url))
+    assert content is not None
+    for sampling in (of_scans, SamplingConfig(organ_share=0.5), SamplingConfig(organ_share=0.5, balance=False)):
+        rows = training_table(cohorts, ["CTRATE"], sampling, seed=0)
+        told = [organ_counts(cohort, sampling) for cohort in (content, cohorts["CTRATE"])]
+        assert told[0] == told[1]
+        assert (told[0].rows, told[0].scans) == (len(rows), 30)
+        assert told[0].wanted == (15 if sampling.organ_share_of == "scans" else round(len(rows) / 2))
+    assert organ_counts(content, of_scans).sentence() == (
+        "CTRATE: 15 organ rows wanted (sampling.organ_share_of: scans): "
+        "50% of 42 training rows are 21, of 30 training scans 15"
+    )
+
+
+def test_labels_that_serve_evaluation_only_count_no_training_rows(cohorts: dict[str, PreparedCohort]) -> None:
+    assert organ_counts(cohorts["INSPECT"], SamplingConfig()).rows == 12, "embolism alone: 6 positives, 6 negatives"
+
+
 def test_more_organ_tasks_than_scans_go_round_and_never_repeat_one(cohorts: dict[str, PreparedCohort]) -> None:
-    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=0.9), seed=3)
+    table = training_table(
+        cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=0.9, missing_masks="warn"), seed=3
+    )
     organ_rows = table[table["kind"] == "segmentation"]
     assert len(organ_rows) == round(0.9 * 42)
     assert organ_rows["task_id"].is_unique
@@ -113,7 +141,9 @@ def test_more_organ_tasks_than_scans_go_round_and_never_repeat_one(cohorts: dict
 
 
 def test_a_demand_beyond_all_organs_gives_each_once(cohorts: dict[str, PreparedCohort]) -> None:
-    table = training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=100.0), seed=3)
+    table = training_table(
+        cohorts, ["CTRATE", "SEG"], SamplingConfig(luna_factor=0, organ_share=100.0, missing_masks="warn"), seed=3
+    )
     organ_rows = table[table["kind"] == "segmentation"]
     assert organ_rows["task_id"].is_unique
     # In each scan: the heart, one rib, the side's ribs, all ribs.

@@ -164,6 +164,36 @@ def test_channels_last_changes_no_answer() -> None:
     torch.testing.assert_close(*answers, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_with_channels_last_every_convolution_reads_and_writes_that_order(training: bool) -> None:
+    last = torch.channels_last_3d
+    orders: dict[bool, list[bool]] = {}
+    for on in (False, True):
+        model = cast(Uniferum, small_model(encoder={"channels_last": on})).train(training)
+        found = orders.setdefault(on, [])
+
+        def look(conv: nn.Conv3d, given: tuple[torch.Tensor], made: torch.Tensor, found: list[bool] = found) -> None:
+            tensors = (conv.weight, *given, made)
+            found.append(all(tensor.is_contiguous(memory_format=last) for tensor in tensors))
+
+        for conv in (part for part in model.encoder.modules() if isinstance(part, nn.Conv3d)):
+            conv.register_forward_hook(look)
+        model.encode(volumes())
+    assert all(orders[True])
+    assert len(orders[True]) == 15
+    assert not any(orders[False])
+
+
+def test_weights_loaded_into_a_channels_last_model_stay_in_that_order() -> None:
+    model = cast(Uniferum, small_model(encoder={"channels_last": True}))
+    model.load_state_dict(small_model(seed=1).state_dict())
+    kernels = [p for p in model.encoder.parameters() if p.ndim == 5]
+    assert all(kernel.is_contiguous(memory_format=torch.channels_last_3d) for kernel in kernels)
+    assert torch.equal(
+        kernels[1], [p for p in cast(Uniferum, small_model(seed=1)).encoder.parameters() if p.ndim == 5][1]
+    )
+
+
 def test_compile_wraps_encoder_and_layers_and_keeps_tensor_names(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
     monkeypatch.setattr(nn.Module, "compile", lambda self, **options: compiled.append(type(self).__name__))

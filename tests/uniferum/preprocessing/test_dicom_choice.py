@@ -351,6 +351,25 @@ def test_a_pet_that_calls_itself_ct_is_not_chosen(tmp_path):
     assert "14 x image whose SOP class is not CT's" in notes(stored)
 
 
+MR = "1.2.840.10008.5.1.4.1.1.4"
+
+
+def test_slices_of_modality_ct_that_are_stored_as_mr_are_read_and_flagged(tmp_path):
+    write_series(tmp_path, edit=setting(SOPClassUID=MR))
+    stored = read_dicom(tmp_path)
+    assert error_of(stored) == 0
+    assert stored.flags == ("class_contradicts",)
+    assert "stored as MR images" in notes(stored)
+
+
+def test_slices_stored_as_mr_are_not_chosen_where_ct_images_lie_beside_them(tmp_path):
+    write_series(tmp_path)
+    write_series(tmp_path, heights(14, 4), edit=setting(SOPClassUID=MR), name="P{}.dcm", series="1.2.4", more=300)
+    stored = read_dicom(tmp_path)
+    assert error_of(stored) == 0
+    assert stored.flags == ("several_series",)
+
+
 def test_links_that_lead_to_themselves_are_left_out(tmp_path):
     write_series(tmp_path)
     (tmp_path / "loop").symlink_to(tmp_path / "loop")

@@ -59,7 +59,7 @@ def test_synthetic_data_never_compares_and_still_shows_what_it_would_read(cells,
     cells("CTRATE+SEG", strength=3.0)
     found = examine(from_folders(tmp_path), Agreement(synthetic=True), claims=[Claim(1, "t", (GAIN,))])
     assert found[0].verdict == "not comparable"
-    assert "would read: holds (synthetic data)" in claims_sheet(found).rows[0][-1]
+    assert "would read: holds (phantoms)" in claims_sheet(found).rows[0][-1]
 
 
 def test_an_absent_cell_is_missing_by_name(cells, tmp_path):

@@ -12,7 +12,7 @@ import pytest
 from uniferum.errors import UniferumError
 from uniferum.report.catalogue import make_table
 from uniferum.report.entries import marked_best
-from uniferum.report.published import find, published
+from uniferum.report.published import PATH, find, published
 from uniferum.report.records import Pending, Score, from_folders
 from uniferum.report.rendering import Style, render
 from uniferum.report.tables import seeds_interval
@@ -151,9 +151,30 @@ def test_the_published_value_stands_beside_each_number_and_cited_rows_appear(cel
 
 
 def test_the_published_numbers_are_complete():
-    assert len(published()) == 139
-    assert find("auroc", ("uniferum", "pubmedbert", "CTRATE"), "INSPECT", "1_month_mortality").half_width == 0.039
+    assert len(published()) == 139 + 2, "the tables and section 5.4, and embolism from section 5.1"
+    plain, seg = (("uniferum", "pubmedbert", mix) for mix in ("CTRATE", "CTRATE+SEG"))
+    assert find("auroc", plain, "INSPECT", "1_month_mortality").half_width == 0.039
+    assert find("auroc", plain, "INSPECT", "1_month_mortality").p is None
+    assert [find("auroc", seg, "INSPECT", f"{n}_month_mortality").p for n in (1, 6, 12)] == [0.20, 0.03, 0.02]
+    assert find("auroc", seg, "RADCHEST", "cabg").half_width == 0.052
+    assert find("auroc", ("uniferum", "pubmedbert", "INSPECT"), "INSPECT", "pulmonary_embolism").value == 0.648
+    assert find("auroc", ("cnn_transformer", "", "INSPECT"), "INSPECT", "pulmonary_embolism").value == 0.721
     assert find("aupr", ("uniferum", "pubmedbert", "CTRATE+SEG"), "RADCHEST", "unique").value == 0.1476
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("0.8296", "83 %", "line 2: value"),
+        ("CTRATE,CTRATE,all", ",CTRATE,all", "line 2: train_on"),
+        ("0.8296", "82.96", "less"),
+    ],
+)
+def test_a_damaged_line_of_the_published_numbers_is_named(tmp_path, old, new, said):
+    text = PATH.read_text(encoding="utf-8")
+    (tmp_path / "numbers.csv").write_text(text.replace(old, new, 1))
+    with pytest.raises(UniferumError, match=said):
+        published(tmp_path / "numbers.csv")
 
 
 def test_a_cohort_of_the_users_own_gets_its_columns_after_the_papers(cells, tmp_path):

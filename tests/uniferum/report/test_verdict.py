@@ -1,21 +1,25 @@
 """Verdicts on numbers whose distance from the paper's is known."""
 
 import math
+from pathlib import Path
 
 import pytest
 
 from uniferum.report.entries import Entry, ReportTable
 from uniferum.report.margins import Agreement
+from uniferum.report.records import CellRecord
 from uniferum.report.verdict import judge, verdict_sheet
 
 ROW, COLUMN = ("uniferum", "pubmedbert", "CTRATE"), ("CTRATE", "all")
 MARGINS = Agreement({"auroc": 0.02})
+WHOLE = {"kind": "official", "papers": True, "expected": 3002, "found": 3002}
+CELL = CellRecord("cell", *ROW[:2], ("CTRATE",), 0, Path(), {"test_splits": {"CTRATE": WHOLE}, "groups": []})
 
 
 def judged(agreement=MARGINS, **facts):
     known = {"value": 0.83, "lo": 0.82, "hi": 0.84, "seeds": 1, "n_labels": 18, "n_labels_total": 18, "n_cases": 3002}
-    entry = Entry(published=0.8296, **{**known, **facts})
-    (one,) = judge(ReportTable("auroc", "t", "auroc", (ROW,), (COLUMN,), {(ROW, COLUMN): entry}), agreement)
+    entry = Entry(published=0.8296, cells=("cell",), **{**known, **facts})
+    (one,) = judge(ReportTable("auroc", "t", "auroc", (ROW,), (COLUMN,), {(ROW, COLUMN): entry}), agreement, [CELL])
     return one
 
 
@@ -45,7 +49,7 @@ def test_synthetic_data_never_compares():
     assert judged(Agreement({"auroc": 0.02}, True, {"CTRATE": "because"})).word == "not comparable"
 
 
-@pytest.mark.parametrize("facts", [{"n_cases": 100}, {"n_labels": 17}])
+@pytest.mark.parametrize("facts", [{"n_cases": 100}, {"n_labels": 17, "n_labels_total": 17}])
 def test_another_split_or_label_list_compares_only_with_a_reason_in_the_grid_file(facts):
     assert judged(**facts).word == "not comparable"
     one = judged(Agreement({"auroc": 0.02}, comparable={"CTRATE": "a random half of it"}), **facts)
@@ -79,5 +83,6 @@ def test_a_label_is_judged_beside_the_papers_number_of_it():
     row, column = ("RADCHEST", "unique", "cabg"), ROW
     facts = {"row_facts": ("cohort", "group", "label"), "column_facts": ("model", "text_encoder", "train_on")}
     table = ReportTable("labels", "t", "auroc", (row,), (column,), {(row, column): entry}, **facts)
-    (one,) = judge(table, Agreement({"auroc": 0.001, "RADCHEST cabg": 0.02}))
+    reasons = {"RADCHEST": "the paper gives sizes alone"}
+    (one,) = judge(table, Agreement({"auroc": 0.001, "RADCHEST cabg": 0.02}, comparable=reasons), [])
     assert (one.row, one.column, one.word) == (ROW, ("RADCHEST", "cabg"), "reproduced")

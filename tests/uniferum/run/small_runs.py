@@ -39,10 +39,12 @@ def write_store(
     scale: int = 1,
     flags: Mapping[str, tuple[str, ...]] | None = None,
     without: Collection[str] = (),
+    maskless: Collection[str] = (),
 ) -> Path:
     """A store whose scans show label ``k`` as a brighter slab; ``shift`` changes the labels of the test split.
 
-    ``flags`` are those of the scans that it names, and the scans of ``without`` are not there.
+    ``flags`` are those of the scans that it names; the scans of ``without`` are not there, those of ``maskless`` have
+    no mask.
     """
     store = Store.create(path, {"name": name}, PreparationConfig(geometry=GEOMETRY))
     rows, known = [], []
@@ -62,7 +64,7 @@ def write_store(
         scan = PreparedScan(
             scan_id=scan_id,
             levels={"train": training_level(full, GEOMETRY)},
-            masks={"nodule" if name == "LUNA16" else "totalsegmentator": {"train": ids}},
+            masks={} if scan_id in maskless else {"nodule" if name == "LUNA16" else "totalsegmentator": {"train": ids}},
             affine={"train": GEOMETRY.affine("train", (0.0, 0.0, 0.0))},
             flags=(flags or {}).get(scan_id, ()),
             centre_mm=(0.0, 0.0, 0.0),
@@ -73,7 +75,8 @@ def write_store(
         )
         header = store.write(scan)
         rows.append(manifest_row(header, patient_id=scan_id, study_id=scan_id, split=split))
-    store.finish(rows, known, [], {})
+    split = {"kind": "own", "seed": 3, "found": counts.get("test", 0), "absent": len(without)}
+    store.finish(rows, known, [], {}, {"test": split} if "test" in counts else {})
     return path
 
 

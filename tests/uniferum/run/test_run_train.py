@@ -22,9 +22,13 @@ from sklearn.metrics import roc_auc_score
 from small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
 
 from uniferum.config import load, merge
+from uniferum.data.prepared import PreparedCohort
+from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import CellFiles
+from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, read_result, train_run
+from uniferum.run.identity import fingerprints
 from uniferum.training.errors import Interrupted
 from uniferum.training.reporter import read_steps
 
@@ -89,6 +93,27 @@ def test_the_record_holds_the_scores_of_the_stored_predictions(finished: tuple[P
     areas = [roc_auc_score(rows["target"], rows["score"]) for _, rows in of_ctrate]
     assert result.value("CTRATE", "all") == pytest.approx(np.mean(areas))
     json.loads(CellFiles(folder).result.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+
+
+def test_record_and_prediction_file_say_which_test_splits_were_scored(finished: tuple[Path, Listener]) -> None:
+    folder, _ = finished
+    result = read_result(folder)
+    assert result is not None
+    words = read_words(result.record["test_splits"], source="record")
+    assert {name: (word.kind, word.seed, word.found) for name, word in words.items()} == {
+        "CTRATE": ("own", 3, COUNTS["test"]),
+        "RADCHEST": ("own", 3, COUNTS["test"]),
+    }
+    assert read_test_splits(CellFiles(folder).predictions) == result.record["test_splits"]
+
+
+def test_what_a_cohort_says_of_its_splits_is_part_of_no_fingerprint(stores: Stores, tmp_path: Path) -> None:
+    copied = {name: shutil.copytree(path, tmp_path / name) for name, path in stores.items()}
+    before = fingerprints(make_config(), copied)
+    for path in copied.values():
+        (path / "splits.json").unlink()
+    assert fingerprints(make_config(), copied) == before == fingerprints(make_config(), stores)
+    assert PreparedCohort.open(copied["CTRATE"]).split_word("test") is None, "a store that is older than the words"
 
 
 def test_selection_sees_validation_scans_of_training_cohorts_only(finished: tuple[Path, Listener]) -> None:
@@ -246,6 +271,7 @@ def test_training_again_on_a_changed_test_set_scores_without_a_step(
         ({"data": {"loader_workers": 2, "prefetch": 1, "cache_gib": 0.0}}, 0.0),
         ({"model": {"gradient_checkpointing": True}}, 1e-5),
         ({"model": {"encoder": {"fast_depthwise": "off"}}}, 1e-4),
+        ({"model": {"encoder": {"channels_last": True}}}, 1e-4),
     ],
 )
 def test_what_is_no_part_of_the_fingerprint_changes_no_loss_and_no_running_statistic(

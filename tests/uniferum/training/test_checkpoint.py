@@ -150,6 +150,31 @@ def test_going_on_in_another_number_format_is_refused_naming_both(saved: Path) -
         checkpoints.load_last(model, optimizer)
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_an_optimizer_goes_on_where_its_weights_lie_in_another_memory_order(tmp_path: Path, last: bool) -> None:
+    """The fused AdamW takes weights and moments as they lie in memory, so that unlike orders mix them up silently."""
+    torch.manual_seed(0)
+    x, start = torch.rand(2, 4, 5, 5, 5), nn.Conv3d(4, 8, 3)
+    checkpoints = Checkpoints(tmp_path, Identity("tiny", "f" * 16, {}, ()))
+
+    def steps(orders: list[bool]) -> torch.Tensor:
+        """One step in each memory order, through a checkpoint."""
+        held = start.state_dict()
+        for place, order in enumerate(orders):
+            conv = nn.Conv3d(4, 8, 3).to(memory_format=torch.channels_last_3d if order else torch.contiguous_format)
+            conv.load_state_dict(held)
+            optimizer = build_optimizer(conv, OptimConfig(lr=0.1))
+            if place:
+                checkpoints.load_last(conv, optimizer)
+            (conv(x) ** 2).mean().backward()
+            optimizer.step()
+            checkpoints.save(conv, optimizer, Progress(step=place + 1))
+            held = conv.state_dict()
+        return held["weight"]
+
+    torch.testing.assert_close(steps([last, not last]), steps([False, False]), atol=1e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 99}', '{"format": 1}'])
 def test_a_damaged_card_is_refused(saved: Path, text: str) -> None:
     (saved / "last" / "checkpoint.json").write_text(text)

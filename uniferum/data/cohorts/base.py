@@ -19,6 +19,7 @@ from uniferum.data.cohorts import files
 from uniferum.data.cohorts.headers import UNREADABLE, nifti_fault
 from uniferum.data.cohorts.shared_files import SharedFiles
 from uniferum.data.cohorts.totalsegmentator import refuse_version_1
+from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import ScanSource
@@ -85,10 +86,11 @@ class HasReports(Protocol):
 
 @dataclass(frozen=True)
 class Dropped:
-    """A scan, or a row of a table, that is left out, and why."""
+    """A scan, or a row of a table, that is left out, and why; ``split``: which one it is absent from, or empty."""
 
     scan_id: str
     reason: str
+    split: str = ""
 
 
 class CohortConfig(Section):
@@ -138,8 +140,12 @@ class Cohort(ABC, Generic[C]):
         """Scans by split in the paper's Table 1; empty where the paper does not use the cohort."""
 
     @abstractmethod
+    def split_rules(self) -> Mapping[str, SplitRule]:
+        """How each split is made, and whether the paper's is made so too."""
+
     def papers_split(self) -> Mapping[str, bool]:
-        """Whether each split is the very one that the paper used, so that a score may stand beside its score."""
+        """Whether each split is made by the paper's own rule, so that a score may stand beside its score."""
+        return {split: rule.papers for split, rule in self.split_rules().items()}
 
     @abstractmethod
     def notes(self) -> Iterable[str]:

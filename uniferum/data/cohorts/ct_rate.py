@@ -17,6 +17,7 @@ from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan, repe
 from uniferum.data.cohorts.dialect import BLANKS
 from uniferum.data.cohorts.tables import Index, Row, drawn_first, header, rows
 from uniferum.data.cohorts.values import known_labels, refuse_unknown
+from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.source import Affine, Intensity, MaskSource, ScanSource
@@ -29,6 +30,7 @@ GEOMETRY = ("XYSpacing", "ZSpacing", "ImagePositionPatient", "ImageOrientationPa
 METADATA = ("VolumeName", "RescaleSlope", "RescaleIntercept", *GEOMETRY)
 METADATA_NAMES = {"train": "train_metadata.csv", "valid": "validation_metadata.csv"}
 PARTS = ("train", "valid")
+EXCLUDED = "excluded by the config"
 _UNIT = 0.01
 """How far the length of a direction may lie from 1, and the cosine between two from 0: rounding, and no more."""
 
@@ -85,9 +87,15 @@ class CtRate(Cohort[CtRateConfig]):
         """Table 1."""
         return EXPECTED
 
-    def papers_split(self) -> Mapping[str, bool]:
-        """Test is the official validation set; the 100 held-out patients are drawn by a seed of ours."""
-        return {"train": False, "validation": False, "test": self.config.reconstructions == "all"}
+    def split_rules(self) -> Mapping[str, SplitRule]:
+        """Test is the official validation set; the held-out patients are drawn by a seed of ours."""
+        patients = self.config.validation_patients
+        drawn = SplitRule("own", seed=self.config.validation_seed, note=f"{patients} patients of the training set")
+        rest = SplitRule("own", seed=self.config.validation_seed, note="the training set without them")
+        test = SplitRule("official", papers=True)
+        if self.config.reconstructions == "first":
+            test = SplitRule("own", note="the first reconstruction of each study")
+        return {"train": rest, "validation": drawn, "test": test}
 
     def notes(self) -> Iterable[str]:
         """Missing exclusion lists, and what the labels are."""
@@ -149,14 +157,16 @@ class CtRate(Cohort[CtRateConfig]):
         patient, study = name["patient"], name["study"]
         reason = self._left_out(volume, scan_id, study, patient, name["reconstruction"], excluded)
         relative = self._relative(part, name)
-        reason = reason or files.volume_fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        split = "test" if part == "valid" else "validation" if patient in held_out else "train"
         if reason:
-            return Dropped(scan_id, reason)
+            return Dropped(scan_id, reason, split if reason == EXCLUDED else "")
+        fault = files.volume_fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks)
+        if fault:
+            return Dropped(scan_id, fault, split)
         try:
             source = self._source(part, relative, scan_id, metadata)
-        except (_NoGeometry, organ_masks.BadMask) as fault:
-            return Dropped(scan_id, str(fault))
-        split = "test" if part == "valid" else "validation" if patient in held_out else "train"
+        except (_NoGeometry, organ_masks.BadMask) as error:
+            return Dropped(scan_id, str(error), split)
         return Scan(self.name, source, patient, study, split, labels)
 
     def _left_out(
@@ -166,7 +176,7 @@ class CtRate(Cohort[CtRateConfig]):
         if volume in excluded:
             return "brain or other non-chest scan"
         if {volume, scan_id, study, patient} & set(self.config.exclude):
-            return "excluded by the config"
+            return EXCLUDED
         if self.config.reconstructions == "first" and reconstruction != "1":
             return "further reconstruction of a study"
         return None

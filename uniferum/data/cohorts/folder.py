@@ -14,9 +14,10 @@ from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, Dropped, Scan, repeated
 from uniferum.data.cohorts.folder_config import FolderConfig, MaskColumn, OwnMask, own_words
 from uniferum.data.cohorts.organ_masks import BadMask
-from uniferum.data.cohorts.splits import by_patient
+from uniferum.data.cohorts.splits import ORDER, by_patient
 from uniferum.data.cohorts.tables import Index, Row, header, rows
 from uniferum.data.cohorts.values import known_id, known_labels, refuse_unknown
+from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import MaskSource, ScanSource
@@ -54,9 +55,10 @@ class Folder(Cohort[FolderConfig]):
         """Nothing: the paper does not use it."""
         return {}
 
-    def papers_split(self) -> Mapping[str, bool]:
-        """Nothing to compare with."""
-        return {}
+    def split_rules(self) -> Mapping[str, SplitRule]:
+        """One's own splits, from the table or drawn; the paper has none of them."""
+        seed = self.config.seed if self.config.columns.split is None else None
+        return dict.fromkeys(ORDER, SplitRule("own", seed=seed))
 
     def notes(self) -> Iterable[str]:
         """How the splits came about."""
@@ -85,12 +87,12 @@ class Folder(Cohort[FolderConfig]):
         reason = files.volume_fault(self.config.root, row[columns.path], follow_symlinks=follow, real=real)
         if reason:
             again = files.missing(self.config.root, row[columns.path]) if reason == files.MISSING else reason
-            return Dropped(scan_id, again)
+            return Dropped(scan_id, again, split)
         study = (row[columns.study] if columns.study else "") or scan_id
         try:
             masks = tuple(self._masks(row, scan_id))
         except BadMask as fault:
-            return Dropped(scan_id, str(fault))
+            return Dropped(scan_id, str(fault), split)
         source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
         return Scan(self.name, source, patient, study, split, labels, is_known or columns.patient is None)
 

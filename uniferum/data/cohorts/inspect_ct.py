@@ -17,6 +17,7 @@ from uniferum.data.cohorts.headers import nifti_fault
 from uniferum.data.cohorts.splits import BEYOND, ORDER, PatientSplits, by_patient
 from uniferum.data.cohorts.tables import Index, Row, one_file, rows
 from uniferum.data.cohorts.values import known, known_id, known_labels
+from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import ScanSource
@@ -87,9 +88,11 @@ class Inspect(Cohort[InspectConfig]):
         """Table 1."""
         return EXPECTED
 
-    def papers_split(self) -> Mapping[str, bool]:
+    def split_rules(self) -> Mapping[str, SplitRule]:
         """The paper split the data before the official split existed, by a rule and seed it does not give."""
-        return {"train": False, "validation": False, "test": False}
+        official = self.config.split == "official"
+        rule = SplitRule("official") if official else SplitRule(self.config.split, seed=self.config.seed)
+        return dict.fromkeys(ORDER, rule)
 
     def notes(self) -> Iterable[str]:
         """Which split this is, and whether the 12 labels from reports are there."""
@@ -137,14 +140,16 @@ class Inspect(Cohort[InspectConfig]):
         patient, is_known = _patient(row)
         split = self._split(row, splits, drawn)
         reason = self._left_out(scan_id, patient, split, seen, patients)
-        if reason is None:
-            reason = files.WITHOUT_ROW if values is None else self._fault(scan_id)
+        if reason is None and values is None:
+            reason = files.WITHOUT_ROW
+        if reason is None and (fault := self._fault(scan_id)):
+            return Dropped(scan_id, fault, split or "")
         if reason or split is None or values is None:
             return Dropped(scan_id or study, reason or ("no split is given" if drawn is None else BEYOND))
         try:
             source = self._source(scan_id)
         except organ_masks.BadMask as fault:
-            return Dropped(scan_id, str(fault))
+            return Dropped(scan_id, str(fault), split)
         found = {label: int(value) for label, value in values.items()}
         if split == "test":
             found |= {label: int(value) for label, value in (reports.get(study) or {}).items()}

@@ -11,6 +11,7 @@ from typing import Any
 from uniferum.data.cohorts import files, organ_masks
 from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.tables import Index, rows
+from uniferum.data.provenance import SplitRule
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.scan_files import files_of
 from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
@@ -61,9 +62,9 @@ class Luna16(Cohort[Luna16Config]):
         """The paper's 601 masks."""
         return EXPECTED if self.config.only_with_nodules else {}
 
-    def papers_split(self) -> Mapping[str, bool]:
+    def split_rules(self) -> Mapping[str, SplitRule]:
         """All scans with a nodule are trained on, as in the paper."""
-        return {"train": self.config.only_with_nodules}
+        return {"train": SplitRule("official", papers=self.config.only_with_nodules)}
 
     def notes(self) -> Iterable[str]:
         """How the masks are made."""

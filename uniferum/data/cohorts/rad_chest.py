@@ -19,6 +19,7 @@ from uniferum.data.cohorts.known_tables import named_after
 from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
 from uniferum.data.cohorts.tables import Index, header, rows
 from uniferum.data.cohorts.values import MEANING, known, known_id
+from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.preprocessing.source import Affine, ScanSource
@@ -88,9 +89,11 @@ class RadChest(Cohort[RadChestConfig]):
         """Table 1."""
         return EXPECTED
 
-    def papers_split(self) -> Mapping[str, bool]:
-        """The paper gives sizes only."""
-        return {"train": False, "validation": False, "test": False}
+    def split_rules(self) -> Mapping[str, SplitRule]:
+        """The paper gives sizes only, so that no split is known to be its own."""
+        official = SplitRule("official")
+        drawn = official if self.config.split == "official" else SplitRule(self.config.split, seed=self.config.seed)
+        return {"train": official, "validation": drawn, "test": drawn}
 
     def notes(self) -> Iterable[str]:
         """Which split this is, and whether patients are known."""
@@ -122,11 +125,11 @@ class RadChest(Cohort[RadChestConfig]):
             return Dropped(scan_id, repeated({"labels": labels}, seen.peek(scan_id) or {}))
         reason = self._fault(scan_id)
         if reason or split is None:
-            return Dropped(scan_id, reason or BEYOND)
+            return Dropped(scan_id, reason or BEYOND, split or "")
         try:
             source = self._source(scan_id)
         except organ_masks.BadMask as fault:
-            return Dropped(scan_id, str(fault))
+            return Dropped(scan_id, str(fault), split)
         return Scan(self.name, source, patient, scan_id, split, labels, is_known)
 
     def _source(self, scan_id: str) -> ScanSource:

@@ -93,7 +93,7 @@ def _complete(
     if have > file.size:
         part.unlink()
         have = 0
-    tries = 0
+    tries, longest = 0, have
     while have < file.size or not part.exists():
         try:
             _append(file, part, have, headers, heard, stop)
@@ -103,9 +103,9 @@ def _complete(
         else:
             reason = "the connection ended early"
             tries += 1
-        if _length(part) > have:
-            tries = 0
         have = _length(part)
+        if have > longest:  # longer than ever: a server that begins anew each time makes no headway by this
+            tries, longest = 0, have
         if tries >= ATTEMPTS:
             cure = f"{gb(have)} of {gb(file.size)} are kept; run the same command again"
             raise UniferumError(file.path, reason, must="be reachable", cure=cure)

@@ -23,12 +23,12 @@ from uniferum.data.phantom.layouts import (
     luna16_orders,
     luna16_tables,
 )
+from uniferum.data.provenance import PHANTOM_MARK
 from uniferum.errors import UniferumError
 
 FORMAT = 2
 """Raised when the drawing changes, so that old phantoms are not taken for new ones."""
 
-MARK = "phantoms.json"
 ORDERS = {
     "CTRATE": ct_rate_orders,
     "INSPECT": inspect_orders,
@@ -123,7 +123,7 @@ def _is_written(out: Path, order: Order) -> bool:
 
 def _prepare_folder(out: Path, identity: str) -> bool:
     """Make the folder ready; False where it is finished already. Phantoms of other settings are removed."""
-    mark = out / MARK
+    mark = out / PHANTOM_MARK
     if mark.exists():
         found = json.loads(mark.read_text())
         if found["identity"] == identity:
@@ -137,4 +137,4 @@ def _prepare_folder(out: Path, identity: str) -> bool:
 
 
 def _mark(out: Path, identity: str, *, done: bool) -> None:
-    files.write_text(out / MARK, json.dumps({"identity": identity, "done": done}))
+    files.write_text(out / PHANTOM_MARK, json.dumps({"identity": identity, "done": done}))

@@ -110,7 +110,7 @@ def _rank(stack: list[Slice]) -> tuple[object, ...]:
         float(np.ptp(heights)) < _SHORT_MM,
         not (axial and original),
         not axial,
-        [kinds.ORIGINAL, kinds.DERIVED, kinds.NOT_HU].index(stack[0].kind),
+        [kinds.ORIGINAL, kinds.DERIVED, kinds.OTHER_CLASS, kinds.NOT_HU].index(stack[0].kind),
         -len(places(stack)),
         stack[0].series_number,
         stack[0].series,
@@ -183,6 +183,8 @@ def _said_of_kind(chosen: list[Slice]) -> Choice:
     one = chosen[0]
     if one.kind == kinds.NOT_HU:
         return Choice(chosen, ("derived_series", "wrong_hu"), ("The slices say that their values are not HU.",))
+    if one.kind == kinds.OTHER_CLASS:
+        return Choice(chosen, ("class_contradicts",), ("The slices say modality CT and are stored as MR images.",))
     if one.kind == kinds.DERIVED or not _is_axial(one):
         what = "derived (reformatted or processed)" if one.kind == kinds.DERIVED else "original, but not axial"
         return Choice(chosen, ("derived_series",), (f"There is no original axial series; the one read is {what}.",))

@@ -7,8 +7,11 @@ from pydicom import uid
 
 from uniferum.preprocessing.dicom.elements import text
 
-ORIGINAL, DERIVED, NOT_HU = "original", "derived", "not in HU"
-"""Kinds that can be read; derived ones, and maps of something other than HU, only where there is nothing better."""
+ORIGINAL, DERIVED, OTHER_CLASS, NOT_HU = "original", "derived", "of another class", "not in HU"
+"""Kinds that can be read, best first: all but original ones only where there is nothing better.
+
+``OTHER_CLASS``: slices whose Modality says CT and whose SOP class says MR, as converters leave them.
+"""
 DICOMDIR = "DICOMDIR"
 
 _CT_CLASSES = {
@@ -22,11 +25,10 @@ _CAPTURES = {
     uid.MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
     uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
 }
+_CONTRADICTING = {uid.MRImageStorage, uid.EnhancedMRImageStorage}
 # Images that are no CT, whatever their Modality says.
 _OTHER_CLASSES = {
     uid.PositronEmissionTomographyImageStorage,
-    uid.MRImageStorage,
-    uid.EnhancedMRImageStorage,
     uid.NuclearMedicineImageStorage,
     uid.ComputedRadiographyImageStorage,
     uid.DigitalXRayImageStorageForPresentation,
@@ -75,9 +77,11 @@ def _by_words(values: list[str]) -> str | None:
 
 
 def kind(data: Any, values: list[str], rescale_type: str) -> str:
-    """``ORIGINAL``, ``DERIVED`` or ``NOT_HU`` for an object, or a frame, that can be a slice."""
+    """``ORIGINAL``, ``DERIVED``, ``OTHER_CLASS`` or ``NOT_HU`` for an object, or a frame, that can be a slice."""
     if rescale_type not in _HU_TYPES:
         return NOT_HU
+    if _sop_class(data) in _CONTRADICTING:
+        return OTHER_CLASS
     second = values[:2] and ("DERIVED" in values[:2] or "SECONDARY" in values[:2])
     return DERIVED if second or words(values) & _RECOMPUTED or _sop_class(data) in _CAPTURES else ORIGINAL
 

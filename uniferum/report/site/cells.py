@@ -11,8 +11,10 @@ import pandas as pd
 from uniferum.report import sheet
 from uniferum.report.flagged import flag_sheet
 from uniferum.report.records import CellRecord, Pending
+from uniferum.report.row_counts import row_sheet
 from uniferum.report.segmentation import mask_cells
 from uniferum.report.sheet import Sheet
+from uniferum.report.splits import split_line
 
 HEADINGS = [
     *("Cell", "State", "Model", "Text encoder", "Training data", "Seed"),
@@ -61,11 +63,14 @@ def cell_details(record: CellRecord) -> str:
         "devices": json.dumps(record.result.get("devices")),
         "device-hours": _number(device_hours(record)),
         "data": json.dumps(record.result.get("data")),
+        "test splits": split_line(record),
     }
     lines = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items())
     blocks = [f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"]
     flags = flag_sheet(record)
     blocks += [sheet.as_html(flags)] if flags else []
+    rows = row_sheet(record)
+    blocks += [f"<details><summary>training rows</summary>{sheet.as_html(rows)}</details>"] if rows else []
     blocks.append(chart(record.steps()))
     blocks += [_file(record, name) for name in ("config.yaml", "environment.json", "cell.log")]
     return f"<details><summary>{_text(record.name)}</summary>{''.join(blocks)}</details>"

@@ -11,6 +11,7 @@ from pathlib import Path
 from uniferum.evaluation.files import write_text
 from uniferum.preprocessing.store import Store
 from uniferum.report import datacard, sheet
+from uniferum.report.against import against_sheet
 from uniferum.report.catalogue import TABLES, make_table
 from uniferum.report.examine import claims_sheet, examine
 from uniferum.report.figures.catalogue import figures
@@ -100,7 +101,8 @@ def _tables(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
 
 def _verdicts(records: Sequence[CellRecord], pending: Sequence[Pending], agreement: Agreement) -> str:
     tables = [make_table(name, records, pending) for name in ("auroc", "aupr", "labels")]
-    drawn = [sheet.as_html(verdict_sheet(judge(table, agreement), table.metric)) for table in tables]
+    drawn = [sheet.as_html(verdict_sheet(judge(table, agreement, records), table.metric)) for table in tables]
+    drawn += [sheet.as_html(against_sheet(table, records, agreement, "all")) for table in tables]
     drawn.append(sheet.as_html(claims_sheet(examine(records, agreement, common=True))))
     return scrolled(drawn)
 

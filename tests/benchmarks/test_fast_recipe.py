@@ -1,0 +1,108 @@
+"""The comparison of the two recipes: its statistics on made-up scores, and what "equal" means."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from scipy import stats
+
+from uniferum.run import RunConfig
+
+SOURCE = Path(__file__).parents[2] / "benchmarks" / "fast_recipe.py"
+PAPER = [0.861, 0.874, 0.858, 0.869, 0.866]
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("fast_recipe", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fast_recipe"] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def shifted(*by: float) -> list[float]:
+    return [value + change for value, change in zip(PAPER, by, strict=True)]
+
+
+def test_the_interval_is_that_of_the_paired_t_test(benchmark: ModuleType) -> None:
+    ours = shifted(0.004, -0.002, 0.001, -0.006, 0.000)
+    found = benchmark.paired(ours, PAPER)
+    theirs = stats.ttest_rel(ours, PAPER).confidence_interval(0.95)
+    assert (found.lo, found.hi) == pytest.approx((theirs.low, theirs.high))
+    assert found.mean == pytest.approx(-0.0006)
+
+
+@pytest.mark.parametrize(
+    ("by", "verdict"),
+    [
+        ((0.001, -0.001, 0.0005, -0.0005, 0.0), "non-inferior within 0.01"),
+        ((0.05, 0.04, 0.06, 0.05, 0.05), "non-inferior within 0.01"),
+        ((-0.008, -0.009, -0.0085, -0.0088, -0.0082), "non-inferior within 0.01"),
+        ((-0.03, -0.032, -0.029, -0.031, -0.03), "inferior by more than 0.01"),
+        ((0.02, -0.02, 0.015, -0.018, 0.001), "not decided by these seeds"),
+        ((-0.01, -0.01, -0.011, -0.009, -0.01), "not decided by these seeds"),
+    ],
+)
+def test_the_verdict_follows_the_interval_and_the_margin_alone(
+    benchmark: ModuleType, by: tuple[float, ...], verdict: str
+) -> None:
+    assert benchmark.paired(shifted(*by), PAPER).verdict == verdict
+
+
+def test_a_shift_common_to_a_seed_is_no_difference(benchmark: ModuleType) -> None:
+    """Pairing takes out what the seeds share, which is much more than the margin here."""
+    theirs = [0.70, 0.80, 0.90]
+    assert benchmark.paired([value + 0.001 for value in theirs], theirs).verdict == "non-inferior within 0.01"
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [([0.8], [0.8]), ([0.8, 0.7], [0.8]), ([], []), ([0.8, float("nan")], [0.8, 0.7])]
+)
+def test_without_two_whole_pairs_there_is_no_verdict(
+    benchmark: ModuleType, ours: list[float], theirs: list[float]
+) -> None:
+    with pytest.raises(ValueError, match=r"two or more seeds|undefined"):
+        benchmark.paired(ours, theirs)
+
+
+def test_equal_volumes_and_equal_rows_are_what_they_say(benchmark: ModuleType) -> None:
+    assert benchmark.rows_a_volume([1, 4, 5, 10], 4) == pytest.approx(20 / (1 + 1 + 2 + 3))
+    config = RunConfig.model_validate(
+        {"name": "x", "train_on": ["CTRATE"], "training": {"steps": 600, "validate_every": 100, "batch": 64}}
+    )
+    paper, volumes, rows = benchmark.ways_of(config, 3.25, 4, None)
+    assert (paper.steps, paper.volumes, paper.rows) == (600, 38_400, 38_400)
+    assert (volumes.steps, volumes.volumes) == (1600, 38_400)
+    assert rows.rows == pytest.approx(38_400, rel=0.005)
+    assert rows.volumes == pytest.approx(38_400 / 3.25, rel=0.005)
+    for way in (volumes, rows):
+        made = benchmark.seeded(config, way, 3)
+        assert (made.seed, made.training.batch, made.training.micro_batch_volumes) == (3, 24, 8)
+        assert made.training.micro_batch is None
+        assert made.data.tasks_per_volume == 4
+        assert made.training.steps == way.steps
+        assert made.training.steps / made.training.validate_every == pytest.approx(6, rel=0.02)
+    ungrouped = benchmark.seeded(config, paper, 3)
+    assert (ungrouped.data.tasks_per_volume, ungrouped.training.micro_batch) == (1, 8)
+
+
+def test_recipes_that_both_learn_nothing_are_not_called_equal(benchmark: ModuleType) -> None:
+    nothing = [0.5, 0.51, 0.49]
+    found = benchmark.paired(nothing, nothing)
+    assert found.verdict.startswith("non-inferior")
+    assert benchmark.judged(found, nothing) == "not judged: the paper's recipe reached only 0.50 here"
+
+
+def test_the_table_has_a_line_a_recipe_with_its_verdict(benchmark: ModuleType) -> None:
+    config = RunConfig.model_validate({"name": "x", "train_on": ["CTRATE"]})
+    ways = benchmark.ways_of(config, 3.25, 4, None)
+    scores = {ways[0].name: PAPER, ways[1].name: shifted(*[0.002] * 5), ways[2].name: shifted(*[-0.05] * 5)}
+    lines = benchmark.table(ways, scores, dict.fromkeys(scores, 10.0)).splitlines()
+    assert len(lines) == 5
+    assert "+0.0020 (+0.0020 to +0.0020) | non-inferior" in lines[3]
+    assert "inferior by more than 0.01" in lines[4]

@@ -1,0 +1,139 @@
+"""The rows of a run: planned before it starts, with what cannot be scored, and counted for its record."""
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from uniferum.data.organ_counts import OrganCounts
+from uniferum.data.organ_rows import MaskRows, nodule_rows, organ_rows, refuse_missing
+from uniferum.data.row_counts import PlannedRows, counted_rows, planned_nodules, planned_rows
+from uniferum.data.splits import refuse_splits
+from uniferum.run.config import NODULE_COHORT, RunConfig
+from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Reading
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from uniferum.data.content import Content
+    from uniferum.data.prepared import PreparedCohort
+    from uniferum.run.build import Workbench
+
+COHORTS_FILE = "configs/cohorts/inspect.yaml"
+
+
+def splits_read(config: RunConfig, *, only_scores: bool = False) -> dict[str, tuple[str, ...]]:
+    """Cohort to the splits of which a run needs a scan; ``only_scores`` where nothing is trained."""
+    read = {
+        TRAINING_SPLIT: config.trained_stores,
+        SELECTION_SPLIT: config.selection_cohorts,
+        TEST_SPLIT: config.evaluate_on,
+    }
+    names = dict.fromkeys(name for cohorts in read.values() for name in cohorts)
+    needed = {TEST_SPLIT: read[TEST_SPLIT]} if only_scores else read
+    return {name: tuple(split for split, cohorts in needed.items() if name in cohorts) for name in names}
+
+
+def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRows:
+    """The rows of one of the cohorts that a run trains on, from the tables of its store; no scan file is opened.
+
+    Raises:
+        UniferumError: the store is missing or unreadable.
+    """
+    cohort = reading.cohort(name).for_training(config.data.on_wrong_hu)
+    if name == NODULE_COHORT and config.segmentation and config.sampling.luna_factor:
+        return planned_nodules(cohort, config.sampling)
+    return planned_rows(cohort, config.sampling, segmentation=config.segmentation)
+
+
+def rows_of_run(reading: Reading, config: RunConfig) -> list[PlannedRows]:
+    """The rows of each cohort that a run trains on; raises as :func:`rows_of_cohort`."""
+    return [rows_of_cohort(reading, name, config) for name in config.trained_stores]
+
+
+def refuse_stores(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
+    """Refuse a store whose splits do not fit the run; ``only_scores`` where nothing is trained.
+
+    Raises:
+        UniferumError: the first fault.
+    """
+    for name, splits in splits_read(config, only_scores=only_scores).items():
+        refuse_splits(reading.cohort(name), splits)
+
+
+def refuse_run(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
+    """Refuse a run before it starts, as :func:`refuse_stores`, and a training for which masks are missing.
+
+    Raises:
+        UniferumError: the first fault.
+    """
+    refuse_stores(reading, config, only_scores=only_scores)
+    for rows in [] if only_scores else rows_of_run(reading, config):
+        if rows.masks is not None:
+            cohort = reading.cohort(rows.cohort)
+            refuse_missing(rows.masks, config.sampling.missing_masks, cohort.card, reading.stores[rows.cohort])
+
+
+def planned_lines(reading: Reading, config: RunConfig) -> list[str]:
+    """A sentence a cohort on the rows that a run trains on, and one a group of labels that it cannot score."""
+    lines = []
+    for rows in rows_of_run(reading, config):
+        counts = f"{rows.positive:,} positive and {rows.negative:,} negative rows of {rows.scans:,} scans"
+        lines += [f"rows of {rows.cohort}: {counts}"] if rows.labels else []
+        lines += [rows.masks.sentence()] if rows.masks is not None else []
+    return [*lines, *(line for name in config.evaluate_on for line in unscored(reading.cohort(name)))]
+
+
+def unscored(cohort: "Content | PreparedCohort") -> Iterator[str]:
+    """A sentence a group of a cohort's labels of which the test split knows none or not all, and the cure."""
+    known, words = cohort.label_counts(TEST_SPLIT), cohort.vocabulary
+    for (name, group), labels in words.groups.items():
+        absent = [label for label in labels if label not in known]
+        if name != cohort.name or not absent:
+            continue
+        whole = len(absent) == len(labels)
+        which = f"all {len(labels)}" if whole else f"{len(absent)} of {len(labels)}"
+        named = ", so that it is not scored" if whole else f": {', '.join(absent)}"
+        shipped = words.columns(name).keys() & set(absent)
+        cure = f"; {_label_command(cohort)}" if (name, group) in words.evaluation_only and not shipped else ""
+        yield f"scores of {name} {group}: {which} labels have no known value in the test split{named}{cure}"
+
+
+def _label_command(cohort: "Content | PreparedCohort") -> str:
+    """How labels that only reports hold come into a store."""
+    file, root = str(cohort.card.get("config") or COHORTS_FILE), cohort.card.get("root")
+    base = f"{shlex.quote(file)}{f' --root {shlex.quote(str(root))}' if root else ''}"
+    table = f"{root or 'ROOT'}/report_labels.csv"
+    return (
+        f"make report_labels with: uniferum data label-reports {base} --out {shlex.quote(table)} ; set report_labels:"
+        f" report_labels.csv in {file} ; uniferum data prepare {base} --out {shlex.quote(str(cohort.path))}"
+    )
+
+
+def mask_rows(bench: "Workbench", table: "pd.DataFrame") -> list[MaskRows]:
+    """The organ and nodule rows of a training table beside what was wanted; nothing without SEG."""
+    config, sampling = bench.config, bench.config.sampling
+    if not config.segmentation:
+        return []
+    sizes = table.groupby(["cohort", "group"], sort=False).size().to_dict()
+    count = {key: int(size) for key, size in sizes.items()}
+    found = []
+    for name in config.training_cohorts:
+        organs = count.get((name, "organ"), 0)
+        asked = sum(size for (own, group), size in count.items() if own == name and group not in ("organ", "nodule"))
+        cohort = bench.cohorts[name]
+        wanted = OrganCounts(name, asked, len(cohort.scans_in(TRAINING_SPLIT)), sampling).wanted
+        found.append(organ_rows(cohort, wanted, organs))
+    if sampling.luna_factor:
+        nodules = count.get((NODULE_COHORT, "nodule"), 0)
+        found.append(nodule_rows(bench.cohorts[NODULE_COHORT], sampling.luna_factor, nodules))
+    return found
+
+
+def row_record(bench: "Workbench", table: "pd.DataFrame") -> dict[str, Any]:
+    """The counts of a training table for ``result.json``: every kind of row by cohort and label, and masks wanted."""
+    return {
+        "labels": counted_rows(table),
+        "masks": [asdict(rows) for rows in mask_rows(bench, table)],
+        "missing_masks": bench.config.sampling.missing_masks,
+    }
