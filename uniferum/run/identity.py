@@ -233,12 +233,9 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
 
 def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
     """Those of the younger keys that change nothing in this run."""
-    masks = (
-        {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
-        if not config.segmentation
-        else set()
-    )
-    return masks | ({("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set())
+    of_masks = {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
+    one_row = {("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set()
+    return one_row | (set() if config.segmentation else of_masks)
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:
