@@ -39,13 +39,14 @@ def write_cells(root: Path, cells: int, cases: int, labels: int) -> None:
     patient = _words([f"p{i // 2}" for i in range(cases)], np.repeat(np.arange(cases), len(names)))
     for at in range(cells):
         mix = ("CTRATE", "CTRATE+SEG", "INSPECT", "RADCHEST")[at % 4]
-        folder = root / "cells" / f"uniferum-pubmedbert-{mix}-seed{at}"
+        folder = root / "cells" / f"uniferum-small-{mix}-seed{at}"
         folder.mkdir(parents=True)
         score = generator.normal(size=len(target)) + generator.uniform(0.2, 1.5) * target
         table = {**column, "volume_id": volume, "patient_id": patient, "target": target, "score": score}
         pq.write_table(pa.table(table), folder / "predictions.parquet")
-        result = {"format": 1, "name": f"uniferum-pubmedbert-{mix}-seed{at}", "train_on": mix.split("+"), "seed": at}
-        (folder / "result.json").write_text(json.dumps({**result, "model": "uniferum", "groups": []}))
+        result = {"format": 1, "name": folder.name, "train_on": mix.split("+"), "seed": at}
+        facts = {"model": "uniferum", "text_encoder": "tiny", "groups": []}
+        (folder / "result.json").write_text(json.dumps(result | facts))
 
 
 def _words(words: list[str], places: np.ndarray) -> pa.DictionaryArray:

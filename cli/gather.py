@@ -3,17 +3,20 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import output
 from uniferum.errors import UniferumError
 from uniferum.report.margins import Agreement
+from uniferum.report.naming import of_phantoms, told_apart
 from uniferum.report.records import CellRecord, Pending, from_folders, newest
+from uniferum.report.systems import encoder_word, other_system
 from uniferum.report.unfinished import unfinished
 
 if TYPE_CHECKING:
+    from orchestration.grid import Cell
     from orchestration.plan import Planned
 
 ALIVE_S = 120
@@ -32,6 +35,11 @@ class Gathered:
     """Where the grid keeps its cells, with their checkpoints; unknown without a grid file."""
     stores: Mapping[str, Path] = field(default_factory=dict)
     """The prepared stores that the grid names, those that lie on this machine."""
+
+    @property
+    def phantoms(self) -> bool:
+        """Whether any cell is of phantoms."""
+        return of_phantoms([*self.records, *self.pending])
 
 
 def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> Gathered:
@@ -58,14 +66,27 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         pending = unfinished(folder) if folder else []
     if not records and not pending:
         raise UniferumError(str(folder or grid), must="hold at least one cell", cure=RUN_ONE)
+    records, pending = told_apart(records, pending)
     if grid is None:
-        return Gathered(records, pending, Agreement())
+        return Gathered(_of_phantoms(records), pending, Agreement())
     from orchestration.grid import load_grid
 
     config = load_grid(grid)
+    if config.synthetic:
+        records = [replace(one, phantoms=True) for one in records]
+        pending = [replace(one, phantoms=True) for one in pending]
     agreement = Agreement(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
-    return Gathered(_with_splits(records, stores), pending, agreement, config.cells_folder, stores)
+    records = _of_phantoms(_with_splits(records, stores))
+    return Gathered(records, pending, agreement, config.cells_folder, stores)
+
+
+def _of_phantoms(records: list[CellRecord]) -> list[CellRecord]:
+    """Records that say so themselves, whatever the grid file says."""
+    return [
+        replace(one, phantoms=True) if any(word.phantoms for word in one.test_splits.values()) else one
+        for one in records
+    ]
 
 
 def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[CellRecord]:
@@ -120,7 +141,9 @@ def _expected(path: Path, found: Sequence[CellRecord]) -> tuple[list[CellRecord]
     records: list[CellRecord] = []
     pending: list[Pending] = []
     hidden: list[CellRecord] = []
-    for planned in make_plan(grid, expand(grid, source=str(path))):
+    plan = make_plan(grid, expand(grid, source=str(path)))
+    found = _renamed(found, plan)
+    for planned in plan:
         cell, identity = planned.cell, planned.training_fingerprint
         kept, older = newest([record for record in found if record.name == cell.name])
         same = [r for r in (*older, *kept) if identity in (None, r.result.get("training_fingerprint"))]
@@ -132,13 +155,30 @@ def _expected(path: Path, found: Sequence[CellRecord]) -> tuple[list[CellRecord]
                 planned.why if planned.state == "no data" else f"{planned.state}: {planned.why}"
             )
             command = f"uniferum grid run {path} --only {cell.name}"
-            pending.append(
-                Pending(cell.name, cell.model, cell.text_encoder or "", cell.mix, cell.seed, reason, command)
-            )
+            pending.append(_pending(cell, reason, command))
     _say_hidden(hidden)
     if stale:
         output.say(f"The test data changed since these were scored (uniferum grid evaluate {path}): {', '.join(stale)}")
     return records, pending
+
+
+def _renamed(found: Sequence[CellRecord], plan: "Sequence[Planned]") -> list[CellRecord]:
+    """Records of no cell's name that have a cell's content were trained under an earlier name, and get today's."""
+    own = {planned.cell.name for planned in plan}
+    today = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
+    named = []
+    for record in found:
+        name = today.get(str(record.result.get("training_fingerprint")), record.name)
+        named.append(record if record.name in own else replace(record, name=name))
+    return named
+
+
+def _pending(cell: "Cell", reason: str, command: str) -> Pending:
+    model = cell.config.model.model_dump(mode="json")
+    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model)
+    return Pending(
+        cell.name, cell.model, word, cell.mix, cell.seed, reason, command, other_system=other, text=model["text"]
+    )
 
 
 def _running(planned: "Planned") -> str:

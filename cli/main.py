@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import uniferum
-from cli import checkpoints, data, grid, infra, output, predict, report, run, tune
+from cli import checkpoints, data, grid, infra, output, predict, report, run, tune, weights
 from uniferum.errors import UniferumError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.add_typer(data.app, name="data", help="Write phantoms, read cohorts, prepare
 app.add_typer(grid.app, name="grid", help="Plan, run, watch and steer a grid of cells.")
 app.add_typer(infra.app, name="infra", help="Files that start the same grid on a cluster.")
 app.add_typer(run.app, name="run", help="Train or evaluate one run, without Ray.")
+app.add_typer(weights.app, name="weights", help="Check pretrained weights before a grid starts.")
 report.register(app)
 predict.register(app)
 checkpoints.register(app)

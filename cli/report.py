@@ -1,6 +1,8 @@
 """The commands `uniferum report` and `uniferum why`: recorded predictions to tables, figures and pages."""
 
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +13,7 @@ from cli import output
 if TYPE_CHECKING:
     from cli.gather import Gathered
     from uniferum.report.entries import ReportTable
+    from uniferum.report.sheet import Sheet
 
 TABLE_NAMES = (
     *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
@@ -51,6 +54,12 @@ def report(
     compare: Annotated[
         list[str] | None, typer.Option("--compare", help="A cell's name, twice or more: paired tests between them.")
     ] = None,
+    compare_encoders: Annotated[
+        bool, typer.Option("--compare-encoders", help="Two text encoders: paired tests of each training mix, claim 7.")
+    ] = False,
+    encoder: Annotated[
+        list[str] | None, typer.Option("--encoder", help="Which two, one an option, where the cells have more.")
+    ] = None,
     common: Annotated[bool, typer.Option("--common", help="Compare cells on the cases that both have.")] = False,
     training_rows: Annotated[
         bool, typer.Option("--training-rows", help="What each cell was trained on: rows by cohort, kind and label.")
@@ -70,7 +79,7 @@ def report(
     from cli.gather import gather
 
     if data is not None and html is None:
-        _print_data(data, kind, figures, figure_format.split(","), montages)
+        _print_data(data, kind, figures, figure_format.split(","), montages, grid)
         return
     found = gather(grid, folder, mlflow)
     if recompute:
@@ -79,34 +88,72 @@ def report(
         _draw(found, figures, figure or [], figure_format.split(","))
     if html is not None:
         _write_page(found, html, with_volumes, data or with_volumes)
-    if claims or compare or training_rows:
-        _print_tests(found, claims, compare or [], kind, common, training_rows=training_rows)
-    if figures or html or claims or compare or training_rows:
+    tests = Tests(claims, compare or [], compare_encoders, encoder or [], common, training_rows)
+    if tests.wanted:
+        _print_tests(found, tests, kind)
+    if figures or html or tests.wanted:
         return
     where = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     if rows is not None:
-        made = [_own(found, rows, columns, metric, where)]
+        made = [_own(found, rows, columns, metric, where, published)]
     else:
         made = _named(found, table or ["auroc"], where, published)
     _print(found, made, kind, published=published, intervals=intervals, verdict=verdict, against=against)
 
 
-def _print_data(root: Path, kind: str, figures: Path | None, kinds: list[str], montages: int) -> None:
+@dataclass(frozen=True)
+class Tests:
+    """Which tests are asked for, and whether the rows that were trained on are."""
+
+    claims: bool
+    cells: Sequence[str]
+    encoders: bool
+    named: Sequence[str]
+    common: bool
+    rows: bool
+
+    @property
+    def wanted(self) -> bool:
+        """Whether any is."""
+        return bool(self.claims or self.cells or self.encoders or self.named or self.rows)
+
+
+def _print_data(
+    root: Path, kind: str, figures: Path | None, kinds: list[str], montages: int, grid: Path | None
+) -> None:
     from uniferum.report import datacard
-    from uniferum.report.figures.style import look, save
+    from uniferum.report.figures.style import look, mark_phantoms, save
     from uniferum.report.rendering import render_sheets
 
+    phantoms = grid is not None and _of_phantoms(grid)
     stores = datacard.read_stores(root)
-    output.result(render_sheets(datacard.sheets(stores), kind))
+    output.result(render_sheets([_marked(one, phantoms) for one in datacard.sheets(stores)], kind))
     if figures is not None:
         with look():
-            written = [p for name, drawn in datacard.figures(stores).items() for p in save(drawn, figures, name, kinds)]
+            drawn = datacard.figures(stores)
+            if phantoms:
+                drawn = {name: mark_phantoms(one) for name, one in drawn.items()}
+            written = [p for name, one in drawn.items() for p in save(one, figures, name, kinds)]
         pictures = datacard.montages(stores, montages)
         for name, png in pictures.items():
             (figures / f"{name}.png").write_bytes(png)
         output.say(f"{len(written) + len(pictures)} files in {figures}")
         if pictures:
             output.say("Montages are images of single patients: keep them where the data may be.")
+
+
+def _of_phantoms(grid: Path) -> bool:
+    from orchestration.grid import load_grid
+
+    return load_grid(grid).synthetic
+
+
+def _marked(drawn: "Sheet", phantoms: bool) -> "Sheet":
+    from dataclasses import replace
+
+    from uniferum.report.naming import phantom_title
+
+    return replace(drawn, title=phantom_title(drawn.title)) if phantoms else drawn
 
 
 def _recomputed(found: "Gathered") -> "Gathered":
@@ -123,11 +170,13 @@ def _named(found: "Gathered", names: list[str], where: dict[str, str], published
     return [make_table(name, found.records, found.pending, published_rows=published, where=where) for name in names]
 
 
-def _own(found: "Gathered", rows: str, columns: str, metric: str, where: dict[str, str]) -> "ReportTable":
+def _own(
+    found: "Gathered", rows: str, columns: str, metric: str, where: dict[str, str], published: bool
+) -> "ReportTable":
     from uniferum.report.pivot import Layout, pivot_table
 
     layout = Layout(tuple(rows.split(",")), tuple(columns.split(",")), metric, where)
-    return pivot_table("own", found.records, found.pending, layout)
+    return pivot_table("own", found.records, found.pending, layout, published_rows=published)
 
 
 def _print(
@@ -148,23 +197,25 @@ def _print(
     if against is not None:
         judged += [against_sheet(one, found.records, found.agreement, against) for one in made]
     if judged:
-        output.result(render_sheets(judged, kind))
+        output.result(render_sheets([_marked(one, found.phantoms) for one in judged], kind))
         return
     output.result(several(made, kind, Style(published, intervals, bold=sys.stdout.isatty())))
 
 
-def _print_tests(
-    found: "Gathered", claims: bool, names: list[str], kind: str, common: bool, *, training_rows: bool
-) -> None:
+def _print_tests(found: "Gathered", tests: Tests, kind: str) -> None:
     from uniferum.report.compare import compare_sheet
+    from uniferum.report.encoder_pairs import encoder_sheets
     from uniferum.report.examine import claims_sheet, examine
     from uniferum.report.rendering import render_sheets
     from uniferum.report.row_counts import row_sheets
 
-    drawn = row_sheets(found.records) if training_rows else []
-    drawn += [claims_sheet(examine(found.records, found.agreement, common=common))] if claims else []
-    drawn += [compare_sheet(found.records, names, common=common)] if names else []
-    output.result(render_sheets(drawn, kind))
+    records, common = found.records, tests.common
+    drawn = row_sheets(records) if tests.rows else []
+    drawn += [claims_sheet(examine(records, found.agreement, common=common))] if tests.claims else []
+    drawn += [compare_sheet(records, tests.cells, common=common)] if tests.cells else []
+    if tests.encoders or tests.named:
+        drawn += encoder_sheets(records, found.agreement, tests.named, common=common)
+    output.result(render_sheets([_marked(one, found.phantoms) for one in drawn], kind))
 
 
 def _draw(found: "Gathered", folder: Path, names: list[str], kinds: list[str]) -> None:
@@ -188,7 +239,7 @@ def _write_page(found: "Gathered", folder: Path, volumes: Path | None, data: Pat
 
 def why(
     table: Annotated[str, typer.Argument(help="The table's name, e.g. auroc.")],
-    row: Annotated[str, typer.Argument(help="Words that name one row, e.g. 'pubmedbert CTRATE+SEG'.")],
+    row: Annotated[str, typer.Argument(help="Words that name one row, e.g. 'tiny-64 CTRATE+SEG'.")],
     column: Annotated[str, typer.Argument(help="Words that name one column, e.g. 'INSPECT shared'.")],
     grid: GridOption = None,
     folder: FromOption = None,

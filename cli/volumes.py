@@ -61,7 +61,8 @@ def outliners(records: Iterable[CellRecord], cells: Path | None) -> list[tuple[C
     found = []
     for record in records:
         mark = str(record.result.get("training_fingerprint"))[:8]
-        places = [record.folder] if cells is None else [record.folder, cells / f"{record.name}-{mark}"]
+        renamed = sorted(cells.glob(f"*-{mark}")) if cells else []  # under an earlier name
+        places = [record.folder, *([cells / f"{record.name}-{mark}", *renamed] if cells else ())]
         folder = next((place for place in places if (place / "checkpoints" / "best").exists()), None)
         if folder is not None and record.model == "uniferum":
             found.append((record, folder))

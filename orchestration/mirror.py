@@ -20,6 +20,7 @@ from orchestration.sender import Sender
 from orchestration.spool import append
 from orchestration.spooled import records_left, unsent
 from orchestration.tracking import spool_result
+from uniferum.report.systems import encoder_word, shown_encoder
 
 log = logging.getLogger(__name__)
 
@@ -153,11 +154,12 @@ class Mirror:
 
 def tags_of(planned: Planned) -> dict[str, str]:
     """What a cell's run is found and told apart by."""
-    cell = planned.cell
+    cell, model = planned.cell, planned.cell.config.model
+    word = encoder_word(cell.model, model.text.model_dump())
     return {
         "uniferum.name": cell.name,
         "uniferum.model": cell.model,
-        "uniferum.text_encoder": cell.text_encoder or "",
+        "uniferum.text_encoder": shown_encoder(word),
         "uniferum.train_on": cell.mix,
         "uniferum.seed": str(cell.seed),
         "uniferum.training_fingerprint": planned.training_fingerprint or "",

@@ -1,7 +1,8 @@
 """What a grid has to do: each cell done, to be re-scored, resumable, failed, changed, due, or without data; and why.
 
 Identity is content. A cell is done when its folder's ``result.json`` carries its own two fingerprints; a different
-evaluation fingerprint alone means re-scoring, a different training fingerprint means another folder.
+evaluation fingerprint alone means re-scoring, a different training fingerprint means another folder. A finished cell
+that the grid calls otherwise now stays finished: its folder is found by its fingerprint.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,8 +12,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from orchestration.grid import Cell, GridConfig
-from orchestration.records import CellRecord, cell_folder, changes, folders_by_name, read_json
+from orchestration.grid import Cell, GridConfig, expand
+from orchestration.records import CellRecord, cell_folder, changes, folders_by_name, mark_of, read_json
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
 
@@ -130,14 +131,30 @@ class _Look:
     def folders(self) -> dict[str, list[Path]]:
         return folders_by_name(self.grid.cells_folder)
 
+    @cached_property
+    def names(self) -> set[str]:
+        """Of all cells of the grid: what bears one of them is that cell's own."""
+        return {cell.name for cell in expand(self.grid)}
+
     def at(self, cell: Cell) -> Planned:
         absent = self.absent.intersection(_read_by(cell)) if self.absent else ()
         if absent:
             return Planned(cell, NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None)
         training, evaluation = self.identity(cell.config, self.grid.stores)
-        folder = cell_folder(self.grid.cells_folder, cell.name, training)
+        folder = self._folder(cell.name, training)
         state, why = self._judged(CellRecord(folder), cell, training, evaluation)
         return Planned(cell, state, why, folder, training, evaluation, None)
+
+    def _folder(self, name: str, training: str) -> Path:
+        """A cell's folder: under its name, else the finished one of the same content that bears an earlier name."""
+        own = cell_folder(self.grid.cells_folder, name, training)
+        if own.exists():
+            return own
+        for folder in (one for found in self.folders.values() for one in found if one.name.endswith(mark_of(training))):
+            result = CellRecord(folder).result() or {}
+            if result.get("training_fingerprint") == training and result.get("name") not in self.names:
+                return folder
+        return own
 
     def _identify(self, config: Any, stores: Mapping[str, Path | str]) -> tuple[str, str]:
         found = self.reading.fingerprints(config)
@@ -148,7 +165,8 @@ class _Look:
         result = record.result()
         if result and result.get("training_fingerprint") == training:
             if result.get("evaluation_fingerprint") == evaluation:
-                return DONE, f"finished at step {result.get('steps')}"
+                renamed = "" if result.get("name") in (None, cell.name) else f", as {result['name']}"
+                return DONE, f"finished at step {result.get('steps')}{renamed}"
             return RESCORE, "the test splits changed since it was scored"
         failure = record.failure()
         step = record.resumable_step()

@@ -51,7 +51,12 @@ class Failure:
 
 def cell_folder(cells: Path, name: str, training_fingerprint: str) -> Path:
     """Where a cell's record lies: a readable name and enough of its identity that no two configurations share one."""
-    return cells / f"{name}-{training_fingerprint[:PREFIX]}"
+    return cells / f"{name}{mark_of(training_fingerprint)}"
+
+
+def mark_of(training_fingerprint: str) -> str:
+    """What the name of a cell's folder ends in."""
+    return f"-{training_fingerprint[:PREFIX]}"
 
 
 def named_folders(cells: Path, name: str) -> list[Path]:

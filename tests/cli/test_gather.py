@@ -12,6 +12,7 @@ import orchestration.grid
 import orchestration.plan
 from cli import gather
 from uniferum.errors import UniferumError
+from uniferum.model.config import ModelConfig, TextConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from written_cells import write_cell
@@ -38,9 +39,9 @@ def plan(monkeypatch):
 
 
 def _planned(mix, fingerprint, state, progress=None):
-    cell = SimpleNamespace(
-        name=f"uniferum-pubmedbert-{mix}", model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0
-    )
+    name = f"uniferum-pubmedbert-{mix}"
+    config = SimpleNamespace(model=ModelConfig(text=TextConfig(name="tiny", hidden=64)))
+    cell = SimpleNamespace(name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config)
     record = SimpleNamespace(progress=lambda: progress)
     return SimpleNamespace(
         cell=cell, training_fingerprint=fingerprint, state=state, why="why", folder=Path(), record=record
@@ -55,6 +56,27 @@ def test_a_cell_is_found_by_its_fingerprint_and_another_of_its_name_is_not_shown
     assert [record.result["training_fingerprint"] for record in found.records] == ["a" * 16]
     assert "1 older results" in capsys.readouterr().err
     assert found.agreement.synthetic
+
+
+def test_a_cell_is_found_under_the_name_that_it_was_trained_as(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16, encoder="small")
+    write_cell(tmp_path, "INSPECT", fingerprint="b" * 16)
+    plan(("CTRATE", "a" * 16, "done"), ("INSPECT", "b" * 16, "done"))
+    found = gather.gather(GRID, tmp_path)
+    assert found.pending == []
+    assert [record.name for record in found.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
+    assert [record.text_encoder for record in found.records] == ["tiny-64", "pubmedbert"]
+
+
+def test_what_waits_is_named_by_its_config_and_all_are_of_phantoms_where_the_grid_says_so(tmp_path, plan):
+    write_cell(tmp_path)
+    plan(("CTRATE", "0123456789abcdef", "done"), ("INSPECT", "c" * 16, "due"))
+    found = gather.gather(GRID, tmp_path)
+    assert found.phantoms
+    assert [one.phantoms for one in (*found.records, *found.pending)] == [True, True]
+    assert found.pending[0].text_encoder == "tiny-64"
+    assert "text encoder tiny-64" in found.pending[0].other_system
+    assert not gather.gather(None, tmp_path).phantoms
 
 
 def test_an_expected_cell_without_a_record_gives_its_reason_and_command(tmp_path, plan):
@@ -105,3 +127,10 @@ def test_without_a_grid_a_folder_shows_what_it_has(tmp_path):
 def test_nothing_at_all_is_an_error(tmp_path):
     with pytest.raises(UniferumError, match="at least one cell"):
         gather.gather(None, tmp_path)
+
+
+def test_cells_whose_test_scans_are_phantoms_say_so_without_a_grid(tmp_path):
+    result = write_cell(tmp_path) / "result.json"
+    word = {"kind": "official", "phantoms": True, "found": 40}
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"test_splits": {"CTRATE": word}}))
+    assert gather.gather(None, tmp_path).phantoms

@@ -91,6 +91,16 @@ def test_two_cells_are_tested_against_each_other(tmp_path):
     assert {(row["First"], row["Second"]) for row in rows} == {(first, second)}
 
 
+def test_two_text_encoders_are_compared(tmp_path):
+    for encoder in ("small", "wide"):
+        write_cell(tmp_path, encoder=encoder)
+    done = runner.invoke(app, ["report", "--from", str(tmp_path), "--compare-encoders", "--format", "json"])
+    assert done.exit_code == 0, done.exception
+    titles = [one["title"] for one in json.loads(done.stdout)]
+    assert titles[0] == "tiny-64 (first) against tiny-96 (second): group means"
+    assert titles[2].startswith("Claim 7")
+
+
 def test_several_verdicts_in_json_are_one_document(tmp_path):
     write_cell(tmp_path)
     words = ["--verdict", "--table", "auroc", "--table", "aupr", "--format", "json"]

@@ -4,12 +4,13 @@ import errno
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestration import mirror as module
-from orchestration.mirror import Mirror
+from orchestration.mirror import Mirror, tags_of
 from orchestration.plan import Planned
 from orchestration.spool import append
 from orchestration.spooled import unsent
@@ -42,6 +43,16 @@ def test_a_cell_cancelled_before_it_ever_ran_has_nothing_to_tell(mirror: Mirror,
     for place in (folder, None):
         mirror.ended(_planned(place), "stopped")
     assert not folder.exists()
+
+
+def test_mlflow_names_the_text_encoder_by_what_it_is(mirror: Mirror, tmp_path: Path) -> None:
+    named = [
+        ({}, "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"),
+        ({"model": {"text": {"name": "tiny", "hidden": 64}}}, "tiny-64"),
+    ]
+    for changes, word in named:
+        planned = replace(_planned(tmp_path), cell=cell(**changes))
+        assert tags_of(planned)["uniferum.text_encoder"] == word
 
 
 def test_a_cell_that_was_stopped_says_so(mirror: Mirror, tmp_path: Path) -> None:

@@ -43,6 +43,27 @@ def test_a_cell_with_both_fingerprints_is_done(tmp_path: Path, folder: Path) -> 
     assert _plan(tmp_path).state == plan.DONE
 
 
+def test_a_finished_cell_that_the_grid_calls_otherwise_now_is_done(tmp_path: Path) -> None:
+    old = cell_folder(grid(tmp_path).cells_folder, "uniferum-pubmedbert-CTRATE", TRAINING)
+    finish(old, TRAINING, EVALUATION, name="uniferum-pubmedbert-CTRATE")
+    planned = _plan(tmp_path)
+    assert (planned.state, planned.folder) == (plan.DONE, old)
+    assert planned.why == "finished at step 4, as uniferum-pubmedbert-CTRATE"
+    assert _plan(tmp_path, evaluation="cccccccc33333333").state == plan.RESCORE
+
+
+@pytest.mark.parametrize(
+    ("name", "training"),
+    [
+        ("uniferum-small-CTRATE-seed1", TRAINING),  # another cell of this grid
+        ("uniferum-pubmedbert-CTRATE", f"{TRAINING[:8]}99999999"),  # another content behind the same eight digits
+    ],
+)
+def test_the_folder_of_another_cell_is_left_to_it(tmp_path: Path, name: str, training: str) -> None:
+    finish(cell_folder(grid(tmp_path).cells_folder, name, training), training, EVALUATION, name=name)
+    assert _plan(tmp_path, seeds=(0, 1)).state == plan.DUE
+
+
 def test_a_changed_test_set_means_scoring_again_never_training(tmp_path: Path, folder: Path) -> None:
     finish(folder, TRAINING, EVALUATION)
     assert _plan(tmp_path, evaluation="cccccccc33333333").state == plan.RESCORE

@@ -18,6 +18,17 @@ GROUPS = {
 }
 
 
+#: Words of grids, and the text encoders that they stand for; the paper's two are its own.
+ENCODERS = {
+    "pubmedbert": {"name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext", "layers": 4},
+    "gatortron": {"name": "UFNLP/gatortron-base", "layers": 4},
+    "small": {"name": "tiny", "layers": 2, "hidden": 64},
+    "wide": {"name": "tiny", "layers": 2, "hidden": 96},
+}
+PAPER_IMAGE = {"name": "tf_efficientnet_b0", "weights": "imagenet", "stride": 32, "frozen_stages": 0}
+NO_FUSION = {"positions": None, "visual_norm": "none", "visual_positions": False, "summary": False}
+
+
 def predictions(seed: int, strength: float, n: int = 40) -> pd.DataFrame:
     """Scores with ``strength`` standard deviations between the classes; the last label has no positive case."""
     cases = np.random.default_rng(0)
@@ -48,13 +59,26 @@ def write_cell(
     done: bool = True,
     draws: int = 20,
     fingerprint: str = "0123456789abcdef",
+    text: dict[str, object] | None = None,
+    image: dict[str, object] | None = None,
+    fusion: dict[str, object] | None = None,
 ) -> Path:
-    """A cell's folder as a run leaves it; without ``done`` as one that is half-way."""
+    """A cell's folder as a run leaves it; without ``done`` as one that is half-way.
+
+    ``encoder`` is the grid's word for its text encoder; ``text``, ``image`` and ``fusion`` are keys of the model that
+    differ from that encoder's and the paper's.
+    """
     name = "-".join(part for part in (model, encoder, mix, f"seed{seed}" if seed else "") if part)
     folder = root / "cells" / f"{name}-{fingerprint[:8]}"
     folder.mkdir(parents=True)
     train_on = mix.split("+")
-    config = {"name": name, "seed": seed, "train_on": train_on, "model": {"kind": model}, "training": {"steps": 40}}
+    keys = {
+        "kind": model,
+        "text": ENCODERS.get(encoder, ENCODERS["pubmedbert"]) | (text or {}),
+        "encoder": PAPER_IMAGE | (image or {}),
+        "fusion": NO_FUSION | (fusion or {}),
+    }
+    config = {"name": name, "seed": seed, "train_on": train_on, "model": keys, "training": {"steps": 40}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     steps = [{"step": step, "loss": 1 / step, "validation/auroc": 0.5 + step / 100} for step in (10, 20)]
     (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
@@ -73,7 +97,7 @@ def write_cell(
         "train_on": train_on,
         "evaluate_on": ["CTRATE", "INSPECT", "RADCHEST"],
         "model": model,
-        "text_encoder": encoder,
+        "text_encoder": keys["text"]["name"],
         "seed": seed,
         "best_step": 20,
         "selection": {"metric": "auroc", "value": 0.7, "split": "validation"},

@@ -91,12 +91,14 @@ def read_shape(folder: Path, dropout: float | None = None) -> tuple[TransformerS
         config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UniferumError(str(path), must="be a readable config", cure=type(error).__name__) from None
+    if not isinstance(config, dict):
+        raise UniferumError(str(path), type(config).__name__, must="hold a mapping of keys to values")
     kind = str(config.get("model_type"))
     if kind not in KINDS:
         raise UniferumError(f"{path}: model_type", kind, must="be of the BERT family", cure=near_miss(kind, KINDS))
     if config.get("position_embedding_type", "absolute") != "absolute":
         raise UniferumError(f"{path}: position_embedding_type", config["position_embedding_type"], must="be absolute")
-    activation = config.get("hidden_act", "gelu")
+    activation = str(config.get("hidden_act", "gelu"))
     if activation not in ACTIVATIONS:
         raise UniferumError(f"{path}: hidden_act", activation, must="be known", cure=near_miss(activation, ACTIVATIONS))
     return _shape(path, config, kind, activation, dropout), _number(path, config, "num_hidden_layers")
@@ -105,16 +107,19 @@ def read_shape(folder: Path, dropout: float | None = None) -> tuple[TransformerS
 def _shape(
     path: Path, config: Mapping[str, Any], kind: str, activation: str, dropout: float | None
 ) -> TransformerShape:
-    own = float(config.get("hidden_dropout_prob", 0.1))
-    attention = float(config.get("attention_probs_dropout_prob", 0.1))
+    own = _real(path, config, "hidden_dropout_prob", 0.1)
+    attention = _real(path, config, "attention_probs_dropout_prob", 0.1)
+    hidden, heads = _number(path, config, "hidden_size"), _number(path, config, "num_attention_heads")
+    if hidden % heads:
+        raise UniferumError(f"{path}: hidden_size", hidden, must=f"be a multiple of num_attention_heads ({heads})")
     return TransformerShape(
-        hidden=_number(path, config, "hidden_size"),
-        heads=_number(path, config, "num_attention_heads"),
+        hidden=hidden,
+        heads=heads,
         intermediate=_number(path, config, "intermediate_size"),
         words=_number(path, config, "vocab_size"),
-        positions=int(config.get("max_position_embeddings", 512)),
-        types=int(config.get("type_vocab_size", 2)),
-        norm_eps=float(config.get("layer_norm_eps", 1e-12)),
+        positions=_number(path, config, "max_position_embeddings", 512),
+        types=_number(path, config, "type_vocab_size", 2),
+        norm_eps=_real(path, config, "layer_norm_eps", 1e-12),
         dropout=own if dropout is None else dropout,
         attention_dropout=attention if dropout is None else dropout,
         pre_norm=KINDS[kind],
@@ -122,11 +127,18 @@ def _shape(
     )
 
 
-def _number(path: Path, config: Mapping[str, Any], key: str) -> int:
-    value = config.get(key)
-    if not isinstance(value, int):
-        raise UniferumError(f"{path}: {key}", value, must="be a whole number")
+def _number(path: Path, config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    value = config.get(key, default)
+    if not isinstance(value, int) or value < 1:
+        raise UniferumError(f"{path}: {key}", value, must="be a whole number from 1 on")
     return value
+
+
+def _real(path: Path, config: Mapping[str, Any], key: str, default: float) -> float:
+    value = config.get(key, default)
+    if not isinstance(value, int | float):
+        raise UniferumError(f"{path}: {key}", value, must="be a number")
+    return float(value)
 
 
 def check_rows(text: Text, source: str) -> None:

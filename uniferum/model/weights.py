@@ -38,6 +38,9 @@ def find_pretrained(name: str, weights_dir: Path | None = None, *, weights: bool
     has = _has_weights if weights else _has_config
     if has(Path(name)):
         return Path(name)
+    if Path(name).is_dir() and name.startswith((".", "/")):
+        what = f"{SAFE} or {PICKLED}" if weights else "config.json"
+        raise UniferumError(name, must=f"hold {what}", cure="give the folder of a model in the hub's format")
     given = weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
     if given is not None and not given.is_dir():
         raise UniferumError("weights folder", str(given), must="exist", cure="check --weights-dir")
@@ -86,6 +89,16 @@ def _not_to_be_had(name: str, weights_dir: Path | None, why: str) -> UniferumErr
     return UniferumError("pretrained weights", name, must="be available", cure=cure)
 
 
+def is_installed(package: str) -> bool:
+    """Whether a Python package with weights is here."""
+    return find_spec(package) is not None
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights file of a folder that has one."""
+    return folder / SAFE if (folder / SAFE).is_file() else folder / PICKLED
+
+
 def in_package(package: str, path: str, extra: str = "offline") -> Path:
     """A file or folder inside an installed Python package.
 
@@ -107,7 +120,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         UniferumError: the file is missing, cut short, or holds more than tensors.
     """
     if path.is_dir():
-        path = path / SAFE if (path / SAFE).is_file() else path / PICKLED
+        path = weights_file(path)
     if not path.is_file():
         raise UniferumError(str(path), must="be a weights file", cure=f"expected {SAFE} or {PICKLED}")
     try:

@@ -135,7 +135,7 @@ def _matched(value: PublishedValue, numbers: Sequence[Number], metric: str) -> I
     if fault:
         yield from [(None, fault)] if found else []
         return
-    yield from ((one, one.compared.incomparable) for one in found)
+    yield from ((one, (one.entry.apart if _is_own(value) else "") or one.compared.incomparable) for one in found)
 
 
 def own_fault(value: PublishedValue) -> str:

@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.entries import ReportTable
+from uniferum.report.naming import of_phantoms, parts
 from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.published import of_labels
 from uniferum.report.records import CellRecord, Pending, RowKey
+from uniferum.report.systems import shown_encoder
 from uniferum.report.tables import METRIC_TITLES, group_table
 
 MODEL_FACTS = ("model", "text_encoder", "train_on")
@@ -24,29 +26,30 @@ class Listed:
 
     metric: str
     title: str
-    shows: Callable[[RowKey], bool]
+    shows: Callable[[RowKey, str], bool]
+    """Of a row, given the text encoder in GatorTron's part."""
     layout: Layout | None = None
     """For tables of labels; group means otherwise."""
 
 
-def _every(row: RowKey) -> bool:
+def _every(row: RowKey, second: str) -> bool:
     return True
 
 
-def _gatortron(row: RowKey) -> bool:
-    return row[1] == "gatortron"
+def _gatortron(row: RowKey, second: str) -> bool:
+    return row[1] in ("gatortron", second)
 
 
-def _not_gatortron(row: RowKey) -> bool:
-    return row[1] != "gatortron"
+def _not_gatortron(row: RowKey, second: str) -> bool:
+    return not _gatortron(row, second)
 
 
-def _masks(row: RowKey) -> bool:
+def _masks(row: RowKey, second: str) -> bool:
     return "SEG" in row[2].split("+")
 
 
-def _pubmedbert(row: RowKey) -> bool:
-    return row[0] == "uniferum" and row[1] != "gatortron"
+def _pubmedbert(row: RowKey, second: str) -> bool:
+    return row[0] == "uniferum" and not _gatortron(row, second)
 
 
 TABLES: dict[str, Listed] = {
@@ -100,23 +103,29 @@ def make_table(
     listed = TABLES.get(name)
     if listed is None:
         raise UniferumError("--table", name, must="be a known table", cure=near_miss(name, TABLES))
-    shown = [record for record in records if listed.shows(record.row)]
-    waiting = [one for one in pending if listed.shows(one.row)]
+    cells = [*records, *pending]
+    second, phantoms = parts(cells)[1], of_phantoms(cells)
+    shown = [record for record in records if listed.shows(record.row, second)]
+    waiting = [one for one in pending if listed.shows(one.row, second)]
+    title = listed.title.replace("GatorTron", shown_encoder(second)) if second != "gatortron" else listed.title
     if listed.layout is not None:
         limits = {**(listed.layout.where or {}), **(where or {})}
-        layout = replace(listed.layout, where=limits, title=listed.title)
-        printed = [one for one in of_labels(layout.metric) if published_rows and listed.shows(one.row)]
-        return pivot_table(name, shown, waiting, layout, printed=printed)
+        layout = replace(listed.layout, where=limits, title=title)
+        printed = [one for one in of_labels(layout.metric) if published_rows and listed.shows(one.row, second)]
+        return pivot_table(
+            name, shown, waiting, layout, printed=printed, published_rows=published_rows, phantoms=phantoms
+        )
     columns = _limited(shown, where or {})
     return group_table(
         name,
         shown,
         waiting,
         metric=listed.metric,
-        title=listed.title,
+        title=title,
         columns=columns,
         published_rows=published_rows,
-        shows=listed.shows,
+        shows=lambda row: listed.shows(row, second),
+        phantoms=phantoms,
     )
 
 

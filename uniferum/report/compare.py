@@ -11,6 +11,7 @@ import pandas as pd
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.comparison import Cases, LabelKey, align, group_difference, pairwise
 from uniferum.evaluation.multiple import benjamini_hochberg, holm
+from uniferum.report.naming import cell_label, titled
 from uniferum.report.records import CellRecord
 from uniferum.report.sheet import Sheet
 
@@ -43,13 +44,16 @@ def compare_sheet(records: Sequence[CellRecord], names: Sequence[str], *, common
     groups, labels = [], []
     for first, second in combinations(tables, 2):
         cases = align({first: tables[first], second: tables[second]}, common=common)
-        groups += _group_rows(cases, first, second)
+        groups += group_rows(cases, first, second)
         labels += pairwise(cases, [first, second]).to_dict("records")
-    rows = [*_adjusted(groups), *_adjusted(labels)]
-    return Sheet("Paired tests", HEADINGS, rows, _said(len(groups), len(labels), common), words=5)
+    rows = [*adjusted(groups), *adjusted(labels)]
+    said = [f"{name}: {cell_label(known[name])}." for name in tables]
+    below = [*tests_said(len(groups), len(labels), common), *said]
+    return titled(Sheet("Paired tests", HEADINGS, rows, below, words=5), [known[name] for name in tables])
 
 
-def _group_rows(cases: Mapping[LabelKey, Cases], first: str, second: str) -> list[dict[str, object]]:
+def group_rows(cases: Mapping[LabelKey, Cases], first: str, second: str) -> list[dict[str, object]]:
+    """The test of each group's mean that two cells have."""
     rows = []
     for cohort, group in dict.fromkeys(key[:2] for key in cases):
         made = group_difference(cases, (cohort, group))
@@ -63,7 +67,8 @@ def _group_rows(cases: Mapping[LabelKey, Cases], first: str, second: str) -> lis
     return rows
 
 
-def _adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
+def adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
+    """Tests of one family as text, with their p values adjusted."""
     if not rows:
         return []
     table = pd.DataFrame(rows)
@@ -80,7 +85,8 @@ def _adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
     ]
 
 
-def _said(groups: int, labels: int, common: bool) -> list[str]:
+def tests_said(groups: int, labels: int, common: bool) -> list[str]:
+    """How the tests were made, over how many means and labels."""
     return [
         "Difference: AUROC of the second cell minus that of the first, on the same test volumes"
         + (" (those that both have)." if common else "."),

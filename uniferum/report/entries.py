@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from uniferum.report.systems import shown_encoder
+
 Key = tuple[str, ...]
 """A row or a column: the values of its facts."""
 
@@ -41,6 +43,8 @@ class Entry:
     published: float = math.nan
     published_half_width: float = math.nan
     """Half of the interval that the paper prints, where it prints one."""
+    apart: str = ""
+    """Why the number that the paper has for this row does not stand beside ours: another system, or phantoms."""
     missing: str = ""
     command: str = ""
     cells: tuple[str, ...] = ()
@@ -68,10 +72,14 @@ class ReportTable:
     column_facts: tuple[str, ...] = ("cohort", "group")
     column_names: dict[Key, str] = field(default_factory=dict)
     best_of: str = "column"
+    phantoms: bool = False
+    """Whether the numbers are of phantoms; programs read it, people see it in the title."""
 
     def heading(self, column: Key) -> str:
         """``INSPECT shared``, with the count of labels where all its numbers leave out equally many."""
-        text = self.column_names.get(column) or " ".join(part for part in column if part)
+        parts = zip(self.column_facts, column, strict=True)
+        named = (shown_encoder(part) if fact == "text_encoder" else part for fact, part in parts)
+        text = self.column_names.get(column) or " ".join(part for part in named if part)
         counts = self._label_counts(column)
         partial = [f"{n}/{total}" for n, total in counts if n < total]
         return f"{text} ({partial[0]} labels)" if partial and len(counts) == 1 else text

@@ -16,9 +16,11 @@ from uniferum.evaluation.multiple import holm
 from uniferum.report.claims import CLAIMS, Check, Claim
 from uniferum.report.comparability import Place, compare
 from uniferum.report.margins import Agreement
+from uniferum.report.naming import not_the_papers, parts
 from uniferum.report.records import CellRecord, RowKey
 from uniferum.report.rendering import row_names
 from uniferum.report.sheet import Sheet
+from uniferum.report.systems import PAPER_TEXT, natural
 
 LEVEL = 0.05
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
@@ -40,6 +42,8 @@ class Finding:
     said: tuple[str, ...] = ()
     """What a check that compares rests on beside its numbers."""
     because: str = ""
+    apart: str = ""
+    """Why the printed number does not stand beside it: phantoms, or another system than the paper's."""
 
     @property
     def verdict(self) -> str:
@@ -53,7 +57,8 @@ def examine(
     """Every check of every claim, in order.
 
     Args:
-        records: finished cells; of several seeds of a row the lowest seed is compared, as the paper has one.
+        records: finished cells; of several seeds of a row the lowest seed is compared, as the paper has one. Where
+            none has one of the paper's text encoders, the claims are put to those that there are.
         agreement: margins and comparability of the grid file.
         common: compare cells on the cases that both have.
         claims: which claims.
@@ -64,15 +69,22 @@ def examine(
     cells: dict[RowKey, CellRecord] = {}
     for record in sorted(records, key=lambda one: -one.seed):
         cells[record.row] = record
-    reader = _Reader(cells, common)
+    reader, played = _Reader(cells, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
     findings: list[Finding] = []
     for claim in claims:
-        found = [_examined(claim, check, reader, agreement) for check in claim.checks]
+        found = [_examined(claim, _played(check, played), reader, agreement) for check in claim.checks]
         adjusted = holm([one.p for one in found])
         findings.extend(
             _read(replace(one, adjusted=float(p)), agreement) for one, p in zip(found, adjusted, strict=True)
         )
     return findings
+
+
+def _played(check: Check, encoders: Mapping[str, str]) -> Check:
+    """The check with the encoders that take the parts of the paper's."""
+    row, base = (row and (row[0], encoders.get(row[1], row[1]), row[2]) for row in (check.row, check.base))
+    assert row is not None
+    return replace(check, row=row, base=base)
 
 
 @dataclass
@@ -104,7 +116,8 @@ def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Agreement)
     shown = [reader.cells[row] for row in (check.row, check.base) if row is not None]
     cases, labels = len(part["volume_id"].unique()), _labels(reader, check)
     compared = compare(Place(*check.column, check.label, cases, *labels), shown, agreement)
-    blank = Finding(claim, check, incomparable=compared.incomparable, said=compared.said)
+    other = next(iter(not_the_papers(shown).values()), "")
+    blank = Finding(claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other)
     return _compared(blank, part, reader) if check.base is not None else _valued(blank, part, reader)
 
 
@@ -188,16 +201,34 @@ def claims_sheet(findings: Sequence[Finding]) -> Sheet:
             " ".join(x for x in row_names(one.check.row) if x != "-"),
             one.check.kind if one.check.base is None else f"{one.check.kind}, against {one.check.base[2]}",
             " ".join(part for part in (*one.check.column, one.check.label) if part),
-            *(_shown(x) for x in (one.check.printed, one.ours)),
+            *(_shown(x) for x in (None if one.apart else one.check.printed, one.ours)),
             f"[{_shown(one.lo)}, {_shown(one.hi)}]" if math.isfinite(one.lo) else "-",
             *(_shown(x) for x in (one.p, one.adjusted)),
             one.verdict,
-            f"would read: {one.reading} ({one.incomparable})" if one.verdict == "not comparable" else one.because,
+            _why(one),
         ]
         for one in findings
     ]
     headings = ["Claim", "Cell", "Check", "Where", "Paper", "Ours", "95 %", "p", "p adjusted", "Verdict", "Because"]
-    return Sheet("The paper's claims on these cells", headings, rows, _summaries(findings), words=4)
+    below = [*_stand_ins(findings), *_summaries(findings)]
+    return Sheet("The paper's claims on these cells", headings, rows, below, words=4)
+
+
+def _why(found: Finding) -> str:
+    """What a verdict rests on; a printed number that does not stand beside ours gives no reading either."""
+    if found.verdict != "not comparable":
+        return found.because
+    if found.apart and found.check.base is None:
+        return found.incomparable
+    return f"would read: {found.reading} ({found.incomparable})"
+
+
+def _stand_ins(findings: Sequence[Finding]) -> list[str]:
+    """Which encoders take the parts of the paper's, where no cell has one of those."""
+    rows = [one.check.row for one in findings]
+    found = sorted({row[1] for row in rows if row[0] == "uniferum" and row[1] not in PAPER_TEXT}, key=natural)
+    said = [f"{encoder} in {paper}'s part" for encoder, paper in zip(found, ("PubMedBERT", "GatorTron"), strict=False)]
+    return [f"No cell has a text encoder of the paper: {', '.join(said)}."] if said else []
 
 
 def _summaries(findings: Sequence[Finding]) -> list[str]:

@@ -13,6 +13,7 @@ from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report import segmentation
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
+from uniferum.report.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.protocol import protocol_lines
 from uniferum.report.published import Published, find, slug
 from uniferum.report.records import MIXES, MODELS, TEXT_ENCODERS, CellRecord, Pending, Score
@@ -75,6 +76,8 @@ def pivot_table(
     layout: Layout,
     *,
     printed: Sequence[Published] = (),
+    published_rows: bool = False,
+    phantoms: bool = False,
 ) -> ReportTable:
     """The table that a layout asks for.
 
@@ -84,17 +87,23 @@ def pivot_table(
         pending: expected cells without a result.
         layout: what it shows.
         printed: the paper's numbers of single labels that get a place also where there is no number of ours.
+        published_rows: say which rows have no published value, and why.
+        phantoms: the table is one of phantoms even where no cell of it is done or waits.
 
     Raises:
         UniferumError: see :meth:`Layout.check`; or a cell's metrics file is missing.
     """
     layout.check()
+    title = layout.title or METRICS[layout.metric]
     measured = [one for one in _measured(records, layout) if _wanted(one, layout.where or {})]
     places: dict[tuple[Key, Key], list[Measured]] = {}
     for one in measured:
         place = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
         places.setdefault(place, []).append(one)
-    paper = {place: one for one in printed if (place := _place_of(one, layout))}
+    cells = (*records, *pending)
+    phantoms, others = phantoms or of_phantoms(cells), not_the_papers(cells)
+    wanted = [one for one in printed if not phantoms and one.row not in others]
+    paper = {place: one for one in wanted if (place := _place_of(one, layout))}
     rows = _ordered({row for row, _ in (*places, *paper)} | _waiting_rows(pending, layout), layout.rows)
     columns = _ordered({column for _, column in (*places, *paper)}, layout.columns)
     entries: dict[tuple[Key, Key], Entry] = {
@@ -111,16 +120,17 @@ def pivot_table(
     groups = list(dict.fromkeys((score.cohort, score.group) for _, score in measured))
     return ReportTable(
         name,
-        layout.title or METRICS[layout.metric],
+        phantom_title(title) if phantoms else title,
         layout.metric,
         tuple(rows),
         tuple(columns),
         best,
-        (*_protocol(records, sorted(groups), layout.metric), *_collapsed(places, layout)),
-        progress_notes(records, pending),
+        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(places, layout)),
+        (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         layout.rows,
         layout.columns,
         best_of="row" if across else "column",
+        phantoms=phantoms,
     )
 
 
@@ -170,12 +180,6 @@ def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measure
             yield from ((record, score) for score in _means(label_scores(record, layout.metric)))
 
 
-def _protocol(records: Sequence[CellRecord], groups: Sequence[tuple[str, str]], metric: str) -> tuple[str, ...]:
-    if metric in MASK_METRICS:
-        return segmentation.mask_lines(records, metric)
-    return protocol_lines(records, groups, metric)
-
-
 def _means(scores: Iterable[Score]) -> Iterator[Score]:
     """Group means of a metric that is stored by label only; they carry no interval."""
     groups: dict[tuple[str, str], list[Score]] = {}
@@ -209,8 +213,9 @@ def _entry(
 ) -> Entry:
     if found:
         record, score = found[0]
-        printed = find(layout.metric, record.row, score.cohort, score.label or score.group)
-        entry = averaged([score for _, score in found], printed.value if printed else math.nan)
+        printed, apart = find(layout.metric, record.row, score.cohort, score.label or score.group), why_apart(record)
+        entry = averaged([score for _, score in found], printed.value if printed and not apart else math.nan)
+        entry = replace(entry, apart=apart) if printed and apart else entry
         return entry if _differ_in_seed_alone(found) else _without_error(entry, found)
     facts = {f: value for f, value in zip((*layout.rows, *layout.columns), place, strict=True) if f in CELL_FACTS}
     waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
@@ -247,7 +252,7 @@ def _differ_in_seed_alone(found: Sequence[Measured]) -> bool:
 def _without_error(entry: Entry, found: Sequence[Measured]) -> Entry:
     """A mean over models, cohorts, groups or labels: its parts are no repetitions, so no interval is made of them."""
     seeds = len({record.seed for record, _ in found})
-    return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan)
+    return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan, apart="")
 
 
 def _pending_fact(one: Pending, name: str) -> str:

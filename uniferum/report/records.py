@@ -18,8 +18,8 @@ import pandas as pd
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
-from uniferum.evaluation.mask_scores import score_masks
 from uniferum.evaluation.prediction_file import read_test_splits
+from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded_model
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -27,10 +27,10 @@ MIXES = (
     *("CTRATE+RADCHEST", "CTRATE+RADCHEST+SEG", "INSPECT", "RADCHEST"),
 )
 MODELS = ("uniferum", "cnn")
-TEXT_ENCODERS = ("pubmedbert", "gatortron", "")
+TEXT_ENCODERS = (*PAPER_TEXT, "")
 
 RowKey = tuple[str, str, str]
-"""Model, text encoder ("" where there is none), training mix."""
+"""Model, text encoder by what it is (:mod:`uniferum.report.systems`; "" where there is none), training mix."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,12 @@ class CellRecord:
     """Where a person finds it: a folder, or the run of a tracking server."""
     recomputed: pd.DataFrame | None = field(default=None, hash=False, compare=False)
     """Labels scored again from the predictions, in place of the stored ones."""
+    other_system: str = ""
+    """Why it is not the paper's system of its row, so that no published value stands beside it; empty where it is."""
+    phantoms: bool = False
+    """Whether its data are phantoms."""
+    text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    """The keys of its text encoder, where its config is recorded."""
 
     @property
     def mix(self) -> str:
@@ -110,7 +116,7 @@ class CellRecord:
         Raises:
             UniferumError: the file is missing or unreadable.
         """
-        return _read_parquet(self.files.metrics, None) if self.recomputed is None else self.recomputed
+        return read_parquet(self.files.metrics, None) if self.recomputed is None else self.recomputed
 
     @cached_property
     def label_reasons(self) -> dict[tuple[str, str], dict[str, str]]:
@@ -124,26 +130,13 @@ class CellRecord:
             found.setdefault((str(cohort), str(group)), {})[str(label)] = str(reason)
         return found
 
-    @cached_property
-    def mask_metrics(self) -> pd.DataFrame | None:
-        """One row a structure (``mask_metrics.parquet``); None for a cell whose masks were not scored.
-
-        Raises:
-            UniferumError: a file is unreadable.
-        """
-        if not self.files.mask_metrics.exists():
-            return None
-        if self.recomputed is not None:
-            return score_masks(_read_parquet(self.files.masks, None)).structures
-        return _read_parquet(self.files.mask_metrics, None)
-
     def predictions(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
         """One row a test volume and known label.
 
         Raises:
             UniferumError: the file is missing or unreadable.
         """
-        return _read_parquet(self.files.predictions, list(columns) if columns else None)
+        return read_parquet(self.files.predictions, list(columns) if columns else None)
 
     def steps(self) -> pd.DataFrame:
         """The metrics by step; empty where none were kept."""
@@ -161,6 +154,9 @@ class Pending:
     seed: int
     reason: str
     command: str = ""
+    other_system: str = ""
+    phantoms: bool = False
+    text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
 
     @property
     def row(self) -> RowKey:
@@ -177,7 +173,7 @@ def mix_name(train_on: Iterable[str]) -> str:
 def row_order(row: RowKey) -> tuple[object, ...]:
     """Sorts rows as the paper does: model, text encoder, then the order of its Table 2; the unknown after the known."""
     return tuple(
-        (order.index(value) if value in order else len(order), value)
+        (order.index(value) if value in order else len(order), natural(value))
         for value, order in zip(row, (MODELS, TEXT_ENCODERS, MIXES), strict=True)
     )
 
@@ -208,8 +204,20 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
     name, model = str(result["name"]), str(result.get("model") or "uniferum")
     mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
-    encoder = text_encoder_word(name, model, mix, seed, result.get("text_encoder"))
-    return CellRecord(name, model, encoder, tuple(mix.split("+")), seed, folder, result, source)
+    keys = recorded_model(folder)
+    text = keys.get("text") or {"name": result.get("text_encoder")}
+    return CellRecord(
+        name,
+        model,
+        encoder_word(model, text),
+        tuple(mix.split("+")),
+        seed,
+        folder,
+        result,
+        source,
+        other_system=other_system(model, keys),
+        text=keys.get("text") or {},
+    )
 
 
 def from_folders(root: Path | str) -> list[CellRecord]:
@@ -271,25 +279,13 @@ _PATTERNS = tuple(
 )
 
 
-def text_encoder_word(name: str, model: str, mix: str, seed: int, recorded: Any) -> str:
-    """The grid's own word for the text encoder stands in the cell's name; elsewhere the recorded one is used.
-
-    Two small encoders of a demonstration are one ``tiny`` to the model and two rows of the table.
-    """
-    if model == "cnn":
-        return ""
-    stem = name.removesuffix(f"-seed{seed}")
-    if stem.startswith(f"{model}-") and stem.endswith(f"-{mix}"):
-        return stem[len(model) + 1 : -len(mix) - 1]
-    return str(recorded or "")
-
-
 def _finished(record: CellRecord) -> float:
     path = record.files.result
     return path.stat().st_mtime if path.exists() else float(record.result.get("finished") or 0)
 
 
-def _read_parquet(path: Path, columns: list[str] | None) -> pd.DataFrame:
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A cell's table; what is missing or unreadable is named."""
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from uniferum.errors import UniferumError, near_miss
 from uniferum.report import sheet
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable
 from uniferum.report.sheet import Sheet, emphasised
+from uniferum.report.systems import PAPER_TEXT, shown_encoder
 
 NAMES = {
     "uniferum": "Uniferum",
@@ -25,8 +26,7 @@ NAMES = {
     "ct_clip_classfine": "CT-CLIP (classFine)",
     "cnn_transformer": "CNN+Transformer",
     "cnn_draelos": "CNN (Draelos)",
-    "pubmedbert": "PubMedBERT",
-    "gatortron": "GatorTron",
+    **PAPER_TEXT,
     "": "-",
 }
 
@@ -178,8 +178,11 @@ def long_rows(table: ReportTable) -> list[dict[str, Any]]:
     for row in table.rows:
         for column in table.columns:
             facts = dict(zip((*table.row_facts, *table.column_facts), (*row, *column), strict=True))
+            if "text_encoder" in facts:
+                facts["text_encoder"] = shown_encoder(facts["text_encoder"])
             entry = {key: plain(value) for key, value in asdict(table.entries[row, column]).items()}
-            found.append({"table": table.name, "metric": table.metric, **facts, **entry})
+            named = {"table": table.name, "metric": table.metric} | ({"data": "phantoms"} if table.phantoms else {})
+            found.append({**named, **facts, **entry})
     return found
 
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+import pandas as pd
+
+from uniferum.evaluation.mask_scores import score_masks
 from uniferum.evaluation.mask_words import MEANINGS, METRICS, mask_note
-from uniferum.report.records import CellRecord, Score
+from uniferum.report.records import CellRecord, Score, read_parquet
 
 MEAN = "(mean)"
 """In place of a structure's name: the mean of a cohort's structures; sorts before the names."""
@@ -16,10 +19,22 @@ ALL = "all"
 NOT_SCORED = "its masks were not scored; uniferum run evaluate scores a cell again that is older than masks"
 
 
+def mask_metrics(record: CellRecord) -> pd.DataFrame:
+    """One row a structure: ``mask_metrics.parquet``, or made again from the counts; empty where no mask was scored.
+
+    Raises:
+        UniferumError: a file is unreadable.
+    """
+    if not record.files.mask_metrics.exists():
+        return pd.DataFrame()
+    if record.recomputed is not None:
+        return score_masks(read_parquet(record.files.masks)).structures
+    return read_parquet(record.files.mask_metrics)
+
+
 def structure_scores(record: CellRecord, metric: str) -> Iterator[Score]:
     """One structure's number after the other; nothing from a cell whose masks were not scored."""
-    table = record.mask_metrics
-    for row in [] if table is None else table.to_dict("records"):
+    for row in mask_metrics(record).to_dict("records"):
         counts = {"n_cases": int(row["n_scans"]), "n_patients": int(row["n_patients"])}
         yield _score(record, str(row["cohort"]), str(row["group"]), str(row["structure"]), metric, row[metric], counts)
 

@@ -5,13 +5,15 @@ differs is said there. A place without a number says why and how to fill it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from statistics import fmean, stdev
 
 from scipy.stats import t as student
 
 from uniferum.report.entries import Entry, Key, ReportTable, marked_best
+from uniferum.report.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.protocol import protocol_lines
 from uniferum.report.published import find, rows
 from uniferum.report.records import CellRecord, Pending, RowKey, Score, row_order
@@ -40,6 +42,7 @@ def group_table(
     columns: Sequence[tuple[str, str]] | None = None,
     published_rows: bool = False,
     shows: Callable[[RowKey], bool] = lambda row: True,
+    phantoms: bool = False,
 ) -> ReportTable:
     """Group means of every cell, seeds of one row averaged, and the reason of every place without a number.
 
@@ -50,25 +53,33 @@ def group_table(
         metric: ``auroc`` or ``aupr``.
         title: of the table; by default the metric's.
         columns: (cohort, group) pairs; by default the paper's, then those of other cohorts that were evaluated.
-        published_rows: also the rows that only the paper has.
+        published_rows: also the rows that only the paper has, and the reason of each row that has no published value.
         shows: which of those rows.
+        phantoms: the table is one of phantoms even where no cell of it is done or waits.
     """
     wanted = tuple(columns) if columns is not None else _columns(records)
-    ordered = _rows(records, pending, [row for row in rows(metric) if published_rows and shows(row)])
-    scores = _scores(records, metric)
+    cells = (*records, *pending)
+    phantoms = phantoms or of_phantoms(cells)
+    title = title or METRIC_TITLES.get(metric, metric)
+    printed = [row for row in rows(metric) if published_rows and not phantoms and shows(row)]
+    ordered = _rows(records, pending, printed)
+    scores, others = _scores(records, metric), not_the_papers(cells)
     entries: dict[tuple[Key, Key], Entry] = {
-        (row, column): _entry(row, column, metric, scores, records, pending) for row in ordered for column in wanted
+        (row, column): _entry(row, column, metric, scores, records, pending, others)
+        for row in ordered
+        for column in wanted
     }
     return ReportTable(
         name,
-        title or METRIC_TITLES.get(metric, metric),
+        phantom_title(title) if phantoms else title,
         metric,
         tuple(ordered),
         wanted,
         marked_best(entries, wanted),
         protocol_lines(records, wanted, metric),
-        progress_notes(records, pending),
+        (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         column_names={("CTRATE", "all"): "CTRATE"},
+        phantoms=phantoms,
     )
 
 
@@ -181,8 +192,10 @@ def _entry(
     scores: dict[tuple[RowKey, tuple[str, str]], list[Score]],
     records: Sequence[CellRecord],
     pending: Sequence[Pending],
+    others: Mapping[RowKey, str],
 ) -> Entry:
-    printed = find(metric, row, *column)
-    paper = printed.value if printed else math.nan
+    printed, apart = find(metric, row, *column), others.get(row, "")
+    paper = printed.value if printed and not apart else math.nan
     found = scores.get((row, column))
-    return averaged(found, paper) if found else absent(row, records, pending, paper)
+    made = averaged(found, paper) if found else absent(row, records, pending, paper)
+    return replace(made, apart=apart) if printed and apart else made

@@ -7,7 +7,8 @@ from typing import Any
 
 from uniferum.config import load_yaml
 from uniferum.evaluation.files import CellFiles
-from uniferum.report.records import Pending, cell_folders, mix_name, read_steps, text_encoder_word
+from uniferum.report.records import Pending, cell_folders, mix_name, read_steps
+from uniferum.report.systems import encoder_word, other_system
 
 
 def unfinished(root: Path | str) -> list[Pending]:
@@ -22,8 +23,17 @@ def _pending(folder: Path) -> Pending:
     model = config.get("model") or {}
     kind = str(model.get("kind") or "uniferum")
     mix, seed = mix_name(config.get("train_on") or ["?"]), int(config.get("seed") or 0)
-    encoder = text_encoder_word(name, kind, mix, seed, (model.get("text") or {}).get("name"))
-    return Pending(name, kind, encoder, mix, seed, _why_unfinished(folder, config))
+    text = model.get("text") or {}
+    return Pending(
+        name,
+        kind,
+        encoder_word(kind, text),
+        mix,
+        seed,
+        _why_unfinished(folder, config),
+        other_system=other_system(kind, model),
+        text=text,
+    )
 
 
 def _why_unfinished(folder: Path, config: Mapping[str, Any]) -> str:

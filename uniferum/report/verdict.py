@@ -56,7 +56,7 @@ def judge(table: ReportTable, agreement: Agreement, records: Sequence[CellRecord
     for place in ((row, column) for row in table.rows for column in table.columns):
         entry = table.entries[place]
         facts = dict(zip((*table.row_facts, *table.column_facts), (*place[0], *place[1]), strict=True))
-        if math.isfinite(entry.published) and facts.get("model") in ("uniferum", "cnn"):
+        if (math.isfinite(entry.published) or entry.apart) and facts.get("model") in ("uniferum", "cnn"):
             row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
             column = (facts["cohort"], facts.get("label") or facts["group"])
             shown = [cells[name] for name in entry.cells if name in cells]
@@ -82,6 +82,8 @@ def _judged(row: Key, column: tuple[str, str], entry: Entry, margin: float | Non
 def _word(entry: Entry, lo: float, hi: float, margin: float | None, incomparable: str) -> tuple[str, str]:
     if not entry.known:
         return "missing", entry.missing
+    if entry.apart:
+        return "not comparable", entry.apart
     if incomparable:
         return "not comparable", incomparable
     if margin is None:
@@ -137,6 +139,8 @@ def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
     said = [
         f"Of {len(verdicts)} published numbers: " + ", ".join(f"{n} {word}" for word, n in counts.items() if n) + "."
     ]
+    if not verdicts:
+        said = ["not comparable: the paper has no number of these systems."]
     said += [UNKNOWN_CURE] if any(UNKNOWN in one.because for one in verdicts) else []
     return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, said, words=4)
 

@@ -20,6 +20,7 @@ from uniferum.report.pivot import GROUP_METRICS, label_scores
 from uniferum.report.records import CellRecord
 from uniferum.report.segmentation import mask_scores
 from uniferum.report.splits import split_line
+from uniferum.report.systems import shown_encoder
 from uniferum.report.tables import mean
 
 MASK_FACTS = ("cohort", "group", "label")
@@ -40,7 +41,11 @@ def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecor
     row_key = _find_row(table, row)
     column_key = _find_column(table, column)
     entry = table.entries[row_key, column_key]
-    lines = [f"{table.title}", f"row {' / '.join(x for x in row_key if x)}, column {' '.join(column_key)}", ""]
+    lines = [
+        f"{table.title}",
+        f"row {' / '.join(shown_encoder(x) for x in row_key if x)}, column {' '.join(column_key)}",
+        "",
+    ]
     lines += _number_lines(entry)
     facts = dict(zip((*table.row_facts, *table.column_facts), (*row_key, *column_key), strict=True))
     for record in records:
@@ -51,14 +56,20 @@ def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecor
 
 def _find_row(table: ReportTable, words: str) -> Key:
     wanted = words.replace("/", " ").lower().split()
-    exact = [row for row in table.rows if set(wanted) <= {part.lower() for part in row}]
+    exact = [row for row in table.rows if set(wanted) <= _words(row)]
     return _only(exact, words, "ROW", (" ".join(part for part in row if part) for row in table.rows))
 
 
 def _find_column(table: ReportTable, words: str) -> Key:
-    wanted = words.replace(":", " ").lower().split()
-    exact = [column for column in table.columns if set(wanted) <= {part.lower() for part in column}]
+    wanted = words.replace(":", " ").replace("/", " ").lower().split()
+    exact = [column for column in table.columns if set(wanted) <= _words(column)]
     return _only(exact, words, "COLUMN", (" ".join(column) for column in table.columns))
+
+
+def _words(key: Key) -> set[str]:
+    """What names a row or column: its facts, parts of a hub id or folder, short names of the paper's encoders."""
+    spelt = " ".join(shown_encoder(part) for part in key).replace("/", " ").lower().split()
+    return {*spelt, *(part.lower() for part in key)}
 
 
 def _only(found: Sequence[Key], words: str, subject: str, names: Iterable[str]) -> Key:

@@ -44,9 +44,10 @@ def test_a_heat_map_writes_the_value_of_each_field(records):
 
 
 @pytest.mark.parametrize("name", ["roc-ctrate", "pr-inspect", "calibration-radchest", "learning"])
-def test_curves_name_every_cell(records, name):
+def test_curves_name_every_cell_by_what_it_is(records, name):
     text = drawn(records, name)
-    assert all(record.name in text for record in records)
+    assert all(f"uniferum pubmedbert {record.mix}" in text for record in records)
+    assert "pubmedbert: microsoft/BiomedNLP-BiomedBERT" in " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
 def test_the_same_numbers_give_the_same_bytes(records):

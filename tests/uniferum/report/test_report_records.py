@@ -6,6 +6,7 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.report.records import from_folders, mix_name, newest, row_order
+from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.unfinished import unfinished
 
 
@@ -38,12 +39,46 @@ def test_a_failed_cell_gives_its_reason(cells, tmp_path):
     assert unfinished(tmp_path)[0].reason == "failed: out of memory"
 
 
-def test_the_text_encoder_is_the_word_of_the_grid(cells, tmp_path):
-    """Two stand-ins that are the same small encoder to the model stay two rows."""
-    folder = cells(encoder="gatortron")
-    result = json.loads((folder / "result.json").read_text()) | {"text_encoder": "tiny"}
-    (folder / "result.json").write_text(json.dumps(result))
-    assert from_folders(tmp_path)[0].text_encoder == "gatortron"
+@pytest.mark.parametrize(
+    ("encoder", "changed", "word"),
+    [
+        ("pubmedbert", {"name": "tiny", "hidden": 64}, "tiny-64"),
+        ("gatortron", {"name": "minilm"}, "minilm-4"),
+        ("small", {"name": "owner/other-bert", "layers": 4}, "owner/other-bert"),
+        ("pubmedbert", {"layers": 6}, f"{PAPER_TEXT['pubmedbert']}-6"),
+        ("pubmedbert", {"name": "pubmedbert"}, "./pubmedbert"),
+        ("wide", {"name": PAPER_TEXT["gatortron"], "layers": 4}, "gatortron"),
+    ],
+)
+def test_the_text_encoder_is_what_the_config_says_and_not_the_word_of_the_grid(cells, tmp_path, encoder, changed, word):
+    cells(encoder=encoder, text=changed)
+    cells("INSPECT", encoder=encoder, text=changed, done=False)
+    (record,), (waiting,) = from_folders(tmp_path), unfinished(tmp_path)
+    assert record.text_encoder == waiting.text_encoder == word
+    assert bool(record.other_system) == bool(waiting.other_system) == (word not in PAPER_TEXT)
+
+
+@pytest.mark.parametrize(
+    ("section", "changed", "said"),
+    [
+        ("image", {"name": "tf_efficientnet_lite0"}, "encoder.name tf_efficientnet_lite0"),
+        ("image", {"weights": "none"}, "encoder.weights none"),
+        ("fusion", {"summary": True}, "fusion.summary"),
+        ("fusion", {"positions": "twice"}, ""),
+    ],
+)
+def test_a_cell_is_the_papers_system_only_whole(cells, tmp_path, section, changed, said):
+    cells(**{section: changed})
+    assert from_folders(tmp_path)[0].other_system == said
+
+
+def test_a_cell_whose_config_is_gone_or_damaged_is_not_taken_for_the_papers_system(cells, tmp_path):
+    for mix, text in (("CTRATE", None), ("INSPECT", "model: ["), ("RADCHEST", "model: 7")):
+        path = cells(mix) / "config.yaml"
+        path.unlink() if text is None else path.write_text(text)
+    for record in from_folders(tmp_path):
+        assert record.text_encoder == PAPER_TEXT["pubmedbert"]
+        assert record.other_system == "its config is not recorded"
 
 
 def test_the_newest_of_two_records_of_one_name_is_kept(cells, tmp_path):

@@ -59,6 +59,18 @@ def test_words_that_name_several_places_or_none_are_refused(folder, tmp_path):
         traced(tmp_path, row="CTRATE+SEGG")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["gatortron", "UFNLP/gatortron-base CTRATE", "gatortron-base", "uniferum gatortron CTRATE"],
+)
+def test_the_papers_encoders_are_named_by_hub_id_or_for_short(cells, tmp_path, words):
+    cells("CTRATE", encoder="gatortron")
+    cells("CTRATE")
+    assert "row uniferum / UFNLP/gatortron-base / CTRATE" in traced(tmp_path, row=words)
+    labels = make_table("labels", from_folders(tmp_path), [])
+    assert "value" in trace(labels, "CTRATE lung_nodule", words, from_folders(tmp_path))
+
+
 def test_a_mean_of_what_is_stored_by_label_alone_is_computed_again_too(folder, tmp_path):
     records = from_folders(tmp_path)
     text = trace(make_table("calibration", records, []), "pubmedbert", "CTRATE all", records)

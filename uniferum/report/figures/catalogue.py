@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.figures import curves, forest
 from uniferum.report.figures.heatmap import heatmap
-from uniferum.report.figures.style import FORMATS, look, save
+from uniferum.report.figures.style import FORMATS, look, mark_phantoms, save
 from uniferum.report.records import CellRecord
 
 Draw = Callable[[Sequence[CellRecord]], Figure]
@@ -30,7 +30,12 @@ def figures(records: Sequence[CellRecord]) -> dict[str, Draw]:
         named[f"roc-{slug}"] = partial(_few, curves.roc, cohort)
         named[f"pr-{slug}"] = partial(_few, curves.precision_recall, cohort)
         named[f"calibration-{slug}"] = partial(_few, curves.reliability, cohort)
-    return named
+    marked = any(record.phantoms for record in records)
+    return {name: partial(_of_phantoms, draw) for name, draw in named.items()} if marked else named
+
+
+def _of_phantoms(draw: Draw, records: Sequence[CellRecord]) -> Figure:
+    return mark_phantoms(draw(records))
 
 
 def draw_all(

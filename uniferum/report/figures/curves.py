@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from uniferum.evaluation import calibration
 from uniferum.evaluation.curves import curve
 from uniferum.report.figures.style import footnote, new_figure, say_missing, series
+from uniferum.report.naming import cell_labels, encoder_notes
 from uniferum.report.records import CellRecord
 
 ACROSS = 6
@@ -30,14 +31,14 @@ def reliability(records: Sequence[CellRecord], cohort: str) -> Figure:
     """Observed share of positives by predicted probability, all labels of a cohort together, one line a cell."""
     figure, axes = _square(f"Calibration on {cohort}")
     drawn = 0
-    for record in records:
+    for record, label in zip(records, cell_labels(records), strict=True):
         table = _cases(record, cohort)
         if len(table):
             look = series(drawn)
             bins = calibration.reliability(table["target"], table["score"], bins=10)
             axes.plot(
                 bins.predicted, bins.observed, marker=look.marker, color=look.colour, linestyle=look.line,
-                markersize=4, label=record.name,
+                markersize=4, label=label,
             )  # fmt: skip
             drawn += 1
     if not drawn:
@@ -46,7 +47,8 @@ def reliability(records: Sequence[CellRecord], cohort: str) -> Figure:
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
     axes.set(xlabel="predicted probability", ylabel="observed share of positives", xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
-    footnote(figure, ["Ten bins of probability. Training balances negatives, so over-confidence is expected."])
+    said = "Ten bins of probability. Training balances negatives, so over-confidence is expected."
+    footnote(figure, [said, *encoder_notes(records)])
     return figure
 
 
@@ -55,17 +57,18 @@ def learning(records: Sequence[CellRecord]) -> Figure:
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
     axes.set_title("Learning curves")
-    drawn = sum(_draw_learning(axes, at, record) for at, record in enumerate(records))
+    drawn = sum(_draw_learning(axes, *one) for one in enumerate(zip(records, cell_labels(records), strict=True)))
     if not drawn:
         say_missing(axes, "no cell recorded a validation metric by step")
         return figure
     axes.set(xlabel="step", ylabel="mean validation AUROC")
     axes.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
-    footnote(figure, ["Ringed: the checkpoint that was evaluated."])
+    footnote(figure, ["Ringed: the checkpoint that was evaluated.", *encoder_notes(records)])
     return figure
 
 
-def _draw_learning(axes: Axes, at: int, record: CellRecord) -> bool:
+def _draw_learning(axes: Axes, at: int, labelled: tuple[CellRecord, str]) -> bool:
+    record, label = labelled
     steps = record.steps()
     name = next((c for c in steps.columns if c in VALIDATION), None)
     if name is None:
@@ -74,7 +77,7 @@ def _draw_learning(axes: Axes, at: int, record: CellRecord) -> bool:
     look = series(at)
     axes.plot(
         known["step"], known[name], marker=look.marker, color=look.colour, linestyle=look.line, markersize=3,
-        label=record.name,
+        label=label,
     )  # fmt: skip
     best = known.loc[known["step"] == record.result.get("best_step")]
     axes.plot(best["step"], best[name], "o", markersize=9, markerfacecolor="none", color=look.colour)
@@ -85,7 +88,7 @@ VALIDATION = ("selection", "validation/auroc", "validation/mean_auroc", "selecti
 
 
 def _panels(records: Sequence[CellRecord], cohort: str, title: str, names: tuple[str, str], draw: Draw) -> Figure:
-    tables = {record.name: _cases(record, cohort) for record in records}
+    tables = {label: _cases(one, cohort) for one, label in zip(records, cell_labels(records), strict=True)}
     labels = _drawable(tables)
     if not labels:
         figure, axes = _square(f"{title} on {cohort}")
@@ -102,7 +105,7 @@ def _panels(records: Sequence[CellRecord], cohort: str, title: str, names: tuple
     for axes in grid[len(labels) :]:
         axes.set_axis_off()
     figure.supylabel(names[1], fontsize=7)
-    figure.supxlabel(names[0], fontsize=7)
+    figure.supxlabel("\n".join([names[0], *encoder_notes(records)]), fontsize=7)
     handles, texts = grid[0].get_legend_handles_labels()
     figure.legend(handles, texts, fontsize=6, loc="outside right upper", frameon=False)
     return figure

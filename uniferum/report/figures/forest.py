@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from uniferum.evaluation.comparison import align, pairwise
 from uniferum.evaluation.multiple import holm
 from uniferum.report.figures.style import footnote, new_figure, say_missing, series
+from uniferum.report.naming import encoder_notes, not_the_papers, parts, row_label
 from uniferum.report.pivot import label_scores
 from uniferum.report.records import CellRecord, RowKey, Score
 
@@ -45,16 +46,18 @@ def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
     for at, (row, _) in enumerate(found):
         _draw_row(axes, at, len(found), row, scores[row], labels)
     _finish(axes, labels, scores, stars)
-    absent = [" ".join(part for part in row if part) for row in panel.rows if row not in cells]
+    absent = [row_label(row) for row in panel.rows if row not in cells]
     notes = ["AUROC, 95 % DeLong intervals. Grey line: chance."]
     notes += [f"* paired DeLong test, p adjusted by Holm over {len(stars)} labels < 0.05"] if stars else []
-    footnote(figure, [*notes, *(f"missing: no cell {name}" for name in absent)])
+    footnote(
+        figure, [*notes, *encoder_notes(cell for _, cell in found), *(f"missing: no cell {name}" for name in absent)]
+    )
     return figure
 
 
 def figure1(records: Sequence[CellRecord]) -> Figure:
     """Figure 1: CT-RATE by label, beside CT-CLIP's values by label, which no table publishes."""
-    row: RowKey = ("uniferum", "pubmedbert", "CTRATE")
+    row: RowKey = ("uniferum", parts(records)[0], "CTRATE")
     cells = {record.row: record for record in records}
     scores: dict[RowKey, dict[str, Score]] = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
     labels = _labels(scores)
@@ -65,25 +68,29 @@ def figure1(records: Sequence[CellRecord]) -> Figure:
     right.set_title("CT-CLIP, ClassFine")
     say_missing(right, "CT-CLIP's values by label are drawn in the paper, and no table publishes them", width=22)
     if not labels:
-        say_missing(left, "no cell uniferum pubmedbert CTRATE evaluated on CTRATE")
+        say_missing(left, f"no cell {row_label(row)} evaluated on CTRATE")
         return figure
     _draw_row(left, 0, 1, row, scores[row], labels)
     _finish(left, labels, scores, {})
-    footnote(figure, ["AUROC, 95 % DeLong intervals. CT-CLIP's mean, as the paper prints it: 0.7561."])
+    said = "AUROC, 95 % DeLong intervals."
+    said += "" if not_the_papers([cells[row]]) else " CT-CLIP's mean, as the paper prints it: 0.7561."
+    footnote(figure, [said, *encoder_notes([cells[row]])])
     return figure
 
 
 def figure3(records: Sequence[CellRecord]) -> Figure:
     """Figure 3: zero-shot on INSPECT, without and with segmentation."""
-    return forest(records, Panel("Figure 3. Zero-shot on INSPECT", ("INSPECT", "unique"), ZERO_SHOT))
+    return forest(records, Panel("Figure 3. Zero-shot on INSPECT", ("INSPECT", "unique"), _zero_shot(records)))
 
 
 def figure4(records: Sequence[CellRecord]) -> Figure:
     """Figure 4: zero-shot on RADCHEST, without and with segmentation."""
-    return forest(records, Panel("Figure 4. Zero-shot on RADCHEST", ("RADCHEST", "unique"), ZERO_SHOT))
+    return forest(records, Panel("Figure 4. Zero-shot on RADCHEST", ("RADCHEST", "unique"), _zero_shot(records)))
 
 
-ZERO_SHOT: tuple[RowKey, ...] = (("uniferum", "pubmedbert", "CTRATE"), ("uniferum", "pubmedbert", "CTRATE+SEG"))
+def _zero_shot(records: Sequence[CellRecord]) -> tuple[RowKey, ...]:
+    encoder = parts(records)[0]
+    return ("uniferum", encoder, "CTRATE"), ("uniferum", encoder, "CTRATE+SEG")
 
 
 def _scores(cell: CellRecord, column: tuple[str, str]) -> dict[str, Score]:
@@ -111,7 +118,7 @@ def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Sco
         color=look.colour,
         markersize=4,
         elinewidth=1,
-        label=" ".join(part for part in row if part),
+        label=row_label(row),
     )
 
 
@@ -145,4 +152,4 @@ def _significant(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[s
 def _why_missing(panel: Panel, found: Sequence[tuple[RowKey, CellRecord]]) -> str:
     if found:
         return f"no label of {' '.join(panel.column)} has both classes"
-    return "no cell " + " or ".join(" ".join(part for part in row if part) for row in panel.rows)
+    return "no cell " + " or ".join(row_label(row) for row in panel.rows)

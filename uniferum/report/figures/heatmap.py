@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from uniferum.report.catalogue import make_table
 from uniferum.report.figures.style import HEAT, footnote, new_figure, say_missing
+from uniferum.report.naming import encoder_notes
 from uniferum.report.records import CellRecord
 
 
@@ -37,7 +38,8 @@ def heatmap(records: Sequence[CellRecord], cohort: str) -> Figure:
         if np.isfinite(value):
             axes.text(x, y, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.7 else "black", size=6)
     figure.colorbar(image, ax=axes, label="AUROC", shrink=0.6)
-    footnote(figure, ["Hatched: the label has one class in the test split, or was not evaluated."])
+    said = "Hatched: the label has one class in the test split, or was not evaluated."
+    footnote(figure, [said, *encoder_notes(scored)])
     return figure
 
 

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uniferum.evaluation.files import write_atomically
+from uniferum.report.naming import phantom_title
 
 FORMATS = ("png", "svg", "pdf")
 HEAT = "cividis"
@@ -79,6 +80,17 @@ def say_missing(axes: Axes, reason: str, *, width: int = 46) -> None:
     box = {"facecolor": "white", "edgecolor": "#888888", "boxstyle": "round"}
     text = textwrap.fill(f"missing: {reason}", width)
     axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", bbox=box)
+
+
+def mark_phantoms(figure: Figure) -> Figure:
+    """Say in the figure's title that it is of phantoms: its own title, else that of its first panel."""
+    whole = figure.get_suptitle()
+    if whole:
+        figure.suptitle(phantom_title(whole))
+        return figure
+    first = figure.axes[0]
+    first.set_title(phantom_title(first.get_title()))
+    return figure
 
 
 def footnote(figure: Figure, lines: Sequence[str]) -> None:

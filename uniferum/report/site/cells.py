@@ -10,11 +10,13 @@ import pandas as pd
 
 from uniferum.report import sheet
 from uniferum.report.flagged import flag_sheet
+from uniferum.report.naming import titled
 from uniferum.report.records import CellRecord, Pending
 from uniferum.report.row_counts import row_sheet
 from uniferum.report.segmentation import mask_cells
 from uniferum.report.sheet import Sheet
 from uniferum.report.splits import split_line
+from uniferum.report.systems import shown_encoder
 
 HEADINGS = [
     *("Cell", "State", "Model", "Text encoder", "Training data", "Seed"),
@@ -30,7 +32,7 @@ def glance(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
             record.name,
             "done",
             record.model,
-            record.text_encoder,
+            shown_encoder(record.text_encoder),
             record.mix,
             str(record.seed),
             _number((record.result.get("selection") or {}).get("value")),
@@ -40,9 +42,13 @@ def glance(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
         ]
         for record in records
     ]
-    rows += [[one.name, one.reason, one.model, one.text_encoder, one.mix, str(one.seed), *[""] * 7] for one in pending]
+    rows += [
+        [one.name, one.reason, one.model, shown_encoder(one.text_encoder), one.mix, str(one.seed), *[""] * 7]
+        for one in pending
+    ]
     commands = [f"{one.name}: {one.command}" for one in pending if one.command]
-    return f'<div class="scroll">{sheet.as_html(Sheet("Cells", HEADINGS, rows, commands, words=6))}</div>'
+    cells = titled(Sheet("Cells", HEADINGS, rows, commands, words=6), [*records, *pending])
+    return f'<div class="scroll">{sheet.as_html(cells)}</div>'
 
 
 def device_hours(record: CellRecord) -> float:
@@ -68,9 +74,10 @@ def cell_details(record: CellRecord) -> str:
     lines = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items())
     blocks = [f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"]
     flags = flag_sheet(record)
-    blocks += [sheet.as_html(flags)] if flags else []
+    blocks += [sheet.as_html(titled(flags, [record]))] if flags else []
     rows = row_sheet(record)
-    blocks += [f"<details><summary>training rows</summary>{sheet.as_html(rows)}</details>"] if rows else []
+    if rows:
+        blocks.append(f"<details><summary>training rows</summary>{sheet.as_html(titled(rows, [record]))}</details>")
     blocks.append(chart(record.steps()))
     blocks += [_file(record, name) for name in ("config.yaml", "environment.json", "cell.log")]
     return f"<details><summary>{_text(record.name)}</summary>{''.join(blocks)}</details>"

@@ -6,6 +6,7 @@ Invariant: everything in the page comes from recorded files and is escaped; it r
 import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from uniferum.evaluation.files import write_text
@@ -15,8 +16,9 @@ from uniferum.report.against import against_sheet
 from uniferum.report.catalogue import TABLES, make_table
 from uniferum.report.examine import claims_sheet, examine
 from uniferum.report.figures.catalogue import figures
-from uniferum.report.figures.style import as_bytes, look
+from uniferum.report.figures.style import as_bytes, look, mark_phantoms
 from uniferum.report.margins import Agreement
+from uniferum.report.naming import of_phantoms, phantom_title, title_of, titled
 from uniferum.report.records import CellRecord, Pending
 from uniferum.report.rendering import Style, as_sheet
 from uniferum.report.site.cases import Pictures, write_cases
@@ -58,6 +60,7 @@ def write_page(
     Raises:
         UniferumError: a cell's file is unreadable, or there is no store of a cohort that was evaluated.
     """
+    phantoms = of_phantoms([*records, *pending])
     sections = {
         "Grid": glance(records, pending),
         "Tables": _tables(records, pending),
@@ -66,11 +69,12 @@ def write_page(
         "Cells": "\n".join(cell_details(record) for record in records),
     }
     if data:
-        sections["Data"] = _data(data, montages=pictures is not None)
+        sections["Data"] = _data(data, montages=pictures is not None, phantoms=phantoms)
     if pictures is not None:
         sections["Cases"] = write_cases(folder, pictures)
     scripts = ["page.js"] if pictures is None else ["page.js", "cases.js"]
     parts = {
+        "title": phantom_title("Uniferum report") if phantoms else "Uniferum report",
         "css": (HERE / "page.css").read_text(encoding="utf-8"),
         "js": "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts),
         "banner": BANNER if pictures is not None else "",
@@ -101,25 +105,30 @@ def _tables(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
 
 def _verdicts(records: Sequence[CellRecord], pending: Sequence[Pending], agreement: Agreement) -> str:
     tables = [make_table(name, records, pending) for name in ("auroc", "aupr", "labels")]
-    drawn = [sheet.as_html(verdict_sheet(judge(table, agreement, records), table.metric)) for table in tables]
-    drawn += [sheet.as_html(against_sheet(table, records, agreement, "all")) for table in tables]
-    drawn.append(sheet.as_html(claims_sheet(examine(records, agreement, common=True))))
-    return scrolled(drawn)
+    drawn = [verdict_sheet(judge(table, agreement, records), table.metric) for table in tables]
+    drawn += [against_sheet(table, records, agreement, "all") for table in tables]
+    drawn.append(claims_sheet(examine(records, agreement, common=True)))
+    return scrolled(sheet.as_html(titled(one, [*records, *pending])) for one in drawn)
 
 
 def _figures(records: Sequence[CellRecord]) -> str:
     with look():
         return "\n".join(
-            _figure(name, as_bytes(draw(records), "svg"), "svg+xml") for name, draw in figures(records).items()
+            _figure(title_of(name, records), as_bytes(draw(records), "svg"), "svg+xml")
+            for name, draw in figures(records).items()
         )
 
 
-def _data(stores: Mapping[str, Store], *, montages: bool) -> str:
-    drawn = [scrolled(sheet.as_html(one) for one in datacard.sheets(stores))]
+def _data(stores: Mapping[str, Store], *, montages: bool, phantoms: bool) -> str:
+    title = phantom_title if phantoms else str
+    sheets = [replace(one, title=title(one.title)) for one in datacard.sheets(stores)]
+    drawn = [scrolled(sheet.as_html(one) for one in sheets)]
     with look():
-        drawn += [_figure(name, as_bytes(one, "svg"), "svg+xml") for name, one in datacard.figures(stores).items()]
+        for name, one in datacard.figures(stores).items():
+            marked = mark_phantoms(one) if phantoms else one
+            drawn.append(_figure(title(name), as_bytes(marked, "svg"), "svg+xml"))
     if montages:
-        drawn += [_figure(name, png, "png") for name, png in datacard.montages(stores, MONTAGES).items()]
+        drawn += [_figure(title(name), png, "png") for name, png in datacard.montages(stores, MONTAGES).items()]
     return "\n".join(drawn)
 
 

@@ -1,0 +1,198 @@
+"""Whether pretrained weights load, said before a grid starts: tensors, tokenizer, checksum, one reference forward pass.
+
+The forward pass is that of one fixed prompt (text) or one fixed volume (image), in float32 on the CPU; its numbers are
+the same on every machine to about four digits. Text is also held to transformers' own forward pass. Nothing here
+needs the network where the weights are on this machine.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from uniferum.data.vocabulary import Vocabulary
+from uniferum.errors import UniferumError
+from uniferum.model.config import EncoderConfig, TextConfig
+from uniferum.model.encoder import build_encoder
+from uniferum.model.inflate import OFFLINE
+from uniferum.model.text import MINILM, Text, build_text, read_shape
+from uniferum.model.weights import find_pretrained, in_package, is_installed, weights_file
+
+PROMPT = "Diagnose the presence of pleural effusion around the lungs"
+"""Of the reference forward pass (paper 3.3, one of the phrases that it prints)."""
+SIDE = 64
+"""Voxels a side of the reference volume, a ramp from 0 to 1 along each axis."""
+NUMBERS = 4
+"""How many of the forward pass's numbers are shown."""
+TOLERANCE = 1e-4
+"""Largest difference from transformers, relative to the largest number; four layers of float32 leave 4e-7 (minilm)."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found of one name; ``fault`` is one line, empty where everything loads."""
+
+    name: str
+    kind: str
+    place: str = ""
+    loaded: str = ""
+    tokens: str = ""
+    sha256: str = ""
+    numbers: tuple[float, ...] = ()
+    """Of the forward pass: the first of [CLS]; of an image encoder mean, deviation, least and largest feature."""
+    difference: float | None = None
+    """From transformers' own forward pass, relative to its largest number."""
+    fault: str = ""
+
+
+def check_name(name: str, layers: int = 4, weights_dir: Path | None = None) -> Checked:
+    """Check a hub id, a folder, ``minilm``, or the name of an image encoder of timm-3d."""
+    image = name.removeprefix("timm/").split(".")[0]
+    if not Path(name).is_dir() and re.fullmatch(r"(tf_)?efficientnet\w*", image):
+        offline = image in OFFLINE and is_installed(OFFLINE[image][0])
+        return check_image(EncoderConfig(name=image, weights="offline" if offline else "imagenet"), weights_dir)
+    return check_text(TextConfig(name=name, layers=layers), weights_dir)
+
+
+def check_text(config: TextConfig, weights_dir: Path | None = None) -> Checked:
+    """Check the text encoder of a config."""
+    found = Checked(config.name, "text")
+    if config.name == "tiny":
+        return replace(found, loaded="drawn at random, nothing to load")
+    try:
+        return _checked_text(found, config, weights_dir)
+    except UniferumError as error:
+        return replace(found, fault=str(error))
+
+
+def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> Checked:
+    """Check the image encoder of a config: its 2D weights, inflated."""
+    found = Checked(config.name, "image")
+    if config.weights == "none":
+        return replace(found, loaded="drawn at random, nothing to load")
+    try:
+        return _checked_image(found, config, weights_dir)
+    except UniferumError as error:
+        return replace(found, fault=str(error))
+
+
+def _checked_text(found: Checked, config: TextConfig, weights_dir: Path | None) -> Checked:
+    folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
+    config = config.replace(name=str(folder))
+    text = build_text(config)
+    _, layers = read_shape(folder)
+    found = replace(
+        found,
+        place=str(folder),
+        loaded=f"{config.layers} of {layers} layers, {len(text.transformer.state_dict())} tensors",
+        tokens=f"{text.reader.size} of {text.transformer.shape.words} rows",
+        sha256=checksum(weights_file(folder)),
+    )
+    _refuse_tokens(text, folder)
+    ours = _answer(text)
+    found = replace(found, numbers=_first(ours))
+    theirs = _transformers(folder, config.layers)
+    difference = float((ours - theirs).abs().max() / theirs.abs().max()) if theirs.shape == ours.shape else float("inf")
+    found = replace(found, difference=difference)
+    if difference <= TOLERANCE:
+        return found
+    return replace(found, fault=f"{folder}: its forward pass differs from transformers' by {difference:.1e}")
+
+
+def _refuse_tokens(text: Text, folder: Path) -> None:
+    """Refuse a tokenizer that frames or reads prompts otherwise than BERT's, or makes one of them too long."""
+    words = Vocabulary.load()
+    text.reader.read([one.prompt for one in (*words.labels.values(), *words.structures.values())])
+    tokens = text.reader.tokenizer.encode(PROMPT).tokens
+    if tokens[:1] != ["[CLS]"] or tokens[-1:] != ["[SEP]"] or "[UNK]" in tokens:
+        raise UniferumError(
+            f"{folder}: tokenizer",
+            " ".join(tokens),
+            must="frame a prompt by [CLS] and [SEP] and know its words",
+            cure="is it the tokenizer of this model?",
+        )
+
+
+def _checked_image(found: Checked, config: EncoderConfig, weights_dir: Path | None) -> Checked:
+    if config.weights == "offline" and config.name in OFFLINE:
+        file = in_package(*OFFLINE[config.name])
+    else:
+        file = weights_file(find_pretrained(f"timm/{config.name}.in1k", weights_dir))
+    encoder = build_encoder(config, weights_dir).eval()
+    ramp = torch.linspace(0, 1, SIDE)
+    volume = (ramp[:, None, None] + ramp[None, :, None] + ramp[None, None, :])[None, None] / 3
+    with torch.no_grad():
+        features = encoder(volume)
+    numbers = torch.stack([features.mean(), features.std(), features.amin(), features.amax()])
+    return replace(
+        found,
+        place=str(file),
+        loaded=f"{len(encoder.state_dict())} tensors, inflated",
+        sha256=checksum(file),
+        numbers=_first(numbers),
+    )
+
+
+def _answer(text: Text) -> Tensor:
+    """The states of the prompt's tokens after the layers."""
+    read = text.reader.read([PROMPT])
+    with torch.no_grad():
+        return text.transformer.eval().encode_text(read.ids, read.visible)[0]
+
+
+def _transformers(folder: Path, layers: int) -> Tensor:
+    """The same states by transformers' own model and tokenizer."""
+    from transformers import AutoModel, AutoTokenizer
+
+    with _quiet():
+        try:
+            model = AutoModel.from_pretrained(
+                str(folder), num_hidden_layers=layers, local_files_only=True, dtype=torch.float32
+            )
+            tokens = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)(PROMPT, return_tensors="pt")
+        except (OSError, ValueError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:120]
+            raise UniferumError(str(folder), must="load in transformers too", cure=reason) from None
+        with torch.no_grad():
+            return model.eval()(**tokens).last_hidden_state[0]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No reports of transformers on tensors that are not used here: further layers, heads."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        logging.enable_progress_bar()
+
+
+def _first(values: Tensor) -> tuple[float, ...]:
+    return tuple(round(float(value), 5) for value in values.flatten()[:NUMBERS])
+
+
+def checksum(file: Path) -> str:
+    """SHA-256 of a file; one of the hub's cache must have that which its name says.
+
+    Raises:
+        UniferumError: it has not, so that the download is damaged.
+    """
+    digest = hashlib.sha256()
+    with file.open("rb") as opened:
+        while part := opened.read(CHUNK):
+            digest.update(part)
+    said = file.resolve().name
+    if re.fullmatch(r"[0-9a-f]{64}", said) and said != digest.hexdigest():
+        raise UniferumError(str(file), must="have the checksum of the hub", cure="delete it and download it again")
+    return digest.hexdigest()

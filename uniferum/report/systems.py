@@ -1,0 +1,99 @@
+"""Which system a cell is: named by its config, not by the word that a grid file gave it; and whether it is the paper's.
+
+``pubmedbert`` and ``gatortron`` are the paper's two text encoders and nothing else: the hub ids below with their first
+four layers (paper 3.6 and 4). People read the hub id. A published value stands beside a cell of the same system only:
+never beside another text or image encoder, another fusion, or phantoms.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from uniferum.config import load_yaml
+from uniferum.errors import UniferumError
+from uniferum.evaluation.files import CellFiles
+
+PAPER_LAYERS = 4
+PAPER_TEXT = {
+    "pubmedbert": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
+    "gatortron": "UFNLP/gatortron-base",
+}
+PAPER_IMAGE = {"name": "tf_efficientnet_b0", "weights": "imagenet", "stride": 32, "frozen_stages": 0}
+"""The keys of ``model.encoder`` that make it the paper's (paper 3.6, and its released configuration)."""
+READS_TEXT = ("uniferum", "ct_clip")
+UNRECORDED = "its config is not recorded"
+
+
+def encoder_word(kind: str, text: Mapping[str, Any]) -> str:
+    """What a text encoder is: ``tiny-64`` by its width, ``minilm-4`` by its layers, else its hub id or folder.
+
+    A hub id or folder stands for its first four layers; another number of layers follows it. A model without a text
+    encoder has none.
+
+    Args:
+        kind: ``model.kind``.
+        text: the keys of ``model.text``.
+    """
+    name, layers = str(text.get("name") or ""), text.get("layers")
+    if kind not in READS_TEXT or not name:
+        return ""
+    if name == "tiny":
+        return f"tiny-{text['hidden']}" if "hidden" in text else name
+    if name == "minilm":
+        return f"minilm-{layers}" if layers else name
+    paper = {hub: word for word, hub in PAPER_TEXT.items()}
+    if name in paper and layers == PAPER_LAYERS:
+        return paper[name]
+    if name in PAPER_TEXT:  # a folder that bears the name
+        name = f"./{name}"
+    return name if layers in (None, PAPER_LAYERS) else f"{name}-{layers}"
+
+
+def shown_encoder(word: str) -> str:
+    """A text encoder as people read it: the hub id of the paper's two."""
+    return PAPER_TEXT.get(word, word)
+
+
+def other_system(kind: str, model: Mapping[str, Any]) -> str:
+    """Why a model is not the paper's system of its kind; empty where it is.
+
+    Args:
+        kind: ``model.kind``; only ``uniferum`` and ``cnn`` are systems that the paper trained.
+        model: the keys of ``model``, all of them as a run records them; an empty mapping where they are unknown.
+    """
+    if kind not in ("uniferum", "cnn"):
+        return ""
+    if not model.get("encoder"):
+        return UNRECORDED
+    found = _text_differs(kind, model.get("text") or {}) + _differing("encoder", model["encoder"], PAPER_IMAGE)
+    if kind == "uniferum":
+        fusion = model.get("fusion") or {}  # positions: both presets' are the paper's
+        found += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
+    return ", ".join(found)
+
+
+_OFF = (None, False, 0, "none")
+
+
+def _text_differs(kind: str, text: Mapping[str, Any]) -> list[str]:
+    word = encoder_word(kind, text)
+    return [] if kind == "cnn" or word in PAPER_TEXT else [f"text encoder {word}"]
+
+
+def _differing(section: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    return [f"{section}.{key} {keys.get(key)}" for key, value in wanted.items() if keys.get(key) != value]
+
+
+def recorded_model(folder: Path) -> Mapping[str, Any]:
+    """The keys of ``model`` in a cell's recorded config; none where there is no config, or none that can be read."""
+    try:
+        model = load_yaml(CellFiles(folder).config).get("model")
+    except UniferumError:
+        return {}
+    return model if isinstance(model, dict) else {}
+
+
+def natural(word: str) -> list[str | int]:
+    """Sorts words with numbers in them by the numbers: ``tiny-64`` before ``tiny-128``."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", word)]
