@@ -189,7 +189,7 @@ def _show_status(grid: "GridConfig", rows: "list[Row]", headline: str) -> None:
 
 
 def _show_end(grid: "GridConfig", summary: "Summary") -> None:
-    from orchestration.view import failures, span
+    from orchestration.view import failures, mask_notes, span
 
     done = sum(state == "done" for state in summary.states.values())
     output.say(
@@ -197,6 +197,8 @@ def _show_end(grid: "GridConfig", summary: "Summary") -> None:
     )
     if summary.paused:
         output.say(f"paused: {summary.paused}")
+    for line in mask_notes(summary):
+        output.say(line)
     if summary.failed:
         output.table("failed cells", ("cell", "why", "log"), failures(summary))
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TABLE_NAMES = (
     *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
-    *("labels", "labels-aupr", "calibration"),
+    *("labels", "labels-aupr", "segmentation", "segmentation-sensitivity", "segmentation-volume", "calibration"),
 )
 
 GridOption = Annotated[
@@ -39,7 +39,9 @@ def report(
         str | None, typer.Option(help="A table of your own: facts of its rows, e.g. model,train_on.")
     ] = None,
     columns: Annotated[str, typer.Option(help="Facts of its columns.")] = "cohort,group",
-    metric: Annotated[str, typer.Option(help="auroc, aupr, sensitivity, brier or ece.")] = "auroc",
+    metric: Annotated[
+        str, typer.Option(help="auroc, aupr, sensitivity, brier, ece; dice, mask_sensitivity, volume_error.")
+    ] = "auroc",
     cohort: Annotated[str | None, typer.Option(help="Only this cohort.")] = None,
     group: Annotated[str | None, typer.Option(help="Only this group of labels: all, shared or unique.")] = None,
     label: Annotated[str | None, typer.Option(help="Only this label, in tables of labels.")] = None,

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from uniferum.report.records import CellRecord as ReportRecord
 
-FILES = ("config.yaml", "environment.json", "metrics.parquet", "predictions.parquet", "steps.jsonl", "result.json")
+FILES = (
+    *("config.yaml", "environment.json", "metrics.parquet", "predictions.parquet"),
+    *("mask_metrics.parquet", "masks.parquet", "steps.jsonl", "result.json"),
+)
 
 
 def spool_result(record: CellRecord) -> None:
@@ -36,6 +39,7 @@ def spool_result(record: CellRecord) -> None:
     if (read_json(mark) or {}).get("result_time") == at:
         return
     values = dict(_group_metrics(result)) | dict(_label_metrics(record)) | dict(_row_metrics(result))
+    values |= _mask_metrics(record)
     step = int(result.get("best_step") or result.get("steps") or 0)
     tags = {
         "uniferum.training_fingerprint": str(result.get("training_fingerprint")),
@@ -85,6 +89,17 @@ def _label_metrics(record: CellRecord) -> Iterator[tuple[str, float]]:
             value = row.get(metric)
             if value is not None and math.isfinite(value):
                 yield f"test/{row['cohort']}/{row['group']}/{metric}/{row['label']}", float(value)
+
+
+def _mask_metrics(record: CellRecord) -> dict[str, float]:
+    """The masks' numbers as :func:`uniferum.evaluation.mask_scores.metric_values` names them."""
+    if not record.files.masks.exists():
+        return {}
+    import pandas as pd
+
+    from uniferum.evaluation.mask_scores import metric_values, score_masks
+
+    return metric_values(score_masks(pd.read_parquet(record.files.masks)), "test")
 
 
 # -- reading ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from orchestration.grid import Cell, GridConfig
 from orchestration.plan import DONE, NO_DATA, RESCORE, TO_TRAIN, Planned, absent_stores, look
 from orchestration.records import CellRecord
 from uniferum.errors import UniferumError
+from uniferum.evaluation.mask_words import mask_note
 
 if TYPE_CHECKING:
     from orchestration.drive import Summary
@@ -78,7 +79,8 @@ def _row(planned: Planned, entry: "Entry | None") -> Row:
 def _done(name: str, state: str, result: dict) -> Row:
     selection = (result.get("selection") or {}).get("value")
     metric = "" if selection is None else f"{selection:.4f}"
-    return Row(name, DONE if state == "done" else state, str(result.get("steps", "")), metric=metric)
+    note = mask_note(result.get("masks"))
+    return Row(name, DONE if state == "done" else state, str(result.get("steps", "")), metric=metric, note=note)
 
 
 def _under_way(record: CellRecord, planned: Planned, state: str, entry: "Entry | None") -> Row:
@@ -197,6 +199,13 @@ def ledger_of(grid: GridConfig) -> "Iterator[Ledger | None]":
 def untrained(summary: "Summary") -> list[str]:
     """Cells that have no result to be scored again."""
     return [p.cell.name for p in summary.planned if p.state in TO_TRAIN]
+
+
+def mask_notes(summary: "Summary") -> list[str]:
+    """A line a cell that is done and whose masks stay empty, of any structure."""
+    results = ((p.cell.name, p.record.result()) for p in summary.planned if p.folder is not None)
+    notes = ((name, mask_note((result or {}).get("masks"))) for name, result in results)
+    return [f"{name}: {note}" for name, note in notes if note]
 
 
 def failures(summary: "Summary") -> list[tuple[str, str, str]]:

@@ -10,7 +10,9 @@ from orchestration.drive import Options, run_grid
 from orchestration.grid import Cell, GridConfig, expand, load_grid
 from orchestration.tracking import read_mlflow, reading_uri
 from tests.integration.conftest import Quiet
-from uniferum.report.records import from_folders
+from uniferum.report.catalogue import make_table
+from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.rendering import render
 
 pytestmark = pytest.mark.integration
 
@@ -34,6 +36,7 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
         assert twin.test_splits == record.test_splits
         pd.testing.assert_frame_equal(twin.labels, record.labels)
         pd.testing.assert_frame_equal(twin.predictions(), record.predictions())
+    _both_sources_give_one_table_of_masks(folders, mirrored)
 
     results = {path: path.stat().st_mtime_ns for path in grid.root.glob("cells/*/result.json")}
     again = Quiet()
@@ -43,6 +46,12 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
 
     _mlflow_has_every_step_once(grid.root, grid.name)
     _another_test_set_scores_again_without_training(grid, cells)
+
+
+def _both_sources_give_one_table_of_masks(folders: list[CellRecord], mirrored: list[CellRecord]) -> None:
+    table = render(make_table("segmentation", folders, []), "csv")
+    assert "heart" in table
+    assert table == render(make_table("segmentation", mirrored, []), "csv")
 
 
 def _another_test_set_scores_again_without_training(grid: GridConfig, cells: list[Cell]) -> None:
@@ -75,3 +84,6 @@ def _mlflow_has_every_step_once(root: Path, name: str) -> None:
         assert run.data.params["training.steps"] == "4"
         assert run.data.tags["mlflow.source.git.commit"]
         assert any(key.startswith("test/CTRATE/all/auroc/") for key in run.data.metrics)
+        masks = run.data.tags["uniferum.train_on"] == "CTRATE+SEG"
+        assert ("test/dice/CTRATE/heart" in run.data.metrics) == masks
+        assert ("validation/dice/CTRATE" in run.data.metrics) == masks

@@ -11,7 +11,7 @@ from orchestration.ledger import Entry, Ledger
 from orchestration.plan import Planned, make_plan
 from orchestration.records import CellRecord, Failure
 from orchestration.spool import ProgressReporter
-from tests.orchestration.worlds import cell, grid
+from tests.orchestration.worlds import cell, finish, grid
 
 
 @pytest.fixture
@@ -54,6 +54,16 @@ def test_a_silent_cell_is_named(planned: Planned, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(view.time, "time", lambda: now + 125)
     (row,) = view.rows([planned], {planned.cell.name: _entry(planned)})
     assert row.note == "silent for 2 min 05 s"
+
+
+def test_a_cell_whose_masks_stay_empty_says_so_in_status_and_at_the_end(planned: Planned) -> None:
+    assert planned.folder is not None
+    masks = [{"cohort": "CTRATE", "n_structures": 60, "n_empty": 60}]
+    finish(planned.folder, "a" * 16, "b" * 16, masks=masks)
+    (row,) = view.rows([planned], {})
+    assert row.note == "masks stay empty: nothing is drawn on CTRATE"
+    summary = Summary(planned=[planned])
+    assert view.mask_notes(summary) == [f"{planned.cell.name}: masks stay empty: nothing is drawn on CTRATE"]
 
 
 def test_the_failed_table_names_each_failed_cell_why_and_its_log(planned: Planned) -> None:

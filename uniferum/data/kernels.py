@@ -138,6 +138,18 @@ def add(cells, weight, out):
 
 
 @njit(cache=True, nogil=True)
+def values_pooled(source, xs, ys, zs, pool, found):
+    """Which values each pooling window meets: ``found[X, Y, Z, value]`` becomes 1.
+
+    ``xs``, ``ys`` and ``zs`` are the source indices of the output voxels along each axis.
+    """
+    for i in range(xs.shape[0]):
+        for j in range(ys.shape[0]):
+            for k in range(zs.shape[0]):
+                found[i // pool, j // pool, k // pool, source[xs[i], ys[j], zs[k]]] = 1
+
+
+@njit(cache=True, nogil=True)
 def nearest_pooled(source, members, matrix, start, air, shape, pool, pooled):
     """OR of the structure over each pooling window; True if any voxel was met."""
     nx, ny, nz = source.shape

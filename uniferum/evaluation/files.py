@@ -62,6 +62,16 @@ class CellFiles:
         return self.root / "metrics.parquet"
 
     @property
+    def masks(self) -> Path:
+        """One row a test scan and structure, with ``SEG``: voxels of the stored mask, the model's, and both."""
+        return self.root / "masks.parquet"
+
+    @property
+    def mask_metrics(self) -> Path:
+        """One row a structure: Dice, sensitivity and volume error of the masks."""
+        return self.root / "mask_metrics.parquet"
+
+    @property
     def environment(self) -> Path:
         """Versions, commit, devices."""
         return self.root / "environment.json"

@@ -21,6 +21,9 @@ from uniferum.model.memory import kept_memory
 ROWS_AT_ONCE = {"cpu": 16}
 ROWS_ELSEWHERE = 64
 
+Also = Callable[[Model, Tensor, Batch, int], None]
+"""Given the model, a batch's encodings, the batch and how many rows to read at once: what else is read from them."""
+
 
 @torch.inference_mode()
 def predict(
@@ -30,6 +33,7 @@ def predict(
     device: torch.device | str = "cpu",
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
     rows_at_once: int | None = None,
+    also: Also | None = None,
 ) -> pd.DataFrame:
     """Predict the classification rows of all batches.
 
@@ -39,6 +43,7 @@ def predict(
         device: where the model lies.
         autocast: makes the context that sets the number format; float32 without.
         rows_at_once: how many prompts are read in one pass over the fusion layers; None: what suits the device.
+        also: asked after each batch, so that other rows of its volumes cost no second encoding.
 
     Returns:
         Columns ``task_id`` and ``score`` (logit, float64), in the order of the batches.
@@ -51,7 +56,10 @@ def predict(
         for batch in batches:
             moved = batch.to(device)
             with autocast():
-                logits = [part.float().cpu().numpy() for part in _read(model, moved, rows)]
+                visual = model.encode(moved.volume)
+                logits = [part.float().cpu().numpy() for part in _read(model, visual, moved, rows)]
+                if also is not None:
+                    also(model, visual, moved, rows)
             names.extend(moved.task_ids)
             scores.extend(logits)
     score = np.concatenate(scores).astype(np.float64) if scores else np.zeros(0)
@@ -88,8 +96,7 @@ PREDICTION_COLUMNS = (
 )
 
 
-def _read(model: Model, batch: Batch, rows_at_once: int) -> Iterator[Tensor]:
-    visual = model.encode(batch.volume)
+def _read(model: Model, visual: Tensor, batch: Batch, rows_at_once: int) -> Iterator[Tensor]:
     no_masks = torch.zeros(0, dtype=torch.int64, device=visual.device)
     for start in range(0, batch.rows, rows_at_once):
         rows = slice(start, start + rows_at_once)

@@ -107,6 +107,9 @@ class ModelConfig(Section):
     head: HeadConfig = HeadConfig()
     patch: int = Field(default=4, ge=1, le=32)
     """u: a visual token predicts u x u x u mask voxels (released code: 4)."""
+    mask_prior: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """Probability that the mask head answers in every voxel before training, by its first bias (Lin et al. 2017, the
+    focal loss' paper, section 4.1); ``null``: 0.5, a bias of 0. Paper and released code do not say."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     compile: bool = False

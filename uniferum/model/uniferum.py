@@ -12,6 +12,7 @@ queries, keys and values. The last layer is computed only where a head reads it.
 Shapes: V volumes, N visual tokens, R rows, U distinct prompts, T text tokens, H hidden, L = N + 2 + T.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -160,6 +161,8 @@ class Uniferum(Model):
         for head in (self.class_head, self.mask_head):
             nn.init.normal_(head.weight, std=0.02)
             nn.init.zeros_(head.bias)
+        if self.config.mask_prior is not None:
+            nn.init.constant_(self.mask_head.bias, math.log(self.config.mask_prior / (1 - self.config.mask_prior)))
 
     def _freeze(self) -> None:
         if self.config.text_frozen:

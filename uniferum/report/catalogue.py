@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.entries import ReportTable
 from uniferum.report.naming import of_phantoms, parts
 from uniferum.report.pivot import Layout, pivot_table
@@ -43,6 +44,10 @@ def _not_gatortron(row: RowKey, second: str) -> bool:
     return not _gatortron(row, second)
 
 
+def _masks(row: RowKey, second: str) -> bool:
+    return "SEG" in row[2].split("+")
+
+
 def _pubmedbert(row: RowKey, second: str) -> bool:
     return row[0] == "uniferum" and not _gatortron(row, second)
 
@@ -61,6 +66,16 @@ TABLES: dict[str, Listed] = {
     "appendix5": Listed("aupr", "Appendix Table 5. Area under the precision-recall curve (AUPR)", _pubmedbert),
     "labels": Listed("auroc", "AUROC by label", _every, Layout(LABEL_FACTS, MODEL_FACTS)),
     "labels-aupr": Listed("aupr", "Average precision by label", _every, Layout(LABEL_FACTS, MODEL_FACTS, "aupr")),
+    "segmentation": Listed("dice", MASK_METRICS["dice"], _masks, Layout(LABEL_FACTS, MODEL_FACTS, "dice")),
+    "segmentation-sensitivity": Listed(
+        "mask_sensitivity",
+        MASK_METRICS["mask_sensitivity"],
+        _masks,
+        Layout(LABEL_FACTS, MODEL_FACTS, "mask_sensitivity"),
+    ),
+    "segmentation-volume": Listed(
+        "volume_error", MASK_METRICS["volume_error"], _masks, Layout(LABEL_FACTS, MODEL_FACTS, "volume_error")
+    ),
     "calibration": Listed("ece", "Expected calibration error", _every, Layout(MODEL_FACTS, ("cohort", "group"), "ece")),
 }
 

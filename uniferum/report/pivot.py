@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.report import segmentation
 from uniferum.report.entries import HEADINGS, Entry, Key, ReportTable, marked_best
 from uniferum.report.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.protocol import protocol_lines
@@ -20,15 +22,16 @@ from uniferum.report.tables import COLUMNS, absent, averaged, mean, progress_not
 FACTS = tuple(HEADINGS)
 CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
 GROUP_METRICS = ("auroc", "aupr")
-#: Metrics of a label with their titles; for the last two less is better.
+#: Metrics of a label, or of a structure's masks, with their titles.
 METRICS = {
     "auroc": "Area under the ROC curve (AUROC)",
     "aupr": "Average precision (AUPR)",
     "sensitivity": "Sensitivity at a specificity of 90 %",
     "brier": "Brier score",
     "ece": "Expected calibration error",
+    **MASK_METRICS,
 }
-SMALLER_IS_BETTER = ("brier", "ece")
+SMALLER_IS_BETTER = ("brier", "ece", "volume_error")
 Measured = tuple[CellRecord, Score]
 
 
@@ -140,7 +143,10 @@ def fact(one: Measured, name: str) -> str:
 
 
 def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
-    """One label's number after the other; AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    """One label's (of masks: structure's) number; AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    if metric in MASK_METRICS:
+        yield from segmentation.structure_scores(record, metric)
+        return
     table = record.labels
     if metric not in table.columns:
         raise UniferumError(f"{record.files.metrics}: column", metric, must="be there", cure="evaluate the cell again")
@@ -167,6 +173,7 @@ def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measure
     for record in records:
         if layout.by_label:
             yield from ((record, score) for score in label_scores(record, layout.metric))
+            yield from ((record, score) for score in segmentation.cohort_scores(record, layout.metric))
         elif layout.metric in GROUP_METRICS:
             yield from ((record, score) for score in record.groups if score.metric == layout.metric)
         else:

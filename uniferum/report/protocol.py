@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.flagged import data_lines, flagged_cases
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.row_counts import row_lines
+from uniferum.report.segmentation import mask_lines
 from uniferum.report.splits import split_lines
 
 Column = tuple[str, str]
@@ -27,6 +29,8 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
     """One line a column, then what holds for the whole table; nothing for a table without a number."""
     if not records:
         return ()
+    if metric in MASK_METRICS:
+        return mask_lines(records, metric)
     lines = [line for column in columns if (line := _column_line(records, column, metric))]
     splits = split_lines(records, (cohort for cohort, _ in columns))
     return (

@@ -116,7 +116,7 @@ class CellRecord:
         Raises:
             UniferumError: the file is missing or unreadable.
         """
-        return _read_parquet(self.files.metrics, None) if self.recomputed is None else self.recomputed
+        return read_parquet(self.files.metrics, None) if self.recomputed is None else self.recomputed
 
     @cached_property
     def label_reasons(self) -> dict[tuple[str, str], dict[str, str]]:
@@ -136,7 +136,7 @@ class CellRecord:
         Raises:
             UniferumError: the file is missing or unreadable.
         """
-        return _read_parquet(self.files.predictions, list(columns) if columns else None)
+        return read_parquet(self.files.predictions, list(columns) if columns else None)
 
     def steps(self) -> pd.DataFrame:
         """The metrics by step; empty where none were kept."""
@@ -284,7 +284,8 @@ def _finished(record: CellRecord) -> float:
     return path.stat().st_mtime if path.exists() else float(record.result.get("finished") or 0)
 
 
-def _read_parquet(path: Path, columns: list[str] | None) -> pd.DataFrame:
+def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+    """A cell's table; what is missing or unreadable is named."""
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:

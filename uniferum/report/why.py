@@ -6,17 +6,24 @@ The number is recomputed from the prediction file, so that a table that no longe
 import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.report.entries import Entry, Key, ReportTable
 from uniferum.report.flagged import flag_line
 from uniferum.report.pivot import GROUP_METRICS, label_scores
 from uniferum.report.records import CellRecord
+from uniferum.report.segmentation import mask_scores
 from uniferum.report.splits import split_line
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables import mean
+
+MASK_FACTS = ("cohort", "group", "label")
 
 
 def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecord]) -> str:
@@ -119,6 +126,8 @@ def _digest(path: Path) -> str:
 
 def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
     """The labels behind a number, and the number computed again from the prediction file."""
+    if metric in MASK_METRICS:
+        return _recomputed_masks(record, facts, metric)
     table = record.predictions()
     for name in ("cohort", "group", "label"):
         if name in facts:
@@ -137,6 +146,18 @@ def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> li
         shown = f"{value:.4f}" if math.isfinite(value) else f"n/a, {reason}"
         lines.append(f"  {label}: {shown} ({n_pos} of {n} positive)")
     return lines
+
+
+def _recomputed_masks(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
+    """A number of masks computed again from their counts."""
+    stored, again = (
+        [score.value for score in mask_scores(one, metric) if all(getattr(score, f) == facts[f] for f in MASK_FACTS)]
+        for one in (record, replace(record, recomputed=pd.DataFrame()))
+    )
+    if not stored:
+        return ["recomputed: the cell's masks were not scored here"]
+    agrees = "equal" if math.isclose(mean(again), mean(stored), abs_tol=1e-9) else f"NOT EQUAL to {mean(stored)}"
+    return [f"recomputed from {record.files.masks}: {mean(again):.6f} ({agrees})"]
 
 
 def _stored(record: CellRecord, facts: Mapping[str, str], metric: str) -> float | None:

@@ -14,7 +14,7 @@ from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
-from uniferum.evaluation.predict import predict, predict_tasks
+from uniferum.evaluation.predict import Also, predict, predict_tasks
 from uniferum.model.base import Model
 from uniferum.model.build import build_model
 from uniferum.preprocessing.flags import WRONG_HU
@@ -100,8 +100,13 @@ class Workbench:
             world=self.workers.size,
         )
 
-    def predictions(self, model: Model, table: pd.DataFrame, outputs: Iterable[str]) -> pd.DataFrame:
-        """Predict a table's tasks, the volumes shared among the workers; all of them get the whole."""
+    def predictions(
+        self, model: Model, table: pd.DataFrame, outputs: Iterable[str], *, also: Also | None = None
+    ) -> pd.DataFrame:
+        """Predict a table's tasks, the volumes shared among the workers; all of them get the whole.
+
+        ``also`` is asked after each batch of this worker (:func:`uniferum.evaluation.predict.predict`).
+        """
         batches = EvaluationBatches(
             table,
             self.cohorts,
@@ -112,7 +117,8 @@ class Workbench:
             rank=self.workers.rank,
             world=self.workers.size,
         )
-        scores = predict(model, self._told(batches), device=self.compute.device, autocast=self.compute.autocast)
+        device, autocast = self.compute.device, self.compute.autocast
+        scores = predict(model, self._told(batches), device=device, autocast=autocast, also=also)
         return predict_tasks(table, pd.concat(self.workers.gather(scores)), set(outputs))
 
     def _told(self, batches: Iterable[Batch]) -> Iterator[Batch]:

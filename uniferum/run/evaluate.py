@@ -12,6 +12,7 @@ import pandas as pd
 from uniferum.data.flag_counts import count_flags
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
+from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.evaluation.prediction_file import write_predictions
 from uniferum.model.base import Model
@@ -21,6 +22,7 @@ from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Stores, fingerprints
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.rows import row_record
+from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
 from uniferum.training.parallel import Workers
@@ -116,12 +118,15 @@ def score(
     card = read_card(files.best)
     load_weights(model, files.best)
     table = bench.test_table()
-    predictions = bench.predictions(model, table, card["labels"]) if len(table) else pd.DataFrame()
+    counter = mask_counter(bench, model, table, TEST_SPLIT) if len(table) else None
+    predictions = bench.predictions(model, table, card["labels"], also=counter) if len(table) else pd.DataFrame()
+    masks = scored_masks(bench, counter, bench.config.evaluate_on) if counter else None
     if bench.workers.first:
         groups = _write_scores(predictions, bench, files)
+        write_masks(masks, files)
         write_json(files.environment, environment())
-        record = _record(bench, identity, files, groups, rows)
-        for path in (files.config, files.predictions, files.metrics, files.environment):
+        record = {**_record(bench, identity, files, groups, rows), **_mask_record(masks)}
+        for path in _made(files):
             if path.exists():
                 reporter.artifact(path)
         write_json(files.result, record)
@@ -130,6 +135,19 @@ def score(
     result = read_result(files.root)
     assert result is not None, "the record has just been written"
     return result
+
+
+def _made(files: CellFiles) -> tuple[Path, ...]:
+    scores = (files.predictions, files.metrics, files.masks, files.mask_metrics)
+    return (files.config, *scores, files.environment)
+
+
+def _mask_record(masks: Scored | None) -> dict[str, Any]:
+    """What the record says of masks; nothing for a run without ``SEG``."""
+    if masks is None:
+        return {}
+    summary = plain(masks.summary())
+    return {"masks": summary, "mask_note": mask_note(summary)}
 
 
 def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles) -> list[dict[str, Any]]:

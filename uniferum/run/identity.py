@@ -39,6 +39,7 @@ _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder
 # Keys that are younger than finished runs, with the value that trains what was trained before them: at that value they
 # are in no fingerprint, so that finished runs stay finished.
 _AS_BEFORE: dict[str, dict[str, Any]] = {
+    "model": {"mask_prior": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
     "sampling": {"organ_share_of": "rows"},
@@ -233,8 +234,9 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
 
 def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
     """Those of the younger keys that change nothing in this run."""
-    masks = {("augmentation", "masks"), ("sampling", "organ_share_of")} if not config.segmentation else set()
-    return masks | ({("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set())
+    of_masks = {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
+    one_row = {("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set()
+    return one_row | (set() if config.segmentation else of_masks)
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

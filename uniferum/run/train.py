@@ -17,9 +17,10 @@ from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
-from uniferum.run.identity import Stores, fingerprints, training_content
+from uniferum.run.identity import SELECTION_SPLIT, Stores, fingerprints, training_content
 from uniferum.run.result import RunResult, read_result
 from uniferum.run.rows import mask_rows, row_record, unscored
+from uniferum.run.score_masks import mask_counter, validation_metrics
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.precision import choose_compute
@@ -146,14 +147,16 @@ def _begin(
 
 
 def _validate(model: Model, *, bench: Workbench, table: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
-    """Mean AUROC over the selection tasks, whole and by cohort; NaN where no label has both classes.
+    """Mean AUROC over the selection tasks, whole and by cohort; NaN where no label has both classes. And the masks.
 
     Beside it stands how far answers about one volume differ between prompts, which shows a model that ignores them.
     """
     if table.empty:
         return {SELECTION: math.nan}
-    predictions = bench.predictions(model, table, labels)
+    counter = mask_counter(bench, model, table, SELECTION_SPLIT, most=bench.config.training.mask_scans)
+    predictions = bench.predictions(model, table, labels, also=counter)
     by_cohort = {
         f"{SELECTION}/{cohort}": mean_auroc(part) for cohort, part in predictions.groupby("cohort", sort=False)
     }
-    return {SELECTION: mean_auroc(predictions), **by_cohort, PROMPT_SPREAD: prompt_spread(predictions)}
+    spread = {PROMPT_SPREAD: prompt_spread(predictions)}
+    return {SELECTION: mean_auroc(predictions), **by_cohort, **spread, **validation_metrics(bench, counter)}

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from uniferum.config import Section
 
 # Keys that say how or where the same weights are computed: they are in no fingerprint.
-NOT_IDENTITY = frozenset({"threads", "checkpoint_every", "log_every"})
+NOT_IDENTITY = frozenset({"threads", "checkpoint_every", "log_every", "mask_scans"})
 
 Tf32 = Literal["none", "convolutions", "all"]
 
@@ -35,6 +35,9 @@ class TrainingConfig(Section):
     checkpoint_every: int = Field(default=500, ge=1)
     log_every: int = Field(default=1, ge=1)
     threads: int | None = Field(default=None, ge=1)
+    mask_scans: int = Field(
+        default=32, ge=0, description="with SEG: scans a cohort whose masks each validation scores; the test: all"
+    )
 
     @model_validator(mode="before")
     @classmethod

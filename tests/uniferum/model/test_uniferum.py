@@ -320,3 +320,13 @@ def test_without_pretrained_weights_only_config_and_tokenizer_are_needed(tmp_pat
         build_model(config, GEOMETRY, LABELS, 0)
     names = build_model(config, GEOMETRY, LABELS, 0, pretrained=False).state_dict().keys()
     assert names == small_model().state_dict().keys()
+
+
+def test_the_mask_heads_first_answer_is_the_prior_and_draws_nothing() -> None:
+    plain, primed = small_model(), small_model(mask_prior=0.1)
+    for (name, before), after in zip(plain.state_dict().items(), primed.state_dict().values(), strict=True):
+        assert torch.equal(before, after) != (name == "mask_head.bias")
+    visual = primed.encode(volumes())
+    logits = primed.read(visual, torch.tensor([0]), PROMPTS[2:], ["heart"]).mask_logit
+    assert logits is not None
+    assert torch.sigmoid(logits).mean().item() == pytest.approx(0.1, abs=0.01)

@@ -26,7 +26,8 @@ Stores = dict[str, Path]
         {"evaluate_on": ["CTRATE"]},
         {"select_on": ["CTRATE"]},
         {"data": {"loader_workers": 3, "prefetch": 5, "cache_gib": 0.1}},
-        {"training": {"threads": 2, "checkpoint_every": 7, "log_every": 3}},
+        {"training": {"threads": 2, "checkpoint_every": 7, "log_every": 3, "mask_scans": 5}},
+        {"model": {"mask_prior": 0.1}},  # no mask is learnt
         {"model": {"compile": True, "gradient_checkpointing": True, "encoder": {"fast_depthwise": "off"}}},
     ],
 )
@@ -57,6 +58,15 @@ def test_one_rate_for_all_weights_is_the_fingerprint_from_before_the_encoder_had
     assert "encoder_lr" not in optim
     assert optim["clip_norm"] is None
     assert identity.identity_of(make_config(optim={"encoder_lr": 1e-4}))["optim"]["encoder_lr"] == 1e-4
+
+
+def test_the_mask_heads_first_answer_is_part_of_a_run_with_masks_and_its_absence_of_none(stores: Stores) -> None:
+    before, after = (
+        identity.identity_of(make_config(train_on=["CTRATE", "SEG"], model={"mask_prior": prior}))["model"]
+        for prior in (None, 0.1)
+    )
+    assert "mask_prior" not in before
+    assert after["mask_prior"] == 0.1
 
 
 def test_another_version_of_the_codes_results_is_another_training(

@@ -13,11 +13,15 @@ from uniferum.report.flagged import flag_sheet
 from uniferum.report.naming import titled
 from uniferum.report.records import CellRecord, Pending
 from uniferum.report.row_counts import row_sheet
+from uniferum.report.segmentation import mask_cells
 from uniferum.report.sheet import Sheet
 from uniferum.report.splits import split_line
 from uniferum.report.systems import shown_encoder
 
-HEADINGS = ["Cell", "State", "Model", "Text encoder", "Training data", "Seed", "Selection", "Best step", "Device-hours"]
+HEADINGS = [
+    *("Cell", "State", "Model", "Text encoder", "Training data", "Seed"),
+    *("Selection", "Best step", "Device-hours", "Dice", "Sensitivity", "Volume error", "Masks"),
+]
 LOG_TAIL = 20_000
 
 
@@ -34,11 +38,12 @@ def glance(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
             _number((record.result.get("selection") or {}).get("value")),
             str(record.result.get("best_step", "")),
             _number(device_hours(record)),
+            *mask_cells(record),
         ]
         for record in records
     ]
     rows += [
-        [one.name, one.reason, one.model, shown_encoder(one.text_encoder), one.mix, str(one.seed), "", "", ""]
+        [one.name, one.reason, one.model, shown_encoder(one.text_encoder), one.mix, str(one.seed), *[""] * 7]
         for one in pending
     ]
     commands = [f"{one.name}: {one.command}" for one in pending if one.command]

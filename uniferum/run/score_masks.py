@@ -1,0 +1,112 @@
+"""Masks as metrics of a run that is trained with ``SEG``: which scans are scored, and what the record says of them.
+
+A validation scores the masks of a few scans (``training.mask_scans``), the test all of them. Scans without masks are
+counted, never taken for scans without structures.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from uniferum.data.mask_targets import MaskTargets
+from uniferum.data.targets import TargetGrid
+from uniferum.evaluation.files import CellFiles, write_atomically
+from uniferum.evaluation.mask_counts import MaskCounter, spread_out
+from uniferum.evaluation.mask_scores import MaskScores, metric_values, score_masks
+from uniferum.model.base import Model
+from uniferum.run.build import Workbench
+
+NO_MASKS = "the model predicts no masks"
+NO_SCANS = "no scan has masks"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The counts of one prediction, of all workers, and which scans they are of.
+
+    Attributes:
+        table: the rows of ``masks.parquet``.
+        scans: cohort to how many scans the split has, how many of them have masks, and how many were scored.
+        answered: whether the model predicts masks.
+    """
+
+    table: pd.DataFrame
+    scans: Mapping[str, Mapping[str, int]]
+    answered: bool
+
+    @property
+    def scores(self) -> MaskScores:
+        """Means by structure and by cohort."""
+        return score_masks(self.table)
+
+    def summary(self) -> list[dict[str, Any]]:
+        """``masks`` of ``result.json``: one entry a cohort; one without a scored mask says why."""
+        found = {row["cohort"]: row for row in self.scores.cohorts.to_dict("records")}
+        empty = {"n_structures": 0, "reason": NO_SCANS if self.answered else NO_MASKS}
+        return [{"cohort": name, **counts, **found.get(name, empty)} for name, counts in self.scans.items()]
+
+
+def mask_counter(
+    bench: Workbench, model: Model, table: pd.DataFrame, split: str, *, most: int | None = None
+) -> MaskCounter | None:
+    """What scores masks beside the prediction of a table; None for a run without ``SEG``.
+
+    Args:
+        bench: the opened run.
+        model: gives the grid of its masks.
+        table: the tasks that are predicted; only their volumes are encoded, so only these are scored.
+        split: of the table.
+        most: scans a cohort; None for all.
+    """
+    if not bench.config.segmentation or most == 0:
+        return None
+    geometry = bench.config.geometry
+    grid = TargetGrid.of(geometry.model_shape, model.tokens_shape, model.patch)
+    targets = MaskTargets(bench.cohorts, geometry, bench.config.data.level, grid)
+    patients: dict[str, tuple[str, str, str]] = {}
+    for name, part in table.groupby("cohort", sort=False):
+        cohort, volumes = bench.cohorts[str(name)], dict(zip(part["scan_id"], part["volume_id"], strict=True))
+        owner = cohort.patients(split)
+        for scan in spread_out([one for one in volumes if cohort.layers_of[one]], most):
+            patients[volumes[scan]] = (str(name), scan, owner[scan])
+    return MaskCounter(targets.of, patients, split)
+
+
+def scored_masks(bench: Workbench, counter: MaskCounter, cohorts: Sequence[str]) -> Scored:
+    """The counts of all workers, with how many scans of each cohort they are of."""
+    parts = bench.workers.gather((counter.table(), counter.answered))
+    table = pd.concat([part for part, _ in parts], ignore_index=True)
+    scored = set(zip(table["cohort"].tolist(), table["scan_id"].tolist(), strict=True))
+    scans = {name: _scans(bench, name, counter.split, sum(cohort == name for cohort, _ in scored)) for name in cohorts}
+    return Scored(table, scans, all(answered is not False for _, answered in parts))
+
+
+def validation_metrics(bench: Workbench, counter: MaskCounter | None) -> dict[str, float]:
+    """The numbers of a validation, by cohort and structure; none without masks."""
+    if counter is None:
+        return {}
+    scored = scored_masks(bench, counter, bench.config.selection_cohorts)
+    return metric_values(scored.scores, "validation") if len(scored.table) else {}
+
+
+def write_masks(scored: Scored | None, files: CellFiles) -> None:
+    """Write the counts and their means; files of an earlier evaluation that no longer hold are removed."""
+    if scored is None or scored.table.empty:
+        files.masks.unlink(missing_ok=True)
+        files.mask_metrics.unlink(missing_ok=True)
+        return
+    table, means = scored.table, scored.scores.structures
+    write_atomically(files.masks, lambda path: table.to_parquet(path, index=False))
+    write_atomically(files.mask_metrics, lambda path: means.to_parquet(path, index=False))
+
+
+def _scans(bench: Workbench, name: str, split: str, scored: int) -> dict[str, int]:
+    cohort = bench.cohorts[name]
+    scans = cohort.patients(split)
+    return {
+        "n_scans": len(scans),
+        "n_with_masks": sum(bool(cohort.layers_of[scan]) for scan in scans),
+        "n_scored": scored,
+    }
