@@ -316,7 +316,7 @@ def test_without_pretrained_weights_only_config_and_tokenizer_are_needed(tmp_pat
     _hub_model(tmp_path, "bert")
     config = small_config(encoder={"weights": "imagenet"}, text={"name": str(tmp_path)})
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(UniferumError, match="must hold model.safetensors"):
+    with pytest.raises(UniferumError, match=r"must hold model\.safetensors"):
         build_model(config, GEOMETRY, LABELS, 0)
     names = build_model(config, GEOMETRY, LABELS, 0, pretrained=False).state_dict().keys()
     assert names == small_model().state_dict().keys()
