@@ -62,7 +62,7 @@ HERE: dict[str, Any] = {
     "optim": {"lr": 8.0e-4, "encoder_lr": 2.0e-4, "warmup_steps": 100, "clip_norm": 1.0},
 }
 QUICK: dict[str, Any] = {
-    "model": {"encoder": {"weights": "none", "stride": 4, "frozen_stages": 0}, "text": {"layers": 1, "hidden": 16}},
+    "model": {"encoder": {"weights": "none"}, "text": {"layers": 1, "hidden": 16}},
     "training": {"steps": 4, "validate_every": 2, "batch": 8, "micro_batch": 8, "checkpoint_every": 4},
 }
 KEPT = ("model.preset", "model.patch", "model.fusion.", "model.head.", "optim.focal_", "optim.segmentation_weight")

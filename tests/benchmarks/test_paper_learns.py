@@ -61,10 +61,18 @@ def test_every_other_difference_stands_beside_the_papers_value(benchmark: Module
     assert found["optim.lr"][0] == 5e-5
 
 
+def test_a_key_that_must_be_the_papers_cannot_be_set_either(benchmark: ModuleType, store: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"model\.fusion\.summary"):
+        benchmark.main(
+            ["--store", str(store), "--out", str(tmp_path), "--grid", str(GRID), "--set", "model.fusion.summary=true"]
+        )
+
+
 def test_its_short_form_prints_curve_spread_and_result(
     benchmark: ModuleType, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    auroc = benchmark.main(["--quick", "--store", str(store), "--out", str(tmp_path), "--grid", str(GRID)])
+    small = ["--set", "model.encoder.stride=4", "--set", "model.encoder.frozen_stages=1"]
+    auroc = benchmark.main(["--quick", "--store", str(store), "--out", str(tmp_path), "--grid", str(GRID), *small])
     printed = capsys.readouterr().out
     assert 0 <= auroc <= 1
     assert "prompt spread" in printed
