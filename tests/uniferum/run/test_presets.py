@@ -98,6 +98,13 @@ def test_a_store_without_the_level_that_the_released_preset_reads_is_refused_bef
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("section", [None, "linear", ["linear"], 1])
+def test_a_section_that_is_no_mapping_is_refused_under_the_released_preset_too(section: Any) -> None:
+    raw = {"name": "x", "train_on": ["CTRATE"], "model": {"preset": "released"}, "augmentation": section}
+    with pytest.raises(UniferumError, match="augmentation"):
+        parse(RunConfig, raw, source="run.yaml")
+
+
 @pytest.mark.parametrize("given", [{}, {"model": None}, {"model": "released"}, {"model": {"preset": "paper"}}])
 def test_without_the_released_preset_nothing_is_filled_in(given: dict[str, Any]) -> None:
     assert with_preset(given) == given
