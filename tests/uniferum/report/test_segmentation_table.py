@@ -7,6 +7,7 @@ import pytest
 
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.report.catalogue import make_table
+from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.recompute import recomputed
 from uniferum.report.records import from_folders
 from uniferum.report.rendering import render
@@ -76,6 +77,14 @@ def test_a_cell_scored_before_masks_were_says_so(cells, tmp_path):
     cells("CTRATE+SEG")
     text = render(table_of(tmp_path), "terminal")
     assert "uniferum-pubmedbert-CTRATE+SEG: its masks were not scored" in text
+
+
+def test_cells_without_seg_have_no_masks_and_are_not_called_older_than_masks(cells, tmp_path):
+    cells("CTRATE")
+    own = pivot_table("own", from_folders(tmp_path), [], Layout(("label",), ("cohort",), "dice"))
+    for table in (table_of(tmp_path), own):
+        assert table.protocol == ("No finished cell here was trained with SEG, so none has masks.",)
+        assert not table.rows
 
 
 def test_seeds_are_averaged(cells, tmp_path):
