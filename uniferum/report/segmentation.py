@@ -25,9 +25,9 @@ def mask_metrics(record: CellRecord) -> pd.DataFrame:
     """One row a structure: ``mask_metrics.parquet``, or made again from the counts; empty where no mask was scored.
 
     Raises:
-        UniferumError: a file is unreadable.
+        UniferumError: a file is unreadable, or missing though the record says that masks were scored.
     """
-    if not record.files.mask_metrics.exists():
+    if not any(row.get("n_structures") for row in record.result.get("masks") or ()):
         return pd.DataFrame()
     if record.recomputed is not None:
         return score_masks(read_parquet(record.files.masks)).structures

@@ -5,6 +5,7 @@ import json
 import pandas as pd
 import pytest
 
+from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.report.catalogue import make_table
 from uniferum.report.pivot import Layout, pivot_table
@@ -85,6 +86,13 @@ def test_cells_without_seg_have_no_masks_and_are_not_called_older_than_masks(cel
     for table in (table_of(tmp_path), own):
         assert table.protocol == ("No finished cell here was trained with SEG, so none has masks.",)
         assert not table.rows
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_scores_that_the_record_has_and_the_folder_lacks_are_named(cells, tmp_path, damage):
+    damage(add_masks(cells("CTRATE+SEG")) / "mask_metrics.parquet")
+    with pytest.raises(UniferumError, match=r"mask_metrics\.parquet"):
+        table_of(tmp_path)
 
 
 def test_seeds_are_averaged(cells, tmp_path):
