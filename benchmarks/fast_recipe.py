@@ -4,7 +4,8 @@
 
 RUN.yaml is the setting; its batch, micro-batch, steps and learning rate are those of the paper's recipe (one row a
 volume). The fast recipe has ``--tasks`` rows a volume, and ``--volumes`` volumes a step in micro-batches of as many
-volumes as the paper's have rows (``--volumes`` is by default 3/8 of the batch, as configs/paper_fast_grid.yaml has it).
+volumes as the paper's have rows (``--volumes`` is by default 3/8 of the batch, as configs/paper_fast_grid.yaml has it,
+in whole micro-batches and at least one: the whole batch where a micro-batch is one).
 It is trained twice: for as many encoded volumes as the paper's recipe, and for as many rows; warm-up and the distance
 of validations are scaled with the steps. The number format is the run's own for both, so that grouping alone is judged.
 Where the paper's recipe itself does not come to a mean AUROC of 0.7, nothing is judged.

@@ -65,8 +65,16 @@ QUICK: dict[str, Any] = {
     "model": {"encoder": {"weights": "none"}, "text": {"layers": 1, "hidden": 16}},
     "training": {"steps": 4, "validate_every": 2, "batch": 8, "micro_batch": 8, "checkpoint_every": 4},
 }
-KEPT = ("model.preset", "model.patch", "model.fusion.", "model.head.", "optim.focal_", "optim.segmentation_weight")
-"""What must be the paper's: fusion, heads, losses."""
+KEPT = (
+    "model.kind",
+    "model.preset",
+    "model.patch",
+    "model.fusion.",
+    "model.head.",
+    "optim.focal_",
+    "optim.segmentation_weight",
+)
+"""What must be the paper's: the system, its fusion, heads and losses."""
 BESIDE = ("name", "evaluate_on", "training.checkpoint_every", "training.validate_every")
 """What no weight depends on, but for the choice of the best checkpoint."""
 

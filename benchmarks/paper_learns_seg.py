@@ -1,5 +1,8 @@
 """That the paper's model learns masks: CTRATE+SEG with plain fusion, heads and losses on phantoms, at a CPU's size.
 
+One thing of a head is not the paper's default: where the mask head's bias starts (``model.mask_prior``), of which paper
+and released code say nothing.
+
     python benchmarks/paper_learns_seg.py [--store STORE] [--phantoms FOLDER] [--out FOLDER] [--quick]
 
 The recipe is that of ``benchmarks/paper_learns.py``, with its table of differences from the paper's cell printed first;

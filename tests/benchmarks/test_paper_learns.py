@@ -40,6 +40,7 @@ def _changed(config: RunConfig, change: dict[str, object]) -> RunConfig:
     [
         ({"model": {"fusion": {"summary": True}}}, "model.fusion.summary"),
         ({"model": {"preset": "released"}}, "model.preset"),
+        ({"model": {"kind": "cnn"}}, "model.kind"),
         ({"model": {"patch": 2}}, "model.patch"),
         ({"optim": {"focal_gamma": 1.0}}, "optim.focal_gamma"),
         ({"optim": {"segmentation_weight": 1.0}}, "optim.segmentation_weight"),

@@ -1,8 +1,8 @@
 """The stored masks of a scan as the model's targets, for scoring: all structures from one pass over a mask.
 
-Invariant: never augmented, and for each structure the target of a training row that is not moved
-(:func:`uniferum.data.resample.resample_mask`). At the published size 60 structures one by one cost 1.9 s a
-scan, one pass for all 0.03 s (``benchmarks/mask_scoring.py``).
+Invariant: never augmented, and for each structure the target of a training row that is not moved, by nearest neighbour
+(:func:`uniferum.data.resample.resample_mask`) whatever ``augmentation.masks`` is. What one pass saves,
+``benchmarks/mask_scoring.py`` measures.
 """
 
 from collections.abc import Mapping

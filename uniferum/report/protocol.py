@@ -26,11 +26,11 @@ VALUES = {
 
 
 def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], metric: str) -> tuple[str, ...]:
-    """One line a column, then what holds for the whole table; nothing for a table without a number."""
-    if not records:
-        return ()
+    """One line a column, then what holds for the whole table; nothing for a table without a number but of masks."""
     if metric in MASK_METRICS:
         return mask_lines(records, metric)
+    if not records:
+        return ()
     lines = [line for column in columns if (line := _column_line(records, column, metric))]
     splits = split_lines(records, (cohort for cohort, _ in columns))
     return (

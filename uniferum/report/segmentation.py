@@ -16,6 +16,8 @@ from uniferum.report.records import CellRecord, Score, read_parquet
 MEAN = "(mean)"
 """In place of a structure's name: the mean of a cohort's structures; sorts before the names."""
 ALL = "all"
+SEG = "SEG"
+NO_CELL = "No finished cell here was trained with SEG, so none has masks."
 NOT_SCORED = "its masks were not scored; uniferum run evaluate scores a cell again that is older than masks"
 
 
@@ -23,9 +25,9 @@ def mask_metrics(record: CellRecord) -> pd.DataFrame:
     """One row a structure: ``mask_metrics.parquet``, or made again from the counts; empty where no mask was scored.
 
     Raises:
-        UniferumError: a file is unreadable.
+        UniferumError: a file is unreadable, or missing though the record says that masks were scored.
     """
-    if not record.files.mask_metrics.exists():
+    if not any(row.get("n_structures") for row in record.result.get("masks") or ()):
         return pd.DataFrame()
     if record.recomputed is not None:
         return score_masks(read_parquet(record.files.masks)).structures
@@ -60,18 +62,21 @@ def mask_scores(record: CellRecord, metric: str) -> Iterator[Score]:
 
 def mask_lines(records: Sequence[CellRecord], metric: str) -> tuple[str, ...]:
     """Which scans were scored, cohort by cohort; what the number is; and the cells whose masks stay empty."""
+    trained = [record for record in records if SEG in record.train_on]
+    if not trained:
+        return (NO_CELL,)
     facts: dict[str, list[str]] = {}
-    for record in records:
+    for record in trained:
         for row in record.result.get("masks") or ():
             facts.setdefault(_scans_line(row), []).append(record.name)
-    of_all = [record.name for record in records if record.result.get("masks")]
+    of_all = [record.name for record in trained if record.result.get("masks")]
     lines = [
         f"{line}." if len(names) == len(of_all) else f"{line} ({len(names)} of {len(of_all)} cells, e.g. {names[0]})."
         for line, names in facts.items()
     ]
     meaning = f"Values: {METRICS[metric]}, {MEANINGS[metric]}: a voxel of the model's mask grid is drawn where its"
     lines.append(f"{meaning} probability is above 0.5; a mean over the scans that show the structure.")
-    notes = {record.name: _note(record) for record in records}
+    notes = {record.name: _note(record) for record in trained}
     return (*lines, *(f"{name}: {note}." for name, note in notes.items() if note))
 
 

@@ -115,6 +115,7 @@ class Trained:
         geometry = parse(Geometry, described["geometry"], source=f"{folder}: geometry")
         preparation = PreparationConfig.model_validate({"preset": preset, "geometry": geometry, "levels": ["train"]})
         compute = choose_compute("fp32", device)
+        compute.use()
         return cls(from_pretrained(folder).to(compute.device).eval(), preparation, "train", compute)
 
     @torch.inference_mode()

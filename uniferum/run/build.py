@@ -51,6 +51,19 @@ class Workbench:
         """A sentence a training cohort of which scans are left out."""
         return [line for name in self.config.trained_stores if (line := left_out_line(self.cohorts[name]))]
 
+    def preset_lines(self) -> list[str]:
+        """A sentence where stores were prepared by another preset than the model's, so that neither holds whole."""
+        own = self.config.model.preset
+        others: dict[str, list[str]] = {}
+        for name, cohort in self.cohorts.items():
+            if cohort.store.config.preset != own:
+                others.setdefault(cohort.store.config.preset, []).append(name)
+        return [
+            f"model.preset is {own}, but the stores of {', '.join(names)} were prepared by preset {preset}; "
+            f"uniferum data prepare --set preset={own} prepares by the same"
+            for preset, names in others.items()
+        ]
+
     def training_table(self, missing_masks: MissingMasks | None = None) -> pd.DataFrame:
         """The rows to train on.
 

@@ -41,7 +41,9 @@ def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
         return dict(given)
     filled = dict(given)
     for name, keys in merge(SHARED, RELEASED).items():
-        filled[name] = {**keys, **_plain(given.get(name))}
+        own = given.get(name, {})
+        if isinstance(own, Section | Mapping):  # anything else is left for the validation to refuse
+            filled[name] = {**keys, **_plain(own)}
     return filled
 
 

@@ -20,6 +20,7 @@ from uniferum.run.build import Workbench
 
 NO_MASKS = "the model predicts no masks"
 NO_SCANS = "no scan has masks"
+NO_STRUCTURE = "none of the scans with masks has both a label to be scored on and a structure in the model's field"
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,15 @@ class Scored:
     def summary(self) -> list[dict[str, Any]]:
         """``masks`` of ``result.json``: one entry a cohort; one without a scored mask says why."""
         found = {row["cohort"]: row for row in self.scores.cohorts.to_dict("records")}
-        empty = {"n_structures": 0, "reason": NO_SCANS if self.answered else NO_MASKS}
-        return [{"cohort": name, **counts, **found.get(name, empty)} for name, counts in self.scans.items()]
+        return [
+            {"cohort": name, **counts, **(found.get(name) or self._empty(counts))}
+            for name, counts in self.scans.items()
+        ]
+
+    def _empty(self, counts: Mapping[str, int]) -> dict[str, Any]:
+        """What stands for the scores of a cohort without a scored mask."""
+        reason = NO_STRUCTURE if counts["n_with_masks"] else NO_SCANS
+        return {"n_structures": 0, "reason": reason if self.answered else NO_MASKS}
 
 
 def mask_counter(

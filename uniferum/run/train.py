@@ -128,10 +128,10 @@ def _begin(
     """Write the resolved config and set the step log to the last checkpoint; called once all that may fail was built.
 
     A record that is there already is removed only where steps are left; a new one replaces it otherwise. The log says
-    what is left out of the training, and what is ``incomplete``: mask rows, and labels to be scored on.
+    where stores have another preset, what is left out, and what is ``incomplete``: mask rows, and labels to score.
     """
     log.info("computing in %s", bench.compute.reason)
-    for line in (*bench.left_out_lines(), *incomplete):
+    for line in (*bench.preset_lines(), *bench.left_out_lines(), *incomplete):
         log.warning("%s", line)
     if not bench.workers.first:
         return Fanout(())

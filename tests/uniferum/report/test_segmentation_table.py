@@ -5,8 +5,10 @@ import json
 import pandas as pd
 import pytest
 
+from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.report.catalogue import make_table
+from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.recompute import recomputed
 from uniferum.report.records import from_folders
 from uniferum.report.rendering import render
@@ -76,6 +78,21 @@ def test_a_cell_scored_before_masks_were_says_so(cells, tmp_path):
     cells("CTRATE+SEG")
     text = render(table_of(tmp_path), "terminal")
     assert "uniferum-pubmedbert-CTRATE+SEG: its masks were not scored" in text
+
+
+def test_cells_without_seg_have_no_masks_and_are_not_called_older_than_masks(cells, tmp_path):
+    cells("CTRATE")
+    own = pivot_table("own", from_folders(tmp_path), [], Layout(("label",), ("cohort",), "dice"))
+    for table in (table_of(tmp_path), own):
+        assert table.protocol == ("No finished cell here was trained with SEG, so none has masks.",)
+        assert not table.rows
+
+
+@pytest.mark.parametrize("damage", [lambda path: path.unlink(), lambda path: path.write_bytes(b"")])
+def test_scores_that_the_record_has_and_the_folder_lacks_are_named(cells, tmp_path, damage):
+    damage(add_masks(cells("CTRATE+SEG")) / "mask_metrics.parquet")
+    with pytest.raises(UniferumError, match=r"mask_metrics\.parquet"):
+        table_of(tmp_path)
 
 
 def test_seeds_are_averaged(cells, tmp_path):

@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.uniferum.model.small_models import GEOMETRY, LABELS, small_config, small_model
 from uniferum.errors import UniferumError
-from uniferum.run.ask import Answer, Question, ask, questions_of, split_flags
+from uniferum.model.hub import save_pretrained
+from uniferum.run.ask import Answer, Question, Trained, ask, questions_of, split_flags
 from uniferum.run.scans import scans_of
+from uniferum.training.precision import Compute
 
 QUESTIONS = [Question("Is there a nodule?"), Question("Is the heart large?", "cardiomegaly")]
 FLAGS = {
@@ -105,3 +108,10 @@ def test_a_folder_of_volume_files_is_its_volumes_and_any_other_is_one_scan(tmp_p
     one = tmp_path / "many" / "b.nii.gz"
     given = [one, *(tmp_path / name for name in ("many", "series", "empty", "study")), tmp_path / "absent"]
     assert scans_of(given) == [one, tmp_path / "many" / "a.MHD", *given[2:]]
+
+
+def test_a_saved_model_sets_the_number_format_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_pretrained(small_model(), tmp_path / "saved", small_config(), GEOMETRY, LABELS)
+    used: list[Compute] = []
+    monkeypatch.setattr(Compute, "use", lambda compute: used.append(compute))
+    assert Trained.load(tmp_path / "saved", device="cpu").compute in used

@@ -98,6 +98,23 @@ def test_a_store_without_the_level_that_the_released_preset_reads_is_refused_bef
     assert "\n" not in str(caught.value)
 
 
+def test_stores_of_another_preset_than_the_models_are_named(stores: Stores) -> None:
+    benches = [
+        open_workbench(make_config(model=model, data={"level": "train"}), stores, choose_compute("fp32", "cpu"))
+        for model in ({}, {"preset": "released"})
+    ]
+    assert benches[0].preset_lines() == []
+    (said,) = benches[1].preset_lines()
+    assert "model.preset is released, but the stores of CTRATE, RADCHEST were prepared by preset paper" in said
+
+
+@pytest.mark.parametrize("section", [None, "linear", ["linear"], 1])
+def test_a_section_that_is_no_mapping_is_refused_under_the_released_preset_too(section: Any) -> None:
+    raw = {"name": "x", "train_on": ["CTRATE"], "model": {"preset": "released"}, "augmentation": section}
+    with pytest.raises(UniferumError, match="augmentation"):
+        parse(RunConfig, raw, source="run.yaml")
+
+
 @pytest.mark.parametrize("given", [{}, {"model": None}, {"model": "released"}, {"model": {"preset": "paper"}}])
 def test_without_the_released_preset_nothing_is_filled_in(given: dict[str, Any]) -> None:
     assert with_preset(given) == given

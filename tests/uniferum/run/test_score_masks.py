@@ -11,13 +11,13 @@ from small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
 
 from uniferum.data.targets import TargetGrid
 from uniferum.evaluation.files import CellFiles
-from uniferum.evaluation.mask_scores import score_masks
+from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.model.base import Model, RowOutput
 from uniferum.preprocessing.store import Store
 from uniferum.run import evaluate_run, train_run
 from uniferum.run.build import open_workbench
 from uniferum.run.identity import training_content
-from uniferum.run.score_masks import mask_counter, scored_masks
+from uniferum.run.score_masks import Scored, mask_counter, scored_masks
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import read_steps
 
@@ -140,6 +140,20 @@ def test_a_model_without_masks_says_so(stores: dict[str, Path]) -> None:
     (row, _) = scored(stores, None).summary()
     assert row["reason"] == "the model predicts no masks"
     assert (row["n_with_masks"], row["n_scored"]) == (COUNTS["test"], 0)
+
+
+@pytest.mark.parametrize(
+    ("with_masks", "answered", "reason"),
+    [
+        (0, True, "no scan has masks"),
+        (2, True, "none of the scans with masks has both"),
+        (2, False, "predicts no masks"),
+    ],
+)
+def test_a_cohort_without_a_scored_mask_says_why(with_masks: int, answered: bool, reason: str) -> None:
+    counts = {"CTRATE": {"n_scans": 3, "n_with_masks": with_masks, "n_scored": 0}}
+    (row,) = Scored(mask_table([]), counts, answered).summary()
+    assert reason in row["reason"]
 
 
 def test_how_many_scans_a_validation_scores_is_no_part_of_a_run(stores: dict[str, Path]) -> None:
