@@ -1,8 +1,8 @@
 """Every published value with what it rests on: system, training data, test set, labels, metric, interval, source, date.
 
 Two sources make one registry: what the paper prints (``published_results.csv``) and ``registry.yaml``, which adds other
-systems' values and says what each was scored on. A fact that a source does not state, or that was not read there, is ``None``: it is never guessed,
-and a value without it is never set beside a cell.
+systems' values and says what each was scored on. A fact that a source does not state, or that was not read there, is
+``None``: it is never guessed, and a value without it is never set beside a cell.
 """
 
 import datetime
