@@ -175,7 +175,8 @@ def _renamed(found: Sequence[CellRecord], plan: "Sequence[Planned]") -> list[Cel
 
 def _pending(cell: "Cell", reason: str, command: str) -> Pending:
     model = cell.config.model.model_dump(mode="json")
-    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model)
+    geometry = cell.config.geometry.model_dump(mode="json")
+    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
     return Pending(
         cell.name, cell.model, word, cell.mix, cell.seed, reason, command, other_system=other, text=model["text"]
     )

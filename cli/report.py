@@ -125,8 +125,8 @@ def _print_data(
     from uniferum.report.figures.style import look, mark_phantoms, save
     from uniferum.report.rendering import render_sheets
 
-    phantoms = grid is not None and _of_phantoms(grid)
     stores = datacard.read_stores(root)
+    phantoms = datacard.of_phantoms(stores) or (grid is not None and _of_phantoms(grid))
     output.result(render_sheets([_marked(one, phantoms) for one in datacard.sheets(stores)], kind))
     if figures is not None:
         with look():

@@ -13,6 +13,7 @@ import orchestration.plan
 from cli import gather
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig
+from uniferum.preprocessing.geometry import Geometry
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
 from written_cells import write_cell
@@ -40,7 +41,9 @@ def plan(monkeypatch):
 
 def _planned(mix, fingerprint, state, progress=None):
     name = f"uniferum-pubmedbert-{mix}"
-    config = SimpleNamespace(model=ModelConfig(text=TextConfig(name="tiny", hidden=64)))
+    config = SimpleNamespace(
+        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
+    )
     cell = SimpleNamespace(name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config)
     record = SimpleNamespace(progress=lambda: progress)
     return SimpleNamespace(
@@ -75,7 +78,7 @@ def test_what_waits_is_named_by_its_config_and_all_are_of_phantoms_where_the_gri
     assert found.phantoms
     assert [one.phantoms for one in (*found.records, *found.pending)] == [True, True]
     assert found.pending[0].text_encoder == "tiny-64"
-    assert "text encoder tiny-64" in found.pending[0].other_system
+    assert found.pending[0].other_system == "text encoder tiny-64, geometry.model_shape [48, 40, 32]"
     assert not gather.gather(None, tmp_path).phantoms
 
 

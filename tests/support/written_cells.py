@@ -62,11 +62,12 @@ def write_cell(
     text: dict[str, object] | None = None,
     image: dict[str, object] | None = None,
     fusion: dict[str, object] | None = None,
+    geometry: dict[str, object] | None = None,
 ) -> Path:
     """A cell's folder as a run leaves it; without ``done`` as one that is half-way.
 
     ``encoder`` is the grid's word for its text encoder; ``text``, ``image`` and ``fusion`` are keys of the model that
-    differ from that encoder's and the paper's.
+    differ from that encoder's and the paper's, ``geometry`` those of the input.
     """
     name = "-".join(part for part in (model, encoder, mix, f"seed{seed}" if seed else "") if part)
     folder = root / "cells" / f"{name}-{fingerprint[:8]}"
@@ -79,6 +80,7 @@ def write_cell(
         "fusion": NO_FUSION | (fusion or {}),
     }
     config = {"name": name, "seed": seed, "train_on": train_on, "model": keys, "training": {"steps": 40}}
+    config |= {"geometry": geometry} if geometry else {}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     steps = [{"step": step, "loss": 1 / step, "validation/auroc": 0.5 + step / 100} for step in (10, 20)]
     (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.config import canonical_json
+from uniferum.data.provenance import read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -58,6 +59,8 @@ class Content:
             card = json.loads((path / "store.json").read_bytes())
             prompts = path / "prompts.json"
             extra = json.loads(prompts.read_bytes()) if prompts.exists() else {}
+            words = path / "splits.json"
+            read_words(json.loads(words.read_bytes()) if words.exists() else {}, source=str(words))
             scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
             flagged = _flagged(path / "manifest.parquet", WRONG_HU)
             labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
@@ -69,8 +72,8 @@ class Content:
         if not rows or known is None:
             return None
         cohort = card.get("cohort", {})
-        words = Vocabulary.load().extended(extra)
-        return cls(str(cohort.get("name", "")), words, rows, known, flagged, card=cohort, path=path)
+        vocabulary = Vocabulary.load().extended(extra)
+        return cls(str(cohort.get("name", "")), vocabulary, rows, known, flagged, card=cohort, path=path)
 
     def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
         """Scan to flags of a split; those of scans that are not flagged ``wrong_hu`` are not read, and empty here."""

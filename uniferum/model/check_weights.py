@@ -20,7 +20,7 @@ from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig, TextConfig
 from uniferum.model.encoder import build_encoder
 from uniferum.model.inflate import OFFLINE
-from uniferum.model.text import MINILM, Text, build_text, read_shape
+from uniferum.model.text import MINILM, Text, build_text, read_shape, refuse_other_model
 from uniferum.model.weights import find_pretrained, in_package, is_installed, weights_file
 
 PROMPT = "Diagnose the presence of pleural effusion around the lungs"
@@ -84,6 +84,7 @@ def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> Check
 
 def _checked_text(found: Checked, config: TextConfig, weights_dir: Path | None) -> Checked:
     folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
+    refuse_other_model(config.name, folder)
     config = config.replace(name=str(folder))
     text = build_text(config)
     _, layers = read_shape(folder)

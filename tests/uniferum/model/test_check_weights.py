@@ -11,9 +11,11 @@ import torch
 from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2Model, ViTConfig, ViTModel
 
 from tests.uniferum.model.hub_folders import write_bert, write_megatron, write_words
+from uniferum.errors import UniferumError
 from uniferum.model import check_weights
 from uniferum.model.check_weights import PROMPT, check_image, check_name
-from uniferum.model.config import EncoderConfig
+from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, TextConfig
+from uniferum.model.text import build_text
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +61,19 @@ def test_a_hub_id_is_found_in_the_weights_folder(bert: Path, tmp_path: Path) -> 
     bert.rename(tmp_path / "owner--name")
     found = check_name("owner/name", weights_dir=tmp_path)
     assert (found.fault, found.name, found.place) == ("", "owner/name", str(tmp_path / "owner--name"))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "said"), [(PUBMEDBERT, "bert", "hidden_size"), (GATORTRON, "bert", "model_type")]
+)
+def test_another_model_under_the_id_of_one_of_the_papers_is_refused(
+    written: dict[str, Path], tmp_path: Path, name: str, key: str, said: str
+) -> None:
+    shutil.copytree(written[key], tmp_path / name)
+    fault = f"config.json: {said}"
+    assert fault in check_name(name, weights_dir=tmp_path).fault
+    with pytest.raises(UniferumError, match=f"{fault}.*the folder holds another model than {name}"):
+        build_text(TextConfig(name=name), tmp_path)
 
 
 def _gpt2(folder: Path) -> None:

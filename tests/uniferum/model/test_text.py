@@ -143,6 +143,16 @@ def test_weights_that_cannot_be_had_are_one_line_with_the_cure(tmp_path: Path, m
     assert "HF_HOME" in message
 
 
+def test_a_folder_without_a_model_is_said_beside_the_hubs_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    Path("bert").mkdir()
+    with pytest.raises(UniferumError, match="the folder bert here holds no model in the hub's format"):
+        build_text(TextConfig(name="bert"))
+
+
 @pytest.mark.parametrize("place", ["owner/name", "owner--name", "name", "models--owner--name/snapshots/abc"])
 def test_the_weights_folder_may_have_any_usual_layout(
     megatron: Path, tmp_path_factory: pytest.TempPathFactory, place: str

@@ -31,8 +31,11 @@ def manifest(**changes):
 
 
 class FakeStore:
-    def __init__(self, name):
-        self.name = name
+    def __init__(self, name, splits=None):
+        self.name, self.url, self.words = name, f"stores/{name}", splits or {}
+
+    def splits(self):
+        return self.words
 
     def manifest(self):
         table = manifest()
@@ -56,6 +59,14 @@ class FakeStore:
 
 
 STORES = {"A": FakeStore("A"), "B": FakeStore("B")}
+
+
+def test_stores_are_of_phantoms_where_one_of_them_says_so():
+    drawn = FakeStore("B", {"test": {"kind": "official", "found": 1, "phantoms": True}})
+    assert not datacard.of_phantoms(STORES)
+    assert datacard.of_phantoms({**STORES, "B": drawn})
+    with pytest.raises(UniferumError, match=r"stores/B/splits\.json: test: kind"):
+        datacard.of_phantoms({"B": FakeStore("B", {"test": {"kind": "borrowed", "found": 1}})})
 
 
 def test_clean_splits_have_no_leak_and_ids_of_two_cohorts_are_two_persons():

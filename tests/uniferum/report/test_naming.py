@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, FusionConfig, ModelConfig
+from uniferum.preprocessing.geometry import Geometry
 from uniferum.report.catalogue import TABLES, make_table
 from uniferum.report.compare import compare_sheet
 from uniferum.report.examine import claims_sheet, examine
@@ -39,7 +40,10 @@ def test_the_papers_own_model_is_the_papers_system():
     model = ModelConfig()
     assert PAPER_TEXT == {"pubmedbert": PUBMEDBERT, "gatortron": GATORTRON}
     assert model.text.layers == PAPER_LAYERS
-    assert other_system("uniferum", model.model_dump(mode="json")) == ""
+    geometry = Geometry().model_dump(mode="json")
+    assert other_system("uniferum", model.model_dump(mode="json"), geometry) == ""
+    other = other_system("cnn", model.model_dump(mode="json"), geometry | {"crop_mm": [320.0, 320.0, 256.0]})
+    assert other == "geometry.crop_mm [320.0, 320.0, 256.0]"
     changed = model.replace(encoder=EncoderConfig(stride=16), fusion=FusionConfig(visual_norm="batch"))
     assert other_system("uniferum", changed.model_dump(mode="json")) == "encoder.stride 16, fusion.visual_norm"
 

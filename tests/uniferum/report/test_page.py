@@ -55,7 +55,13 @@ def test_no_patient_is_in_the_page_unless_asked_for(text):
 class Counted:
     """A store of two scans of one patient, in two splits."""
 
-    name = "CTRATE"
+    name, url = "CTRATE", "stores/ctrate"
+
+    def __init__(self, *, phantoms=False):
+        self.phantoms = phantoms
+
+    def splits(self):
+        return {"test": {"kind": "official", "found": 1, "phantoms": self.phantoms}}
 
     def manifest(self):
         facts = {"patient_id": "p", "study_id": "s", "checksum": ["a", "b"], "split": ["train", "test"]}
@@ -78,6 +84,14 @@ def test_the_data_is_counted_and_its_leaks_are_named_without_a_picture(cells, tm
     assert 'alt="data-hu"' in section
     assert "montage" not in section
     assert 'class="banner"' not in text
+    assert "phantoms" not in section
+
+
+def test_counts_of_phantoms_say_so_where_the_store_does(tmp_path, quiet_figures):
+    text = site.write_page(tmp_path, [], [], Agreement(), data={"CTRATE": Counted(phantoms=True)}).read_text()
+    section = text[text.index('<section id="data">') :]
+    assert section.count("<caption>") == section.count("(phantoms)</caption>") > 0
+    assert 'alt="data-hu (phantoms)"' in section
 
 
 def test_cases_need_the_prepared_store_of_each_cohort(cells, tmp_path, quiet_figures):

@@ -65,11 +65,14 @@ def test_the_text_encoder_is_what_the_config_says_and_not_the_word_of_the_grid(c
         ("image", {"weights": "none"}, "encoder.weights none"),
         ("fusion", {"summary": True}, "fusion.summary"),
         ("fusion", {"positions": "twice"}, ""),
+        ("geometry", {"crop_mm": [384.0, 320.0, 256.0], "model_shape": [256, 160, 128]}, ""),
+        ("geometry", {"model_shape": [48, 40, 32]}, "geometry.model_shape [48, 40, 32]"),
     ],
 )
 def test_a_cell_is_the_papers_system_only_whole(cells, tmp_path, section, changed, said):
     cells(**{section: changed})
-    assert from_folders(tmp_path)[0].other_system == said
+    cells("INSPECT", done=False, **{section: changed})
+    assert from_folders(tmp_path)[0].other_system == unfinished(tmp_path)[0].other_system == said
 
 
 def test_a_cell_whose_config_is_gone_or_damaged_is_not_taken_for_the_papers_system(cells, tmp_path):

@@ -69,7 +69,7 @@ def write_page(
         "Cells": "\n".join(cell_details(record) for record in records),
     }
     if data:
-        sections["Data"] = _data(data, montages=pictures is not None, phantoms=phantoms)
+        sections["Data"] = _data(data, montages=pictures is not None, phantoms=phantoms or datacard.of_phantoms(data))
     if pictures is not None:
         sections["Cases"] = write_cases(folder, pictures)
     scripts = ["page.js"] if pictures is None else ["page.js", "cases.js"]
