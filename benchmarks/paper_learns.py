@@ -40,13 +40,7 @@ HERE: dict[str, Any] = {
     "name": "paper-learns",
     "evaluate_on": [COHORT],
     "model": {
-        "encoder": {
-            "name": "tf_efficientnet_lite0",
-            "weights": "offline",
-            "stride": 16,
-            "frozen_stages": 4,
-            "frozen_norm": "running",
-        },
+        "encoder": {"name": "tf_efficientnet_lite0", "weights": "offline", "stride": 16},
         "text": {"name": "tiny", "layers": 4, "hidden": 128},
     },
     "data": {"tasks_per_volume": 16},
