@@ -19,7 +19,7 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table auroc --published
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 
-test: install lint types everything
+test: install lint types unit integration
 
 lint: install
 	$(BIN)/ruff check .

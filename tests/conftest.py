@@ -22,8 +22,9 @@ def realdata() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share one Ray cluster in one process when `make test` spreads the others over two."""
+    """Keep the tests that share one Ray cluster in one process when `make everything` spreads the others over two."""
     for item in items:
         if item.get_closest_marker("integration") and "integration" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("cluster"))

@@ -17,7 +17,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return make_stores(tmp_path_factory.mktemp("stores"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def one_thread() -> None:
-    """Tests share the machine's cores."""
+    """One thread, also for runs that a module's tests share: two would change the last digits of a loss."""
     torch.set_num_threads(1)
