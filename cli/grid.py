@@ -128,27 +128,24 @@ def _agreed() -> bool:
 
 def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = False) -> None:
     from orchestration.data_plan import COLUMNS, DataPlan
-    from orchestration.plan import make_plan, organ_row_counts, training_left_out
+    from orchestration.plan import make_plan
     from orchestration.recipe import recipe_lines
     from orchestration.view import plan_columns, plan_rows, plan_totals, score_totals
 
     planned = make_plan(grid, cells)
     output.table(f"{grid.name}: {len(planned)} cells", plan_columns(grid), plan_rows(grid, planned))
-    for line in [] if only_scores else training_left_out(grid, [one.cell for one in planned if one.folder]):
+    if only_scores:
+        output.say(score_totals(grid, planned))
+        return
+    data = DataPlan(grid, planned)
+    counted = data.counted()
+    for line in (*data.left_out(), *data.organ_lines(counted), plan_totals(grid, planned), *recipe_lines(grid, cells)):
         output.say(line)
-    for line in [] if only_scores else organ_row_counts(grid, [one.cell for one in planned if one.folder]):
+    if counted:
+        output.table("training rows", COLUMNS, [one.texts for one in counted])
+    for line in data.lines(counted):
         output.say(line)
-    output.say(score_totals(grid, planned) if only_scores else plan_totals(grid, planned))
-    for line in [] if only_scores else recipe_lines(grid, cells):
-        output.say(line)
-    if not only_scores:
-        data = DataPlan(grid, planned)
-        counted = data.counted()
-        if counted:
-            output.table("training rows", COLUMNS, [one.texts for one in counted])
-        for line in data.lines(counted):
-            output.say(line)
-        data.refuse(counted)
+    data.refuse(counted)
 
 
 def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list[Row], str]":

@@ -90,6 +90,14 @@ class DataPlan:
         ordered = sorted(found, key=lambda one: (one[0], one[1][0].cell.config.segmentation))
         return [Counted(rows_of_cohort(self.reading, name, own[0].cell.config), own) for name, own in ordered]
 
+    def left_out(self) -> list[str]:
+        """A sentence a cohort of which some cell leaves training scans out, for their values are not HU."""
+        return list(dict.fromkeys(line for p in self._with_data() for line in self.reading.left_out(p.cell.config)))
+
+    def organ_lines(self, counted: Iterable[Counted]) -> list[str]:
+        """A sentence a cohort that +SEG cells train on: how many organ rows it is given, counted in both ways."""
+        return list(dict.fromkeys(one.rows.organs.sentence() for one in counted if one.rows.organs is not None))
+
     def lines(self, counted: Iterable[Counted]) -> list[str]:
         """What a person should know before the grid starts, a sentence each."""
         return list(dict.fromkeys([*self._mask_lines(counted), *self._without_store(), *self._unscored()]))

@@ -94,25 +94,6 @@ def look(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None = No
     return [once.at(cell) for cell in cells]
 
 
-def training_left_out(grid: GridConfig, cells: Sequence[Cell]) -> list[str]:
-    """A sentence a cohort of which some cell leaves training scans out, for their values are not HU."""
-    from uniferum.run.identity import Reading
-
-    reading = Reading(grid.stores)
-    lines = (line for cell in cells if not missing_stores(cell, grid.stores) for line in reading.left_out(cell.config))
-    return list(dict.fromkeys(lines))
-
-
-def organ_row_counts(grid: GridConfig, cells: Sequence[Cell]) -> list[str]:
-    """A sentence a cohort that +SEG cells train on: how many organ tasks it is given, counted in both ways."""
-    from uniferum.run.identity import Reading
-
-    reading = Reading(grid.stores)
-    with_masks = [cell for cell in cells if cell.config.segmentation and not missing_stores(cell, grid.stores)]
-    lines = (line for cell in with_masks for line in reading.organ_rows(cell.config))
-    return list(dict.fromkeys(lines))
-
-
 class _Look:
     """One pass over the cells; whatever they share (stores, the list of folders) is read once."""
 

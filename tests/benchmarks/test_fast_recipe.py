@@ -1,28 +1,19 @@
 """The comparison of the two recipes: its statistics on made-up scores, and what "equal" means."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 from scipy import stats
 
+from tests.support.benchmarks import load_benchmark
 from uniferum.run import RunConfig
 
-SOURCE = Path(__file__).parents[2] / "benchmarks" / "fast_recipe.py"
 PAPER = [0.861, 0.874, 0.858, 0.869, 0.866]
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fast_recipe", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fast_recipe"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("fast_recipe")
 
 
 def shifted(*by: float) -> list[float]:

@@ -1,28 +1,22 @@
 """The benchmark of the paper's own model: it keeps fusion, heads and losses, and its short form runs."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from tests.support.benchmarks import load_benchmark
 from tests.uniferum.run.small_runs import write_store
 from uniferum.config import merge
 from uniferum.run.config import RunConfig
 
 ROOT = Path(__file__).parents[2]
-SOURCE = ROOT / "benchmarks" / "paper_learns.py"
 GRID = ROOT / "configs" / "paper_grid.yaml"
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("paper_learns", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("paper_learns")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The control of the phantom benchmark: labels are shuffled where they are learnt from, true where they are scored."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -8,17 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-SOURCE = Path(__file__).parents[2] / "benchmarks" / "phantom_truth.py"
+from tests.support.benchmarks import load_benchmark
 
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("phantom_truth", SOURCE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("phantom_truth")
 
 
 def test_shuffling_keeps_scans_counts_and_the_test_split(benchmark: ModuleType, tmp_path: Path) -> None:

@@ -88,6 +88,18 @@ def test_a_plan_counts_the_rows_that_training_then_has(tmp_path: Path, stores: d
     assert [one.rows.masks.wanted for one in of_scans if one.rows.masks] == [1]
 
 
+def test_organ_tasks_are_counted_once_a_cohort_and_only_for_cells_that_train_on_them(
+    tmp_path: Path, stores: dict[str, Path]
+) -> None:
+    data = _data(tmp_path, stores, "c", "CTRATE", "CTRATE+SEG", "CTRATE+INSPECT+SEG")
+    assert [line.partition(" (")[0] for line in data.organ_lines(data.counted())] == [
+        "CTRATE: 6 organ rows wanted",
+        "INSPECT: 3 organ rows wanted",
+    ]
+    without = _data(tmp_path, stores, "c", "CTRATE")
+    assert without.organ_lines(without.counted()) == []
+
+
 @pytest.mark.parametrize(
     ("inspect", "counts"),
     [

@@ -132,19 +132,6 @@ def test_a_cell_of_the_recipe_before_says_which_keys_of_the_papers_recipe_change
     )
 
 
-def test_organ_tasks_are_counted_once_a_cohort_and_only_for_cells_that_train_on_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        identity.Reading,
-        "organ_rows",
-        lambda reading, config: [f"{name}: 4 organ rows wanted" for name in config.training_cohorts],
-    )
-    seg = [cell(f"seg{number}", train_on=["CTRATE", "SEG"]) for number in range(2)]
-    assert plan.organ_row_counts(grid(tmp_path), [cell(), *seg]) == ["CTRATE: 4 organ rows wanted"]
-    assert plan.organ_row_counts(grid(tmp_path), [cell()]) == []
-
-
 def test_a_cell_without_its_store_has_no_data(tmp_path: Path) -> None:
     (planned,) = make_plan(grid(tmp_path, stores={"CTRATE": tmp_path / "nowhere"}), [cell()])
     assert (planned.state, planned.why) == (plan.NO_DATA, "data absent: CTRATE")

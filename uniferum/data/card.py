@@ -94,7 +94,7 @@ class DataCard:
         """How many organ tasks the paper's share gives a training on this cohort; None where it has no such split."""
         scans, trainable = self.found.get("train", 0), set(Vocabulary.load().trainable(self.cohort))
         counts = (by.get("train", Counts()) for label, by in self.labels.items() if label in trainable)
-        rows = drawn_rows((count.positive, count.negative) for count in counts)
+        rows = drawn_rows((count.negative, count.positive) for count in counts)
         return OrganCounts(self.cohort, rows, scans, SamplingConfig.model_validate({})) if rows else None
 
     def splits(self) -> tuple[str, ...]:

@@ -4,15 +4,10 @@ The paper's sentence, "an extra 10% samples from the dataset" (3.3), may mean ei
 Read without pandas, so that a plan can say it.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from uniferum.data.content import Content
-from uniferum.data.prepared import PreparedCohort
 from uniferum.data.settings import SamplingConfig
-
-TRAINING = "train"
 
 
 @dataclass(frozen=True)
@@ -48,29 +43,21 @@ class OrganCounts:
         )
 
 
-def organ_counts(cohort: Content | PreparedCohort, sampling: SamplingConfig) -> OrganCounts:
-    """The counts of a cohort as a run sees it, that is after ``for_training``."""
-    words = cohort.vocabulary
-    trainable = set(words.trainable(cohort.name))
-    scans = cohort.scans.get(TRAINING, {}) if isinstance(cohort, Content) else cohort.patients(TRAINING)
-    known = Counter((label, value) for scan, label, value in _known(cohort) if scan in scans and label in trainable)
-    pairs = ((known[label, 1], known[label, 0]) for label in trainable)
-    return OrganCounts(cohort.name, drawn_rows(pairs, balance=sampling.balance), len(scans), sampling)
-
-
-def drawn_rows(counts: Iterable[tuple[int, int]], *, balance: bool = True) -> int:
-    """How many training rows the known values of some labels give, as :func:`uniferum.data.sampling.balanced` draws.
+def drawn(negative: int, positive: int, *, balance: bool = True) -> tuple[int, int]:
+    """Negative and positive training rows that a label's known values give, as sampling draws them.
 
     Args:
-        counts: positives and negatives of each label.
-        balance: draw as many negatives as there are positives; otherwise every known value is a row.
+        negative: known negatives.
+        positive: known positives.
+        balance: draw as many negatives as there are positives, and nothing where one class is absent
+            (:func:`uniferum.data.sampling.balanced`); otherwise every known value is a row.
     """
     if not balance:
-        return sum(positive + negative for positive, negative in counts)
-    return sum(positive + min(positive, negative) for positive, negative in counts if positive and negative)
+        return negative, positive
+    kept = min(negative, positive)
+    return kept, positive if kept else 0
 
 
-def _known(cohort: Content | PreparedCohort) -> Iterable[tuple[str, str, int]]:
-    if isinstance(cohort, PreparedCohort):
-        return cohort.known()
-    return ((scan, label, value) for scan, own in cohort.known.items() for label, value in own.items())
+def drawn_rows(counts: Iterable[tuple[int, int]]) -> int:
+    """How many training rows some labels give, from the negatives and positives of each; balanced."""
+    return sum(sum(drawn(negative, positive)) for negative, positive in counts)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any, Literal
 
+from uniferum.data.commands import cohort_args, prepare_command
 from uniferum.data.content import TRAINING
 from uniferum.data.settings import MissingMasks
 from uniferum.data.vocabulary import NODULE
@@ -111,14 +112,13 @@ def masks_command(cohort: str, kind: str, card: Mapping[str, Any], store: object
         card: what the store says of its cohort; empty where there is no store yet.
         store: where it is, or will be.
     """
-    file = shlex.quote(str(card.get("config") or f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml"))
-    root = f" --root {shlex.quote(str(card['root']))}" if card.get("root") else ""
-    prepare = f"uniferum data prepare {file}{root} --out {shlex.quote(str(store))}"
+    own = cohort_args(card, f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml")
+    prepare = prepare_command(own, store)
     if kind == "nodule":
         return prepare
     if cohort in SHIPS_MASKS:
         return f"uniferum data fetch {cohort} --out {shlex.quote(str(card.get('root') or 'FOLDER'))} ; {prepare}"
-    return f"uniferum data segment {file}{root} ; {prepare}"
+    return f"uniferum data segment {own} ; {prepare}"
 
 
 def masks_error(rows: MaskRows, command: str, *, who: str = "") -> UniferumError:

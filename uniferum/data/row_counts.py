@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from uniferum.data.content import TRAINING
-from uniferum.data.organ_counts import OrganCounts
+from uniferum.data.organ_counts import OrganCounts, drawn
 from uniferum.data.organ_rows import MaskRows, nodule_rows, organ_rows
 from uniferum.data.settings import SamplingConfig
 from uniferum.data.vocabulary import NODULE
@@ -34,12 +34,14 @@ class PlannedRows:
         scans: training scans.
         labels: label to its negative and positive rows; labels without a row are left out.
         masks: organ or nodule rows; ``None`` without SEG.
+        organs: how many organ rows are wanted, counted in both ways; ``None`` without organ rows.
     """
 
     cohort: str
     scans: int
     labels: Mapping[str, tuple[int, int]]
     masks: MaskRows | None = None
+    organs: OrganCounts | None = None
 
     @property
     def negative(self) -> int:
@@ -57,15 +59,15 @@ def planned_rows(cohort: "Content | PreparedCohort", config: SamplingConfig, *, 
     counts = cohort.label_counts(TRAINING)
     labels = {}
     for label in cohort.vocabulary.trainable(cohort.name):
-        negative, positive = counts.get(label, (0, 0))
-        drawn = min(negative, positive)
-        kept = (drawn, positive if drawn else 0) if config.balance else (negative, positive)
+        kept = drawn(*counts.get(label, (0, 0)), balance=config.balance)
         if any(kept):
             labels[label] = kept
     rows = sum(map(sum, labels.values()))
     scans = len(cohort.scans_in(TRAINING))
-    masks = organ_rows(cohort, OrganCounts(cohort.name, rows, scans, config).wanted) if segmentation else None
-    return PlannedRows(cohort.name, scans, labels, masks)
+    if not segmentation:
+        return PlannedRows(cohort.name, scans, labels)
+    organs = OrganCounts(cohort.name, rows, scans, config)
+    return PlannedRows(cohort.name, scans, labels, organ_rows(cohort, organs.wanted), organs)
 
 
 def planned_nodules(cohort: "Content | PreparedCohort", config: SamplingConfig) -> PlannedRows:

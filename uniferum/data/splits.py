@@ -4,10 +4,10 @@ A store that was prepared from the training scans alone has nothing to select or
 would find out after its training.
 """
 
-import shlex
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from uniferum.data.commands import cohort_args, prepare_command
 from uniferum.data.content import SPLITS
 from uniferum.errors import UniferumError, near_miss
 
@@ -30,7 +30,7 @@ def refuse_splits(cohort: "Content | PreparedCohort", needed: Iterable[str]) -> 
             scan.
     """
     sizes, where = cohort.split_sizes(), f"store {cohort.path} of {cohort.name}"
-    again = f"prepare the whole cohort again: {_prepare_command(cohort)}"
+    again = f"prepare the whole cohort again: {prepare_command(cohort_args(cohort.card, 'COHORT.yaml'), cohort.path)}"
     for split in sizes:
         if split not in SPLITS:
             cure = f"{near_miss(split, SPLITS)}; {again}"
@@ -45,9 +45,3 @@ def refuse_splits(cohort: "Content | PreparedCohort", needed: Iterable[str]) -> 
             shown = ", ".join(f"{name} {sizes.get(name, 0):,}" for name in SPLITS)
             must = f"hold a {split} scan to {PURPOSE[split]}"
             raise UniferumError(f"{where}: splits", shown, must=must, cure=f"is it a store of another split? {again}")
-
-
-def _prepare_command(cohort: "Content | PreparedCohort") -> str:
-    file = shlex.quote(str(cohort.card.get("config", "COHORT.yaml")))
-    root = f" --root {shlex.quote(str(cohort.card['root']))}" if cohort.card.get("root") else ""
-    return f"uniferum data prepare {file}{root} --out {shlex.quote(str(cohort.path))}"

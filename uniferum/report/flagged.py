@@ -8,6 +8,7 @@ from typing import Any
 
 from uniferum.preprocessing.flags import DOUBTFUL, WRONG_HU
 from uniferum.report.records import CellRecord, Score
+from uniferum.report.shared_lines import shared_lines
 from uniferum.report.sheet import Sheet
 
 HEADINGS = ["Cohort", "Split", "Scans", "Flagged", "Left out of training"]
@@ -25,15 +26,8 @@ def flagged_cases(scores: Iterable[Score]) -> str:
 
 def data_lines(records: Sequence[CellRecord]) -> tuple[str, ...]:
     """A sentence on each training and selection split of which scans were left out, or kept although doubtful."""
-    facts: dict[str, list[str]] = {}
-    for record in records:
-        for line in _record_lines(record):
-            facts.setdefault(line, []).append(record.name)
-    whole = len(records)
-    return tuple(
-        f"{line}." if len(names) == whole else f"{line} ({len(names)} of {whole} cells, e.g. {names[0]})."
-        for line, names in facts.items()
-    )
+    facts = ((line, record.name) for record in records for line in _record_lines(record))
+    return tuple(shared_lines(facts, len(records)))
 
 
 def flag_sheet(record: CellRecord) -> Sheet | None:

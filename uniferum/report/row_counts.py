@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from uniferum.report.records import CellRecord
+from uniferum.report.shared_lines import shared_lines
 from uniferum.report.sheet import Sheet
 
 HEADINGS = ["Cohort", "Kind", "Label", "Positive", "Negative", "Rows"]
@@ -16,15 +17,8 @@ NOT_RECORDED = "rows were not recorded by the version that trained it"
 
 def row_lines(records: Sequence[CellRecord]) -> tuple[str, ...]:
     """A sentence a cohort and kind of row that cells were trained on, with the cells that it holds for."""
-    facts: dict[str, list[str]] = {}
-    for record in records:
-        for line in _record_lines(record):
-            facts.setdefault(line, []).append(record.name)
-    whole = len(records)
-    return tuple(
-        f"{line}." if len(names) == whole else f"{line} ({len(names)} of {whole} cells, e.g. {names[0]})."
-        for line, names in sorted(facts.items(), key=lambda one: one[0].partition(":")[0])
-    )
+    facts = [(line, record.name) for record in records for line in _record_lines(record)]
+    return tuple(shared_lines(sorted(facts, key=lambda one: one[0].partition(":")[0]), len(records)))
 
 
 def row_sheets(records: Sequence[CellRecord]) -> list[Sheet]:

@@ -12,6 +12,7 @@ import pandas as pd
 from uniferum.evaluation.mask_scores import score_masks
 from uniferum.evaluation.mask_words import MEANINGS, METRICS, mask_note
 from uniferum.report.records import CellRecord, Score, read_parquet
+from uniferum.report.shared_lines import shared_lines
 
 MEAN = "(mean)"
 """In place of a structure's name: the mean of a cohort's structures; sorts before the names."""
@@ -65,15 +66,8 @@ def mask_lines(records: Sequence[CellRecord], metric: str) -> tuple[str, ...]:
     trained = [record for record in records if SEG in record.train_on]
     if not trained:
         return (NO_CELL,)
-    facts: dict[str, list[str]] = {}
-    for record in trained:
-        for row in record.result.get("masks") or ():
-            facts.setdefault(_scans_line(row), []).append(record.name)
-    of_all = [record.name for record in trained if record.result.get("masks")]
-    lines = [
-        f"{line}." if len(names) == len(of_all) else f"{line} ({len(names)} of {len(of_all)} cells, e.g. {names[0]})."
-        for line, names in facts.items()
-    ]
+    facts = ((_scans_line(row), record.name) for record in trained for row in record.result.get("masks") or ())
+    lines = shared_lines(facts, sum(bool(record.result.get("masks")) for record in trained))
     meaning = f"Values: {METRICS[metric]}, {MEANINGS[metric]}: a voxel of the model's mask grid is drawn where its"
     lines.append(f"{meaning} probability is above 0.5; a mean over the scans that show the structure.")
     notes = {record.name: _note(record) for record in trained}

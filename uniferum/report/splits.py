@@ -9,20 +9,18 @@ from dataclasses import replace
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.provenance import SplitWord
 from uniferum.report.records import CellRecord
+from uniferum.report.shared_lines import shared_lines
 
 
 def split_lines(records: Sequence[CellRecord], cohorts: Iterable[str]) -> tuple[str, ...]:
     """A sentence on the test split of each cohort; where cells differ, one for each of what they were scored on."""
-    lines: list[str] = []
-    for cohort in dict.fromkeys(cohorts):
-        facts: dict[str, list[str]] = {}
-        for record in records:
-            if cohort in record.test_splits:
-                facts.setdefault(_line(cohort, record.test_splits[cohort]), []).append(record.name)
-        for line, names in facts.items():
-            whole = len(names) == len(records)
-            lines.append(f"{line}." if whole else f"{line} ({len(names)} of {len(records)} cells, e.g. {names[0]}).")
-    return tuple(lines)
+    facts = (
+        (_line(cohort, record.test_splits[cohort]), record.name)
+        for cohort in dict.fromkeys(cohorts)
+        for record in records
+        if cohort in record.test_splits
+    )
+    return tuple(shared_lines(facts, len(records)))
 
 
 def split_line(record: CellRecord) -> str:

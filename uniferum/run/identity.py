@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
-from uniferum.data.organ_counts import organ_counts
 from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
@@ -164,12 +163,6 @@ class Reading:
         """A sentence a cohort of which training scans are left out; see ``data.on_wrong_hu``."""
         policy = config.data.on_wrong_hu
         return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
-
-    def organ_rows(self, config: RunConfig) -> list[str]:
-        """A sentence a training cohort: how many organ tasks it is given; see :mod:`uniferum.data.organ_counts`."""
-        policy = config.data.on_wrong_hu
-        seen = (self._of(name).for_training(policy) for name in config.training_cohorts)
-        return [organ_counts(cohort, config.sampling).sentence() for cohort in seen]
 
     def _content(self, cohort: str, split: str, policy: OnWrongHu) -> dict[str, Any]:
         refuse_flagged(self._of(cohort), split, policy)

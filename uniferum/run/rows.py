@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from uniferum.data.commands import cohort_args, prepare_command
 from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.organ_rows import MaskRows, nodule_rows, organ_rows, refuse_missing
-from uniferum.data.row_counts import PlannedRows, counted_rows, planned_nodules, planned_rows
+from uniferum.data.row_counts import SEGMENTED, PlannedRows, counted_rows, planned_nodules, planned_rows
 from uniferum.data.splits import refuse_splits
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Reading
@@ -102,11 +103,11 @@ def unscored(cohort: "Content | PreparedCohort") -> Iterator[str]:
 def _label_command(cohort: "Content | PreparedCohort") -> str:
     """How labels that only reports hold come into a store."""
     file, root = str(cohort.card.get("config") or COHORTS_FILE), cohort.card.get("root")
-    base = f"{shlex.quote(file)}{f' --root {shlex.quote(str(root))}' if root else ''}"
+    base = cohort_args(cohort.card, COHORTS_FILE)
     table = f"{root or 'ROOT'}/report_labels.csv"
     return (
         f"make report_labels with: uniferum data label-reports {base} --out {shlex.quote(table)} ; set report_labels:"
-        f" report_labels.csv in {file} ; uniferum data prepare {base} --out {shlex.quote(str(cohort.path))}"
+        f" report_labels.csv in {file} ; {prepare_command(base, cohort.path)}"
     )
 
 
@@ -120,7 +121,7 @@ def mask_rows(bench: "Workbench", table: "pd.DataFrame") -> list[MaskRows]:
     found = []
     for name in config.training_cohorts:
         organs = count.get((name, "organ"), 0)
-        asked = sum(size for (own, group), size in count.items() if own == name and group not in ("organ", "nodule"))
+        asked = sum(size for (own, group), size in count.items() if own == name and group not in SEGMENTED)
         cohort = bench.cohorts[name]
         wanted = OrganCounts(name, asked, len(cohort.scans_in(TRAINING_SPLIT)), sampling).wanted
         found.append(organ_rows(cohort, wanted, organs))

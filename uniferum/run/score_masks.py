@@ -6,6 +6,7 @@ counted, never taken for scans without structures.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -37,7 +38,7 @@ class Scored:
     scans: Mapping[str, Mapping[str, int]]
     answered: bool
 
-    @property
+    @cached_property
     def scores(self) -> MaskScores:
         """Means by structure and by cohort."""
         return score_masks(self.table)

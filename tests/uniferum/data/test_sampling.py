@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from tests.uniferum.data.small_stores import SMALL, organs, write_store
 from uniferum.data.content import Content
-from uniferum.data.organ_counts import organ_counts
+from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.prepared import PreparedCohort
+from uniferum.data.row_counts import planned_rows
 from uniferum.data.sampling import SamplingConfig, balanced, training_table
 from uniferum.data.tasks import classification_tasks, table_of
 from uniferum.errors import UniferumError
@@ -105,6 +106,12 @@ def test_seg_adds_a_tenth_of_the_rows_as_organs_present_in_the_scan(cohorts: dic
         assert row["layer"] == "totalsegmentator"
 
 
+def _organs(cohort: Content | PreparedCohort, sampling: SamplingConfig) -> OrganCounts:
+    found = planned_rows(cohort, sampling, segmentation=True).organs
+    assert found is not None
+    return found
+
+
 def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
     cohorts: dict[str, PreparedCohort],
 ) -> None:
@@ -115,18 +122,18 @@ def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
     assert content is not None
     for sampling in (of_scans, SamplingConfig(organ_share=0.5), SamplingConfig(organ_share=0.5, balance=False)):
         rows = training_table(cohorts, ["CTRATE"], sampling, seed=0)
-        told = [organ_counts(cohort, sampling) for cohort in (content, cohorts["CTRATE"])]
+        told = [_organs(cohort, sampling) for cohort in (content, cohorts["CTRATE"])]
         assert told[0] == told[1]
         assert (told[0].rows, told[0].scans) == (len(rows), 30)
         assert told[0].wanted == (15 if sampling.organ_share_of == "scans" else round(len(rows) / 2))
-    assert organ_counts(content, of_scans).sentence() == (
+    assert _organs(content, of_scans).sentence() == (
         "CTRATE: 15 organ rows wanted (sampling.organ_share_of: scans): "
         "50% of 42 training rows are 21, of 30 training scans 15"
     )
 
 
 def test_labels_that_serve_evaluation_only_count_no_training_rows(cohorts: dict[str, PreparedCohort]) -> None:
-    assert organ_counts(cohorts["INSPECT"], SamplingConfig()).rows == 12, "embolism alone: 6 positives, 6 negatives"
+    assert _organs(cohorts["INSPECT"], SamplingConfig()).rows == 12, "embolism alone: 6 positives, 6 negatives"
 
 
 def test_more_organ_tasks_than_scans_go_round_and_never_repeat_one(cohorts: dict[str, PreparedCohort]) -> None:

@@ -13,6 +13,7 @@ from uniferum.data.checks.findings import Finding, findings
 from uniferum.data.checks.layout import refuse_wrong_layout
 from uniferum.data.checks.look import Looked, look
 from uniferum.data.cohorts.base import Cohort
+from uniferum.data.commands import prepare_command
 from uniferum.data.fetch.plan import Record, free_bytes, gb
 from uniferum.data.fetch.sources import sources
 from uniferum.data.needs import Needs, needs
@@ -93,7 +94,7 @@ def _next(cohort: Cohort, config: Path | str, store: str, found: Sequence[Findin
         return f"uniferum data segment {base}"
     if "label" in steps:
         return f"uniferum data label-reports {base} --out {shlex.quote(str(root / 'report_labels.csv'))}"
-    return f"uniferum data prepare {base} --out {shlex.quote(store)}"
+    return prepare_command(base, store)
 
 
 def _fetch_command(cohort: Cohort, record: Record | None) -> str:
