@@ -1,7 +1,9 @@
 """The comparison of the two recipes: its statistics on made-up scores, and what "equal" means."""
 
+from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -97,3 +99,22 @@ def test_the_table_has_a_line_a_recipe_with_its_verdict(benchmark: ModuleType) -
     assert len(lines) == 5
     assert "+0.0020 (+0.0020 to +0.0020) | non-inferior" in lines[3]
     assert "inferior by more than 0.01" in lines[4]
+
+
+def test_a_narrowed_store_knows_the_named_labels_alone(
+    benchmark: ModuleType, tmp_path: Path, small_store: Path
+) -> None:
+    kept = benchmark.narrowed(small_store, ["emphysema"], tmp_path / "narrow")
+    assert set(pd.read_parquet(kept / "labels.parquet")["label"]) == {"emphysema"}
+    assert set(pd.read_parquet(small_store / "labels.parquet")["label"]) == {"emphysema", "atelectasis"}
+    with pytest.raises(ValueError, match=r"no label cardiomegaly; it has atelectasis, emphysema"):
+        benchmark.narrowed(small_store, ["cardiomegaly"], tmp_path / "other")
+
+
+@pytest.fixture
+def small_store(tmp_path: Path) -> Path:
+    rows = [("a", "emphysema", 1), ("a", "atelectasis", 0), ("b", "emphysema", 0)]
+    (tmp_path / "store").mkdir()
+    table = pd.DataFrame(rows, columns=["scan_id", "label", "value"])
+    table.to_parquet(tmp_path / "store" / "labels.parquet", index=False)
+    return tmp_path / "store"
