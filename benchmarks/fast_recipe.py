@@ -15,7 +15,8 @@ Each seed gives a difference of the test AUROC, fast less paper. The fast recipe
 the two-sided 95 % interval of the mean difference (Student's t over the seeds) lies above -0.01, a margin fixed before
 any of these runs; inferior where the upper end lies below it; else the seeds do not decide. Finished runs are not
 repeated: ``--only S`` trains seed S alone and prints no table, for several processes at once. ``--labels`` keeps these
-labels of each store (in a copy under OUT), since fewer prompts are learned in fewer rows. Prints a table, and writes it with all values to ``fast_recipe.md`` and ``fast_recipe.json``.
+labels of each store (in a copy under OUT), since fewer prompts are learned in fewer rows. Prints a table, and writes it
+with all values to ``fast_recipe.md`` and ``fast_recipe.json``.
 """
 
 import argparse
