@@ -18,14 +18,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestration import cluster
-from orchestration.cell import Assignment
-from orchestration.executor import Ended, Work
-from orchestration.grid import Policy
-from orchestration.lanes import RayLanes
-from orchestration.ledger import Wish
-from orchestration.resources import Resources
-from orchestration.scheduler import Scheduler
+from orchestration.attempt.attempt import Assignment
+from orchestration.cluster import connect
+from orchestration.cluster.ray_executor import RayLanes
+from orchestration.grid.config import Policy
+from orchestration.grid.resources import Resources
+from orchestration.ledger.ledger import Wish
+from orchestration.scheduling.executor import Ended, Work
+from orchestration.scheduling.scheduler import Scheduler
 
 NEW, WARM = 1.3, 1 / 3
 """The goals: at most so many times a bare run's overhead, for a cell on a new lane and on a warm one."""
@@ -165,11 +165,11 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="counted rounds")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        joined = cluster.connect(None, Resources())
+        joined = connect.connect(None, Resources())
         try:
             bares, new, warm = measure(Path(folder), max(2, given.cells), given.repeats)
         finally:
-            cluster.leave(joined)
+            connect.leave(joined)
     bare_s = middle("bare Ray Train run", bares)
     new_s, warm_s = middle("cell on a new lane", new), middle("cell on a warm lane", warm)
     met = [goal("new lane / bare", new_s / bare_s, NEW), goal("warm lane / bare", warm_s / bare_s, WARM)]

@@ -21,12 +21,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestration.executor import Ended, NoopExecutor, Work
-from orchestration.grid import GridConfig, Policy, expand, load_grid
-from orchestration.ledger import Ledger, Wish
-from orchestration.plan import Planned, make_plan
-from orchestration.scheduler import Scheduler
-from orchestration.simulation import SimulatedCluster
+from orchestration.grid.cells import expand
+from orchestration.grid.config import GridConfig, Policy, load_grid
+from orchestration.grid.plan import make_plan
+from orchestration.grid.planned import Planned
+from orchestration.ledger.ledger import Ledger, Wish
+from orchestration.scheduling.executor import Ended, NoopExecutor, Work
+from orchestration.scheduling.scheduler import Scheduler
+from orchestration.scheduling.simulation import SimulatedCluster
 
 ROOT = Path(__file__).parents[1]
 GRID = ROOT / "configs" / "demo_grid.yaml"
@@ -69,7 +71,7 @@ def write_tables(folder: Path, scans: int = 500) -> dict[str, str]:
     """Stores without volumes: identity reads their tables alone."""
     from uniferum.data.vocabulary import Vocabulary
     from uniferum.preprocessing.pipeline import PreparationConfig
-    from uniferum.preprocessing.store import Store
+    from uniferum.preprocessing.store.store import Store
 
     for name in ("CTRATE", "INSPECT", "RADCHEST", "LUNA16"):
         splits = {f"{name}_{n:04d}": ("train", "train", "train", "validation", "test")[n % 5] for n in range(scans)}
@@ -111,7 +113,7 @@ def drive(settings: Sequence[str]) -> None:
     import mlflow
     import ray
 
-    from orchestration.drive import work_of
+    from orchestration.driver.run import work_of
 
     assert mlflow.MlflowClient is not None, "loaded when it is first asked for"
     assert ray.util is not None

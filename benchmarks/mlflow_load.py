@@ -23,7 +23,7 @@ METRICS = 10
 
 def client(folder: Path, seconds: float) -> None:
     """Report ``METRICS`` values a second, and write down how long the reports took."""
-    from orchestration.spool import SpoolReporter
+    from orchestration.attempt.spool import SpoolReporter
 
     reporter = SpoolReporter(folder)
     start, step, waits = time.monotonic(), 0, []
@@ -39,7 +39,7 @@ def client(folder: Path, seconds: float) -> None:
 
 def outage(root: Path, server_uri: str, begin: float, length: float) -> None:
     """Kill the server with signal 9 after ``begin`` seconds, and start it again at the same address later."""
-    from orchestration import mlflow_server
+    from orchestration.tracking import server as mlflow_server
 
     time.sleep(begin)
     found = mlflow_server.find(root)
@@ -73,8 +73,8 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--clients", type=int, default=16)
     options = parser.parse_args()
-    from orchestration import mlflow_server
-    from orchestration.sender import Sender
+    from orchestration.tracking import server as mlflow_server
+    from orchestration.tracking.uploader import Sender
 
     with tempfile.TemporaryDirectory(prefix="mlflow-load-") as place:
         root = Path(place)

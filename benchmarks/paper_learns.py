@@ -19,17 +19,18 @@ from typing import Any
 import pandas as pd
 import torch
 
-from orchestration.grid import expand, load_grid
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
 from orchestration.prepare import prepare_cohort
 from uniferum.config import merge, override
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.data.prepared import PreparedCohort
-from uniferum.evaluation.files import CellFiles
 from uniferum.evaluation.spread import prompt_spread
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.run.config import RunConfig
 from uniferum.run.train import PROMPT_SPREAD, train_run
+from uniferum.run_files import CellFiles
 from uniferum.training.loop import SELECTION
 from uniferum.training.reporter import Silent
 

@@ -21,9 +21,9 @@ import paper_learns
 import torch
 
 from uniferum.config import merge
-from uniferum.evaluation.files import CellFiles
 from uniferum.run.config import RunConfig
 from uniferum.run.train import train_run
+from uniferum.run_files import CellFiles
 from uniferum.training.reporter import Silent
 
 GOALS = {"lungs": 0.85, "liver": 0.7, "heart": 0.7}

@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestration import cluster
-from orchestration.search import Search, load_search
-from orchestration.tuning import Found, run_search
+from orchestration.cluster import connect
+from orchestration.search.config import Search, load_search
+from orchestration.search.run import Found, run_search
 
 WITHIN, AT_MOST = 0.01, 0.5
 
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
     given = parser.parse_args()
     search = load_search(given.search)
-    joined = cluster.connect(None, search.grid.resources)
+    joined = connect.connect(None, search.grid.resources)
     found: dict[str, list[Found]] = {}
     changes = {"random": {"trials": given.random_trials, "asha": None}, "tpe": {"trials": given.trials}}
     try:
@@ -57,7 +57,7 @@ def main() -> None:
                 found.setdefault(way, []).append(ended)
                 print(f"seed {seed}: {way} {ended.best:.4f} in {ended.steps} steps", flush=True)
     finally:
-        cluster.leave(joined)
+        connect.leave(joined)
     sys.exit(0 if judge(found, given.out) else 1)
 
 

@@ -21,8 +21,8 @@ def import_checkpoint(
 ) -> None:
     """Import a checkpoint of the paper's released code; only the text encoder's config and tokenizer are needed."""
     from uniferum.model.config import PUBMEDBERT
-    from uniferum.model.hub import save_pretrained
-    from uniferum.model.importer import import_released
+    from uniferum.model.saved.hub import save_pretrained
+    from uniferum.model.saved.import_released import import_released
     from uniferum.preprocessing.geometry import Geometry
 
     imported = import_released(checkpoint, text=text or PUBMEDBERT, weights_dir=weights_dir)

@@ -10,9 +10,11 @@ from cli import output, steer, weights
 from cli.steer import Settings
 
 if TYPE_CHECKING:
-    from orchestration.drive import Options, Summary
-    from orchestration.grid import Cell, GridConfig
-    from orchestration.view import Row
+    from orchestration.driver.run import Options
+    from orchestration.grid.cells import Cell
+    from orchestration.grid.config import GridConfig
+    from orchestration.ledger.status import Row
+    from orchestration.ledger.summary import Summary
 
 app = typer.Typer(no_args_is_help=True)
 steer.register(app)
@@ -44,7 +46,7 @@ def run(
     weights_dir: weights.WeightsDir = None,
 ) -> None:
     """Run every cell that is not done. Exit code: 0 all done, 1 some failed, 2 bad input, 130 interrupted."""
-    from orchestration.drive import Options
+    from orchestration.driver.run import Options
 
     weights.use(weights_dir)
     settings = [*(settings or []), *([] if mlflow else ["tracking.enabled=false"])]
@@ -66,7 +68,7 @@ def evaluate(
     notify: Notify = None,
 ) -> None:
     """Score again the cells whose test set changed; nothing is trained. Exit code 0: all that could be scored were."""
-    from orchestration.drive import Options
+    from orchestration.driver.run import Options
 
     grid, cells = _open(file, settings, only)
     if dry_run:
@@ -100,7 +102,8 @@ def status(
 
 
 def _open(file: Path, settings: list[str] | None, only: list[str] | None = None) -> "tuple[GridConfig, list[Cell]]":
-    from orchestration.grid import expand, load_grid, select
+    from orchestration.grid.cells import expand, select
+    from orchestration.grid.config import load_grid
 
     grid = load_grid(file, settings or [])
     return grid, select(expand(grid, source=str(file)), only or [])
@@ -108,7 +111,7 @@ def _open(file: Path, settings: list[str] | None, only: list[str] | None = None)
 
 def _run(grid: "GridConfig", cells: "list[Cell]", options: "Options") -> None:
     from cli.live import GridView
-    from orchestration.drive import run_grid
+    from orchestration.driver.run import run_grid
 
     with GridView(grid.name) as shown:
         summary = run_grid(grid, cells, shown, options)
@@ -127,10 +130,10 @@ def _agreed() -> bool:
 
 
 def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = False) -> None:
-    from orchestration.data_plan import COLUMNS, DataPlan
-    from orchestration.plan import make_plan
-    from orchestration.recipe import recipe_lines
-    from orchestration.view import plan_columns, plan_rows, plan_totals, score_totals
+    from orchestration.grid.data_plan import COLUMNS, DataPlan
+    from orchestration.grid.plan import make_plan
+    from orchestration.grid.plan_table import plan_columns, plan_rows, plan_totals, score_totals
+    from orchestration.grid.recipe import recipe_lines
 
     planned = make_plan(grid, cells)
     output.table(f"{grid.name}: {len(planned)} cells", plan_columns(grid), plan_rows(grid, planned))
@@ -149,7 +152,7 @@ def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = F
 
 
 def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list[Row], str]":
-    from orchestration.view import status_of
+    from orchestration.ledger.status import status_of
 
     return status_of(grid, cells)
 
@@ -165,7 +168,7 @@ def _watch(grid: "GridConfig", cells: "list[Cell]") -> None:
 
 def _print_changes(grid: "GridConfig", cells: "list[Cell]") -> None:
     """A table whenever a cell came into another state, and now and then for its steps, until no driver lives."""
-    from orchestration.view import ended
+    from orchestration.ledger.status import ended
 
     shown, printed_at, over = None, 0.0, False
     while not over:
@@ -180,13 +183,14 @@ def _print_changes(grid: "GridConfig", cells: "list[Cell]") -> None:
 
 
 def _show_status(grid: "GridConfig", rows: "list[Row]", headline: str) -> None:
-    from orchestration.view import COLUMNS
+    from orchestration.ledger.status import COLUMNS
 
     output.table(f"{grid.name}: {headline}", COLUMNS, [row.texts for row in rows])
 
 
 def _show_end(grid: "GridConfig", summary: "Summary") -> None:
-    from orchestration.view import failures, mask_notes, span
+    from orchestration.ledger.status import span
+    from orchestration.ledger.summary import failures, mask_notes
 
     done = sum(state == "done" for state in summary.states.values())
     output.say(
@@ -201,7 +205,7 @@ def _show_end(grid: "GridConfig", summary: "Summary") -> None:
 
 
 def _show_untrained(summary: "Summary") -> None:
-    from orchestration.view import untrained
+    from orchestration.ledger.summary import untrained
 
     names = untrained(summary)
     if names:

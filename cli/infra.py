@@ -25,14 +25,18 @@ def render(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the files instead of writing them.")] = False,
 ) -> None:
     """Generate the launcher file, KubeRay resources, SLURM and LSF scripts and the Dockerfile; in the checkout."""
+    from orchestration.grid.config import load_grid
+    from orchestration.infra.paths import grid_overrides
     from orchestration.infra.render import rendered, write
     from orchestration.infra.settings import InfraSettings
     from uniferum.config import load
 
     loaded = load(InfraSettings, config, settings or ())
+    grid = load_grid(loaded.grid)
+    overrides = grid_overrides(loaded, grid.root, grid.stores)
     if dry_run:
-        for name, text in rendered(loaded, Path.cwd()).items():
+        for name, text in rendered(loaded, overrides).items():
             output.result(f"----- {name}\n{text}")
         return
-    for path in write(loaded, Path.cwd(), out):
+    for path in write(loaded, overrides, out):
         output.say(f"wrote {path}")

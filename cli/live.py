@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 
 from cli import output
-from orchestration.view import COLUMNS, NUMBERS, Row
+from orchestration.ledger.status import COLUMNS, NUMBERS, Row
 
 COLOURS = {"done": "green", "failed": "red", "no data": "yellow", "training": "cyan", "scoring": "cyan"}
 

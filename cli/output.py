@@ -27,6 +27,12 @@ DRAWN = 100
 """Rows of a table that is drawn with a frame; the frame of 1,000 rows takes rich half a second."""
 
 
+def say_all(lines: Iterable[str]) -> None:
+    """Say each line; see :func:`say`."""
+    for line in lines:
+        say(line)
+
+
 def say(message: str) -> None:
     """A line for the person at the terminal, on standard error, so that results can be piped."""
     people.print(message, soft_wrap=True, markup=False)

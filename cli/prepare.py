@@ -98,7 +98,7 @@ def verify(
     remove: Annotated[bool, typer.Option("--remove", help="Delete damaged scans: prepare redoes them.")] = False,
 ) -> None:
     """Check every checksum of a store, and say what to prepare again."""
-    from uniferum.preprocessing.store import Store
+    from uniferum.preprocessing.store.store import Store
 
     opened = Store.open(store)
     faults: list[tuple[str, str]] = []

@@ -11,9 +11,9 @@ import typer
 from cli import output
 
 if TYPE_CHECKING:
-    from cli.gather import Gathered
-    from uniferum.report.entries import ReportTable
-    from uniferum.report.sheet import Sheet
+    from orchestration.report_source import Gathered
+    from uniferum.report.tables.entries import ReportTable
+    from uniferum.report.tables.sheet import Sheet
 
 TABLE_NAMES = (
     *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
@@ -76,12 +76,13 @@ def report(
     montages: Annotated[int, typer.Option(help="With --data and --figures: pictures of so many scans a cohort.")] = 0,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
-    from cli.gather import gather
+    from orchestration.report_source import gather
 
     if data is not None and html is None:
         _print_data(data, kind, figures, figure_format.split(","), montages, grid)
         return
     found = gather(grid, folder, mlflow)
+    output.say_all(found.notes)
     if recompute:
         found = _recomputed(found)
     if figures is not None:
@@ -123,7 +124,7 @@ def _print_data(
 ) -> None:
     from uniferum.report import datacard
     from uniferum.report.figures.style import look, mark_phantoms, save
-    from uniferum.report.rendering import render_sheets
+    from uniferum.report.tables.rendering import render_sheets
 
     stores = datacard.read_stores(root)
     phantoms = datacard.of_phantoms(stores) or (grid is not None and _of_phantoms(grid))
@@ -143,7 +144,7 @@ def _print_data(
 
 
 def _of_phantoms(grid: Path) -> bool:
-    from orchestration.grid import load_grid
+    from orchestration.grid.config import load_grid
 
     return load_grid(grid).synthetic
 
@@ -151,7 +152,7 @@ def _of_phantoms(grid: Path) -> bool:
 def _marked(drawn: "Sheet", phantoms: bool) -> "Sheet":
     from dataclasses import replace
 
-    from uniferum.report.naming import phantom_title
+    from uniferum.report.tables.naming import phantom_title
 
     return replace(drawn, title=phantom_title(drawn.title)) if phantoms else drawn
 
@@ -165,7 +166,7 @@ def _recomputed(found: "Gathered") -> "Gathered":
 
 
 def _named(found: "Gathered", names: list[str], where: dict[str, str], published: bool) -> "list[ReportTable]":
-    from uniferum.report.catalogue import make_table
+    from uniferum.report.tables.catalogue import make_table
 
     return [make_table(name, found.records, found.pending, published_rows=published, where=where) for name in names]
 
@@ -173,7 +174,7 @@ def _named(found: "Gathered", names: list[str], where: dict[str, str], published
 def _own(
     found: "Gathered", rows: str, columns: str, metric: str, where: dict[str, str], published: bool
 ) -> "ReportTable":
-    from uniferum.report.pivot import Layout, pivot_table
+    from uniferum.report.tables.pivot import Layout, pivot_table
 
     layout = Layout(tuple(rows.split(",")), tuple(columns.split(",")), metric, where)
     return pivot_table("own", found.records, found.pending, layout, published_rows=published)
@@ -189,9 +190,9 @@ def _print(
     verdict: bool,
     against: str | None,
 ) -> None:
-    from uniferum.report.against import against_sheet
-    from uniferum.report.rendering import Style, render_sheets, several
-    from uniferum.report.verdict import judge, verdict_sheet
+    from uniferum.report.checks.against import against_sheet
+    from uniferum.report.checks.verdict import judge, verdict_sheet
+    from uniferum.report.tables.rendering import Style, render_sheets, several
 
     judged = [verdict_sheet(judge(one, found.agreement, found.records), one.metric) for one in made if verdict]
     if against is not None:
@@ -203,11 +204,11 @@ def _print(
 
 
 def _print_tests(found: "Gathered", tests: Tests, kind: str) -> None:
-    from uniferum.report.compare import compare_sheet
-    from uniferum.report.encoder_pairs import encoder_sheets
-    from uniferum.report.examine import claims_sheet, examine
-    from uniferum.report.rendering import render_sheets
-    from uniferum.report.row_counts import row_sheets
+    from uniferum.report.checks.compare import compare_sheet
+    from uniferum.report.checks.encoder_pairs import encoder_sheets
+    from uniferum.report.checks.examine import claims_sheet, examine
+    from uniferum.report.tables.rendering import render_sheets
+    from uniferum.report.tables.row_counts import row_sheets
 
     records, common = found.records, tests.common
     drawn = row_sheets(records) if tests.rows else []
@@ -227,7 +228,7 @@ def _draw(found: "Gathered", folder: Path, names: list[str], kinds: list[str]) -
 
 def _write_page(found: "Gathered", folder: Path, volumes: Path | None, data: Path | None) -> None:
     from cli.volumes import pictures
-    from uniferum.preprocessing.store import Store
+    from uniferum.preprocessing.store.store import Store
     from uniferum.report.datacard import read_stores
     from uniferum.report.site.page import write_page
 
@@ -246,11 +247,12 @@ def why(
     mlflow: MlflowOption = None,
 ) -> None:
     """Trace a printed number to its runs, fingerprints, commit, data and prediction files."""
-    from cli.gather import gather
-    from uniferum.report.catalogue import make_table
-    from uniferum.report.why import trace
+    from orchestration.report_source import gather
+    from uniferum.report.checks.lineage import trace
+    from uniferum.report.tables.catalogue import make_table
 
     found = gather(grid, folder, mlflow)
+    output.say_all(found.notes)
     output.result(trace(make_table(table, found.records, found.pending), row, column, found.records))
 
 

@@ -9,7 +9,7 @@ from cli import output
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
-    from orchestration.steering import Desk
+    from orchestration.ledger.commands import Desk
 
 File = Annotated[Path, typer.Argument(help="The grid file.")]
 CellName = Annotated[str, typer.Argument(help="A cell's name, as `grid status` prints it.")]
@@ -32,7 +32,7 @@ def logs(
     settings: Settings = None,
 ) -> None:
     """What a cell's process printed, attempt after attempt."""
-    from orchestration.steering import follow_log, last_lines
+    from orchestration.ledger.commands import follow_log, last_lines
 
     path = _desk(file, settings).log(cell)
     if not path.exists():
@@ -111,7 +111,7 @@ def submit(
     python: Annotated[str, typer.Option(help="The cluster's interpreter that has the requirements.")] = "python",
 ) -> None:
     """Run the grid's driver on a cluster, as one Ray Job; the working tree travels. Given again, it attaches."""
-    from orchestration.submission import follow_submission, submit_grid
+    from orchestration.cluster.job import follow_submission, submit_grid
 
     submission = submit_grid(file, address, settings or [], python)
     output.say(f"submitted as {submission.identity} to {address}")
@@ -121,7 +121,7 @@ def submit(
 
 def ui(file: File, settings: Settings = None) -> None:
     """Serve what the grid recorded in its own MLflow, until Ctrl-C."""
-    from orchestration import mlflow_server
+    from orchestration.tracking import server as mlflow_server
 
     root = _desk(file, settings).grid.root
     server = mlflow_server.start(root)
@@ -133,6 +133,6 @@ def ui(file: File, settings: Settings = None) -> None:
 
 
 def _desk(file: Path, settings: list[str] | None) -> "Desk":
-    from orchestration.steering import Desk
+    from orchestration.ledger.commands import Desk
 
     return Desk.open(file, settings or [])

@@ -22,8 +22,8 @@ def tune(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the space, do nothing.")] = False,
 ) -> None:
     """Search over any config keys on validation AUROC: Optuna proposes, ASHA stops. Run again, it goes on."""
-    from orchestration.search import load_search
-    from orchestration.tuning import run_search
+    from orchestration.search.config import load_search
+    from orchestration.search.run import run_search
 
     search = load_search(file)
     rows = [(name, str(d.float or d.int or d.choice), d.log, d.when or "") for name, d in search.config.space.items()]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli import output
-from cli.gather import Gathered
+from orchestration.report_source import Gathered
 from uniferum.errors import UniferumError
 from uniferum.report.records import CellRecord
 

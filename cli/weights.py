@@ -14,8 +14,8 @@ from cli import output
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
-    from uniferum.model.check_weights import Checked
-    from uniferum.report.sheet import Sheet
+    from uniferum.model.saved.check_weights import Checked
+    from uniferum.report.tables.sheet import Sheet
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -58,8 +58,8 @@ def check(
     kind: Annotated[str, typer.Option("--format", help="terminal, md, csv, json, latex or html.")] = "terminal",
 ) -> None:
     """Say whether tensors, tokenizer and layers load, with a checksum and a forward pass; exit code 2 where not."""
-    from uniferum.model.check_weights import check_name
-    from uniferum.report.rendering import check_kind, render_sheet
+    from uniferum.model.saved.check_weights import check_name
+    from uniferum.report.tables.rendering import check_kind, render_sheet
 
     check_kind(kind)
     use(weights_dir)
@@ -74,9 +74,10 @@ def check(
 
 def _needed(path: Path) -> "list[Checked]":
     """Each text and image encoder of a grid's cells, checked once."""
-    from orchestration.grid import expand, load_grid
-    from uniferum.model.check_weights import check_image, check_text
-    from uniferum.model.hub import WITH_TEXT
+    from orchestration.grid.cells import expand
+    from orchestration.grid.config import load_grid
+    from uniferum.model.saved.check_weights import check_image, check_text
+    from uniferum.model.saved.hub import WITH_TEXT
 
     models = [cell.config.model for cell in expand(load_grid(path), source=str(path))]
     texts = {(m.text.name, m.text.layers): m.text for m in models if m.kind in WITH_TEXT}
@@ -85,7 +86,7 @@ def _needed(path: Path) -> "list[Checked]":
 
 
 def _sheet(found: "Sequence[Checked]") -> "Sheet":
-    from uniferum.report.sheet import Sheet
+    from uniferum.report.tables.sheet import Sheet
 
     headings = ["Name", "Kind", "Loads", "What", "Tokens", "Forward pass", "Off transformers"]
     rows = [

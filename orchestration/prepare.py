@@ -22,8 +22,8 @@ from uniferum.data.needs import level_bytes
 from uniferum.data.preparation import LEFT_OUT, Outcome, card_of, finish_store, prepare_chunk
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.places import place
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.filesystem import place
+from uniferum.preprocessing.store.store import Store
 
 # Smaller scans travel in chunks of this many, so that handing out work costs nothing beside it.
 SMALL_VOXELS, SMALL_CHUNK = 1_000_000, 16

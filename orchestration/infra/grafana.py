@@ -1,12 +1,12 @@
 """A Grafana dashboard over the gauges of a running grid, as Ray's own Prometheus endpoint exports them.
 
-Ray puts ``ray_`` before every name (:data:`orchestration.gauges.PROGRESS`). The panels ask for the data source by a
+Ray puts ``ray_`` before every name (:mod:`orchestration.infra.gauges`). The panels ask for the data source by a
 variable, so that the file can be imported beside any Prometheus.
 """
 
 from typing import Any
 
-from orchestration.gauges import METRIC, PROGRESS, STATE
+from orchestration.infra.gauges import METRIC, PROGRESS, STATE
 
 EXPORTED = "ray_"
 HEIGHT, WIDTH = 8, 12  # in Grafana's grid of 24 columns

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.records import read_json
-from orchestration.tracking import read_mlflow, reading_uri
+from orchestration.grid.records import read_json
+from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.chaos.conftest import SEED, Ground
 from tests.chaos.disk import Disk, small_disk
 from tests.integration.conftest import edit

@@ -10,10 +10,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from cli import main, output
-from orchestration.data_plan import DataPlan
-from orchestration.grid import GridConfig
-from orchestration.ledger import Ledger
-from orchestration.records import CellRecord, cell_folder
+from orchestration.grid.config import GridConfig
+from orchestration.grid.data_plan import DataPlan
+from orchestration.grid.records import CellRecord, cell_folder
+from orchestration.ledger.ledger import Ledger
 from tests.orchestration.worlds import grid
 from uniferum.run import identity
 

@@ -89,5 +89,5 @@ def test_a_plan_says_once_of_which_cohort_training_scans_are_left_out(
 ) -> None:
     said = "CTRATE: 4 of 12 training scans are left out, flagged wrong_hu (data.on_wrong_hu: exclude)"
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: [said])
-    monkeypatch.setattr("orchestration.plan.missing_stores", lambda cell, stores: [])
+    monkeypatch.setattr("orchestration.grid.plan.missing_stores", lambda cell, stores: [])
     assert shell("plan").stderr.count(said) == 1

@@ -2,9 +2,9 @@
 
 import pytest
 
-from orchestration import drive
-from orchestration.grid import GridConfig
-from orchestration.records import Failure
+from orchestration.driver import run as drive
+from orchestration.grid.config import GridConfig
+from orchestration.grid.records import Failure
 from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
 from tests.orchestration.worlds import finish
 

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from cli import grid as commands
 from cli import main
-from orchestration import steering
-from orchestration.ledger import Ledger
-from orchestration.records import Failure
-from orchestration.spool import ProgressReporter
+from orchestration.attempt.spool import ProgressReporter
+from orchestration.grid.records import Failure
+from orchestration.ledger import commands as steering
+from orchestration.ledger.ledger import Ledger
 from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
 from tests.orchestration.worlds import finish
 from uniferum.errors import UniferumError
@@ -30,7 +30,7 @@ def dead_driver(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     gone.wait()
     ledger = Ledger.of(shell.grid)
     with monkeypatch.context() as patch:
-        patch.setattr("orchestration.ledger._me", lambda: f"{socket.gethostname()}:{gone.pid}")
+        patch.setattr("orchestration.ledger.ledger._me", lambda: f"{socket.gethostname()}:{gone.pid}")
         assert ledger.take_lease() == 1
     failed, running = shell.record(FIRST), shell.record(SECOND)
     ledger.note(FIRST, "failed", folder=str(failed.folder), fault="user error", reason="NaN loss")

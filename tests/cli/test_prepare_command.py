@@ -16,7 +16,7 @@ from uniferum.data import preparation
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import pipeline
 from uniferum.preprocessing.flags import meaning
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 HU, IDS = thorax()
 SMALL = ("--set", "geometry={spacing_mm: [8, 8, 8], model_shape: [24, 20, 16]}", "--local", "--workers", "0")
@@ -206,7 +206,7 @@ def test_a_disk_that_becomes_full_ends_it_at_the_first_scan_and_leaves_no_half_f
         if any(name.name.endswith(".ufs") or ".ufs." in name.name for name in (tmp_path / "store").rglob("*")):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("uniferum.preprocessing.places.os.fsync", full)
+    monkeypatch.setattr("uniferum.preprocessing.store.filesystem.os.fsync", full)
     result = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
     assert isinstance(result.exception, UniferumError)
     assert "must be on a disk with free space (it became full); free some" in str(result.exception)

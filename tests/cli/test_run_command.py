@@ -12,15 +12,16 @@ import pytest
 import torch
 import yaml
 
+from uniferum.run_files import CellFiles
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "uniferum" / "run"))
 
 from small_runs import CONFIG, make_config, make_stores
 
 from cli import main as command
 from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
-from uniferum.evaluation.files import CellFiles
-from uniferum.model.build import build_model
-from uniferum.model.hub import save_pretrained
+from uniferum.model.registry import build_model
+from uniferum.model.saved.hub import save_pretrained
 from uniferum.run import RunConfig, train_run
 from uniferum.run import ask as asking
 from uniferum.training.checkpoint import load_weights

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.grid import GridConfig, expand, load_grid
-from orchestration.infra.render import write
+from orchestration.grid.cells import expand
+from orchestration.grid.config import GridConfig, load_grid
+from orchestration.grid.records import CellRecord, named_folders
 from orchestration.infra.settings import InfraSettings
-from orchestration.records import CellRecord, named_folders
 from tests.integration.conftest import edit
 from tests.integration.test_submit import free_port
 from tests.integration.test_survive import step_of, until
+from tests.support.infra_files import write
 from uniferum.config import parse
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

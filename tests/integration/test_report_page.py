@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
-from uniferum.report.margins import Agreement
+from uniferum.report.checks.margins import Agreement
 from uniferum.report.records import Pending, from_folders
 from uniferum.report.site.cases import Pictures, hardest
 from uniferum.report.site.page import write_page

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.grid import expand, load_grid
-from orchestration.records import CellRecord
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
+from orchestration.grid.records import CellRecord
 from tests.integration.conftest import edit
 from tests.integration.test_survive import step_of, until
 

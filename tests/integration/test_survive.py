@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestration.drive import Options, run_grid
-from orchestration.grid import Cell, GridConfig, expand, load_grid
-from orchestration.records import CellRecord, named_folders, read_json
+from orchestration.driver.run import Options, run_grid
+from orchestration.grid.cells import Cell, expand
+from orchestration.grid.config import GridConfig, load_grid
+from orchestration.grid.records import CellRecord, named_folders, read_json
 from tests.integration.conftest import Quiet, edit
 from uniferum.run import train_run
 

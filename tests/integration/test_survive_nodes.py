@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.tracking import read_mlflow, reading_uri
+from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.chaos.conftest import SEED, Ground
 from tests.chaos.conftest import ground as ground
 from tests.chaos.conftest import raylets as raylets

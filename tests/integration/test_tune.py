@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestration.grid import expand, load_grid
-from orchestration.records import CellRecord
-from orchestration.search import load_search
-from orchestration.spool import append
-from orchestration.spooled import unsent
-from orchestration.study import open_study
-from orchestration.tracking import reading_uri
-from orchestration.trial import run_trial, trained_steps
-from orchestration.tuning import run_search
+from orchestration.attempt.spool import append
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
+from orchestration.grid.records import CellRecord
+from orchestration.search.config import load_search
+from orchestration.search.run import run_search
+from orchestration.search.study import open_study
+from orchestration.search.trial import run_trial, trained_steps
+from orchestration.tracking.reader import reading_uri
+from orchestration.tracking.spool_reader import unsent
 from tests.integration.conftest import edit
 from tests.integration.test_survive import until
 from uniferum.config import load_yaml

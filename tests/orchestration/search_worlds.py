@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from orchestration.search import Search, load_search
+from orchestration.search.config import Search, load_search
 from tests.orchestration.worlds import grid
 from tests.uniferum.data.small_stores import write_store
 

@@ -11,10 +11,17 @@ from typing import Any
 
 import pytest
 
-from orchestration import faults
-from orchestration.cell import Assignment, Fenced, StopSignal, attempt_cell, read_assignment, write_assignment
-from orchestration.records import CellRecord
-from orchestration.stacks import stack_files, with_stack
+from orchestration.attempt import failures
+from orchestration.attempt.attempt import (
+    Assignment,
+    Fenced,
+    StopSignal,
+    attempt_cell,
+    read_assignment,
+    write_assignment,
+)
+from orchestration.attempt.watchdog import stack_files, with_stack
+from orchestration.grid.records import CellRecord
 from tests.orchestration.worlds import assignment
 from uniferum.errors import UniferumError
 from uniferum.training.errors import Interrupted
@@ -55,7 +62,7 @@ def test_what_a_cell_prints_goes_to_its_own_log(sealed: Assignment, capfd: pytes
 
 def test_a_users_error_ends_the_cell_not_the_process(sealed: Assignment) -> None:
     outcome = attempt_cell(sealed, _raising(UniferumError("x", must="be y")), _nothing)
-    assert (outcome.kind, outcome.reason, outcome.poisoned) == (faults.USER, "x must be y", False)
+    assert (outcome.kind, outcome.reason, outcome.poisoned) == (failures.USER, "x must be y", False)
     assert "Traceback" in CellRecord(Path(sealed.folder)).log.read_text()
 
 
@@ -98,7 +105,7 @@ def test_a_fenced_attempt_is_told_as_taken_over_and_not_as_stopped(sealed: Assig
         pytest.fail("a fenced attempt went on")
 
     outcome = attempt_cell(sealed, train, _nothing)
-    assert (outcome.kind, outcome.stopped) == (faults.FENCED, False)
+    assert (outcome.kind, outcome.stopped) == (failures.FENCED, False)
 
 
 def test_a_cell_whose_driver_went_silent_stops(tmp_path: Path) -> None:
@@ -123,10 +130,10 @@ def test_a_cell_that_says_nothing_leaves_its_stack(tmp_path: Path) -> None:
     attempt_cell(replace(quick, attempt=2), _nothing, _nothing)
     (stack,) = stack_files(tmp_path / "cell")
     assert "hang_in_here" in stack.read_text(), "the next attempt has kept it"
-    fault = with_stack(faults.Fault(faults.STALLED, "reported no step"), tmp_path / "cell", quick.attempt)
+    fault = with_stack(failures.Fault(failures.STALLED, "reported no step"), tmp_path / "cell", quick.attempt)
     assert "it hangs in hang_in_here (test_cell.py:" in fault.reason
     assert str(stack) in fault.reason
-    other = faults.Fault(faults.TIMEOUT, "ran too long")
+    other = failures.Fault(failures.TIMEOUT, "ran too long")
     assert with_stack(other, tmp_path / "cell", quick.attempt) is other
 
 

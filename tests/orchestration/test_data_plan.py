@@ -11,10 +11,12 @@ import yaml
 from typer.testing import CliRunner
 
 from cli import main
-from orchestration import plan
-from orchestration.data_plan import DataPlan
-from orchestration.grid import GridConfig, expand
-from orchestration.plan import Planned, make_plan
+from orchestration.grid.cells import expand
+from orchestration.grid.config import GridConfig
+from orchestration.grid.data_plan import DataPlan
+from orchestration.grid.plan import make_plan
+from orchestration.grid.planned import Planned
+from orchestration.grid.states import PlanState
 from tests.uniferum.data.small_stores import SMALL, organs, write_store
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.sampling import training_table
@@ -135,7 +137,7 @@ def test_a_few_scans_without_masks_are_counted_and_refuse_nothing(tmp_path: Path
     assert line == "organ rows of INSPECT: 1 wanted, 1 found; 5 of 6 training scans have no organ mask"
 
 
-@pytest.mark.parametrize("state", [plan.DONE, plan.RESCORE])
+@pytest.mark.parametrize("state", [PlanState.DONE, PlanState.RESCORE])
 def test_cells_that_are_not_trained_again_are_not_refused(tmp_path: Path, stores: dict[str, Path], state: str) -> None:
     data = _data(tmp_path, stores, "a")
     DataPlan(data.grid, [replace(p, state=state) for p in data.planned]).refuse()
@@ -164,7 +166,7 @@ def test_a_group_without_known_test_labels_is_said_with_what_makes_them(
 
 def test_masks_are_asked_for_before_the_store_is_made(tmp_path: Path, stores: dict[str, Path]) -> None:
     data = _data(tmp_path, stores, "absent")
-    assert [p.state for p in data.planned] == [plan.NO_DATA]
+    assert [p.state for p in data.planned] == [PlanState.NO_DATA]
     data.refuse()
     assert data.lines(data.counted()) == [
         "organ masks of INSPECT: no store yet; make them with: uniferum data segment configs/cohorts/inspect.yaml ; "

@@ -15,20 +15,24 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
-from orchestration import drive, plan, preflight
-from orchestration.database import LEASE
-from orchestration.drive import Options, Summary, run_grid
-from orchestration.executor import Ended, Work
-from orchestration.faults import Fault
-from orchestration.grid import GridConfig
-from orchestration.interrupts import Interrupts
-from orchestration.lease import LeaseKeeper
-from orchestration.ledger import Ledger
-from orchestration.listener import Driver
-from orchestration.mirror import Mirror
-from orchestration.plan import Planned
-from orchestration.records import cell_folder
-from orchestration.scheduler import Scheduler
+from orchestration.attempt.failures import Fault
+from orchestration.cluster import preflight
+from orchestration.driver import run
+from orchestration.driver.events import Driver
+from orchestration.driver.run import Options, run_grid
+from orchestration.driver.signals import Interrupts
+from orchestration.grid import plan
+from orchestration.grid.config import GridConfig
+from orchestration.grid.planned import Planned
+from orchestration.grid.records import cell_folder
+from orchestration.grid.states import PlanState
+from orchestration.ledger.database import LEASE
+from orchestration.ledger.lease import LeaseKeeper
+from orchestration.ledger.ledger import Ledger
+from orchestration.ledger.summary import Summary
+from orchestration.scheduling.executor import Ended, Work
+from orchestration.scheduling.scheduler import Scheduler
+from orchestration.tracking.sync import Mirror
 from tests.orchestration.conftest import Server
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.errors import UniferumError
@@ -56,7 +60,7 @@ def finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GridConfig:
     made = grid(tmp_path, tracking={"enabled": False})
     finish(cell_folder(made.cells_folder, cell().name, TRAINING), TRAINING, EVALUATION)
     real = plan.make_plan
-    monkeypatch.setattr(drive.plan, "make_plan", lambda g, c: real(g, c, lambda config, stores: (TRAINING, EVALUATION)))
+    monkeypatch.setattr(run.plan, "make_plan", lambda g, c: real(g, c, lambda config, stores: (TRAINING, EVALUATION)))
     return made
 
 
@@ -121,7 +125,7 @@ def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
 
 def test_too_little_space_for_all_checkpoints_is_refused_before_anything_starts(tmp_path: Path) -> None:
     made = grid(tmp_path, resources={"checkpoint_gib": 1e9})
-    due = Planned(cell(), plan.DUE, "", tmp_path, TRAINING, EVALUATION, None)
+    due = Planned(cell(), PlanState.DUE, "", tmp_path, TRAINING, EVALUATION, None)
     with pytest.raises(UniferumError, match="GiB free for 1 cells"):
         preflight.check_space(made, [due])
     preflight.check_space(made, [])
@@ -223,7 +227,7 @@ def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_wish(finished:
     token = ledger.take_lease()
     assert token is not None
     keeper = LeaseKeeper(finished, token, every_s=60)
-    (planned,) = drive.plan.make_plan(finished, [cell()])
+    (planned,) = run.plan.make_plan(finished, [cell()])
     view = Lines()
     driver = Driver(finished, {cell().name: planned}, ledger, keeper, Mirror(finished, view.say), view)
     keeper.lost = True

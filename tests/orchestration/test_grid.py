@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestration.grid import Cell, expand, load_grid, select
-from orchestration.records import changes
+from orchestration.grid.cells import Cell, expand, select
+from orchestration.grid.config import load_grid
+from orchestration.grid.records import changes
 from uniferum.errors import UniferumError
 from uniferum.run.identity import identity_of
 

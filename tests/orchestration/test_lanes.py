@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from orchestration import lanes as module
-from orchestration.cell import Outcome
-from orchestration.executor import Ended, Work
-from orchestration.faults import PEER_LOST, STALLED, WORKER_KILLED, Fault
-from orchestration.lanes import Held, RayLanes
-from orchestration.resources import Resources
+from orchestration.attempt.attempt import Outcome
+from orchestration.attempt.failures import PEER_LOST, STALLED, WORKER_KILLED, Fault
+from orchestration.cluster import ray_executor as module
+from orchestration.cluster.ray_executor import Held, RayLanes
+from orchestration.grid.resources import Resources
+from orchestration.scheduling.executor import Ended, Work
 from tests.orchestration.worlds import assignment
 
 

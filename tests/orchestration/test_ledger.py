@@ -13,11 +13,11 @@ from threading import Timer
 import pytest
 from sqlalchemy import update
 
-from orchestration import database
-from orchestration import ledger as module
-from orchestration.database import LEASE
-from orchestration.ledger import Ledger
-from orchestration.view import status_of
+from orchestration.ledger import database
+from orchestration.ledger import ledger as module
+from orchestration.ledger.database import LEASE
+from orchestration.ledger.ledger import Ledger
+from orchestration.ledger.status import status_of
 from tests.orchestration.conftest import SECRET, Server
 from tests.orchestration.worlds import cell, grid
 from uniferum.errors import UniferumError

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import mirror as module
-from orchestration.mirror import Mirror, tags_of
-from orchestration.plan import Planned
-from orchestration.spool import append
-from orchestration.spooled import unsent
+from orchestration.attempt.spool import append
+from orchestration.grid.planned import Planned
+from orchestration.tracking import sync as module
+from orchestration.tracking.spool_reader import unsent
+from orchestration.tracking.sync import Mirror, tags_of
 from tests.orchestration.worlds import cell, finish, grid
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import mlflow_server, processes
-from orchestration.mlflow_keeper import Keeper
-from orchestration.mlflow_server import CARD, DATABASE, Server
+from orchestration import processes
+from orchestration.tracking import server as mlflow_server
+from orchestration.tracking.server import CARD, DATABASE, Server
+from orchestration.tracking.supervisor import Keeper
 from uniferum.errors import UniferumError
 
 # As MLflow's command line does, the first process only waits for the one that answers.

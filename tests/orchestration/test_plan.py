@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestration import plan, records
-from orchestration.grid import Cell
-from orchestration.plan import Planned, make_plan
-from orchestration.records import CellRecord, Failure, cell_folder
-from orchestration.spool import ProgressReporter
+from orchestration.attempt.spool import ProgressReporter
+from orchestration.grid import records
+from orchestration.grid.cells import Cell
+from orchestration.grid.plan import make_plan
+from orchestration.grid.planned import Planned
+from orchestration.grid.records import CellRecord, Failure, cell_folder
+from orchestration.grid.states import PlanState
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.run import identity
 
@@ -35,21 +37,21 @@ def _checkpoint(folder: Path, step: int) -> None:
 
 
 def test_a_cell_that_never_ran_is_due(tmp_path: Path) -> None:
-    assert _plan(tmp_path).state == plan.DUE
+    assert _plan(tmp_path).state == PlanState.DUE
 
 
 def test_a_cell_with_both_fingerprints_is_done(tmp_path: Path, folder: Path) -> None:
     finish(folder, TRAINING, EVALUATION)
-    assert _plan(tmp_path).state == plan.DONE
+    assert _plan(tmp_path).state == PlanState.DONE
 
 
 def test_a_finished_cell_that_the_grid_calls_otherwise_now_is_done(tmp_path: Path) -> None:
     old = cell_folder(grid(tmp_path).cells_folder, "uniferum-pubmedbert-CTRATE", TRAINING)
     finish(old, TRAINING, EVALUATION, name="uniferum-pubmedbert-CTRATE")
     planned = _plan(tmp_path)
-    assert (planned.state, planned.folder) == (plan.DONE, old)
+    assert (planned.state, planned.folder) == (PlanState.DONE, old)
     assert planned.why == "finished at step 4, as uniferum-pubmedbert-CTRATE"
-    assert _plan(tmp_path, evaluation="cccccccc33333333").state == plan.RESCORE
+    assert _plan(tmp_path, evaluation="cccccccc33333333").state == PlanState.RESCORE
 
 
 @pytest.mark.parametrize(
@@ -61,18 +63,18 @@ def test_a_finished_cell_that_the_grid_calls_otherwise_now_is_done(tmp_path: Pat
 )
 def test_the_folder_of_another_cell_is_left_to_it(tmp_path: Path, name: str, training: str) -> None:
     finish(cell_folder(grid(tmp_path).cells_folder, name, training), training, EVALUATION, name=name)
-    assert _plan(tmp_path, seeds=(0, 1)).state == plan.DUE
+    assert _plan(tmp_path, seeds=(0, 1)).state == PlanState.DUE
 
 
 def test_a_changed_test_set_means_scoring_again_never_training(tmp_path: Path, folder: Path) -> None:
     finish(folder, TRAINING, EVALUATION)
-    assert _plan(tmp_path, evaluation="cccccccc33333333").state == plan.RESCORE
+    assert _plan(tmp_path, evaluation="cccccccc33333333").state == PlanState.RESCORE
 
 
 def test_a_checkpoint_is_gone_on_from(tmp_path: Path, folder: Path) -> None:
     _checkpoint(folder, 2)
     planned = _plan(tmp_path, resources={"steps_per_hour": 1})
-    assert (planned.state, planned.why) == (plan.RESUMABLE, "at step 2 of 4")
+    assert (planned.state, planned.why) == (PlanState.RESUMABLE, "at step 2 of 4")
     assert planned.hours == 2.0
 
 
@@ -80,7 +82,7 @@ def test_a_failed_cell_says_why_and_where_it_goes_on(tmp_path: Path, folder: Pat
     _checkpoint(folder, 3)
     CellRecord(folder).write_failure(Failure("storage", "the disk is full", 4, 0.0))
     planned = _plan(tmp_path)
-    assert (planned.state, planned.why) == (plan.FAILED, "the disk is full; goes on from step 3")
+    assert (planned.state, planned.why) == (PlanState.FAILED, "the disk is full; goes on from step 3")
 
 
 def test_a_changed_cell_names_each_key_that_changed(tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_a_changed_cell_names_each_key_that_changed(tmp_path: Path) -> None:
     before = cell(training={"steps": 9, "validate_every": 2}).config
     (old / "config.yaml").write_text(yaml.safe_dump(before.model_dump(mode="json")))
     planned = _plan(tmp_path)
-    assert (planned.state, planned.why) == (plan.CHANGED, "training.steps: 9 -> 4")
+    assert (planned.state, planned.why) == (PlanState.CHANGED, "training.steps: 9 -> 4")
 
 
 def test_changed_data_is_told_apart_from_changed_keys(tmp_path: Path) -> None:
@@ -134,14 +136,14 @@ def test_a_cell_of_the_recipe_before_says_which_keys_of_the_papers_recipe_change
 
 def test_a_cell_without_its_store_has_no_data(tmp_path: Path) -> None:
     (planned,) = make_plan(grid(tmp_path, stores={"CTRATE": tmp_path / "nowhere"}), [cell()])
-    assert (planned.state, planned.why) == (plan.NO_DATA, "data absent: CTRATE")
+    assert (planned.state, planned.why) == (PlanState.NO_DATA, "data absent: CTRATE")
 
 
 @pytest.mark.parametrize("cut", ["", "{", "[]", '{"format": 1, "training_'])
 def test_a_result_cut_short_is_no_result(tmp_path: Path, folder: Path, cut: str) -> None:
     folder.mkdir(parents=True)
     (folder / "result.json").write_text(cut)
-    assert _plan(tmp_path).state != plan.DONE
+    assert _plan(tmp_path).state != PlanState.DONE
 
 
 def test_hours_come_from_finished_cells_before_declared_speed(tmp_path: Path) -> None:
@@ -191,7 +193,7 @@ def test_hours_are_as_declared_where_no_cell_has_finished(tmp_path: Path) -> Non
 def test_scoring_again_costs_no_hours_of_training(tmp_path: Path, folder: Path) -> None:
     finish(folder, TRAINING, "an older test set", seconds=360_000.0)
     again = _plan(tmp_path, resources={"steps_per_hour": 1})
-    assert (again.state, again.hours) == (plan.RESCORE, 0.0)
+    assert (again.state, again.hours) == (PlanState.RESCORE, 0.0)
 
 
 def test_scoring_again_costs_what_it_cost_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +202,7 @@ def test_scoring_again_costs_what_it_cost_the_last_time(tmp_path: Path, monkeypa
     for folder in folders:
         finish(folder, TRAINING, "an older test set", finished=200.0)
     now = iter([100.0, 100.0, 100.0, 190.0, 190.0, 190.0])
-    monkeypatch.setattr("orchestration.spool.time.time", lambda: next(now, 190.0))
+    monkeypatch.setattr("orchestration.attempt.spool.time.time", lambda: next(now, 190.0))
     reporter = ProgressReporter(folders[0], steps=4)
     reporter.phase("scoring")
     reporter.artifact(folders[0] / "predictions.parquet")
@@ -212,7 +214,7 @@ def test_a_cell_name_that_starts_with_anothers_is_not_its_record(tmp_path: Path)
     config = grid(tmp_path)
     longer = cell_folder(config.cells_folder, f"{cell().name}-seed1", "0000000000000000")
     longer.mkdir(parents=True)
-    assert _plan(tmp_path).state == plan.DUE
+    assert _plan(tmp_path).state == PlanState.DUE
 
 
 def test_folders_of_cells_are_told_by_the_name_they_bear_newest_last(tmp_path: Path) -> None:

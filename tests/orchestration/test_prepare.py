@@ -17,7 +17,7 @@ from tests.uniferum.data.test_preparation import CONFIG, write_cohort
 from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 HU, _ = thorax()
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from orchestration.faults import STORAGE, classify
-from orchestration.room import Patience, is_full
-from orchestration.spool import append_line
+from orchestration.attempt.failures import STORAGE, classify
+from orchestration.attempt.spool import append_line
+from orchestration.disk import Patience, is_full
 from tests.chaos.disk import Disk, small_disk
 from tests.orchestration.worlds import config
 from uniferum.errors import UniferumError
@@ -45,7 +45,7 @@ def test_every_library_that_a_cell_writes_with_is_understood_on_a_real_full_disk
 
 
 def test_a_database_on_a_full_disk_is_understood_and_goes_on_when_there_is_room(disk: Disk) -> None:
-    from orchestration.ledger import Ledger
+    from orchestration.ledger.ledger import Ledger
 
     ledger = Ledger(disk.folder / "ledger.sqlite")
     ledger.note("a", "running", reason="x")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orchestration.executor import Ended, Work
-from orchestration.faults import BUG, NAN, NODE_LOST, STALLED, TIMEOUT, Fault
-from orchestration.grid import Policy
-from orchestration.ledger import Wish
-from orchestration.scheduler import Scheduler
+from orchestration.attempt.failures import BUG, NAN, NODE_LOST, STALLED, TIMEOUT, Fault
+from orchestration.grid.config import Policy
+from orchestration.ledger.ledger import Wish
+from orchestration.scheduling.executor import Ended, Work
+from orchestration.scheduling.scheduler import Scheduler
 
 LOST = Fault(NODE_LOST, "node was terminated")
 WRONG = Fault(BUG, "KeyError: 'x'")

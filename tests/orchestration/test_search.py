@@ -7,8 +7,9 @@ import optuna
 import pytest
 import yaml
 
-from orchestration.grid import expand, load_grid
-from orchestration.search import Search, best_grid, load_search
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
+from orchestration.search.config import Search, best_grid, load_search
 from tests.orchestration.search_worlds import search_file
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from orchestration.mlflow_manners import MANNERS, set_manners
-from orchestration.records import CellRecord
-from orchestration.sender import MAX_METRICS, Sender
-from orchestration.spool import SpoolReporter, append
-from orchestration.spooled import records_left, unsent
-from orchestration.tracking import spool_result
+from orchestration.attempt.spool import SpoolReporter, append
+from orchestration.grid.records import CellRecord
+from orchestration.tracking.client import MANNERS, set_manners
+from orchestration.tracking.reader import spool_result
+from orchestration.tracking.spool_reader import records_left, unsent
+from orchestration.tracking.uploader import MAX_METRICS, Sender
 from tests.orchestration.worlds import cell, finish
 
 
@@ -265,7 +265,7 @@ def test_a_result_sent_again_after_a_crash_is_one_row(folder: Path, calls: int) 
 @pytest.mark.integration
 @pytest.mark.slow
 def test_mlflow_itself_takes_the_later_result_and_a_repeated_line_once(folder: Path) -> None:
-    from orchestration.mlflow_server import create_schema
+    from orchestration.tracking.server import create_schema
 
     def send() -> Sender:
         sender = Sender(f"sqlite:///{create_schema(folder.parent)}", "g")
@@ -288,7 +288,7 @@ def test_mlflow_itself_takes_the_later_result_and_a_repeated_line_once(folder: P
 @pytest.mark.integration
 @pytest.mark.slow
 def test_what_mlflow_refuses_for_ever_holds_up_nothing_that_follows(folder: Path) -> None:
-    from orchestration.mlflow_server import create_schema
+    from orchestration.tracking.server import create_schema
 
     sender = Sender(f"sqlite:///{create_schema(folder.parent)}", "g")
     sender.watch(folder, {})

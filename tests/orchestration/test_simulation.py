@@ -2,10 +2,10 @@
 
 import random
 
-from orchestration.executor import NoopExecutor, Work
-from orchestration.grid import Policy
-from orchestration.scheduler import Scheduler
-from orchestration.simulation import SimulatedCluster
+from orchestration.grid.config import Policy
+from orchestration.scheduling.executor import NoopExecutor, Work
+from orchestration.scheduling.scheduler import Scheduler
+from orchestration.scheduling.simulation import SimulatedCluster
 from tests.orchestration.test_scheduler import Heard, Scripted
 
 

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import cluster
-from orchestration.resources import Resources
+from orchestration.cluster import connect
+from orchestration.grid.resources import Resources
 
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (cluster.STAGE, "OMP_NUM_THREADS", "RAY_worker_niceness"):
+    for name in (connect.STAGE, "OMP_NUM_THREADS", "RAY_worker_niceness"):
         monkeypatch.setenv(name, "before")
 
 
 def test_a_declared_stage_is_told_to_the_workers() -> None:
-    cluster.environment(Resources(stage=Path("/scratch/uniferum")))
-    assert os.environ[cluster.STAGE] == "/scratch/uniferum"
-    assert cluster.STAGE in cluster.PLACES
+    connect.environment(Resources(stage=Path("/scratch/uniferum")))
+    assert os.environ[connect.STAGE] == "/scratch/uniferum"
+    assert connect.STAGE in connect.PLACES
 
 
 def test_without_one_the_environment_s_own_stays() -> None:
-    cluster.environment(Resources())
-    assert os.environ[cluster.STAGE] == "before"
+    connect.environment(Resources())
+    assert os.environ[connect.STAGE] == "before"

@@ -6,12 +6,12 @@ from threading import Timer
 import pytest
 import yaml
 
-from orchestration import steering
-from orchestration.ledger import Ledger
-from orchestration.plan import make_plan
-from orchestration.records import CellRecord, Failure, cell_folder
-from orchestration.spool import ProgressReporter
-from orchestration.steering import Desk, follow_log, last_lines
+from orchestration.attempt.spool import ProgressReporter
+from orchestration.grid.plan import make_plan
+from orchestration.grid.records import CellRecord, Failure, cell_folder
+from orchestration.ledger import commands
+from orchestration.ledger.commands import Desk, follow_log, last_lines
+from orchestration.ledger.ledger import Ledger
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.errors import UniferumError
 
@@ -23,7 +23,7 @@ OTHER = "uniferum-small-CTRATE-seed1"
 def identities(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every cell has the same fingerprints, since the store holds nothing."""
     known = lambda config, stores: (TRAINING, EVALUATION)  # noqa: E731
-    monkeypatch.setattr(steering, "make_plan", lambda grid, cells: make_plan(grid, cells, known))
+    monkeypatch.setattr(commands, "make_plan", lambda grid, cells: make_plan(grid, cells, known))
 
 
 @pytest.fixture

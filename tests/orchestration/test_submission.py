@@ -9,8 +9,8 @@ from aiohttp import ClientError
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus
 
-from orchestration import submission
-from orchestration.submission import ATTEMPTS, Submission, follow_submission, submit_grid
+from orchestration.cluster import job as submission
+from orchestration.cluster.job import ATTEMPTS, Submission, follow_submission, submit_grid
 from tests.orchestration.worlds import grid
 from uniferum.errors import UniferumError
 

@@ -11,14 +11,14 @@ from typing import Any
 import optuna
 import pytest
 
-from orchestration import preflight
-from orchestration.data_plan import DataPlan
-from orchestration.records import CellRecord
-from orchestration.search import Search, load_search
-from orchestration.study import only_one, open_study, proposer, sampler, take_up
-from orchestration.trial import FAULT, METRIC, STEP, run_trial, trial_cell
-from orchestration.trial_mirror import FAILED, KILLED, TrialMirror
-from orchestration.tuning import check, run_search, stopper
+from orchestration.cluster import preflight
+from orchestration.grid.data_plan import DataPlan
+from orchestration.grid.records import CellRecord
+from orchestration.search.config import Search, load_search
+from orchestration.search.run import check, run_search, stopper
+from orchestration.search.study import only_one, open_study, proposer, sampler, take_up
+from orchestration.search.sync import FAILED, KILLED, TrialMirror
+from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
 from tests.orchestration.search_worlds import noise_store, search_file, tiny_search
 from uniferum.errors import UniferumError
 
@@ -53,7 +53,8 @@ def tune() -> Iterator[Any]:
 def test_a_second_process_is_refused_and_leaves_the_firsts_trials_running(search: Search) -> None:
     study = open_study(search)
     trial = study.ask()
-    code = "import sys; from orchestration.study import only_one; from orchestration.search import load_search\n"
+    code = "import sys; from orchestration.search.study import only_one\n"
+    code += "from orchestration.search.config import load_search\n"
     code += "with only_one(load_search(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(search.root.parents[2] / "search.yaml")],

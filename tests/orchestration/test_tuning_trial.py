@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestration import faults
-from orchestration.grid import expand, load_grid
-from orchestration.records import CellRecord
-from orchestration.search import Search, best_grid
-from orchestration.trial import FAULT, METRIC, STEP, run_trial, trial_cell
+from orchestration.attempt import failures
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
+from orchestration.grid.records import CellRecord
+from orchestration.search.config import Search, best_grid
+from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
 from tests.orchestration.search_worlds import noise_store, tiny_search
 from uniferum.errors import UniferumError
 from uniferum.run import train_run, training_fingerprint
@@ -130,9 +131,9 @@ def test_a_repeat_waits_for_the_trial_that_trains_and_tells_the_same(
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (NonFiniteLoss("loss of step 3", float("nan"), must="be finite"), faults.NAN),
-        (UniferumError("x", must="be y"), faults.USER),
-        (TypeError("oops"), faults.BUG),
+        (NonFiniteLoss("loss of step 3", float("nan"), must="be finite"), failures.NAN),
+        (UniferumError("x", must="be y"), failures.USER),
+        (TypeError("oops"), failures.BUG),
     ],
 )
 def test_a_fault_of_the_user_is_told_and_not_raised_so_that_it_is_not_tried_again(

@@ -5,12 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import plan, view
-from orchestration.drive import Summary
-from orchestration.ledger import Entry, Ledger
-from orchestration.plan import Planned, make_plan
-from orchestration.records import CellRecord, Failure
-from orchestration.spool import ProgressReporter
+from orchestration.attempt.spool import ProgressReporter
+from orchestration.grid import plan_table
+from orchestration.grid.plan import make_plan
+from orchestration.grid.planned import Planned
+from orchestration.grid.records import CellRecord, Failure
+from orchestration.grid.states import PlanState
+from orchestration.ledger import status, summary
+from orchestration.ledger.ledger import Entry, Ledger
+from orchestration.ledger.summary import Summary
 from tests.orchestration.worlds import cell, finish, grid
 
 
@@ -33,8 +36,8 @@ def test_a_running_cell_shows_step_speed_metric_and_time_left(planned: Planned) 
     reporter.phase("training")
     reporter.metrics(2, {"loss": 0.5, "volumes_per_second": 12.345, "validation/auroc": 0.75})
     reporter.phase("training")
-    (row,) = view.rows([planned], {planned.cell.name: _entry(planned)})
-    shown = dict(zip(view.COLUMNS, row.texts, strict=True))
+    (row,) = status.rows([planned], {planned.cell.name: _entry(planned)})
+    shown = dict(zip(status.COLUMNS, row.texts, strict=True))
     assert shown | {"left": ""} == {
         "cell": planned.cell.name,
         "state": "training",
@@ -51,8 +54,8 @@ def test_a_silent_cell_is_named(planned: Planned, monkeypatch: pytest.MonkeyPatc
     ProgressReporter(planned.folder, steps=4).phase("training")
     assert CellRecord(planned.folder).progress() is not None
     now = time.time()
-    monkeypatch.setattr(view.time, "time", lambda: now + 125)
-    (row,) = view.rows([planned], {planned.cell.name: _entry(planned)})
+    monkeypatch.setattr(status.time, "time", lambda: now + 125)
+    (row,) = status.rows([planned], {planned.cell.name: _entry(planned)})
     assert row.note == "silent for 2 min 05 s"
 
 
@@ -60,30 +63,30 @@ def test_a_cell_whose_masks_stay_empty_says_so_in_status_and_at_the_end(planned:
     assert planned.folder is not None
     masks = [{"cohort": "CTRATE", "n_structures": 60, "n_empty": 60}]
     finish(planned.folder, "a" * 16, "b" * 16, masks=masks)
-    (row,) = view.rows([planned], {})
+    (row,) = status.rows([planned], {})
     assert row.note == "masks stay empty: nothing is drawn on CTRATE"
     summary = Summary(planned=[planned])
-    assert view.mask_notes(summary) == [f"{planned.cell.name}: masks stay empty: nothing is drawn on CTRATE"]
+    assert summary.mask_notes(summary) == [f"{planned.cell.name}: masks stay empty: nothing is drawn on CTRATE"]
 
 
 def test_the_failed_table_names_each_failed_cell_why_and_its_log(planned: Planned) -> None:
     planned.record.write_failure(Failure("user error", "NaN loss at step 3", 1, time.time()))
     done, absent = cell("uniferum-small-CTRATE-seed1"), cell("uniferum-small-CTRATE-seed2")
     others = [
-        Planned(done, plan.DONE, "finished at step 4", planned.folder, None, None, None),
-        Planned(absent, plan.NO_DATA, "data absent: CTRATE", None, None, None, None),
+        Planned(done, PlanState.DONE, "finished at step 4", planned.folder, None, None, None),
+        Planned(absent, PlanState.NO_DATA, "data absent: CTRATE", None, None, None, None),
     ]
-    states = {planned.cell.name: "failed", done.name: "done", absent.name: plan.NO_DATA}
-    assert view.failures(Summary(states=states, planned=[planned, *others])) == [
+    states = {planned.cell.name: "failed", done.name: "done", absent.name: PlanState.NO_DATA}
+    assert summary.failures(Summary(states=states, planned=[planned, *others])) == [
         (planned.cell.name, "user error: NaN loss at step 3", str(planned.record.log)),
         (absent.name, "data absent: CTRATE", ""),
     ]
 
 
 def test_cells_without_a_result_are_told_apart_from_those_to_be_scored_again(tmp_path: Path) -> None:
-    states = (plan.DONE, plan.RESCORE, plan.DUE, plan.RESUMABLE, plan.NO_DATA)
+    states = (PlanState.DONE, PlanState.RESCORE, PlanState.DUE, PlanState.RESUMABLE, PlanState.NO_DATA)
     planned = [Planned(cell(state), state, "", tmp_path, None, None, None) for state in states]
-    assert view.untrained(Summary(planned=planned)) == [plan.DUE, plan.RESUMABLE]
+    assert summary.untrained(Summary(planned=planned)) == [PlanState.DUE, PlanState.RESUMABLE]
 
 
 @pytest.mark.parametrize(
@@ -98,31 +101,31 @@ def test_rows_and_total_count_the_hours_of_every_gpu_of_a_cell(
     tmp_path: Path, resources: dict[str, float], row: str, total: str
 ) -> None:
     where = grid(tmp_path, resources=resources)
-    planned = [Planned(cell(), plan.DUE, "never ran", tmp_path, None, None, 1.5)]
-    shown = dict(zip(view.plan_columns(where), view.plan_rows(where, planned)[0], strict=True))
+    planned = [Planned(cell(), PlanState.DUE, "never ran", tmp_path, None, None, 1.5)]
+    shown = dict(zip(plan_table.plan_columns(where), plan_table.plan_rows(where, planned)[0], strict=True))
     assert shown["GPU-hours" if "gpus" in resources else "hours"] == row
-    assert total in view.plan_totals(where, planned)
+    assert total in plan_table.plan_totals(where, planned)
 
 
 def test_scoring_again_counts_no_hours_of_training(tmp_path: Path) -> None:
     planned = [
-        Planned(cell("a"), plan.RESCORE, "", tmp_path, None, None, 0.5),
-        Planned(cell("b"), plan.DUE, "", tmp_path, None, None, 100.0),
+        Planned(cell("a"), PlanState.RESCORE, "", tmp_path, None, None, 0.5),
+        Planned(cell("b"), PlanState.DUE, "", tmp_path, None, None, 100.0),
     ]
-    assert view.score_totals(grid(tmp_path), planned) == "1 of 2 cells would be scored again; 0.5 hours"
+    assert plan_table.score_totals(grid(tmp_path), planned) == "1 of 2 cells would be scored again; 0.5 hours"
 
 
 def test_a_grid_has_ended_when_no_driver_lives(tmp_path: Path) -> None:
     driven = grid(tmp_path)
-    assert view.ended(driven)
+    assert status.ended(driven)
     assert not driven.root.exists(), "looking makes nothing"
     ledger = Ledger.of(driven)
     token = ledger.take_lease()
     assert token is not None
-    assert not view.ended(driven)
+    assert not status.ended(driven)
     ledger.release(token)
-    assert view.ended(driven)
+    assert status.ended(driven)
 
 
 def test_a_ledger_that_does_not_answer_is_no_end(tmp_path: Path) -> None:
-    assert not view.ended(grid(tmp_path, ledger="postgresql://grid@127.0.0.1:1/grids"))
+    assert not status.ended(grid(tmp_path, ledger="postgresql://grid@127.0.0.1:1/grids"))

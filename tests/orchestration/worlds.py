@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from orchestration.cell import Assignment
-from orchestration.grid import Cell, GridConfig
+from orchestration.attempt.attempt import Assignment
+from orchestration.grid.cells import Cell
+from orchestration.grid.config import GridConfig
 from uniferum.run import RunConfig
 
 

@@ -18,11 +18,11 @@ import numpy as np
 from uniferum.data.cohorts.base import Cohort, Dropped, Scan
 from uniferum.data.provenance import UNPREPARED, SplitCounts, holds_phantoms
 from uniferum.preprocessing.faults import fault_line
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.montage import montage
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
-from uniferum.preprocessing.signature import signature, unchanged
-from uniferum.preprocessing.source import ScanSource
-from uniferum.preprocessing.store import Store, manifest_row
+from uniferum.preprocessing.store.signature import signature, unchanged
+from uniferum.preprocessing.store.store import Store, manifest_row
 
 LEFT_OUT = "left out: "
 """How the reason begins in a store's failures where the cohort itself leaves a scan out."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from uniferum.preprocessing.geometry import Geometry
-    from uniferum.preprocessing.store import Store
+    from uniferum.preprocessing.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class PreparedCohort:
         Raises:
             UniferumError: no store there, an unfinished or damaged one, or one without a readable scan.
         """
-        from uniferum.preprocessing.store import Store
+        from uniferum.preprocessing.store.store import Store
 
         store = Store.open(path)
         scans = store.manifest()

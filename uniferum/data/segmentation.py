@@ -23,7 +23,7 @@ import nibabel
 from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.vocabulary import TOTALSEGMENTATOR
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.load import read_volume
 
 PROGRAM = "TotalSegmentator"
 INSTALL = "pip install -e '.[segment]' in the project's folder gets TotalSegmentator 2"

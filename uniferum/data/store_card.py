@@ -9,7 +9,7 @@ from uniferum.data.card import SPLITS
 from uniferum.data.flag_counts import FlagCount, by_split, count_flags, flags_of, notes_of
 from uniferum.data.preparation import LEFT_OUT
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 
 @dataclass(frozen=True)

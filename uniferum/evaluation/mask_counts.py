@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.data.tasks import group_of_structure
 from uniferum.data.vocabulary import Structure
 from uniferum.evaluation.mask_scores import mask_table

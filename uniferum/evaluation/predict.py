@@ -11,10 +11,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model
 from uniferum.model.folding import folded
-from uniferum.model.memory import kept_memory
+from uniferum.model.speed.malloc import kept_memory
 
 # Rows read at once bound the memory of attention over (tokens + prompt) x rows; the result does not depend on them. A
 # CPU is fastest where the widest layer's states still fit its cache, a GPU where its cores are busy.

@@ -16,8 +16,8 @@ from torch.utils.checkpoint import checkpoint
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
-from uniferum.model.depthwise import SameConv3d
 from uniferum.model.inflate import image_weights, inflate_state
+from uniferum.model.speed.depthwise import SameConv3d
 
 MEASURED_AFTER = 100
 """Training passes after which undivided batch norms count as measured: 0.9 ** 100 of the stored value is left."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.model.config import GATORTRON, PUBMEDBERT, TextConfig
-from uniferum.model.tokens import PromptReader, hub_tokenizer, word_tokenizer
+from uniferum.model.tokenizer import PromptReader, hub_tokenizer, word_tokenizer
 from uniferum.model.transformer import ACTIVATIONS, Transformer, TransformerShape, draw
 from uniferum.model.weights import find_pretrained, in_package, read_state
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uniferum.model.products import Product, product
+from uniferum.model.speed.linear import Product, product
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from torch.utils.checkpoint import checkpoint
 
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model, RowOutput
-from uniferum.model.compiled import compile_parts
 from uniferum.model.config import ModelConfig, tokens_shape
 from uniferum.model.encoder import Encoder, build_encoder
-from uniferum.model.fusion import GatedSummary, Part, join, visual_norm
+from uniferum.model.sequence import GatedSummary, Part, join, visual_norm
+from uniferum.model.speed.compile import compile_parts
 from uniferum.model.text import Text, build_text
 from uniferum.model.transformer import Layer
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.source import MaskSource
+from uniferum.preprocessing.formats.source import MaskSource
 
 log = logging.getLogger(__name__)
 

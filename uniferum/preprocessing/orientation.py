@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 
 from uniferum.preprocessing import cues, landmarks, organs, resampling
 from uniferum.preprocessing.cues import Cue, Question
-from uniferum.preprocessing.layers import RawMask
 from uniferum.preprocessing.lungs import LUNG_IDS
+from uniferum.preprocessing.masks.layers import RawMask
 from uniferum.preprocessing.volume import Volume
 
 # Probability of a wrong header, at even odds before the picture is seen, from which it is doubted. Measured

@@ -15,12 +15,12 @@ from uniferum.errors import UniferumError
 from uniferum.preprocessing import body as bodies
 from uniferum.preprocessing import lungs, orientation, resampling
 from uniferum.preprocessing.flags import ORIENTATION_DOUBTFUL
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.intensities import clip_in_place
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.intensities import clip_in_place
-from uniferum.preprocessing.layers import Found, check_layers, layers_on_grids, read_layers, within
-from uniferum.preprocessing.mask_files import RawMask
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.masks.files import RawMask
+from uniferum.preprocessing.masks.layers import Found, check_layers, layers_on_grids, read_layers, within
 from uniferum.preprocessing.volume import Volume
 
 # What the released code does where it differs from the paper's text: no upper limit of soft tissue, no hull, the

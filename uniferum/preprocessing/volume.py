@@ -20,7 +20,7 @@ class Volume:
         hu: int16, axes as the affine says (x, y, z after :func:`reorient_to_ras`).
         affine: 4 x 4 float64, voxel index to RAS mm.
         flags: what the reader noticed, names of ``preprocessing/flags.py``.
-        notes: the same in sentences, see :class:`~uniferum.preprocessing.stored.Stored`.
+        notes: the same in sentences, see :class:`~uniferum.preprocessing.formats.stored.Stored`.
     """
 
     hu: Int16[np.ndarray, "x y z"]

@@ -18,9 +18,9 @@ from uniferum.data.flag_counts import NO_FLAGS, by_split, split_columns, split_r
 from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.montage import montage
-from uniferum.preprocessing.store import Store, scan_file
+from uniferum.preprocessing.store.store import Store, scan_file
 from uniferum.report.figures.style import footnote, new_figure, series
-from uniferum.report.sheet import Sheet
+from uniferum.report.tables.sheet import Sheet
 
 SPLITS = ("train", "validation", "test")
 NAMED = 3

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from uniferum.evaluation.segments import Segments, score_file
+from uniferum.evaluation.fast_scores import Segments, score_file
 from uniferum.report.records import CellRecord
-from uniferum.report.tables import mean
+from uniferum.report.tables.paper import mean
 
 LabelKey = tuple[str, str, str]
 

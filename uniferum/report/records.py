@@ -17,9 +17,9 @@ import pandas as pd
 
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, section
+from uniferum.run_files import RESULT_FORMAT, CellFiles
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (

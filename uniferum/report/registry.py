@@ -19,7 +19,7 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import near_miss
 from uniferum.report.published import GROUPS, Published, published, slug
 from uniferum.report.records import RowKey
-from uniferum.report.rendering import NAMES
+from uniferum.report.tables.rendering import NAMES
 
 PATH = Path(__file__).with_name("registry.yaml")
 PAPER_YEAR = "2025"

@@ -12,7 +12,7 @@ from typing import Any
 
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import CellFiles
+from uniferum.run_files import CellFiles
 
 PAPER_LAYERS = 4
 PAPER_TEXT = {

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.config import load_yaml
-from uniferum.evaluation.files import CellFiles
 from uniferum.report.records import Pending, cell_folders, mix_name, read_steps
 from uniferum.report.systems import encoder_word, other_system, section
+from uniferum.run_files import CellFiles
 
 
 def unfinished(root: Path | str) -> list[Pending]:

@@ -16,19 +16,19 @@ import pandas as pd
 import torch
 
 from uniferum.config import parse
-from uniferum.data.resample import resample_image
+from uniferum.data.loading.resample import resample_image
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
 from uniferum.model.config import ModelConfig
-from uniferum.model.hub import CONFIG, from_pretrained, read_description
+from uniferum.model.registry import build_model
+from uniferum.model.saved.hub import CONFIG, from_pretrained, read_description
 from uniferum.preprocessing import flags as quality
 from uniferum.preprocessing.faults import fault_line
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
-from uniferum.preprocessing.source import ScanSource
-from uniferum.preprocessing.store import Level
+from uniferum.preprocessing.store.store import Level
 from uniferum.run.config import RunConfig
 from uniferum.training.checkpoint import CARD, load_weights, read_card
 from uniferum.training.precision import Compute, choose_compute

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.data.batch import Batch
-from uniferum.data.dataset import EvaluationBatches, TrainingBatches
+from uniferum.data.loading.batch import Batch
+from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.sampling import training_table
 from uniferum.data.settings import MissingMasks
@@ -16,7 +16,7 @@ from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
 from uniferum.evaluation.predict import Also, predict, predict_tasks
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
+from uniferum.model.registry import build_model
 from uniferum.preprocessing.flags import WRONG_HU
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig

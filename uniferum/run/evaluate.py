@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from uniferum.atomic import write_atomically, write_json, write_text
 from uniferum.data.flag_counts import count_flags
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
 from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.evaluation.prediction_file import write_predictions
@@ -21,8 +21,9 @@ from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Stores, fingerprints
 from uniferum.run.result import RunResult, environment, plain, read_result
-from uniferum.run.rows import row_record
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
+from uniferum.run.trained_rows import row_record
+from uniferum.run_files import RESULT_FORMAT, CellFiles
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
 from uniferum.training.parallel import Workers

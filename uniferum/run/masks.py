@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from uniferum.data.resample import resample_image, resample_mask
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.resample import resample_image, resample_mask
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Structure, Vocabulary
 from uniferum.evaluation.masks import CaseKey, CaseMasks, Outlined, dice
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.run.ask import Trained
 
 SHOWN = ("lungs", "heart", "aorta", "trachea", "liver", "stomach", "thoracic_vertebrae", "sternum")

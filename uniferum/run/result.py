@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
+from uniferum.run_files import RESULT_FORMAT, CellFiles
 
 PACKAGES = ("torch", "timm", "timm-3d", "transformers", "numpy", "pandas", "scikit-learn", "monai", "ray")
 

@@ -1,24 +1,19 @@
-"""The rows of a run: planned before it starts, with what cannot be scored, and counted for its record."""
+"""The rows of a run, planned before it starts, with what cannot be scored."""
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uniferum.data.commands import cohort_args, prepare_command
-from uniferum.data.organ_counts import OrganCounts
-from uniferum.data.organ_rows import MaskRows, nodule_rows, organ_rows, refuse_missing
-from uniferum.data.row_counts import SEGMENTED, PlannedRows, counted_rows, planned_nodules, planned_rows
+from uniferum.data.organ_rows import refuse_missing
+from uniferum.data.row_counts import PlannedRows, planned_nodules, planned_rows
 from uniferum.data.splits import refuse_splits
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Reading
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from uniferum.data.content import Content
     from uniferum.data.prepared import PreparedCohort
-    from uniferum.run.build import Workbench
 
 COHORTS_FILE = "configs/cohorts/inspect.yaml"
 
@@ -109,32 +104,3 @@ def _label_command(cohort: "Content | PreparedCohort") -> str:
         f"make report_labels with: uniferum data label-reports {base} --out {shlex.quote(table)} ; set report_labels:"
         f" report_labels.csv in {file} ; {prepare_command(base, cohort.path)}"
     )
-
-
-def mask_rows(bench: "Workbench", table: "pd.DataFrame") -> list[MaskRows]:
-    """The organ and nodule rows of a training table beside what was wanted; nothing without SEG."""
-    config, sampling = bench.config, bench.config.sampling
-    if not config.segmentation:
-        return []
-    sizes = table.groupby(["cohort", "group"], sort=False).size().to_dict()
-    count = {key: int(size) for key, size in sizes.items()}
-    found = []
-    for name in config.training_cohorts:
-        organs = count.get((name, "organ"), 0)
-        asked = sum(size for (own, group), size in count.items() if own == name and group not in SEGMENTED)
-        cohort = bench.cohorts[name]
-        wanted = OrganCounts(name, asked, len(cohort.scans_in(TRAINING_SPLIT)), sampling).wanted
-        found.append(organ_rows(cohort, wanted, organs))
-    if sampling.luna_factor:
-        nodules = count.get((NODULE_COHORT, "nodule"), 0)
-        found.append(nodule_rows(bench.cohorts[NODULE_COHORT], sampling.luna_factor, nodules))
-    return found
-
-
-def row_record(bench: "Workbench", table: "pd.DataFrame") -> dict[str, Any]:
-    """The counts of a training table for ``result.json``: every kind of row by cohort and label, and masks wanted."""
-    return {
-        "labels": counted_rows(table),
-        "masks": [asdict(rows) for rows in mask_rows(bench, table)],
-        "missing_masks": bench.config.sampling.missing_masks,
-    }

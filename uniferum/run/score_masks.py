@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.data.mask_targets import MaskTargets
-from uniferum.data.targets import TargetGrid
-from uniferum.evaluation.files import CellFiles, write_atomically
+from uniferum.atomic import write_atomically
+from uniferum.data.loading.mask_targets import MaskTargets
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.mask_counts import MaskCounter, spread_out
 from uniferum.evaluation.mask_scores import MaskScores, metric_values, score_masks
 from uniferum.model.base import Model
 from uniferum.run.build import Workbench
+from uniferum.run_files import CellFiles
 
 NO_MASKS = "the model predicts no masks"
 NO_SCANS = "no scan has masks"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from uniferum.evaluation.files import CellFiles, write_json, write_text
+from uniferum.atomic import write_json, write_text
 from uniferum.evaluation.metrics import mean_auroc
 from uniferum.evaluation.spread import prompt_spread
 from uniferum.model.base import Model
@@ -19,8 +19,10 @@ from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
 from uniferum.run.identity import SELECTION_SPLIT, Stores, fingerprints, training_content
 from uniferum.run.result import RunResult, read_result
-from uniferum.run.rows import mask_rows, row_record, unscored
+from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
+from uniferum.run.trained_rows import mask_rows, row_record
+from uniferum.run_files import CellFiles
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.precision import choose_compute

@@ -19,8 +19,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from uniferum.atomic import sync
 from uniferum.errors import OtherHardware, UniferumError
-from uniferum.evaluation.files import sync
 from uniferum.training.state import Progress
 
 WEIGHTS, OPTIMIZER, CARD = "model.safetensors", "optimizer.pt", "checkpoint.json"

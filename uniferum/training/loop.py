@@ -12,7 +12,7 @@ from typing import Protocol
 
 import torch
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model
 from uniferum.training.checkpoint import Checkpoints
 from uniferum.training.config import OptimConfig, TrainingConfig

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from uniferum.evaluation.files import CellFiles, write_text
+from uniferum.atomic import write_text
+from uniferum.run_files import CellFiles
 
 
 class Reporter(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model
 from uniferum.training.batchnorm import RunningStatistics
 from uniferum.training.config import OptimConfig

@@ -12,10 +12,10 @@ import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from orchestration import gauges
-from orchestration.infra.render import rendered, write
+from orchestration.infra import gauges
 from orchestration.infra.settings import InfraSettings
 from tests.orchestration.infra.kuberay_model import model_of
+from tests.support.infra_files import rendered, write
 from uniferum.config import load, parse
 from uniferum.errors import UniferumError
 

@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestration.grid import load_grid
-from orchestration.infra.places import grid_overrides
-from orchestration.infra.render import rendered
+from orchestration.grid.config import load_grid
 from orchestration.infra.settings import InfraSettings
 from tests.orchestration.worlds import grid
+from tests.support.infra_files import grid_overrides, rendered
 from uniferum.config import parse
 from uniferum.errors import UniferumError
 

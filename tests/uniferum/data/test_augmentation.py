@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from monai.transforms import Rotate
 
 from uniferum.config import parse
-from uniferum.data.augmentation import AugmentationConfig, Draw, draw
-from uniferum.data.resample import resample_image
+from uniferum.data.loading.augmentation import AugmentationConfig, Draw, draw
+from uniferum.data.loading.resample import resample_image
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.geometry import Geometry
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, organs, volume, write_store
-from uniferum.data.augmentation import AugmentationConfig, draw
-from uniferum.data.batch import Batch
-from uniferum.data.dataset import EvaluationBatches, TrainingBatches
+from uniferum.data.loading.augmentation import AugmentationConfig, draw
+from uniferum.data.loading.batch import Batch
+from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
+from uniferum.data.loading.resample import resample_image
 from uniferum.data.prepared import PreparedCohort
-from uniferum.data.resample import resample_image
 from uniferum.data.sampling import SamplingConfig, training_table
 from uniferum.data.settings import DataConfig
 from uniferum.data.tasks import evaluation_tasks, joined

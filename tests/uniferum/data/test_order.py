@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uniferum.data.order import RowOrder
+from uniferum.data.loading.row_order import RowOrder
 
 
 @st.composite

@@ -12,7 +12,7 @@ from uniferum.data.cohorts.base import Cohort, open_cohort
 from uniferum.data.preparation import card_of, finish_store, prepare_one
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(8, 8, 8), model_shape=(24, 20, 16)))
 HU, IDS = thorax()

@@ -8,9 +8,9 @@ import torch
 from scipy import ndimage
 
 from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, organs, volume
-from uniferum.data.augmentation import Draw
-from uniferum.data.device import DeviceResampling
-from uniferum.data.resample import (
+from uniferum.data.loading.augmentation import Draw
+from uniferum.data.loading.device import DeviceResampling
+from uniferum.data.loading.resample import (
     level_grid,
     moved_source,
     output_grid,
@@ -19,7 +19,7 @@ from uniferum.data.resample import (
     resample_mask,
     turned,
 )
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.preprocessing.pipeline import training_level
 
 BOTH = Draw(angles_deg=(8.0, -12.0, 5.0), zoom=1.07)

@@ -7,8 +7,8 @@ from monai.transforms import CenterSpatialCrop, Compose, Resize, SpatialPad
 from scipy import ndimage
 
 from tests.uniferum.data.small_stores import SMALL
-from uniferum.data.augmentation import Draw
-from uniferum.data.resample import crop_grid, index_map, level_grid, output_grid, resample_image, resample_mask
+from uniferum.data.loading.augmentation import Draw
+from uniferum.data.loading.resample import crop_grid, index_map, level_grid, output_grid, resample_image, resample_mask
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import training_level
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.errors import UniferumError
 
 sides = st.integers(1, 4)

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from uniferum.data.volume_order import VolumeOrder
+from uniferum.data.loading.volume_order import VolumeOrder
 
 
 @given(

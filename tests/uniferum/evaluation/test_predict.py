@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.evaluation.predict import predict, predict_tasks
 from uniferum.model.base import Model, RowOutput
 

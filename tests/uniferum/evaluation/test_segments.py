@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from uniferum.errors import UniferumError
 from uniferum.evaluation.curves import average_precision
 from uniferum.evaluation.delong import delong
-from uniferum.evaluation.segments import score_file, score_segments
+from uniferum.evaluation.fast_scores import score_file, score_segments
 
 
 @given(st.integers(0, 10_000))

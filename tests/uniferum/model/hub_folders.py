@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
-from uniferum.model.check_weights import PROMPT
+from uniferum.model.saved.check_weights import PROMPT
 
 SIZES = {"hidden_size": 24, "num_hidden_layers": 5, "num_attention_heads": 4, "intermediate_size": 40}
 

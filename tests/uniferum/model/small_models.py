@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
 from uniferum.model.config import ModelConfig
+from uniferum.model.registry import build_model
 from uniferum.preprocessing.geometry import Geometry
 
 SHAPE = (24, 16, 8)

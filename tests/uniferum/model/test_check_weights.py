@@ -12,9 +12,9 @@ from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2Model, ViTCon
 
 from tests.uniferum.model.hub_folders import write_bert, write_megatron, write_words
 from uniferum.errors import UniferumError
-from uniferum.model import check_weights
-from uniferum.model.check_weights import PROMPT, check_image, check_name
 from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, TextConfig
+from uniferum.model.saved import check_weights
+from uniferum.model.saved.check_weights import PROMPT, check_image, check_name
 from uniferum.model.text import build_text
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
-from uniferum.data.targets import TargetGrid
-from uniferum.model.cnn import Cnn
+from uniferum.data.loading.targets import TargetGrid
+from uniferum.model.baselines.cnn import Cnn
 
 
 def test_each_row_gets_the_logit_of_its_label_and_unknown_ones_nan_without_gradient() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
-from uniferum.model.cnn_transformer import WINDOWS_HU, windows
+from uniferum.model.baselines.cnn_transformer import WINDOWS_HU, windows
 
 RATES = {"ct_net": 3e-3, "cnn_transformer": 1e-4, "ct_clip": 2e-4}
 ROWS = torch.tensor([0, 1, 0, 1])

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from uniferum.model import depthwise
-from uniferum.model.depthwise import FastDepthwise, SameConv3d, same_padding
+from uniferum.model.speed import depthwise
+from uniferum.model.speed.depthwise import FastDepthwise, SameConv3d, same_padding
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, small_config, small_model, volumes
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model
-from uniferum.model.hub import from_pretrained, save_pretrained
+from uniferum.model.saved.hub import from_pretrained, save_pretrained
 from uniferum.model.weights import read_state
 
 ROWS = torch.tensor([0, 1, 0])
@@ -64,7 +64,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("uniferum.model.hub.os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("uniferum.model.saved.hub.os.fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         _saved(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from cli import checkpoints
 from uniferum.errors import UniferumError
-from uniferum.model.hub import from_pretrained
-from uniferum.model.importer import import_released
+from uniferum.model.saved.hub import from_pretrained
+from uniferum.model.saved.import_released import import_released
 from uniferum.preprocessing.geometry import Geometry
 
 PROMPT = "diagnose pleural effusion"

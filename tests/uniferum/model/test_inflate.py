@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
-from uniferum.model.depthwise import SameConv3d
 from uniferum.model.encoder import build_encoder
 from uniferum.model.inflate import image_weights, inflate, inflate_state, one_channel
+from uniferum.model.speed.depthwise import SameConv3d
 
 LITE0 = EncoderConfig(name="tf_efficientnet_lite0", weights="offline")
 ESPRESSO, EGYPTIAN_CAT = 967, 285

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.uniferum.run.small_runs import make_config, write_store
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.uniferum import Uniferum
 from uniferum.run.build import open_workbench
 from uniferum.training.config import OptimConfig

@@ -8,7 +8,7 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.model.config import TextConfig
 from uniferum.model.text import build_text
-from uniferum.model.tokens import PromptReader, word_tokenizer
+from uniferum.model.tokenizer import PromptReader, word_tokenizer
 
 TEXTS = ["Segment the heart in the image.", "Diagnose the presence of CABG"]
 

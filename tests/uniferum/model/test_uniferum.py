@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
 from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, small_config, small_model, volumes
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.errors import UniferumError
-from uniferum.model.build import build_model
-from uniferum.model.compiled import compile_parts
 from uniferum.model.config import ModelConfig, TextConfig, tokens_shape
 from uniferum.model.encoder import Encoder, build_encoder
+from uniferum.model.registry import build_model
+from uniferum.model.speed.compile import compile_parts
 from uniferum.model.text import build_text
 from uniferum.model.uniferum import Uniferum
 

@@ -18,8 +18,8 @@ from tests.uniferum.preprocessing.raw_scans import (
     write_nifti,
 )
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import ScanSource
 
 HU, _ = thorax(noise=15)
 

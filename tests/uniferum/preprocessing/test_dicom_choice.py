@@ -7,7 +7,7 @@ from pydicom.uid import generate_uid
 
 from tests.uniferum.preprocessing.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.dicom import read_dicom
+from uniferum.preprocessing.formats.dicom import read_dicom
 
 CORONAL, SAGITTAL = (1, 0, 0, 0, 0, -1), (0, 1, 0, 0, 0, -1)
 

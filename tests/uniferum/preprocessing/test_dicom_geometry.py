@@ -8,7 +8,7 @@ import pytest
 
 from tests.uniferum.preprocessing.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.dicom import read_dicom
+from uniferum.preprocessing.formats.dicom import read_dicom
 
 # Values are whole HU, the field is not once slices stand between its grid's places.
 ROUNDING = 1.01

@@ -19,8 +19,8 @@ from tests.uniferum.preprocessing.dicom_series import (
     write_series,
 )
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.dicom import read_dicom
-from uniferum.preprocessing.read import read_stored
+from uniferum.preprocessing.formats.dicom import read_dicom
+from uniferum.preprocessing.formats.read import read_stored
 
 
 def read(folder, edit=None, **said):

@@ -15,9 +15,9 @@ from tests.uniferum.preprocessing.raw_scans import (
     write_nifti,
 )
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.mask_files import read_mask
-from uniferum.preprocessing.source import Intensity, MaskSource, ScanSource
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import Intensity, MaskSource, ScanSource
+from uniferum.preprocessing.masks.files import read_mask
 
 HU, IDS = thorax(noise=15)
 

@@ -7,9 +7,9 @@ from tests.uniferum.preprocessing.intensity_forms import outside_circle, padded,
 from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
 from uniferum.data.phantom.acquisition import draw_acquisition
 from uniferum.data.phantom.cases import draw_case
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import Intensity, ScanSource
 from uniferum.preprocessing.hu_check import check_hu
-from uniferum.preprocessing.source import Intensity, ScanSource
 from uniferum.preprocessing.volume import Volume
 
 NOISY = thorax(noise=15)[0][:, :, ::2]

@@ -5,9 +5,9 @@ import pytest
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, LIVER, LUNG, TISSUE, thorax, write_nifti
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
-from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
 
 CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(4, 4, 4), model_shape=(64, 40, 32)), levels=("full",))
 HU, IDS = thorax()

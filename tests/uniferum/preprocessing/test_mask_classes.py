@@ -10,9 +10,9 @@ import pytest
 from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned, write_nifti
 from uniferum.data.cohorts.totalsegmentator import layer_at
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.mask_files import read_layer
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import ScanSource
+from uniferum.preprocessing.masks.files import read_layer
 
 HU, IDS = thorax()
 CLASSES = {5: "liver", 10: "lung_upper_lobe_left", 12: "lung_upper_lobe_right", 35: "vertebrae_T9"}

@@ -7,12 +7,12 @@ import SimpleITK as sitk
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, LIVER, thorax, turned, write_nifti
 from uniferum.errors import UniferumError
-from uniferum.preprocessing import masks
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.mask_files import read_layer
+from uniferum.preprocessing.masks import grids
+from uniferum.preprocessing.masks.files import read_layer
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
-from uniferum.preprocessing.source import MaskSource, ScanSource
 
 CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(4, 4, 4), model_shape=(64, 40, 32)), levels=("full",))
 HU, IDS = thorax()
@@ -207,7 +207,7 @@ def test_nearest_neighbour_onto_a_grid_is_simpleitks_on_any_affine():
         mask_affine, affine = (_any_affine(random) for _ in range(2))
         affine[:3, 3] = mask_affine[:3, :3] @ (np.array(ids.shape) / 2) + mask_affine[:3, 3]
         affine[:3, 3] -= affine[:3, :3] @ np.array([8, 8, 8])
-        ours, saved = masks.onto_grid(ids, mask_affine, affine, (16, 16, 16))
+        ours, saved = grids.onto_grid(ids, mask_affine, affine, (16, 16, 16))
         image, grid = _image(ids, mask_affine), _image(np.zeros((16, 16, 16), np.uint8), affine)
         theirs = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         differ = ours != sitk.GetArrayFromImage(theirs).transpose(2, 1, 0)

@@ -7,9 +7,9 @@ import SimpleITK as sitk
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, IDS_LUNGS, thorax, write_dicom, write_metaimage, write_nifti
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.mask_files import read_layer, read_mask
-from uniferum.preprocessing.source import MaskSource, ScanSource
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
+from uniferum.preprocessing.masks.files import read_layer, read_mask
 
 HU, IDS = thorax()
 CUBE = (slice(20, 60), slice(10, 50), slice(0, 40))

@@ -8,7 +8,7 @@ import pytest
 import SimpleITK
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.read import read_stored
+from uniferum.preprocessing.formats.read import read_stored
 
 VALUES = np.random.default_rng(0).integers(-1000, 1000, (6, 5, 4)).astype("<i2")
 RAW = VALUES.tobytes(order="F")

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.read import read_stored
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.read import read_stored
+from uniferum.preprocessing.formats.source import ScanSource
 
 AFFINE = np.array([[-2.0, 0, 0, 40], [0, 2, 0, -30], [0, 0, 3, -70], [0, 0, 0, 1]])
 VALUES = np.random.default_rng(0).integers(-1000, 1000, (12, 10, 8)).astype(np.int16)

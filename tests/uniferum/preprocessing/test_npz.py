@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.read import read_stored
+from uniferum.preprocessing.formats.read import read_stored
 
 VALUES = np.random.default_rng(0).integers(-1000, 1000, (6, 5, 4)).astype(np.int16)
 AFFINE = np.array([[0, 0, -1.0, 40], [0, 2, 0, -30], [3, 0, 0, -70], [0, 0, 0, 1]])

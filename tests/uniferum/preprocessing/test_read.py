@@ -5,7 +5,7 @@ import os
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.read import read_stored
+from uniferum.preprocessing.formats.read import read_stored
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import pytest
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, write_dicom, write_metaimage, write_nifti
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.fence import allowed
-from uniferum.preprocessing.formats import _allowed, read_volume
-from uniferum.preprocessing.read import read_stored
-from uniferum.preprocessing.signature import signature, unchanged
-from uniferum.preprocessing.source import MaskSource, ScanSource
+from uniferum.preprocessing.formats.fence import allowed
+from uniferum.preprocessing.formats.load import _allowed, read_volume
+from uniferum.preprocessing.formats.read import read_stored
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
+from uniferum.preprocessing.store.signature import signature, unchanged
 
 VALUES = np.zeros((6, 5, 4), np.int16)
 

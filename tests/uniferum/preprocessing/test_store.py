@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing import codec, scanfile
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan
-from uniferum.preprocessing.places import place
-from uniferum.preprocessing.store import Store, manifest_row, scan_file
+from uniferum.preprocessing.store import codec, scanfile
+from uniferum.preprocessing.store.filesystem import place
+from uniferum.preprocessing.store.store import Store, manifest_row, scan_file
 
 GEOMETRY = Geometry(spacing_mm=(4, 4, 4), model_shape=(48, 40, 32))
 CONFIG = PreparationConfig(geometry=GEOMETRY, levels=("train", "full"))

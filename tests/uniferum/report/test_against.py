@@ -10,11 +10,11 @@ from tests.uniferum.report.recorded_cells import DRAWN, REASON, SHARED, ct_rate,
 from uniferum.config import parse
 from uniferum.errors import UniferumError
 from uniferum.report import published as published_module
-from uniferum.report.against import HEADINGS, against_sheet, own_fault
-from uniferum.report.catalogue import make_table
-from uniferum.report.margins import Agreement
+from uniferum.report.checks.against import HEADINGS, against_sheet, own_fault
+from uniferum.report.checks.margins import Agreement
 from uniferum.report.records import from_folders
 from uniferum.report.registry import PATH, RegistryFile, registry
+from uniferum.report.tables.catalogue import make_table
 
 SYSTEM, PUBLISHED, DIFFERENCE, REMARKS = (
     HEADINGS.index(name) for name in ("Published system", "Published", "Difference", "Remarks")

@@ -5,9 +5,9 @@ import pytest
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
-from uniferum.report.claims import CLAIMS, CT, RAD, Check, Claim, cell
-from uniferum.report.examine import claims_sheet, examine
-from uniferum.report.margins import Agreement
+from uniferum.report.checks.claims import CLAIMS, CT, RAD, Check, Claim, cell
+from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.margins import Agreement
 from uniferum.report.published import find
 from uniferum.report.records import from_folders
 

@@ -5,7 +5,7 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.delong import paired_delong
-from uniferum.report.compare import compare_sheet
+from uniferum.report.checks.compare import compare_sheet
 from uniferum.report.records import from_folders
 
 A, B, C = "uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-CTRATE+SEG", "uniferum-pubmedbert-INSPECT"

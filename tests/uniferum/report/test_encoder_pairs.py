@@ -9,8 +9,8 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.comparison import align, group_difference
-from uniferum.report.encoder_pairs import chosen, encoder_sheets, paired
-from uniferum.report.margins import Agreement
+from uniferum.report.checks.encoder_pairs import chosen, encoder_sheets, paired
+from uniferum.report.checks.margins import Agreement
 from uniferum.report.records import from_folders
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "support"))

@@ -9,18 +9,18 @@ import pytest
 
 from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, FusionConfig, ModelConfig
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.report.catalogue import TABLES, make_table
-from uniferum.report.compare import compare_sheet
-from uniferum.report.examine import claims_sheet, examine
+from uniferum.report.checks.compare import compare_sheet
+from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.verdict import judge, verdict_sheet
 from uniferum.report.figures import catalogue, style
-from uniferum.report.margins import Agreement
-from uniferum.report.naming import parts, told_apart
-from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.records import Pending, from_folders
-from uniferum.report.rendering import Style, render
 from uniferum.report.site import page as site
 from uniferum.report.systems import PAPER_LAYERS, PAPER_TEXT, encoder_word, other_system
-from uniferum.report.verdict import judge, verdict_sheet
+from uniferum.report.tables.catalogue import TABLES, make_table
+from uniferum.report.tables.naming import parts, told_apart
+from uniferum.report.tables.pivot import Layout, pivot_table
+from uniferum.report.tables.rendering import Style, render
 
 
 def phantoms(records):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.margins import Agreement
+from uniferum.report.checks.margins import Agreement
 from uniferum.report.records import Pending, from_folders
 from uniferum.report.site import cases as browsing
 from uniferum.report.site import page as site

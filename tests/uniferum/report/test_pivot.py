@@ -3,10 +3,10 @@
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.catalogue import make_table
-from uniferum.report.pivot import Layout, pivot_table
 from uniferum.report.records import Pending, from_folders
-from uniferum.report.rendering import Style, render
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.pivot import Layout, pivot_table
+from uniferum.report.tables.rendering import Style, render
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from uniferum.report import sheet
-from uniferum.report.catalogue import make_table
 from uniferum.report.records import CellRecord, from_folders
-from uniferum.report.row_counts import row_lines, row_sheet, row_sheets
 from uniferum.report.site.cells import cell_details
+from uniferum.report.tables import sheet
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.row_counts import row_lines, row_sheet, row_sheets
 
 LABELS = {"emphysema": {"positive": 1200, "negative": 1100}, "atelectasis": {"positive": 3, "negative": 3}}
 PLAIN: dict[str, Any] = {"labels": {"CTRATE": {"classification": LABELS}}, "masks": []}

@@ -7,14 +7,14 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_scores import mask_table, score_masks
-from uniferum.report.catalogue import make_table
-from uniferum.report.pivot import Layout, pivot_table
+from uniferum.report.checks.lineage import trace
 from uniferum.report.recompute import recomputed
 from uniferum.report.records import from_folders
-from uniferum.report.rendering import render
-from uniferum.report.segmentation import mask_metrics
 from uniferum.report.site.cells import glance
-from uniferum.report.why import trace
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.pivot import Layout, pivot_table
+from uniferum.report.tables.rendering import render
+from uniferum.report.tables.segmentation import mask_metrics
 
 ROW = ("uniferum", "pubmedbert", "CTRATE+SEG")
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.catalogue import make_table
-from uniferum.report.entries import marked_best
 from uniferum.report.published import PATH, find, published
 from uniferum.report.records import Pending, Score, from_folders
-from uniferum.report.rendering import Style, render
-from uniferum.report.tables import seeds_interval
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.entries import marked_best
+from uniferum.report.tables.paper import seeds_interval
+from uniferum.report.tables.rendering import Style, render
 from uniferum.report.unfinished import unfinished
 
 

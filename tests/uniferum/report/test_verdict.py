@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from uniferum.report.entries import Entry, ReportTable
-from uniferum.report.margins import Agreement
+from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.verdict import judge, verdict_sheet
 from uniferum.report.records import CellRecord
-from uniferum.report.verdict import judge, verdict_sheet
+from uniferum.report.tables.entries import Entry, ReportTable
 
 ROW, COLUMN = ("uniferum", "pubmedbert", "CTRATE"), ("CTRATE", "all")
 MARGINS = Agreement({"auroc": 0.02})

@@ -6,11 +6,11 @@ import pytest
 
 from tests.uniferum.report.recorded_cells import DRAWN, GONE, OFFICIAL, REASON, SHARED, ct_rate, record_cell, small
 from uniferum.errors import UniferumError
-from uniferum.report.catalogue import make_table
-from uniferum.report.examine import examine
-from uniferum.report.margins import Agreement
+from uniferum.report.checks.examine import examine
+from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.verdict import judge
 from uniferum.report.records import from_folders
-from uniferum.report.verdict import judge
+from uniferum.report.tables.catalogue import make_table
 
 MARGINS = {"auroc": 0.3}
 

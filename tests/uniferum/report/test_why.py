@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.catalogue import make_table
+from uniferum.report.checks.lineage import trace
 from uniferum.report.records import Pending, from_folders
-from uniferum.report.why import trace
+from uniferum.report.tables.catalogue import make_table
 
 
 @pytest.fixture

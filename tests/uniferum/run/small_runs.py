@@ -9,7 +9,7 @@ import numpy as np
 from uniferum.config import merge
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, training_level
-from uniferum.preprocessing.store import Store, manifest_row
+from uniferum.preprocessing.store.store import Store, manifest_row
 from uniferum.run import RunConfig
 
 GEOMETRY = Geometry(spacing_mm=(8.0, 8.0, 8.0), model_shape=(24, 20, 16))

@@ -8,7 +8,7 @@ import pytest
 
 from tests.uniferum.model.small_models import GEOMETRY, LABELS, small_config, small_model
 from uniferum.errors import UniferumError
-from uniferum.model.hub import save_pretrained
+from uniferum.model.saved.hub import save_pretrained
 from uniferum.run.ask import Answer, Question, Trained, ask, questions_of, split_flags
 from uniferum.run.scans import scans_of
 from uniferum.training.precision import Compute

@@ -5,11 +5,11 @@ import pytest
 import torch
 from small_runs import GEOMETRY, make_config
 
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.masks import CaseMasks, Outlined, dice
 from uniferum.model.base import Model, RowOutput
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.run.ask import Trained
 from uniferum.run.masks import SHOWN, case_masks
 from uniferum.training.precision import choose_compute

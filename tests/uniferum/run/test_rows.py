@@ -9,10 +9,10 @@ import pytest
 from small_runs import COUNTS, LABELS, make_config, write_store
 
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import CellFiles
 from uniferum.run import RunConfig, evaluate_run, train_run, training_fingerprint
 from uniferum.run.identity import Reading, identity_of
 from uniferum.run.rows import planned_lines, refuse_run, rows_of_run
+from uniferum.run_files import CellFiles
 
 Stores = dict[str, Path]
 TRAIN = [f"train_{number:02d}" for number in range(COUNTS["train"])]

@@ -13,7 +13,7 @@ from uniferum.config import fingerprint, parse
 from uniferum.data.content import SPLITS, Content
 from uniferum.data.prepared import PreparedCohort
 from uniferum.errors import UniferumError
-from uniferum.preprocessing import store as store_module
+from uniferum.preprocessing.store import store as store_module
 from uniferum.run import RunConfig, evaluation_fingerprint, identity, training_fingerprint
 
 Stores = dict[str, Path]
@@ -188,7 +188,7 @@ def test_a_plan_loads_nothing_that_decodes_scans_or_trains(stores: Stores) -> No
         "pydicom",
         "ray",
         "mlflow",
-        "uniferum.preprocessing.store",
+        "uniferum.preprocessing.store.store",
     ]
     code = (
         "import sys; from orchestration import grid, plan, view; from uniferum.run.identity import read_content;"

@@ -25,10 +25,10 @@ from uniferum.config import load, merge
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import CellFiles
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, read_result, train_run
 from uniferum.run.identity import fingerprints
+from uniferum.run_files import CellFiles
 from uniferum.training.errors import Interrupted
 from uniferum.training.reporter import read_steps
 

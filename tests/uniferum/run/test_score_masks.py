@@ -9,15 +9,15 @@ import pytest
 import torch
 from small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
 
-from uniferum.data.targets import TargetGrid
-from uniferum.evaluation.files import CellFiles
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.model.base import Model, RowOutput
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.run import evaluate_run, train_run
 from uniferum.run.build import open_workbench
 from uniferum.run.identity import training_content
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks
+from uniferum.run_files import CellFiles
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import read_steps
 

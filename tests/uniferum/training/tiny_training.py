@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed, nn
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model, RowOutput
 from uniferum.training.checkpoint import Checkpoints, Identity
 from uniferum.training.config import OptimConfig, TrainingConfig

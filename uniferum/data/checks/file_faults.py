@@ -11,9 +11,9 @@ from pathlib import Path
 from isal import igzip
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.content import LFS_POINTER, UNFINISHED
-from uniferum.preprocessing.metaimage_header import ENDINGS, MetaImageHeader, parse_header
-from uniferum.preprocessing.nifti_layout import (
+from uniferum.preprocessing.formats.content import LFS_POINTER, UNFINISHED
+from uniferum.preprocessing.formats.metaimage_header import ENDINGS, MetaImageHeader, parse_header
+from uniferum.preprocessing.formats.nifti_layout import (
     DAMAGED_GZIP,
     LARGEST_HEADER,
     NiftiLayout,
@@ -21,7 +21,7 @@ from uniferum.preprocessing.nifti_layout import (
     nifti_layout,
     open_unzipped,
 )
-from uniferum.preprocessing.npz import declared_array
+from uniferum.preprocessing.formats.npz import declared_array
 
 MISSING = "missing"
 EMPTY = "of zero bytes"

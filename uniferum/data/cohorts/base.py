@@ -22,7 +22,7 @@ from uniferum.data.cohorts.totalsegmentator import refuse_version_1
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.formats.source import ScanSource
 
 REGISTRY = {
     "ct_rate": "uniferum.data.cohorts.ct_rate:CtRate",

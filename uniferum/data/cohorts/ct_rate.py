@@ -20,7 +20,7 @@ from uniferum.data.cohorts.values import known_labels, refuse_unknown
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.source import Affine, Intensity, MaskSource, ScanSource
+from uniferum.preprocessing.formats.source import Affine, Intensity, MaskSource, ScanSource
 
 NAME = re.compile(r"(?P<study>(?P<patient>(?:train|valid)_\d+)_[A-Za-z]+)_(?P<reconstruction>\d+)\.nii\.gz")
 EXPECTED = {"train": 46168, "validation": 221, "test": 3002}

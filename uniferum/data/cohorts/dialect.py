@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.content import LFS_POINTER, is_web_page
+from uniferum.preprocessing.formats.content import LFS_POINTER, is_web_page
 
 WIDEST_FIELD = 16 * 2**20
 """Characters of one field (a report, a list of numbers) that are still read."""

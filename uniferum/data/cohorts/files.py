@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from uniferum.preprocessing.content import has_dicom_preamble
+from uniferum.preprocessing.formats.content import has_dicom_preamble
 
 OUTSIDE = "path leaves the cohort's folder"
 MISSING = "volume file missing"

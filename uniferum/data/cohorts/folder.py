@@ -20,7 +20,7 @@ from uniferum.data.cohorts.values import known_id, known_labels, refuse_unknown
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import MaskSource, ScanSource
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 

@@ -20,7 +20,7 @@ from uniferum.data.cohorts.values import known, known_id, known_labels
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.formats.source import ScanSource
 
 EXPECTED = {"train": 15148, "validation": 1000, "test": 3000}
 """Paper, Table 1; the official split of 2025 has 18,937 / 1,089 / 3,214."""

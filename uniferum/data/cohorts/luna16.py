@@ -13,8 +13,8 @@ from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.tables import Index, rows
 from uniferum.data.provenance import SplitRule
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.scan_files import files_of
-from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
+from uniferum.preprocessing.formats.scan_files import files_of
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 
 EXPECTED = {"train": 601}
 """Paper 3.3; the number of scans with at least one annotated nodule."""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from uniferum.data.cohorts import totalsegmentator
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.source import MaskSource
+from uniferum.preprocessing.formats.source import MaskSource
 
 
 class BadMask(Exception):

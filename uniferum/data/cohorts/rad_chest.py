@@ -22,7 +22,7 @@ from uniferum.data.cohorts.values import MEANING, known, known_id
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import Affine, ScanSource
+from uniferum.preprocessing.formats.source import Affine, ScanSource
 
 EXPECTED = {"train": 2286, "validation": 984, "test": 360}
 """Paper, Table 1; 2,286 is the official imgtrain, the other 1,344 were split anew by a rule it does not give."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from uniferum.data.cohorts import files
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, totalsegmentator_classes
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.mask_classes import class_files, stem
-from uniferum.preprocessing.nifti_layout import DAMAGED_GZIP, LARGEST_HEADER, nifti_layout, open_unzipped
-from uniferum.preprocessing.source import MaskSource
+from uniferum.preprocessing.formats.nifti_layout import DAMAGED_GZIP, LARGEST_HEADER, nifti_layout, open_unzipped
+from uniferum.preprocessing.formats.source import MaskSource
+from uniferum.preprocessing.masks.classes import class_files, stem
 
 SUFFIXES = (".nii.gz", ".nii", ".NII.GZ", ".NII", ".nii.GZ")
 ONLY_IN_V1 = frozenset({"heart_atrium_left", "heart_ventricle_left", "heart_myocardium", "pulmonary_artery", "face"})

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.places import LocalPlace
+from uniferum.preprocessing.store.filesystem import LocalPlace
 
 RECORD = "uniferum_fetch.json"
 FORMAT = 1

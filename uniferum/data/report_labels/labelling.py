@@ -21,7 +21,7 @@ from uniferum.data.cohorts.tables import drawn_first
 from uniferum.data.report_labels import llm, rules
 from uniferum.data.report_labels.keywords import Chosen, Question
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.places import LocalPlace
+from uniferum.preprocessing.store.filesystem import LocalPlace
 
 Value = int | None
 Heard = Callable[[int], None]

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from uniferum.evaluation import calibration
 from uniferum.evaluation.curves import curve
 from uniferum.report.figures.style import footnote, new_figure, say_missing, series
-from uniferum.report.naming import cell_labels, encoder_notes
 from uniferum.report.records import CellRecord
+from uniferum.report.tables.naming import cell_labels, encoder_notes
 
 ACROSS = 6
 Draw = Callable[[Axes, pd.DataFrame, int, str], None]

@@ -12,11 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uniferum.evaluation.comparison import align, pairwise
-from uniferum.evaluation.multiple import holm
+from uniferum.evaluation.multiple_testing import holm
 from uniferum.report.figures.style import footnote, new_figure, say_missing, series
-from uniferum.report.naming import encoder_notes, not_the_papers, parts, row_label
-from uniferum.report.pivot import label_scores
 from uniferum.report.records import CellRecord, RowKey, Score
+from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
+from uniferum.report.tables.pivot import label_scores
 
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from uniferum.report.catalogue import make_table
 from uniferum.report.figures.style import HEAT, footnote, new_figure, say_missing
-from uniferum.report.naming import encoder_notes
 from uniferum.report.records import CellRecord
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.naming import encoder_notes
 
 
 def heatmap(records: Sequence[CellRecord], cohort: str) -> Figure:

@@ -16,8 +16,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uniferum.evaluation.files import write_atomically
-from uniferum.report.naming import phantom_title
+from uniferum.atomic import write_atomically
+from uniferum.report.tables.naming import phantom_title
 
 FORMATS = ("png", "svg", "pdf")
 HEAT = "cividis"

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from uniferum.atomic import write_atomically, write_text
 from uniferum.errors import UniferumError
 from uniferum.evaluation.calibration import probability
-from uniferum.evaluation.files import write_atomically, write_text
 from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.report.records import CellRecord
 
 CASES = 12

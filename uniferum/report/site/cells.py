@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.report import sheet
-from uniferum.report.flagged import flag_sheet
-from uniferum.report.naming import titled
 from uniferum.report.records import CellRecord, Pending
-from uniferum.report.row_counts import row_sheet
-from uniferum.report.segmentation import mask_cells
-from uniferum.report.sheet import Sheet
-from uniferum.report.splits import split_line
 from uniferum.report.systems import shown_encoder
+from uniferum.report.tables import sheet
+from uniferum.report.tables.flagged import flag_sheet
+from uniferum.report.tables.naming import titled
+from uniferum.report.tables.row_counts import row_sheet
+from uniferum.report.tables.segmentation import mask_cells
+from uniferum.report.tables.sheet import Sheet
+from uniferum.report.tables.splits import split_line
 
 HEADINGS = [
     *("Cell", "State", "Model", "Text encoder", "Training data", "Seed"),

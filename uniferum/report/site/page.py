@@ -9,21 +9,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from uniferum.evaluation.files import write_text
-from uniferum.preprocessing.store import Store
-from uniferum.report import datacard, sheet
-from uniferum.report.against import against_sheet
-from uniferum.report.catalogue import TABLES, make_table
-from uniferum.report.examine import claims_sheet, examine
+from uniferum.atomic import write_text
+from uniferum.preprocessing.store.store import Store
+from uniferum.report import datacard
+from uniferum.report.checks.against import against_sheet
+from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.verdict import judge, verdict_sheet
 from uniferum.report.figures.catalogue import figures
 from uniferum.report.figures.style import as_bytes, look, mark_phantoms
-from uniferum.report.margins import Agreement
-from uniferum.report.naming import of_phantoms, phantom_title, title_of, titled
 from uniferum.report.records import CellRecord, Pending
-from uniferum.report.rendering import Style, as_sheet
 from uniferum.report.site.cases import Pictures, write_cases
 from uniferum.report.site.cells import cell_details, glance
-from uniferum.report.verdict import judge, verdict_sheet
+from uniferum.report.tables import sheet
+from uniferum.report.tables.catalogue import TABLES, make_table
+from uniferum.report.tables.naming import of_phantoms, phantom_title, title_of, titled
+from uniferum.report.tables.rendering import Style, as_sheet
 
 HERE = Path(__file__).parent
 MONTAGES = 2

@@ -7,7 +7,7 @@ import pytest
 from tests.uniferum.data.cohorts.layouts import table, touch
 from uniferum.data.cohorts.luna16 import Luna16, Luna16Config
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.source import Sphere
+from uniferum.preprocessing.formats.source import Sphere
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 

@@ -14,7 +14,7 @@ from uniferum.data.phantom.layouts import FOLDERS
 from uniferum.data.preparation import card_of, finish_store
 from uniferum.data.provenance import SplitRule, holds_phantoms, read_words
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 
 def absent(cohort: Cohort) -> dict[str, tuple[str, str]]:

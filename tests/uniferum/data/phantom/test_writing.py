@@ -19,8 +19,8 @@ from uniferum.data.phantom.layout_duke import ABNORMALITIES, LOCATIONS, rad_ches
 from uniferum.data.phantom.layouts import FOLDERS, ct_rate_orders, inspect_orders, luna16_orders
 from uniferum.data.phantom.writing import write_phantoms, write_scan
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.mask_files import read_mask
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.masks.files import read_mask
 
 REPOSITORY = Path(__file__).parents[4]
 SMALL = Splits(train=4, validation=2, test=3)

@@ -1,0 +1,109 @@
+"""The cells of a grid file: each a name and a complete RunConfig."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestration.grid.config import CellGroup, GridConfig
+from uniferum.config import fingerprint, merge, parse
+from uniferum.errors import UniferumError, near_miss
+
+if TYPE_CHECKING:
+    from uniferum.run import RunConfig
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configured run of a grid: a name, and everything that decides its result."""
+
+    name: str
+    config: "RunConfig"
+    model: str
+    text_encoder: str | None
+    mix: str
+    seed: int
+    priority: int = 0
+
+
+def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
+    """Every cell of the grid, highest priority first, otherwise in the file's order.
+
+    Raises:
+        UniferumError: an unknown cohort or text encoder, a key that RunConfig refuses, or two cells that are the same.
+    """
+    cells: dict[str, Cell] = {}
+    contents: dict[str, str] = {}
+    for cell in _cells(grid, source):
+        content = fingerprint(cell.config.model_dump(mode="json", exclude={"name"}))
+        same = cell.name if cell.name in cells else contents.get(content)
+        if same is not None:
+            raise UniferumError(
+                f"{source}: cells", cell.name, must="differ from every other", cure=f"it is {same} again"
+            )
+        cells[cell.name] = cell
+        contents[content] = cell.name
+    return sorted(cells.values(), key=lambda cell: -cell.priority)
+
+
+def select(cells: list[Cell], names: Iterable[str]) -> list[Cell]:
+    """The named cells, or all where no name is given.
+
+    Raises:
+        UniferumError: a name is no cell's.
+    """
+    wanted = list(names)
+    known = [cell.name for cell in cells]
+    for name in wanted:
+        if name not in known:
+            raise UniferumError("cell", name, must="be one of the grid's", cure=near_miss(name, known))
+    return [cell for cell in cells if not wanted or cell.name in wanted]
+
+
+def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
+    """The readable name of a cell; seed 0 is left out, so that adding seeds renames nothing."""
+    return "-".join(part for part in (model, text_encoder, mix, f"seed{seed}" if seed else "") if part)
+
+
+def _cells(grid: GridConfig, source: str) -> Iterator[Cell]:
+    for seed in grid.seeds:
+        for group in grid.cells:
+            for mix in group.train_on:
+                yield _cell(grid, group, mix, seed, source)
+
+
+def _cell(grid: GridConfig, group: CellGroup, mix: str, seed: int, source: str) -> Cell:
+    from uniferum.run import RunConfig
+
+    name = cell_name(group.model, group.text_encoder, mix, seed)
+    train_on = _cohorts(grid, mix.split("+"), f"{source}: cell {name}: train_on", extra=("SEG",))
+    evaluate_on = _cohorts(grid, group.evaluate_on or grid.evaluate_on, f"{source}: cell {name}: evaluate_on")
+    facts = {"model": group.model, "text_encoder": group.text_encoder, "train_on": mix, "seed": seed}
+    keys = merge(grid.defaults, {"model": {"kind": group.model}})
+    if group.text_encoder is not None:
+        keys = merge(keys, {"model": {"text": _text_encoder(grid, group.text_encoder, source)}})
+    for rule in grid.overrides:
+        if rule.matches(facts):
+            keys = merge(keys, rule.set)
+    keys = merge(keys, group.set)
+    keys = merge({"data": {"loader_workers": grid.resources.loader_workers}}, keys)  # a value given by hand stays
+    named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
+    config = parse(RunConfig, {**keys, **named}, source=f"{source}: cell {name}")
+    return Cell(name, config, group.model, group.text_encoder, mix, seed, group.priority)
+
+
+def _cohorts(grid: GridConfig, names: Iterable[str], where: str, extra: tuple[str, ...] = ()) -> list[str]:
+    names = list(names)
+    for name in names:
+        if name not in grid.stores and name not in extra:
+            raise UniferumError(where, name, must="have a store", cure=near_miss(name, [*grid.stores, *extra]))
+    if len(set(names)) < len(names):
+        raise UniferumError(where, "+".join(names), must="name each cohort once")
+    return names
+
+
+def _text_encoder(grid: GridConfig, name: str, source: str) -> dict[str, Any]:
+    if name not in grid.text_encoders:
+        raise UniferumError(
+            f"{source}: text_encoder", name, must="be declared", cure=near_miss(name, grid.text_encoders)
+        )
+    return grid.text_encoders[name]

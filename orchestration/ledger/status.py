@@ -1,0 +1,150 @@
+"""The rows that a person watches: every cell with its state, step, metric and time left, read from files and ledger.
+
+Nothing here needs a driver: ``grid status`` in another shell, or after the driver's death, shows the same rows.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestration.grid.cells import Cell
+from orchestration.grid.config import GridConfig
+from orchestration.grid.plan import look
+from orchestration.grid.planned import Planned
+from orchestration.grid.records import CellRecord
+from orchestration.grid.states import PlanState
+from uniferum.errors import UniferumError
+from uniferum.evaluation.mask_words import mask_note
+
+if TYPE_CHECKING:
+    from orchestration.ledger.ledger import Entry, Ledger
+
+COLUMNS = ("cell", "state", "step", "volumes/s", "metric", "left", "note")
+NUMBERS = COLUMNS[2:6]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell, ready to be shown."""
+
+    cell: str
+    state: str
+    step: str = ""
+    speed: str = ""
+    metric: str = ""
+    left: str = ""
+    note: str = ""
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """In the order of :data:`COLUMNS`."""
+        return self.cell, self.state, self.step, self.speed, self.metric, self.left, self.note
+
+
+def rows(planned: Sequence[Planned], entries: "dict[str, Entry]") -> list[Row]:
+    """One row a cell, in the plan's order; the ledger's state wins over the plan's, which is older."""
+    return [_row(p, entries.get(p.cell.name)) for p in planned]
+
+
+def counts(shown: Sequence[Row]) -> str:
+    """How many cells are in each state, in one line."""
+    found: dict[str, int] = {}
+    for row in shown:
+        found[row.state] = found.get(row.state, 0) + 1
+    return ", ".join(f"{number} {state}" for state, number in sorted(found.items()))
+
+
+def span(seconds: float | None) -> str:
+    """A length of time for people."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def _row(planned: Planned, entry: "Entry | None") -> Row:
+    name = planned.cell.name
+    if planned.state == PlanState.NO_DATA or planned.folder is None:
+        return Row(name, PlanState.NO_DATA, note=planned.why)
+    record = planned.record
+    result = record.result()
+    state = entry.state if entry and entry.folder == str(planned.folder) else planned.state
+    if result and state not in ("running", "waiting", "pending"):
+        return _done(name, state, result)
+    return _under_way(record, planned, state, entry)
+
+
+def _done(name: str, state: str, result: dict) -> Row:
+    selection = (result.get("selection") or {}).get("value")
+    metric = "" if selection is None else f"{selection:.4f}"
+    note = mask_note(result.get("masks"))
+    shown = PlanState.DONE if state == "done" else state
+    return Row(name, shown, str(result.get("steps", "")), metric=metric, note=note)
+
+
+def _under_way(record: CellRecord, planned: Planned, state: str, entry: "Entry | None") -> Row:
+    progress = record.progress()
+    note = (entry.reason or "") if entry else planned.why
+    if progress is None or state not in ("running", "waiting"):
+        reached = record.resumable_step()
+        return Row(planned.cell.name, state, "" if reached is None else str(reached), note=note)
+    silent = time.time() - progress.updated
+    shown = progress.phase if state == "running" else state
+    return Row(
+        planned.cell.name,
+        shown,
+        f"{progress.step} / {progress.steps}",
+        "" if progress.volumes_per_second is None else f"{progress.volumes_per_second:.3g}",
+        "" if progress.metric is None else f"{progress.metric:.4f}",
+        span(progress.seconds_left),
+        f"silent for {span(silent)}" if silent > 60 else note,
+    )
+
+
+def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[Row], str]:
+    """The rows and the headline of a grid, without its driver."""
+    planned = look(grid, cells)
+    try:
+        with ledger_of(grid) as ledger:
+            holder = ledger.holder() if ledger else None
+            facts = ledger.facts() if ledger else {}
+            entries = ledger.entries() if ledger and holder else {}
+    except UniferumError as error:
+        shown = rows(planned, {})
+        return shown, f"{counts(shown)}; from the records alone: {error}"
+    shown = rows(planned, entries)
+    if ledger is None:
+        return shown, counts(shown)
+    driver = f"driven by {holder.owner}" if holder else "no driver"
+    paused = f"; paused: {facts['paused']}" if "paused" in facts else ""
+    return shown, f"{counts(shown)}; {driver}{paused}"
+
+
+def ended(grid: GridConfig) -> bool:
+    """Whether no driver lives, so that nothing changes any more; a ledger that does not answer says neither."""
+    try:
+        with ledger_of(grid) as ledger:
+            return ledger is None or ledger.holder() is None
+    except UniferumError:
+        return False
+
+
+@contextmanager
+def ledger_of(grid: GridConfig) -> "Iterator[Ledger | None]":
+    """The grid's ledger; None where no driver has made its file yet, for whoever only looks makes nothing."""
+    if isinstance(grid.ledger_place, Path) and not grid.ledger_place.exists():
+        yield None
+        return
+    from orchestration.ledger.ledger import (
+        Ledger,  # SQLAlchemy: a tenth of a second that a grid without a ledger is spared
+    )
+
+    ledger = Ledger.of(grid)
+    try:
+        yield ledger
+    finally:
+        ledger.close()

@@ -1,0 +1,202 @@
+"""Where a report's cells come from: MLflow, or folders of cells; and what a grid file expects beside them."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uniferum.errors import UniferumError
+from uniferum.report.checks.margins import Agreement
+from uniferum.report.records import CellRecord, Pending, from_folders, newest
+from uniferum.report.systems import encoder_word, other_system
+from uniferum.report.tables.naming import of_phantoms, told_apart
+from uniferum.report.unfinished import unfinished
+
+if TYPE_CHECKING:
+    from orchestration.grid.cells import Cell
+    from orchestration.grid.config import GridConfig
+    from orchestration.grid.planned import Planned
+
+ALIVE_S = 120
+"""A worker that wrote its progress within so many seconds is at work."""
+RUN_ONE = "run one first: uniferum grid run configs/demo_grid.yaml; or read folders with --from"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Finished cells, cells without a result, and when their numbers count as the paper's."""
+
+    records: list[CellRecord]
+    pending: list[Pending]
+    agreement: Agreement
+    cells: Path | None = None
+    """Where the grid keeps its cells, with their checkpoints; unknown without a grid file."""
+    stores: Mapping[str, Path] = field(default_factory=dict)
+    """The prepared stores that the grid names, those that lie on this machine."""
+    notes: tuple[str, ...] = ()
+    """What a person must know of the choice of cells, a sentence each."""
+
+    @property
+    def phantoms(self) -> bool:
+        """Whether any cell is of phantoms."""
+        return of_phantoms([*self.records, *self.pending])
+
+
+def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> Gathered:
+    """What there is to report on.
+
+    Args:
+        grid: the grid file, which says what is expected and where MLflow is; without it and without ``folder`` the
+            grid of ``configs`` that was last recorded.
+        folder: read cells from here instead of from MLflow.
+        mlflow: address of the tracking server, instead of the grid's own or ``MLFLOW_TRACKING_URI``.
+
+    Raises:
+        UniferumError: there is no cell at all to report on, or a record is unreadable.
+    """
+    notes: list[str] = []
+    if grid is None and folder is None:
+        grid = last_recorded(Path("configs"))
+        notes.append(f"The grid is {grid}, the last one recorded here; --grid names another.")
+    if grid is None:
+        assert folder is not None
+        records, hidden = newest(from_folders(folder))
+        pending = unfinished(folder)
+        _refuse_nothing(records, pending, folder)
+        records, pending = told_apart(records, pending)
+        return Gathered(_of_phantoms(records), pending, Agreement(), notes=(*notes, *_hidden(hidden)))
+    from orchestration.grid.config import load_grid
+
+    config = load_grid(grid)
+    found = from_folders(folder) if folder else _from_mlflow(config, mlflow)
+    records, pending, said = _expected(config, grid, found)
+    _refuse_nothing(records, pending, folder or grid)
+    records, pending = told_apart(records, pending)
+    if config.synthetic:
+        records = [replace(one, phantoms=True) for one in records]
+        pending = [replace(one, phantoms=True) for one in pending]
+    agreement = Agreement(config.margins, config.synthetic, config.comparable)
+    stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
+    records = _of_phantoms(_with_splits(records, stores))
+    return Gathered(records, pending, agreement, config.cells_folder, stores, (*notes, *said))
+
+
+def _refuse_nothing(records: list[CellRecord], pending: list[Pending], where: Path) -> None:
+    if not records and not pending:
+        raise UniferumError(str(where), must="hold at least one cell", cure=RUN_ONE)
+
+
+def _of_phantoms(records: list[CellRecord]) -> list[CellRecord]:
+    """Records that say so themselves, whatever the grid file says."""
+    return [
+        replace(one, phantoms=True) if any(word.phantoms for word in one.test_splits.values()) else one
+        for one in records
+    ]
+
+
+def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[CellRecord]:
+    """Records that are older than their cohorts' words on the test splits, with those of stores of the same content."""
+    from uniferum.data.prepared import PreparedCohort
+    from uniferum.preprocessing.store.store import MANIFEST, SPLITS
+    from uniferum.report.tables.splits import completed
+
+    wanted = {
+        name for record in records for name in record.result.get("evaluate_on") or () if name not in record.test_splits
+    }
+    said = [name for name in wanted & set(stores) if all((stores[name] / file).exists() for file in (MANIFEST, SPLITS))]
+    return completed(records, {name: PreparedCohort.open(stores[name]) for name in said})
+
+
+def last_recorded(configs: Path) -> Path:
+    """The grid file below ``configs`` whose root has the newest MLflow database.
+
+    Raises:
+        UniferumError: no grid was recorded here.
+    """
+    from orchestration.grid.config import load_grid
+    from orchestration.tracking.server import DATABASE
+
+    found: list[tuple[float, Path]] = []
+    for path in sorted(configs.glob("*grid*.yaml")):
+        database = load_grid(path).root / DATABASE
+        if database.exists():
+            found.append((database.stat().st_mtime, path))
+    if not found:
+        raise UniferumError("--grid", must="be given where no grid of configs/ was recorded yet", cure=RUN_ONE)
+    return max(found)[1]
+
+
+def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
+    from orchestration.tracking.reader import read_mlflow, reading_uri
+
+    uri = reading_uri(grid.root, address or grid.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    return read_mlflow(uri, grid.name)
+
+
+def _expected(
+    grid: "GridConfig", path: Path, found: Sequence[CellRecord]
+) -> tuple[list[CellRecord], list[Pending], list[str]]:
+    """Match what was found to the grid's cells by fingerprint; what is left over is named, never shown."""
+    from orchestration.grid.cells import expand
+    from orchestration.grid.plan import make_plan
+    from orchestration.grid.states import PlanState
+
+    stale: list[str] = []
+    records: list[CellRecord] = []
+    pending: list[Pending] = []
+    hidden: list[CellRecord] = []
+    plan = make_plan(grid, expand(grid, source=str(path)))
+    found = _renamed(found, plan)
+    for planned in plan:
+        cell, identity = planned.cell, planned.training_fingerprint
+        kept, older = newest([record for record in found if record.name == cell.name])
+        same = [r for r in (*older, *kept) if identity in (None, r.result.get("training_fingerprint"))]
+        records.extend(same[-1:])
+        stale += [cell.name] if same and planned.state == PlanState.RESCORE else []
+        hidden.extend(record for record in (*older, *kept) if record not in same[-1:])
+        if not same:
+            reason = _running(planned) or (
+                planned.why if planned.state == PlanState.NO_DATA else f"{planned.state}: {planned.why}"
+            )
+            command = f"uniferum grid run {path} --only {cell.name}"
+            pending.append(_pending(cell, reason, command))
+    notes = _hidden(hidden)
+    if stale:
+        names = ", ".join(stale)
+        notes.append(f"The test data changed since these were scored (uniferum grid evaluate {path}): {names}")
+    return records, pending, notes
+
+
+def _renamed(found: Sequence[CellRecord], plan: "Sequence[Planned]") -> list[CellRecord]:
+    """Records of no cell's name that have a cell's content were trained under an earlier name, and get today's."""
+    own = {planned.cell.name for planned in plan}
+    today = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
+    named = []
+    for record in found:
+        name = today.get(str(record.result.get("training_fingerprint")), record.name)
+        named.append(record if record.name in own else replace(record, name=name))
+    return named
+
+
+def _pending(cell: "Cell", reason: str, command: str) -> Pending:
+    model = cell.config.model.model_dump(mode="json")
+    geometry = cell.config.geometry.model_dump(mode="json")
+    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
+    return Pending(
+        cell.name, cell.model, word, cell.mix, cell.seed, reason, command, other_system=other, text=model["text"]
+    )
+
+
+def _running(planned: "Planned") -> str:
+    """How far a cell is whose worker has just written; empty for a cell that nobody works on."""
+    progress = planned.record.progress() if planned.folder is not None else None
+    if progress is None or time.time() - progress.updated > ALIVE_S:
+        return ""
+    return f"running {100 * progress.step / max(progress.steps, 1):.0f} %"
+
+
+def _hidden(hidden: Sequence[CellRecord]) -> list[str]:
+    names = ", ".join(sorted({record.name for record in hidden})[:5])
+    return [f"{len(hidden)} older results of cells with other settings are not shown: {names}"] if hidden else []

@@ -1,0 +1,223 @@
+"""Runs a search: Ray Tune with Optuna proposing and ASHA stopping; the study in Optuna's own storage is the truth.
+
+Tune's own pickles are not read back: after a kill the study says which trials are finished, those left running are
+proposed again with the same values, and their folders go on from their checkpoints.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from orchestration.attempt import failures
+from orchestration.cluster import connect, preflight
+from orchestration.grid.config import GridConfig
+from orchestration.grid.data_plan import DataPlan
+from orchestration.grid.plan import missing_stores
+from orchestration.grid.planned import Planned
+from orchestration.grid.states import PlanState
+from orchestration.search.config import Search, best_grid
+from orchestration.search.study import only_one, open_study, proposer, take_up
+from orchestration.search.sync import FAILED, FINISHED, KILLED, TrialMirror
+from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
+from uniferum.atomic import write_text
+from uniferum.errors import UniferumError
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found."""
+
+    trials: int
+    failed: int
+    best: float
+    params: dict[str, Any]
+    steps: int
+    grid_file: Path
+    study_url: str
+
+
+def run_search(search: Search, say: Callable[[str], None], *, address: str | None = None, mlflow: bool = True) -> Found:
+    """Run what is left of a search.
+
+    Raises:
+        UniferumError: another process runs it, its root cannot be written or has no room, data is missing, the cluster
+            cannot hold a trial, or no trial ended with a value.
+    """
+    connect.check_address(address)
+    preflight.check_root(search.root)
+    with only_one(search):
+        study = open_study(search)
+        left = max(0, search.config.trials - take_up(study))
+        say(f"study: {search.study_url} ({len(study.trials)} trials so far, {left} to go)")
+        grid = search.grid.replace(name=search.config.name, root=search.root)
+        mirror = TrialMirror(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
+        behind = mirror.catch_up()
+        if left:
+            check(search, grid, left)
+            _run_left(search, study, left, mirror, say, address)
+        elif behind:
+            mirror.start()
+            mirror.finish(FINISHED)
+        study = open_study(search)
+        if _running(study):
+            raise KeyboardInterrupt  # Tune takes the first Ctrl-C as its own, and returns
+        return _found(search, study)
+
+
+def check(search: Search, grid: GridConfig, left: int) -> None:
+    """What a grid checks before it starts: the data, and room for two checkpoints of every trial to come.
+
+    Raises:
+        UniferumError: something is missing.
+    """
+    trial = replace(search.cell, config=search.cell.config.replace(evaluate_on=()))
+    absent = missing_stores(trial, grid.stores)
+    if absent:
+        raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
+    planned = Planned(trial, PlanState.DUE, "a trial", None, None, None, None)
+    DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
+    preflight.check_space(grid, [planned] * left)
+
+
+def stopper(search: Search) -> Any:
+    """ASHA with its rungs before the last step of the longest trial; None where no rung is left."""
+    from ray.tune.schedulers import ASHAScheduler
+
+    asha, last = search.config.asha, search.longest - 1
+    if asha is None or asha.grace_steps > last:
+        return None
+    return ASHAScheduler(
+        time_attr=STEP,
+        max_t=last,
+        grace_period=asha.grace_steps,
+        reduction_factor=asha.reduction,
+        stop_last_trials=False,
+    )
+
+
+def _run_left(
+    search: Search,
+    study: "optuna.Study",
+    left: int,
+    mirror: TrialMirror,
+    say: Callable[[str], None],
+    address: str | None,
+) -> None:
+    mirror.start()
+    state = FAILED
+    try:
+        joined = connect.connect(address, search.grid.resources)
+        try:
+            say(f"Ray dashboard: {joined.dashboard}")
+            connect.check_fits(search.grid.resources)
+            preflight.check_seen_everywhere(search.root)
+            _tune(search, study, left, mirror, say)
+        finally:
+            connect.leave(joined)
+        interrupted = _running(open_study(search))
+        for trial in interrupted:
+            mirror.ended(trial.params, KILLED)
+        state = KILLED if interrupted else FINISHED
+    finally:
+        mirror.finish(state)
+
+
+def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=(TrialState.RUNNING,))
+
+
+def _tune(search: Search, study: "optuna.Study", left: int, mirror: TrialMirror, say: Callable[[str], None]) -> None:
+    from ray import tune
+
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables would mix with our lines
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    resources = search.grid.resources
+    absolute = Search(search.config.replace(root=search.root.resolve()), _absolute(search), search.cell)
+    trainable = tune.with_resources(
+        tune.with_parameters(train_trial, search=absolute), connect.lane_resources(resources)
+    )
+    tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            metric=METRIC,
+            mode="max",
+            search_alg=proposer(search, study),
+            scheduler=stopper(search),
+            num_samples=left,
+            max_concurrent_trials=search.config.parallel or resources.parallel or 0,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{search.config.name}-{int(time.time())}",
+            storage_path=str((search.root / "tune").resolve()),
+            failure_config=tune.FailureConfig(max_failures=search.grid.policy.retries),  # only of the machine's faults
+            verbose=0,
+            callbacks=[_watching(mirror, say)],
+        ),
+    ).fit()
+
+
+def _watching(mirror: TrialMirror, say: Callable[[str], None]) -> Any:
+    """A Tune callback: a line a trial, and every trial's spool is sent to MLflow."""
+    from ray.tune import Callback
+
+    class Watching(Callback):
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Callback, ()  # Tune pickles its callbacks; nothing of ours is needed from there
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+        ) -> None:
+            mirror.watch()
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            last = trial.last_result or {}
+            fault = last.get(FAULT)
+            value = f"{last[METRIC]:.4f} at step {last[STEP]}" if METRIC in last else "no value"
+            told = f"failed ({fault})" if fault else value
+            say(f"trial {len([t for t in trials if t.is_finished()])}: {told} with {trial.config}")
+            mirror.ended(trial.config, FAILED if fault else KILLED)
+
+        def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            say(f"a trial goes on from its checkpoint ({_why(trial)}): {trial.config}")
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            say(f"trial failed with {trial.config}: {_why(trial)}")
+            mirror.ended(trial.config, FAILED)
+
+    return Watching()
+
+
+def _why(trial: Any) -> str:
+    text = str(getattr(trial, "get_error", lambda: None)() or "unknown").strip()
+    return failures.classify_text(text.splitlines()[-1]).reason
+
+
+def _absolute(search: Search) -> GridConfig:
+    return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
+
+
+def _found(search: Search, study: "optuna.Study") -> Found:
+    from optuna.trial import TrialState
+
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    if not finished:
+        raise UniferumError("search", search.config.name, must="have a finished trial", cure="see the trials' cell.log")
+    best = study.best_trial
+    assert best.value is not None, "a completed trial has a value"
+    path = search.root / "best.yaml"
+    write_text(path, yaml.safe_dump(best_grid(search, best.params), sort_keys=False))
+    failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not t.user_attrs.get("interrupted")]
+    steps = sum(trained_steps(folder) for folder in trial_folders(search))
+    return Found(len(finished), len(failed), best.value, best.params, steps, path, search.study_url)

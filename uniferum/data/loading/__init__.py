@@ -1,0 +1,1 @@
+"""From stored volumes to batches: order, reading, augmentation, targets."""

@@ -1,0 +1,241 @@
+"""An augmentation's whole geometry as one resampling of a stored volume, walked row by row without a grid in memory.
+
+Indices: a stored array's voxel centres are ``(i - (n - 1) / 2) * spacing`` mm from the box's centre, on each axis, and
+so are the output's; :func:`index_map` composes the two with a draw. Without movement the training level is copied as
+it stands, and the 1 mm level is averaged over the same windows as torch's area interpolation, so that both equal the
+paper's chain of pad, crop and area resize. ``augmentation.resampling: stepwise`` rotates on the stored grid first.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int16, UInt8
+
+from uniferum.data.loading import kernels
+from uniferum.data.loading.augmentation import Draw
+from uniferum.preprocessing.geometry import Geometry
+
+# HU / 2000 + 0.5 (released configuration): -1000 HU is 0, 1000 HU is 1.
+SLOPE, INTERCEPT = 1.0 / 2000.0, 0.5
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A regular grid of voxels centred on the box: its shape, and its spacing in mm."""
+
+    shape: Shape
+    spacing_mm: tuple[float, float, float]
+
+
+def level_grid(geometry: Geometry, level: str) -> Grid:
+    """The grid of a stored level, ``train`` or ``full``."""
+    return Grid(geometry.shape(level), geometry.spacing(level))
+
+
+def output_grid(geometry: Geometry) -> Grid:
+    """The grid of the model's input."""
+    return Grid(geometry.model_shape, geometry.level_spacing_mm)
+
+
+def crop_grid(geometry: Geometry) -> Grid:
+    """The centred crop at the full level's spacing: what the model's input averages over."""
+    return Grid(geometry.crop_shape, geometry.spacing_mm)
+
+
+def index_map(
+    source_from_output: Float64[np.ndarray, "3 3"], source: Grid, output: Grid
+) -> tuple[Float64[np.ndarray, "3 3"], Float64[np.ndarray, " 3"]]:
+    """The affine map of output indices to source indices.
+
+    Args:
+        source_from_output: map of mm about the centre, as ``Draw.source_from_output`` gives it.
+        source: the stored grid.
+        output: the grid to fill.
+
+    Returns:
+        ``matrix`` and ``shift``: source index = matrix @ output index + shift.
+    """
+    matrix = np.asarray(source_from_output) * np.asarray(output.spacing_mm) / np.asarray(source.spacing_mm)[:, None]
+    centre_out = (np.asarray(output.shape) - 1) / 2
+    centre_in = (np.asarray(source.shape) - 1) / 2
+    return matrix, centre_in - matrix @ centre_out
+
+
+def crop_offset(source: Grid, output: Grid) -> tuple[int, int, int] | None:
+    """Where the output begins in the source if it is a plain crop of it; None if it is not."""
+    if not np.allclose(source.spacing_mm, output.spacing_mm, rtol=1e-6):
+        return None
+    margin = [a - b for a, b in zip(source.shape, output.shape, strict=True)]
+    if any(m < 0 or m % 2 for m in margin):
+        return None
+    return margin[0] // 2, margin[1] // 2, margin[2] // 2
+
+
+def windows(samples: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and one-past-last sample of each cell, as torch's area interpolation has them (they may share a sample)."""
+    cell = np.arange(cells, dtype=np.int64)
+    return (cell * samples) // cells, -((-(cell + 1) * samples) // cells)
+
+
+def resample_image(
+    source: Int16[np.ndarray, "a b c"],
+    source_from_output: Float64[np.ndarray, "3 3"] | None,
+    geometry: Geometry,
+    *,
+    level: str,
+    offset: float = 0.0,
+    outside: str = "edge",
+    out: Float32[np.ndarray, "x y z"] | None = None,
+) -> Float32[np.ndarray, "x y z"]:
+    """The model's input from a stored level.
+
+    Args:
+        source: HU of the level, on :func:`level_grid`.
+        source_from_output: the movement in mm; None for none.
+        geometry: of the store.
+        level: ``train`` or ``full``.
+        offset: added in [0, 1] units.
+        outside: ``edge`` repeats the border, ``air`` gives -1000 HU.
+        out: where to write; a new array by default.
+
+    Returns:
+        HU / 2000 + 0.5 + offset, shape ``geometry.model_shape``.
+    """
+    grid, target = level_grid(geometry, level), output_grid(geometry)
+    assert source.shape == grid.shape, f"a stored level of {source.shape} where {grid.shape} belongs"
+    if out is None:
+        out = np.empty(target.shape, np.float32)
+    shift = np.float32(INTERCEPT + offset)
+    air = outside == "air"
+    if level == "train":
+        corner = crop_offset(grid, target) if source_from_output is None else None
+        if corner is not None:
+            kernels.crop(source, corner[0], corner[1], corner[2], np.float32(SLOPE), shift, out)
+        else:
+            matrix, start = index_map(_movement(source_from_output), grid, target)
+            kernels.resample(source, matrix, start, np.float32(SLOPE), shift, air, out)
+        return out
+    crop = crop_grid(geometry)
+    matrix, start = index_map(_movement(source_from_output), grid, crop)
+    x_cells, x_counts = _cells(crop.shape[0], target.shape[0])
+    y_cells, y_counts = _cells(crop.shape[1], target.shape[1])
+    z_windows = np.stack(windows(crop.shape[2], target.shape[2]), 1)
+    slope = np.float32(SLOPE)
+    kernels.pooled(source, matrix, start, x_cells, x_counts, y_cells, y_counts, z_windows, slope, shift, air, out)
+    return out
+
+
+def resample_mask(
+    source: UInt8[np.ndarray, "a b c"],
+    members: UInt8[np.ndarray, " 256"],
+    source_from_output: Float64[np.ndarray, "3 3"] | None,
+    geometry: Geometry,
+    *,
+    level: str,
+    outside: str = "edge",
+    pool: int,
+) -> UInt8[np.ndarray, "x y z"]:
+    """A structure at the model's resolution, nearest neighbour at the image's transform, max-pooled as it is made.
+
+    A structure too small to be met by any output voxel keeps the one nearest to it, where that lies in the field.
+
+    Args:
+        source: a stored mask layer.
+        members: 1 for every value of the layer that belongs to the structure.
+        source_from_output: the movement in mm; None for none.
+        geometry: of the store.
+        level: ``train`` or ``full``.
+        outside: as for the image; ``air`` means no structure.
+        pool: side of the pooling window, d / u (paper 3.2).
+    """
+    grid, target = level_grid(geometry, level), output_grid(geometry)
+    matrix, start = index_map(_movement(source_from_output), grid, target)
+    pooled = np.zeros([-(-n // pool) for n in target.shape], np.uint8)
+    found = kernels.nearest_pooled(source, members, matrix, start, outside == "air", target.shape, pool, pooled)
+    if not found:
+        _keep_nearest(source, members, matrix, start, target.shape, pool, pooled)
+    return pooled
+
+
+def turned(
+    source: Int16[np.ndarray, "a b c"],
+    rotation: Float64[np.ndarray, "3 3"],
+    geometry: Geometry,
+    *,
+    level: str,
+    outside: str = "edge",
+) -> Int16[np.ndarray, "a b c"]:
+    """A stored level rotated on its own grid: the first of two interpolations where rotation and zoom each have one.
+
+    Rounded to whole HU, as a stored level is. Arguments as for :func:`resample_image`.
+    """
+    grid = level_grid(geometry, level)
+    matrix, start = index_map(rotation, grid, grid)
+    out = np.empty(grid.shape, np.float32)
+    kernels.resample(source, matrix, start, np.float32(1), np.float32(0), outside == "air", out)
+    return np.rint(out, out=out).astype(np.int16)
+
+
+def resample_fractions(
+    source: UInt8[np.ndarray, "a b c"],
+    members: UInt8[np.ndarray, " 256"],
+    drawn: Draw,
+    geometry: Geometry,
+    *,
+    level: str,
+    outside: str = "edge",
+    stepwise: bool = False,
+    pool: int,
+) -> Float32[np.ndarray, "x y z"]:
+    """A structure taken through the image's own interpolation to fractions in [0, 1], then max-pooled (released code).
+
+    Nothing keeps a structure that is too small to be met. Arguments as for :func:`resample_mask`; ``stepwise`` rotates
+    and zooms in two interpolations.
+    """
+    coded = np.array([-1000, 1000], np.int16)[members][source]  # what HU / 2000 + 0.5 makes 0 and 1; air is 0
+    coded, movement = moved_source(coded, drawn, geometry, level=level, outside=outside, stepwise=stepwise)
+    image = resample_image(coded, movement, geometry, level=level, outside=outside)
+    # The kernels compute in float32 without a fixed order: a fraction may leave [0, 1] by a rounding.
+    image = np.clip(image, 0.0, 1.0)
+    x, y, z = (side // pool for side in image.shape)
+    return image.reshape(x, pool, y, pool, z, pool).max(axis=(1, 3, 5))
+
+
+def moved_source(
+    source: Int16[np.ndarray, "a b c"],
+    drawn: Draw,
+    geometry: Geometry,
+    *,
+    level: str,
+    outside: str,
+    stepwise: bool,
+) -> tuple[Int16[np.ndarray, "a b c"], Float64[np.ndarray, "3 3"] | None]:
+    """What a draw leaves to :func:`resample_image`: the source, rotated already where it is to be, and the movement."""
+    if stepwise and drawn.turns and drawn.zoom != 1.0:
+        return turned(source, drawn.rotation(), geometry, level=level, outside=outside), drawn.zoomed()
+    return source, drawn.source_from_output() if drawn.moves else None
+
+
+def _movement(source_from_output: Float64[np.ndarray, "3 3"] | None) -> Float64[np.ndarray, "3 3"]:
+    return np.eye(3) if source_from_output is None else source_from_output
+
+
+def _cells(samples: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """First and one-past-last cell that hold each sample, and the number of samples of each cell."""
+    first, last = windows(samples, count)
+    sample = np.arange(samples)
+    held = np.stack([np.searchsorted(last, sample, side="right"), np.searchsorted(first, sample, side="right")], 1)
+    return held, last - first
+
+
+def _keep_nearest(source, members, matrix, start, shape: Shape, pool: int, pooled: np.ndarray) -> None:
+    """Mark the output voxel nearest to the structure's voxel that is nearest to its centroid, if inside the output."""
+    voxels = np.argwhere(members[source])
+    if not len(voxels):
+        return
+    middle = voxels[np.argmin(((voxels - voxels.mean(0)) ** 2).sum(1))]
+    place = np.rint(np.linalg.solve(matrix, middle - start)).astype(int)
+    if all(0 <= p < n for p, n in zip(place, shape, strict=True)):
+        pooled[tuple(place // pool)] = 1

@@ -1,0 +1,206 @@
+"""A model as a folder of its own: weights, config, tokenizer and a model card; safetensors only.
+
+The folder needs neither the hub nor the pretrained parts that the model was built from. It is whole or absent: written
+beside its place, synced, renamed.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+import uniferum
+from uniferum.config import parse
+from uniferum.errors import UniferumError
+from uniferum.model.base import Model
+from uniferum.model.baselines.ct_clip import CtClip
+from uniferum.model.config import ModelConfig
+from uniferum.model.registry import SYSTEMS
+from uniferum.model.text import Text
+from uniferum.model.tokenizer import PromptReader
+from uniferum.model.transformer import Transformer, TransformerShape
+from uniferum.model.uniferum import Uniferum
+from uniferum.model.weights import SAFE, find_pretrained, read_state
+from uniferum.preprocessing.geometry import Geometry
+
+CONFIG, TOKENIZER, CARD = "config.json", "tokenizer.json", "README.md"
+FORMAT = 1
+KEYS = ("model", "geometry", "labels", "text_shape")
+WITH_TEXT = ("uniferum", "ct_clip")
+"""Systems that read prompts: their tokenizer is saved with them."""
+
+
+def save_pretrained(
+    model: Model,
+    folder: Path,
+    config: ModelConfig,
+    geometry: Geometry,
+    labels: tuple[str, ...],
+    *,
+    trained_on: str = "",
+) -> None:
+    """Write a model to a new folder.
+
+    Args:
+        model: any compared system.
+        folder: must not exist yet.
+        config: the section that the model was built from.
+        geometry: the grids that it reads.
+        labels: the output order of models with one output a label.
+        trained_on: a clause for the model card.
+
+    Raises:
+        UniferumError: the folder exists.
+    """
+    if folder.exists():
+        raise UniferumError(str(folder), must="not exist yet", cure="give another folder, or remove this one")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+    try:
+        _fill(draft, model, _described(model, config, geometry, labels), trained_on)
+        draft.chmod(0o755)
+        draft.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def from_pretrained(name: str | Path, weights_dir: Path | None = None) -> Model:
+    """A model from such a folder (or from the hub, by name), in evaluation mode.
+
+    Raises:
+        UniferumError: no such folder, a config of another format, or tensors that do not fit it.
+    """
+    folder = find_pretrained(str(name), weights_dir)
+    described = read_description(folder)
+    config = parse(ModelConfig, described["model"], source=str(folder / CONFIG))
+    geometry = parse(Geometry, described["geometry"], source=str(folder / CONFIG))
+    labels, shape = tuple(described["labels"]), geometry.model_shape
+    with torch.random.fork_rng(devices=[]):
+        reads = {"text": _saved_text(folder, config, described["text_shape"])} if config.kind in WITH_TEXT else {}
+        model = SYSTEMS[config.kind](config, shape, labels, None, pretrained=False, **reads)
+    load_matching(model, read_state(folder / SAFE), source=str(folder / SAFE))
+    return model.eval()
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What a saved model says of itself: ``model``, ``geometry``, ``labels``, ``text_shape``.
+
+    Raises:
+        UniferumError: the folder has no config of this format.
+    """
+    path = folder / CONFIG
+    try:
+        described = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UniferumError(str(path), must="be the config of a saved model", cure=type(error).__name__) from None
+    if not isinstance(described, dict) or described.get("uniferum_format") != FORMAT:
+        raise UniferumError(str(path), must=f"be a saved model's config of format {FORMAT}")
+    missing = [key for key in KEYS if key not in described]
+    if missing:
+        raise UniferumError(str(path), must=f"have the keys {', '.join(KEYS)}, but {', '.join(missing)} are absent")
+    return described
+
+
+def load_matching(model: Model, state: dict[str, Tensor], *, source: str) -> None:
+    """Load a state dict whose names and shapes are exactly the model's.
+
+    Raises:
+        UniferumError: a tensor is missing, too many, or of another shape; both sides are named.
+    """
+    wanted = model.state_dict()
+    for name in sorted(wanted.keys() | state.keys()):
+        there, here = _shape(state.get(name)), _shape(wanted.get(name))
+        if there != here:
+            raise UniferumError(f"{source}: {name}", there, must=f"be as the model has it ({here})")
+    model.load_state_dict(state)
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else " x ".join(map(str, tensor.shape)) or "one number"
+
+
+def _described(model: Model, config: ModelConfig, geometry: Geometry, labels: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "uniferum_format": FORMAT,
+        "uniferum_version": uniferum.__version__,
+        "model": config.model_dump(mode="json"),
+        "geometry": geometry.model_dump(mode="json"),
+        "labels": list(labels),
+        "text_shape": asdict(model.transformer.shape) if isinstance(model, Uniferum | CtClip) else None,
+    }
+
+
+def _fill(folder: Path, model: Model, described: dict[str, Any], trained_on: str) -> None:
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in model.state_dict().items()}
+    save_file(state, folder / SAFE, metadata={"format": "pt"})
+    (folder / CONFIG).write_text(json.dumps(described, indent=1), encoding="utf-8")
+    if isinstance(model, Uniferum | CtClip):
+        model.reader.tokenizer.save(str(folder / TOKENIZER))
+    (folder / CARD).write_text(model_card(model, described, trained_on), encoding="utf-8")
+    for path in [*folder.iterdir(), folder]:
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _saved_text(folder: Path, config: ModelConfig, shape: dict[str, Any]) -> Text:
+    path = folder / TOKENIZER
+    if not path.is_file():
+        raise UniferumError(str(path), must="be there", cure="a saved model has its tokenizer beside its weights")
+    try:
+        reader = PromptReader(Tokenizer.from_file(str(path)), config.text.max_tokens)
+        transformer = Transformer(TransformerShape(**shape), config.text.layers)
+    except Exception as error:  # noqa: BLE001  tokenizers raises nothing narrower
+        raise UniferumError(str(folder), must="hold a readable tokenizer and text_shape", cure=str(error)) from None
+    return Text(transformer, reader)
+
+
+def model_card(model: Model, described: dict[str, Any], trained_on: str) -> str:
+    """The README of a saved model: what it is, what it reads and what it is not for."""
+    config, geometry = described["model"], described["geometry"]
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    shape = " x ".join(map(str, geometry["model_shape"]))
+    crop = " x ".join(f"{side:g}" for side in geometry["crop_mm"])
+    tokens = " x ".join(map(str, model.tokens_shape))
+    reads = f"{tokens} visual tokens, {config['text']['name']}, first {config['text']['layers']} layers"
+    return f"""---
+license: apache-2.0
+library_name: uniferum
+tags: [medical-imaging, chest-ct, 3d, vision-language]
+---
+
+# {config["kind"]} ({config["encoder"]["name"]})
+
+A chest-CT model of the experiment "Unified Supervision for Vision-Language Modeling in 3D CT".
+{f"Trained on {trained_on}." if trained_on else "What it was trained on was not recorded."}
+
+| | |
+|---|---|
+| parameters | {parameters:,} |
+| input | {shape} voxels, RAS+, from the centred {crop} mm; HU clipped to -1000..1000, HU / 2000 + 0.5 |
+| reads | {reads if isinstance(model, Uniferum) else f"one output for each of {len(described['labels'])} labels"} |
+| preset | {config["preset"]} |
+
+```python
+from uniferum.model.saved.hub import from_pretrained
+model = from_pretrained("this/folder")
+```
+
+Research only: not for diagnosis, not a medical device, not validated on any population. Scores are not calibrated.
+Pretrained parts keep the licences of their owners.
+"""

@@ -1,0 +1,1 @@
+"""Mask layers: read, checked against their scan, put on the prepared grids."""

@@ -1,0 +1,1 @@
+"""Statements about numbers: claims, verdicts, comparisons, and where a number comes from."""

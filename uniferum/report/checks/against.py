@@ -1,0 +1,192 @@
+"""Published values beside the cells that they compare with, and of every other one why it does not.
+
+A value stands beside a cell where both are by the same metric of the same labels, the value is of the paper's test set,
+and the cell compares with it (:mod:`uniferum.report.checks.comparability`). A value whose labels are unknown, or whose
+source leaves out what it was scored on, stands beside no cell.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.report.checks.comparability import Comparison, compare
+from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.verdict import place_of
+from uniferum.report.records import CellRecord, RowKey
+from uniferum.report.registry import PublishedValue, read_on, registry
+from uniferum.report.tables.entries import Entry, ReportTable
+from uniferum.report.tables.pivot import METRICS
+from uniferum.report.tables.rendering import row_names
+from uniferum.report.tables.sheet import Sheet
+
+SCOPES = ("paper", "all")
+"""``paper``: what the paper prints, its own values and those that it cites; ``all``: the other published ones too."""
+
+OWN = ("uniferum", "cnn")
+"""Models whose published values stand beside the very same row alone: the systems that this code trains."""
+
+NEEDED = {"model", "text_encoder", "train_on", "cohort"}
+HEADINGS = ["Model", "Text encoder", "Training data", "Column", "Ours", "Published system", "Trained on", "Published"]
+HEADINGS += ["Difference", "Its 95 %", "Scored on", "Remarks", "Source", "Date"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of ours: the row and column that it stands in, and whether it compares with the paper's."""
+
+    at: int
+    """Where it stands in the order of the table."""
+    row: RowKey
+    column: tuple[str, str, str]
+    """Cohort, group, label; the last empty for a mean."""
+    entry: Entry
+    compared: Comparison
+
+
+@dataclass
+class Refused:
+    """Lines on the values that stand beside no cell; the paper's own by column, the others one by one."""
+
+    own: dict[tuple[str, str], int] = field(default_factory=dict)
+    others: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, value: PublishedValue, reason: str) -> None:
+        """Note why a value does not compare; once for each reason."""
+        if _is_own(value):
+            key = " ".join(part for part in (value.test_set.cohort, value.label or value.group) if part), reason
+            self.own[key] = self.own.get(key, 0) + 1
+            return
+        reasons = self.others.setdefault(_described(value), [])
+        if reason not in reasons:
+            reasons.append(reason)
+
+    def lines(self) -> list[str]:
+        """One a value, the paper's own first; a value that compares with other cells has its line too."""
+        own = [f"The paper's {n} on {at}: not comparable: {reason}." for (at, reason), n in self.own.items()]
+        reasons = {name: "; with other cells: ".join(found) for name, found in self.others.items()}
+        return [*own, *(f"{name}: not comparable: {reason}." for name, reason in reasons.items())]
+
+
+def against_sheet(
+    table: ReportTable,
+    records: Sequence[CellRecord],
+    agreement: Agreement,
+    scope: str,
+    *,
+    values: Sequence[PublishedValue] | None = None,
+) -> Sheet:
+    """The published values beside a table's cells; below, a line on each that compares with none of them.
+
+    Args:
+        table: of the cells; a place that is no single model with its training data has nothing beside it.
+        records: the cells that it was made of.
+        agreement: what the grid file says of comparability.
+        scope: one of ``SCOPES``.
+        values: the published values; by default the registry.
+
+    Raises:
+        UniferumError: an unknown scope, or a damaged registry or record.
+    """
+    if scope not in SCOPES:
+        raise UniferumError("--against", scope, must="be a known set of values", cure=near_miss(scope, SCOPES))
+    numbers, refused = list(_numbers(table, records, agreement)), Refused()
+    cohorts = {one.column[0] for one in numbers}
+    rows: list[tuple[int, list[str]]] = []
+    elsewhere = 0
+    for value in registry() if values is None else values:
+        if scope == "paper" and value.row is None:
+            continue
+        matched = list(_matched(value, numbers, table.metric)) if value.test_set.cohort in cohorts else []
+        elsewhere += not matched and value.metric == table.metric
+        for one, reason in matched:
+            if one is None or reason:
+                refused.add(value, reason)
+            else:
+                rows.append((one.at, _line(one, value)))
+    lines = [line for _, line in sorted(rows, key=lambda placed: placed[0])]
+    said = f"Published values: {scope}. Difference: ours minus the published. Sources were read on {read_on()}."
+    none = [] if numbers else ["No number of this table is of one model with its training data."]
+    more = [f"{elsewhere} more are of rows, columns or cohorts that this table does not have."] if elsewhere else []
+    below = [said, *none, *refused.lines(), *more]
+    return Sheet(f"Published values beside {table.title}", HEADINGS, lines, below, words=4)
+
+
+def _numbers(table: ReportTable, records: Sequence[CellRecord], agreement: Agreement) -> Iterator[Number]:
+    names = (*table.row_facts, *table.column_facts)
+    if not set(names) >= NEEDED or not {"group", "label"} & set(names):
+        return
+    cells = {record.name: record for record in records}
+    for at, ((row, column), entry) in enumerate(table.entries.items()):
+        facts = dict(zip(names, (*row, *column), strict=True))
+        place = place_of(facts, entry)
+        if entry.known:
+            shown = [cells[name] for name in entry.cells if name in cells]
+            key = facts["model"], facts["text_encoder"], facts["train_on"]
+            yield Number(at, key, (place.cohort, place.group, place.label), entry, compare(place, shown, agreement))
+
+
+def _matched(value: PublishedValue, numbers: Sequence[Number], metric: str) -> Iterator[tuple[Number | None, str]]:
+    """The numbers that a value is of the same kind as, each with why it does not compare, empty where it does."""
+    if value.metric != metric:
+        if value.metric not in METRICS:
+            yield None, f"the report has no {value.metric}"
+        return
+    fault = own_fault(value)
+    if not value.labels_known or value.other_labels:
+        yield None, fault
+        return
+    of_row = [one for one in numbers if one.row == value.row] if _is_own(value) else numbers
+    found = [one for one in of_row if _same_labels(value, one)]
+    if fault:
+        yield from [(None, fault)] if found else []
+        return
+    yield from ((one, (one.entry.apart if _is_own(value) else "") or one.compared.incomparable) for one in found)
+
+
+def own_fault(value: PublishedValue) -> str:
+    """Why a value can be set beside no cell, whatever the cell; empty where it can."""
+    if not value.labels_known:
+        return "which labels it is of is not known"
+    if value.other_labels:
+        return f"other labels: {value.other_labels}"
+    if value.test_set.papers:
+        return ""
+    if value.test_set.split is None:
+        return f"not known of its test set: {value.test_set.unknown}"
+    return f"another test set: {value.test_set}"
+
+
+def _same_labels(value: PublishedValue, one: Number) -> bool:
+    cohort, group, label = one.column
+    same = (cohort, label) == (value.test_set.cohort, value.label)
+    return same and (bool(label) or group == value.group)
+
+
+def _is_own(value: PublishedValue) -> bool:
+    return value.row is not None and value.row[0] in OWN
+
+
+def _described(value: PublishedValue) -> str:
+    labels = " ".join(part for part in (value.test_set.cohort, value.label or value.group) if part)
+    metric = value.metric.upper() if value.metric in METRICS else value.metric
+    return f"{value.system}, {metric} {value.value:.4f} on {labels}"
+
+
+def _line(one: Number, value: PublishedValue) -> list[str]:
+    cohort, group, label = one.column
+    interval = value.interval
+    p = "" if value.p is None else f"p {value.p:.2f}"
+    return [
+        *row_names(one.row),
+        f"{cohort} {label or group}",
+        f"{one.entry.value:.4f}",
+        value.system,
+        value.training_data or "not known",
+        f"{value.value:.4f}",
+        f"{one.entry.value - value.value:+.4f}",
+        "-" if interval is None else f"[{interval[0]:.4f}, {interval[1]:.4f}]",
+        str(value.test_set),
+        "; ".join(part for part in (*one.compared.said, value.note, p) if part) or "-",
+        value.source,
+        value.date or "not known",
+    ]

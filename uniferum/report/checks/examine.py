@@ -1,0 +1,245 @@
+"""The paper's claims put to the user's cells: each check with its difference, interval, p value and reading.
+
+Readings: ``holds``, ``contradicted``, ``inconclusive``, ``missing``. Tests of one claim are one family (Holm). On data
+that does not compare with the paper's the verdict is ``not comparable``; the reading stands beside it all the same.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from uniferum.evaluation.comparison import align, group_difference
+from uniferum.evaluation.delong import PairedTest, delong
+from uniferum.evaluation.multiple_testing import holm
+from uniferum.report.checks.claims import CLAIMS, Check, Claim
+from uniferum.report.checks.comparability import Place, compare
+from uniferum.report.checks.margins import Agreement
+from uniferum.report.records import CellRecord, RowKey
+from uniferum.report.systems import PAPER_TEXT, natural
+from uniferum.report.tables.naming import not_the_papers, parts
+from uniferum.report.tables.rendering import row_names
+from uniferum.report.tables.sheet import Sheet
+
+LEVEL = 0.05
+NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check's outcome: ours is a difference for comparisons and a value otherwise."""
+
+    claim: Claim
+    check: Check
+    ours: float = math.nan
+    lo: float = math.nan
+    hi: float = math.nan
+    p: float = math.nan
+    adjusted: float = math.nan
+    reading: str = "missing"
+    incomparable: str = ""
+    said: tuple[str, ...] = ()
+    """What a check that compares rests on beside its numbers."""
+    because: str = ""
+    apart: str = ""
+    """Why the printed number does not stand beside it: phantoms, or another system than the paper's."""
+
+    @property
+    def verdict(self) -> str:
+        """The reading, or that the data does not compare."""
+        return "not comparable" if self.incomparable and self.reading != "missing" else self.reading
+
+
+def examine(
+    records: Sequence[CellRecord], agreement: Agreement, *, common: bool = False, claims: Sequence[Claim] = CLAIMS
+) -> list[Finding]:
+    """Every check of every claim, in order.
+
+    Args:
+        records: finished cells; of several seeds of a row the lowest seed is compared, as the paper has one. Where
+            none has one of the paper's text encoders, the claims are put to those that there are.
+        agreement: margins and comparability of the grid file.
+        common: compare cells on the cases that both have.
+        claims: which claims.
+
+    Raises:
+        UniferumError: two cells were scored on different cases and ``common`` is not set.
+    """
+    cells: dict[RowKey, CellRecord] = {}
+    for record in sorted(records, key=lambda one: -one.seed):
+        cells[record.row] = record
+    reader, played = _Reader(cells, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
+    findings: list[Finding] = []
+    for claim in claims:
+        found = [_examined(claim, _played(check, played), reader, agreement) for check in claim.checks]
+        adjusted = holm([one.p for one in found])
+        findings.extend(
+            _read(replace(one, adjusted=float(p)), agreement) for one, p in zip(found, adjusted, strict=True)
+        )
+    return findings
+
+
+def _played(check: Check, encoders: Mapping[str, str]) -> Check:
+    """The check with the encoders that take the parts of the paper's."""
+    row, base = (row and (row[0], encoders.get(row[1], row[1]), row[2]) for row in (check.row, check.base))
+    assert row is not None
+    return replace(check, row=row, base=base)
+
+
+@dataclass
+class _Reader:
+    """Prediction tables, read once each, by cell and column."""
+
+    cells: Mapping[RowKey, CellRecord]
+    common: bool
+
+    def __post_init__(self) -> None:
+        self._tables: dict[RowKey, pd.DataFrame] = {}
+
+    def part(self, row: RowKey, check: Check) -> pd.DataFrame:
+        """The cases of a check's column, or of its label there."""
+        if row not in self._tables:
+            self._tables[row] = self.cells[row].predictions(NEEDED)
+        table = self._tables[row]
+        wanted = (table["cohort"] == check.column[0]) & (table["group"] == check.column[1])
+        return table.loc[wanted & (table["label"] == check.label)] if check.label else table.loc[wanted]
+
+
+def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Agreement) -> Finding:
+    absent = [row for row in (check.row, check.base) if row is not None and row not in reader.cells]
+    if absent:
+        return Finding(claim, check, because=f"no cell {' '.join(part for part in absent[0] if part)}")
+    part = reader.part(check.row, check)
+    if part.empty:
+        return Finding(claim, check, because="not evaluated there")
+    shown = [reader.cells[row] for row in (check.row, check.base) if row is not None]
+    cases, labels = len(part["volume_id"].unique()), _labels(reader, check)
+    compared = compare(Place(*check.column, check.label, cases, *labels), shown, agreement)
+    other = next(iter(not_the_papers(shown).values()), "")
+    blank = Finding(claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other)
+    return _compared(blank, part, reader) if check.base is not None else _valued(blank, part, reader)
+
+
+def _labels(reader: _Reader, check: Check) -> tuple[int, int]:
+    """Labels of the column that were scored, and all of them."""
+    scores = (s for s in reader.cells[check.row].groups if (s.cohort, s.group, s.metric) == (*check.column, "auroc"))
+    return next(((s.n_labels, s.n_labels_total) for s in scores), (0, 0))
+
+
+def _compared(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
+    check = blank.check
+    assert check.base is not None
+    first, second = (" ".join(part for part in row if part) for row in (check.base, check.row))
+    cases = align({first: reader.part(check.base, check), second: part}, common=reader.common)
+    made = group_difference(cases, check.column)
+    if made is None:
+        return replace(blank, because="no label has both classes")
+    test: PairedTest = made.test
+    return replace(blank, ours=test.difference, lo=test.lo, hi=test.hi, p=test.p)
+
+
+def _valued(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
+    check = blank.check
+    if check.label:
+        area = delong(part["target"], part["score"])
+        return replace(blank, ours=area.value, lo=area.lo, hi=area.hi)
+    scores = reader.cells[check.row].groups
+    stored = next(s for s in scores if (s.cohort, s.group, s.metric) == (*check.column, "auroc"))
+    return replace(blank, ours=stored.value, lo=stored.lo, hi=stored.hi)
+
+
+def _read(found: Finding, agreement: Agreement) -> Finding:
+    if not math.isfinite(found.ours):
+        return found
+    margin = agreement.margin("auroc", *found.check.column)
+    return replace(found, reading=_reading(found, margin), because="; ".join((_because(found, margin), *found.said)))
+
+
+def _reading(found: Finding, margin: float | None) -> str:
+    lo, hi, printed = found.lo, found.hi, found.check.printed or 0.0
+    match found.check.kind:
+        case "gain":
+            if found.adjusted > LEVEL:
+                return "inconclusive"
+            return "holds" if found.ours > 0 else "contradicted"
+        case "above":
+            return _side(lo > printed, hi < printed)
+        case "below":
+            return _side(hi < printed, lo > printed)
+        case "significant" | "not significant":
+            return "holds" if (found.p <= LEVEL) == (found.check.kind == "significant") else "contradicted"
+    if margin is None:
+        return "inconclusive"
+    centre = printed if found.check.kind == "near" else 0.0
+    return _side(centre - margin <= lo and hi <= centre + margin, hi < centre - margin or lo > centre + margin)
+
+
+def _side(holds: bool, contradicted: bool) -> str:
+    return "holds" if holds else "contradicted" if contradicted else "inconclusive"
+
+
+def _because(found: Finding, margin: float | None) -> str:
+    tests = {
+        "gain": "paired by patient, Holm within the claim",
+        "significant": "paired DeLong",
+        "not significant": "paired DeLong",
+        "above": "interval against the printed value",
+        "below": "interval against the printed value",
+    }
+    plain = tests.get(found.check.kind)
+    if plain:
+        return plain
+    return "no margin in the grid file" if margin is None else f"interval within ±{margin:.4f}"
+
+
+def claims_sheet(findings: Sequence[Finding]) -> Sheet:
+    """Findings as people read them; below, one line a claim."""
+    rows = [
+        [
+            str(one.claim.number),
+            " ".join(x for x in row_names(one.check.row) if x != "-"),
+            one.check.kind if one.check.base is None else f"{one.check.kind}, against {one.check.base[2]}",
+            " ".join(part for part in (*one.check.column, one.check.label) if part),
+            *(_shown(x) for x in (None if one.apart else one.check.printed, one.ours)),
+            f"[{_shown(one.lo)}, {_shown(one.hi)}]" if math.isfinite(one.lo) else "-",
+            *(_shown(x) for x in (one.p, one.adjusted)),
+            one.verdict,
+            _why(one),
+        ]
+        for one in findings
+    ]
+    headings = ["Claim", "Cell", "Check", "Where", "Paper", "Ours", "95 %", "p", "p adjusted", "Verdict", "Because"]
+    below = [*_stand_ins(findings), *_summaries(findings)]
+    return Sheet("The paper's claims on these cells", headings, rows, below, words=4)
+
+
+def _why(found: Finding) -> str:
+    """What a verdict rests on; a printed number that does not stand beside ours gives no reading either."""
+    if found.verdict != "not comparable":
+        return found.because
+    if found.apart and found.check.base is None:
+        return found.incomparable
+    return f"would read: {found.reading} ({found.incomparable})"
+
+
+def _stand_ins(findings: Sequence[Finding]) -> list[str]:
+    """Which encoders take the parts of the paper's, where no cell has one of those."""
+    rows = [one.check.row for one in findings]
+    found = sorted({row[1] for row in rows if row[0] == "uniferum" and row[1] not in PAPER_TEXT}, key=natural)
+    said = [f"{encoder} in {paper}'s part" for encoder, paper in zip(found, ("PubMedBERT", "GatorTron"), strict=False)]
+    return [f"No cell has a text encoder of the paper: {', '.join(said)}."] if said else []
+
+
+def _summaries(findings: Sequence[Finding]) -> list[str]:
+    lines = []
+    for claim in dict.fromkeys(one.claim for one in findings):
+        mine = [one for one in findings if one.claim == claim]
+        words = [one.verdict for one in mine]
+        counts = ", ".join(f"{words.count(word)} {word}" for word in dict.fromkeys(words))
+        lines.append(f"Claim {claim.number}: {claim.text}. Of {len(mine)} checks: {counts}.")
+    return lines
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4f}"

@@ -1,0 +1,116 @@
+"""What the cells of one report are called: encoders told apart, phantoms in every title, and who takes which part.
+
+Invariant: a title says "phantoms" as soon as one cell of the report is of phantoms.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from uniferum.report.records import CellRecord, Pending, RowKey
+from uniferum.report.systems import PAPER_TEXT, natural, shown_encoder
+from uniferum.report.tables.sheet import Sheet
+
+MARK = " (phantoms)"
+One = TypeVar("One", CellRecord, Pending)
+Both = Sequence[CellRecord | Pending]
+
+
+def told_apart(records: Sequence[CellRecord], pending: Sequence[Pending]) -> tuple[list[CellRecord], list[Pending]]:
+    """Cells of one row and seed with different text encoders: the keys that differ follow the encoder's name."""
+    texts: dict[tuple[RowKey, int], list[Mapping[str, object]]] = {}
+    for one in (*records, *pending):
+        if one.text:
+            texts.setdefault((one.row, one.seed), []).append(one.text)
+    keys: dict[tuple[str, str], dict[str, None]] = {}
+    for (row, _), found in texts.items():
+        keys.setdefault(row[:2], {}).update(dict.fromkeys(_differing(found)))
+    return [_named(one, keys) for one in records], [_named(one, keys) for one in pending]
+
+
+def _differing(texts: Sequence[Mapping[str, object]]) -> list[str]:
+    keys = dict.fromkeys(key for text in texts for key in text)
+    return [key for key in keys if any(text.get(key) != texts[0].get(key) for text in texts)]
+
+
+def _named(one: One, keys: Mapping[tuple[str, str], Iterable[str]]) -> One:
+    said = ", ".join(f"{key} {one.text.get(key)}" for key in keys.get(one.row[:2], ()) if one.text)
+    return replace(one, text_encoder=f"{one.text_encoder} ({said})") if said else one
+
+
+def of_phantoms(cells: Both) -> bool:
+    """Whether any cell is of phantoms."""
+    return any(one.phantoms for one in cells)
+
+
+def title_of(title: str, cells: Both) -> str:
+    """A title, which says so where the cells are of phantoms."""
+    return phantom_title(title) if of_phantoms(cells) else title
+
+
+def phantom_title(title: str) -> str:
+    """A title of what was made from phantoms; one that says so already stays."""
+    return title if title.endswith(MARK) else f"{title}{MARK}"
+
+
+def titled(drawn: Sheet, cells: Both) -> Sheet:
+    """A sheet with :func:`title_of` its title."""
+    return replace(drawn, title=title_of(drawn.title, cells))
+
+
+def cell_label(one: CellRecord) -> str:
+    """A cell in a sentence: model, text encoder, training data, and its seed where that is not 0."""
+    return row_label(one.row) + (f" seed {one.seed}" if one.seed else "")
+
+
+def cell_labels(cells: Sequence[CellRecord]) -> list[str]:
+    """Cells in a figure's legend; the cell's name follows where two would be called the same."""
+    labels = [cell_label(one) for one in cells]
+    return [
+        f"{label} ({one.name})" if labels.count(label) > 1 else label for label, one in zip(labels, cells, strict=True)
+    ]
+
+
+def row_label(row: RowKey) -> str:
+    """A row in a figure or a sentence; the paper's two encoders by their short names."""
+    return " ".join(part for part in row if part)
+
+
+def encoder_notes(cells: Iterable[CellRecord]) -> list[str]:
+    """What the short names of the paper's encoders stand for, those that the cells have."""
+    words = dict.fromkeys(one.text_encoder for one in cells if one.text_encoder in PAPER_TEXT)
+    return [f"{word}: {shown_encoder(word)}, first 4 layers." for word in words]
+
+
+def parts(cells: Both) -> tuple[str, str]:
+    """The text encoders in PubMedBERT's and GatorTron's parts: they themselves, or the first two of cells without them.
+
+    So the paper's comparisons can be made of any grid; what they find is then never held against the paper's numbers.
+    """
+    own = tuple(PAPER_TEXT)
+    found = sorted({one.text_encoder for one in cells if one.model == "uniferum" and one.text_encoder}, key=natural)
+    if not found or set(found) & set(own):
+        return own[0], own[1]
+    return found[0], found[1] if len(found) > 1 else own[1]
+
+
+def not_the_papers(cells: Both) -> dict[RowKey, str]:
+    """Rows beside which no published value may stand, each with the reason."""
+    return {one.row: why_apart(one) for one in cells if why_apart(one)}
+
+
+def why_apart(one: CellRecord | Pending) -> str:
+    """Why no published value may stand beside a cell; empty where one may."""
+    if one.phantoms:
+        return "phantoms"
+    return f"another system than the paper's ({one.other_system})" if one.other_system else ""
+
+
+def unpublished_notes(cells: Both, *, phantoms: bool) -> list[str]:
+    """Why published values do not stand beside some rows, in one line for phantoms and in one a reason otherwise."""
+    if phantoms:
+        return ["No published value stands beside these numbers: they are of phantoms."]
+    reasons: dict[str, dict[str, None]] = {}
+    for row, reason in not_the_papers(cells).items():
+        reasons.setdefault(reason, {})[" ".join(part for part in row[:2] if part)] = None
+    return [f"No published value stands beside {', '.join(rows)}: {reason}." for reason, rows in reasons.items()]

@@ -1,0 +1,208 @@
+"""A table of the report in each format: terminal, Markdown, LaTeX and HTML for people, CSV and JSON for programs.
+
+Invariant: all formats print the same numbers; four decimals for people, full precision for programs.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.report.systems import PAPER_TEXT, shown_encoder
+from uniferum.report.tables import sheet
+from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable
+from uniferum.report.tables.sheet import Sheet, emphasised
+
+NAMES = {
+    "uniferum": "Uniferum",
+    "cnn": "CNN",
+    "ct_net": "CT-NET",
+    "ct_clip_zero_shot": "CT-CLIP (zero-shot)",
+    "ct_clip_vocabfine": "CT-CLIP (vocabFine)",
+    "ct_clip_classfine": "CT-CLIP (classFine)",
+    "cnn_transformer": "CNN+Transformer",
+    "cnn_draelos": "CNN (Draelos)",
+    **PAPER_TEXT,
+    "": "-",
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What stands in an entry beside its value."""
+
+    published: bool = False
+    intervals: bool = False
+    bold: bool = False
+    """Terminal only: the best in bold, for a terminal that can; a star stands there in any case."""
+
+
+def render(table: ReportTable, kind: str, style: Style | None = None) -> str:
+    """The table as text.
+
+    Raises:
+        UniferumError: ``kind`` is no known format.
+    """
+    style = style or Style()
+    check_kind(kind)
+    if kind == "csv":
+        return _csv(table)
+    if kind == "json":
+        return json.dumps(as_document(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return render_sheet(as_sheet(table, style), kind, bold=style.bold)
+
+
+def render_sheet(drawn: Sheet, kind: str, *, bold: bool = False) -> str:
+    """Any sheet as text.
+
+    Raises:
+        UniferumError: ``kind`` is no known format.
+    """
+    check_kind(kind)
+    return sheet.terminal(drawn, bold=bold) if kind == "terminal" else sheet.KINDS[kind](drawn)
+
+
+def render_sheets(drawn: Sequence[Sheet], kind: str) -> str:
+    """Several sheets in one text, one after the other; JSON as one list.
+
+    Raises:
+        UniferumError: ``kind`` is no known format.
+    """
+    texts = [render_sheet(one, kind) for one in drawn]
+    if kind == "json" and len(texts) != 1:
+        return json.dumps([json.loads(text) for text in texts], indent=2, ensure_ascii=False) + "\n"
+    return "\n".join(texts)
+
+
+def check_kind(kind: str) -> None:
+    """Refuse an unknown format.
+
+    Raises:
+        UniferumError: ``kind`` is no known format.
+    """
+    if kind not in sheet.KINDS:
+        raise UniferumError("--format", kind, must="be a known format", cure=near_miss(kind, sheet.KINDS))
+
+
+def several(tables: Sequence[ReportTable], kind: str, style: Style) -> str:
+    """Several tables in one text, one after the other; JSON as a list."""
+    check_kind(kind)
+    if kind == "json" and len(tables) != 1:
+        documents = [as_document(table) for table in tables]
+        return json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return "\n".join(render(table, kind, style) for table in tables)
+
+
+def as_sheet(table: ReportTable, style: Style) -> Sheet:
+    """The table as people read it; without the paper's column of brackets where the paper has none of its numbers."""
+    printed = any(math.isfinite(entry.published) for entry in table.entries.values())
+    style, columns = replace(style, published=style.published and printed), table.columns
+    rows = [
+        [
+            *row_names(row),
+            *(entry_text(table.entries[row, at], style, mark=table.own_labels(row, at)) for at in columns),
+        ]
+        for row in table.rows
+    ]
+    prevalence = prevalence_row(table)
+    if prevalence:
+        rows.append([*("Prevalence", *[""] * (len(table.row_facts) - 1)), *prevalence])
+    return Sheet(
+        table.title,
+        [*(HEADINGS[name] for name in table.row_facts), *(table.heading(column) for column in table.columns)],
+        rows,
+        [*(["In brackets: the paper's value."] if style.published else []), *table.protocol, *table.notes],
+        words=len(table.row_facts),
+        starred=f"best of the {table.best_of}",
+    )
+
+
+def row_names(row: Key) -> list[str]:
+    """A row's headings as people read them."""
+    return [NAMES.get(part, part) for part in row]
+
+
+def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "") -> str:
+    """One place as people read it: value, spread over seeds, interval, a mark, the published value in brackets."""
+    text = _number(entry, style, digits) + mark if entry.known else _absence(entry)
+    if style.published:
+        text += f" ({_printed(entry, style, digits)})"
+    return text
+
+
+def _printed(entry: Entry, style: Style, digits: int) -> str:
+    if not math.isfinite(entry.published):
+        return "-"
+    half = style.intervals and math.isfinite(entry.published_half_width)
+    return f"{entry.published:.{digits}f}" + (f" ±{entry.published_half_width:.{digits}f}" if half else "")
+
+
+def _number(entry: Entry, style: Style, digits: int) -> str:
+    value = f"{entry.value:.{digits}f}"
+    text = emphasised(value) if entry.best else value
+    text += f" ±{entry.spread:.{digits}f}" if math.isfinite(entry.spread) else ""
+    if style.intervals and math.isfinite(entry.lo):
+        text += f" [{entry.lo:.{digits}f}, {entry.hi:.{digits}f}]"
+    return text
+
+
+def _absence(entry: Entry) -> str:
+    if entry.missing.startswith("n/a"):
+        return "n/a"
+    short = entry.missing.split(":")[0]
+    return "-" if short in ("", "not run", "not evaluated") else short
+
+
+def prevalence_row(table: ReportTable) -> list[str]:
+    """For AUPR, what a score at random would reach in each column; empty for other metrics."""
+    if table.metric != "aupr" or not {"cohort", "label"} & set(table.column_facts):
+        return []
+    return [_prevalence(table, column) for column in table.columns]
+
+
+def _prevalence(table: ReportTable, column: Key) -> str:
+    found = {round(entry.prevalence, 4) for (_, at), entry in table.entries.items() if at == column and entry.known}
+    shown = sorted(value for value in found if math.isfinite(value))
+    if not shown:
+        return "-"
+    return f"{shown[0]:.4f}" if len(shown) == 1 else f"{shown[0]:.4f} to {shown[-1]:.4f}"
+
+
+def long_rows(table: ReportTable) -> list[dict[str, Any]]:
+    """One mapping a place of the table, absent numbers ``None``; what CSV and JSON hold."""
+    found = []
+    for row in table.rows:
+        for column in table.columns:
+            facts = dict(zip((*table.row_facts, *table.column_facts), (*row, *column), strict=True))
+            if "text_encoder" in facts:
+                facts["text_encoder"] = shown_encoder(facts["text_encoder"])
+            entry = {key: plain(value) for key, value in asdict(table.entries[row, column]).items()}
+            named = {"table": table.name, "metric": table.metric} | ({"data": "phantoms"} if table.phantoms else {})
+            found.append({**named, **facts, **entry})
+    return found
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON takes it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def as_document(table: ReportTable) -> dict[str, Any]:
+    """The whole table as JSON takes it."""
+    document = {"table": table.name, "title": table.title, "metric": table.metric, "entries": long_rows(table)}
+    return document | {"protocol": list(table.protocol), "notes": list(table.notes)}
+
+
+def _csv(table: ReportTable) -> str:
+    lines = long_rows(table)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]) if lines else ["table", "metric"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**line, "cells": " ".join(line["cells"])} for line in lines)
+    return text.getvalue()

@@ -1,0 +1,119 @@
+"""The cells' coarse masks in tables: a number a structure, the mean of a cohort's structures, and what it rests on.
+
+No published values exist for masks. A cell that was scored before masks were has none, and says so.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from uniferum.evaluation.mask_scores import score_masks
+from uniferum.evaluation.mask_words import MEANINGS, METRICS, mask_note
+from uniferum.report.records import CellRecord, Score, read_parquet
+from uniferum.report.tables.shared_lines import shared_lines
+
+MEAN = "(mean)"
+"""In place of a structure's name: the mean of a cohort's structures; sorts before the names."""
+ALL = "all"
+SEG = "SEG"
+NO_CELL = "No finished cell here was trained with SEG, so none has masks."
+NOT_SCORED = "its masks were not scored; uniferum run evaluate scores a cell again that is older than masks"
+
+
+def mask_metrics(record: CellRecord) -> pd.DataFrame:
+    """One row a structure: ``mask_metrics.parquet``, or made again from the counts; empty where no mask was scored.
+
+    Raises:
+        UniferumError: a file is unreadable, or missing though the record says that masks were scored.
+    """
+    if not any(row.get("n_structures") for row in record.result.get("masks") or ()):
+        return pd.DataFrame()
+    if record.recomputed is not None:
+        return score_masks(read_parquet(record.files.masks)).structures
+    return read_parquet(record.files.mask_metrics)
+
+
+def structure_scores(record: CellRecord, metric: str) -> Iterator[Score]:
+    """One structure's number after the other; nothing from a cell whose masks were not scored."""
+    for row in mask_metrics(record).to_dict("records"):
+        counts = {"n_cases": int(row["n_scans"]), "n_patients": int(row["n_patients"])}
+        yield _score(record, str(row["cohort"]), str(row["group"]), str(row["structure"]), metric, row[metric], counts)
+
+
+def cohort_scores(record: CellRecord, metric: str) -> Iterator[Score]:
+    """The mean of each cohort's structures, weighed alike; nothing for a metric that is not of masks."""
+    if metric not in METRICS:
+        return
+    cohorts: dict[str, list[Score]] = {}
+    for score in structure_scores(record, metric):
+        cohorts.setdefault(score.cohort, []).append(score)
+    for cohort, scores in cohorts.items():
+        most = max(scores, key=lambda score: score.n_cases)
+        counts = {"n_cases": most.n_cases, "n_patients": most.n_patients}
+        yield _score(record, cohort, ALL, MEAN, metric, fmean(score.value for score in scores), counts)
+
+
+def mask_scores(record: CellRecord, metric: str) -> Iterator[Score]:
+    """Structures, then the means of cohorts: every number of the tables."""
+    yield from structure_scores(record, metric)
+    yield from cohort_scores(record, metric)
+
+
+def mask_lines(records: Sequence[CellRecord], metric: str) -> tuple[str, ...]:
+    """Which scans were scored, cohort by cohort; what the number is; and the cells whose masks stay empty."""
+    trained = [record for record in records if SEG in record.train_on]
+    if not trained:
+        return (NO_CELL,)
+    facts = ((_scans_line(row), record.name) for record in trained for row in record.result.get("masks") or ())
+    lines = shared_lines(facts, sum(bool(record.result.get("masks")) for record in trained))
+    meaning = f"Values: {METRICS[metric]}, {MEANINGS[metric]}: a voxel of the model's mask grid is drawn where its"
+    lines.append(f"{meaning} probability is above 0.5; a mean over the scans that show the structure.")
+    notes = {record.name: _note(record) for record in trained}
+    return (*lines, *(f"{name}: {note}." for name, note in notes.items() if note))
+
+
+def mask_cells(record: CellRecord) -> list[str]:
+    """Mean Dice, sensitivity and volume error of the evaluated cohorts, and a note, for the page's list of cells."""
+    scored = [row for row in record.result.get("masks") or () if row.get("n_structures")]
+    if not scored:
+        return ["", "", "", mask_note(record.result.get("masks"))]
+    several = len(scored) > 1
+    values = [
+        "; ".join(f"{row['cohort']} {row[name]:.3f}" if several else f"{row[name]:.3f}" for row in scored)
+        for name in METRICS
+    ]
+    return [*values, mask_note(record.result.get("masks"))]
+
+
+def _note(record: CellRecord) -> str:
+    known = record.result.get("masks")
+    return NOT_SCORED if known is None else mask_note(known)
+
+
+def _scans_line(row: Mapping[str, Any]) -> str:
+    counts = f"{row['n_scored']} of {row['n_scans']} scans were scored, {row['n_with_masks']} have masks"
+    reason = f": {row['reason']}" if row.get("reason") else f"; structures: {row['n_structures']}"
+    return f"{row['cohort']}: test split, {counts}{reason}"
+
+
+def _score(
+    record: CellRecord, cohort: str, group: str, name: str, metric: str, value: Any, counts: Mapping[str, int]
+) -> Score:
+    nothing = float("nan")
+    return Score(
+        cell=record.name,
+        cohort=cohort,
+        group=group,
+        label=name,
+        metric=metric,
+        value=float(value),
+        lo=nothing,
+        hi=nothing,
+        n_labels=1,
+        n_labels_total=1,
+        n_cases=counts["n_cases"],
+        n_patients=counts["n_patients"],
+        prevalence=nothing,
+    )
