@@ -20,10 +20,10 @@ from typing import Any
 
 from orchestration.attempt.attempt import Assignment
 from orchestration.cluster import connect
-from orchestration.cluster.ray_executor import RayLanes
+from orchestration.cluster.ray_executor import RayExecutor
 from orchestration.grid.config import Policy
 from orchestration.grid.resources import Resources
-from orchestration.ledger.ledger import Wish
+from orchestration.ledger.ledger import Command
 from orchestration.scheduling.executor import Ended, Work
 from orchestration.scheduling.scheduler import Scheduler
 
@@ -63,7 +63,7 @@ class Clock:
     def paused(self, reason: str | None) -> None:
         print("paused", reason)
 
-    def wishes(self) -> Sequence[Wish]:
+    def wishes(self) -> Sequence[Command]:
         return ()
 
     def may_start(self) -> str | None:
@@ -107,7 +107,7 @@ def measure_cells(root: Path, cells: int) -> list[Overhead]:
     config = {"name": "bench", "train_on": ["CTRATE"], "training": {"steps": 1, "validate_every": 1}}
     works = [Work(f"c{n}", 0, Assignment(f"c{n}", str(root / f"c{n}"), config, {}, 0, "")) for n in range(cells)]
     clock = Clock()
-    lanes = RayLanes(root / "lanes", "bench", Resources(), root / "beat", runner=Path(__file__).stem)
+    lanes = RayExecutor(root / "lanes", "bench", Resources(), root / "beat", runner=Path(__file__).stem)
     try:
         Scheduler(lanes, clock, Policy(), parallel=1).run(works)
     finally:

@@ -24,8 +24,8 @@ from pathlib import Path
 from orchestration.grid.cells import expand
 from orchestration.grid.config import GridConfig, Policy, load_grid
 from orchestration.grid.plan import make_plan
-from orchestration.grid.planned import Planned
-from orchestration.ledger.ledger import Ledger, Wish
+from orchestration.grid.planned import PlannedCell
+from orchestration.ledger.ledger import Command, Ledger
 from orchestration.scheduling.executor import Ended, NoopExecutor, Work
 from orchestration.scheduling.scheduler import Scheduler
 from orchestration.scheduling.simulation import SimulatedCluster
@@ -47,7 +47,7 @@ class Deaf:
     def paused(self, reason: str | None) -> None:
         print("paused:", reason)
 
-    def wishes(self) -> Sequence[Wish]:
+    def wishes(self) -> Sequence[Command]:
         return ()
 
     def may_start(self) -> str | None:
@@ -63,7 +63,7 @@ class LedgerListener(Deaf):
     def moved(self, work: Work, state: str, attempt: int, ended: Ended | None) -> None:
         self.ledger.note(work.name, state, attempt=attempt, folder=self.folders[work.name])
 
-    def wishes(self) -> Sequence[Wish]:
+    def wishes(self) -> Sequence[Command]:
         return self.ledger.take_wishes()
 
 
@@ -141,7 +141,7 @@ def driver_memory(settings: Sequence[str], cells: int) -> float:
     return found["peak_mb"]
 
 
-def finish(planned: Sequence[Planned]) -> None:
+def finish(planned: Sequence[PlannedCell]) -> None:
     """The records of finished cells."""
     for p in planned:
         assert p.folder is not None

@@ -74,13 +74,13 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=16)
     options = parser.parse_args()
     from orchestration.tracking import server as mlflow_server
-    from orchestration.tracking.uploader import Sender
+    from orchestration.tracking.uploader import Uploader
 
     with tempfile.TemporaryDirectory(prefix="mlflow-load-") as place:
         root = Path(place)
         server = mlflow_server.start(root)
         folders = [root / f"client-{index}" for index in range(options.clients)]
-        sender = Sender(server.uri, "load")
+        sender = Uploader(server.uri, "load")
         for folder in folders:
             folder.mkdir()
             sender.watch(folder, {})

@@ -30,7 +30,7 @@ from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.run.config import RunConfig
 from uniferum.run.train import PROMPT_SPREAD, train_run
-from uniferum.run_files import CellFiles
+from uniferum.run_files import RunFiles
 from uniferum.training.loop import SELECTION
 from uniferum.training.reporter import Silent
 
@@ -154,7 +154,7 @@ def main(arguments: list[str] | None = None) -> float:
     )
     result = train_run(here, {COHORT: store}, given.out / "run", Curve(here.training.batch), device="cpu")
     auroc = result.value(COHORT, "all")
-    spread = prompt_spread(pd.read_parquet(CellFiles(given.out / "run").predictions))
+    spread = prompt_spread(pd.read_parquet(RunFiles(given.out / "run").predictions))
     rows = here.training.steps * here.training.batch
     word = "reached" if auroc >= GOAL else "not reached"
     print(

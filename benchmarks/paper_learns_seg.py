@@ -23,7 +23,7 @@ import torch
 from uniferum.config import merge
 from uniferum.run.config import RunConfig
 from uniferum.run.train import train_run
-from uniferum.run_files import CellFiles
+from uniferum.run_files import RunFiles
 from uniferum.training.reporter import Silent
 
 GOALS = {"lungs": 0.85, "liver": 0.7, "heart": 0.7}
@@ -84,7 +84,7 @@ def learn_masks(store: Path, out: Path, grid_file: Path, changes: Mapping[str, A
     print("\n| rows seen | mask loss | lungs | liver | heart | all | validation AUROC | minutes |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     train_run(here, {paper_learns.COHORT: store}, out, MaskCurve(here.training.batch), device="cpu")
-    table = pd.read_parquet(CellFiles(out).mask_metrics)
+    table = pd.read_parquet(RunFiles(out).mask_metrics)
     dice = dict(zip(table["structure"].tolist(), table["dice"].tolist(), strict=True))
     return {**dice, "(mean)": float(table["dice"].to_numpy().mean())}
 

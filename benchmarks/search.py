@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestration.cluster import connect
 from orchestration.search.config import Search, load_search
-from orchestration.search.run import Found, run_search
+from orchestration.search.run import SearchResult, run_search
 
 WITHIN, AT_MOST = 0.01, 0.5
 
@@ -47,7 +47,7 @@ def main() -> None:
     given = parser.parse_args()
     search = load_search(given.search)
     joined = connect.connect(None, search.grid.resources)
-    found: dict[str, list[Found]] = {}
+    found: dict[str, list[SearchResult]] = {}
     changes = {"random": {"trials": given.random_trials, "asha": None}, "tpe": {"trials": given.trials}}
     try:
         for way in changes:
@@ -61,7 +61,7 @@ def main() -> None:
     sys.exit(0 if judge(found, given.out) else 1)
 
 
-def judge(found: dict[str, list[Found]], out: Path) -> bool:
+def judge(found: dict[str, list[SearchResult]], out: Path) -> bool:
     """Print gap and share of steps, by seed and over all, write them, and say whether both bounds hold."""
     for seed, (tpe, random) in enumerate(zip(found["tpe"], found["random"], strict=True)):
         print(f"seed {seed}: {tpe.best - random.best:+.4f} with {tpe.steps / random.steps:.2f} of the steps")

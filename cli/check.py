@@ -9,7 +9,7 @@ import typer
 from cli import output
 
 if TYPE_CHECKING:
-    from uniferum.data.checks.check import Checked
+    from uniferum.data.checks.check import CohortCheck
 
 EPILOG = """
 Examples:
@@ -56,7 +56,7 @@ def check(
         raise typer.Exit(found.exit_code)
 
 
-def _report(found: "Checked", store: str) -> None:
+def _report(found: "CohortCheck", store: str) -> None:
     from uniferum.data.fetch.plan import gb
 
     rows = [(s, found.looked.usable[s], len(found.looked.patients[s])) for s in sorted(found.looked.usable)]

@@ -8,7 +8,7 @@ import typer
 from cli import output
 
 if TYPE_CHECKING:
-    from uniferum.data.fetch.plan import Plan
+    from uniferum.data.fetch.plan import FetchPlan
     from uniferum.data.fetch.sources import HubSource, PersonSource, Source, ZenodoSource
 
 EPILOG = """
@@ -121,7 +121,7 @@ def _by_a_person(name: str, source: "PersonSource", out: Path) -> None:
     _next(source, out / source.folder, when="then")
 
 
-def _agreed(plan: "Plan", out: Path, dry_run: bool) -> bool:
+def _agreed(plan: "FetchPlan", out: Path, dry_run: bool) -> bool:
     """Say what would come; false where that was all that was asked for."""
     for note in plan.notes:
         output.say(note)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from orchestration.driver.run import Options
     from orchestration.grid.cells import Cell
     from orchestration.grid.config import GridConfig
-    from orchestration.ledger.status import Row
-    from orchestration.ledger.summary import Summary
+    from orchestration.ledger.status import StatusRow
+    from orchestration.ledger.summary import GridSummary
 
 app = typer.Typer(no_args_is_help=True)
 steer.register(app)
@@ -151,7 +151,7 @@ def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = F
     data.refuse(counted)
 
 
-def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list[Row], str]":
+def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list[StatusRow], str]":
     from orchestration.ledger.status import status_of
 
     return status_of(grid, cells)
@@ -182,13 +182,13 @@ def _print_changes(grid: "GridConfig", cells: "list[Cell]") -> None:
             time.sleep(LOOK_S)
 
 
-def _show_status(grid: "GridConfig", rows: "list[Row]", headline: str) -> None:
+def _show_status(grid: "GridConfig", rows: "list[StatusRow]", headline: str) -> None:
     from orchestration.ledger.status import COLUMNS
 
     output.table(f"{grid.name}: {headline}", COLUMNS, [row.texts for row in rows])
 
 
-def _show_end(grid: "GridConfig", summary: "Summary") -> None:
+def _show_end(grid: "GridConfig", summary: "GridSummary") -> None:
     from orchestration.ledger.status import span
     from orchestration.ledger.summary import failures, mask_notes
 
@@ -204,7 +204,7 @@ def _show_end(grid: "GridConfig", summary: "Summary") -> None:
         output.table("failed cells", ("cell", "why", "log"), failures(summary))
 
 
-def _show_untrained(summary: "Summary") -> None:
+def _show_untrained(summary: "GridSummary") -> None:
     from orchestration.ledger.summary import untrained
 
     names = untrained(summary)

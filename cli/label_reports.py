@@ -11,7 +11,7 @@ from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
     from uniferum.data.cohorts.base import HasReports
-    from uniferum.data.report_labels.keywords import Chosen, Question, Report
+    from uniferum.data.report_labels.keywords import Chosen, LabelQuestion, Report
     from uniferum.data.report_labels.labelling import Judged, Kept
     from uniferum.data.report_labels.llm import EndpointConfig
 
@@ -97,7 +97,7 @@ def _reports(cohort: "HasReports") -> "Iterator[Report]":
     return (Report(report_id, text) for report_id, text in cohort.reports())
 
 
-def _questions(cohort: "HasReports", chosen: "Chosen") -> "Iterator[Question]":
+def _questions(cohort: "HasReports", chosen: "Chosen") -> "Iterator[LabelQuestion]":
     from uniferum.data.report_labels.keywords import questions
 
     return questions(_reports(cohort), chosen)

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.table import Table
 
 from cli import output
-from orchestration.ledger.status import COLUMNS, NUMBERS, Row
+from orchestration.ledger.status import COLUMNS, NUMBERS, StatusRow
 
 COLOURS = {"done": "green", "failed": "red", "no data": "yellow", "training": "cyan", "scoring": "cyan"}
 
@@ -29,7 +29,7 @@ class GridView:
         if self.live is not None:
             self.live.stop()
 
-    def show(self, rows: Sequence[Row], headline: str) -> None:
+    def show(self, rows: Sequence[StatusRow], headline: str) -> None:
         """Redraw the table; without a terminal the lines of :meth:`say` tell enough."""
         if self.live is not None:
             self.live.update(drawn(self.name, rows, headline))
@@ -39,7 +39,7 @@ class GridView:
         output.say(message)
 
 
-def drawn(name: str, rows: Sequence[Row], headline: str) -> Table:
+def drawn(name: str, rows: Sequence[StatusRow], headline: str) -> Table:
     """The cells as a rich table."""
     table = Table(title=f"{name}: {headline}", title_justify="left")
     for column in COLUMNS:

@@ -12,8 +12,8 @@ from cli import flags, output
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from orchestration.prepare import Summary
-    from uniferum.data.preparation import Outcome
+    from orchestration.prepare import PreparationSummary
+    from uniferum.data.preparation import PreparationOutcome
 
 
 NAMED = 50
@@ -119,7 +119,7 @@ def verify(
     raise typer.Exit(1)
 
 
-def report(summary: "Summary", out: str) -> None:
+def report(summary: "PreparationSummary", out: str) -> None:
     """What a preparation did, for the person at the terminal."""
     if summary.left_out:
         output.table("left out by the cohort itself", ("why", "scans", "first ones"), left_out_rows(summary.left_out))
@@ -149,11 +149,11 @@ def left_out_rows(left_out: Mapping[str, Sequence[str]]) -> list[tuple[str, int,
     return [(why, len(ids), ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")) for why, ids in ordered]
 
 
-def heard_by(bar: "Progress", name: str, total: int | None) -> Callable[["Outcome"], None]:
+def heard_by(bar: "Progress", name: str, total: int | None) -> Callable[["PreparationOutcome"], None]:
     """A listener that moves a progress bar, and names what failed as it fails."""
     shown = bar.add_task(name, total=total)
 
-    def one(outcome: "Outcome") -> None:
+    def one(outcome: "PreparationOutcome") -> None:
         bar.advance(shown)
         if outcome.state == "failed":
             bar.console.print(f"{outcome.scan_id}: {outcome.reason}", markup=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from cli import output
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
-    from orchestration.ledger.commands import Desk
+    from orchestration.ledger.commands import GridClient
 
 File = Annotated[Path, typer.Argument(help="The grid file.")]
 CellName = Annotated[str, typer.Argument(help="A cell's name, as `grid status` prints it.")]
@@ -132,7 +132,7 @@ def ui(file: File, settings: Settings = None) -> None:
         mlflow_server.stop(root, server)
 
 
-def _desk(file: Path, settings: list[str] | None) -> "Desk":
-    from orchestration.ledger.commands import Desk
+def _desk(file: Path, settings: list[str] | None) -> "GridClient":
+    from orchestration.ledger.commands import GridClient
 
-    return Desk.open(file, settings or [])
+    return GridClient.open(file, settings or [])

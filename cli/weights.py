@@ -14,7 +14,7 @@ from cli import output
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
-    from uniferum.model.saved.check_weights import Checked
+    from uniferum.model.saved.check_weights import WeightsCheck
     from uniferum.report.tables.sheet import Sheet
 
 app = typer.Typer(no_args_is_help=True)
@@ -72,7 +72,7 @@ def check(
         raise typer.Exit(2)
 
 
-def _needed(path: Path) -> "list[Checked]":
+def _needed(path: Path) -> "list[WeightsCheck]":
     """Each text and image encoder of a grid's cells, checked once."""
     from orchestration.grid.cells import expand
     from orchestration.grid.config import load_grid
@@ -85,7 +85,7 @@ def _needed(path: Path) -> "list[Checked]":
     return [*map(check_text, texts.values()), *map(check_image, images.values())]
 
 
-def _sheet(found: "Sequence[Checked]") -> "Sheet":
+def _sheet(found: "Sequence[WeightsCheck]") -> "Sheet":
     from uniferum.report.tables.sheet import Sheet
 
     headings = ["Name", "Kind", "Loads", "What", "Tokens", "Forward pass", "Off transformers"]

@@ -19,7 +19,7 @@ from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.fetch.plan import gb
 from uniferum.data.flag_counts import EXAMPLES, FlagCount, count_flags, flags_of, notes_of
 from uniferum.data.needs import level_bytes
-from uniferum.data.preparation import LEFT_OUT, Outcome, card_of, finish_store, prepare_chunk
+from uniferum.data.preparation import LEFT_OUT, PreparationOutcome, card_of, finish_store, prepare_chunk
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.filesystem import place
@@ -28,11 +28,11 @@ from uniferum.preprocessing.store.store import Store
 # Smaller scans travel in chunks of this many, so that handing out work costs nothing beside it.
 SMALL_VOXELS, SMALL_CHUNK = 1_000_000, 16
 
-Heard = Callable[[Outcome], None]
+Heard = Callable[[PreparationOutcome], None]
 
 
 @dataclass
-class Summary:
+class PreparationSummary:
     """What a preparation did.
 
     Attributes:
@@ -49,7 +49,7 @@ class Summary:
 
     prepared: int = 0
     kept: int = 0
-    failed: list[Outcome] = field(default_factory=list)
+    failed: list[PreparationOutcome] = field(default_factory=list)
     left_out: dict[str, list[str]] = field(default_factory=dict)
     scans: int = 0
     flags: list[FlagCount] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Summary:
     cohort_notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: PreparationOutcome) -> None:
         """Count one outcome."""
         self.prepared += outcome.state == "prepared"
         self.kept += outcome.state == "kept"
@@ -90,7 +90,7 @@ class Summary:
             if why.startswith(LEFT_OUT):
                 self.left_out.setdefault(why.removeprefix(LEFT_OUT), []).append(scan_id)
             elif scan_id not in known:  # its file was damaged between its preparation and the end
-                self.failed.append(Outcome(scan_id, "failed", str(row["file"]), why))
+                self.failed.append(PreparationOutcome(scan_id, "failed", str(row["file"]), why))
 
 
 def prepare_cohort(
@@ -102,7 +102,7 @@ def prepare_cohort(
     use_ray: bool = False,
     with_montage: bool = False,
     heard: Heard | None = None,
-) -> Summary:
+) -> PreparationSummary:
     """Prepare every scan of a cohort that is not prepared yet, then write the tables.
 
     Args:
@@ -126,7 +126,7 @@ def prepare_cohort(
     chunks = _chunks(cohort.scans(), SMALL_CHUNK if small and total > 4 * SMALL_CHUNK else 1)
     count = _cores(use_ray) if workers is None else workers
     run = _in_ray if use_ray else (_in_pool if count > 0 else _here)
-    summary = Summary()
+    summary = PreparationSummary()
     where = store.url if "://" in store.url else str(Path(store.url).absolute())  # a worker may start elsewhere
     for outcome in run(chunks, where, count, with_montage):
         summary.add(outcome)
@@ -143,7 +143,7 @@ def prepare_cohort(
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedPreparation:
     """What a preparation would do: scans of the cohort, and those that have a file in the store already."""
 
     total: int
@@ -164,7 +164,7 @@ class Planned:
         )
 
 
-def plan(cohort: Cohort, out: str | Path, config: PreparationConfig) -> Planned:
+def plan(cohort: Cohort, out: str | Path, config: PreparationConfig) -> PlannedPreparation:
     """Count a cohort against a store that may not exist yet; writes nothing.
 
     Raises:
@@ -174,7 +174,7 @@ def plan(cohort: Cohort, out: str | Path, config: PreparationConfig) -> Planned:
         Store.create(out, card_of(cohort), config)  # only opens what is there
     total = sum(1 for _ in cohort.scans())
     there = sum(name.endswith(".ufs") for name in place(out).names("scans"))
-    return Planned(total, min(there, total), config)
+    return PlannedPreparation(total, min(there, total), config)
 
 
 def ray_for(address: str | None, workers: int | None) -> bool:
@@ -231,15 +231,15 @@ def _chunks(scans: Iterator[Scan], size: int) -> Iterator[list[Scan]]:
         yield chunk
 
 
-def _here(chunks: Iterator[list[Scan]], store: str, count: int, with_montage: bool) -> Iterator[Outcome]:
+def _here(chunks: Iterator[list[Scan]], store: str, count: int, with_montage: bool) -> Iterator[PreparationOutcome]:
     assert count == 0, "no workers"
     for chunk in chunks:
         yield from prepare_chunk(chunk, store, with_montage=with_montage)
 
 
-def _in_pool(chunks: Iterator[list[Scan]], store: str, count: int, with_montage: bool) -> Iterator[Outcome]:
+def _in_pool(chunks: Iterator[list[Scan]], store: str, count: int, with_montage: bool) -> Iterator[PreparationOutcome]:
     pool = _new_pool(count)
-    running: dict[Future[list[Outcome]], list[Scan]] = {}
+    running: dict[Future[list[PreparationOutcome]], list[Scan]] = {}
     try:
         for chunk in _with_end(chunks):
             if chunk is not None:
@@ -265,7 +265,7 @@ def _new_pool(count: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(count, mp_context=context)
 
 
-def _one_by_one(chunks: list[list[Scan]], store: str, with_montage: bool) -> Iterator[Outcome]:
+def _one_by_one(chunks: list[list[Scan]], store: str, with_montage: bool) -> Iterator[PreparationOutcome]:
     """After a worker died: each of the scans that were under way alone, in a process of its own."""
     for scan in (scan for chunk in chunks for scan in chunk):
         with _new_pool(1) as pool:
@@ -275,7 +275,7 @@ def _one_by_one(chunks: list[list[Scan]], store: str, with_montage: bool) -> Ite
                 yield _died(scan)
 
 
-def _in_ray(chunks: Iterator[list[Scan]], store: str, count: int, with_montage: bool) -> Iterator[Outcome]:
+def _in_ray(chunks: Iterator[list[Scan]], store: str, count: int, with_montage: bool) -> Iterator[PreparationOutcome]:
     import ray
     from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
@@ -301,5 +301,7 @@ def _with_end(chunks: Iterator[list[Scan]]) -> Iterator[list[Scan] | None]:
     yield None
 
 
-def _died(scan: Scan) -> Outcome:
-    return Outcome(scan.scan_id, "failed", scan.source.path.name, "its worker died (out of memory or killed)")
+def _died(scan: Scan) -> PreparationOutcome:
+    return PreparationOutcome(
+        scan.scan_id, "failed", scan.source.path.name, "its worker died (out of memory or killed)"
+    )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniferum.errors import UniferumError
-from uniferum.report.checks.margins import Agreement
-from uniferum.report.records import CellRecord, Pending, from_folders, newest
+from uniferum.report.checks.margins import Margins
+from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
 from uniferum.report.systems import encoder_word, other_system
 from uniferum.report.tables.naming import of_phantoms, told_apart
 from uniferum.report.unfinished import unfinished
@@ -17,7 +17,7 @@ from uniferum.report.unfinished import unfinished
 if TYPE_CHECKING:
     from orchestration.grid.cells import Cell
     from orchestration.grid.config import GridConfig
-    from orchestration.grid.planned import Planned
+    from orchestration.grid.planned import PlannedCell
 
 ALIVE_S = 120
 """A worker that wrote its progress within so many seconds is at work."""
@@ -29,8 +29,8 @@ class Gathered:
     """Finished cells, cells without a result, and when their numbers count as the paper's."""
 
     records: list[CellRecord]
-    pending: list[Pending]
-    agreement: Agreement
+    pending: list[PendingCell]
+    agreement: Margins
     cells: Path | None = None
     """Where the grid keeps its cells, with their checkpoints; unknown without a grid file."""
     stores: Mapping[str, Path] = field(default_factory=dict)
@@ -66,7 +66,7 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         pending = unfinished(folder)
         _refuse_nothing(records, pending, folder)
         records, pending = told_apart(records, pending)
-        return Gathered(_of_phantoms(records), pending, Agreement(), notes=(*notes, *_hidden(hidden)))
+        return Gathered(_of_phantoms(records), pending, Margins(), notes=(*notes, *_hidden(hidden)))
     from orchestration.grid.config import load_grid
 
     config = load_grid(grid)
@@ -77,13 +77,13 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
     if config.synthetic:
         records = [replace(one, phantoms=True) for one in records]
         pending = [replace(one, phantoms=True) for one in pending]
-    agreement = Agreement(config.margins, config.synthetic, config.comparable)
+    agreement = Margins(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
     records = _of_phantoms(_with_splits(records, stores))
     return Gathered(records, pending, agreement, config.cells_folder, stores, (*notes, *said))
 
 
-def _refuse_nothing(records: list[CellRecord], pending: list[Pending], where: Path) -> None:
+def _refuse_nothing(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:
     if not records and not pending:
         raise UniferumError(str(where), must="hold at least one cell", cure=RUN_ONE)
 
@@ -137,7 +137,7 @@ def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
 
 def _expected(
     grid: "GridConfig", path: Path, found: Sequence[CellRecord]
-) -> tuple[list[CellRecord], list[Pending], list[str]]:
+) -> tuple[list[CellRecord], list[PendingCell], list[str]]:
     """Match what was found to the grid's cells by fingerprint; what is left over is named, never shown."""
     from orchestration.grid.cells import expand
     from orchestration.grid.plan import make_plan
@@ -145,7 +145,7 @@ def _expected(
 
     stale: list[str] = []
     records: list[CellRecord] = []
-    pending: list[Pending] = []
+    pending: list[PendingCell] = []
     hidden: list[CellRecord] = []
     plan = make_plan(grid, expand(grid, source=str(path)))
     found = _renamed(found, plan)
@@ -169,7 +169,7 @@ def _expected(
     return records, pending, notes
 
 
-def _renamed(found: Sequence[CellRecord], plan: "Sequence[Planned]") -> list[CellRecord]:
+def _renamed(found: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
     """Records of no cell's name that have a cell's content were trained under an earlier name, and get today's."""
     own = {planned.cell.name for planned in plan}
     today = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
@@ -180,16 +180,16 @@ def _renamed(found: Sequence[CellRecord], plan: "Sequence[Planned]") -> list[Cel
     return named
 
 
-def _pending(cell: "Cell", reason: str, command: str) -> Pending:
+def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
     model = cell.config.model.model_dump(mode="json")
     geometry = cell.config.geometry.model_dump(mode="json")
     word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
-    return Pending(
+    return PendingCell(
         cell.name, cell.model, word, cell.mix, cell.seed, reason, command, other_system=other, text=model["text"]
     )
 
 
-def _running(planned: "Planned") -> str:
+def _running(planned: "PlannedCell") -> str:
     """How far a cell is whose worker has just written; empty for a cell that nobody works on."""
     progress = planned.record.progress() if planned.folder is not None else None
     if progress is None or time.time() - progress.updated > ALIVE_S:

@@ -52,7 +52,7 @@ class Segmenting:
 
 
 @dataclass
-class Summary:
+class SegmentationSummary:
     """What a run did: masks made now, masks that had appeared in the meantime, and scans that failed."""
 
     made: int = 0
@@ -84,7 +84,7 @@ def segment_cohort(
     limit: int | None = None,
     use_ray: bool = False,
     heard: Heard | None = None,
-) -> Summary:
+) -> SegmentationSummary:
     """Segment every scan of a shard that has no mask; run again, it goes on.
 
     Args:
@@ -99,7 +99,7 @@ def segment_cohort(
         UniferumError: TotalSegmentator is not installed where the scans would run, or Ray has no such resources.
     """
     scans, folder = waiting(cohort, shard, limit), segmentation.masks_folder(cohort).absolute()
-    summary = Summary()
+    summary = SegmentationSummary()
     segmentation.sweep(folder, 2 * how.timeout_s)
     for done in _in_ray(scans, folder, how) if use_ray else _here(scans, folder, how):
         summary.add(done)

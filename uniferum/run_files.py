@@ -11,7 +11,7 @@ RESULT_FORMAT = 1
 
 
 @dataclass(frozen=True)
-class CellFiles:
+class RunFiles:
     """Where everything of one run lies, under its folder."""
 
     root: Path

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from orchestration.attempt import failures
 from orchestration.attempt.spool import ProgressReporter, SpoolReporter
 from orchestration.attempt.watchdog import watchdog
-from orchestration.grid.records import CellRecord, read_json
+from orchestration.grid.records import CellFolder, read_json
 from uniferum.atomic import write_json
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class StopSignal:
     """Asked by the trainer between steps; looks at the disk twice a second at most."""
 
     def __init__(self, assignment: Assignment, *, every_s: float = 0.5, orphan_s: float = 120.0) -> None:
-        self.record = CellRecord(Path(assignment.folder))
+        self.record = CellFolder(Path(assignment.folder))
         self.token = assignment.token
         self.heartbeat = Path(assignment.heartbeat) if assignment.heartbeat else None
         self.every_s, self.orphan_s = every_s, orphan_s
@@ -235,7 +235,7 @@ def write_assignment(path: Path, assignment: Assignment) -> None:
     """Fence the cell's folder with the attempt's token, then hand the assignment over."""
     folder = Path(assignment.folder)
     folder.mkdir(parents=True, exist_ok=True)
-    record = CellRecord(folder)
+    record = CellFolder(folder)
     record.clear_stop()
     record.clear_failure()
     (folder / "progress.json").unlink(missing_ok=True)

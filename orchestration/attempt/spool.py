@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from orchestration.grid.records import Progress
+from orchestration.grid.records import CellProgress
 
 
 class SpoolReporter:
@@ -67,7 +67,9 @@ class ProgressReporter:
     def __init__(self, folder: Path, *, steps: int, alive: Callable[[], None] = lambda: None) -> None:
         self.path = folder / "progress.json"
         self.alive = alive
-        self.state = Progress(0, steps, None, None, None, started=time.time(), updated=time.time(), phase="starting")
+        self.state = CellProgress(
+            0, steps, None, None, None, started=time.time(), updated=time.time(), phase="starting"
+        )
         self._written = 0.0
 
     def phase(self, name: str) -> None:
@@ -106,7 +108,7 @@ class ProgressReporter:
     def _update(self, force: bool = False, /, **changes: Any) -> None:
         self.alive()
         now = time.time()
-        self.state = Progress(**{**asdict(self.state), **changes, "updated": now})
+        self.state = CellProgress(**{**asdict(self.state), **changes, "updated": now})
         if force or now - self._written >= 1.0:
             self._written = now
             draft = self.path.with_suffix(".draft")
@@ -127,7 +129,7 @@ def _pick(values: Mapping[str, float], names: tuple[str, ...]) -> float | None:
     return next((float(values[name]) for name in names if name in values and math.isfinite(values[name])), None)
 
 
-def _tell_ray(progress: Progress) -> None:
+def _tell_ray(progress: CellProgress) -> None:
     """Gauges on Ray's dashboard, where this process is a Ray worker."""
     from orchestration.grid.metrics import show
 

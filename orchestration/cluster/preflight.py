@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.grid.config import GridConfig
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import TO_TRAIN
 from uniferum.errors import UniferumError
 
@@ -30,7 +30,7 @@ def check_root(root: Path) -> None:
         raise UniferumError("root", root, must="be a folder that can be written", cure=str(error)) from None
 
 
-def check_space(grid: GridConfig, planned: Sequence[Planned]) -> None:
+def check_space(grid: GridConfig, planned: Sequence[PlannedCell]) -> None:
     """Refuse to start what cannot be finished: two checkpoints (last and best) a cell, and the floor.
 
     Raises:

@@ -19,9 +19,9 @@ from orchestration.attempt.failures import WORKER_KILLED, Fault, classify_text
 from orchestration.attempt.watchdog import with_stack
 from orchestration.cluster import connect
 from orchestration.cluster.cleanup import CARD, reap
-from orchestration.cluster.worker_group import Lane, launch_lane
+from orchestration.cluster.worker_group import WorkerGroup, launch_lane
 from orchestration.disk import Patience, is_full
-from orchestration.grid.records import CellRecord, read_json
+from orchestration.grid.records import CellFolder, read_json
 from orchestration.grid.resources import Resources
 from orchestration.scheduling.executor import Ended, Work
 
@@ -35,10 +35,10 @@ HEAD_S = 15.0
 
 
 @dataclass
-class Held:
+class GroupState:
     """A lane that runs, and the cell it is at."""
 
-    lane: Lane
+    lane: WorkerGroup
     ref: Any
     work: Work | None = None
     attempt: int = 0
@@ -50,7 +50,7 @@ class Held:
 
 
 @dataclass
-class RayLanes:
+class RayExecutor:
     """Runs cells on Ray; ``payload`` of a work is an :class:`Assignment` without attempt and token."""
 
     folder: Path
@@ -62,7 +62,7 @@ class RayLanes:
     launch: Callable[..., Any] = launch_lane
     say: Callable[[str], None] = log.warning
     head: str | None = None
-    lanes: list[Held] = field(default_factory=list)
+    lanes: list[GroupState] = field(default_factory=list)
     patience: Patience = field(init=False)
     _early: list[Ended] = field(default_factory=list)
     _beaten: float = -math.inf
@@ -112,13 +112,13 @@ class RayLanes:
         held = self._at(work)
         if held is None:  # no lane has it: unless its end is about to be told, it would run for ever
             return 0.0 if any(ended.name == work.name for ended in self._early) else math.inf
-        progress = CellRecord(Path(work.payload.folder)).progress()
+        progress = CellFolder(Path(work.payload.folder)).progress()
         return max(0.0, time.time() - max(held.since, progress.updated if progress else 0.0))
 
     def stop(self, work: Work, reason: str) -> None:
         """Through the cell's folder, so that it checkpoints first; a cell not yet taken is simply withdrawn."""
         held = self._at(work)
-        self.patience(lambda: CellRecord(Path(work.payload.folder)).request_stop(reason))
+        self.patience(lambda: CellFolder(Path(work.payload.folder)).request_stop(reason))
         if held is not None and _withdrawn(held.lane.next):
             self._early.append(Ended(work.name, stopped=True))
             held.work = None
@@ -174,7 +174,7 @@ class RayLanes:
         """The cluster is gone: tell workers that may still live, by file alone, to write a checkpoint and leave."""
         for held in self.lanes:
             if held.work is not None:
-                CellRecord(Path(held.work.payload.folder)).request_stop("its cluster is gone")
+                CellFolder(Path(held.work.payload.folder)).request_stop("its cluster is gone")
             held.lane.leave()
         self.lanes.clear()
 
@@ -194,14 +194,14 @@ class RayLanes:
                 raise connect.HeadLost(f"the Ray head at {self.head} does not answer any more")
         return self._answered >= self._asked
 
-    def _at(self, work: Work) -> Held | None:
+    def _at(self, work: Work) -> GroupState | None:
         return next((held for held in self.lanes if held.work is not None and held.work.name == work.name), None)
 
-    def _new_lane(self) -> Held:
+    def _new_lane(self) -> GroupState:
         import ray
 
         name = f"{self.grid}-lane-{time.strftime('%Y%m%d%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        lane = Lane(self.folder / name)
+        lane = WorkerGroup(self.folder / name)
         self.patience(lambda: lane.folder.mkdir(parents=True, exist_ok=True))
         settings = {
             "folder": str(lane.folder),
@@ -214,11 +214,11 @@ class RayLanes:
         ref = task.options(num_cpus=0, max_retries=0, name=name).remote(
             settings, connect.lane_resources(self.resources), name, str(self.folder / "ray"), self.resources.workers
         )
-        held = Held(lane, ref)
+        held = GroupState(lane, ref)
         self.lanes.append(held)
         return held
 
-    def _look(self, held: Held) -> list[Ended]:
+    def _look(self, held: GroupState) -> list[Ended]:
         import ray
 
         gone = bool(ray.wait([held.ref], timeout=0)[0])
@@ -233,11 +233,11 @@ class RayLanes:
                 found.append(self._lost(held))
         return found
 
-    def _is_its(self, held: Held, outcome: Outcome) -> bool:
+    def _is_its(self, held: GroupState, outcome: Outcome) -> bool:
         """Whether an outcome is of the attempt that the lane is at: several workers of a cell may each tell its end."""
         return held.work is not None and (outcome.name, outcome.attempt) == (held.work.name, held.attempt)
 
-    def _ended(self, held: Held, outcome: Outcome) -> Ended:
+    def _ended(self, held: GroupState, outcome: Outcome) -> Ended:
         held.work = None
         held.leaving = held.leaving or outcome.poisoned
         if outcome.kind and self.resources.workers > 1:  # its workers leave one by one, or wait for each other
@@ -248,7 +248,7 @@ class RayLanes:
         fault = Fault(outcome.kind, outcome.reason or "") if outcome.kind else None
         return Ended(outcome.name, fault, outcome.stopped, outcome.seconds, outcome.node)
 
-    def _lost(self, held: Held) -> Ended:
+    def _lost(self, held: GroupState) -> Ended:
         """The lane ended under its cell: why, in Ray's words."""
         import ray
 
@@ -272,7 +272,7 @@ def _withdrawn(path: Path) -> bool:
     return True
 
 
-def _kill_process(lane: Lane) -> None:
+def _kill_process(lane: WorkerGroup) -> None:
     """End a hung worker on this machine outright: a process stuck in C code hears no cancellation."""
     import signal
 

@@ -32,7 +32,7 @@ FULL_DISK_S = 3600.0  # so long a worker that has something to tell waits for ro
 LEAVE, WAIT = "leave", "wait"
 
 
-class Lane:
+class WorkerGroup:
     """A lane's folder, from the worker's side and the driver's."""
 
     def __init__(self, folder: Path) -> None:
@@ -89,7 +89,7 @@ def train_lane(settings: Mapping[str, Any]) -> None:
     from uniferum.training.parallel import Workers
 
     train, evaluate = _runners(settings)
-    lane, workers = Lane(Path(settings["folder"])), Workers.current()
+    lane, workers = WorkerGroup(Path(settings["folder"])), Workers.current()
     if workers.first:
         card = {"pid": os.getpid(), "node": os.uname().nodename, "when": time.time()}
         write_json(lane.folder / CARD, {**card, "placement_group": own_placement_group()})
@@ -107,7 +107,7 @@ def train_lane(settings: Mapping[str, Any]) -> None:
         left -= 1
 
 
-def _agreed(lane: Lane, settings: Mapping[str, Any], workers: "Workers") -> Assignment | None:
+def _agreed(lane: WorkerGroup, settings: Mapping[str, Any], workers: "Workers") -> Assignment | None:
     """The next cell, the same on every worker; the first one takes it and tells the others."""
     heartbeat = Path(settings["heartbeat"]) if settings.get("heartbeat") else None
     orphan_s = settings.get("orphan_s", 120.0)

@@ -14,14 +14,14 @@ from orchestration.disk import Patience
 from orchestration.driver.webhook import notify
 from orchestration.grid import metrics
 from orchestration.grid.config import GridConfig
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import Failure
 from orchestration.grid.states import CellState
 from orchestration.ledger import status
-from orchestration.ledger.lease import LeaseKeeper
-from orchestration.ledger.ledger import Ledger, Wish
+from orchestration.ledger.lease import LeaseRenewal
+from orchestration.ledger.ledger import Command, Ledger
 from orchestration.scheduling.executor import Ended, Work
-from orchestration.tracking.sync import Mirror
+from orchestration.tracking.sync import TrackingSync
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 class View(Protocol):
     """Whoever shows a running grid."""
 
-    def show(self, rows: Sequence[status.Row], headline: str) -> None:
+    def show(self, rows: Sequence[status.StatusRow], headline: str) -> None:
         """Draw the cells as they are now; called about once a second."""
         ...
 
@@ -39,14 +39,14 @@ class View(Protocol):
 
 
 @dataclass
-class Driver:
+class GridEvents:
     """The scheduler's listener: ledger, records, MLflow and the view hear of every move."""
 
     grid: GridConfig
-    planned: dict[str, Planned]
+    planned: dict[str, PlannedCell]
     ledger: Ledger
-    lease: LeaseKeeper
-    mirror: Mirror
+    lease: LeaseRenewal
+    mirror: TrackingSync
     view: View
     webhook: str | None = None
     patience: Patience = field(default_factory=lambda: Patience(log.warning))
@@ -92,14 +92,14 @@ class Driver:
         self.patience(lambda: self.ledger.set_fact("paused", reason))
         self.view.say(f"no new cells: {reason}" if reason else "cells start again")
 
-    def wishes(self) -> Sequence[Wish]:
+    def wishes(self) -> Sequence[Command]:
         """Show the table, and hand over what other shells asked for; a driver that lost its lease leaves the grid."""
         if self.lost:
             if self.told_lost:
                 return []
             self.told_lost = True
             self.view.say("another driver took the lease; leaving the grid to it")
-            return [Wish("cancel", None, None)]
+            return [Command("cancel", None, None)]
         now = time.monotonic()
         if now - self.shown_at > 0.9:
             self.shown_at = now

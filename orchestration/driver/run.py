@@ -15,23 +15,23 @@ from sqlalchemy.exc import OperationalError
 
 from orchestration.attempt.attempt import Assignment
 from orchestration.cluster import connect, preflight
-from orchestration.cluster.ray_executor import RayLanes
+from orchestration.cluster.ray_executor import RayExecutor
 from orchestration.disk import Patience, is_full
-from orchestration.driver.events import Driver, View
+from orchestration.driver.events import GridEvents, View
 from orchestration.driver.signals import Interrupts
 from orchestration.driver.webhook import check_url, notify
 from orchestration.grid import metrics, plan
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import CellState, PlanState
-from orchestration.ledger.lease import LeaseKeeper
+from orchestration.ledger.lease import LeaseRenewal
 from orchestration.ledger.ledger import Ledger
-from orchestration.ledger.summary import Summary
+from orchestration.ledger.summary import GridSummary
 from orchestration.scheduling.executor import Executor, Work
 from orchestration.scheduling.scheduler import Scheduler
-from orchestration.tracking.sync import Mirror
+from orchestration.tracking.sync import TrackingSync
 from uniferum.errors import UniferumError
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Options:
     notify: str | None = None
 
 
-def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Options) -> Summary:
+def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Options) -> GridSummary:
     """Run every cell that is not done; see the module.
 
     Raises:
@@ -61,14 +61,14 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
     preflight.check_root(grid.root)
     with Interrupts(shown.say) as interrupts, _driving(grid, shown, options) as (ledger, lease):
         planned = plan.make_plan(grid, cells)
-        summary = Summary(states={p.cell.name: _first_state(p, options) for p in planned}, planned=planned)
+        summary = GridSummary(states={p.cell.name: _first_state(p, options) for p in planned}, planned=planned)
         due = [p for p in planned if summary.states[p.cell.name] == CellState.PENDING]
         if all(p.state == PlanState.NO_DATA for p in planned):
             raise UniferumError(
                 "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(plan.absent_stores(grid))}"
             )
         DataPlan(grid, due).refuse()
-        mirror = Mirror(grid, shown.say)
+        mirror = TrackingSync(grid, shown.say)
         behind = Patience(shown.say)(lambda: mirror.catch_up([p for p in planned if p.state == PlanState.DONE]))
         if due:
             preflight.check_space(grid, due)
@@ -83,7 +83,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], shown: View, options: Opti
     return summary
 
 
-def _first_state(planned: Planned, options: Options) -> str:
+def _first_state(planned: PlannedCell, options: Options) -> str:
     if planned.state in (PlanState.DONE, PlanState.NO_DATA):
         return planned.state
     return CellState.PENDING if planned.state == PlanState.RESCORE or not options.only_scores else CellState.UNTRAINED
@@ -91,13 +91,13 @@ def _first_state(planned: Planned, options: Options) -> str:
 
 def _run_due(
     grid: GridConfig,
-    due: list[Planned],
+    due: list[PlannedCell],
     ledger: Ledger,
-    lease: LeaseKeeper,
-    mirror: Mirror,
+    lease: LeaseRenewal,
+    mirror: TrackingSync,
     shown: View,
     options: Options,
-    summary: Summary,
+    summary: GridSummary,
     interrupts: Interrupts,
 ) -> None:
     mirror.start()
@@ -109,12 +109,12 @@ def _run_due(
         connect.check_fits(grid.resources)
         preflight.check_seen_everywhere(grid.root)
         beat = (grid.root / "driver.beat").resolve()
-        lanes = RayLanes((grid.root / "lanes").resolve(), grid.name, grid.resources, beat, lease.token)
+        lanes = RayExecutor((grid.root / "lanes").resolve(), grid.name, grid.resources, beat, lease.token)
         lanes.say, lanes.head = shown.say, joined.address
         for lane in lanes.take_over():
             shown.say(f"gave back what {lane} of an earlier driver had reserved")
         planned = {p.cell.name: p for p in summary.planned}
-        driver = Driver(grid, planned, ledger, lease, mirror, shown, options.notify, lanes.patience)
+        driver = GridEvents(grid, planned, ledger, lease, mirror, shown, options.notify, lanes.patience)
         mirror.leads = lambda: not driver.lost
         try:
             _schedule(grid, due, lanes, driver, options, summary, interrupts)
@@ -133,11 +133,11 @@ def _run_due(
 
 def _schedule(
     grid: GridConfig,
-    due: list[Planned],
+    due: list[PlannedCell],
     executor: Executor,
-    driver: Driver,
+    driver: GridEvents,
     options: Options,
-    summary: Summary,
+    summary: GridSummary,
     interrupts: Interrupts,
 ) -> None:
     parallel, began = options.parallel or grid.resources.parallel, time.time()
@@ -158,7 +158,7 @@ def _schedule(
         summary.interrupted = interrupts.asked or driver.lost
 
 
-def work_of(grid: GridConfig, planned: Planned) -> Work:
+def work_of(grid: GridConfig, planned: PlannedCell) -> Work:
     """What the scheduler and a worker need of a planned cell."""
     assert planned.folder is not None, "only cells with data are run"
     assignment = Assignment(
@@ -175,7 +175,7 @@ def work_of(grid: GridConfig, planned: Planned) -> Work:
 
 
 @contextlib.contextmanager
-def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[Ledger, LeaseKeeper]]:
+def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[Ledger, LeaseRenewal]]:
     """Hold the lease; wait for the driver that has it, and then go on with what it left."""
     ledger = Ledger.of(grid)
     patience = Patience(shown.say)
@@ -183,7 +183,7 @@ def _driving(grid: GridConfig, shown: View, options: Options) -> Iterator[tuple[
         token = patience(ledger.take_lease)
         if token is None:
             token = _wait_for_lease(ledger, shown, options, patience)
-        lease = LeaseKeeper(grid, token, say=shown.say)
+        lease = LeaseRenewal(grid, token, say=shown.say)
         try:
             patience(lambda: ledger.set_fact("paused", None))
             yield ledger, lease

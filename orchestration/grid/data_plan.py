@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.grid.config import GridConfig
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import TO_TRAIN, PlanState
 from uniferum.data.organ_rows import CONFIGS, SHIPS_MASKS, MaskRows, masks_command, masks_error
 from uniferum.errors import UniferumError
@@ -30,10 +30,10 @@ class Counted:
     """The rows of one cohort, and the cells that train on them."""
 
     rows: "PlannedRows"
-    cells: tuple[Planned, ...]
+    cells: tuple[PlannedCell, ...]
 
     @property
-    def refused(self) -> tuple[Planned, ...]:
+    def refused(self) -> tuple[PlannedCell, ...]:
         """The cells that would be trained without the masks that they ask for, and whose policy is to refuse."""
         masks = self.rows.masks
         if masks is None or not masks.missing:
@@ -55,7 +55,7 @@ class Counted:
 class DataPlan:
     """The data of a plan, each store looked at once."""
 
-    def __init__(self, grid: GridConfig, planned: Sequence[Planned]) -> None:
+    def __init__(self, grid: GridConfig, planned: Sequence[PlannedCell]) -> None:
         """Nothing is read before it is asked for.
 
         Args:
@@ -83,7 +83,7 @@ class DataPlan:
         """
         from uniferum.run.rows import rows_of_cohort
 
-        cells: dict[tuple[object, ...], list[Planned]] = {}
+        cells: dict[tuple[object, ...], list[PlannedCell]] = {}
         for p in self._with_data():
             for name in p.cell.config.trained_stores:
                 cells.setdefault(_drawn_alike(name, p.cell.config), []).append(p)
@@ -126,7 +126,7 @@ class DataPlan:
         also = f"; {', '.join(more)} lacks masks too, see uniferum grid plan" if more else ""
         raise UniferumError(error.subject, error.value, must=error.must, cure=error.cure + also)
 
-    def _with_data(self) -> list[Planned]:
+    def _with_data(self) -> list[PlannedCell]:
         return [p for p in self.planned if p.folder is not None]
 
     def _command(self, masks: MaskRows) -> str:
@@ -164,7 +164,7 @@ def _of(found: int, wanted: int) -> str:
     return f"{found:,}" if found == wanted else f"{found:,} of {wanted:,}"
 
 
-def _policy(planned: Planned) -> str:
+def _policy(planned: PlannedCell) -> str:
     return planned.cell.config.sampling.missing_masks
 
 

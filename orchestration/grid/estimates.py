@@ -7,12 +7,12 @@ from typing import Any
 
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
-from orchestration.grid.planned import Planned
-from orchestration.grid.records import CellRecord
+from orchestration.grid.planned import PlannedCell
+from orchestration.grid.records import CellFolder
 from orchestration.grid.states import PlanState
 
 
-def with_hours(grid: GridConfig, planned: list[Planned]) -> list[Planned]:
+def with_hours(grid: GridConfig, planned: list[PlannedCell]) -> list[PlannedCell]:
     """What each finished cell took, and what is left of each other: as finished cells like it, else as declared."""
     results = {p.cell.name: p.record.result() or {} for p in planned if p.state in (PlanState.DONE, PlanState.RESCORE)}
     finished = [p for p in planned if p.cell.name in results]
@@ -46,7 +46,7 @@ def _seconds_a_step(result: Mapping[str, Any]) -> float:
     return float(result.get("seconds", 0.0)) / max(1, int(result.get("steps", 1)))
 
 
-def _scoring_seconds(record: CellRecord, result: Mapping[str, Any]) -> float | None:
+def _scoring_seconds(record: CellFolder, result: Mapping[str, Any]) -> float | None:
     """How long scoring alone took, where that was the cell's last attempt and it led to the result."""
     progress = record.progress()
     if progress is None or progress.phase != "scoring" or progress.step or result.get("finished", 0) < progress.started:
@@ -55,8 +55,8 @@ def _scoring_seconds(record: CellRecord, result: Mapping[str, Any]) -> float | N
 
 
 def _estimated(
-    planned: Planned, result: Mapping[str, Any], steps: SimilarCells, scores: SimilarCells, declared: float | None
-) -> Planned:
+    planned: PlannedCell, result: Mapping[str, Any], steps: SimilarCells, scores: SimilarCells, declared: float | None
+) -> PlannedCell:
     if planned.state == PlanState.DONE:
         return replace(planned, hours=float(result.get("seconds", 0.0)) / 3600, measured=True)
     if planned.state == PlanState.RESCORE:

@@ -5,7 +5,7 @@ import sys
 from functools import cache
 from typing import Any
 
-from orchestration.grid.records import Progress
+from orchestration.grid.records import CellProgress
 
 CELL = "UNIFERUM_CELL"
 METRIC, STATE = "uniferum_metric", "uniferum_cell_state"
@@ -14,7 +14,7 @@ PROGRESS = ("uniferum_step", "uniferum_loss", "uniferum_volumes_per_second", MET
 STATES = ("pending", "running", "waiting", "done", "failed", "stopped")
 
 
-def show(progress: Progress) -> None:
+def show(progress: CellProgress) -> None:
     """Set the gauges of the running cell; does nothing in a process that has not joined a Ray cluster."""
     ray = sys.modules.get("ray")
     name = os.environ.get(CELL)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig
 from orchestration.grid.estimates import with_hours
-from orchestration.grid.planned import Planned
-from orchestration.grid.records import CellRecord, cell_folder, changes, folders_by_name, mark_of, read_json
+from orchestration.grid.planned import PlannedCell
+from orchestration.grid.records import CellFolder, cell_folder, changes, folders_by_name, mark_of, read_json
 from orchestration.grid.states import PlanState
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
@@ -45,7 +45,7 @@ def absent_stores(grid: GridConfig) -> list[str]:
     return [f"{name} ({path})" for name, path in grid.stores.items() if not _there(path)]
 
 
-def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None = None) -> list[Planned]:
+def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None = None) -> list[PlannedCell]:
     """Look at every cell's folder and say what is to be done, and how long it takes.
 
     Args:
@@ -59,7 +59,7 @@ def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None
     return with_hours(grid, look(grid, cells, identity))
 
 
-def look(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None = None) -> list[Planned]:
+def look(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None = None) -> list[PlannedCell]:
     """The plan without its hours: what a status needs, each folder looked at once; raises as :func:`make_plan`."""
     once = _Look(grid, identity)
     return [once.at(cell) for cell in cells]
@@ -88,14 +88,16 @@ class _Look:
         """Of all cells of the grid: what bears one of them is that cell's own."""
         return {cell.name for cell in expand(self.grid)}
 
-    def at(self, cell: Cell) -> Planned:
+    def at(self, cell: Cell) -> PlannedCell:
         absent = self.absent.intersection(_read_by(cell)) if self.absent else ()
         if absent:
-            return Planned(cell, PlanState.NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None)
+            return PlannedCell(
+                cell, PlanState.NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None
+            )
         training, evaluation = self.identity(cell.config, self.grid.stores)
         folder = self._folder(cell.name, training)
-        state, why = self._judged(CellRecord(folder), cell, training, evaluation)
-        return Planned(cell, state, why, folder, training, evaluation, None)
+        state, why = self._judged(CellFolder(folder), cell, training, evaluation)
+        return PlannedCell(cell, state, why, folder, training, evaluation, None)
 
     def _folder(self, name: str, training: str) -> Path:
         """A cell's folder: under its name, else the finished one of the same content that bears an earlier name."""
@@ -103,7 +105,7 @@ class _Look:
         if own.exists():
             return own
         for folder in (one for found in self.folders.values() for one in found if one.name.endswith(mark_of(training))):
-            result = CellRecord(folder).result() or {}
+            result = CellFolder(folder).result() or {}
             if result.get("training_fingerprint") == training and result.get("name") not in self.names:
                 return folder
         return own
@@ -112,7 +114,7 @@ class _Look:
         found = self.reading.fingerprints(config)
         return found.training, found.evaluation
 
-    def _judged(self, record: CellRecord, cell: Cell, training: str, evaluation: str) -> tuple[str, str]:
+    def _judged(self, record: CellFolder, cell: Cell, training: str, evaluation: str) -> tuple[str, str]:
         """The state of one cell and its reason, from its folder."""
         result = record.result()
         if result and result.get("training_fingerprint") == training:
@@ -128,11 +130,11 @@ class _Look:
             return PlanState.RESUMABLE, f"at step {step} of {cell.config.training.steps}"
         return self._changed(record, cell)
 
-    def _changed(self, record: CellRecord, cell: Cell) -> tuple[str, str]:
+    def _changed(self, record: CellFolder, cell: Cell) -> tuple[str, str]:
         others = [folder for folder in self.folders.get(cell.name, ()) if folder != record.folder]
         if not others:
             return PlanState.DUE, "never ran"
-        old = CellRecord(others[-1])
+        old = CellFolder(others[-1])
         content = read_json(old.files.identity)
         if content is not None:
             differing = changes(content, self.reading.training_content(cell.config))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import absent_stores
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
 
 
@@ -13,7 +13,7 @@ def plan_columns(grid: GridConfig) -> tuple[str, ...]:
     return "cell", "state", "steps", _unit(grid), "why"
 
 
-def plan_rows(grid: GridConfig, planned: Sequence[Planned]) -> list[tuple[str, ...]]:
+def plan_rows(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[tuple[str, ...]]:
     """One row a cell: name, state, steps, hours of all its GPUs, why."""
     return [
         (
@@ -27,7 +27,7 @@ def plan_rows(grid: GridConfig, planned: Sequence[Planned]) -> list[tuple[str, .
     ]
 
 
-def plan_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
+def plan_totals(grid: GridConfig, planned: Sequence[PlannedCell]) -> str:
     """The whole grid in one line: cells by state, and hours of what is left."""
     states: dict[str, int] = {}
     for p in planned:
@@ -43,7 +43,7 @@ def plan_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
     return f"{counted}; {known:.1f} {_unit(grid)} left{guessed}{unknown}{data}"
 
 
-def score_totals(grid: GridConfig, planned: Sequence[Planned]) -> str:
+def score_totals(grid: GridConfig, planned: Sequence[PlannedCell]) -> str:
     """What `grid evaluate` would do, in one line; the hours are those of scoring, where it was measured."""
     due = [p for p in planned if p.state == PlanState.RESCORE]
     known = sum(p.hours or 0.0 for p in due) * _gpus(grid)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestration.grid.cells import Cell
-from orchestration.grid.records import CellRecord
+from orchestration.grid.records import CellFolder
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedCell:
     """One cell, what is to be done with it, and why."""
 
     cell: Cell
@@ -21,7 +21,7 @@ class Planned:
     measured: bool = False
 
     @property
-    def record(self) -> CellRecord:
+    def record(self) -> CellFolder:
         """The cell's record; only for a cell whose data is there."""
         assert self.folder is not None, f"{self.cell.name} has no data, so no identity and no folder"
-        return CellRecord(self.folder)
+        return CellFolder(self.folder)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.atomic import write_json
-from uniferum.run_files import CellFiles
+from uniferum.run_files import RunFiles
 
 PREFIX = 8  # hexadecimal digits of the training fingerprint that a folder's name carries
 
 
 @dataclass(frozen=True)
-class Progress:
+class CellProgress:
     """How far a running cell is; written by its worker at most once a second."""
 
     step: int
@@ -82,15 +82,15 @@ def _by_age(folders: list[Path]) -> list[Path]:
 
 
 @dataclass(frozen=True)
-class CellRecord:
+class CellFolder:
     """A cell's folder, and what it says."""
 
     folder: Path
 
     @property
-    def files(self) -> CellFiles:
+    def files(self) -> RunFiles:
         """The files of the run itself."""
-        return CellFiles(self.folder)
+        return RunFiles(self.folder)
 
     @property
     def log(self) -> Path:
@@ -111,10 +111,10 @@ class CellRecord:
         """The record of a finished run."""
         return read_json(self.files.result)
 
-    def progress(self) -> Progress | None:
+    def progress(self) -> CellProgress | None:
         """How far the last attempt came."""
         data = read_json(self.folder / "progress.json")
-        return Progress(**data) if data else None
+        return CellProgress(**data) if data else None
 
     def failure(self) -> Failure | None:
         """Why the last attempt failed; None when it did not."""

@@ -15,8 +15,8 @@ from typing import BinaryIO
 from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig, load_grid
 from orchestration.grid.plan import make_plan
-from orchestration.grid.planned import Planned
-from orchestration.grid.records import CellRecord, named_folders
+from orchestration.grid.planned import PlannedCell
+from orchestration.grid.records import CellFolder, named_folders
 from orchestration.grid.states import PlanState
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import ledger_of
@@ -24,14 +24,14 @@ from uniferum.errors import UniferumError, near_miss
 
 
 @dataclass(frozen=True)
-class Desk:
+class GridClient:
     """A grid, seen from another shell."""
 
     grid: GridConfig
     cells: tuple[Cell, ...]
 
     @classmethod
-    def open(cls, file: Path, settings: Iterable[str] = ()) -> "Desk":
+    def open(cls, file: Path, settings: Iterable[str] = ()) -> "GridClient":
         """From the grid's file, with the settings that it is run with.
 
         Raises:
@@ -45,7 +45,7 @@ class Desk:
         """Of the cells, in the grid's order."""
         return [cell.name for cell in self.cells]
 
-    def record(self, cell: str) -> CellRecord:
+    def record(self, cell: str) -> CellFolder:
         """The newest record of a cell.
 
         Raises:
@@ -55,7 +55,7 @@ class Desk:
         folders = named_folders(self.grid.cells_folder, cell)
         if not folders:
             raise UniferumError("cell", cell, must="have started", cure="see uniferum grid status")
-        return CellRecord(folders[-1])
+        return CellFolder(folders[-1])
 
     def log(self, cell: str) -> Path:
         """Where the cell's log is."""
@@ -125,19 +125,19 @@ class Desk:
     def _stop_orphans(self, cell: str | None) -> str:
         names = [cell] if cell else self.names
         running = [
-            CellRecord(folders[-1]) for name in names if (folders := named_folders(self.grid.cells_folder, name))
+            CellFolder(folders[-1]) for name in names if (folders := named_folders(self.grid.cells_folder, name))
         ]
         running = [record for record in running if not record.done and record.progress() is not None]
         for record in running:
             record.request_stop("cancelled by hand")
         return f"no driver runs; {len(running)} cells are told to stop, should a worker of them still live"
 
-    def _planned(self, name: str) -> Planned:
+    def _planned(self, name: str) -> PlannedCell:
         (planned,) = make_plan(self.grid, [cell for cell in self.cells if cell.name == name])
         return planned
 
 
-def _state(planned: Planned) -> str:
+def _state(planned: PlannedCell) -> str:
     return f"{planned.state}: {planned.why}"
 
 

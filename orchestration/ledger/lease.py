@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 EVERY_S = LEASE_S / 6
 
 
-class LeaseKeeper:
+class LeaseRenewal:
     """Renews a lease until it is told to end; ``lost`` once another driver took it."""
 
     def __init__(

@@ -34,7 +34,7 @@ PATIENCE_S = 60.0  # less than the two minutes after which cells give up their d
 
 
 @dataclass(frozen=True)
-class Entry:
+class CellEntry:
     """One cell as the driver last saw it."""
 
     name: str
@@ -50,7 +50,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Command:
     """Something that another shell asked of the driver."""
 
     verb: str
@@ -119,9 +119,9 @@ class Ledger:
 
         self._write(write)
 
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, CellEntry]:
         """Every cell, by name."""
-        return {row.name: Entry(*row) for row in self._read(select(CELLS))}
+        return {row.name: CellEntry(*row) for row in self._read(select(CELLS))}
 
     def events(self, cell: str | None = None) -> list[tuple[float, str, str, Mapping[str, Any]]]:
         """What happened, oldest first: when, cell, state, detail."""
@@ -150,15 +150,15 @@ class Ledger:
         asked = insert(WISHES).values(at=time.time(), verb=verb, cell=cell, value=value)
         self._write(lambda db: db.execute(asked))
 
-    def take_wishes(self) -> list[Wish]:
+    def take_wishes(self) -> list[Command]:
         """Wishes nobody took yet, in their order; each is given once."""
         if not self._read(UNSEEN):
             return []
 
-        def write(db: Connection) -> list[Wish]:
+        def write(db: Connection) -> list[Command]:
             rows = db.execute(UNSEEN).all()
             db.execute(update(WISHES).where(WISHES.c.id.in_([row.id for row in rows])).values(seen=time.time()))
-            return [Wish(row.verb, row.cell, row.value) for row in rows]
+            return [Command(row.verb, row.cell, row.value) for row in rows]
 
         return self._write(write)
 

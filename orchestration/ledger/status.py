@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import look
-from orchestration.grid.planned import Planned
-from orchestration.grid.records import CellRecord
+from orchestration.grid.planned import PlannedCell
+from orchestration.grid.records import CellFolder
 from orchestration.grid.states import PlanState
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_words import mask_note
 
 if TYPE_CHECKING:
-    from orchestration.ledger.ledger import Entry, Ledger
+    from orchestration.ledger.ledger import CellEntry, Ledger
 
 COLUMNS = ("cell", "state", "step", "volumes/s", "metric", "left", "note")
 NUMBERS = COLUMNS[2:6]
 
 
 @dataclass(frozen=True)
-class Row:
+class StatusRow:
     """One cell, ready to be shown."""
 
     cell: str
@@ -44,12 +44,12 @@ class Row:
         return self.cell, self.state, self.step, self.speed, self.metric, self.left, self.note
 
 
-def rows(planned: Sequence[Planned], entries: "dict[str, Entry]") -> list[Row]:
+def rows(planned: Sequence[PlannedCell], entries: "dict[str, CellEntry]") -> list[StatusRow]:
     """One row a cell, in the plan's order; the ledger's state wins over the plan's, which is older."""
     return [_row(p, entries.get(p.cell.name)) for p in planned]
 
 
-def counts(shown: Sequence[Row]) -> str:
+def counts(shown: Sequence[StatusRow]) -> str:
     """How many cells are in each state, in one line."""
     found: dict[str, int] = {}
     for row in shown:
@@ -66,10 +66,10 @@ def span(seconds: float | None) -> str:
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def _row(planned: Planned, entry: "Entry | None") -> Row:
+def _row(planned: PlannedCell, entry: "CellEntry | None") -> StatusRow:
     name = planned.cell.name
     if planned.state == PlanState.NO_DATA or planned.folder is None:
-        return Row(name, PlanState.NO_DATA, note=planned.why)
+        return StatusRow(name, PlanState.NO_DATA, note=planned.why)
     record = planned.record
     result = record.result()
     state = entry.state if entry and entry.folder == str(planned.folder) else planned.state
@@ -78,23 +78,23 @@ def _row(planned: Planned, entry: "Entry | None") -> Row:
     return _under_way(record, planned, state, entry)
 
 
-def _done(name: str, state: str, result: dict) -> Row:
+def _done(name: str, state: str, result: dict) -> StatusRow:
     selection = (result.get("selection") or {}).get("value")
     metric = "" if selection is None else f"{selection:.4f}"
     note = mask_note(result.get("masks"))
     shown = PlanState.DONE if state == "done" else state
-    return Row(name, shown, str(result.get("steps", "")), metric=metric, note=note)
+    return StatusRow(name, shown, str(result.get("steps", "")), metric=metric, note=note)
 
 
-def _under_way(record: CellRecord, planned: Planned, state: str, entry: "Entry | None") -> Row:
+def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "CellEntry | None") -> StatusRow:
     progress = record.progress()
     note = (entry.reason or "") if entry else planned.why
     if progress is None or state not in ("running", "waiting"):
         reached = record.resumable_step()
-        return Row(planned.cell.name, state, "" if reached is None else str(reached), note=note)
+        return StatusRow(planned.cell.name, state, "" if reached is None else str(reached), note=note)
     silent = time.time() - progress.updated
     shown = progress.phase if state == "running" else state
-    return Row(
+    return StatusRow(
         planned.cell.name,
         shown,
         f"{progress.step} / {progress.steps}",
@@ -105,7 +105,7 @@ def _under_way(record: CellRecord, planned: Planned, state: str, entry: "Entry |
     )
 
 
-def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[Row], str]:
+def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[StatusRow], str]:
     """The rows and the headline of a grid, without its driver."""
     planned = look(grid, cells)
     try:

@@ -2,23 +2,23 @@
 
 from dataclasses import dataclass, field
 
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import TO_TRAIN, CellState, PlanState
 from uniferum.evaluation.mask_words import mask_note
 
 
 @dataclass
-class Summary:
+class GridSummary:
     """How a grid ended."""
 
     states: dict[str, str] = field(default_factory=dict)
-    planned: list[Planned] = field(default_factory=list)
+    planned: list[PlannedCell] = field(default_factory=list)
     interrupted: bool = False
     paused: str | None = None
     seconds: float = 0.0
 
     @property
-    def failed(self) -> list[Planned]:
+    def failed(self) -> list[PlannedCell]:
         """Cells without a result that are not merely left for later."""
         without = (CellState.FAILED, PlanState.NO_DATA)
         return [p for p in self.planned if self.states.get(p.cell.name, CellState.PENDING) in without]
@@ -31,19 +31,19 @@ class Summary:
         return 0 if all(state in (CellState.DONE, CellState.UNTRAINED) for state in self.states.values()) else 1
 
 
-def untrained(summary: Summary) -> list[str]:
+def untrained(summary: GridSummary) -> list[str]:
     """Cells that have no result to be scored again."""
     return [p.cell.name for p in summary.planned if p.state in TO_TRAIN]
 
 
-def mask_notes(summary: Summary) -> list[str]:
+def mask_notes(summary: GridSummary) -> list[str]:
     """A line a cell that is done and whose masks stay empty, of any structure."""
     results = ((p.cell.name, p.record.result()) for p in summary.planned if p.folder is not None)
     notes = ((name, mask_note((result or {}).get("masks"))) for name, result in results)
     return [f"{name}: {note}" for name, note in notes if note]
 
 
-def failures(summary: Summary) -> list[tuple[str, str, str]]:
+def failures(summary: GridSummary) -> list[tuple[str, str, str]]:
     """Which cells failed, why, and where the log is."""
     found = []
     for p in summary.failed:

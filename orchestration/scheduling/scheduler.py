@@ -13,7 +13,7 @@ from typing import Protocol
 from orchestration.attempt.failures import CANCELLED, STALLED, TIMEOUT, Fault
 from orchestration.grid.config import Policy
 from orchestration.grid.states import CellState
-from orchestration.ledger.ledger import Wish
+from orchestration.ledger.ledger import Command
 from orchestration.scheduling.executor import Ended, Executor, Work
 
 STOP_GRACE_S = 60.0
@@ -30,7 +30,7 @@ class Listener(Protocol):
         """No new cells start, for this reason; None: they do again."""
         ...
 
-    def wishes(self) -> Sequence[Wish]:
+    def wishes(self) -> Sequence[Command]:
         """What other shells asked for since the last call."""
         ...
 
@@ -117,7 +117,7 @@ class Scheduler:
 
     # -- wishes ---------------------------------------------------------------------------------------------------
 
-    def grant(self, wish: Wish) -> None:
+    def grant(self, wish: Command) -> None:
         """Do what another shell asked for; unknown verbs come from another version and are left alone."""
         if wish.verb == "pause":
             self._pause(wish.value or "paused by hand")
@@ -131,7 +131,7 @@ class Scheduler:
         elif wish.verb in ("cancel", "retry", "priority"):
             self._grant_cell(wish)
 
-    def _grant_cell(self, wish: Wish) -> None:
+    def _grant_cell(self, wish: Command) -> None:
         if wish.cell is None:
             if wish.verb == "cancel":
                 self.interrupt("cancelled by hand")

@@ -26,7 +26,7 @@ class Account:
 
 
 @dataclass
-class Attempt:
+class SimulatedAttempt:
     """A cell on a node."""
 
     work: Work
@@ -62,7 +62,7 @@ class SimulatedCluster:
     _up: list[bool] = field(default_factory=list)
     _free: list[int] = field(default_factory=list)
     _warm: list[int] = field(default_factory=list)
-    _attempts: dict[str, Attempt] = field(default_factory=dict)
+    _attempts: dict[str, SimulatedAttempt] = field(default_factory=dict)
     _kept: dict[str, float] = field(default_factory=dict)
     _events: list[tuple[float, int, str, int]] = field(default_factory=list)
     _ended: list[Ended] = field(default_factory=list)
@@ -93,7 +93,7 @@ class SimulatedCluster:
         starting = self.warm_s if self._warm[node] else self.cold_s
         self._warm[node] = max(0, self._warm[node] - 1)
         end = self.time + starting + float(work.payload) - self._kept.get(work.name, 0.0)
-        self._attempts[work.name] = Attempt(work, node, self.time, starting, end)
+        self._attempts[work.name] = SimulatedAttempt(work, node, self.time, starting, end)
         self._push(end, work.name, node)
 
     def wait(self, seconds: float) -> Sequence[Ended]:
@@ -158,7 +158,7 @@ class SimulatedCluster:
         self.account.down += self.repair_s * self.slots
         self._push(self.time + self.repair_s, "*up", node)
 
-    def _settle(self, attempt: Attempt, *, kept: bool) -> None:
+    def _settle(self, attempt: SimulatedAttempt, *, kept: bool) -> None:
         spent = self.time - attempt.since
         starting = min(spent, attempt.starting)
         worked = spent - starting

@@ -19,11 +19,11 @@ from orchestration.cluster import connect, preflight
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.plan import missing_stores
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
 from orchestration.search.config import Search, best_grid
 from orchestration.search.study import only_one, open_study, proposer, take_up
-from orchestration.search.sync import FAILED, FINISHED, KILLED, TrialMirror
+from orchestration.search.sync import FAILED, FINISHED, KILLED, SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
 from uniferum.atomic import write_text
 from uniferum.errors import UniferumError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found."""
 
     trials: int
@@ -45,7 +45,9 @@ class Found:
     study_url: str
 
 
-def run_search(search: Search, say: Callable[[str], None], *, address: str | None = None, mlflow: bool = True) -> Found:
+def run_search(
+    search: Search, say: Callable[[str], None], *, address: str | None = None, mlflow: bool = True
+) -> SearchResult:
     """Run what is left of a search.
 
     Raises:
@@ -59,7 +61,7 @@ def run_search(search: Search, say: Callable[[str], None], *, address: str | Non
         left = max(0, search.config.trials - take_up(study))
         say(f"study: {search.study_url} ({len(study.trials)} trials so far, {left} to go)")
         grid = search.grid.replace(name=search.config.name, root=search.root)
-        mirror = TrialMirror(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
+        mirror = SearchSync(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
         behind = mirror.catch_up()
         if left:
             check(search, grid, left)
@@ -83,7 +85,7 @@ def check(search: Search, grid: GridConfig, left: int) -> None:
     absent = missing_stores(trial, grid.stores)
     if absent:
         raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
-    planned = Planned(trial, PlanState.DUE, "a trial", None, None, None, None)
+    planned = PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None)
     DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
     preflight.check_space(grid, [planned] * left)
 
@@ -108,7 +110,7 @@ def _run_left(
     search: Search,
     study: "optuna.Study",
     left: int,
-    mirror: TrialMirror,
+    mirror: SearchSync,
     say: Callable[[str], None],
     address: str | None,
 ) -> None:
@@ -137,7 +139,7 @@ def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     return study.get_trials(states=(TrialState.RUNNING,))
 
 
-def _tune(search: Search, study: "optuna.Study", left: int, mirror: TrialMirror, say: Callable[[str], None]) -> None:
+def _tune(search: Search, study: "optuna.Study", left: int, mirror: SearchSync, say: Callable[[str], None]) -> None:
     from ray import tune
 
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables would mix with our lines
@@ -168,7 +170,7 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: TrialMirror,
     ).fit()
 
 
-def _watching(mirror: TrialMirror, say: Callable[[str], None]) -> Any:
+def _watching(mirror: SearchSync, say: Callable[[str], None]) -> Any:
     """A Tune callback: a line a trial, and every trial's spool is sent to MLflow."""
     from ray.tune import Callback
 
@@ -208,7 +210,7 @@ def _absolute(search: Search) -> GridConfig:
     return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
 
 
-def _found(search: Search, study: "optuna.Study") -> Found:
+def _found(search: Search, study: "optuna.Study") -> SearchResult:
     from optuna.trial import TrialState
 
     finished = study.get_trials(states=(TrialState.COMPLETE,))
@@ -220,4 +222,4 @@ def _found(search: Search, study: "optuna.Study") -> Found:
     write_text(path, yaml.safe_dump(best_grid(search, best.params), sort_keys=False))
     failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not t.user_attrs.get("interrupted")]
     steps = sum(trained_steps(folder) for folder in trial_folders(search))
-    return Found(len(finished), len(failed), best.value, best.params, steps, path, search.study_url)
+    return SearchResult(len(finished), len(failed), best.value, best.params, steps, path, search.study_url)

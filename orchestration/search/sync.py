@@ -12,20 +12,20 @@ from typing import Any
 
 from orchestration.attempt.spool import append, flatten
 from orchestration.grid.config import GridConfig
-from orchestration.grid.records import CellRecord
+from orchestration.grid.records import CellFolder
 from orchestration.search.config import Search
 from orchestration.search.trial import trial_cell, trial_folders
 from orchestration.tracking.reader import spool_result
 from orchestration.tracking.spool_reader import unsent
-from orchestration.tracking.sync import FIRST_S, Mirror
-from orchestration.tracking.uploader import Sender
+from orchestration.tracking.sync import FIRST_S, TrackingSync
+from orchestration.tracking.uploader import Uploader
 
 log = logging.getLogger(__name__)
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 
 
-class TrialMirror:
+class SearchSync:
     """A grid's mirror, told of trials instead of cells."""
 
     def __init__(self, search: Search, grid: GridConfig, say: Callable[[str], None]) -> None:
@@ -39,7 +39,7 @@ class TrialMirror:
         Raises:
             UniferumError: the configured address is no server's.
         """
-        self.search, self.mirror = search, Mirror(grid, say)
+        self.search, self.mirror = search, TrackingSync(grid, say)
 
     def start(self) -> None:
         """Find or start the server in the background, and send what earlier calls left."""
@@ -76,7 +76,7 @@ class TrialMirror:
         if not self.mirror.enabled:
             return False
         for folder in trial_folders(self.search):
-            record = CellRecord(folder)
+            record = CellFolder(folder)
             if record.done:
                 with _harmless(folder.name):
                     spool_result(record)
@@ -97,7 +97,7 @@ class TrialMirror:
         return {"uniferum.search": self.search.config.name, "uniferum.name": folder.name}
 
 
-def _end_parent(sender: Sender, state: str) -> None:
+def _end_parent(sender: Uploader, state: str) -> None:
     """The sender makes the parent with the first trial's run, so that one has to be sent before."""
     sender.send_all()
     known = sender.client.get_experiment_by_name(sender.grid)

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from orchestration.attempt import failures
 from orchestration.attempt.attempt import Assignment, attempt_cell
-from orchestration.grid.records import CellRecord, Failure, cell_folder
+from orchestration.grid.records import CellFolder, Failure, cell_folder
 from orchestration.search.config import Search
 from uniferum.config import parse
 from uniferum.errors import UniferumError
@@ -40,9 +40,9 @@ class TrialCell:
     folder: Path
 
     @property
-    def record(self) -> CellRecord:
+    def record(self) -> CellFolder:
         """What its folder says."""
-        return CellRecord(self.folder)
+        return CellFolder(self.folder)
 
     @property
     def done(self) -> bool:
@@ -140,7 +140,7 @@ class Validations:
         self.report, self.steps = report, steps
         self.best = -math.inf
 
-    def recall(self, record: CellRecord) -> None:
+    def recall(self, record: CellFolder) -> None:
         """Count the validations up to the checkpoint that the trial goes on from; those after it are made again."""
         from uniferum.training.reporter import read_steps
 
@@ -176,4 +176,4 @@ def trained_steps(folder: Path) -> int:
     """How many steps a trial was trained."""
     from uniferum.training.reporter import read_steps
 
-    return max((int(line["step"]) for line in read_steps(CellRecord(folder).files.steps)), default=0)
+    return max((int(line["step"]) for line in read_steps(CellFolder(folder).files.steps)), default=0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from orchestration.attempt.spool import append
-from orchestration.grid.records import CellRecord, read_json
+from orchestration.grid.records import CellFolder, read_json
 from orchestration.tracking import server as mlflow_server
 from orchestration.tracking.uploader import CELL_TAG
 from uniferum.atomic import write_json
@@ -30,7 +30,7 @@ FILES = (
 )
 
 
-def spool_result(record: CellRecord) -> None:
+def spool_result(record: CellFolder) -> None:
     """Add a finished cell's group and label metrics, files and identity to its spool; once for each result."""
     result = record.result()
     assert result is not None, "only finished cells are spooled whole"
@@ -79,7 +79,7 @@ def _row_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
             yield f"{name}{key}", float(masks[value])
 
 
-def _label_metrics(record: CellRecord) -> Iterator[tuple[str, float]]:
+def _label_metrics(record: CellFolder) -> Iterator[tuple[str, float]]:
     if not record.files.metrics.exists():
         return
     import pandas as pd
@@ -91,7 +91,7 @@ def _label_metrics(record: CellRecord) -> Iterator[tuple[str, float]]:
                 yield f"test/{row['cohort']}/{row['group']}/{metric}/{row['label']}", float(value)
 
 
-def _mask_metrics(record: CellRecord) -> dict[str, float]:
+def _mask_metrics(record: CellFolder) -> dict[str, float]:
     """The masks' numbers as :func:`uniferum.evaluation.mask_scores.metric_values` names them."""
     if not record.files.masks.exists():
         return {}

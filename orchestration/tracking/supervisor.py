@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 LONGEST_PAUSE_S = 600.0
 
 
-class Keeper:
+class ServerSupervisor:
     """A server, as long as this is wanted; see the module.
 
     Args:

@@ -13,13 +13,13 @@ from pathlib import Path
 from orchestration.attempt.spool import append
 from orchestration.disk import is_full
 from orchestration.grid.config import GridConfig
-from orchestration.grid.planned import Planned
+from orchestration.grid.planned import PlannedCell
 from orchestration.tracking import server as mlflow_server
 from orchestration.tracking.reader import spool_result
 from orchestration.tracking.server import Server
 from orchestration.tracking.spool_reader import records_left, unsent
-from orchestration.tracking.supervisor import Keeper
-from orchestration.tracking.uploader import Sender
+from orchestration.tracking.supervisor import ServerSupervisor
+from orchestration.tracking.uploader import Uploader
 from uniferum.report.systems import encoder_word, shown_encoder
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ STATUS = {"failed": "FAILED", "stopped": "KILLED"}
 FIRST_S = 120.0  # for a server that is still starting when a short grid ends
 
 
-class Mirror:
+class TrackingSync:
     """The grid's MLflow: finds or starts a server, sends every cell's spool, stops what it started."""
 
     def __init__(self, grid: GridConfig, say: Callable[[str], None]) -> None:
@@ -41,8 +41,8 @@ class Mirror:
         self.enabled = grid.tracking.enabled
         self.leads: Callable[[], bool] = lambda: True
         self.uri = mlflow_server.configured(grid.tracking.uri) if self.enabled else None
-        self.keeper = Keeper(grid.root, self._came, say, leads=lambda: self.leads())
-        self.sender: Sender | None = None
+        self.keeper = ServerSupervisor(grid.root, self._came, say, leads=lambda: self.leads())
+        self.sender: Uploader | None = None
         self._early: dict[Path, dict[str, str]] = {}
         self._lock = threading.Lock()
 
@@ -55,7 +55,7 @@ class Mirror:
         else:
             self._send_to(self.uri)
 
-    def began(self, planned: Planned) -> None:
+    def began(self, planned: PlannedCell) -> None:
         """A cell runs: its spool is sent from now on."""
         with self._harmless(planned.cell.name):
             self.watch(planned.record.folder, tags_of(planned))
@@ -70,7 +70,7 @@ class Mirror:
             else:
                 self.sender.watch(folder, tags)
 
-    def ended(self, planned: Planned, state: str) -> None:
+    def ended(self, planned: PlannedCell, state: str) -> None:
         """A cell has its last state: add its results, or how it ended, to its spool.
 
         Raises:
@@ -85,7 +85,7 @@ class Mirror:
                 append(planned.record.folder, {"status": STATUS.get(state, "FAILED")})
         self.began(planned)
 
-    def catch_up(self, done: Sequence[Planned]) -> bool:
+    def catch_up(self, done: Sequence[PlannedCell]) -> bool:
         """Cells that ended while nobody listened; whether any has something to send.
 
         Raises:
@@ -136,7 +136,7 @@ class Mirror:
     def _send_to(self, uri: str) -> None:
         self.say(f"MLflow: {uri}")
         with self._lock:
-            self.sender = Sender(uri, self.grid.name)
+            self.sender = Uploader(uri, self.grid.name)
             for folder, tags in self._early.items():
                 self.sender.watch(folder, tags)
         self.sender.start()
@@ -152,7 +152,7 @@ class Mirror:
             )
 
 
-def tags_of(planned: Planned) -> dict[str, str]:
+def tags_of(planned: PlannedCell) -> dict[str, str]:
     """What a cell's run is found and told apart by."""
     cell, model = planned.cell, planned.cell.config.model
     word = encoder_word(cell.model, model.text.model_dump())

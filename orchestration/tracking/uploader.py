@@ -61,7 +61,7 @@ class OutOfTime(Exception):
     """The time for the last records is over; they stay where they are."""
 
 
-class Sender:
+class Uploader:
     """Knows the cells of one grid and sends their spools to one server."""
 
     def __init__(self, uri: str, grid: str, tags: Mapping[str, str] | None = None) -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cli import main, output
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
-from orchestration.grid.records import CellRecord, cell_folder
+from orchestration.grid.records import CellFolder, cell_folder
 from orchestration.ledger.ledger import Ledger
 from tests.orchestration.worlds import grid
 from uniferum.run import identity
@@ -31,11 +31,11 @@ class Shell:
         arguments = ["grid", verb, str(self.file), *words, "--set", f"root={self.grid.root}"]
         return CliRunner().invoke(main.app, arguments)
 
-    def record(self, cell: str = FIRST) -> CellRecord:
+    def record(self, cell: str = FIRST) -> CellFolder:
         """A cell's record, its folder made."""
         folder = cell_folder(self.grid.cells_folder, cell, TRAINING)
         folder.mkdir(parents=True, exist_ok=True)
-        return CellRecord(folder)
+        return CellFolder(folder)
 
 
 @pytest.fixture

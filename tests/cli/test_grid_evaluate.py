@@ -3,8 +3,12 @@
 import pytest
 
 from orchestration.driver import run as drive
+from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
+from orchestration.grid.plan import make_plan
+from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import Failure
+from orchestration.ledger.summary import GridSummary
 from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
 from tests.orchestration.worlds import finish
 
@@ -25,9 +29,9 @@ def test_evaluate_scores_what_is_to_be_scored_and_fails_with_it(
     finish(shell.record().folder, TRAINING, "an older test set")
     asked: list[str] = []
 
-    def run(grid: GridConfig, due: list[drive.plan.Planned], *rest: object) -> None:
+    def run(grid: GridConfig, due: list[PlannedCell], *rest: object) -> None:
         asked.extend(p.cell.name for p in due)
-        summary = next(part for part in rest if isinstance(part, drive.Summary))
+        summary = next(part for part in rest if isinstance(part, GridSummary))
         summary.states |= {p.cell.name: ended for p in due}
 
     monkeypatch.setattr(drive, "_run_due", run)
@@ -48,9 +52,9 @@ def test_a_dry_evaluation_says_what_it_would_score_and_does_nothing(
 def test_an_evaluation_of_chosen_cells_is_told_to_a_webhook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def run(grid: GridConfig, cells: list[drive.Cell], shown: object, options: drive.Options) -> drive.Summary:
+    def run(grid: GridConfig, cells: list[Cell], shown: object, options: drive.Options) -> GridSummary:
         asked.extend([[cell.name for cell in cells], options.only_scores, options.notify])
-        return drive.Summary(states={FIRST: "done"})
+        return GridSummary(states={FIRST: "done"})
 
     monkeypatch.setattr(drive, "run_grid", run)
     done = shell("evaluate", "--only", SECOND, "--notify", "http://127.0.0.1:9/x")
@@ -59,10 +63,10 @@ def test_an_evaluation_of_chosen_cells_is_told_to_a_webhook(shell: Shell, monkey
 
 
 def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(grid: GridConfig, cells: list[drive.Cell], *rest: object) -> drive.Summary:
-        planned = drive.plan.make_plan(grid, cells)
+    def run(grid: GridConfig, cells: list[Cell], *rest: object) -> GridSummary:
+        planned = make_plan(grid, cells)
         shell.record(SECOND).write_failure(Failure("user error", "NaN loss at step 3", 1, 0.0))
-        return drive.Summary(states={FIRST: "done", SECOND: "failed"}, planned=planned)
+        return GridSummary(states={FIRST: "done", SECOND: "failed"}, planned=planned)
 
     monkeypatch.setattr(drive, "run_grid", run)
     done = shell("run", "--yes")

@@ -1,17 +1,13 @@
 """`uniferum report` and `uniferum why` as a user calls them."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from written_cells import write_cell
 
 runner = CliRunner()
 

@@ -1,8 +1,6 @@
 """`uniferum report --html --with-volumes`: a real cell's own masks in the page, and which cell is asked for them."""
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,14 +8,11 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.volumes import outliners
+from tests.support.written_cells import write_cell
+from tests.uniferum.run.small_runs import make_config, make_stores
 from uniferum.report.records import from_folders
 from uniferum.report.site import page as site
 from uniferum.run import train_run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "uniferum" / "run"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from small_runs import make_config, make_stores
-from written_cells import write_cell
 
 runner = CliRunner()
 

@@ -12,18 +12,14 @@ import pytest
 import torch
 import yaml
 
-from uniferum.run_files import CellFiles
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "uniferum" / "run"))
-
-from small_runs import CONFIG, make_config, make_stores
-
 from cli import main as command
 from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
+from tests.uniferum.run.small_runs import CONFIG, make_config, make_stores
 from uniferum.model.registry import build_model
 from uniferum.model.saved.hub import save_pretrained
 from uniferum.run import RunConfig, train_run
 from uniferum.run import ask as asking
+from uniferum.run_files import RunFiles
 from uniferum.training.checkpoint import load_weights
 
 Run = Callable[..., tuple[int, str, str]]
@@ -76,7 +72,7 @@ def test_training_a_finished_run_shows_its_table_again(world: Path, run: Run) ->
     folder = world / "finished"
     code, out, err = run("run", "train", world / "run.yaml", "--stores", given(world), "--folder", folder)
     assert code == 0, err
-    assert out.strip() == str(CellFiles(folder).result)
+    assert out.strip() == str(RunFiles(folder).result)
     assert "CTRATE" in err
 
 
@@ -90,16 +86,16 @@ def test_what_the_machine_computes_in_is_said_and_recorded(
     )
     assert code == 0, err
     assert "in fp32, because this cpu has no bf16 arithmetic" in err
-    made = json.loads(CellFiles(tmp_path).result.read_text())["devices"]
+    made = json.loads(RunFiles(tmp_path).result.read_text())["devices"]
     assert (made["precision"], made["precision_reason"]) == ("fp32", "fp32, because this cpu has no bf16 arithmetic")
 
 
 def test_evaluating_scores_again(world: Path, run: Run) -> None:
     folder = world / "finished"
-    before = CellFiles(folder).result.stat().st_mtime_ns
+    before = RunFiles(folder).result.stat().st_mtime_ns
     code, _, err = run("run", "evaluate", world / "run.yaml", "--stores", given(world), "--folder", folder)
     assert code == 0, err
-    assert CellFiles(folder).result.stat().st_mtime_ns > before
+    assert RunFiles(folder).result.stat().st_mtime_ns > before
 
 
 @pytest.mark.parametrize(
@@ -139,7 +135,7 @@ def test_a_raw_scan_is_asked_by_prompt_and_by_label(world: Path, run: Run) -> No
 
 
 def test_a_saved_model_is_asked_as_its_checkpoint_is(world: Path, run: Run, tmp_path: Path) -> None:
-    best = CellFiles(world / "finished").best
+    best = RunFiles(world / "finished").best
     card, config = json.loads((best / "checkpoint.json").read_text()), make_config()
     model = build_model(config.model, config.geometry, tuple(card["labels"]), 0)
     load_weights(model, best)

@@ -16,7 +16,7 @@ import pytest
 
 from orchestration.grid.cells import expand
 from orchestration.grid.config import GridConfig, load_grid
-from orchestration.grid.records import CellRecord, named_folders
+from orchestration.grid.records import CellFolder, named_folders
 from orchestration.infra.settings import InfraSettings
 from tests.integration.conftest import edit
 from tests.integration.test_submit import free_port
@@ -118,6 +118,6 @@ def test_a_preempted_slurm_job_checkpoints_is_queued_again_and_ends_the_grid(gri
     until(lambda: not batch.processes(), 30)
 
 
-def _record(grid: GridConfig, name: str) -> CellRecord:
+def _record(grid: GridConfig, name: str) -> CellFolder:
     (folder,) = named_folders(grid.cells_folder, name)
-    return CellRecord(folder)
+    return CellFolder(folder)

@@ -14,7 +14,7 @@ import pytest
 from orchestration.driver.run import Options, run_grid
 from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig, load_grid
-from orchestration.grid.records import CellRecord, named_folders, read_json
+from orchestration.grid.records import CellFolder, named_folders, read_json
 from tests.integration.conftest import Quiet, edit
 from uniferum.run import train_run
 
@@ -39,7 +39,7 @@ def until(condition: Callable[[], object], seconds: float = 180.0) -> None:
 def step_of(grid: GridConfig, name: str) -> int:
     """How far a cell is."""
     folders = named_folders(grid.cells_folder, name)
-    progress = CellRecord(folders[-1]).progress() if folders else None
+    progress = CellFolder(folders[-1]).progress() if folders else None
     return progress.step if progress else 0
 
 
@@ -95,7 +95,7 @@ def test_ctrl_c_writes_a_checkpoint_and_the_next_run_goes_on_from_it(grid_file: 
 
     assert driver.wait(timeout=120) == 130
     (folder,) = named_folders(grid.cells_folder, cell.name)
-    record = CellRecord(folder)
+    record = CellFolder(folder)
     assert 2 <= (record.resumable_step() or 0) < 200
     assert not record.done
 

@@ -15,7 +15,7 @@ import yaml
 from orchestration.attempt.spool import append
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
-from orchestration.grid.records import CellRecord
+from orchestration.grid.records import CellFolder
 from orchestration.search.config import load_search
 from orchestration.search.run import run_search
 from orchestration.search.study import open_study
@@ -76,7 +76,7 @@ def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth
     again = open_study(search).trials
     assert (found.trials, found.failed, len(again)) == (2, 0, 2)
     assert (again[0].params, again[0].value) == (first.params, first.value)
-    logs = [CellRecord(folder).log.read_text() for folder in (search.root / "trials").iterdir()]
+    logs = [CellFolder(folder).log.read_text() for folder in (search.root / "trials").iterdir()]
     assert [log.count("attempt 1 of trial") for log in logs] == [1, 1], "no finished trial was trained again"
 
 
@@ -159,15 +159,15 @@ def _runs(root: Path) -> tuple[list[str], dict[str, str]]:
     return [run.info.status for run in parents], {run.data.params["optim.lr"]: run.info.status for run in children}
 
 
-def _records(root: Path) -> list[CellRecord]:
-    return [CellRecord(folder) for folder in sorted(root.glob("trials/*"))]
+def _records(root: Path) -> list[CellFolder]:
+    return [CellFolder(folder) for folder in sorted(root.glob("trials/*"))]
 
 
-def _attempts(record: CellRecord) -> int:
+def _attempts(record: CellFolder) -> int:
     return record.log.read_text().count("attempt 1 of trial")
 
 
-def _process_of(record: CellRecord) -> int:
+def _process_of(record: CellFolder) -> int:
     return int(re.findall(r"attempt 1 of trial on \S+, process (\d+)", record.log.read_text())[-1])
 
 

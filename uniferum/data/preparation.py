@@ -34,7 +34,7 @@ SHOWS_TRACEBACK = "uniferum --debug data prepare ... --local --workers 0"
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PreparationOutcome:
     """What became of one scan.
 
     Attributes:
@@ -56,7 +56,7 @@ class Outcome:
 
 def prepare_one(
     scan: Scan, store_path: str | Path, config: PreparationConfig | None = None, *, with_montage: bool = False
-) -> Outcome:
+) -> PreparationOutcome:
     """Prepare one scan into an existing store, unless it is there and unchanged; never raises for a bad scan.
 
     Args:
@@ -71,10 +71,10 @@ def prepare_one(
     return _into(store, scan.source, with_montage=with_montage, began=began)
 
 
-def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float) -> Outcome:
+def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float) -> PreparationOutcome:
     try:
         if store.is_current(source.scan_id, lambda known: unchanged(source, known)):
-            return Outcome(source.scan_id, "kept", _relative(source), "", time.perf_counter() - began)
+            return PreparationOutcome(source.scan_id, "kept", _relative(source), "", time.perf_counter() - began)
         made = signature(source)
         prepared = prepare(source, store.config)
         store.write(prepared, made)
@@ -83,17 +83,17 @@ def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float)
     except Exception as error:  # noqa: BLE001 - one bad scan must not stop fifty thousand others
         full = isinstance(error, OSError) and error.errno in FULL
         seconds = time.perf_counter() - began
-        return Outcome(source.scan_id, "failed", _relative(source), reason(error, source), seconds, full)
-    return Outcome(source.scan_id, "prepared", _relative(source), "", time.perf_counter() - began)
+        return PreparationOutcome(source.scan_id, "failed", _relative(source), reason(error, source), seconds, full)
+    return PreparationOutcome(source.scan_id, "prepared", _relative(source), "", time.perf_counter() - began)
 
 
-def prepare_chunk(scans: Iterable[Scan], store_path: str, *, with_montage: bool = False) -> list[Outcome]:
+def prepare_chunk(scans: Iterable[Scan], store_path: str, *, with_montage: bool = False) -> list[PreparationOutcome]:
     """:func:`prepare_one` for several scans, so that starting work costs once for all of them."""
     store = Store.open(store_path)
     return [_into(store, scan.source, with_montage=with_montage, began=time.perf_counter()) for scan in scans]
 
 
-def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ()) -> int:
+def finish_store(store: Store, cohort: Cohort, failures: Iterable[PreparationOutcome] = ()) -> int:
     """Write labels, prompts, failures, the word on each split and, last, the manifest of every scan that is prepared.
 
     What the cohort itself leaves out (a missing file, a duplicate id) stands among the failures too.
@@ -102,13 +102,13 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ())
         the number of scans in the manifest.
     """
     failed = {outcome.scan_id: outcome for outcome in failures if outcome.state == "failed"}
-    left_out: list[Outcome] = []
+    left_out: list[PreparationOutcome] = []
     counts = SplitCounts()
     manifest: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
     for scan in cohort.entries():
         if isinstance(scan, Dropped):
-            left_out.append(Outcome(scan.scan_id, "failed", "", f"{LEFT_OUT}{scan.reason}"))
+            left_out.append(PreparationOutcome(scan.scan_id, "failed", "", f"{LEFT_OUT}{scan.reason}"))
             if scan.split:
                 counts.absent(scan.split, scan.scan_id, scan.reason)
             continue
@@ -118,7 +118,9 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[Outcome] = ())
         try:
             header = store.header(scan.scan_id)
         except Exception as error:  # noqa: BLE001 - one damaged file must not keep a store from its manifest
-            failed[scan.scan_id] = Outcome(scan.scan_id, "failed", _relative(scan.source), reason(error, scan.source))
+            failed[scan.scan_id] = PreparationOutcome(
+                scan.scan_id, "failed", _relative(scan.source), reason(error, scan.source)
+            )
             counts.absent(scan.split, scan.scan_id, UNPREPARED)
             continue
         counts.there(scan.split)

@@ -20,7 +20,7 @@ from uniferum.preprocessing.formats.load import read_volume
 from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.masks.files import RawMask
-from uniferum.preprocessing.masks.layers import Found, check_layers, layers_on_grids, read_layers, within
+from uniferum.preprocessing.masks.layers import FoundLayers, check_layers, layers_on_grids, read_layers, within
 from uniferum.preprocessing.volume import Volume
 
 # What the released code does where it differs from the paper's text: no upper limit of soft tissue, no hull, the
@@ -141,7 +141,7 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
         UniferumError: the scan or a mask of it cannot be read, or it has no lung and the config excludes such scans.
     """
     volume = read_volume(source)
-    found = Found(list(volume.flags), list(volume.notes))
+    found = FoundLayers(list(volume.flags), list(volume.notes))
     clip_in_place(volume.hu, *config.hu_clip)
     raw_masks = read_layers(source, volume, found, keep_bad=config.keep_with_bad_mask)
     small = bodies.reduced(volume, config.body_spacing_mm)
@@ -197,7 +197,7 @@ def training_level(full: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 def _lung_limits(
-    raw_masks: list[RawMask], small: Volume, body: np.ndarray | None, config: PreparationConfig, found: Found
+    raw_masks: list[RawMask], small: Volume, body: np.ndarray | None, config: PreparationConfig, found: FoundLayers
 ) -> tuple[float, float] | None:
     """Lung limits +- nothing, in mm (paper 3.5: "the top/bottom of the lung")."""
     for mask in raw_masks:
@@ -246,7 +246,7 @@ def _lung_flags(limits: tuple[float, float], volume: Volume, config: Preparation
 
 
 def _centre_xy(
-    volume: Volume, small: Volume, body: np.ndarray | None, config: PreparationConfig, found: Found
+    volume: Volume, small: Volume, body: np.ndarray | None, config: PreparationConfig, found: FoundLayers
 ) -> tuple[float, float]:
     middle = (np.asarray(small.shape) - 1) / 2
     if body is None:
@@ -259,7 +259,9 @@ def _centre_xy(
     return (float(x), float(y))
 
 
-def _orientation_flags(raw_masks: list[RawMask], small: Volume, config: PreparationConfig, found: Found) -> list[str]:
+def _orientation_flags(
+    raw_masks: list[RawMask], small: Volume, config: PreparationConfig, found: FoundLayers
+) -> list[str]:
     masks = [] if "lung_mask_not_air" in found.flags else raw_masks
     labels = orientation.labels_of(masks, config.lung_layers, lungs_seen=found.lung_source == "mask")
     doubts = orientation.doubts(small, labels)

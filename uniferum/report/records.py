@@ -2,7 +2,7 @@
 
 A cell folder and a tracking server hold the same files (``result.json``, ``metrics.parquet``, ``predictions.parquet``,
 ``config.yaml``, ``environment.json``, ``steps.jsonl``), so both give the same :class:`CellRecord`. A cell that has no
-result yet is a :class:`Pending`, with the reason and the command that fills it.
+result yet is a :class:`PendingCell`, with the reason and the command that fills it.
 """
 
 import json
@@ -19,7 +19,7 @@ from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, section
-from uniferum.run_files import RESULT_FORMAT, CellFiles
+from uniferum.run_files import RESULT_FORMAT, RunFiles
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -88,9 +88,9 @@ class CellRecord:
         return self.model, self.text_encoder, self.mix
 
     @property
-    def files(self) -> CellFiles:
+    def files(self) -> RunFiles:
         """Where its files lie."""
-        return CellFiles(self.folder)
+        return RunFiles(self.folder)
 
     @cached_property
     def groups(self) -> tuple[Score, ...]:
@@ -144,7 +144,7 @@ class CellRecord:
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingCell:
     """A cell that has no result yet: its facts, why, and the command that fills it."""
 
     name: str
@@ -184,7 +184,7 @@ def read_cell(folder: Path, source: str = "") -> CellRecord:
     Raises:
         UniferumError: ``result.json`` is missing, is no record, or is of a later format.
     """
-    path = CellFiles(folder).result
+    path = RunFiles(folder).result
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -230,7 +230,7 @@ def from_folders(root: Path | str) -> list[CellRecord]:
     root = Path(root)
     if not root.is_dir():
         raise UniferumError(str(root), must="be a folder of cells", cure="give the root of a grid to --from")
-    return [read_cell(folder) for folder in cell_folders(root) if CellFiles(folder).done]
+    return [read_cell(folder) for folder in cell_folders(root) if RunFiles(folder).done]
 
 
 def cell_folders(root: Path) -> list[Path]:

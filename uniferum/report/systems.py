@@ -12,7 +12,7 @@ from typing import Any
 
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
-from uniferum.run_files import CellFiles
+from uniferum.run_files import RunFiles
 
 PAPER_LAYERS = 4
 PAPER_TEXT = {
@@ -91,7 +91,7 @@ def _differing(name: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 def recorded(folder: Path) -> Mapping[str, Any]:
     """A cell's recorded config; empty where there is none, or none that can be read."""
     try:
-        return load_yaml(CellFiles(folder).config)
+        return load_yaml(RunFiles(folder).config)
     except UniferumError:
         return {}
 

@@ -23,13 +23,13 @@ from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, F
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.run.trained_rows import row_record
-from uniferum.run_files import RESULT_FORMAT, CellFiles
+from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import Reporter, Silent
-from uniferum.training.state import Progress
+from uniferum.training.state import TrainingProgress
 
 
 def evaluate_run(
@@ -57,7 +57,7 @@ def evaluate_run(
         Interrupted: ``stop`` said so; the old record stands.
         UniferumError: no best checkpoint, one of another config, or a store that is missing.
     """
-    files = CellFiles(Path(folder))
+    files = RunFiles(Path(folder))
     card = read_card(files.best)
     identity = fingerprints(config, stores)
     if card["fingerprint"] != identity.training:
@@ -75,7 +75,7 @@ def evaluate_run(
     return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent(), rows)
 
 
-def _rows_trained(bench: Workbench, identity: Fingerprints, files: CellFiles) -> Mapping[str, Any]:
+def _rows_trained(bench: Workbench, identity: Fingerprints, files: RunFiles) -> Mapping[str, Any]:
     """The rows that a finished training had: as its record says, else counted again from the same data and seed."""
     done = read_result(files.root)
     if done and done.training_fingerprint == identity.training and "rows" in done.record:
@@ -84,7 +84,7 @@ def _rows_trained(bench: Workbench, identity: Fingerprints, files: CellFiles) ->
 
 
 def stoppable(
-    workers: Workers, files: CellFiles, stop: Callable[[], bool] | None, alive: Callable[[], None] | None
+    workers: Workers, files: RunFiles, stop: Callable[[], bool] | None, alive: Callable[[], None] | None
 ) -> Callable[[], None]:
     """What is done between the batches of a prediction; several workers wait for each other, so none leaves alone."""
 
@@ -102,7 +102,7 @@ def score(
     model: Model,
     bench: Workbench,
     identity: Fingerprints,
-    files: CellFiles,
+    files: RunFiles,
     reporter: Reporter,
     rows: Mapping[str, Any],
 ) -> RunResult:
@@ -138,7 +138,7 @@ def score(
     return result
 
 
-def _made(files: CellFiles) -> tuple[Path, ...]:
+def _made(files: RunFiles) -> tuple[Path, ...]:
     scores = (files.predictions, files.metrics, files.masks, files.mask_metrics)
     return (files.config, *scores, files.environment)
 
@@ -151,7 +151,7 @@ def _mask_record(masks: Scored | None) -> dict[str, Any]:
     return {"masks": summary, "mask_note": mask_note(summary)}
 
 
-def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles) -> list[dict[str, Any]]:
+def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: RunFiles) -> list[dict[str, Any]]:
     if predictions.empty:
         return []
     splits = _test_splits(bench)
@@ -182,12 +182,12 @@ def _flagged(
 def _record(
     bench: Workbench,
     identity: Fingerprints,
-    files: CellFiles,
+    files: RunFiles,
     groups: list[dict[str, Any]],
     rows: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     config = bench.config
-    last, best = (Progress.from_json(read_card(place)["progress"]) for place in (files.last, files.best))
+    last, best = (TrainingProgress.from_json(read_card(place)["progress"]) for place in (files.last, files.best))
     made = environment()
     return plain(
         {

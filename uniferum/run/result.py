@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from uniferum.errors import UniferumError
-from uniferum.run_files import RESULT_FORMAT, CellFiles
+from uniferum.run_files import RESULT_FORMAT, RunFiles
 
 PACKAGES = ("torch", "timm", "timm-3d", "transformers", "numpy", "pandas", "scikit-learn", "monai", "ray")
 
@@ -49,7 +49,7 @@ def read_result(folder: Path) -> RunResult | None:
     Raises:
         UniferumError: the file is there but is no record of ours.
     """
-    path = CellFiles(folder).result
+    path = RunFiles(folder).result
     if not path.exists():
         return None
     try:

@@ -18,7 +18,7 @@ from uniferum.evaluation.mask_counts import MaskCounter, spread_out
 from uniferum.evaluation.mask_scores import MaskScores, metric_values, score_masks
 from uniferum.model.base import Model
 from uniferum.run.build import Workbench
-from uniferum.run_files import CellFiles
+from uniferum.run_files import RunFiles
 
 NO_MASKS = "the model predicts no masks"
 NO_SCANS = "no scan has masks"
@@ -101,7 +101,7 @@ def validation_metrics(bench: Workbench, counter: MaskCounter | None) -> dict[st
     return metric_values(scored.scores, "validation") if len(scored.table) else {}
 
 
-def write_masks(scored: Scored | None, files: CellFiles) -> None:
+def write_masks(scored: Scored | None, files: RunFiles) -> None:
     """Write the counts and their means; files of an earlier evaluation that no longer hold are removed."""
     if scored is None or scored.table.empty:
         files.masks.unlink(missing_ok=True)

@@ -22,12 +22,12 @@ from uniferum.run.result import RunResult, read_result
 from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
 from uniferum.run.trained_rows import mask_rows, row_record
-from uniferum.run_files import CellFiles
+from uniferum.run_files import RunFiles
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import Fanout, JsonlReporter, Reporter
-from uniferum.training.state import Progress
+from uniferum.training.state import TrainingProgress
 
 PROMPT_SPREAD = "validation/prompt_spread"
 
@@ -66,7 +66,7 @@ def train_run(
         NonFiniteLoss: the loss or its gradient became NaN or infinite.
         UniferumError: a store is missing or of another geometry, or the folder holds another run.
     """
-    files = CellFiles(Path(folder))
+    files = RunFiles(Path(folder))
     identity = fingerprints(config, stores)
     done = read_result(files.root) if resume else None
     if done and done.evaluation_fingerprint == identity.evaluation:
@@ -91,7 +91,7 @@ def train_run(
     batches = bench.training_batches(table, model)
     incomplete = [rows.sentence() for rows in mask_rows(bench, table) if rows.incomplete]
     incomplete += [line for name in config.evaluate_on for line in unscored(bench.cohorts[name])]
-    listeners = _begin(config, stores, files, reporter, reached or Progress(), bench, incomplete)
+    listeners = _begin(config, stores, files, reporter, reached or TrainingProgress(), bench, incomplete)
     training = Training(
         model=model,
         batches=batches,
@@ -109,21 +109,21 @@ def train_run(
     return score(model, bench, identity, files, listeners, row_record(bench, table))
 
 
-def _reached(checkpoints: Checkpoints) -> Progress | None:
+def _reached(checkpoints: Checkpoints) -> TrainingProgress | None:
     """What the last checkpoint says of itself, None where there is none; another run's folder is refused."""
     if not checkpoints.last.exists():
         return None
     card = read_card(checkpoints.last)
     checkpoints.refuse_stranger(card)
-    return Progress.from_json(card["progress"])
+    return TrainingProgress.from_json(card["progress"])
 
 
 def _begin(
     config: RunConfig,
     stores: Stores,
-    files: CellFiles,
+    files: RunFiles,
     reporter: Reporter | None,
-    reached: Progress,
+    reached: TrainingProgress,
     bench: Workbench,
     incomplete: Sequence[str],
 ) -> Reporter:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from uniferum.atomic import sync
 from uniferum.errors import OtherHardware, UniferumError
-from uniferum.training.state import Progress
+from uniferum.training.state import TrainingProgress
 
 WEIGHTS, OPTIMIZER, CARD = "model.safetensors", "optimizer.pt", "checkpoint.json"
 FORMAT = 1
@@ -63,7 +63,7 @@ class Checkpoints:
         return self.folder / "best"
 
     def save(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool = False
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: TrainingProgress, *, best: bool = False
     ) -> Path:
         """Write a checkpoint and point ``last``, and with ``best`` also ``best``, to it."""
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +87,7 @@ class Checkpoints:
         self._prune()
         return self.last
 
-    def load_last(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
+    def load_last(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingProgress | None:
         """Go on from the last checkpoint, or None when there is none.
 
         Raises:
@@ -111,7 +111,7 @@ class Checkpoints:
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, *NOT_AS_WRITTEN) as error:
             raise _damaged(self.last / OPTIMIZER, error) from None
         _lay_out_as_weights(optimizer)
-        return Progress.from_json(card["progress"])
+        return TrainingProgress.from_json(card["progress"])
 
     def refuse_stranger(self, card: Mapping[str, Any]) -> None:
         """Raise when a checkpoint's card is that of another config than ours."""
@@ -123,7 +123,7 @@ class Checkpoints:
                 cure="give another folder, or the config (and data) that it was trained with",
             )
 
-    def _card(self, progress: Progress) -> dict[str, Any]:
+    def _card(self, progress: TrainingProgress) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "name": self.identity.name,

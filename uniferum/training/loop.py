@@ -21,7 +21,7 @@ from uniferum.training.optim import build_optimizer, learning_rate
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 from uniferum.training.reporter import Reporter
-from uniferum.training.state import Progress
+from uniferum.training.state import TrainingProgress
 from uniferum.training.step import Stepper, StepReport
 
 SELECTION = "validation/auroc"
@@ -55,7 +55,7 @@ class Training:
     workers: Workers = field(default_factory=Workers.current)
     stop: Callable[[], bool] | None = None
 
-    def run(self, *, resume: bool = True) -> Progress:
+    def run(self, *, resume: bool = True) -> TrainingProgress:
         """Train to the last step.
 
         Args:
@@ -68,7 +68,7 @@ class Training:
         """
         self.model.to(self.compute.device)
         optimizer = build_optimizer(self.model, self.optim)
-        progress = (self.checkpoints.load_last(self.model, optimizer) if resume else None) or Progress()
+        progress = (self.checkpoints.load_last(self.model, optimizer) if resume else None) or TrainingProgress()
         self.workers.align(self.model)
         stepper = Stepper(
             self.model,
@@ -88,7 +88,9 @@ class Training:
             free = time.perf_counter()
         return progress
 
-    def _step(self, stepper: Stepper, progress: Progress, batches: Sequence[Batch], free: float) -> Progress:
+    def _step(
+        self, stepper: Stepper, progress: TrainingProgress, batches: Sequence[Batch], free: float
+    ) -> TrainingProgress:
         """One optimizer step; ``free`` is when the step before it had ended, so that the wait for input counts."""
         started = time.perf_counter()
         step = progress.step
@@ -105,7 +107,7 @@ class Training:
             self.reporter.metrics(progress.step, {**report.values(), "lr": lr, **speed})
         return self._between_steps(stepper.optimizer, progress)
 
-    def _between_steps(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
+    def _between_steps(self, optimizer: torch.optim.Optimizer, progress: TrainingProgress) -> TrainingProgress:
         """Validate and save where it is due; a stop is granted before a validation, which the next call makes up."""
         at_end = progress.step == self.config.steps
         due = len(progress.history) < self.config.validations(progress.step)
@@ -116,7 +118,7 @@ class Training:
             raise Interrupted(progress.step, self.checkpoints.last)
         return self._validated(optimizer, progress) if due else progress
 
-    def _validated(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
+    def _validated(self, optimizer: torch.optim.Optimizer, progress: TrainingProgress) -> TrainingProgress:
         started = time.perf_counter()
         metrics = self.validate(self.model)
         seconds = progress.seconds + time.perf_counter() - started
@@ -127,7 +129,7 @@ class Training:
         self._save(optimizer, progress, best=progress.best_step == progress.step)
         return progress
 
-    def _save(self, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool) -> None:
+    def _save(self, optimizer: torch.optim.Optimizer, progress: TrainingProgress, *, best: bool) -> None:
         if self.workers.first:
             path = self.checkpoints.save(self.model, optimizer, progress, best=best)
             self.reporter.checkpoint(path, progress.step)

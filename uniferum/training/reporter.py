@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from uniferum.atomic import write_text
-from uniferum.run_files import CellFiles
+from uniferum.run_files import RunFiles
 
 
 class Reporter(Protocol):
@@ -57,7 +57,7 @@ class JsonlReporter:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = CellFiles(folder).steps
+        self.path = RunFiles(folder).steps
         folder.mkdir(parents=True, exist_ok=True)
 
     def rewind(self, step: int, *, validated: bool = True) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """Steps done and validations seen."""
 
     step: int = 0

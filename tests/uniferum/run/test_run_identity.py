@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import COUNTS, LABELS, make_config, write_store
 
+from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.config import fingerprint, parse
 from uniferum.data.content import SPLITS, Content
 from uniferum.data.prepared import PreparedCohort
@@ -191,7 +191,8 @@ def test_a_plan_loads_nothing_that_decodes_scans_or_trains(stores: Stores) -> No
         "uniferum.preprocessing.store.store",
     ]
     code = (
-        "import sys; from orchestration import grid, plan, view; from uniferum.run.identity import read_content;"
+        "import sys; from orchestration.grid import cells, config, plan; from orchestration.ledger import status;"
+        "from uniferum.run.identity import read_content;"
         f"from uniferum.run import RunConfig; read_content({ {'CTRATE': str(stores['CTRATE'])}!r}, 'CTRATE');"
         f"print(sorted(set({heavy!r}) & set(sys.modules)))"
     )

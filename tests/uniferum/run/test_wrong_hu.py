@@ -5,8 +5,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_runs import COUNTS, LABELS, make_config, write_store
 
+from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.data.content import SPLITS, Content
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import TinyModel, losses, tiny_training
 
+from tests.uniferum.training.tiny_training import TinyModel, losses, tiny_training
 from uniferum.errors import UniferumError
 from uniferum.training.checkpoint import read_card
 from uniferum.training.config import OptimConfig

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uniferum.data.checks.findings import Finding, findings
+from uniferum.data.checks.findings import CheckFinding, findings
 from uniferum.data.checks.layout import refuse_wrong_layout
 from uniferum.data.checks.look import Looked, look
 from uniferum.data.cohorts.base import Cohort
@@ -21,7 +21,7 @@ from uniferum.preprocessing.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class Checked:
+class CohortCheck:
     """The answer.
 
     Attributes:
@@ -35,7 +35,7 @@ class Checked:
 
     cohort: str
     looked: Looked
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     needs: Needs
     free: int | None
     next_command: str
@@ -55,7 +55,7 @@ def check(
     *,
     geometry: Geometry | None = None,
     heard: Callable[[int], None] | None = None,
-) -> Checked:
+) -> CohortCheck:
     """Look at a cohort's folder.
 
     Args:
@@ -76,12 +76,12 @@ def check(
     free = None if "://" in store else free_bytes(Path(store))
     if free is not None and wanted.level_bytes["train"] > free:
         what = f"{gb(free)} are free at {store}, the training level takes more"
-        found.insert(0, Finding("problem", what, cure="give another --store, or a larger disk"))
+        found.insert(0, CheckFinding("problem", what, cure="give another --store, or a larger disk"))
     command = _next(cohort, config, store, found, record)
-    return Checked(cohort.name, looked, tuple(found), wanted, free, command)
+    return CohortCheck(cohort.name, looked, tuple(found), wanted, free, command)
 
 
-def _next(cohort: Cohort, config: Path | str, store: str, found: Sequence[Finding], record: Record | None) -> str:
+def _next(cohort: Cohort, config: Path | str, store: str, found: Sequence[CheckFinding], record: Record | None) -> str:
     """The next command to type: the data first, then masks, then labels from reports, then the preparation."""
     root = cohort.config.root
     base = f"{shlex.quote(str(config))} --root {shlex.quote(str(root))}"

@@ -44,7 +44,7 @@ EXAMPLES = 3
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckFinding:
     """One kind of thing that was found.
 
     Attributes:
@@ -64,7 +64,7 @@ class Finding:
     step: Step = ""
 
 
-def findings(cohort: Cohort, looked: Looked, record: Record | None, config: str) -> list[Finding]:
+def findings(cohort: Cohort, looked: Looked, record: Record | None, config: str) -> list[CheckFinding]:
     """Everything that was found, the heaviest first.
 
     Args:
@@ -86,17 +86,17 @@ def findings(cohort: Cohort, looked: Looked, record: Record | None, config: str)
     return sorted(found, key=lambda finding: order.index(finding.weight))
 
 
-def _partial(root: Path) -> Iterator[Finding]:
+def _partial(root: Path) -> Iterator[CheckFinding]:
     """Files that a download left unfinished, also in the hub client's own folder."""
     found = []
     for folder, _, names in os.walk(root):
         found += [os.path.relpath(Path(folder, name), root) for name in names if is_partial(name)]
     if found:
         cure = "the download goes on where it stopped, by the command that began it"
-        yield Finding("problem", "unfinished downloads", len(found), _few(sorted(found)), cure, "fetch")
+        yield CheckFinding("problem", "unfinished downloads", len(found), _few(sorted(found)), cure, "fetch")
 
 
-def _unfetched(root: Path, record: Record | None) -> Iterator[Finding]:
+def _unfetched(root: Path, record: Record | None) -> Iterator[CheckFinding]:
     """Files that ``uniferum data fetch`` was asked for and that are not there in full length."""
     if record is None:
         return
@@ -104,49 +104,49 @@ def _unfetched(root: Path, record: Record | None) -> Iterator[Finding]:
     gone = [path for path in gone if not record.files[path].get("unpacked")]
     if gone:
         what = f"files of the fetch ({len(record.files)} in all) are missing or of another size"
-        yield Finding("problem", what, len(gone), _few(gone), "the same fetch goes on", "fetch")
+        yield CheckFinding("problem", what, len(gone), _few(gone), "the same fetch goes on", "fetch")
     elif not record.done:
-        yield Finding("problem", "the fetch did not come to its end", cure="the same fetch goes on", step="fetch")
+        yield CheckFinding("problem", "the fetch did not come to its end", cure="the same fetch goes on", step="fetch")
     asked = ", ".join(f"{part} {'whole' if n is None else f'at most {n}'}" for part, n in record.limits.items())
-    yield Finding("note", f"fetched on purpose: {asked} (revision {record.revision[:12]})")
+    yield CheckFinding("note", f"fetched on purpose: {asked} (revision {record.revision[:12]})")
 
 
-def _dropped(looked: Looked, record: Record | None) -> Iterator[Finding]:
+def _dropped(looked: Looked, record: Record | None) -> Iterator[CheckFinding]:
     """What the cohort itself leaves out."""
     kept = {_stem(path) for path in record.files} if record else set()
     partly = record is not None and _is_part(record)
     for reason, names in looked.dropped.items():
         if reason in ON_PURPOSE:
-            yield Finding("note", f"left out: {reason}", len(names), _few(names))
+            yield CheckFinding("note", f"left out: {reason}", len(names), _few(names))
         elif reason == files.MISSING:
             unasked = [name for name in names if partly and name not in kept]
             rest = [name for name in names if not partly or name in kept]
             if unasked:
-                yield Finding("note", "the table names scans that were not asked for", len(unasked), _few(unasked))
+                yield CheckFinding("note", "the table names scans that were not asked for", len(unasked), _few(unasked))
             if rest:
                 what = "the table names scans whose volume is not there"
-                yield Finding("problem", what, len(rest), _few(rest), "fetch them", "fetch")
+                yield CheckFinding("problem", what, len(rest), _few(rest), "fetch them", "fetch")
         elif reason in ON_DISK:
-            yield Finding("problem", ON_DISK[reason], len(names), _few(names), "fetch it again", "fetch")
+            yield CheckFinding("problem", ON_DISK[reason], len(names), _few(names), "fetch it again", "fetch")
         else:
-            yield Finding("problem", f"left out: {reason}", len(names), _few(names))
+            yield CheckFinding("problem", f"left out: {reason}", len(names), _few(names))
     gone, loose = len(looked.dropped.get(files.MISSING, ())), len(looked.dropped.get(WITHOUT_ROW, ()))
     if gone and loose and not looked.usable.total() and not looked.faults:
         cure = "the label table is of another version or another dataset"
         what = "no row of the label tables names a volume that is there: a wrong label file?"
-        yield Finding("problem", what, gone + loose, cure=cure)
+        yield CheckFinding("problem", what, gone + loose, cure=cure)
 
 
-def _faults(looked: Looked) -> Iterator[Finding]:
+def _faults(looked: Looked) -> Iterator[CheckFinding]:
     for (kind, fault), names in sorted(looked.faults.items()):
         again = "fetch it again" if fault != MISSING else "fetch it"
         cost = (
             "each costs a scan" if kind == "volume" else "the scan is refused, or loses the mask (keep_with_bad_mask)"
         )
-        yield Finding("problem", f"{kind}s: {fault}", len(names), _few(names), f"{again}; {cost}", "fetch")
+        yield CheckFinding("problem", f"{kind}s: {fault}", len(names), _few(names), f"{again}; {cost}", "fetch")
 
 
-def _tables(cohort: Cohort) -> Iterator[Finding]:
+def _tables(cohort: Cohort) -> Iterator[CheckFinding]:
     """Tables whose absence changes what is read, without being an error."""
     settings, root = cohort.config, cohort.config.root
     if isinstance(settings, CtRateConfig):
@@ -154,20 +154,22 @@ def _tables(cohort: Cohort) -> Iterator[Finding]:
             path = root / "dataset" / "metadata" / f"no_chest_{part}.txt"
             if not path.is_file():
                 what = f"{path.name} is missing: {count} brain scans of {part} are not left out"
-                yield Finding("problem", what, cure="fetch gets all tables", step="fetch")
+                yield CheckFinding("problem", what, cure="fetch gets all tables", step="fetch")
         metadata = root / "dataset" / "metadata"
         if settings.version == "v2" and not (metadata / "train_metadata.csv").is_file():
-            yield Finding("note", "dataset/metadata/train_metadata.csv is missing: v2 does without it, v1 would not")
+            yield CheckFinding(
+                "note", "dataset/metadata/train_metadata.csv is missing: v2 does without it, v1 would not"
+            )
     if isinstance(settings, RadChestConfig) and not (root / METADATA).is_file():
         what = f"{METADATA} is missing: each scan counts as a patient of its own"
-        yield Finding("to do", what, cure="fetch gets all tables", step="fetch")
+        yield CheckFinding("to do", what, cure="fetch gets all tables", step="fetch")
     if isinstance(settings, InspectConfig) and settings.report_labels is None:
         what = "the 12 labels from impressions are not given: the shared group of INSPECT will be n/a"
         cure = "uniferum data label-reports makes them; then set report_labels: report_labels.csv in the YAML"
-        yield Finding("to do", what, cure=cure, step="label")
+        yield CheckFinding("to do", what, cure=cure, step="label")
 
 
-def _splits(cohort: Cohort, looked: Looked, record: Record | None, config: str) -> Iterator[Finding]:
+def _splits(cohort: Cohort, looked: Looked, record: Record | None, config: str) -> Iterator[CheckFinding]:
     """Splits that a preparation would leave empty, and patients of several splits."""
     for split in cohort.expected():
         if not looked.usable[split]:
@@ -175,42 +177,42 @@ def _splits(cohort: Cohort, looked: Looked, record: Record | None, config: str) 
     several = Counter(patient for patients in looked.patients.values() for patient in patients)
     leaks = [patient for patient, count in several.items() if count > 1]
     if leaks:
-        yield Finding("problem", "patients lie in more than one split", len(leaks), _few(leaks))
+        yield CheckFinding("problem", "patients lie in more than one split", len(leaks), _few(leaks))
 
 
-def _empty_split(cohort: Cohort, split: str, looked: Looked, record: Record | None, config: str) -> Finding:
+def _empty_split(cohort: Cohort, split: str, looked: Looked, record: Record | None, config: str) -> CheckFinding:
     settings = cohort.config
     ours = {"test": "valid", "validation": "train"} if isinstance(settings, CtRateConfig) else {"validation": "valid"}
     if record is not None and not {ours.get(split, split), "all"} & set(record.limits):
-        return Finding("note", f"split {split} is empty: it was not asked for")
+        return CheckFinding("note", f"split {split} is empty: it was not asked for")
     if not isinstance(settings, CtRateConfig):
-        return Finding("problem", f"split {split} is empty", cure="fetch the rest", step="fetch")
+        return CheckFinding("problem", f"split {split} is empty", cure="fetch the rest", step="fetch")
     held_out, count = len(looked.patients["validation"]), settings.validation_patients
     if split == "train" and held_out:
         what = f"no training split: validation_patients ({count}) holds out all {held_out} patients of the training set"
         cure = f"fetch the rest, or set validation_patients: {max(1, held_out // 5)} in {config}"
-        return Finding("problem", what, held_out, cure=cure, step="edit")
+        return CheckFinding("problem", what, held_out, cure=cure, step="edit")
     if split == "validation" and looked.usable["train"]:
         seed = settings.validation_seed
         what = f"no validation split: none of the {count} patients held out (validation_seed {seed}) is there"
         cure = f"uniferum data fetch takes some of them, or set another validation_seed in {config}"
-        return Finding("problem", what, cure=cure, step="edit")
-    return Finding("problem", f"split {split} is empty", cure="fetch the rest", step="fetch")
+        return CheckFinding("problem", what, cure=cure, step="edit")
+    return CheckFinding("problem", f"split {split} is empty", cure="fetch the rest", step="fetch")
 
 
-def _masks(cohort: Cohort, looked: Looked) -> Iterator[Finding]:
+def _masks(cohort: Cohort, looked: Looked) -> Iterator[CheckFinding]:
     without, total = looked.without_mask.total(), looked.usable.total()
     if not without:
         return
     what = f"scans have no TotalSegmentator mask ({total} in all)"
     if isinstance(cohort.config, CtRateConfig):
         cure = "CT-RATE ships them: dataset/ts_seg/ts_total; fetch gets them"
-        yield Finding("to do", what, without, cure=cure, step="fetch")
+        yield CheckFinding("to do", what, without, cure=cure, step="fetch")
     elif cohort.config.masks_root is None:
         cure = "set masks_root: ts_total in the YAML, then uniferum data segment"
-        yield Finding("to do", what, without, cure=cure)
+        yield CheckFinding("to do", what, without, cure=cure)
     else:
-        yield Finding("to do", what, without, cure="uniferum data segment makes them", step="segment")
+        yield CheckFinding("to do", what, without, cure="uniferum data segment makes them", step="segment")
 
 
 def _is_part(record: Record) -> bool:

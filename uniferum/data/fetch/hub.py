@@ -18,7 +18,7 @@ from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig, listed_volumes
 from uniferum.data.cohorts.tables import drawn_first, rows
 from uniferum.data.fetch.download import matches
 from uniferum.data.fetch.hub_errors import Ends, one_line, worded
-from uniferum.data.fetch.plan import Plan, RemoteFile, has_size
+from uniferum.data.fetch.plan import FetchPlan, RemoteFile, has_size
 from uniferum.data.fetch.sources import HubSource
 from uniferum.errors import UniferumError
 
@@ -64,7 +64,7 @@ class Hub:
             info = self.api.dataset_info(source.repo, revision=None if revision == "main" else revision)
         self.revision = info.sha or revision
 
-    def plan(self, dataset: str, splits: tuple[str, ...], limit: int | None) -> Plan:
+    def plan(self, dataset: str, splits: tuple[str, ...], limit: int | None) -> FetchPlan:
         """List the tables, the volumes of some splits, and their masks. Tables are read, into a temporary folder.
 
         Args:
@@ -87,11 +87,11 @@ class Hub:
                 files += found[0] + found[1]
                 volumes += len(found[0])
                 notes += [note, *_absent(split, wanted, *found)]
-        return Plan(dataset, self.revision, splits, limit, tuple(files), volumes, 0, tuple(notes))
+        return FetchPlan(dataset, self.revision, splits, limit, tuple(files), volumes, 0, tuple(notes))
 
     def download(
         self,
-        plan: Plan,
+        plan: FetchPlan,
         out: Path,
         *,
         parallel: int = 4,

@@ -43,7 +43,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FetchPlan:
     """Everything that a fetch would bring.
 
     Attributes:
@@ -149,7 +149,7 @@ class Record:
         return [path for path, about in self.files.items() if not has_size(folder / path, about["size"])]
 
 
-def begin_record(plan: Plan, out: Path) -> Record:
+def begin_record(plan: FetchPlan, out: Path) -> Record:
     """The folder's record with this plan laid over it, written before the first byte is fetched.
 
     Raises:

@@ -17,7 +17,7 @@ import requests
 from uniferum.data.cohorts.tables import rows
 from uniferum.data.fetch.archives import members, unpack
 from uniferum.data.fetch.download import TIMEOUT_S, fetch_file
-from uniferum.data.fetch.plan import Plan, Record, RemoteFile, has_size
+from uniferum.data.fetch.plan import FetchPlan, Record, RemoteFile, has_size
 from uniferum.data.fetch.sources import ZenodoSource
 from uniferum.errors import UniferumError
 
@@ -35,7 +35,7 @@ class Zenodo:
         link = parse_qs(urlsplit(os.environ.get("ZENODO_LINK", "")).query).get("token")
         self.query = {"token": link[0]} if link else {}
 
-    def plan(self, dataset: str, out: Path, splits: tuple[str, ...], limit: int | None) -> Plan:
+    def plan(self, dataset: str, out: Path, splits: tuple[str, ...], limit: int | None) -> FetchPlan:
         """List the records' files and choose what is fetched.
 
         Args:
@@ -66,11 +66,11 @@ class Zenodo:
         grown = int(self.source.unpacked * sum(file.size for file in due))
         files = (*tables, *chosen, *due)
         revision = ",".join(self.source.records)
-        return Plan(dataset, revision, splits, limit, files, len(chosen) or len(archives), grown, tuple(notes))
+        return FetchPlan(dataset, revision, splits, limit, files, len(chosen) or len(archives), grown, tuple(notes))
 
     def download(
         self,
-        plan: Plan,
+        plan: FetchPlan,
         out: Path,
         record: Record,
         *,

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Float32, Int64
 
 
-class Pending(Protocol):
+class PendingBatch(Protocol):
     """Work that a batch leaves for the device: the resampling of its volumes and masks."""
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -45,7 +45,7 @@ class Batch:
     seg_target: Float[torch.Tensor, "S P U"]
     task_ids: list[str]
     volume_ids: list[str]
-    pending: Pending | None = None
+    pending: PendingBatch | None = None
 
     @property
     def rows(self) -> int:

@@ -15,7 +15,7 @@ from uniferum.data.loading.augmentation import Draw
 from uniferum.data.loading.resample import (
     INTERCEPT,
     SLOPE,
-    Grid,
+    ResampleGrid,
     crop_grid,
     crop_offset,
     index_map,
@@ -103,7 +103,9 @@ class DeviceResampling:
         (x, y, z), u = self.targets.tokens_shape, self.targets.patch
         return pooled.reshape(x, u, y, u, z, u).permute(0, 2, 4, 1, 3, 5).reshape(x * y * z, u**3)
 
-    def _mark_nearest(self, mask: torch.Tensor, drawn: Draw, stored: Grid, output: Grid, pooled: torch.Tensor) -> None:
+    def _mark_nearest(
+        self, mask: torch.Tensor, drawn: Draw, stored: ResampleGrid, output: ResampleGrid, pooled: torch.Tensor
+    ) -> None:
         """A structure that no output voxel met keeps the one nearest to it, where that lies in the field."""
         voxels = mask.nonzero().double()
         if not len(voxels):
@@ -116,7 +118,7 @@ class DeviceResampling:
             pooled[x, y, z] = 1.0
 
     def _sampled(
-        self, source: torch.Tensor, movement: np.ndarray, stored: Grid, output: Grid, mode: str
+        self, source: torch.Tensor, movement: np.ndarray, stored: ResampleGrid, output: ResampleGrid, mode: str
     ) -> torch.Tensor:
         """Values of ``source`` at every voxel of ``output``; (x, y, z) of float32."""
         matrix, start = index_map(movement, stored, output)

@@ -22,30 +22,30 @@ Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Grid:
+class ResampleGrid:
     """A regular grid of voxels centred on the box: its shape, and its spacing in mm."""
 
     shape: Shape
     spacing_mm: tuple[float, float, float]
 
 
-def level_grid(geometry: Geometry, level: str) -> Grid:
+def level_grid(geometry: Geometry, level: str) -> ResampleGrid:
     """The grid of a stored level, ``train`` or ``full``."""
-    return Grid(geometry.shape(level), geometry.spacing(level))
+    return ResampleGrid(geometry.shape(level), geometry.spacing(level))
 
 
-def output_grid(geometry: Geometry) -> Grid:
+def output_grid(geometry: Geometry) -> ResampleGrid:
     """The grid of the model's input."""
-    return Grid(geometry.model_shape, geometry.level_spacing_mm)
+    return ResampleGrid(geometry.model_shape, geometry.level_spacing_mm)
 
 
-def crop_grid(geometry: Geometry) -> Grid:
+def crop_grid(geometry: Geometry) -> ResampleGrid:
     """The centred crop at the full level's spacing: what the model's input averages over."""
-    return Grid(geometry.crop_shape, geometry.spacing_mm)
+    return ResampleGrid(geometry.crop_shape, geometry.spacing_mm)
 
 
 def index_map(
-    source_from_output: Float64[np.ndarray, "3 3"], source: Grid, output: Grid
+    source_from_output: Float64[np.ndarray, "3 3"], source: ResampleGrid, output: ResampleGrid
 ) -> tuple[Float64[np.ndarray, "3 3"], Float64[np.ndarray, " 3"]]:
     """The affine map of output indices to source indices.
 
@@ -63,7 +63,7 @@ def index_map(
     return matrix, centre_in - matrix @ centre_out
 
 
-def crop_offset(source: Grid, output: Grid) -> tuple[int, int, int] | None:
+def crop_offset(source: ResampleGrid, output: ResampleGrid) -> tuple[int, int, int] | None:
     """Where the output begins in the source if it is a plain crop of it; None if it is not."""
     if not np.allclose(source.spacing_mm, output.spacing_mm, rtol=1e-6):
         return None

@@ -70,7 +70,7 @@ CENSORED_SHARE = 0.08
 
 
 @dataclass(frozen=True)
-class Case:
+class PhantomCase:
     """A phantom and what its cohort's label file says of it: 0, 1, or None where censored."""
 
     spec: PhantomSpec
@@ -88,15 +88,15 @@ def findings_of(cohort: str) -> tuple[str, ...]:
     return ()
 
 
-def draw_case(seed: int, cohort: str, index: int) -> Case:
+def draw_case(seed: int, cohort: str, index: int) -> PhantomCase:
     """The phantom number ``index`` of a cohort, with its labels."""
     rng = rng_of(seed, cohort, index)
     present = tuple(name for name in findings_of(cohort) if rng.random() < PREVALENCE[cohort])
     if cohort == "LUNA16":
-        return Case(vary_body(rng, (), nodules=_nodules(rng)), {})
+        return PhantomCase(vary_body(rng, (), nodules=_nodules(rng)), {})
     blood, artery = _contrast(rng, cohort)
     labels = _labels(rng, cohort, present)
-    return Case(vary_body(rng, present, blood_hu=blood, artery_hu=artery), labels)
+    return PhantomCase(vary_body(rng, present, blood_hu=blood, artery_hu=artery), labels)
 
 
 def _contrast(rng: np.random.Generator, cohort: str) -> tuple[float, float]:

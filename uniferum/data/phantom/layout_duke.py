@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from uniferum.data.phantom.cases import Case, draw_case
+from uniferum.data.phantom.cases import PhantomCase, draw_case
 from uniferum.data.phantom.config import PhantomConfig
 from uniferum.data.phantom.layouts import Order, numbered, table
 from uniferum.data.vocabulary import Vocabulary
@@ -66,7 +66,7 @@ def rad_chest_tables(root: Path, config: PhantomConfig, orders: Sequence[Order])
     )
 
 
-def _row(case: Case, columns: dict[str, str]) -> Iterator[Any]:
+def _row(case: PhantomCase, columns: dict[str, str]) -> Iterator[Any]:
     """0 or 1 for each abnormality and location; a finding is noted at one location, in heart or lung."""
     positive = {columns[label] for label, value in case.labels.items() if value == 1}
     for abnormality in ABNORMALITIES:

@@ -15,7 +15,7 @@ import numpy as np
 
 from uniferum.data.phantom import files
 from uniferum.data.phantom.acquisition import SECOND, Acquisition, draw_acquisition
-from uniferum.data.phantom.cases import INSPECT_REPORT_LABELS, OUTCOMES, Case, draw_case
+from uniferum.data.phantom.cases import INSPECT_REPORT_LABELS, OUTCOMES, PhantomCase, draw_case
 from uniferum.data.phantom.config import PhantomConfig, Splits
 from uniferum.data.phantom.spec import rng_of, world_mm
 from uniferum.data.vocabulary import Vocabulary
@@ -34,7 +34,7 @@ class Order:
     volume: str
     mask: str
 
-    def draw(self, config: PhantomConfig) -> tuple[Case, Acquisition]:
+    def draw(self, config: PhantomConfig) -> tuple[PhantomCase, Acquisition]:
         """The body and the way it was scanned."""
         acquisition = draw_acquisition(config.seed, self.cohort, self.acquisition, config.voxel_mm)
         return draw_case(config.seed, self.cohort, self.case), acquisition
@@ -117,7 +117,7 @@ def _ct_rate_metadata(order: Order, acquisition: Acquisition) -> list[Any]:
     ]  # fmt: skip
 
 
-def _report(case: Case) -> str:
+def _report(case: PhantomCase) -> str:
     present = [label.replace("_", " ") for label, value in case.labels.items() if value == 1]
     return f"Findings: {', '.join(present)}." if present else "No finding."
 
@@ -176,7 +176,7 @@ def inspect_tables(root: Path, config: PhantomConfig, orders: Sequence[Order]) -
 
 
 def _sampled(
-    config: PhantomConfig, study: Sequence[int], cases: Sequence[Case], test: Sequence[int]
+    config: PhantomConfig, study: Sequence[int], cases: Sequence[PhantomCase], test: Sequence[int]
 ) -> Iterator[Sequence[Any]]:
     """Report labels of the test split: all positives and as many negatives, the rest unknown (paper 3.4.3)."""
     rng = np.random.default_rng([config.seed, 77])

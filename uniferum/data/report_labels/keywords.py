@@ -26,7 +26,7 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Question:
+class LabelQuestion:
     """One report to be judged for one label."""
 
     report: Report
@@ -85,12 +85,12 @@ def choose(reports: Iterable[Report], labels: Iterable[str], seed: int) -> Chose
     return Chosen({label: frozenset(found) for label, found in candidates.items()}, drawn)
 
 
-def questions(reports: Iterable[Report], chosen: Chosen) -> Iterator[Question]:
+def questions(reports: Iterable[Report], chosen: Chosen) -> Iterator[LabelQuestion]:
     """The questions to be answered, in the order of the reports, one report's text at a time."""
     for report in reports:
         for label in chosen.candidates:
             if report.id in chosen.candidates[label] or report.id in chosen.drawn[label]:
-                yield Question(report, label)
+                yield LabelQuestion(report, label)
 
 
 @cache

@@ -19,7 +19,7 @@ from typing import Self
 
 from uniferum.data.cohorts.tables import drawn_first
 from uniferum.data.report_labels import llm, rules
-from uniferum.data.report_labels.keywords import Chosen, Question
+from uniferum.data.report_labels.keywords import Chosen, LabelQuestion
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.store.filesystem import LocalPlace
 
@@ -38,7 +38,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LabellingPlan:
     """What asking a model would cost, before anything is sent."""
 
     questions: int
@@ -83,7 +83,7 @@ class Kept:
         self._base.execute("INSERT OR REPLACE INTO answers (key, value) VALUES (?, ?)", (key, value))
 
 
-def by_rules(questions: Iterable[Question], heard: Heard | None = None) -> Iterator[Judged]:
+def by_rules(questions: Iterable[LabelQuestion], heard: Heard | None = None) -> Iterator[Judged]:
     """Judge offline, by negation and uncertainty."""
     for question in questions:
         yield Judged(question.report.id, question.label, rules.judge(question.label, question.report.text))
@@ -91,7 +91,7 @@ def by_rules(questions: Iterable[Question], heard: Heard | None = None) -> Itera
             heard(1)
 
 
-def planned(questions: Iterable[Question], config: llm.EndpointConfig, kept: Kept) -> Plan:
+def planned(questions: Iterable[LabelQuestion], config: llm.EndpointConfig, kept: Kept) -> LabellingPlan:
     """Count what :func:`by_model` would send."""
     asked = known = characters = 0
     for question in questions:
@@ -101,11 +101,11 @@ def planned(questions: Iterable[Question], config: llm.EndpointConfig, kept: Kep
             characters += len(prompt)
         else:
             known += 1
-    return Plan(asked, known, characters, llm.estimated_cost(config, asked - known, characters))
+    return LabellingPlan(asked, known, characters, llm.estimated_cost(config, asked - known, characters))
 
 
 def by_model(
-    questions: Iterable[Question], config: llm.EndpointConfig, kept: Kept, heard: Heard | None = None
+    questions: Iterable[LabelQuestion], config: llm.EndpointConfig, kept: Kept, heard: Heard | None = None
 ) -> Iterator[Judged]:
     """Judge by a language model; answers kept before are not asked for again.
 
@@ -129,10 +129,10 @@ def by_model(
                 raise
 
 
-Asked = tuple[Question, str, "Future[int] | int"]
+Asked = tuple[LabelQuestion, str, "Future[int] | int"]
 
 
-def _asked(question: Question, config: llm.EndpointConfig, kept: Kept, pool: ThreadPoolExecutor) -> Asked:
+def _asked(question: LabelQuestion, config: llm.EndpointConfig, kept: Kept, pool: ThreadPoolExecutor) -> Asked:
     prompt = llm.prompt_for(question.label, question.report.text)
     key = llm.content_key(config, prompt)
     known = kept.get(key)
@@ -158,7 +158,7 @@ def _awaited(answer: "Future[int] | int", key: str, kept: Kept) -> Value:
 
 
 @dataclass
-class Summary:
+class LabellingSummary:
     """What was written."""
 
     values: Counter[tuple[str, Value]] = field(default_factory=Counter)
@@ -169,9 +169,11 @@ class Summary:
         return [[name, *(self.values[name, value] for value in (1, 0, None))] for name in labels]
 
 
-def write_labels(path: Path, id_column: str, judged: Iterable[Judged], *, made_by: dict[str, object]) -> Summary:
+def write_labels(
+    path: Path, id_column: str, judged: Iterable[Judged], *, made_by: dict[str, object]
+) -> LabellingSummary:
     """Write the known values, and beside them (``.json``) how they were made; whole or not at all."""
-    summary, text = Summary(), io.StringIO()
+    summary, text = LabellingSummary(), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([id_column, "label", "value"])
     for answer in judged:

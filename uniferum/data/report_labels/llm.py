@@ -73,7 +73,7 @@ class EndpointConfig(Section):
     price_out: float = Field(default=0.60, ge=0)
 
 
-class Answer(BaseModel):
+class LlmAnswer(BaseModel):
     """What the paper's prompt asks for."""
 
     KeySentence: str
@@ -135,14 +135,14 @@ def ask(config: EndpointConfig, prompt: str) -> int:
     raise UniferumError("--endpoint", config.endpoint, must="answer", cure=f"{fault}; the same command goes on later")
 
 
-def read_answer(content: str) -> Answer:
+def read_answer(content: str) -> LlmAnswer:
     """The JSON of an answer, bare or in a fenced block.
 
     Raises:
         ValidationError: it is not the JSON asked for.
     """
     fenced = re.search(r"```(?:json)?\s*(.*?)```", content, re.DOTALL)
-    return Answer.model_validate_json(fenced.group(1) if fenced else content.strip())
+    return LlmAnswer.model_validate_json(fenced.group(1) if fenced else content.strip())
 
 
 class _Busy(Exception):

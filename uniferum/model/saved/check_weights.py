@@ -35,7 +35,7 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Checked:
+class WeightsCheck:
     """What was found of one name; ``fault`` is one line, empty where everything loads."""
 
     name: str
@@ -51,7 +51,7 @@ class Checked:
     fault: str = ""
 
 
-def check_name(name: str, layers: int = 4, weights_dir: Path | None = None) -> Checked:
+def check_name(name: str, layers: int = 4, weights_dir: Path | None = None) -> WeightsCheck:
     """Check a hub id, a folder, ``minilm``, or the name of an image encoder of timm-3d."""
     image = name.removeprefix("timm/").split(".")[0]
     if not Path(name).is_dir() and re.fullmatch(r"(tf_)?efficientnet\w*", image):
@@ -60,9 +60,9 @@ def check_name(name: str, layers: int = 4, weights_dir: Path | None = None) -> C
     return check_text(TextConfig(name=name, layers=layers), weights_dir)
 
 
-def check_text(config: TextConfig, weights_dir: Path | None = None) -> Checked:
+def check_text(config: TextConfig, weights_dir: Path | None = None) -> WeightsCheck:
     """Check the text encoder of a config."""
-    found = Checked(config.name, "text")
+    found = WeightsCheck(config.name, "text")
     if config.name == "tiny":
         return replace(found, loaded="drawn at random, nothing to load")
     try:
@@ -71,9 +71,9 @@ def check_text(config: TextConfig, weights_dir: Path | None = None) -> Checked:
         return replace(found, fault=str(error))
 
 
-def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> Checked:
+def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> WeightsCheck:
     """Check the image encoder of a config: its 2D weights, inflated."""
-    found = Checked(config.name, "image")
+    found = WeightsCheck(config.name, "image")
     if config.weights == "none":
         return replace(found, loaded="drawn at random, nothing to load")
     try:
@@ -82,7 +82,7 @@ def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> Check
         return replace(found, fault=str(error))
 
 
-def _checked_text(found: Checked, config: TextConfig, weights_dir: Path | None) -> Checked:
+def _checked_text(found: WeightsCheck, config: TextConfig, weights_dir: Path | None) -> WeightsCheck:
     folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
     refuse_other_model(config.name, folder)
     config = config.replace(name=str(folder))
@@ -120,7 +120,7 @@ def _refuse_tokens(text: Text, folder: Path) -> None:
         )
 
 
-def _checked_image(found: Checked, config: EncoderConfig, weights_dir: Path | None) -> Checked:
+def _checked_image(found: WeightsCheck, config: EncoderConfig, weights_dir: Path | None) -> WeightsCheck:
     if config.weights == "offline" and config.name in OFFLINE:
         file = in_package(*OFFLINE[config.name])
     else:

@@ -15,7 +15,7 @@ from uniferum.preprocessing.volume import Volume
 
 
 @dataclass
-class Found:
+class FoundLayers:
     """What is known of a scan so far: quality flags, sentences on them, and where its lungs were seen."""
 
     flags: list[str] = field(default_factory=list)
@@ -23,7 +23,7 @@ class Found:
     lung_source: str = "none"
 
 
-def read_layers(source: ScanSource, volume: Volume, found: Found, *, keep_bad: bool) -> list[RawMask]:
+def read_layers(source: ScanSource, volume: Volume, found: FoundLayers, *, keep_bad: bool) -> list[RawMask]:
     """Every mask of a scan that has a file.
 
     Args:
@@ -56,7 +56,7 @@ def check_layers(
     volume: Volume,
     small: Volume,
     body: np.ndarray | None,
-    found: Found,
+    found: FoundLayers,
     *,
     keep_bad: bool,
 ) -> list[RawMask]:
@@ -94,7 +94,7 @@ def check_layers(
     return kept
 
 
-def _leave_out(mask: MaskSource, error: UniferumError, found: Found, *, keep_bad: bool) -> None:
+def _leave_out(mask: MaskSource, error: UniferumError, found: FoundLayers, *, keep_bad: bool) -> None:
     """Raise the error, or go on without the mask and say why, without the names of files."""
     if not keep_bad:
         raise error
@@ -109,7 +109,7 @@ def layers_on_grids(
     affines: dict[str, np.ndarray],
     kept: tuple[float, float],
     geometry: Geometry,
-    found: Found,
+    found: FoundLayers,
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]:
     """Layer to level to uint8, nothing outside the kept heights; and how many structures were kept as one voxel.
 
@@ -134,7 +134,7 @@ def layers_on_grids(
 
 
 def _flag_lost(
-    source: ScanSource, raw_masks: list[RawMask], layers: dict[str, dict[str, np.ndarray]], found: Found
+    source: ScanSource, raw_masks: list[RawMask], layers: dict[str, dict[str, np.ndarray]], found: FoundLayers
 ) -> None:
     voxels: dict[str, int] = {}
     for raw in raw_masks:

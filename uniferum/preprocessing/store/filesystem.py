@@ -16,7 +16,7 @@ import fsspec
 from uniferum.errors import UniferumError
 
 
-class Place(Protocol):
+class StoreLocation(Protocol):
     """A folder of files, named by paths with ``/``."""
 
     url: str
@@ -63,13 +63,13 @@ class LocalPlace:
         self.url = str(folder)
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         with (self.folder / name).open("rb") as file:
             file.seek(start)
             return file.read() if end is None else file.read(end - start)
 
     def write(self, name: str, *parts: bytes) -> None:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -84,16 +84,16 @@ class LocalPlace:
             raise
 
     def exists(self, name: str) -> bool:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         return (self.folder / name).exists()
 
     def names(self, folder: str) -> list[str]:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         path = self.folder / folder
         return sorted(entry.name for entry in os.scandir(path) if entry.is_file()) if path.is_dir() else []
 
     def remove(self, name: str) -> None:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         (self.folder / name).unlink(missing_ok=True)
 
     def sweep(self, folder: str, older_than_s: float = 3600) -> None:
@@ -127,24 +127,24 @@ class RemotePlace:
         self._root = root.rstrip("/")
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         return self._filesystem.cat_file(self._path(name), start=start, end=end)
 
     def write(self, name: str, *parts: bytes) -> None:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         self._filesystem.makedirs(self._path(name).rpartition("/")[0], exist_ok=True)
         self._filesystem.pipe_file(self._path(name), b"".join(parts))
 
     def exists(self, name: str) -> bool:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         return bool(self._filesystem.exists(self._path(name)))
 
     def names(self, folder: str) -> list[str]:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         return sorted(self._list(folder))
 
     def remove(self, name: str) -> None:
-        """See :class:`Place`."""
+        """See :class:`StoreLocation`."""
         if self.exists(name):
             self._filesystem.rm_file(self._path(name))
 

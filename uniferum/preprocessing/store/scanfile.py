@@ -14,7 +14,7 @@ import numpy as np
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.store import codec
-from uniferum.preprocessing.store.filesystem import Place
+from uniferum.preprocessing.store.filesystem import StoreLocation
 
 MAGIC = b"UNIFSCN1"
 _FIRST_READ = 1 << 16
@@ -54,7 +54,7 @@ def pack(header: Header, arrays: Mapping[str, np.ndarray]) -> tuple[Header, list
     return whole, [MAGIC, struct.pack("<I", len(text)), text, *payload]
 
 
-def read_header(place: Place, name: str) -> tuple[Header, int, bytes]:
+def read_header(place: StoreLocation, name: str) -> tuple[Header, int, bytes]:
     """The header of a scan file, the offset of its payload, and the bytes read on the way.
 
     Raises:
@@ -74,7 +74,7 @@ def read_header(place: Place, name: str) -> tuple[Header, int, bytes]:
 
 
 def read_array(
-    place: Place, name: str, array: str, *, opened: tuple[Header, int, bytes], x: slice | None = None
+    place: StoreLocation, name: str, array: str, *, opened: tuple[Header, int, bytes], x: slice | None = None
 ) -> np.ndarray:
     """One array of a scan file, or only the slabs that hold rows ``x``, cut to ``x``.
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.checks.comparability import Comparison, compare
-from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.verdict import place_of
 from uniferum.report.records import CellRecord, RowKey
 from uniferum.report.registry import PublishedValue, read_on, registry
@@ -70,7 +70,7 @@ class Refused:
 def against_sheet(
     table: ReportTable,
     records: Sequence[CellRecord],
-    agreement: Agreement,
+    agreement: Margins,
     scope: str,
     *,
     values: Sequence[PublishedValue] | None = None,
@@ -111,7 +111,7 @@ def against_sheet(
     return Sheet(f"Published values beside {table.title}", HEADINGS, lines, below, words=4)
 
 
-def _numbers(table: ReportTable, records: Sequence[CellRecord], agreement: Agreement) -> Iterator[Number]:
+def _numbers(table: ReportTable, records: Sequence[CellRecord], agreement: Margins) -> Iterator[Number]:
     names = (*table.row_facts, *table.column_facts)
     if not set(names) >= NEEDED or not {"group", "label"} & set(names):
         return

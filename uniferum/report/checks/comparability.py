@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from uniferum.data.provenance import NAMED, SplitWord
 from uniferum.data.vocabulary import Vocabulary
-from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.margins import Margins
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.protocol import left_out
 
@@ -33,7 +33,7 @@ UNKNOWN = "unknown split: the record does not say which it is"
 
 
 @dataclass(frozen=True)
-class Place:
+class JudgedColumn:
     """What a number is of: a mean over a group's labels, or one label of it."""
 
     cohort: str
@@ -52,7 +52,7 @@ class Comparison:
     said: tuple[str, ...] = ()
 
 
-def compare(place: Place, records: Sequence[CellRecord], agreement: Agreement) -> Comparison:
+def compare(place: JudgedColumn, records: Sequence[CellRecord], agreement: Margins) -> Comparison:
     """Whether a number of some cells, the seeds of one row, may be judged against the paper's.
 
     Raises:
@@ -65,7 +65,7 @@ def compare(place: Place, records: Sequence[CellRecord], agreement: Agreement) -
     return refused or Comparison("", _distinct(line for one in made for line in one.said))
 
 
-def _of_cell(place: Place, record: CellRecord, agreement: Agreement) -> Comparison:
+def _of_cell(place: JudgedColumn, record: CellRecord, agreement: Margins) -> Comparison:
     word = record.test_splits.get(place.cohort)
     if agreement.synthetic or (word is not None and word.phantoms):
         return Comparison(PHANTOMS)
@@ -78,7 +78,7 @@ def _of_cell(place: Place, record: CellRecord, agreement: Agreement) -> Comparis
     return Comparison(why) if reason is None else Comparison("", (f"{why}; compared because: {reason}", *said))
 
 
-def _split_faults(place: Place, word: SplitWord | None) -> tuple[list[str], list[str]]:
+def _split_faults(place: JudgedColumn, word: SplitWord | None) -> tuple[list[str], list[str]]:
     """What makes the test split another than the paper's, and what is only to be said of it."""
     if word is None:
         return [UNKNOWN], []
@@ -112,7 +112,7 @@ def _absent(word: SplitWord) -> str:
     return f"{word.absent} scans absent ({word.first_names})"
 
 
-def _label_faults(place: Place, record: CellRecord) -> tuple[list[str], list[str]]:
+def _label_faults(place: JudgedColumn, record: CellRecord) -> tuple[list[str], list[str]]:
     """What makes the labels of a mean others than the paper's, and which are left out."""
     listed = Vocabulary.load().groups.get((place.cohort, place.group), ())
     total, scored = place.n_labels_total, place.n_labels
@@ -138,7 +138,7 @@ def _few(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _unless(why: str, agreement: Agreement, place: Place) -> str:
+def _unless(why: str, agreement: Margins, place: JudgedColumn) -> str:
     """The reason of a number whose cell is not at hand."""
     if agreement.synthetic:
         return PHANTOMS

@@ -12,8 +12,8 @@ from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.comparison import align, pairwise
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
 from uniferum.report.checks.compare import HEADINGS, NEEDED, adjusted, group_rows, tests_said
-from uniferum.report.checks.examine import Finding, examine
-from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.examine import ClaimFinding, examine
+from uniferum.report.checks.margins import Margins
 from uniferum.report.published import find
 from uniferum.report.records import MIXES, CellRecord, row_order
 from uniferum.report.systems import shown_encoder
@@ -34,7 +34,7 @@ class Pair:
 
 
 def encoder_sheets(
-    records: Sequence[CellRecord], agreement: Agreement, names: Sequence[str] = (), *, common: bool = False
+    records: Sequence[CellRecord], agreement: Margins, names: Sequence[str] = (), *, common: bool = False
 ) -> list[Sheet]:
     """Group means, labels and claim 7 of two text encoders.
 
@@ -136,9 +136,7 @@ def _papers_differences(pairs: Sequence[Pair]) -> dict[tuple[str, str, str], str
     return found
 
 
-def _pattern_sheet(
-    records: Sequence[CellRecord], agreement: Agreement, encoders: tuple[str, str], common: bool
-) -> Sheet:
+def _pattern_sheet(records: Sequence[CellRecord], agreement: Margins, encoders: tuple[str, str], common: bool) -> Sheet:
     """Claim 7: each check of the second encoder beside the first one's, and whether they read alike."""
     claim = next(one for one in CLAIMS if one.number == PATTERN)
     sides = [examine(records, agreement, common=common, claims=[_of_encoder(claim, encoder)]) for encoder in encoders]
@@ -176,7 +174,7 @@ def _check(check: Check, encoder: str) -> Check:
     return replace(check, row=row, base=base, printed=printed)
 
 
-def _side(found: Finding) -> list[str]:
+def _side(found: ClaimFinding) -> list[str]:
     printed = None if found.apart else found.check.printed
     return [
         "-" if printed is None else f"{printed:+.4f}",
@@ -187,7 +185,7 @@ def _side(found: Finding) -> list[str]:
     ]
 
 
-def _alike(first: Finding, second: Finding) -> str:
+def _alike(first: ClaimFinding, second: ClaimFinding) -> str:
     """Whether both hold or both are contradicted; ``undecided`` where one of them is neither."""
     readings = {first.reading, second.reading}
     if "missing" in readings:
@@ -197,7 +195,7 @@ def _alike(first: Finding, second: Finding) -> str:
     return "yes" if len(readings) == 1 else "no"
 
 
-def _contradicted(findings: Sequence[Finding]) -> list[str]:
+def _contradicted(findings: Sequence[ClaimFinding]) -> list[str]:
     """The gains that the paper's own table of the second encoder contradicts, where a check stands beside it."""
     named = [
         f"{one.check.row[2]} on {' '.join(one.check.column)} ({one.check.printed:+.4f})"
@@ -209,6 +207,6 @@ def _contradicted(findings: Sequence[Finding]) -> list[str]:
     )
 
 
-def _incomparable(findings: Sequence[Finding]) -> list[str]:
+def _incomparable(findings: Sequence[ClaimFinding]) -> list[str]:
     reasons = dict.fromkeys(one.incomparable for one in findings if one.incomparable)
     return [f"Not comparable with the paper: {'; '.join(reasons)}."] if reasons else []

@@ -14,8 +14,8 @@ from uniferum.evaluation.comparison import align, group_difference
 from uniferum.evaluation.delong import PairedTest, delong
 from uniferum.evaluation.multiple_testing import holm
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
-from uniferum.report.checks.comparability import Place, compare
-from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.comparability import JudgedColumn, compare
+from uniferum.report.checks.margins import Margins
 from uniferum.report.records import CellRecord, RowKey
 from uniferum.report.systems import PAPER_TEXT, natural
 from uniferum.report.tables.naming import not_the_papers, parts
@@ -27,7 +27,7 @@ NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "scor
 
 
 @dataclass(frozen=True)
-class Finding:
+class ClaimFinding:
     """One check's outcome: ours is a difference for comparisons and a value otherwise."""
 
     claim: Claim
@@ -52,8 +52,8 @@ class Finding:
 
 
 def examine(
-    records: Sequence[CellRecord], agreement: Agreement, *, common: bool = False, claims: Sequence[Claim] = CLAIMS
-) -> list[Finding]:
+    records: Sequence[CellRecord], agreement: Margins, *, common: bool = False, claims: Sequence[Claim] = CLAIMS
+) -> list[ClaimFinding]:
     """Every check of every claim, in order.
 
     Args:
@@ -70,7 +70,7 @@ def examine(
     for record in sorted(records, key=lambda one: -one.seed):
         cells[record.row] = record
     reader, played = _Reader(cells, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
-    findings: list[Finding] = []
+    findings: list[ClaimFinding] = []
     for claim in claims:
         found = [_examined(claim, _played(check, played), reader, agreement) for check in claim.checks]
         adjusted = holm([one.p for one in found])
@@ -106,18 +106,18 @@ class _Reader:
         return table.loc[wanted & (table["label"] == check.label)] if check.label else table.loc[wanted]
 
 
-def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Agreement) -> Finding:
+def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Margins) -> ClaimFinding:
     absent = [row for row in (check.row, check.base) if row is not None and row not in reader.cells]
     if absent:
-        return Finding(claim, check, because=f"no cell {' '.join(part for part in absent[0] if part)}")
+        return ClaimFinding(claim, check, because=f"no cell {' '.join(part for part in absent[0] if part)}")
     part = reader.part(check.row, check)
     if part.empty:
-        return Finding(claim, check, because="not evaluated there")
+        return ClaimFinding(claim, check, because="not evaluated there")
     shown = [reader.cells[row] for row in (check.row, check.base) if row is not None]
     cases, labels = len(part["volume_id"].unique()), _labels(reader, check)
-    compared = compare(Place(*check.column, check.label, cases, *labels), shown, agreement)
+    compared = compare(JudgedColumn(*check.column, check.label, cases, *labels), shown, agreement)
     other = next(iter(not_the_papers(shown).values()), "")
-    blank = Finding(claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other)
+    blank = ClaimFinding(claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other)
     return _compared(blank, part, reader) if check.base is not None else _valued(blank, part, reader)
 
 
@@ -127,7 +127,7 @@ def _labels(reader: _Reader, check: Check) -> tuple[int, int]:
     return next(((s.n_labels, s.n_labels_total) for s in scores), (0, 0))
 
 
-def _compared(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
+def _compared(blank: ClaimFinding, part: pd.DataFrame, reader: _Reader) -> ClaimFinding:
     check = blank.check
     assert check.base is not None
     first, second = (" ".join(part for part in row if part) for row in (check.base, check.row))
@@ -139,7 +139,7 @@ def _compared(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
     return replace(blank, ours=test.difference, lo=test.lo, hi=test.hi, p=test.p)
 
 
-def _valued(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
+def _valued(blank: ClaimFinding, part: pd.DataFrame, reader: _Reader) -> ClaimFinding:
     check = blank.check
     if check.label:
         area = delong(part["target"], part["score"])
@@ -149,14 +149,14 @@ def _valued(blank: Finding, part: pd.DataFrame, reader: _Reader) -> Finding:
     return replace(blank, ours=stored.value, lo=stored.lo, hi=stored.hi)
 
 
-def _read(found: Finding, agreement: Agreement) -> Finding:
+def _read(found: ClaimFinding, agreement: Margins) -> ClaimFinding:
     if not math.isfinite(found.ours):
         return found
     margin = agreement.margin("auroc", *found.check.column)
     return replace(found, reading=_reading(found, margin), because="; ".join((_because(found, margin), *found.said)))
 
 
-def _reading(found: Finding, margin: float | None) -> str:
+def _reading(found: ClaimFinding, margin: float | None) -> str:
     lo, hi, printed = found.lo, found.hi, found.check.printed or 0.0
     match found.check.kind:
         case "gain":
@@ -179,7 +179,7 @@ def _side(holds: bool, contradicted: bool) -> str:
     return "holds" if holds else "contradicted" if contradicted else "inconclusive"
 
 
-def _because(found: Finding, margin: float | None) -> str:
+def _because(found: ClaimFinding, margin: float | None) -> str:
     tests = {
         "gain": "paired by patient, Holm within the claim",
         "significant": "paired DeLong",
@@ -193,7 +193,7 @@ def _because(found: Finding, margin: float | None) -> str:
     return "no margin in the grid file" if margin is None else f"interval within ±{margin:.4f}"
 
 
-def claims_sheet(findings: Sequence[Finding]) -> Sheet:
+def claims_sheet(findings: Sequence[ClaimFinding]) -> Sheet:
     """Findings as people read them; below, one line a claim."""
     rows = [
         [
@@ -214,7 +214,7 @@ def claims_sheet(findings: Sequence[Finding]) -> Sheet:
     return Sheet("The paper's claims on these cells", headings, rows, below, words=4)
 
 
-def _why(found: Finding) -> str:
+def _why(found: ClaimFinding) -> str:
     """What a verdict rests on; a printed number that does not stand beside ours gives no reading either."""
     if found.verdict != "not comparable":
         return found.because
@@ -223,7 +223,7 @@ def _why(found: Finding) -> str:
     return f"would read: {found.reading} ({found.incomparable})"
 
 
-def _stand_ins(findings: Sequence[Finding]) -> list[str]:
+def _stand_ins(findings: Sequence[ClaimFinding]) -> list[str]:
     """Which encoders take the parts of the paper's, where no cell has one of those."""
     rows = [one.check.row for one in findings]
     found = sorted({row[1] for row in rows if row[0] == "uniferum" and row[1] not in PAPER_TEXT}, key=natural)
@@ -231,7 +231,7 @@ def _stand_ins(findings: Sequence[Finding]) -> list[str]:
     return [f"No cell has a text encoder of the paper: {', '.join(said)}."] if said else []
 
 
-def _summaries(findings: Sequence[Finding]) -> list[str]:
+def _summaries(findings: Sequence[ClaimFinding]) -> list[str]:
     lines = []
     for claim in dict.fromkeys(one.claim for one in findings):
         mine = [one for one in findings if one.claim == claim]

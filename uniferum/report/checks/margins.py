@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Margins:
     """When a number agrees with the paper's.
 
     Attributes:

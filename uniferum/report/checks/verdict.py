@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from scipy.stats import norm
 
-from uniferum.report.checks.comparability import UNKNOWN, Comparison, Place, compare
-from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.comparability import UNKNOWN, Comparison, JudgedColumn, compare
+from uniferum.report.checks.margins import Margins
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.rendering import row_names
@@ -46,7 +46,7 @@ class Verdict:
         return self.value - self.published
 
 
-def judge(table: ReportTable, agreement: Agreement, records: Sequence[CellRecord] = ()) -> list[Verdict]:
+def judge(table: ReportTable, agreement: Margins, records: Sequence[CellRecord] = ()) -> list[Verdict]:
     """A verdict for every place of a table that the paper has a number for, and no other model's.
 
     A place of a table of labels is judged by the margin of its label (``COHORT label``), else by the metric's. The
@@ -65,10 +65,10 @@ def judge(table: ReportTable, agreement: Agreement, records: Sequence[CellRecord
     return found
 
 
-def place_of(facts: Mapping[str, str], entry: Entry) -> Place:
+def place_of(facts: Mapping[str, str], entry: Entry) -> JudgedColumn:
     """What a place of a table is of."""
     counts = entry.n_cases, entry.n_labels, entry.n_labels_total
-    return Place(facts["cohort"], facts.get("group", ""), facts.get("label", ""), *counts)
+    return JudgedColumn(facts["cohort"], facts.get("group", ""), facts.get("label", ""), *counts)
 
 
 def _judged(row: Key, column: tuple[str, str], entry: Entry, margin: float | None, compared: Comparison) -> Verdict:

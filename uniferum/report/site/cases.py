@@ -32,7 +32,7 @@ NO_MODEL_MASKS = "No mask of a model: no cell that is shown has a checkpoint her
 
 
 @dataclass(frozen=True)
-class Case:
+class PageCase:
     """One test scan with every cell's predictions of it, and their errors."""
 
     cohort: str
@@ -49,12 +49,12 @@ class Case:
 class Pictures:
     """Images of patients that a person asked for: the cases, the prepared stores by cohort, the model's masks."""
 
-    cases: Sequence[Case]
+    cases: Sequence[PageCase]
     stores: Mapping[str, Store]
     masks: ModelMasks | None = None
 
 
-def hardest(records: Sequence[CellRecord]) -> list[Case]:
+def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
     """The cases of each cohort with the largest errors, largest first.
 
     Raises:
@@ -70,7 +70,7 @@ def hardest(records: Sequence[CellRecord]) -> list[Case]:
         codes, scans = pd.factorize(part["scan_id"])
         errors = np.bincount(codes, part["error"].to_numpy()) / np.bincount(codes)
         for at in np.argsort(-errors, kind="stable")[:CASES]:
-            found.append(Case(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
+            found.append(PageCase(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.report.records import CellRecord, Pending
+from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables import sheet
 from uniferum.report.tables.flagged import flag_sheet
@@ -25,7 +25,7 @@ HEADINGS = [
 LOG_TAIL = 20_000
 
 
-def glance(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
+def glance(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str:
     """One row a cell, done or not."""
     rows = [
         [

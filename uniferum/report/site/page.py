@@ -14,11 +14,11 @@ from uniferum.preprocessing.store.store import Store
 from uniferum.report import datacard
 from uniferum.report.checks.against import against_sheet
 from uniferum.report.checks.examine import claims_sheet, examine
-from uniferum.report.checks.margins import Agreement
+from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.verdict import judge, verdict_sheet
 from uniferum.report.figures.catalogue import figures
 from uniferum.report.figures.style import as_bytes, look, mark_phantoms
-from uniferum.report.records import CellRecord, Pending
+from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.cases import Pictures, write_cases
 from uniferum.report.site.cells import cell_details, glance
 from uniferum.report.tables import sheet
@@ -38,8 +38,8 @@ BANNER = (
 def write_page(
     folder: Path,
     records: Sequence[CellRecord],
-    pending: Sequence[Pending],
-    agreement: Agreement,
+    pending: Sequence[PendingCell],
+    agreement: Margins,
     *,
     data: Mapping[str, Store] | None = None,
     pictures: Pictures | None = None,
@@ -98,13 +98,13 @@ def scrolled(drawn: Iterable[str]) -> str:
     return "\n".join(f'<div class="scroll">{text}</div>' for text in drawn)
 
 
-def _tables(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
+def _tables(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str:
     style = Style(published=True, intervals=True)
     made = [make_table(name, records, pending, published_rows=True) for name in TABLES] if records else []
     return scrolled(sheet.as_html(as_sheet(table, style)) for table in made if table.rows)
 
 
-def _verdicts(records: Sequence[CellRecord], pending: Sequence[Pending], agreement: Agreement) -> str:
+def _verdicts(records: Sequence[CellRecord], pending: Sequence[PendingCell], agreement: Margins) -> str:
     tables = [make_table(name, records, pending) for name in ("auroc", "aupr", "labels")]
     drawn = [verdict_sheet(judge(table, agreement, records), table.metric) for table in tables]
     drawn += [against_sheet(table, records, agreement, "all") for table in tables]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.published import of_labels
-from uniferum.report.records import CellRecord, Pending, RowKey
+from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables.entries import ReportTable
 from uniferum.report.tables.naming import of_phantoms, parts
@@ -83,7 +83,7 @@ TABLES: dict[str, Listed] = {
 def make_table(
     name: str,
     records: Sequence[CellRecord],
-    pending: Sequence[Pending],
+    pending: Sequence[PendingCell],
     *,
     published_rows: bool = False,
     where: Mapping[str, str] | None = None,

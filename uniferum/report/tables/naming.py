@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from uniferum.report.records import CellRecord, Pending, RowKey
+from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import PAPER_TEXT, natural, shown_encoder
 from uniferum.report.tables.sheet import Sheet
 
 MARK = " (phantoms)"
-One = TypeVar("One", CellRecord, Pending)
-Both = Sequence[CellRecord | Pending]
+One = TypeVar("One", CellRecord, PendingCell)
+Both = Sequence[CellRecord | PendingCell]
 
 
-def told_apart(records: Sequence[CellRecord], pending: Sequence[Pending]) -> tuple[list[CellRecord], list[Pending]]:
+def told_apart(
+    records: Sequence[CellRecord], pending: Sequence[PendingCell]
+) -> tuple[list[CellRecord], list[PendingCell]]:
     """Cells of one row and seed with different text encoders: the keys that differ follow the encoder's name."""
     texts: dict[tuple[RowKey, int], list[Mapping[str, object]]] = {}
     for one in (*records, *pending):
@@ -99,7 +101,7 @@ def not_the_papers(cells: Both) -> dict[RowKey, str]:
     return {one.row: why_apart(one) for one in cells if why_apart(one)}
 
 
-def why_apart(one: CellRecord | Pending) -> str:
+def why_apart(one: CellRecord | PendingCell) -> str:
     """Why no published value may stand beside a cell; empty where one may."""
     if one.phantoms:
         return "phantoms"

@@ -13,7 +13,7 @@ from statistics import fmean, stdev
 from scipy.stats import t as student
 
 from uniferum.report.published import find, rows
-from uniferum.report.records import CellRecord, Pending, RowKey, Score, row_order
+from uniferum.report.records import CellRecord, PendingCell, RowKey, Score, row_order
 from uniferum.report.tables.entries import Entry, Key, ReportTable, marked_best
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.tables.protocol import protocol_lines
@@ -35,7 +35,7 @@ METRIC_TITLES = {
 def group_table(
     name: str,
     records: Sequence[CellRecord],
-    pending: Sequence[Pending] = (),
+    pending: Sequence[PendingCell] = (),
     *,
     metric: str,
     title: str = "",
@@ -143,7 +143,9 @@ def mean(values: Sequence[float]) -> float:
     return fmean(known) if known else math.nan
 
 
-def absent(row: RowKey, records: Sequence[CellRecord], pending: Sequence[Pending], paper: float = math.nan) -> Entry:
+def absent(
+    row: RowKey, records: Sequence[CellRecord], pending: Sequence[PendingCell], paper: float = math.nan
+) -> Entry:
     """A place without a number: why, and the command that fills it."""
     waiting = next((one for one in pending if one.row == row), None)
     if waiting:
@@ -152,7 +154,7 @@ def absent(row: RowKey, records: Sequence[CellRecord], pending: Sequence[Pending
     return Entry(published=paper, missing="not evaluated" if known else "not run")
 
 
-def progress_notes(records: Sequence[CellRecord], pending: Sequence[Pending]) -> tuple[str, ...]:
+def progress_notes(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> tuple[str, ...]:
     """How much of a grid is done, and for each cell that is not, why and how to fill it."""
     done, waiting = len(records), len(pending)
     lines = [f"{done} of {done + waiting} cells are done."] if waiting else []
@@ -170,7 +172,7 @@ def _columns(records: Sequence[CellRecord]) -> tuple[tuple[str, str], ...]:
     return (*known, *sorted(found - set(COLUMNS)))
 
 
-def _rows(records: Sequence[CellRecord], pending: Sequence[Pending], more: Iterable[RowKey]) -> list[RowKey]:
+def _rows(records: Sequence[CellRecord], pending: Sequence[PendingCell], more: Iterable[RowKey]) -> list[RowKey]:
     found = {one.row for one in (*records, *pending)}
     return sorted(found | set(more), key=row_order)
 
@@ -191,7 +193,7 @@ def _entry(
     metric: str,
     scores: dict[tuple[RowKey, tuple[str, str]], list[Score]],
     records: Sequence[CellRecord],
-    pending: Sequence[Pending],
+    pending: Sequence[PendingCell],
     others: Mapping[RowKey, str],
 ) -> Entry:
     printed, apart = find(metric, row, *column), others.get(row, "")

@@ -12,7 +12,7 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.published import Published, find, slug
-from uniferum.report.records import MIXES, MODELS, TEXT_ENCODERS, CellRecord, Pending, Score
+from uniferum.report.records import MIXES, MODELS, TEXT_ENCODERS, CellRecord, PendingCell, Score
 from uniferum.report.tables import segmentation
 from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable, marked_best
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
@@ -72,7 +72,7 @@ class Layout:
 def pivot_table(
     name: str,
     records: Sequence[CellRecord],
-    pending: Sequence[Pending],
+    pending: Sequence[PendingCell],
     layout: Layout,
     *,
     printed: Sequence[Published] = (),
@@ -209,7 +209,7 @@ def _wanted(one: Measured, where: Mapping[str, str]) -> bool:
 
 
 def _entry(
-    found: Sequence[Measured], place: Key, layout: Layout, records: Sequence[CellRecord], pending: Sequence[Pending]
+    found: Sequence[Measured], place: Key, layout: Layout, records: Sequence[CellRecord], pending: Sequence[PendingCell]
 ) -> Entry:
     if found:
         record, score = found[0]
@@ -255,11 +255,11 @@ def _without_error(entry: Entry, found: Sequence[Measured]) -> Entry:
     return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan, apart="")
 
 
-def _pending_fact(one: Pending, name: str) -> str:
+def _pending_fact(one: PendingCell, name: str) -> str:
     return one.mix if name == "train_on" else str(getattr(one, name))
 
 
-def _waiting_rows(pending: Sequence[Pending], layout: Layout) -> set[Key]:
+def _waiting_rows(pending: Sequence[PendingCell], layout: Layout) -> set[Key]:
     """Rows that only cells without a result would fill, where a row is made of facts of a cell alone."""
     if not set(layout.rows) <= set(CELL_FACTS):
         return set()

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from tests.uniferum.data.cohorts.layouts import CtRateWriter, nifti, write_inspect, write_rad_chest
-from uniferum.data.checks.check import Checked, check
+from uniferum.data.checks.check import CohortCheck, check
 from uniferum.data.checks.file_faults import file_fault, voxels
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.data.fetch.plan import Record
@@ -36,12 +36,12 @@ def ct_rate(tmp_path: Path) -> CtRateWriter:
     return writer
 
 
-def looked(writer: CtRateWriter, *settings: str) -> Checked:
+def looked(writer: CtRateWriter, *settings: str) -> CohortCheck:
     config = writer.root.parent / "ct_rate.yaml"
     return check(open_cohort(config, settings, root=writer.root), config, str(writer.root.parent / "store"))
 
 
-def found(checked: Checked) -> dict[str, int]:
+def found(checked: CohortCheck) -> dict[str, int]:
     return {finding.what: finding.count for finding in checked.findings if finding.weight == "problem"}
 
 

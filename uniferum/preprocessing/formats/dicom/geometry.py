@@ -30,7 +30,7 @@ _TILT_COSINE = float(np.cos(np.deg2rad(0.5)))
 
 
 @dataclass(frozen=True)
-class Grid:
+class SliceGrid:
     """Where a stack's slices lie on its grid.
 
     Attributes:
@@ -58,7 +58,7 @@ class Grid:
         return set(self.flags) & {"missing_slices", "uneven_spacing", "shifted_slices"}
 
 
-def grid_of(slices: Sequence[Slice], subject: str, beside: str = "") -> Grid:
+def grid_of(slices: Sequence[Slice], subject: str, beside: str = "") -> SliceGrid:
     """The grid of slices that are sorted along their normal, no two at one place.
 
     Args:
@@ -87,7 +87,7 @@ def grid_of(slices: Sequence[Slice], subject: str, beside: str = "") -> Grid:
     affine[:3, :3] = _LPS_TO_RAS @ np.stack([axes[0] * columns, axes[1] * rows, step * (normal + lean @ axes)], axis=1)
     affine[:3, 3] = _LPS_TO_RAS @ (first * normal + (offset + lean * (first - heights[0])) @ axes)
     count = round(float(index[-1])) + 1
-    return Grid(affine, count, index, shift[:, ::-1], tuple(flags), tuple(notes))
+    return SliceGrid(affine, count, index, shift[:, ::-1], tuple(flags), tuple(notes))
 
 
 def _along(
@@ -167,7 +167,7 @@ def _said_of_shift(moved: np.ndarray, pixels: np.ndarray, shape: tuple[int, int]
     return f"{count} of {len(far)} slices are shifted in their plane, by up to {far[at]:.1f} mm, and were resampled."
 
 
-def on_grid(stack: np.ndarray, grid: Grid) -> np.ndarray:
+def on_grid(stack: np.ndarray, grid: SliceGrid) -> np.ndarray:
     """The stack (slice, row, column) on its grid, linearly interpolated where slices are missing, uneven or shifted."""
     if grid.regular:
         return stack
