@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from orchestration.driver.run import Options
     from orchestration.grid.cells import Cell
     from orchestration.grid.config import GridConfig
+    from orchestration.grid.planned import PlannedCell
     from orchestration.ledger.status import StatusRow
     from orchestration.ledger.summary import GridSummary
 
@@ -51,10 +52,9 @@ def run(
     weights.use(weights_dir)
     settings = [*(settings or []), *([] if mlflow else ["tracking.enabled=false"])]
     grid, cells = _open(file, settings, only)
-    if dry_run or not yes:
-        _show_plan(grid, cells)
+    planned = _show_plan(grid, cells) if dry_run or not yes else ()
     if not dry_run and (yes or _agreed()):
-        _run(grid, cells, Options(address, parallel, wait, notify=notify))
+        _run(grid, cells, Options(address, parallel, wait, notify=notify, shown_plan=planned))
 
 
 @app.command()
@@ -129,7 +129,7 @@ def _agreed() -> bool:
     return typer.confirm("Run these?", default=True, err=True)
 
 
-def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = False) -> None:
+def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = False) -> "list[PlannedCell]":
     from orchestration.grid.data_plan import COLUMNS, DataPlan
     from orchestration.grid.plan import make_plan
     from orchestration.grid.plan_table import plan_columns, plan_rows, plan_totals, score_totals
@@ -139,7 +139,7 @@ def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = F
     output.table(f"{grid.name}: {len(planned)} cells", plan_columns(grid), plan_rows(grid, planned))
     if only_scores:
         output.say(score_totals(grid, planned))
-        return
+        return planned
     data = DataPlan(grid, planned)
     counted = data.counted()
     for line in (*data.left_out(), *data.organ_lines(counted), plan_totals(grid, planned), *recipe_lines(grid, cells)):
@@ -149,6 +149,7 @@ def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = F
     for line in data.lines(counted):
         output.say(line)
     data.refuse(counted)
+    return planned
 
 
 def _status(grid: "GridConfig", cells: "list[Cell]") -> "tuple[list[StatusRow], str]":

@@ -1,10 +1,9 @@
-"""A full disk: how it is told from other errors, and how the driver and its workers wait until there is room again."""
+"""Detect "disk full" errors, and retry a write until space is free."""
 
 import errno
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -15,22 +14,22 @@ FULL_TEXTS = (
     "disk quota exceeded",
     "disk is full",
     "os error 28",  # safetensors, which raises a class of its own
-    "iostream error",  # torch.save, whose C++ stream forgets the reason
+    "iostream error",  # torch.save, whose C++ stream loses the reason
     "unexpected pos",
     "pytorchstreamwriter failed",
 )
 
 
 def is_full(error: BaseException) -> bool:
-    """Whether an error, or one that it was raised from, says that the disk has no room.
+    """Whether an error, or an error that caused it, says that the disk is full.
 
-    SQLite also says "disk I/O error" when it cannot extend its shared memory; torch names no reason at all.
+    SQLite also reports "disk I/O error" when it cannot extend its shared memory; PyTorch gives no reason at all.
     """
-    found: BaseException | None = error
-    while found is not None:
-        if _is_full(found):
+    cause: BaseException | None = error
+    while cause is not None:
+        if _is_full(cause):
             return True
-        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     return False
 
 
@@ -45,49 +44,44 @@ def _is_full(error: BaseException) -> bool:
     return any(words in text for words in FULL_TEXTS)
 
 
-def _silent() -> None:
-    """Nothing to tell meanwhile."""
+def _do_nothing() -> None:
+    """The default of ``meanwhile``."""
 
 
-@dataclass
-class Patience:
-    """Repeats a write that found the disk full, until there is room; the write must bear being repeated.
+def retry_while_disk_full(
+    write: Callable[[], T],
+    say: Callable[[str], None],
+    meanwhile: Callable[[], None] = _do_nothing,
+    *,
+    every_s: float = 1.0,
+    longest_s: float | None = None,
+) -> T:
+    """Call ``write``, and again while the disk is full; other errors are raised.
 
     Args:
-        say: told once when the wait begins, and once when it ends.
-        meanwhile: called at every try, e.g. to tell workers that their driver lives.
-        every_s: pause between tries.
-        longest_s: after so long the error is raised after all; none: never.
+        write: the function to call; it must be safe to repeat.
+        say: called with one line when the wait begins and one when it ends.
+        meanwhile: called before each pause, e.g. to write the driver's heartbeat.
+        every_s: pause between two calls.
+        longest_s: raise the error after this many seconds; None: wait without limit.
+
+    Returns:
+        The value of ``write``.
     """
-
-    say: Callable[[str], None]
-    meanwhile: Callable[[], None] = _silent
-    every_s: float = 1.0
-    longest_s: float | None = None
-    waiting: bool = False
-
-    def __call__(self, write: Callable[[], T]) -> T:
-        """The value of ``write``, once it has succeeded."""
-        until = None if self.longest_s is None else time.monotonic() + self.longest_s
-        while True:
-            try:
-                value = write()
-            except Exception as error:
-                if not is_full(error) or (until is not None and time.monotonic() >= until):
-                    raise
-                self._begin(error)
-                self.meanwhile()
-                time.sleep(self.every_s)
-            else:
-                self._end()
-                return value
-
-    def _begin(self, error: BaseException) -> None:
-        if not self.waiting:
-            self.waiting = True
-            self.say(f"the disk is full ({' '.join(str(error).split())}); waiting for room")
-
-    def _end(self) -> None:
-        if self.waiting:
-            self.waiting = False
-            self.say("the disk has room again; going on")
+    until = None if longest_s is None else time.monotonic() + longest_s
+    waiting = False
+    while True:
+        try:
+            value = write()
+        except Exception as error:
+            if not is_full(error) or (until is not None and time.monotonic() >= until):
+                raise
+            if not waiting:
+                waiting = True
+                say(f"the disk is full ({' '.join(str(error).split())}); waiting for room")
+            meanwhile()
+            time.sleep(every_s)
+        else:
+            if waiting:
+                say("the disk has room again; going on")
+            return value

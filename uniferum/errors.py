@@ -65,3 +65,16 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1)
     listed = ", ".join(names) if len(names) <= 20 else f"one of {len(names)} names"
     return f"did you mean '{close[0]}'? (allowed: {listed})" if close else f"allowed: {listed}"
+
+
+class StateError(UniferumError):
+    """A state of the machine that prevents the work: a plain statement with its remedy."""
+
+    def __init__(self, statement: str) -> None:
+        super().__init__(statement, must="")
+
+    def __str__(self) -> str:
+        return without_passwords(_one_line(self.subject))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.subject,))

@@ -1,7 +1,7 @@
-"""Faults told apart: those of the machine are tried again, those of the user never.
+"""Classify exceptions: infrastructure failures are retried, user errors are not.
 
-A retry changes no key of a cell's identity. What a fault is follows from the exception's class where there is one, and
-from the text that Ray left of it where the process is gone.
+A retry does not change the identity of a cell. An exception is classified by its class; where the process is gone, by
+the text that Ray reports about it.
 """
 
 import errno
@@ -30,7 +30,7 @@ _NETWORK_ERRNO = {
     errno.EPIPE,
 }
 
-# Words of Ray, torch and CUDA, most specific first; compared in lower case.
+# Messages of Ray, PyTorch and CUDA in lower case, most specific first.
 _TEXTS: tuple[tuple[str, str], ...] = (
     ("outofmemoryerror: task was killed", HOST_OOM),
     ("killed due to the node running low on memory", HOST_OOM),
@@ -41,7 +41,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("cublas_status_alloc_failed", GPU_OOM),
     ("can't allocate memory", HOST_OOM),
     ("dataloader worker", WORKER_KILLED),
-    # What is left of a worker when another one of the same cell is gone (gloo, torch.distributed).
+    # Messages of gloo and torch.distributed in a worker whose peer, another worker of the cell, has died.
     ("connection closed by peer", PEER_LOST),
     ("broken pipe", PEER_LOST),
     ("socket has timed out", PEER_LOST),
@@ -73,53 +73,53 @@ _TEXTS: tuple[tuple[str, str], ...] = (
 )
 
 
-# The last line of a remote traceback: an exception that another attempt would raise as well.
-_OWN_FAULT = re.compile(
+# Exceptions in a remote traceback that another attempt would raise again.
+_CODE_ERROR = re.compile(
     r"^(?:\x1b\[[0-9;]*m)*(?:ModuleNotFound|Import|Attribute|Name|Syntax|Type|Value|Key|Index|Assertion)Error\b", re.M
 )
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What went wrong, in one line, and whether trying again makes sense."""
+    """The class of an error and its reason in one line."""
 
     kind: str
     reason: str
 
     @property
     def retried(self) -> bool:
-        """Whether a new attempt may succeed without anybody changing anything."""
+        """Whether a new attempt can succeed without any change by the user."""
         return self.kind in RETRIED
 
     @property
-    def kind_of_reason(self) -> str:
-        """The fault without what differs from cell to cell: paths, numbers, names in quotes."""
+    def signature(self) -> str:
+        """The fault without details that differ between cells: paths, numbers, quoted names."""
         plain = re.sub(r"\S*/\S*|'[^']*'|0x[0-9a-f]+|\b[0-9a-f]{12,}\b", "_", self.reason)
         return f"{self.kind}: {re.sub(r'[-+]?[0-9][0-9.e+-]*', '#', plain.split(';')[0])}"
 
 
 def classify(error: BaseException) -> Fault:
-    """The fault behind an exception raised in a cell's own process."""
+    """Classify an exception that was raised in the cell's own process."""
     return Fault(_kind(error), one_line(error))
 
 
 def classify_text(text: str) -> Fault:
-    """The fault behind what Ray says about a process that is gone."""
+    """Classify the text that Ray reports about a process that is gone."""
     lowered = text.lower()
-    if _OWN_FAULT.search(text):
-        return Fault(BUG, _essence(text))
+    if _CODE_ERROR.search(text):
+        return Fault(BUG, _summary_line(text))
     kind = next((kind for words, kind in _TEXTS if words in lowered), WORKER_KILLED)
-    return Fault(kind, _essence(text))
+    return Fault(kind, _summary_line(text))
 
 
 def poisons_process(error: BaseException) -> bool:
-    """Whether the process cannot be trusted with another cell: a CUDA context does not survive such an error."""
+    """Whether the process must not run another cell, because a CUDA context does not survive the error."""
     text = str(error).lower()
     return "cuda error" in text or "nccl" in text or isinstance(error, MemoryError)
 
 
 def one_line(error: BaseException) -> str:
-    """An exception as one line: the message of a user's error, else class, message and where."""
+    """Format an exception as one line: a user error's message, otherwise class, message, file and line."""
     if isinstance(error, UniferumError):
         return str(error)
     last = traceback.extract_tb(error.__traceback__)
@@ -136,11 +136,11 @@ def _kind(error: BaseException) -> str:
         return NAN
     if isinstance(error, MemoryError):
         return HOST_OOM
-    return _kind_of_place(error) or _kind_by_name(error)
+    return _kind_of_io_error(error) or _kind_by_name(error)
 
 
-def _kind_of_place(error: BaseException) -> str | None:
-    """A fault of the disk or the network."""
+def _kind_of_io_error(error: BaseException) -> str | None:
+    """The class of a disk or network error; None for other errors."""
     number = error.errno if isinstance(error, OSError) else None
     if number in _STORAGE_ERRNO or is_full(error):
         return STORAGE
@@ -159,8 +159,8 @@ def _kind_by_name(error: BaseException) -> str:
     return next((kind for words, kind in _TEXTS if words in text and kind in known), BUG)
 
 
-def _essence(text: str) -> str:
-    """One line of what Ray says: the last one of a remote traceback, where the exception stands, else the first."""
+def _summary_line(text: str) -> str:
+    """One line of Ray's text: the last line of a remote traceback, which names the exception; otherwise the first."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
     if "Traceback (most recent call last)" not in plain and "RayTaskError" not in plain:
         return _first_line(plain)

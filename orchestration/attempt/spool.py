@@ -1,7 +1,7 @@
-"""Listeners inside a worker: what MLflow is to be told goes to a file, and a small file says how far the cell is.
+"""Reporters inside a worker: write the spool, which is uploaded to MLflow later, and the cell's progress file.
 
-A worker never talks to a tracking server, so no server can slow or fail a cell. The spool is append-only, one JSON
-object a line; :mod:`orchestration.tracking.uploader` reads it in order and remembers how far it came.
+A worker never connects to a tracking server, so a server cannot slow down or fail a cell. The spool is append-only,
+one JSON object a line; :mod:`orchestration.tracking.uploader` sends the lines in order and stores its position.
 """
 
 import errno
@@ -18,33 +18,33 @@ from orchestration.grid.records import CellProgress
 
 
 class SpoolReporter:
-    """Appends everything that a tracking server should know to ``spool.jsonl``."""
+    """Append parameters, metrics and artifact names for MLflow to ``spool.jsonl``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.path = folder / "spool.jsonl"
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Flatten nested settings to dotted keys."""
+        """Append the settings, flattened to dotted keys."""
         append_line(self.path, {"params": dict(flatten(values))})
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Finite numbers only: MLflow refuses others."""
+        """Append the finite values; MLflow refuses NaN and infinity."""
         finite = {key: float(value) for key, value in values.items() if math.isfinite(float(value))}
         if finite:
             append_line(self.path, {"step": step, "time": int(time.time() * 1000), "metrics": finite})
 
     def artifact(self, path: Path) -> None:
-        """A finished file, by its name inside the folder."""
+        """Append the file's path relative to the cell's folder."""
         append_line(self.path, {"artifact": os.path.relpath(path, self.folder)})
 
     def checkpoint(self, path: Path, step: int) -> None:
-        """Checkpoints stay in the folder; only the step is told."""
+        """Append the step as a tag; the checkpoint itself is not uploaded."""
         append_line(self.path, {"tags": {"uniferum.checkpoint_step": str(step)}})
 
 
 def append_line(path: Path, entry: Mapping[str, Any]) -> None:
-    """Append one JSON line whole or not at all: on a full disk no half line may stand before the next one."""
+    """Append one JSON line; on a full disk remove the part that was written, so that no half line remains."""
     line = (json.dumps(entry, allow_nan=False, default=str) + "\n").encode()
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
@@ -57,12 +57,12 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
 
 
 def append(folder: Path, entry: Mapping[str, Any]) -> None:
-    """Add a line of the driver's own to a cell's spool; only while no worker writes there."""
+    """Append a line of the driver to a cell's spool; only allowed while no worker writes to it."""
     append_line(folder / "spool.jsonl", entry)
 
 
 class ProgressReporter:
-    """Writes ``progress.json`` at most once a second, and tells the watchdog that the cell lives."""
+    """Write ``progress.json`` at most once a second, and reset the watchdog at every report."""
 
     def __init__(self, folder: Path, *, steps: int, alive: Callable[[], None] = lambda: None) -> None:
         self.path = folder / "progress.json"
@@ -73,36 +73,36 @@ class ProgressReporter:
         self._written = 0.0
 
     def phase(self, name: str) -> None:
-        """What the cell is doing."""
+        """Set the phase that `grid status` shows."""
         self._update(True, phase=name)
 
     def beat(self) -> None:
-        """A sign of life from a long prediction."""
+        """Reset the watchdog during a long prediction."""
         self._update()
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """The run is built; training begins."""
+        """Set the phase to training: the model and the data are loaded."""
         self._update(True, phase="training")
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """The step, and whichever of loss, speed and selection metric came with it."""
-        found = {
+        """Set the step, and the loss, speed and selection metric where they are given."""
+        picked = {
             "loss": _pick(values, ("loss", "train/loss", "training/loss")),
             "volumes_per_second": _pick(values, ("volumes_per_second", "train/volumes_per_second")),
             "metric": _pick(values, ("selection", "validation/auroc", "validation/mean_auroc", "selection/auroc")),
         }
-        changes: dict[str, Any] = {key: value for key, value in found.items() if value is not None}
+        changes: dict[str, Any] = {key: value for key, value in picked.items() if value is not None}
         if self.state.base_time is None:
             changes |= {"base_step": step, "base_time": time.time()}
         self._update(step=step, **changes)
-        _tell_ray(self.state)
+        _set_gauges(self.state)
 
     def artifact(self, path: Path) -> None:
-        """Files come at the end."""
+        """Set the phase to scoring: artifacts are written after training."""
         self._update(phase="scoring")
 
     def checkpoint(self, path: Path, step: int) -> None:
-        """A sign of life."""
+        """Reset the watchdog."""
         self._update()
 
     def _update(self, force: bool = False, /, **changes: Any) -> None:
@@ -117,7 +117,7 @@ class ProgressReporter:
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as (dotted key, text)."""
+    """Yield nested settings as pairs of dotted key and text."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{key}.")
@@ -129,8 +129,8 @@ def _pick(values: Mapping[str, float], names: tuple[str, ...]) -> float | None:
     return next((float(values[name]) for name in names if name in values and math.isfinite(values[name])), None)
 
 
-def _tell_ray(progress: CellProgress) -> None:
-    """Gauges on Ray's dashboard, where this process is a Ray worker."""
+def _set_gauges(progress: CellProgress) -> None:
+    """Set the gauges of Ray's dashboard, where this process is a Ray worker."""
     from orchestration.grid.metrics import show
 
     show(progress)

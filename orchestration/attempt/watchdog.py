@@ -1,4 +1,4 @@
-"""The stacks of a cell that went silent: a file for each attempt and process, kept, and named in the fault."""
+"""Dump stack traces when a cell makes no progress: one file for each attempt and process, named in the fault."""
 
 import faulthandler
 import os
@@ -10,21 +10,22 @@ from pathlib import Path
 
 from orchestration.attempt.failures import STALLED, Fault
 
-SHARE = 0.8
-"""Of the stall limit: by then the stacks are on disk, before the driver ends the cell."""
+DUMP_FRACTION = 0.8
+"""Fraction of ``stall_s`` after which stack traces are dumped, before the driver kills the cell at ``stall_s``."""
 
 
 @contextmanager
 def watchdog(folder: Path, attempt: int, stall_s: float) -> Iterator[Callable[[], None]]:
-    """Write every thread's stack to a file when nobody calls the given function for ``SHARE`` of the stall limit.
+    """Dump the stacks of all threads to a file unless the yielded function is called in time.
 
-    The timer is C code, so it fires though Python itself hangs. A file that nothing was written to is removed.
+    The time limit is ``DUMP_FRACTION`` of the stall limit. The timer runs in C, so it also fires when Python hangs. An
+    empty file is removed.
     """
     path = folder / f"stack-{attempt}-{os.getpid()}.txt"
     with path.open("w") as stack:
 
         def alive() -> None:
-            faulthandler.dump_traceback_later(max(0.1, SHARE * stall_s), file=stack)
+            faulthandler.dump_traceback_later(max(0.1, DUMP_FRACTION * stall_s), file=stack)
 
         alive()
         try:
@@ -36,13 +37,13 @@ def watchdog(folder: Path, attempt: int, stall_s: float) -> Iterator[Callable[[]
 
 
 def stack_files(folder: Path, attempt: int | None = None) -> list[Path]:
-    """The stacks that were written, of one attempt or of all, oldest first."""
-    found = folder.glob(f"stack-{'*' if attempt is None else attempt}-*.txt")
-    return sorted((path for path in found if path.stat().st_size), key=lambda path: path.stat().st_mtime)
+    """The stack files of one attempt, or of all attempts, oldest first."""
+    paths = folder.glob(f"stack-{'*' if attempt is None else attempt}-*.txt")
+    return sorted((path for path in paths if path.stat().st_size), key=lambda path: path.stat().st_mtime)
 
 
 def with_stack(fault: Fault, folder: Path, attempt: int) -> Fault:
-    """A stalled cell's fault with the place where it hangs and the file that has the whole stack."""
+    """Add to the fault of a stalled cell the function in which it hangs and the path of the stack file."""
     files = stack_files(folder, attempt) if fault.kind == STALLED else []
     if not files:
         return fault
@@ -50,7 +51,7 @@ def with_stack(fault: Fault, folder: Path, attempt: int) -> Fault:
 
 
 def innermost(stack: str) -> str:
-    """Where the main thread is, in words; faulthandler writes it last, its innermost call first."""
+    """The function, file and line of the main thread; faulthandler writes it last, its innermost call first."""
     main = stack[stack.rfind("(most recent call first)") :]
-    found = re.search(r'File "(?:.*/)?([^"/]+)", line (\d+) in (\S+)', main)
-    return f"in {found[3]} ({found[1]}:{found[2]})" if found else "somewhere"
+    match = re.search(r'File "(?:.*/)?([^"/]+)", line (\d+) in (\S+)', main)
+    return f"in {match[3]} ({match[1]}:{match[2]})" if match else "in an unknown function"

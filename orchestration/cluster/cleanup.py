@@ -1,9 +1,9 @@
-"""Gives back what killed lanes reserved: the placement group of a Ray Train run whose caller is gone.
+"""Release orphaned placement groups: those of Ray Train runs whose caller was killed.
 
-Ray Train removes it through an actor that asks the dashboard; without a dashboard a killed ``fit()`` caller leaves its
-CPUs and GPUs reserved until the job ends. So each worker notes the group it runs in beside its process id, and whoever
-holds the grid's lease removes exactly these groups: those of lanes that ended, and those of earlier drivers. What
-others made on the same cluster is never looked at.
+Ray Train removes a placement group through an actor that asks the dashboard. Without a dashboard, a killed ``fit()``
+caller leaves its CPUs and GPUs reserved until the Ray job ends. So each worker writes the id of its placement group
+beside its process id, and the driver that holds the grid's lease removes exactly these: those of worker groups that
+ended, and those of earlier drivers. Other placement groups of the cluster are not touched.
 """
 
 import logging
@@ -18,7 +18,7 @@ CARD = "worker.json"
 
 
 def own_placement_group() -> str | None:
-    """The placement group that this worker runs in; None outside Ray."""
+    """The id of the placement group in which this worker runs; None outside Ray."""
     import ray
     from ray.util.placement_group import get_current_placement_group
 
@@ -26,27 +26,27 @@ def own_placement_group() -> str | None:
     return group.id.hex() if group is not None else None
 
 
-def reap(lanes: Iterable[Path]) -> list[str]:
-    """Remove the placement groups that these lanes noted and that still hold something.
+def release_placement_groups(folders: Iterable[Path]) -> list[str]:
+    """Remove the placement groups of worker groups that no driver uses any more.
 
     Args:
-        lanes: folders of lanes that nobody drives any more.
+        folders: the folders of these worker groups.
 
     Returns:
-        The lanes whose resources were given back.
+        The names of the worker groups that still had resources reserved.
     """
-    cards = {lane: read_json(lane / CARD) or {} for lane in lanes}
-    noted = {lane: str(card["placement_group"]) for lane, card in cards.items() if card.get("placement_group")}
-    held = _held() if noted else set()
-    found = {lane: group for lane, group in noted.items() if group in held}
-    for lane, group in found.items():
+    cards = {folder: read_json(folder / CARD) or {} for folder in folders}
+    ids = {folder: str(card["placement_group"]) for folder, card in cards.items() if card.get("placement_group")}
+    existing = _existing() if ids else set()
+    orphaned = {folder: group for folder, group in ids.items() if group in existing}
+    for folder, group in orphaned.items():
         _remove(group)
-        log.info("gave back what %s had reserved", lane.name)
-    return [lane.name for lane in found]
+        log.info("released the resources of %s", folder.name)
+    return [folder.name for folder in orphaned]
 
 
-def _held() -> set[str]:
-    """Placement groups of the cluster that hold or wait for resources."""
+def _existing() -> set[str]:
+    """The ids of the cluster's placement groups that hold or wait for resources."""
     import ray
 
     return {group for group, facts in ray.util.placement_group_table().items() if facts["state"] != "REMOVED"}

@@ -1,4 +1,4 @@
-"""Ray: started on the spot or joined at an address; dashboard on, token private, logs kept apart."""
+"""Connect to Ray: start it here or join a cluster at an address, with dashboard and a private token."""
 
 import logging
 import math
@@ -14,13 +14,13 @@ from uniferum.errors import UniferumError
 
 TOKEN = Path("~/.ray/auth_token")
 STAGE = "UNIFERUM_STAGE"
-PLACES = ("UNIFERUM_WEIGHTS_DIR", "HF_HOME", "HF_HUB_OFFLINE", STAGE)
-"""Where weights and staged stores lie on a node: told to the workers of a cluster that somebody else started."""
+FORWARDED = ("UNIFERUM_WEIGHTS_DIR", "HF_HOME", "HF_HUB_OFFLINE", STAGE)
+"""Environment variables with folders of weights and staged stores, forwarded to the workers of a joined cluster."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A joined cluster; ``ours`` when this process has to leave it at the end."""
+    """A connected cluster; ``ours``: this process opened the connection and must close it."""
 
     address: str
     dashboard: str
@@ -28,14 +28,14 @@ class Cluster:
 
 
 class HeadLost(Exception):
-    """The cluster's head is gone, and with it everything that ran there; only the records are left."""
+    """The head of the cluster, and with it everything that ran there, is gone; the cells' folders remain."""
 
 
 def connect(address: str | None, resources: Resources, *, dashboard: bool = True) -> Cluster:
     """Start Ray here, or join the cluster at ``address`` (``auto``, or HOST:PORT of its head).
 
     Raises:
-        UniferumError: ``ray://`` was given, or no cluster answers there.
+        UniferumError: the address begins with ``ray://``, or no cluster answers there.
     """
     check_address(address)
     environment(resources)
@@ -55,7 +55,7 @@ def connect(address: str | None, resources: Resources, *, dashboard: bool = True
 
 
 def answers(address: str, *, seconds: float = 5.0) -> bool:
-    """Whether the head at HOST:PORT takes connections."""
+    """Whether the head at HOST:PORT accepts connections."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=seconds).close()
@@ -65,7 +65,7 @@ def answers(address: str, *, seconds: float = 5.0) -> bool:
 
 
 def leave(joined: Cluster) -> None:
-    """End the Ray that was started here, or only this process's part in it."""
+    """Disconnect, and stop Ray where it was started here."""
     import ray
 
     if joined.ours:
@@ -73,10 +73,10 @@ def leave(joined: Cluster) -> None:
 
 
 def check_address(address: str | None) -> None:
-    """Refuse addresses that cannot carry a grid, before anything is started.
+    """Refuse an address that a grid cannot run on, before anything is started.
 
     Raises:
-        UniferumError: with the command that can.
+        UniferumError: the address is Ray Client's or a dashboard's, or nothing answers there; names the right command.
     """
     if address is None or address == "auto":
         return
@@ -103,10 +103,10 @@ def _join(address: str, common: dict[str, Any]) -> Any:
     import ray
 
     if TOKEN.expanduser().exists() or os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
-        os.environ.setdefault("RAY_AUTH_MODE", "token")  # an explicit address never turns it on by itself
-    found = {name: os.environ[name] for name in PLACES if name in os.environ}
-    if found:
-        common = {**common, "runtime_env": {"env_vars": found}}
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # Ray does not turn it on for an explicit address
+    variables = {name: os.environ[name] for name in FORWARDED if name in os.environ}
+    if variables:
+        common = {**common, "runtime_env": {"env_vars": variables}}
     try:
         return ray.init(address=address, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -115,7 +115,7 @@ def _join(address: str, common: dict[str, Any]) -> Any:
 
 
 def environment(resources: Resources) -> None:
-    """Settings that Ray reads once, at its own import or start, and that its workers inherit."""
+    """Set the environment variables that Ray reads once, at its import or start, and that its workers inherit."""
     threads = str(max(1, int(resources.worker.cpus)))
     if resources.stage is not None:
         os.environ[STAGE] = str(resources.stage)
@@ -126,7 +126,7 @@ def environment(resources: Resources) -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",  # 15 by default: training would starve beside anything else on the machine
+        "RAY_worker_niceness": "0",  # 15 by default, which slows training beside any other process
         "OMP_NUM_THREADS": threads,
         "TOKENIZERS_PARALLELISM": "false",
     }.items():
@@ -134,14 +134,14 @@ def environment(resources: Resources) -> None:
 
 
 def protect_token() -> None:
-    """Ray writes its token readable by everybody; only its owner should read it."""
+    """Make Ray's token file readable only by its owner; Ray writes it readable by everybody."""
     path = TOKEN.expanduser()
     if path.exists() and stat.S_IMODE(path.stat().st_mode) & 0o077:
         path.chmod(0o600)
 
 
 def slots(resources: Resources) -> int:
-    """How many cells the cluster's living nodes can hold at once; a worker's part lies on one node."""
+    """The number of cells that fit on the living nodes at once; each worker needs its resources on one node."""
     import ray
 
     worker = resources.worker
@@ -161,10 +161,10 @@ def _slots_of(node: dict[str, float], resources: Resources) -> int:
 
 
 def check_fits(resources: Resources) -> None:
-    """Say at once when no node can hold a cell, instead of waiting for one.
+    """Refuse resources that no node has, instead of waiting for such a node.
 
     Raises:
-        UniferumError: with what the cluster has.
+        UniferumError: no node can hold a cell; names the resources of the cluster.
     """
     import ray
 
@@ -183,12 +183,12 @@ def check_fits(resources: Resources) -> None:
     )
 
 
-def lane_resources(resources: Resources) -> dict[str, float]:
-    """What one of a lane's workers reserves, in Ray's words."""
-    resources = resources.worker
-    found: dict[str, float] = {"CPU": resources.cpus}
-    if resources.gpus:
-        found["GPU"] = resources.gpus
-    if resources.memory_gib:
-        found["memory"] = resources.memory_gib * 2**30
-    return found
+def worker_resources(resources: Resources) -> dict[str, float]:
+    """The resources that one worker reserves, with Ray's keys."""
+    worker = resources.worker
+    reserved: dict[str, float] = {"CPU": worker.cpus}
+    if worker.gpus:
+        reserved["GPU"] = worker.gpus
+    if worker.memory_gib:
+        reserved["memory"] = worker.memory_gib * 2**30
+    return reserved

@@ -1,7 +1,8 @@
-"""A grid as one Ray Job: the working tree travels, the driver lives on the cluster, anybody may attach to its lines.
+"""Submit a grid as one Ray Job: upload the working tree, run the driver on the cluster, follow its output.
 
-One Ray Job a grid, never one a cell: Ray has no queue for jobs and its head grows with each. The submission's name is
-the grid's content, so that submitting the same grid twice attaches instead of doubling it.
+There is one Ray Job for the grid, not one for each cell: Ray has no queue for jobs, and its head uses more memory with
+each job. The submission id is made from the content of the grid, so submitting the same grid twice attaches to the
+running job instead of starting a second one.
 """
 
 import asyncio
@@ -17,22 +18,22 @@ from typing import Any
 from orchestration.cluster.connect import TOKEN
 from orchestration.grid.config import GridConfig, load_grid
 from uniferum.config import fingerprint, load_yaml
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
-# Beside what .gitignore names; anchored, since uniferum/report/site is code.
+# In addition to .gitignore; anchored at the root, because uniferum/report/site is code.
 EXCLUDED = ("/.git", "/.venv", "/demo", "/runs", "/stores", "/site", "__pycache__", "/.pytest_cache", "/.ruff_cache")
-STOP_WAIT_S = "90"  # Ray kills a stopped driver after 3 s by default; its cells need longer to write checkpoints
-READY_S = 60.0  # a cluster that has just been started takes jobs only when its agents are up
+STOP_WAIT_S = "90"  # Ray kills a stopped driver after 3 s by default; cells need longer to write checkpoints
+READY_S = 60.0  # a cluster that has just started accepts jobs only when its agents are running
 ENDED = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
 DETACHED = 130  # as after Ctrl-C
-ATTEMPTS = 8  # of attaching again in a row, before a person is asked to
-PAUSE_S, PAUSE_MAX_S = 1.0, 30.0  # between two of them, doubled each time
-HELD_S = 20.0  # a connection that lasted so long was no failed attempt, however silent the driver was
+RECONNECTS = 8  # consecutive reconnects before giving up
+PAUSE_S, PAUSE_MAX_S = 1.0, 30.0  # pause before a reconnect, doubled each time
+HELD_S = 20.0  # a connection that lasted this long counts as successful, even without output
 
 
 @dataclass(frozen=True)
 class Submission:
-    """A grid's driver on a cluster; ``again`` is the command that attaches to it."""
+    """The driver of a grid on a cluster; ``again`` is the command that attaches to it."""
 
     identity: str
     client: Any
@@ -40,22 +41,22 @@ class Submission:
 
 
 def submit_grid(file: Path, address: str, settings: list[str], python: str = "python") -> Submission:
-    """Start the driver, or find the one that runs.
+    """Start the driver, or attach to the one that is running.
 
     Args:
         file: the grid file, inside the working tree.
-        address: the dashboard's.
-        settings: other values for keys of the file.
+        address: the address of the Ray dashboard.
+        settings: values that replace those of the file.
         python: the interpreter on the cluster that has this project's requirements.
 
     Raises:
-        UniferumError: the file is wrong or does not travel, a path means another place there, or no Ray dashboard
-            answers at ``address``.
+        UniferumError: the file is wrong or outside the working tree, a path is relative, no Ray dashboard answers at
+            ``address``, or the cluster rejected the job.
     """
     if not address.startswith(("http://", "https://")):
-        raise UniferumError("--address", address, must="be the dashboard's, http://HEAD:8265")
+        raise UniferumError("--address", address, must="be the address of the dashboard, http://HEAD:8265")
     grid = load_grid(file, settings)
-    travelling = _inside_the_tree(file)
+    uploaded = _inside_the_tree(file)
     _refuse_relative(grid)
     client = _client(address)
     identity = f"uniferum-{grid.name}-{fingerprint(grid.model_dump(mode='json'), length=8)}"
@@ -66,30 +67,30 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
         if status is not None and status not in ENDED:
             return Submission(name, client, again)
         if status is None:
-            _start(client, name, travelling, settings, python)
+            _start(client, name, uploaded, settings, python)
             return Submission(name, client, again)
     raise UniferumError("grid", grid.name, must="have been submitted fewer than 1,000 times")
 
 
 def _inside_the_tree(file: Path) -> Path:
-    """The grid file as the driver will find it: relative to the working tree, which is what travels."""
+    """The path of the grid file relative to the working tree, which is uploaded to the cluster."""
     tree = Path.cwd()
     base = load_yaml(file).get("base")
     for name in [file, *([file.parent / str(base)] if base else [])]:
         if not name.resolve().is_relative_to(tree):
             raise UniferumError(
-                str(name), must=f"lie in the working tree ({tree}), which is what travels", cure="copy it there"
+                str(name), must=f"lie in the working tree ({tree}), which is uploaded", cure="copy it there"
             )
     return file.resolve().relative_to(tree)
 
 
 def _refuse_relative(grid: GridConfig) -> None:
-    """A relative path would mean a folder of the travelled copy, which Ray throws away."""
-    places = {"root": grid.root, **{f"stores.{name}": store for name, store in grid.stores.items()}}
-    for key, place in places.items():
-        if "://" not in str(place) and not Path(place).is_absolute():
+    """Refuse relative paths: they would lie in the uploaded copy, which Ray deletes after the job."""
+    paths = {"root": grid.root, **{f"stores.{name}": store for name, store in grid.stores.items()}}
+    for key, path in paths.items():
+        if "://" not in str(path) and not Path(path).is_absolute():
             must = "be an absolute path that every node of the cluster sees"
-            raise UniferumError(key, place, must=must, cure=f"--set {key}=/a/shared/folder")
+            raise UniferumError(key, path, must=must, cure=f"--set {key}=/a/shared/folder")
 
 
 def _command(file: Path, address: str, settings: list[str], python: str) -> str:
@@ -99,14 +100,14 @@ def _command(file: Path, address: str, settings: list[str], python: str) -> str:
 
 
 def follow_submission(submission: Submission, say: Callable[[str], None]) -> int:
-    """Print the driver's lines until it ends, attaching again whenever the connection breaks.
+    """Print the driver's output until it ends, and reconnect when the connection breaks.
 
     Args:
         submission: the driver.
         say: prints a line.
 
     Returns:
-        Its exit code in the sense of ``grid run``; 130 too where the cluster cannot be reached any more.
+        The exit code of ``grid run``; also 130 when the cluster cannot be reached any more.
     """
     lines, failed = _Lines(say), 0
     while True:
@@ -118,26 +119,26 @@ def follow_submission(submission: Submission, say: Callable[[str], None]) -> int
             return ENDED[status]
         went_well = lines.received > received or time.monotonic() - began > HELD_S
         failed = 1 if went_well else failed + 1
-        if failed == ATTEMPTS:
+        if failed == RECONNECTS:
             lines.end()
-            known = "still running" if status else "the cluster does not answer, the grid may be running"
-            say(f"detached ({reason}); {known}; attach again with: {submission.again}")
+            known = "the grid is still running" if status else "the cluster does not answer; the grid may be running"
+            say(f"detached ({reason}); {known}; to attach again: {submission.again}")
             return DETACHED
         time.sleep(min(PAUSE_S * 2 ** (failed - 1), PAUSE_MAX_S))
 
 
 class _Lines:
-    """Prints whole lines of a text that is sent from its beginning each time one attaches."""
+    """Print a log line by line, each line once, although the log is sent from its beginning after every reconnect."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.received, self._say, self._skip, self._rest = 0, say, 0, ""
 
     def attached(self) -> None:
-        """What was received already comes first."""
+        """Skip the text that was received before."""
         self._skip = self.received
 
     def add(self, text: str) -> None:
-        """Take a piece, which may end within a line."""
+        """Add a piece of text, which may end in the middle of a line."""
         new = text[self._skip :]
         self._skip = max(0, self._skip - len(text))
         self.received += len(new)
@@ -146,14 +147,14 @@ class _Lines:
             self._say(line)
 
     def end(self) -> None:
-        """The last line may lack its end."""
+        """Print the last line, which may lack its line break."""
         if self._rest:
             self._say(self._rest)
         self._rest = ""
 
 
 def _tail(submission: Submission, lines: _Lines) -> str:
-    """Print until the connection closes or breaks, and tell which; neither says anything of the driver."""
+    """Print until the connection closes or breaks, and return the reason; the driver may go on in both cases."""
     from aiohttp import ClientError
 
     async def tail() -> None:
@@ -169,7 +170,7 @@ def _tail(submission: Submission, lines: _Lines) -> str:
 
 
 def _complete(submission: Submission, lines: _Lines) -> None:
-    """Print what came after the connection broke; the last lines say which cells failed."""
+    """Print the output that followed the end of the connection; the last lines say which cells failed."""
     lines.attached()
     with contextlib.suppress(RuntimeError, OSError):
         lines.add(submission.client.get_job_logs(submission.identity))
@@ -177,7 +178,7 @@ def _complete(submission: Submission, lines: _Lines) -> None:
 
 
 def _answer(submission: Submission) -> str | None:
-    """The driver's state, or none where the cluster does not answer, or does not know it any more."""
+    """The state of the driver; None where the cluster does not answer or does not know it any more."""
     try:
         return _status(submission.client, submission.identity)
     except OSError:
@@ -204,9 +205,9 @@ def _start(client: Any, name: str, file: Path, settings: list[str], python: str)
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())
             if "already exists" in reason:
-                return  # somebody else submitted the same grid at the same moment
+                return  # another shell submitted the same grid at the same moment
             if "No available agent" not in reason or time.monotonic() > until:
-                raise UniferumError("the cluster", must="take the grid", cure=reason[:300]) from None
+                raise StateError(f"The cluster rejected the job: {reason[:300]}") from None
             time.sleep(1.0)
         else:
             return

@@ -1,4 +1,4 @@
-"""What is checked before a grid starts: that its root can be written, is seen by other nodes, and has room."""
+"""Check a grid's root before the start: it can be written, every node sees it, and it has enough free space."""
 
 import logging
 import shutil
@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 
 
 def check_root(root: Path) -> None:
-    """Write and remove a file.
+    """Check that the root can be written, by writing and removing a file.
 
     Raises:
-        UniferumError: the folder cannot be made or written.
+        UniferumError: the folder cannot be created or written.
     """
     probe = root / f".probe-{uuid.uuid4().hex}"
     try:
@@ -31,10 +31,10 @@ def check_root(root: Path) -> None:
 
 
 def check_space(grid: GridConfig, planned: Sequence[PlannedCell]) -> None:
-    """Refuse to start what cannot be finished: two checkpoints (last and best) a cell, and the floor.
+    """Check the free space: two checkpoints (last and best) for each cell to train, and ``policy.free_gib``.
 
     Raises:
-        UniferumError: with what is needed and what is free.
+        UniferumError: there is too little; names the needed and the free space.
     """
     cells = sum(p.state in TO_TRAIN for p in planned)
     needed = 2 * grid.resources.checkpoint_gib * cells + grid.policy.free_gib if cells else 0.0
@@ -44,22 +44,22 @@ def check_space(grid: GridConfig, planned: Sequence[PlannedCell]) -> None:
             "root",
             f"{grid.root}, {free:.1f} GiB free",
             must=f"have {needed:.1f} GiB free for {cells} cells of two checkpoints",
-            cure="free some, give another root, or lower resources.checkpoint_gib or policy.free_gib",
+            cure="free some space, set another root, or lower resources.checkpoint_gib or policy.free_gib",
         )
 
 
 def free_gib(folder: Path) -> float:
-    """Free space where the folder is, or will be."""
+    """The free space in GiB where the folder is or will be."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free / 2**30
 
 
 def check_seen_everywhere(root: Path) -> None:
-    """Every living node of the cluster must see a file that this process writes.
+    """Check that every living node of the cluster sees a file that this process writes.
 
     Raises:
-        UniferumError: with the nodes that do not.
+        UniferumError: some nodes do not see it; names them.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -82,19 +82,22 @@ def check_seen_everywhere(root: Path) -> None:
         marker.unlink()
     if blind:
         raise UniferumError(
-            "root", root, must=f"be seen by every node, but not by {', '.join(blind)}", cure="give a shared folder"
+            "root",
+            root,
+            must="be visible on every node",
+            cure=f"{', '.join(blind)} cannot see it; set root to a shared folder",
         )
 
 
 def _answer(ref: Any, node: str) -> bool:
-    """What a node said; one that left meanwhile need not see anything."""
+    """The answer of a node; True where it has left the cluster and needs no access."""
     import ray
     from ray.exceptions import RayError
 
     try:
         return bool(ray.get(ref, timeout=120))
     except RayError as error:
-        log.warning("node %s could not be asked whether it sees the root: %s", node, type(error).__name__)
+        log.warning("could not check whether node %s sees the root: %s", node, type(error).__name__)
         return True
 
 

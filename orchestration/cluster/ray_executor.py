@@ -1,7 +1,7 @@
-"""The executor on Ray: warm lanes, each a Ray Train run launched as a Ray task, fed one cell at a time.
+"""The executor on Ray: long-lived worker groups, each a Ray Train run in a Ray task, which get one cell at a time.
 
-Stopping is asked for through the cell's folder; what does not stop is cancelled through Ray, and a lane that still
-holds on is killed and its placement group removed, so that no ungraceful end leaks a GPU.
+A stop request goes through the cell's folder. A worker group that does not stop is cancelled through Ray; if that
+fails too, it is killed and its placement group removed, so that no GPU stays reserved.
 """
 
 import logging
@@ -10,48 +10,57 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from orchestration.attempt.attempt import Assignment, Outcome, write_assignment
+from orchestration.attempt.attempt import Attempt, AttemptResult, write_attempt
 from orchestration.attempt.failures import WORKER_KILLED, Fault, classify_text
 from orchestration.attempt.watchdog import with_stack
 from orchestration.cluster import connect
-from orchestration.cluster.cleanup import CARD, reap
-from orchestration.cluster.worker_group import WorkerGroup, launch_lane
-from orchestration.disk import Patience, is_full
+from orchestration.cluster.cleanup import CARD, release_placement_groups
+from orchestration.cluster.worker_group import WorkerGroup, launch_worker_group
+from orchestration.disk import is_full, retry_while_disk_full
 from orchestration.grid.records import CellFolder, read_json
 from orchestration.grid.resources import Resources
-from orchestration.scheduling.executor import Ended, Work
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-BEAT_S = 2.0
+HEARTBEAT_S = 2.0
 KILL_S = 60.0
-"""So long a cancelled lane may take to let go before it is ended by force."""
+"""Grace period in seconds before a cancelled worker group is killed."""
 HEAD_S = 15.0
-"""So long the head may be silent: Ray itself ends this process after a minute, without a word and without tidying."""
+"""Seconds without an answer after which the Ray head counts as lost. Ray itself exits this process after a minute,
+without a message and without cleaning up."""
 
 
 @dataclass
 class GroupState:
-    """A lane that runs, and the cell it is at."""
+    """A running worker group and the attempt that it works on."""
 
-    lane: WorkerGroup
+    group: WorkerGroup
     ref: Any
-    work: Work | None = None
-    attempt: int = 0
+    attempt: Attempt | None = None
     since: float = 0.0
     fault: Fault | None = None
-    cells: int = 0
     leaving: bool = False
     killed_at: float | None = None
 
 
 @dataclass
 class RayExecutor:
-    """Runs cells on Ray; ``payload`` of a work is an :class:`Assignment` without attempt and token."""
+    """Run attempts in worker groups on Ray.
+
+    Args:
+        folder: where worker groups have their folders.
+        grid: the grid's name, with which the names of Ray runs begin.
+        resources: what a cell reserves.
+        heartbeat: the file that tells workers that the driver is running.
+        token: the number of the driver's lease; part of each attempt's token.
+        runner: the module of ``train_run`` and ``evaluate_run``; None: ``uniferum.run``.
+    """
 
     folder: Path
     grid: str
@@ -59,90 +68,82 @@ class RayExecutor:
     heartbeat: Path
     token: int = 0
     runner: str | None = None
-    launch: Callable[..., Any] = launch_lane
+    launch: Callable[..., Any] = launch_worker_group
     say: Callable[[str], None] = log.warning
     head: str | None = None
-    lanes: list[GroupState] = field(default_factory=list)
-    patience: Patience = field(init=False)
-    _early: list[Ended] = field(default_factory=list)
+    groups: list[GroupState] = field(default_factory=list)
+    _early: list[AttemptResult] = field(default_factory=list)
     _beaten: float = -math.inf
     _asked: float = -math.inf
     _answered: float = field(default_factory=time.monotonic)
 
-    def __post_init__(self) -> None:
-        self.patience = Patience(lambda line: self.say(line), self.beat)
-
     def capacity(self) -> int:
-        """What the cluster's living nodes hold; nothing while its head is silent, for asking it would block."""
+        """The number of cells that fit on the living nodes; 0 while the head is silent, since the query would block."""
         return connect.slots(self.resources) if self._head_answers() else 0
 
     def now(self) -> float:
         """The real clock."""
         return time.monotonic()
 
-    def start(self, work: Work, attempt: int) -> None:
-        """Give the cell to an idle lane, or to a new one."""
-        held = next((h for h in self.lanes if h.work is None and not h.leaving), None) or self._new_lane()
-        held.work, held.attempt, held.since, held.fault = work, attempt, time.time(), None
-        held.cells += 1
-        assignment: Assignment = work.payload
-        token = f"{self.token}-{attempt}-{uuid.uuid4().hex[:8]}"
-        sealed = Assignment(
-            **{**vars(assignment), "attempt": attempt, "token": token, "heartbeat": str(self.heartbeat)}
-        )
-        self.patience(lambda: write_assignment(held.lane.next, sealed))
-        held.leaving = not self.resources.warm
+    def start(self, attempt: Attempt) -> None:
+        """Give the attempt to an idle worker group, or to a new one."""
+        state = next((s for s in self.groups if s.attempt is None and not s.leaving), None) or self._new_group()
+        token = f"{self.token}-{attempt.number}-{uuid.uuid4().hex[:8]}"
+        owned = replace(attempt, token=token, heartbeat=str(self.heartbeat))
+        state.attempt, state.since, state.fault = owned, time.time(), None
+        self._write(lambda: write_attempt(state.group.next, owned))
+        state.leaving = not self.resources.warm
 
-    def wait(self, seconds: float) -> Sequence[Ended]:
-        """Look at every lane a few times a second."""
+    def wait(self, seconds: float) -> Sequence[AttemptResult]:
+        """Poll the worker groups a few times a second."""
         until = time.monotonic() + seconds
         while True:
             self.beat()
             if not self._head_answers():
                 time.sleep(min(0.2, seconds))
                 continue
-            found = [*self._early, *(ended for held in list(self.lanes) for ended in self._look(held))]
+            results = [*self._early, *(result for state in list(self.groups) for result in self._poll(state))]
             self._early.clear()
-            if found or time.monotonic() >= until:
-                return found
+            if results or time.monotonic() >= until:
+                return results
             time.sleep(min(0.2, seconds))
 
-    def silent_for(self, work: Work) -> float:
-        """Since the worker last wrote its progress; a lane still starting counts from its start."""
-        held = self._at(work)
-        if held is None:  # no lane has it: unless its end is about to be told, it would run for ever
-            return 0.0 if any(ended.name == work.name for ended in self._early) else math.inf
-        progress = CellFolder(Path(work.payload.folder)).progress()
-        return max(0.0, time.time() - max(held.since, progress.updated if progress else 0.0))
+    def silent_for(self, attempt: Attempt) -> float:
+        """Seconds since the worker last wrote its progress, or since the start where it has written none."""
+        state = self._state_of(attempt)
+        if state is None:  # without a worker group it would never end, unless its result is about to be returned
+            return 0.0 if any(result.name == attempt.name for result in self._early) else math.inf
+        progress = CellFolder(Path(attempt.folder)).progress()
+        return max(0.0, time.time() - max(state.since, progress.updated if progress else 0.0))
 
-    def stop(self, work: Work, reason: str) -> None:
-        """Through the cell's folder, so that it checkpoints first; a cell not yet taken is simply withdrawn."""
-        held = self._at(work)
-        self.patience(lambda: CellFolder(Path(work.payload.folder)).request_stop(reason))
-        if held is not None and _withdrawn(held.lane.next):
-            self._early.append(Ended(work.name, stopped=True))
-            held.work = None
+    def stop(self, attempt: Attempt, reason: str) -> None:
+        """Request a stop through the cell's folder, so that it writes a checkpoint; withdraw a cell not yet taken."""
+        state = self._state_of(attempt)
+        self._write(lambda: CellFolder(Path(attempt.folder)).request_stop(reason))
+        if state is not None and _withdrawn(state.group.next):
+            self._early.append(AttemptResult(attempt.name, attempt.number, stopped=True))
+            state.attempt = None
 
-    def kill(self, work: Work, fault: Fault) -> None:
-        """Cancel the lane's task: Ray aborts the run and frees its resources; the fault is told when it has ended.
+    def kill(self, attempt: Attempt, fault: Fault) -> None:
+        """Cancel the task of the worker group: Ray aborts the run and frees its resources; the result follows.
 
-        A task that holds on for ``KILL_S`` is ended by force, and the lane given up.
+        A task that has not ended after ``KILL_S`` is killed and its worker group removed.
         """
-        held = self._at(work)
-        if held is None:
-            self._early.append(Ended(work.name, fault))
+        state = self._state_of(attempt)
+        if state is None or state.attempt is None:
+            self._early.append(AttemptResult(attempt.name, attempt.number, fault))
             return
         import ray
 
-        held.fault = with_stack(fault, Path(work.payload.folder), held.attempt)
-        held.leaving, held.killed_at = True, time.monotonic()
-        ray.cancel(held.ref, force=False)
-        _kill_process(held.lane)
+        state.fault = with_stack(fault, Path(attempt.folder), state.attempt.number)
+        state.leaving, state.killed_at = True, time.monotonic()
+        ray.cancel(state.ref, force=False)
+        _kill_process(state.group)
 
     def beat(self) -> None:
-        """Tell the workers that their driver lives: every two seconds, in place, which takes no room on a full disk."""
+        """Write the heartbeat every two seconds, in place, so that it also works on a full disk."""
         now = time.monotonic()
-        if now - self._beaten < BEAT_S:
+        if now - self._beaten < HEARTBEAT_S:
             return
         self._beaten = now
         try:
@@ -156,37 +157,40 @@ class RayExecutor:
                 raise
 
     def close(self) -> None:
-        """Let every lane leave; cancel those that do not within a few seconds."""
+        """Ask every worker group to end; cancel those that do not within 15 seconds."""
         import ray
 
-        for held in self.lanes:
-            self.patience(held.lane.leave)
-        refs = [held.ref for held in self.lanes]
+        for state in self.groups:
+            self._write(state.group.leave)
+        refs = [state.ref for state in self.groups]
         _, late = ray.wait(refs, num_returns=len(refs), timeout=15) if refs else ([], [])
         for ref in late:
             ray.cancel(ref, force=False)
         if late:
             ray.wait(late, num_returns=len(late), timeout=15)
-        reap(held.lane.folder for held in self.lanes)
-        self.lanes.clear()
+        release_placement_groups(state.group.folder for state in self.groups)
+        self.groups.clear()
 
     def abandon(self) -> None:
-        """The cluster is gone: tell workers that may still live, by file alone, to write a checkpoint and leave."""
-        for held in self.lanes:
-            if held.work is not None:
-                CellFolder(Path(held.work.payload.folder)).request_stop("its cluster is gone")
-            held.lane.leave()
-        self.lanes.clear()
+        """Ask workers by file, since the cluster is gone, to write a checkpoint and end where they still run."""
+        for state in self.groups:
+            if state.attempt is not None:
+                CellFolder(Path(state.attempt.folder)).request_stop("its cluster is gone")
+            state.group.leave()
+        self.groups.clear()
 
-    def take_over(self) -> list[str]:
-        """Give back what the lanes of earlier drivers still hold; only for whoever has the grid's lease."""
-        return reap(sorted(self.folder.glob("*")))
+    def release_earlier(self) -> list[str]:
+        """Release what the worker groups of earlier drivers still reserve; needs the grid's lease."""
+        return release_placement_groups(sorted(self.folder.glob("*")))
 
     # ---------------------------------------------------------------------------------------------------------------
 
+    def _write(self, write: Callable[[], T]) -> T:
+        return retry_while_disk_full(write, self.say, self.beat)
+
     def _head_answers(self) -> bool:
         now = time.monotonic()
-        if self.head is not None and now - self._asked >= BEAT_S:
+        if self.head is not None and now - self._asked >= HEARTBEAT_S:
             self._asked = now
             if connect.answers(self.head):
                 self._answered = now
@@ -194,17 +198,18 @@ class RayExecutor:
                 raise connect.HeadLost(f"the Ray head at {self.head} does not answer any more")
         return self._answered >= self._asked
 
-    def _at(self, work: Work) -> GroupState | None:
-        return next((held for held in self.lanes if held.work is not None and held.work.name == work.name), None)
+    def _state_of(self, attempt: Attempt) -> GroupState | None:
+        named = (state for state in self.groups if state.attempt is not None and state.attempt.name == attempt.name)
+        return next(named, None)
 
-    def _new_lane(self) -> GroupState:
+    def _new_group(self) -> GroupState:
         import ray
 
         name = f"{self.grid}-lane-{time.strftime('%Y%m%d%H%M%S')}-{uuid.uuid4().hex[:6]}"
-        lane = WorkerGroup(self.folder / name)
-        self.patience(lambda: lane.folder.mkdir(parents=True, exist_ok=True))
+        group = WorkerGroup(self.folder / name)
+        self._write(lambda: group.folder.mkdir(parents=True, exist_ok=True))
         settings = {
-            "folder": str(lane.folder),
+            "folder": str(group.folder),
             "heartbeat": str(self.heartbeat),
             "threads": max(1, int(self.resources.cpus / self.resources.workers)) if not self.resources.gpus else None,
             "cells": None if self.resources.warm else 1,
@@ -212,56 +217,56 @@ class RayExecutor:
         }
         task: Any = ray.remote(self.launch)
         ref = task.options(num_cpus=0, max_retries=0, name=name).remote(
-            settings, connect.lane_resources(self.resources), name, str(self.folder / "ray"), self.resources.workers
+            settings, connect.worker_resources(self.resources), name, str(self.folder / "ray"), self.resources.workers
         )
-        held = GroupState(lane, ref)
-        self.lanes.append(held)
-        return held
+        state = GroupState(group, ref)
+        self.groups.append(state)
+        return state
 
-    def _look(self, held: GroupState) -> list[Ended]:
+    def _poll(self, state: GroupState) -> list[AttemptResult]:
         import ray
 
-        gone = bool(ray.wait([held.ref], timeout=0)[0])
-        found = [self._ended(held, outcome) for outcome in held.lane.collect() if self._is_its(held, outcome)]
-        if not gone and held.killed_at is not None and time.monotonic() - held.killed_at > KILL_S:
-            ray.cancel(held.ref, force=True)
+        gone = bool(ray.wait([state.ref], timeout=0)[0])
+        results = [self._accept(state, result) for result in state.group.collect() if self._is_current(state, result)]
+        if not gone and state.killed_at is not None and time.monotonic() - state.killed_at > KILL_S:
+            ray.cancel(state.ref, force=True)
             gone = True
         if gone:
-            self.lanes.remove(held)
-            reap([held.lane.folder])
-            if held.work is not None:
-                found.append(self._lost(held))
-        return found
+            self.groups.remove(state)
+            release_placement_groups([state.group.folder])
+            if state.attempt is not None:
+                results.append(self._lost(state, state.attempt))
+        return results
 
-    def _is_its(self, held: GroupState, outcome: Outcome) -> bool:
-        """Whether an outcome is of the attempt that the lane is at: several workers of a cell may each tell its end."""
-        return held.work is not None and (outcome.name, outcome.attempt) == (held.work.name, held.attempt)
+    def _is_current(self, state: GroupState, result: AttemptResult) -> bool:
+        """Whether a result is of the current attempt: several workers of a cell may each report its end."""
+        current = state.attempt
+        return current is not None and (result.name, result.number) == (current.name, current.number)
 
-    def _ended(self, held: GroupState, outcome: Outcome) -> Ended:
-        held.work = None
-        held.leaving = held.leaving or outcome.poisoned
-        if outcome.kind and self.resources.workers > 1:  # its workers leave one by one, or wait for each other
+    def _accept(self, state: GroupState, result: AttemptResult) -> AttemptResult:
+        state.attempt = None
+        state.leaving = state.leaving or result.poisoned
+        if result.fault and self.resources.workers > 1:  # the other workers end one by one, or wait for each other
             import ray
 
-            held.leaving, held.killed_at = True, time.monotonic()
-            ray.cancel(held.ref, force=False)
-        fault = Fault(outcome.kind, outcome.reason or "") if outcome.kind else None
-        return Ended(outcome.name, fault, outcome.stopped, outcome.seconds, outcome.node)
+            state.leaving, state.killed_at = True, time.monotonic()
+            ray.cancel(state.ref, force=False)
+        return result
 
-    def _lost(self, held: GroupState) -> Ended:
-        """The lane ended under its cell: why, in Ray's words."""
+    def _lost(self, state: GroupState, attempt: Attempt) -> AttemptResult:
+        """The result of an attempt whose worker group ended under it; the reason is Ray's."""
         import ray
 
-        assert held.work is not None
-        node = (read_json(held.lane.folder / CARD) or {}).get("node")
+        node = (read_json(state.group.folder / CARD) or {}).get("node")
         try:
-            ray.get(held.ref, timeout=KILL_S)
-            fault = Fault(WORKER_KILLED, "the worker left in the middle of the cell")
-        except Exception as error:  # noqa: BLE001 - whatever ended the lane, the others go on; the text says what it was
+            ray.get(state.ref, timeout=KILL_S)
+            fault = Fault(WORKER_KILLED, "the worker ended in the middle of the cell")
+        except Exception as error:  # noqa: BLE001 - whatever ended the worker group, the others go on
             text = f"{type(error).__name__}: {error}"
-            self.patience(lambda: (held.lane.folder / "lane.err").write_text(text, encoding="utf-8"))
+            self._write(lambda: (state.group.folder / "lane.err").write_text(text, encoding="utf-8"))
             fault = classify_text(text)
-        return Ended(held.work.name, held.fault or fault, False, time.time() - held.since, node)
+        seconds = time.time() - state.since
+        return AttemptResult(attempt.name, attempt.number, state.fault or fault, seconds=seconds, node=node)
 
 
 def _withdrawn(path: Path) -> bool:
@@ -272,11 +277,11 @@ def _withdrawn(path: Path) -> bool:
     return True
 
 
-def _kill_process(lane: WorkerGroup) -> None:
-    """End a hung worker on this machine outright: a process stuck in C code hears no cancellation."""
+def _kill_process(group: WorkerGroup) -> None:
+    """Kill a hung worker on this machine: a process that hangs in C code does not react to a cancellation."""
     import signal
 
-    worker = read_json(lane.folder / CARD)
+    worker = read_json(group.folder / CARD)
     if worker and worker.get("node") == os.uname().nodename:
         try:
             os.kill(int(worker["pid"]), signal.SIGKILL)

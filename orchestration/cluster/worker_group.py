@@ -1,8 +1,9 @@
-"""A lane: one Ray Train run whose worker trains cell after cell, each in its own record.
+"""A worker group: one Ray Train run whose workers train cell after cell, each in its own folder.
 
-Starting a Ray Train run costs three Python processes that import torch and Ray; a lane pays that once. The driver and
-the lane talk through files in the lane's folder (``next.json``, ``ended-N.json``, ``leave``), which both outlive. A
-crash of the process costs only the cell it was at: the driver sees the lane end and tries that cell again elsewhere.
+Starting a Ray Train run starts three Python processes that import PyTorch and Ray; a worker group pays this once. The
+driver and the workers exchange files in the worker group's folder (``next.json``, ``ended-N-NAME.json``, ``leave``),
+which outlives both. A crash of the process affects only its current cell: the driver sees that the worker group ended,
+and retries that cell in another one.
 """
 
 import logging
@@ -10,14 +11,13 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestration.attempt.attempt import Assignment, Outcome, attempt_cell, read_assignment
+from orchestration.attempt.attempt import Attempt, AttemptResult, attempt_cell, read_attempt
 from orchestration.cluster.cleanup import CARD, own_placement_group
-from orchestration.disk import Patience
+from orchestration.disk import retry_while_disk_full
 from orchestration.grid.metrics import CELL
 from orchestration.grid.records import read_json
 from uniferum.atomic import write_json
@@ -28,26 +28,36 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POLL_S = 0.1
-FULL_DISK_S = 3600.0  # so long a worker that has something to tell waits for room; then its driver finds it gone
+FULL_DISK_S = 3600.0
+"""Seconds that a worker waits for disk space to write a result; then it fails, and the driver retries the cell."""
 LEAVE, WAIT = "leave", "wait"
 
 
 class WorkerGroup:
-    """A lane's folder, from the worker's side and the driver's."""
+    """The folder of a worker group, as the workers and the driver use it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.next = folder / "next.json"
 
-    def take(self, *, heartbeat: Path | None, orphan_s: float, patience_s: float = math.inf) -> "Assignment | str":
-        """Wait for the next cell; ``LEAVE`` when told so or when the driver is silent, ``WAIT`` when patience ends."""
+    def take(self, *, heartbeat: Path | None, orphan_s: float, longest_s: float = math.inf) -> "Attempt | str":
+        """Wait for the next attempt.
+
+        Args:
+            heartbeat: the driver's heartbeat file.
+            orphan_s: seconds without a new heartbeat after which the driver counts as gone.
+            longest_s: seconds to wait.
+
+        Returns:
+            The attempt; ``LEAVE`` when the worker must end or the driver is gone; ``WAIT`` after ``longest_s``.
+        """
         seen, since = "", time.monotonic()
-        end = time.monotonic() + patience_s
+        end = time.monotonic() + longest_s
         while not (self.folder / "leave").exists():
-            assignment = read_assignment(self.next)
-            if assignment is not None:
+            attempt = read_attempt(self.next)
+            if attempt is not None:
                 self.next.rename(self.folder / "current.json")
-                return assignment
+                return attempt
             beat = heartbeat.read_text() if heartbeat and heartbeat.exists() else seen
             if beat != seen:
                 seen, since = beat, time.monotonic()
@@ -58,71 +68,71 @@ class WorkerGroup:
             time.sleep(POLL_S)
         return LEAVE
 
-    def ended(self, outcome: Outcome) -> None:
-        """Tell the driver how the cell ended; on a full disk as soon as there is room."""
-        path = self.folder / f"ended-{outcome.attempt}-{outcome.name}.json"
-        Patience(log.warning, longest_s=FULL_DISK_S)(lambda: write_json(path, asdict(outcome)))
+    def report(self, result: AttemptResult) -> None:
+        """Write a result for the driver; on a full disk wait for space."""
+        path = self.folder / f"ended-{result.number}-{result.name}.json"
+        retry_while_disk_full(lambda: write_json(path, result.to_json()), log.warning, longest_s=FULL_DISK_S)
 
-    def collect(self) -> list[Outcome]:
-        """What ended since the last call; each is given once."""
-        found = []
+    def collect(self) -> list[AttemptResult]:
+        """Read and remove the results that were written since the last call."""
+        results = []
         for path in sorted(self.folder.glob("ended-*.json")):
-            data = read_json(path)
-            if data is not None:
-                found.append(Outcome(**data))
+            keys = read_json(path)
+            if keys is not None:
+                results.append(AttemptResult.from_json(keys))
                 path.unlink()
-        return found
+        return results
 
     def leave(self) -> None:
-        """Let the worker end once its cell has."""
+        """Ask the workers to end after their current cell."""
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "leave").touch()
 
 
-def train_lane(settings: Mapping[str, Any]) -> None:
-    """Ray Train's ``train_loop_per_worker``: cell after cell until told to leave.
+def run_worker(settings: Mapping[str, Any]) -> None:
+    """Train cell after cell until asked to leave; Ray Train's ``train_loop_per_worker``.
 
     Args:
-        settings: ``folder`` of the lane, ``heartbeat`` of the driver, ``orphan_s``, ``threads``, ``cells`` at most,
-            ``runner``: the module of ``train_run`` and ``evaluate_run``.
+        settings: ``folder`` of the worker group, ``heartbeat`` of the driver, ``orphan_s``, ``threads``, the maximal
+            number of ``cells``, and ``runner``, the module of ``train_run`` and ``evaluate_run``.
     """
     from uniferum.training.parallel import Workers
 
     train, evaluate = _runners(settings)
-    lane, workers = WorkerGroup(Path(settings["folder"])), Workers.current()
+    group, workers = WorkerGroup(Path(settings["folder"])), Workers.current()
     if workers.first:
         card = {"pid": os.getpid(), "node": os.uname().nodename, "when": time.time()}
-        write_json(lane.folder / CARD, {**card, "placement_group": own_placement_group()})
+        write_json(group.folder / CARD, {**card, "placement_group": own_placement_group()})
     left = settings.get("cells") or -1
     while left != 0:
-        assignment = _agreed(lane, settings, workers)
-        if assignment is None:
+        attempt = _next_attempt(group, settings, workers)
+        if attempt is None:
             return
-        os.environ[CELL] = assignment.name
-        outcome = attempt_cell(assignment, train, evaluate, first=workers.first)
-        if workers.first or outcome.kind:
-            lane.ended(outcome)
-        if outcome.poisoned or (outcome.kind and workers.size > 1):
+        os.environ[CELL] = attempt.name
+        result = attempt_cell(attempt, train, evaluate, first=workers.first)
+        if workers.first or result.fault:
+            group.report(result)
+        if result.poisoned or (result.fault and workers.size > 1):
             return
         left -= 1
 
 
-def _agreed(lane: WorkerGroup, settings: Mapping[str, Any], workers: "Workers") -> Assignment | None:
-    """The next cell, the same on every worker; the first one takes it and tells the others."""
+def _next_attempt(group: WorkerGroup, settings: Mapping[str, Any], workers: "Workers") -> Attempt | None:
+    """The next attempt, the same on every worker: the first worker takes it and broadcasts it."""
     heartbeat = Path(settings["heartbeat"]) if settings.get("heartbeat") else None
     orphan_s = settings.get("orphan_s", 120.0)
     if workers.size == 1:
-        taken = lane.take(heartbeat=heartbeat, orphan_s=orphan_s)
-        return taken if isinstance(taken, Assignment) else None
+        taken = group.take(heartbeat=heartbeat, orphan_s=orphan_s)
+        return taken if isinstance(taken, Attempt) else None
     from torch import distributed
 
     while True:
-        found: list[Any] = [None]
-        if workers.first:  # short waits, so that no collective of torch runs into its time limit
-            found = [lane.take(heartbeat=heartbeat, orphan_s=orphan_s, patience_s=30.0)]
-        distributed.broadcast_object_list(found, src=0)
-        if found[0] != WAIT:
-            return found[0] if isinstance(found[0], Assignment) else None
+        shared: list[Any] = [None]
+        if workers.first:  # short waits, so that the broadcast does not reach its time limit
+            shared = [group.take(heartbeat=heartbeat, orphan_s=orphan_s, longest_s=30.0)]
+        distributed.broadcast_object_list(shared, src=0)
+        if shared[0] != WAIT:
+            return shared[0] if isinstance(shared[0], Attempt) else None
 
 
 def _runners(settings: Mapping[str, Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -134,19 +144,19 @@ def _runners(settings: Mapping[str, Any]) -> tuple[Callable[..., Any], Callable[
     return module.train_run, module.evaluate_run
 
 
-def launch_lane(
+def launch_worker_group(
     settings: Mapping[str, Any], resources: Mapping[str, float], name: str, storage: str, workers: int = 1
 ) -> None:
-    """Fit one lane; runs inside a Ray task without CPUs of its own, so that cancelling the task aborts the run.
+    """Run one worker group to its end; called inside a Ray task without CPUs, so that cancelling the task aborts it.
 
-    The name carries the grid and a generation that is never used twice: Ray resumes whatever bears the same name. Every
-    failure limit is finite: Ray's own are endless. Retries are the scheduler's affair, so Ray makes none.
+    The name is never used twice, because Ray resumes any run that has the same name. Every failure limit is finite;
+    Ray's defaults are endless. Ray retries nothing, because the scheduler does.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     TorchTrainer(
-        train_lane,
+        run_worker,
         train_loop_config=dict(settings),
         scaling_config=ScalingConfig(
             num_workers=workers, use_gpu=bool(resources.get("GPU")), resources_per_worker=dict(resources)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM over the whole life of a driver, from the wait for its lease to the last word to MLflow."""
+"""Handle Ctrl-C and SIGTERM from the wait for the lease until the last upload to MLflow."""
 
 import os
 import signal
@@ -12,10 +12,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """The first signal ends in order, the second leaves at once.
+    """Stop in order at the first signal, and exit at once at the second.
 
-    While cells run, in order means that they write a checkpoint and stop. Before and after, it is a
-    ``KeyboardInterrupt``, also for SIGTERM, as batch systems send it.
+    While cells run, the first signal makes them write a checkpoint and stop. Before and after, it raises
+    ``KeyboardInterrupt``, also for SIGTERM, which batch systems send.
     """
 
     def __init__(self, say: Callable[[str], None]) -> None:
@@ -25,27 +25,27 @@ class Interrupts:
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        """Listen."""
+        """Install the signal handlers."""
         self._before = {number: signal.getsignal(number) for number in SIGNALS}
         self.listen()
         return self
 
     def listen(self) -> None:
-        """Listen, also where somebody else took a signal meanwhile: ``ray.init`` takes SIGTERM, and aborts at it."""
+        """Install the handlers again: ``ray.init`` installs its own for SIGTERM, which aborts the process."""
         for number in SIGNALS:
-            signal.signal(number, self._heard)
+            signal.signal(number, self._handle)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Leave signals as they were."""
+        """Restore the earlier handlers."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.asked:
-            self.say("left at once; the same command goes on from the last checkpoints")
+            self.say("exiting at once; run the same command to continue from the last checkpoints")
             os._exit(130)
         self.asked = True
         if self.scheduler is None:
             raise KeyboardInterrupt
-        self.say("interrupted: running cells write a checkpoint and stop (again: leave at once)")
+        self.say("interrupted: running cells write a checkpoint and stop (press again to exit at once)")
         self.scheduler.interrupt("interrupted")

@@ -1,4 +1,4 @@
-"""Tell a webhook that a cell failed or that the grid ended; one that does not answer changes nothing."""
+"""Notify a webhook when a cell fails or the grid ends; a failed notification is only logged."""
 
 import json
 import logging
@@ -13,17 +13,17 @@ log = logging.getLogger(__name__)
 
 
 def check_url(url: str | None) -> None:
-    """Refuse what is no webhook before anything runs.
+    """Check the URL of a webhook before anything runs.
 
     Raises:
-        UniferumError: not http or https.
+        UniferumError: it is not an http(s) URL.
     """
     if url is not None and not url.startswith(("http://", "https://")):
-        raise UniferumError("--notify", url, must="be an http(s) address")
+        raise UniferumError("--notify", url, must="be an http(s) URL")
 
 
 def notify(url: str | None, event: str, facts: Mapping[str, Any], *, wait: bool = False) -> None:
-    """POST ``{"event": ..., **facts, "text": one line}`` in the background; ``wait`` for the last one."""
+    """POST ``{"event": ..., **facts, "text": one line}`` in the background; ``wait``: until it is sent."""
     if url is None:
         return
     text = f"uniferum {facts.get('grid')}: {event}" + (f" {facts['cell']}" if "cell" in facts else "")
@@ -40,4 +40,4 @@ def _post(url: str, body: bytes) -> None:
         with urllib.request.urlopen(request, timeout=10) as reply:
             reply.read()
     except (OSError, ValueError) as error:
-        log.warning("%s did not take the notification: %s", url, error)
+        log.warning("could not notify %s: %s", url, error)

@@ -1,23 +1,23 @@
-"""A cluster that exists in virtual time only, behind the same scheduler: uneven cells, nodes that fail and return.
+"""Simulate a cluster in virtual time for the scheduler: cells of different lengths, nodes that fail and return.
 
-Every second of every slot is accounted for: useful (it led to a result or was kept by a checkpoint), lost (work after
-the last checkpoint when a node failed), starting, and idle.
+Every second of every slot is counted: useful (it led to a result or was saved by a checkpoint), lost (work after the
+last checkpoint when a node failed), starting, and idle.
 """
 
 import heapq
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestration.attempt.attempt import Attempt, AttemptResult
 from orchestration.attempt.failures import CANCELLED, NODE_LOST, Fault
-from orchestration.scheduling.executor import Ended, Work
 
 LOST = Fault(NODE_LOST, "node was terminated")
 
 
 @dataclass
 class Account:
-    """Slot seconds by what became of them."""
+    """Slot seconds by use."""
 
     useful: float = 0.0
     lost: float = 0.0
@@ -27,9 +27,9 @@ class Account:
 
 @dataclass
 class SimulatedAttempt:
-    """A cell on a node."""
+    """A cell that runs on a node."""
 
-    work: Work
+    attempt: Attempt
     node: int
     since: float
     starting: float
@@ -38,18 +38,23 @@ class SimulatedAttempt:
 
 @dataclass
 class SimulatedCluster:
-    """Nodes of some slots; a work's ``payload`` is its length in seconds.
+    """Nodes with a fixed number of slots each, as an executor.
 
     Args:
-        nodes, slots: how many nodes, and slots a node.
-        failures_per_node_day: rate of the exponential time between a node's failures.
-        repair_s: how long a failed node is away.
+        nodes: the number of nodes.
+        slots: the number of slots of each node.
+        lengths_s: the length of each cell in seconds, by name.
+        failures_per_node_day: rate of the exponential time between failures of a node.
+        repair_s: seconds until a failed node returns.
         checkpoint_s: seconds between checkpoints; work after the last one is lost with its node.
-        cold_s, warm_s: from start to the first step on a new lane, and on one that has just ended a cell.
+        cold_s: seconds from the start of a cell to its first step in a new worker group.
+        warm_s: the same in a worker group that has just finished a cell.
+        seed: seed of the failures.
     """
 
     nodes: int
     slots: int
+    lengths_s: Mapping[str, float]
     failures_per_node_day: float = 0.0
     repair_s: float = 600.0
     checkpoint_s: float = 600.0
@@ -65,65 +70,64 @@ class SimulatedCluster:
     _attempts: dict[str, SimulatedAttempt] = field(default_factory=dict)
     _kept: dict[str, float] = field(default_factory=dict)
     _events: list[tuple[float, int, str, int]] = field(default_factory=list)
-    _ended: list[Ended] = field(default_factory=list)
+    _results: list[AttemptResult] = field(default_factory=list)
     _count: int = 0
-    _places: list[int] = field(default_factory=list)
+    _free_slots: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)
         self._up, self._free, self._warm = [True] * self.nodes, [self.slots] * self.nodes, [0] * self.nodes
-        self._places = [node for node in range(self.nodes) for _ in range(self.slots)]
+        self._free_slots = [node for node in range(self.nodes) for _ in range(self.slots)]
         for node in range(self.nodes):
             self._plan_failure(node)
 
     def capacity(self) -> int:
-        """Slots on nodes that are up."""
+        """The number of slots on nodes that are up."""
         return sum(self._up) * self.slots
 
     def now(self) -> float:
         """Virtual seconds."""
         return self.time
 
-    def start(self, work: Work, attempt: int) -> None:
-        """On any free slot."""
-        node = self._places.pop()
+    def start(self, attempt: Attempt) -> None:
+        """Start on any free slot."""
+        node = self._free_slots.pop()
         while not self._up[node] or self._free[node] == 0:
-            node = self._places.pop()
+            node = self._free_slots.pop()
         self._free[node] -= 1
         starting = self.warm_s if self._warm[node] else self.cold_s
         self._warm[node] = max(0, self._warm[node] - 1)
-        end = self.time + starting + float(work.payload) - self._kept.get(work.name, 0.0)
-        self._attempts[work.name] = SimulatedAttempt(work, node, self.time, starting, end)
-        self._push(end, work.name, node)
+        end = self.time + starting + self.lengths_s[attempt.name] - self._kept.get(attempt.name, 0.0)
+        self._attempts[attempt.name] = SimulatedAttempt(attempt, node, self.time, starting, end)
+        self._push(end, attempt.name, node)
 
-    def wait(self, seconds: float) -> Sequence[Ended]:
-        """Jump to the next event, or ``seconds`` ahead."""
+    def wait(self, seconds: float) -> Sequence[AttemptResult]:
+        """Advance the clock to the next event, by ``seconds`` at most."""
         until = self.time + seconds
-        while self._events and self._events[0][0] <= until and not self._ended:
+        while self._events and self._events[0][0] <= until and not self._results:
             self.time, _, name, node = heapq.heappop(self._events)
             self._happen(name, node)
-        if not self._ended:
+        if not self._results:
             self.time = max(self.time, until)
-        found, self._ended = self._ended, []
-        return found
+        results, self._results = self._results, []
+        return results
 
-    def silent_for(self, work: Work) -> float:
-        """Cells report."""
+    def silent_for(self, attempt: Attempt) -> float:
+        """Always zero: simulated cells never stall."""
         return 0.0
 
-    def stop(self, work: Work, reason: str) -> None:
-        """At once, with a checkpoint."""
-        attempt = self._attempts.pop(work.name)
-        self._settle(attempt, kept=True)
-        self._ended.append(Ended(work.name, stopped=True))
+    def stop(self, attempt: Attempt, reason: str) -> None:
+        """Stop at once, with a checkpoint."""
+        self._settle(self._attempts.pop(attempt.name), kept=True)
+        self._results.append(AttemptResult(attempt.name, attempt.number, stopped=True))
 
-    def kill(self, work: Work, fault: Fault) -> None:
-        """At once."""
-        self._settle(self._attempts.pop(work.name), kept=False)
-        self._ended.append(Ended(work.name, fault or Fault(CANCELLED, "killed")))
+    def kill(self, attempt: Attempt, fault: Fault) -> None:
+        """Stop at once, without a checkpoint."""
+        self._settle(self._attempts.pop(attempt.name), kept=False)
+        self._results.append(AttemptResult(attempt.name, attempt.number, fault or Fault(CANCELLED, "killed")))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resources are held."""
 
     # ---------------------------------------------------------------------------------------------------------------
 
@@ -140,35 +144,36 @@ class SimulatedCluster:
             self._fail(node)
         elif name == "*up":
             self._up[node], self._free[node] = True, self.slots
-            self._places += [node] * self.slots
+            self._free_slots += [node] * self.slots
             self._plan_failure(node)
-        elif (attempt := self._attempts.get(name)) and attempt.end <= self.time and attempt.node == node:
+        elif (run := self._attempts.get(name)) and run.end <= self.time and run.node == node:
             del self._attempts[name]
-            self._settle(attempt, kept=True)
+            self._settle(run, kept=True)
             self._warm[node] += 1
-            self._ended.append(Ended(name, seconds=self.time - attempt.since))
+            self._results.append(AttemptResult(name, run.attempt.number, seconds=self.time - run.since))
 
     def _fail(self, node: int) -> None:
         self._up[node], self._warm[node] = False, 0
-        for attempt in [a for a in self._attempts.values() if a.node == node]:
-            del self._attempts[attempt.work.name]
-            self._settle(attempt, kept=False)
-            self._ended.append(Ended(attempt.work.name, LOST))
+        for run in [run for run in self._attempts.values() if run.node == node]:
+            del self._attempts[run.attempt.name]
+            self._settle(run, kept=False)
+            self._results.append(AttemptResult(run.attempt.name, run.attempt.number, LOST))
         self._free[node] = 0
         self.account.down += self.repair_s * self.slots
         self._push(self.time + self.repair_s, "*up", node)
 
-    def _settle(self, attempt: SimulatedAttempt, *, kept: bool) -> None:
-        spent = self.time - attempt.since
-        starting = min(spent, attempt.starting)
+    def _settle(self, run: SimulatedAttempt, *, kept: bool) -> None:
+        name = run.attempt.name
+        spent = self.time - run.since
+        starting = min(spent, run.starting)
         worked = spent - starting
-        before = self._kept.get(attempt.work.name, 0.0)
+        before = self._kept.get(name, 0.0)
         saved = worked if kept else (before + worked) // self.checkpoint_s * self.checkpoint_s - before
         saved = max(0.0, saved)
         self.account.starting += starting
         self.account.useful += saved
         self.account.lost += worked - saved
-        self._kept[attempt.work.name] = before + saved
-        if self._up[attempt.node]:
-            self._free[attempt.node] += 1
-            self._places.append(attempt.node)
+        self._kept[name] = before + saved
+        if self._up[run.node]:
+            self._free[run.node] += 1
+            self._free_slots.append(run.node)

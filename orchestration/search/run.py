@@ -147,7 +147,7 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: SearchSync, 
     resources = search.grid.resources
     absolute = Search(search.config.replace(root=search.root.resolve()), _absolute(search), search.cell)
     trainable = tune.with_resources(
-        tune.with_parameters(train_trial, search=absolute), connect.lane_resources(resources)
+        tune.with_parameters(train_trial, search=absolute), connect.worker_resources(resources)
     )
     tune.Tuner(
         trainable,

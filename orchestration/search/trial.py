@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from orchestration.attempt import failures
-from orchestration.attempt.attempt import Assignment, attempt_cell
+from orchestration.attempt.attempt import Attempt, attempt_cell
 from orchestration.grid.records import CellFolder, Failure, cell_folder
 from orchestration.search.config import Search
 from uniferum.config import parse
@@ -114,7 +114,7 @@ def _attempt(cell: TrialCell, search: Search, report: Report) -> tuple[str | Non
     cell.record.clear_stop()
     cell.record.clear_failure()
     keys, policy = cell.config.model_dump(mode="json"), search.grid.policy
-    given = Assignment("trial", str(cell.folder), keys, search.grid.places, 1, "", stall_s=policy.stall_s)
+    given = Attempt("trial", str(cell.folder), keys, search.grid.places, 1, "", stall_s=policy.stall_s)
     outcome = attempt_cell(given, train_run, evaluate_run, [listener])
     kind = failures.CANCELLED if outcome.stopped else outcome.kind
     if kind is not None:

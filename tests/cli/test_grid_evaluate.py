@@ -6,7 +6,6 @@ from orchestration.driver import run as drive
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
-from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import Failure
 from orchestration.ledger.summary import GridSummary
 from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
@@ -29,10 +28,9 @@ def test_evaluate_scores_what_is_to_be_scored_and_fails_with_it(
     finish(shell.record().folder, TRAINING, "an older test set")
     asked: list[str] = []
 
-    def run(grid: GridConfig, due: list[PlannedCell], *rest: object) -> None:
-        asked.extend(p.cell.name for p in due)
-        summary = next(part for part in rest if isinstance(part, GridSummary))
-        summary.states |= {p.cell.name: ended for p in due}
+    def run(grid_run: drive.GridRun) -> None:
+        asked.extend(p.cell.name for p in grid_run.due)
+        grid_run.summary.states.update({p.cell.name: ended for p in grid_run.due})
 
     monkeypatch.setattr(drive, "_run_due", run)
     assert shell("evaluate", "--set", "resources.checkpoint_gib=1000000000").exit_code == code

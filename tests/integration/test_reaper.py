@@ -14,10 +14,10 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def _launch(settings: dict[str, Any], name: str, storage: str) -> None:
-    from orchestration.cluster.worker_group import launch_lane
+    from orchestration.cluster.worker_group import launch_worker_group
 
     (Path(settings["folder"]) / "caller").write_text(str(os.getpid()))
-    launch_lane(settings, {"CPU": 1}, name, storage)
+    launch_worker_group(settings, {"CPU": 1}, name, storage)
 
 
 def _observe(folder: Path) -> None:
@@ -40,7 +40,7 @@ def _observe(folder: Path) -> None:
     os.kill(int((lane / "caller").read_text()), signal.SIGKILL)
     time.sleep(6)
     free = [ray.available_resources().get("CPU", 0.0)]
-    reaped = [cleanup.reap([lane]), cleanup.reap([lane])]
+    reaped = [cleanup.release_placement_groups([lane]), cleanup.release_placement_groups([lane])]
     _until(lambda: ray.available_resources().get("CPU", 0.0) > 0)
     free.append(ray.available_resources()["CPU"])
     states = {facts["state"] for facts in ray.util.placement_group_table().values()}

@@ -1,4 +1,4 @@
-"""A full disk is told from other errors, whoever meets it, and waited for."""
+"""A full disk is recognised in the errors of every library, and writes are retried."""
 
 import errno
 import json
@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from orchestration.attempt.failures import STORAGE, classify
 from orchestration.attempt.spool import append_line
-from orchestration.disk import Patience, is_full
+from orchestration.disk import is_full, retry_while_disk_full
 from tests.chaos.disk import Disk, small_disk
 from tests.orchestration.worlds import config
 from uniferum.errors import UniferumError
@@ -19,7 +19,7 @@ from uniferum.errors import UniferumError
 
 @pytest.fixture
 def disk(tmp_path: Path) -> object:
-    """Two mebibytes."""
+    """A disk of two mebibytes."""
     with small_disk(tmp_path / "disk", megabytes=2) as made:
         yield made
 
@@ -30,7 +30,7 @@ def _raised(write: object) -> Exception:
     return caught.value
 
 
-def test_every_library_that_a_cell_writes_with_is_understood_on_a_real_full_disk(disk: Disk) -> None:
+def test_the_error_of_every_library_that_writes_is_recognised_on_a_full_disk(disk: Disk) -> None:
     weights = {"x": torch.zeros(1_000_000)}
     for write in (
         lambda: save_file(weights, disk.folder / "a.safetensors"),
@@ -44,7 +44,7 @@ def test_every_library_that_a_cell_writes_with_is_understood_on_a_real_full_disk
             file.unlink()
 
 
-def test_a_database_on_a_full_disk_is_understood_and_goes_on_when_there_is_room(disk: Disk) -> None:
+def test_the_error_of_a_database_is_recognised_and_the_next_write_succeeds(disk: Disk) -> None:
     from orchestration.ledger.ledger import Ledger
 
     ledger = Ledger(disk.folder / "ledger.sqlite")
@@ -57,7 +57,7 @@ def test_a_database_on_a_full_disk_is_understood_and_goes_on_when_there_is_room(
     ledger.close()
 
 
-def test_half_a_checkpoint_keeps_no_room(disk: Disk) -> None:
+def test_a_checkpoint_that_did_not_fit_is_removed(disk: Disk) -> None:
     from uniferum.training.checkpoint import Checkpoints, Identity
     from uniferum.training.state import TrainingProgress
 
@@ -68,7 +68,7 @@ def test_half_a_checkpoint_keeps_no_room(disk: Disk) -> None:
     assert list(checkpoints.folder.iterdir()) == []
 
 
-def test_a_spool_on_a_full_disk_holds_whole_lines_only(disk: Disk) -> None:
+def test_a_spool_on_a_full_disk_has_no_half_line(disk: Disk) -> None:
     spool = disk.folder / "spool.jsonl"
     append_line(spool, {"step": 1})
     error = _raised(lambda: [append_line(spool, {"step": 2, "text": "x" * 999_999}) for _ in range(3)])
@@ -78,7 +78,7 @@ def test_a_spool_on_a_full_disk_holds_whole_lines_only(disk: Disk) -> None:
     assert (steps[0], set(steps[1:-1]), steps[-1]) == (1, {2}, 3)
 
 
-def test_patience_repeats_until_there_is_room_and_says_so_once() -> None:
+def test_a_write_is_retried_until_there_is_space_with_one_line_at_each_end() -> None:
     said: list[str] = []
     beats: list[int] = []
     left = [OSError(errno.ENOSPC, "No space left on device"), sqlite3.OperationalError("disk is full"), None]
@@ -89,24 +89,23 @@ def test_patience_repeats_until_there_is_room_and_says_so_once() -> None:
             raise error
         return "written"
 
-    patience = Patience(said.append, lambda: beats.append(1), every_s=0)
-    assert patience(write) == "written"
+    assert retry_while_disk_full(write, said.append, lambda: beats.append(1), every_s=0) == "written"
     assert [line.partition(" (")[0] for line in said] == ["the disk is full", "the disk has room again; going on"]
     assert len(beats) == 2
 
 
 @pytest.mark.parametrize("error", [PermissionError(errno.EACCES, "no"), ValueError("x"), UniferumError("a", must="b")])
-def test_patience_waits_for_nothing_else(error: Exception) -> None:
+def test_other_errors_are_not_retried(error: Exception) -> None:
     def write() -> None:
         raise error
 
     with pytest.raises(type(error)):
-        Patience(lambda line: None, every_s=0)(write)
+        retry_while_disk_full(write, lambda line: None, every_s=0)
 
 
-def test_patience_ends_where_it_is_told_to() -> None:
+def test_the_error_is_raised_after_the_time_limit() -> None:
     def write() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with pytest.raises(OSError):
-        Patience(lambda line: None, every_s=0, longest_s=0)(write)
+        retry_while_disk_full(write, lambda line: None, every_s=0, longest_s=0)

@@ -34,7 +34,7 @@ def test_rays_own_failure_limits_are_endless_and_a_lanes_are_not(monkeypatch: py
             given["fitted"] = True
 
     monkeypatch.setattr(ray.train.torch, "TorchTrainer", Recorder)
-    worker_group.launch_lane({"folder": "f"}, {"CPU": 1}, "lane", "/storage")
+    worker_group.launch_worker_group({"folder": "f"}, {"CPU": 1}, "lane", "/storage")
     limits = given["run_config"].failure_config
     assert (limits.max_failures, limits.max_preemption_failures) == (0, 0)
     assert limits.controller_failure_limit >= 0

@@ -1,4 +1,4 @@
-"""Faults of the machine are told apart from those of the user."""
+"""Infrastructure failures are distinguished from user errors."""
 
 import errno
 
@@ -39,7 +39,7 @@ from uniferum.training.errors import NonFiniteLoss
         (TimeoutError("no answer"), failures.NETWORK),
     ],
 )
-def test_an_exception_has_a_kind(error: BaseException, kind: str) -> None:
+def test_an_exception_is_classified(error: BaseException, kind: str) -> None:
     assert classify(error).kind == kind
 
 
@@ -51,16 +51,16 @@ def test_an_exception_has_a_kind(error: BaseException, kind: str) -> None:
         ("ActorUnavailableError: The actor ae35 is unavailable: RPC error: Connection refused", failures.NODE_LOST),
         ("The node was terminated unexpectedly", failures.NODE_LOST),
         ("WorkerCrashedError: The worker died unexpectedly", failures.WORKER_KILLED),
-        ("something nobody has seen before", failures.WORKER_KILLED),
+        ("an unknown message", failures.WORKER_KILLED),
         ("Traceback (most recent call last):\n  File x\nModuleNotFoundError: No module named 'timm'", failures.BUG),
-        ("WorkerGroupError: rank 1:\nTypeError: train_lane() takes 1 argument", failures.BUG),
+        ("WorkerGroupError: rank 1:\nTypeError: run_worker() takes 1 argument", failures.BUG),
     ],
 )
-def test_what_ray_says_of_a_lost_process_has_a_kind(text: str, kind: str) -> None:
+def test_the_text_that_ray_reports_about_a_lost_process_is_classified(text: str, kind: str) -> None:
     assert classify_text(text).kind == kind
 
 
-def test_only_faults_of_the_machine_are_retried() -> None:
+def test_only_infrastructure_failures_are_retried() -> None:
     never = (failures.USER, failures.NAN, failures.BUG, failures.TIMEOUT, failures.CANCELLED, failures.FENCED)
     assert not any(Fault(kind, "").retried for kind in never)
     retried = (
@@ -75,7 +75,7 @@ def test_only_faults_of_the_machine_are_retried() -> None:
     assert all(Fault(kind, "").retried for kind in retried)
 
 
-def test_a_reason_is_one_line_and_says_where() -> None:
+def test_a_reason_is_one_line_with_file_and_line() -> None:
     try:
         {}["layer"]
     except KeyError as error:

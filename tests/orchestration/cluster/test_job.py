@@ -1,4 +1,4 @@
-"""What a submission refuses before it talks to a cluster, and how it follows a driver over a bad connection."""
+"""Which submissions are refused, and how the output of a driver is followed over a bad connection."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,14 +10,14 @@ from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus
 
 from orchestration.cluster import job as submission
-from orchestration.cluster.job import ATTEMPTS, Submission, follow_submission, submit_grid
+from orchestration.cluster.job import RECONNECTS, Submission, follow_submission, submit_grid
 from tests.orchestration.worlds import grid
 from uniferum.errors import UniferumError
 
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The working tree, which is the current folder."""
+    """The working tree: the current folder."""
     folder = tmp_path / "tree"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -35,7 +35,7 @@ def test_a_grid_file_outside_of_the_tree_is_refused(tree: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("key", "value"), [("root", "runs"), ("stores", {"CTRATE": "stores/ctrate"})])
-def test_relative_places_are_refused(tree: Path, tmp_path: Path, key: str, value: object) -> None:
+def test_relative_paths_are_refused(tree: Path, tmp_path: Path, key: str, value: object) -> None:
     with pytest.raises(UniferumError, match="absolute path that every node"):
         submit_grid(_write(tree / "grid.yaml", tmp_path, **{key: value}), "http://127.0.0.1:1", [])
 
@@ -49,7 +49,7 @@ def test_an_address_that_is_no_dashboard_is_refused(tree: Path, tmp_path: Path) 
 
 
 class Taken:
-    """A cluster on which somebody else submits the same grid just before us."""
+    """A cluster to which another shell has just submitted the same grid."""
 
     def get_job_status(self, name: str) -> None:
         raise RuntimeError(f"{name} does not exist")
@@ -58,7 +58,7 @@ class Taken:
         raise RuntimeError(f"Job with submission_id {submission_id} already exists.")
 
 
-def test_of_two_that_submit_at_once_the_second_attaches(
+def test_of_two_shells_that_submit_at_once_the_second_attaches(
     tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(submission, "_client", lambda address: Taken())
@@ -66,7 +66,7 @@ def test_of_two_that_submit_at_once_the_second_attaches(
     assert submit_grid(file, "http://head:8265", []).identity.startswith("uniferum-g-")
 
 
-def test_a_refused_token_is_said_in_a_line(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rejected_token_is_reported_in_one_line(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(address: str, headers: object) -> None:
         raise AuthenticationError("Unauthorized: Missing authentication token")
 
@@ -91,9 +91,9 @@ Connection = tuple[int, Exception | None, str | Exception]
 
 
 class Flaky:
-    """A driver whose log is sent from its beginning each time; a connection ends after some characters.
+    """A driver whose log is sent from its beginning on every connection; each connection breaks after some characters.
 
-    Each connection is (characters that it sends, how it ends, the driver's state afterwards); the last one repeats.
+    A connection is (number of characters sent, how it ends, the driver's state afterwards); the last one repeats.
     """
 
     def __init__(self, *connections: Connection) -> None:
@@ -123,10 +123,10 @@ class Flaky:
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Seconds that were waited, without waiting."""
-    found: list[float] = []
-    monkeypatch.setattr(submission.time, "sleep", found.append)
-    return found
+    """Record the pauses in seconds without waiting."""
+    seconds: list[float] = []
+    monkeypatch.setattr(submission.time, "sleep", seconds.append)
+    return seconds
 
 
 def _follow(client: Flaky) -> tuple[int, list[str]]:
@@ -153,16 +153,16 @@ def test_the_last_lines_are_printed_though_the_connection_broke_before_them(
     assert not naps
 
 
-def test_a_driver_that_cannot_be_followed_is_left_running_with_the_command_that_attaches(naps: list[float]) -> None:
+def test_a_driver_that_cannot_be_followed_keeps_running_and_the_command_to_attach_is_printed(naps: list[float]) -> None:
     driver = Flaky((20, BROKEN, "RUNNING"))
     code, said = _follow(driver)
     assert code == 130
     assert said[:-1] == LOG[:20].splitlines()
     assert said[-1].startswith("detached (WebSocket connection closed")
-    assert said[-1].endswith("still running; attach again with: uniferum grid submit grid.yaml")
-    assert driver.made == ATTEMPTS
+    assert said[-1].endswith("the grid is still running; to attach again: uniferum grid submit grid.yaml")
+    assert driver.made == RECONNECTS
     assert naps == sorted(naps)
-    assert sum(naps) > 60, "a dashboard that is started anew is waited for"
+    assert sum(naps) > 60, "long enough for a restart of the dashboard"
 
 
 def test_a_dashboard_that_is_away_for_a_while_is_waited_for(naps: list[float]) -> None:
@@ -176,5 +176,5 @@ def test_a_silent_driver_behind_a_proxy_that_hangs_up_each_minute_is_followed_on
 ) -> None:
     clock = iter(range(0, 10**6, 60))
     monkeypatch.setattr(submission.time, "monotonic", lambda: float(next(clock)))
-    driver = Flaky(*[(14, None, "RUNNING")] * (3 * ATTEMPTS), (len(LOG), None, "SUCCEEDED"))
+    driver = Flaky(*[(14, None, "RUNNING")] * (3 * RECONNECTS), (len(LOG), None, "SUCCEEDED"))
     assert _follow(driver) == (0, LOG.splitlines())

@@ -1,4 +1,4 @@
-"""The folder for staged stores that a grid declares reaches the workers, which read it from their environment."""
+"""The folder for staged stores is passed to the workers in an environment variable."""
 
 import os
 from pathlib import Path
@@ -15,12 +15,12 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "before")
 
 
-def test_a_declared_stage_is_told_to_the_workers() -> None:
+def test_the_stage_of_a_grid_is_set_in_the_environment() -> None:
     connect.environment(Resources(stage=Path("/scratch/uniferum")))
     assert os.environ[connect.STAGE] == "/scratch/uniferum"
-    assert connect.STAGE in connect.PLACES
+    assert connect.STAGE in connect.FORWARDED
 
 
-def test_without_one_the_environment_s_own_stays() -> None:
+def test_without_a_stage_the_environment_is_unchanged() -> None:
     connect.environment(Resources())
     assert os.environ[connect.STAGE] == "before"

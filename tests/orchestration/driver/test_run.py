@@ -1,4 +1,4 @@
-"""The driver around the scheduler: who may drive, what is checked first, how a grid's end is told."""
+"""The driver: its lease, its checks before the start, its signals and its messages."""
 
 import multiprocessing
 import signal
@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.exc import OperationalError
 
+from orchestration.attempt.attempt import Attempt, AttemptResult
 from orchestration.attempt.failures import Fault
 from orchestration.cluster import preflight
 from orchestration.driver import run
@@ -25,12 +26,11 @@ from orchestration.grid import plan
 from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import cell_folder
-from orchestration.grid.states import PlanState
+from orchestration.grid.states import CellState, PlanState
 from orchestration.ledger.database import LEASE
 from orchestration.ledger.lease import LeaseRenewal
 from orchestration.ledger.ledger import Ledger
 from orchestration.ledger.summary import GridSummary
-from orchestration.scheduling.executor import Ended, Work
 from orchestration.scheduling.scheduler import Scheduler
 from orchestration.tracking.sync import TrackingSync
 from tests.orchestration.conftest import Server
@@ -41,7 +41,7 @@ TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
 
 class Lines:
-    """A view that keeps what is said."""
+    """A view that keeps the lines."""
 
     def __init__(self) -> None:
         self.said: list[str] = []
@@ -98,16 +98,37 @@ def test_a_finished_grid_ends_at_once_with_success(finished: GridConfig) -> None
     assert run_grid(finished, [cell()], Lines(), Options()).exit_code == 0
 
 
+def test_a_cell_whose_state_changed_since_the_plan_was_shown_is_named(finished: GridConfig) -> None:
+    record = cell_folder(finished.cells_folder, cell().name, TRAINING) / "result.json"
+    result = record.read_text()
+    record.unlink()
+    shown = run.plan.make_plan(finished, [cell()])
+    record.write_text(result)  # another driver finishes the cell while the user reads the plan
+    view = Lines()
+    assert run_grid(finished, [cell()], view, Options(shown_plan=shown)).exit_code == 0
+    assert view.said == [f"{cell().name}: due when the plan was shown, now done (finished at step 4)"]
+
+
+def test_a_plan_that_is_still_true_prints_nothing(finished: GridConfig) -> None:
+    view = Lines()
+    shown = run.plan.make_plan(finished, [cell()])
+    run_grid(finished, [cell()], view, Options(shown_plan=shown))
+    run_grid(finished, [cell()], view, Options())
+    assert view.said == []
+
+
 def test_a_second_driver_waits_for_the_first(finished: GridConfig, other_driver: object) -> None:
     view = Lines()
     started = time.monotonic()
     assert run_grid(finished, [cell()], view, Options()).exit_code == 0
     assert time.monotonic() - started > 0.5
-    assert "drives this grid" in view.said[0]
+    assert "is running this grid; waiting for it to end" in view.said[0]
 
 
 def test_a_second_driver_may_refuse_instead(finished: GridConfig, other_driver: object) -> None:
-    with pytest.raises(UniferumError, match="not be driven by somebody else"):
+    with pytest.raises(
+        UniferumError, match=r"^Another driver \(PID \d+ on host \S+\) is running this grid\. Wait until it ends"
+    ):
         run_grid(finished, [cell()], Lines(), Options(wait=False))
 
 
@@ -158,7 +179,9 @@ def test_a_root_that_another_node_cannot_see_is_refused_naming_the_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, b=False, c=None))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(UniferumError, match=r"must be seen by every node, but not by b/b+; give a shared folder"):
+    with pytest.raises(
+        UniferumError, match=r"must be visible on every node; b/b+ cannot see it; set root to a shared folder"
+    ):
         preflight.check_seen_everywhere(tmp_path)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, c=None))  # pyright: ignore[reportArgumentType]
@@ -186,7 +209,7 @@ def test_the_lease_is_kept_while_the_driver_does_something_else(finished: GridCo
     assert token is not None
     with ledger.transaction() as db:
         db.execute(update(LEASE).values(expires=time.time() + 1.0))
-    keeper = LeaseRenewal(finished, token, every_s=0.1)
+    renewal = LeaseRenewal(finished, token, every_s=0.1)
     time.sleep(1.5)  # as long as the main thread likes
     holder = ledger.holder()
     assert holder is not None
@@ -194,8 +217,8 @@ def test_the_lease_is_kept_while_the_driver_does_something_else(finished: GridCo
     with ledger.transaction() as db:
         db.execute(update(LEASE).values(owner="elsewhere:1", token=token + 1))
     time.sleep(0.5)
-    assert keeper.lost
-    keeper.end()
+    assert renewal.lost
+    renewal.end()
 
 
 def test_a_full_disk_is_told_once_and_so_is_its_end(finished: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,37 +233,38 @@ def test_a_full_disk_is_told_once_and_so_is_its_end(finished: GridConfig, monkey
         return renew(ledger, token)
 
     monkeypatch.setattr(Ledger, "renew", renewed)
-    keeper = LeaseRenewal(finished, token, every_s=0.05, say=view.say)
+    renewal = LeaseRenewal(finished, token, every_s=0.05, say=view.say)
     time.sleep(0.4)
     full[0] = False
     time.sleep(0.4)
-    keeper.end()
+    renewal.end()
     assert view.said == [
         "the disk is full (database or disk is full); waiting for room",
         "the disk has room again; going on",
     ]
-    assert not keeper.lost
+    assert not renewal.lost
 
 
-def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_wish(finished: GridConfig, tmp_path: Path) -> None:
+def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_command(finished: GridConfig, tmp_path: Path) -> None:
     ledger = Ledger.of(finished)
     token = ledger.take_lease()
     assert token is not None
-    keeper = LeaseRenewal(finished, token, every_s=60)
+    renewal = LeaseRenewal(finished, token, every_s=60)
     (planned,) = run.plan.make_plan(finished, [cell()])
     view = Lines()
-    driver = GridEvents(finished, {cell().name: planned}, ledger, keeper, TrackingSync(finished, view.say), view)
-    keeper.lost = True
+    events = GridEvents(finished, {cell().name: planned}, ledger, renewal, TrackingSync(finished, view.say), view)
+    renewal.lost = True
     ledger.wish("parallel", value="2")
-    assert [wish.verb for wish in driver.wishes()] == ["cancel"]
-    assert driver.wishes() == []
-    driver.moved(Work(cell().name), "failed", 1, Ended(cell().name, Fault("user error", "x")))
-    driver.paused("breaker")
+    assert [command.verb for command in events.commands()] == ["cancel"]
+    assert events.commands() == []
+    attempt = Attempt(cell().name, "", {}, {}, number=1)
+    events.moved(attempt, CellState.FAILED, AttemptResult(cell().name, 1, Fault("user error", "x")))
+    events.paused("breaker")
     assert ledger.entries() == {}
     assert "paused" not in ledger.facts()
     assert planned.record.failure() is None
     assert len(ledger.take_wishes()) == 1, "it is left for the driver that has the grid now"
-    keeper.end()
+    renewal.end()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,22 +1,23 @@
-"""The scheduler keeps a large simulated cluster busy, and every second of it is accounted for."""
+"""The scheduler on a large simulated cluster: slots are busy, and every second is counted."""
 
 import random
 
 from orchestration.grid.config import Policy
-from orchestration.scheduling.executor import NoopExecutor, Work
+from orchestration.scheduling.executor import NoopExecutor
 from orchestration.scheduling.scheduler import Scheduler
 from orchestration.scheduling.simulation import SimulatedCluster
-from tests.orchestration.scheduling.test_scheduler import Heard, Scripted
+from tests.orchestration.scheduling.test_scheduler import Recorder, Scripted, cell
 
 
 def _simulate(failures: float, nodes: int = 20, slots: int = 5, cells: int = 1500) -> tuple[SimulatedCluster, float]:
     draw = random.Random(3)
     lengths = [draw.lognormvariate(9.0, 0.6) for _ in range(cells)]
     guesses = [length * draw.lognormvariate(0.0, 0.3) for length in lengths]  # what the plan expects, 30 % off
-    works = [Work(f"c{n}", payload=a, expected=b) for n, (a, b) in enumerate(zip(lengths, guesses, strict=True))]
-    cluster = SimulatedCluster(nodes, slots, failures_per_node_day=failures, seed=1)
+    attempts = [cell(f"c{n}", hours=guess) for n, guess in enumerate(guesses)]
+    lengths_s = {f"c{n}": length for n, length in enumerate(lengths)}
+    cluster = SimulatedCluster(nodes, slots, lengths_s, failures_per_node_day=failures, seed=1)
     policy = Policy(retries=50, backoff_s=5, breaker=0)
-    states = Scheduler(cluster, Heard(Scripted(1)), policy, poll_s=30.0).run(works)
+    states = Scheduler(cluster, Recorder(Scripted(1)), policy, poll_s=30.0).run(attempts)
     assert set(states.values()) == {"done"}
     return cluster, sum(lengths)
 
@@ -37,5 +38,5 @@ def test_without_failures_nothing_is_lost() -> None:
 
 
 def test_a_thousand_cells_that_do_nothing_all_end() -> None:
-    states = Scheduler(NoopExecutor(8), Heard(Scripted(1)), Policy()).run(Work(f"c{n}") for n in range(1000))
+    states = Scheduler(NoopExecutor(8), Recorder(Scripted(1)), Policy()).run(cell(f"c{n}") for n in range(1000))
     assert set(states.values()) == {"done"}
