@@ -97,7 +97,7 @@ def find(root: Path) -> Server | None:
     card = read_json(root / CARD)
     if card is None or not answers(card["uri"]):
         return None
-    return Server(card["uri"], card["pid"], processes.is_me(card.get("owner")), card.get("since"))
+    return Server(card["uri"], card["pid"], processes.is_this_process(card.get("owner")), card.get("since"))
 
 
 def stop(root: Path, server: Server) -> None:
@@ -160,7 +160,7 @@ def _launch(root: Path, port: int, seconds: float, given_up: Callable[[], bool])
     _children[process.pid] = process
     try:
         if _comes_up(uri, process, seconds, given_up):
-            server = Server(uri, process.pid, ours=True, since=processes.began(process.pid))
+            server = Server(uri, process.pid, ours=True, since=processes.start_time(process.pid))
             _write_card(root, server)
             return server
     except BaseException:
@@ -187,14 +187,14 @@ def _comes_up(uri: str, process: subprocess.Popen[bytes], seconds: float, given_
 
 def _write_card(root: Path, server: Server) -> None:
     assert server.pid is not None, "a card is written by the owner of a process"
-    card = {"uri": server.uri, "pid": server.pid, "since": server.since, "owner": processes.me()}
+    card = {"uri": server.uri, "pid": server.pid, "since": server.since, "owner": processes.this_process()}
     write_json(root / CARD, card)
 
 
 def _inherited(root: Path, server: Server) -> Server:
     """A server whose owner was killed becomes ours; any other stays whose it is."""
     owner = (read_json(root / CARD) or {}).get("owner")
-    if server.pid is None or processes.lives(owner) or not processes.group_lives(server.pid, server.since):
+    if server.pid is None or processes.is_running(owner) or not processes.group_is_running(server.pid, server.since):
         return server
     ours = replace(server, ours=True)
     try:
@@ -205,7 +205,7 @@ def _inherited(root: Path, server: Server) -> Server:
 
 
 def _end(pid: int, since: float | None = None) -> None:
-    processes.end_group(pid, since)
+    processes.terminate_group(pid, since)
     _children.pop(pid, None)
 
 

@@ -97,7 +97,7 @@ class ServerSupervisor:
         if mlflow_server.answers(self.server.uri):
             self._heard = time.monotonic()
             return True
-        if self.server.pid is None or not processes.group_lives(self.server.pid, self.server.since):
+        if self.server.pid is None or not processes.group_is_running(self.server.pid, self.server.since):
             return False
         return not self.server.ours or time.monotonic() - self._heard < self.silent_s
 

@@ -48,7 +48,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     )
     yield tmp_path
     for pid in started:
-        if pid and processes.group_lives(pid):
+        if pid and processes.group_is_running(pid):
             os.killpg(pid, signal.SIGKILL)
 
 
@@ -69,7 +69,7 @@ def _belongs_to(root: Path, owner: dict[str, object]) -> None:
 def other() -> Iterator[dict[str, object]]:
     """Another process, that lives until the test ends it."""
     process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
-    yield {**processes.me(), "pid": process.pid, "since": processes.began(process.pid)}
+    yield {**processes.this_process(), "pid": process.pid, "since": processes.start_time(process.pid)}
     process.kill()
     process.wait()
 
@@ -79,7 +79,7 @@ def test_stop_ends_every_process_of_our_server(root: Path) -> None:
     assert server.pid is not None
     mlflow_server.stop(root, server)
     assert not mlflow_server.answers(server.uri)
-    assert not processes.group_lives(server.pid)
+    assert not processes.group_is_running(server.pid)
     assert not (root / CARD).exists()
 
 
@@ -87,7 +87,7 @@ def test_stop_ends_what_answers_after_its_wrapper_was_killed(root: Path) -> None
     server = mlflow_server.start(root)
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
-    assert _until(lambda: processes.began(server.pid or 0) is None)
+    assert _until(lambda: processes.start_time(server.pid or 0) is None)
     assert mlflow_server.answers(server.uri)  # the child lives on
     mlflow_server.stop(root, server)
     assert not mlflow_server.answers(server.uri)
@@ -104,7 +104,7 @@ def test_a_server_that_does_not_come_up_leaves_no_process(root: Path, monkeypatc
     monkeypatch.setattr(mlflow_server, "_comes_up", deaf)
     with pytest.raises(UniferumError, match="answer within"):
         mlflow_server.start(root)
-    assert not processes.group_lives(seen[0])
+    assert not processes.group_is_running(seen[0])
 
 
 def test_a_server_of_another_process_is_found_and_not_stopped(root: Path, other: dict[str, object]) -> None:
@@ -131,8 +131,8 @@ def test_the_server_of_a_killed_driver_belongs_to_the_next_one(root: Path, other
 
 def test_a_card_whose_process_number_now_leads_another_group_ends_nobody(other: dict[str, object]) -> None:
     assert isinstance(other["pid"], int)
-    processes.end_group(other["pid"], 1.0, seconds=0.2)
-    assert processes.began(other["pid"]) is not None
+    processes.terminate_group(other["pid"], 1.0, seconds=0.2)
+    assert processes.start_time(other["pid"]) is not None
 
 
 # -- the keeper -------------------------------------------------------------------------------------------------------
@@ -180,7 +180,7 @@ def test_our_server_that_is_silent_for_long_is_ended_and_started_again(root: Pat
         os.killpg(first.pid, signal.SIGSTOP)
         assert _until(lambda: len(kept.came) == 2, 60.0)
         assert kept.came[1].uri == first.uri
-        assert not processes.group_lives(first.pid)
+        assert not processes.group_is_running(first.pid)
 
 
 def test_a_killed_server_is_not_started_again_before_its_time(root: Path) -> None:
@@ -230,7 +230,7 @@ def test_mlflow_itself_is_ended_whole_and_started_again_at_its_address(tmp_path:
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
     mlflow_server.stop(tmp_path, server)
-    assert not processes.group_lives(server.pid)
+    assert not processes.group_is_running(server.pid)
     again = mlflow_server.start(tmp_path, port=server.port)
     assert again.uri == server.uri
     mlflow_server.stop(tmp_path, again)
