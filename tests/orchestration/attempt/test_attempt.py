@@ -171,7 +171,18 @@ def test_progress_and_spool_follow_the_training(written: Attempt) -> None:
 
 def test_the_files_between_driver_and_worker_keep_their_keys(tmp_path: Path) -> None:
     given = attempt(tmp_path / "cell", priority=3, expected_hours=2.0)
-    keys = "name folder config stores attempt token evaluate_only stall_s heartbeat options".split()
+    keys = [
+        "name",
+        "folder",
+        "config",
+        "stores",
+        "attempt",
+        "token",
+        "evaluate_only",
+        "stall_s",
+        "heartbeat",
+        "options",
+    ]
     assert list(given.to_json()) == keys
     assert Attempt.from_json(given.to_json()) == replace(given, priority=0, expected_hours=0.0)
 

@@ -221,7 +221,7 @@ def test_the_lease_is_kept_while_the_driver_does_something_else(finished: GridCo
     renewal.end()
 
 
-def test_a_full_disk_is_told_once_and_so_is_its_end(finished: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_once_and_so_is_its_end(finished: GridConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     view, full = Lines(), [True]
     token = Ledger.of(finished).take_lease()
     assert token is not None
@@ -287,7 +287,7 @@ def test_a_signal_before_any_cell_runs_is_an_interrupt_and_while_they_run_a_stop
     assert signal.getsignal(number) == before
 
 
-def test_a_webhook_hears_how_the_grid_ended(finished: GridConfig) -> None:
+def test_a_webhook_is_notified_when_the_grid_ends(finished: GridConfig) -> None:
     heard: list[bytes] = []
 
     class Hook(BaseHTTPRequestHandler):
