@@ -78,10 +78,10 @@ def retry_while_disk_full(
                 raise
             if not waiting:
                 waiting = True
-                say(f"the disk is full ({' '.join(str(error).split())}); waiting for room")
+                say(f"the disk is full ({' '.join(str(error).split())}); waiting for free space")
             meanwhile()
             time.sleep(every_s)
         else:
             if waiting:
-                say("the disk has room again; going on")
+                say("the disk has free space again; continuing")
             return value

@@ -68,13 +68,12 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
 
 
 class StateError(UniferumError):
-    """A state of the machine that prevents the work: a plain statement with its remedy."""
+    """A state of the machine or the grid that stops a command: a plain statement and its remedy, no "must"."""
 
-    def __init__(self, statement: str) -> None:
-        super().__init__(statement, must="")
+    def __init__(self, subject: str, value: object = None, *, must: str = "", cure: str = "") -> None:
+        """Store the parts of the message; ``subject`` is the statement, without its full stop."""
+        super().__init__(subject, value, must=must, cure=cure)
 
     def __str__(self) -> str:
-        return without_passwords(_one_line(self.subject))
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return (type(self), (self.subject,))
+        cure = f" {without_passwords(self.cure)}" if self.cure else ""
+        return f"{_one_line(without_passwords(self.subject))}.{cure}"

@@ -207,7 +207,7 @@ def _start(client: Any, name: str, file: Path, settings: list[str], python: str)
             if "already exists" in reason:
                 return  # another shell submitted the same grid at the same moment
             if "No available agent" not in reason or time.monotonic() > until:
-                raise StateError(f"The cluster rejected the job: {reason[:300]}") from None
+                raise StateError(f"The cluster rejected the job: {reason[:300].rstrip('.')}") from None
             time.sleep(1.0)
         else:
             return

@@ -261,7 +261,7 @@ def _wait_for_lease(ledger: Ledger, view: View, options: Options) -> int:
     holder = ledger.holder()
     driver = _driver_name(holder.owner) if holder else "Another driver"
     if not options.wait:
-        raise StateError(f"{driver} is running this grid. Wait until it ends, or leave out --no-wait.")
+        raise StateError(f"{driver} is running this grid", cure="Wait until it ends, or leave out --no-wait.")
     view.say(f"{driver} is running this grid; waiting for it to end (see uniferum grid status)")
     while (token := retry_while_disk_full(ledger.take_lease, view.say)) is None:
         time.sleep(1.0)

@@ -90,7 +90,10 @@ def test_a_write_is_retried_until_there_is_space_with_one_line_at_each_end() -> 
         return "written"
 
     assert retry_while_disk_full(write, said.append, lambda: beats.append(1), every_s=0) == "written"
-    assert [line.partition(" (")[0] for line in said] == ["the disk is full", "the disk has room again; going on"]
+    assert [line.partition(" (")[0] for line in said] == [
+        "the disk is full",
+        "the disk has free space again; continuing",
+    ]
     assert len(beats) == 2
 
 
