@@ -64,11 +64,11 @@ def answers(address: str, *, seconds: float = 5.0) -> bool:
     return True
 
 
-def leave(joined: Cluster) -> None:
+def leave(cluster: Cluster) -> None:
     """Disconnect, and stop Ray where it was started here."""
     import ray
 
-    if joined.ours:
+    if cluster.ours:
         ray.shutdown()
 
 

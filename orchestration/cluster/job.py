@@ -28,7 +28,7 @@ ENDED = {"SUCCEEDED": 0, "FAILED": 1, "STOPPED": 130}
 DETACHED = 130  # as after Ctrl-C
 RECONNECTS = 8  # consecutive reconnects before giving up
 PAUSE_S, PAUSE_MAX_S = 1.0, 30.0  # pause before a reconnect, doubled each time
-HELD_S = 20.0  # a connection that lasted this long counts as successful, even without output
+STABLE_S = 20.0  # a connection that lasted this long counts as successful, even without output
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,13 @@ def follow_submission(submission: Submission, say: Callable[[str], None]) -> int
     """
     lines, failed = _Lines(say), 0
     while True:
-        began, received = time.monotonic(), lines.received
+        started, received = time.monotonic(), lines.received
         reason = _tail(submission, lines)
         status = _answer(submission)
         if status in ENDED:
             _complete(submission, lines)
             return ENDED[status]
-        went_well = lines.received > received or time.monotonic() - began > HELD_S
+        went_well = lines.received > received or time.monotonic() - started > STABLE_S
         failed = 1 if went_well else failed + 1
         if failed == RECONNECTS:
             lines.end()

@@ -196,12 +196,12 @@ def _run_on(cluster: connect.Cluster, run: GridRun) -> None:
 
 def _schedule(run: GridRun, executor: Executor, events: GridEvents) -> None:
     grid, summary = run.grid, run.summary
-    parallel, began = run.options.parallel or grid.resources.parallel, time.time()
+    parallel, started = run.options.parallel or grid.resources.parallel, time.time()
     scheduler = Scheduler(executor, events, grid.policy, parallel)
     for p in run.due:
         pending = {"folder": str(p.folder), "attempt": 0, "reason": None, "fault": None}
         events.write(partial(run.ledger.note, p.cell.name, CellState.PENDING, **pending))
-    events.write(lambda: run.ledger.set_fact("began", str(began)))  # other shells ignore older states of cells
+    events.write(lambda: run.ledger.set_fact("began", str(started)))  # other shells ignore older states of cells
     for name, state in summary.states.items():
         metrics.show_state(name, state)
     run.interrupts.scheduler = scheduler
