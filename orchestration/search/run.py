@@ -61,14 +61,14 @@ def run_search(
         left = max(0, search.config.trials - take_up(study))
         say(f"study: {search.study_url} ({len(study.trials)} trials so far, {left} to go)")
         grid = search.grid.replace(name=search.config.name, root=search.root)
-        mirror = SearchSync(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
-        behind = mirror.catch_up()
+        sync = SearchSync(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
+        behind = sync.catch_up()
         if left:
             check(search, grid, left)
-            _run_left(search, study, left, mirror, say, address)
+            _run_left(search, study, left, sync, say, address)
         elif behind:
-            mirror.start()
-            mirror.finish(FINISHED)
+            sync.start()
+            sync.finish(FINISHED)
         study = open_study(search)
         if _running(study):
             raise KeyboardInterrupt  # Tune takes the first Ctrl-C as its own, and returns
@@ -110,11 +110,11 @@ def _run_left(
     search: Search,
     study: "optuna.Study",
     left: int,
-    mirror: SearchSync,
+    sync: SearchSync,
     say: Callable[[str], None],
     address: str | None,
 ) -> None:
-    mirror.start()
+    sync.start()
     state = FAILED
     try:
         joined = connect.connect(address, search.grid.resources)
@@ -122,15 +122,15 @@ def _run_left(
             say(f"Ray dashboard: {joined.dashboard}")
             connect.check_fits(search.grid.resources)
             preflight.check_seen_everywhere(search.root)
-            _tune(search, study, left, mirror, say)
+            _tune(search, study, left, sync, say)
         finally:
             connect.leave(joined)
         interrupted = _running(open_study(search))
         for trial in interrupted:
-            mirror.ended(trial.params, KILLED)
+            sync.ended(trial.params, KILLED)
         state = KILLED if interrupted else FINISHED
     finally:
-        mirror.finish(state)
+        sync.finish(state)
 
 
 def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
@@ -139,7 +139,7 @@ def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     return study.get_trials(states=(TrialState.RUNNING,))
 
 
-def _tune(search: Search, study: "optuna.Study", left: int, mirror: SearchSync, say: Callable[[str], None]) -> None:
+def _tune(search: Search, study: "optuna.Study", left: int, sync: SearchSync, say: Callable[[str], None]) -> None:
     from ray import tune
 
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables would mix with our lines
@@ -165,12 +165,12 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: SearchSync, 
             storage_path=str((search.root / "tune").resolve()),
             failure_config=tune.FailureConfig(max_failures=search.grid.policy.retries),  # only of the machine's faults
             verbose=0,
-            callbacks=[_watching(mirror, say)],
+            callbacks=[_watching(sync, say)],
         ),
     ).fit()
 
 
-def _watching(mirror: SearchSync, say: Callable[[str], None]) -> Any:
+def _watching(sync: SearchSync, say: Callable[[str], None]) -> Any:
     """A Tune callback: a line a trial, and every trial's spool is sent to MLflow."""
     from ray.tune import Callback
 
@@ -181,7 +181,7 @@ def _watching(mirror: SearchSync, say: Callable[[str], None]) -> Any:
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
-            mirror.watch()
+            sync.watch()
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             last = trial.last_result or {}
@@ -189,14 +189,14 @@ def _watching(mirror: SearchSync, say: Callable[[str], None]) -> Any:
             value = f"{last[METRIC]:.4f} at step {last[STEP]}" if METRIC in last else "no value"
             told = f"failed ({fault})" if fault else value
             say(f"trial {len([t for t in trials if t.is_finished()])}: {told} with {trial.config}")
-            mirror.ended(trial.config, FAILED if fault else KILLED)
+            sync.ended(trial.config, FAILED if fault else KILLED)
 
         def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             say(f"a trial goes on from its checkpoint ({_why(trial)}): {trial.config}")
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             say(f"trial failed with {trial.config}: {_why(trial)}")
-            mirror.ended(trial.config, FAILED)
+            sync.ended(trial.config, FAILED)
 
     return Watching()
 

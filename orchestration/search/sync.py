@@ -16,7 +16,7 @@ from orchestration.grid.records import CellFolder
 from orchestration.search.config import Search
 from orchestration.search.trial import trial_cell, trial_folders
 from orchestration.tracking.reader import spool_result
-from orchestration.tracking.spool_reader import unsent
+from orchestration.tracking.spool_reader import has_unsent
 from orchestration.tracking.sync import FIRST_S, TrackingSync
 from orchestration.tracking.uploader import Uploader
 
@@ -26,7 +26,7 @@ FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 
 
 class SearchSync:
-    """A grid's mirror, told of trials instead of cells."""
+    """A grid's sync, told of trials instead of cells."""
 
     def __init__(self, search: Search, grid: GridConfig, say: Callable[[str], None]) -> None:
         """Check the configured address; nothing starts yet.
@@ -39,17 +39,17 @@ class SearchSync:
         Raises:
             UniferumError: the configured address is no server's.
         """
-        self.search, self.mirror = search, TrackingSync(grid, say)
+        self.search, self.sync = search, TrackingSync(grid, say)
 
     def start(self) -> None:
         """Find or start the server in the background, and send what earlier calls left."""
         self.watch()
-        self.mirror.start()
+        self.sync.start()
 
     def watch(self) -> None:
         """Send the spools of all trials that there are."""
         for folder in trial_folders(self.search):
-            self.mirror.watch(folder, self._tags(folder))
+            self.sync.watch(folder, self._tags(folder))
 
     def ended(self, params: Mapping[str, Any], state: str) -> None:
         """A trial has ended: add its files, or how it ended, to its spool.
@@ -58,7 +58,7 @@ class SearchSync:
             params: the values that it was proposed with.
             state: FAILED or KILLED; FINISHED where its record says so.
         """
-        if not self.mirror.enabled:
+        if not self.sync.enabled:
             return
         with _harmless(f"trial {dict(params)}"):
             cell = trial_cell(self.search, params)
@@ -69,41 +69,41 @@ class SearchSync:
                 spool_result(cell.record)
             else:
                 append(cell.folder, {"status": state})
-            self.mirror.watch(cell.folder, self._tags(cell.folder))
+            self.sync.watch(cell.folder, self._tags(cell.folder))
 
     def catch_up(self) -> bool:
         """Trials that ended while nobody listened; whether any trial has something to send."""
-        if not self.mirror.enabled:
+        if not self.sync.enabled:
             return False
         for folder in trial_folders(self.search):
             record = CellFolder(folder)
             if record.done:
                 with _harmless(folder.name):
                     spool_result(record)
-        return any(unsent(folder) for folder in trial_folders(self.search))
+        return any(has_unsent(folder) for folder in trial_folders(self.search))
 
     def finish(self, state: str) -> None:
         """Send what is left, end the parent, and stop our own server."""
-        if not self.mirror.enabled:
+        if not self.sync.enabled:
             return
-        if self.mirror.uri is None:
-            self.mirror.keeper.wait_for_first(FIRST_S)
+        if self.sync.uri is None:
+            self.sync.supervisor.wait_for_first(FIRST_S)
         with _harmless("the search's parent run"):
-            if self.mirror.sender is not None:
-                _end_parent(self.mirror.sender, state)
-        self.mirror.finish()
+            if self.sync.uploader is not None:
+                _end_parent(self.sync.uploader, state)
+        self.sync.finish()
 
     def _tags(self, folder: Path) -> dict[str, str]:
         return {"uniferum.search": self.search.config.name, "uniferum.name": folder.name}
 
 
-def _end_parent(sender: Uploader, state: str) -> None:
-    """The sender makes the parent with the first trial's run, so that one has to be sent before."""
-    sender.send_all()
-    known = sender.client.get_experiment_by_name(sender.grid)
+def _end_parent(uploader: Uploader, state: str) -> None:
+    """The uploader makes the parent with the first trial's run, so that one has to be sent before."""
+    uploader.send_all()
+    known = uploader.client.get_experiment_by_name(uploader.grid)
     if known is not None:
-        for run in sender.client.search_runs([known.experiment_id], "tags.`uniferum.kind` = 'grid'"):
-            sender.client.set_terminated(run.info.run_id, state)
+        for run in uploader.client.search_runs([known.experiment_id], "tags.`uniferum.kind` = 'grid'"):
+            uploader.client.set_terminated(run.info.run_id, state)
 
 
 @contextlib.contextmanager

@@ -224,18 +224,18 @@ def test_a_root_that_cannot_be_written_is_refused(search: Search, tmp_path: Path
 # -- MLflow: what is spooled ------------------------------------------------------------------------------------------
 
 
-def _mirror(search: Search) -> SearchSync:
+def _sync(search: Search) -> SearchSync:
     return SearchSync(search, search.grid.replace(name="s", root=search.root), lambda _: None)
 
 
-def _spooled(record: CellFolder) -> list[dict[str, Any]]:
+def _spool_lines(record: CellFolder) -> list[dict[str, Any]]:
     return [json.loads(line) for line in record.spool.read_text().splitlines()]
 
 
 def test_a_trial_that_died_before_its_first_word_is_told_with_its_params(tmp_path: Path, store: str) -> None:
     search = tiny_search(tmp_path, store)
-    _mirror(search).ended(VALUES, FAILED)
-    first, last = _spooled(trial_cell(search, VALUES).record)
+    _sync(search).ended(VALUES, FAILED)
+    first, last = _spool_lines(trial_cell(search, VALUES).record)
     assert first["params"]["optim.lr"] == "0.003"
     assert last == {"status": "FAILED"}
 
@@ -251,14 +251,14 @@ def test_a_trial_ends_in_mlflow_as_it_ended(tmp_path: Path, store: str) -> None:
         run_trial(stopped, search, cut)
     run_trial(full, search, lambda _: None)
     for values in (stopped, full):
-        _mirror(search).ended(values, KILLED)
+        _sync(search).ended(values, KILLED)
 
-    assert _spooled(trial_cell(search, stopped).record)[-1] == {"status": "KILLED"}
-    assert _spooled(trial_cell(search, full).record)[-1]["status"] == "FINISHED"
+    assert _spool_lines(trial_cell(search, stopped).record)[-1] == {"status": "KILLED"}
+    assert _spool_lines(trial_cell(search, full).record)[-1]["status"] == "FINISHED"
 
 
 def test_a_call_with_nothing_left_to_train_finds_what_was_not_sent(tmp_path: Path, store: str) -> None:
     search = tiny_search(tmp_path, store)
     run_trial(VALUES, search, lambda _: None)  # nobody listened as it ended
-    assert _mirror(search).catch_up()
-    assert _spooled(trial_cell(search, VALUES).record)[-1]["status"] == "FINISHED"
+    assert _sync(search).catch_up()
+    assert _spool_lines(trial_cell(search, VALUES).record)[-1]["status"] == "FINISHED"
