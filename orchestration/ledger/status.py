@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
-from orchestration.grid.plan import look
+from orchestration.grid.plan import plan_states
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder
 from orchestration.grid.states import PlanState
@@ -107,7 +107,7 @@ def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "Cel
 
 def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[StatusRow], str]:
     """Rows and headline of a grid, read without its driver."""
-    planned = look(grid, cells)
+    planned = plan_states(grid, cells)
     try:
         with open_ledger(grid) as ledger:
             holder = ledger.holder() if ledger else None

@@ -198,9 +198,8 @@ class Uploader:
 
         for start in range(0, len(params), MAX_PARAMS):
             self._check_time()
-            self._log_params(
-                run_id, [Param(valid_name(k), v) for k, v in list(params.items())[start : start + MAX_PARAMS]]
-            )
+            batch = list(params.items())[start : start + MAX_PARAMS]
+            self._log_params(run_id, [Param(valid_name(key), value) for key, value in batch])
         if tags:
             self.client.log_batch(run_id, tags=[RunTag(valid_name(key), value) for key, value in tags.items()])
         for start in range(0, len(metrics), MAX_METRICS):

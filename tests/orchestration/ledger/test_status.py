@@ -21,10 +21,10 @@ from tests.orchestration.worlds import cell, finish, grid
 @pytest.fixture
 def planned(tmp_path: Path) -> PlannedCell:
     """A cell whose worker has started."""
-    (found,) = make_plan(grid(tmp_path), [cell()], lambda config, stores: ("a" * 16, "b" * 16))
-    assert found.folder is not None
-    found.folder.mkdir(parents=True)
-    return found
+    (planned,) = make_plan(grid(tmp_path), [cell()], lambda config, stores: ("a" * 16, "b" * 16))
+    assert planned.folder is not None
+    planned.folder.mkdir(parents=True)
+    return planned
 
 
 def _entry(planned: PlannedCell) -> CellEntry:

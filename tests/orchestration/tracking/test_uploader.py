@@ -232,7 +232,7 @@ def test_the_rows_of_a_training_are_metrics_by_cohort_kind_and_label(folder: Pat
     }  # fmt: skip
 
 
-# -- a result that is scored again ---------------------------------------------------------------------------------------
+# -- a result that is scored again -------------------------------------------------------------------------------------
 
 
 def _score(folder: Path, value: float, at: int) -> None:
