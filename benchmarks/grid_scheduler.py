@@ -65,7 +65,7 @@ class LedgerListener(Deaf):
         self.ledger.note(attempt.name, state, attempt=attempt.number, folder=self.folders[attempt.name])
 
     def commands(self) -> Sequence[Command]:
-        return self.ledger.take_wishes()
+        return self.ledger.take_commands()
 
 
 def write_tables(folder: Path, scans: int = 500) -> dict[str, str]:
@@ -174,7 +174,7 @@ def _while_driven(grid: GridConfig, settings: Sequence[str], done: str, repeats:
     token = ledger.take_lease()
     assert token is not None, "nobody else drives"
     try:
-        return timed("status", settings, f"{done}; driven by", repeats)
+        return timed("status", settings, f"{done}; driver:", repeats)
     finally:
         ledger.release(token)
         ledger.close()

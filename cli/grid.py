@@ -141,7 +141,7 @@ def _show_plan(grid: "GridConfig", cells: "list[Cell]", *, only_scores: bool = F
         output.say(score_totals(grid, planned))
         return planned
     data = DataPlan(grid, planned)
-    counted = data.counted()
+    counted = data.cohort_rows()
     for line in (*data.left_out(), *data.organ_lines(counted), plan_totals(grid, planned), *recipe_lines(grid, cells)):
         output.say(line)
     if counted:

@@ -69,7 +69,7 @@ def prepare(
 
     It ends with what was left out and failed and why, and with a table of the quality flags of all scans.
     """
-    from orchestration.prepare import plan, prepare_cohort, ray_for
+    from orchestration.prepare import connect_ray, plan_preparation, prepare_cohort
     from uniferum.config import load_yaml as read
     from uniferum.config import override, parse
     from uniferum.data.cohorts.base import open_cohort
@@ -78,14 +78,16 @@ def prepare(
     cohort = open_cohort(config, root=root)
     keys = override(read(preparation) if preparation else {}, settings or ())
     how = parse(PreparationConfig, keys, source=str(preparation or "--set"))
-    planned = plan(cohort, out, how)
+    planned = plan_preparation(cohort, out, how)
     output.say(planned.sentence())
     if dry_run:
         return
-    use_ray = not local and ray_for(address, workers)
+    use_ray = not local and connect_ray(address, workers)
     with output.progress() as bar:
         heard = heard_by(bar, cohort.name, planned.total)
-        summary = prepare_cohort(cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, heard=heard)
+        summary = prepare_cohort(
+            cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, on_scan=heard
+        )
     report(summary, out)
     if as_json:
         output.result(json.dumps(summary.to_dict(), indent=2))

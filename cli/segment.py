@@ -8,7 +8,7 @@ import typer
 from cli import output
 
 if TYPE_CHECKING:
-    from orchestration.segment import Segmenting
+    from orchestration.segment import SegmentationOptions
 
 EPILOG = (
     "Examples: `uniferum data segment configs/cohorts/inspect.yaml` on this machine's GPUs; "
@@ -41,24 +41,24 @@ def segment(
 
     Exit code: 0 every scan has a mask, 1 some failed, 2 bad input, 130 interrupted.
     """
-    from orchestration.prepare import ray_for
-    from orchestration.segment import Segmenting, segment_cohort, waiting
+    from orchestration.prepare import connect_ray
+    from orchestration.segment import SegmentationOptions, scans_without_masks, segment_cohort
     from uniferum.data.cohorts.base import open_cohort
     from uniferum.data.segmentation import Shard, masks_folder
 
-    how = Segmenting(device, fast, timeout_s, per_gpu, cpus)
+    how = SegmentationOptions(device, fast, timeout_s, per_gpu, cpus)
     _check_device(how, local)
     cohort, part = open_cohort(config, settings or (), root=root), Shard.parse(shard)
-    count = sum(1 for _ in waiting(cohort, part, limit))
+    count = sum(1 for _ in scans_without_masks(cohort, part, limit))
     output.say(f"{cohort.name}: {count} scans without a mask" + (f" in shard {shard}" if part.count > 1 else ""))
     if dry_run or not count:
         return
-    use_ray = not local and ray_for(address, None)
+    use_ray = not local and connect_ray(address, None)
     failed: list[tuple[str, str]] = []
     with output.progress() as bar:
         task = bar.add_task(f"{cohort.name}", total=count)
         summary = segment_cohort(
-            cohort, how, shard=part, limit=limit, use_ray=use_ray, heard=lambda done: bar.advance(task)
+            cohort, how, shard=part, limit=limit, use_ray=use_ray, on_scan=lambda done: bar.advance(task)
         )
     failed = [(done.scan_id, done.fault) for done in summary.failed]
     kept = f", {summary.kept} made by another run meanwhile" if summary.kept else ""
@@ -68,7 +68,7 @@ def segment(
         raise typer.Exit(1)
 
 
-def _check_device(how: "Segmenting", local: bool) -> None:
+def _check_device(how: "SegmentationOptions", local: bool) -> None:
     from uniferum.errors import UniferumError
 
     name, _, number = how.device.partition(":")

@@ -53,34 +53,34 @@ def cancel(
     """Let a cell, or all, write a checkpoint and stop."""
     if (cell is None) != every:
         raise UniferumError("cancel", must="be given one cell, or --all")
-    output.say(_desk(file, settings).wish("cancel", cell))
+    output.say(_desk(file, settings).send("cancel", cell))
 
 
 def retry(file: File, cell: CellName, settings: Settings = None) -> None:
     """Run a failed or stopped cell again: now where a driver has it, else with the next `grid run`."""
-    output.say(_desk(file, settings).wish("retry", cell))
+    output.say(_desk(file, settings).send("retry", cell))
 
 
 def pause(file: File, settings: Settings = None) -> None:
     """Start no new cells until `resume`."""
-    output.say(_desk(file, settings).wish("pause"))
+    output.say(_desk(file, settings).send("pause"))
 
 
 def stop(file: File, settings: Settings = None) -> None:
     """Let the running cells finish, then end the driver."""
-    output.say(_desk(file, settings).wish("stop"))
+    output.say(_desk(file, settings).send("stop"))
 
 
 def resume(file: File, settings: Settings = None) -> None:
     """Start cells again after `pause` or after the circuit breaker opened."""
-    output.say(_desk(file, settings).wish("resume"))
+    output.say(_desk(file, settings).send("resume"))
 
 
 def parallel(
     file: File, cells: Annotated[int, typer.Argument(min=1, help="Cells at once.")], settings: Settings = None
 ) -> None:
     """Change how many cells run at once."""
-    output.say(_desk(file, settings).wish("parallel", value=str(cells)))
+    output.say(_desk(file, settings).send("parallel", value=str(cells)))
 
 
 def priority(
@@ -90,7 +90,7 @@ def priority(
     settings: Settings = None,
 ) -> None:
     """Change a waiting cell's place in the order."""
-    output.say(_desk(file, settings).wish("priority", cell, str(number)))
+    output.say(_desk(file, settings).send("priority", cell, str(number)))
 
 
 def events(

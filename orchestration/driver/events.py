@@ -122,7 +122,7 @@ class GridEvents:
         if now - self.shown_at > TABLE_S:
             self.shown_at = now
             self.write(self.show)
-        return self.write(self.ledger.take_wishes)
+        return self.write(self.ledger.take_commands)
 
     def may_start(self) -> str | None:
         """The reason to start no cell while there is too little free space; a full disk also fails running cells."""

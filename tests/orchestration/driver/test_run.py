@@ -239,8 +239,8 @@ def test_a_full_disk_is_reported_once_and_so_is_its_end(finished: GridConfig, mo
     time.sleep(0.4)
     renewal.end()
     assert view.said == [
-        "the disk is full (database or disk is full); waiting for room",
-        "the disk has room again; going on",
+        "the disk is full (database or disk is full); waiting for free space",
+        "the disk has free space again; continuing",
     ]
     assert not renewal.lost
 
@@ -254,7 +254,7 @@ def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_command(finish
     view = Lines()
     events = GridEvents(finished, {cell().name: planned}, ledger, renewal, TrackingSync(finished, view.say), view)
     renewal.lost = True
-    ledger.wish("parallel", value="2")
+    ledger.add_command("parallel", value="2")
     assert [command.verb for command in events.commands()] == ["cancel"]
     assert events.commands() == []
     attempt = Attempt(cell().name, "", {}, {}, number=1)
@@ -263,7 +263,7 @@ def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_command(finish
     assert ledger.entries() == {}
     assert "paused" not in ledger.facts()
     assert planned.record.failure() is None
-    assert len(ledger.take_wishes()) == 1, "it is left for the driver that has the grid now"
+    assert len(ledger.take_commands()) == 1, "it is left for the driver that has the grid now"
     renewal.end()
 
 
