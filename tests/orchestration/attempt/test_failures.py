@@ -60,19 +60,29 @@ def test_what_ray_says_of_a_lost_process_has_a_kind(text: str, kind: str) -> Non
     assert classify_text(text).kind == kind
 
 
-def test_only_faults_of_the_machine_are_retried() -> None:
-    never = (failures.USER, failures.NAN, failures.BUG, failures.TIMEOUT, failures.CANCELLED, failures.FENCED)
-    assert not any(Fault(kind, "").retried for kind in never)
-    retried = (
-        failures.WORKER_KILLED,
-        failures.NODE_LOST,
-        failures.HOST_OOM,
-        failures.GPU_OOM,
-        failures.STORAGE,
-        failures.NETWORK,
-    )
-    retried += (failures.PEER_LOST, failures.HARDWARE)
-    assert all(Fault(kind, "").retried for kind in retried)
+MACHINE = (
+    failures.WORKER_KILLED,
+    failures.NODE_LOST,
+    failures.HOST_OOM,
+    failures.GPU_OOM,
+    failures.STORAGE,
+    failures.NETWORK,
+    failures.NCCL,
+    failures.PEER_LOST,
+    failures.STALLED,
+    failures.HARDWARE,
+)
+OTHERS = (failures.USER, failures.NAN, failures.BUG, failures.TIMEOUT, failures.CANCELLED, failures.FENCED)
+
+
+@pytest.mark.parametrize("kind", MACHINE)
+def test_a_fault_of_the_machine_is_retried(kind: str) -> None:
+    assert Fault(kind, "").retried
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_fault_that_would_come_again_is_not_retried(kind: str) -> None:
+    assert not Fault(kind, "").retried
 
 
 def test_a_reason_is_one_line_and_says_where() -> None:

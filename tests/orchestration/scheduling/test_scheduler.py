@@ -26,6 +26,7 @@ class Scripted:
     running: dict[str, tuple[float, Fault | None]] = field(default_factory=dict)
     stopping: set[str] = field(default_factory=set)
     deaf: set[str] = field(default_factory=set)
+    killed: list[tuple[str, Fault]] = field(default_factory=list)
     most: int = 0
 
     def capacity(self) -> int:
@@ -55,6 +56,7 @@ class Scripted:
         self.stopping.add(work.name)
 
     def kill(self, work: Work, fault: Fault) -> None:
+        self.killed.append((work.name, fault))
         self.running[work.name] = (self.time, fault)
         self.silent.pop(work.name, None)
 
@@ -218,6 +220,16 @@ def test_failures_for_different_reasons_leave_the_breaker_closed() -> None:
     assert not heard.pauses
 
 
+def test_a_cell_that_succeeds_between_two_that_fail_alike_keeps_the_breaker_closed() -> None:
+    script: Script = {name: [(1.0, WRONG)] for name in "acd"}
+    states, heard = _run("abc", Scripted(1, dict(script)), policy=Policy(breaker=2, breaker_wait_s=0))
+    assert states == {"a": "failed", "b": "done", "c": "failed"}
+    assert not heard.pauses
+
+    _, heard = _run("abcd", Scripted(1, dict(script)), policy=Policy(breaker=2, breaker_wait_s=0))
+    assert len(heard.pauses) == 1, "the two in a row open it"
+
+
 def test_pause_starts_nothing_until_resume() -> None:
     executor = Scripted(1)
     wishes = [(0.5, Command("pause", None, None)), (50.0, Command("resume", None, None))]
@@ -259,7 +271,7 @@ def test_a_cell_that_runs_too_long_fails_and_is_not_tried_again() -> None:
     states, _ = _run(["a"], executor, policy=Policy(timeout_s=20))
     assert states == {"a": "failed"}
     assert executor.time < 30
-    assert TIMEOUT == "timeout"
+    assert executor.killed == [("a", Fault(TIMEOUT, "ran longer than policy.timeout_s (20 s)"))]
 
 
 def test_a_cell_that_says_nothing_is_stopped_and_tried_again() -> None:
@@ -267,7 +279,7 @@ def test_a_cell_that_says_nothing_is_stopped_and_tried_again() -> None:
     states, heard = _run(["a"], executor, policy=Policy(stall_s=30, backoff_s=0))
     assert states == {"a": "done"}
     assert heard.moves == [("a", "running"), ("a", "waiting"), ("a", "running"), ("a", "done")]
-    assert Fault(STALLED, "").retried
+    assert executor.killed == [("a", Fault(STALLED, "reported no step for 99 s (policy.stall_s is 30)"))]
 
 
 def test_a_cell_that_does_not_stop_is_killed() -> None:
