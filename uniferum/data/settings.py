@@ -1,5 +1,6 @@
-"""How stored volumes become batches, as settings; apart from the code that needs torch, so that a plan can be made
-without it.
+"""Settings of how stored volumes become batches.
+
+They stand apart from the code that needs torch, so that a plan can be made without it.
 """
 
 from typing import Any, ClassVar, Literal

@@ -24,14 +24,17 @@ class Curve:
 
     @property
     def sensitivity(self) -> Floats:
+        """Share of the positives that each threshold finds (k,)."""
         return self.true_positives / max(self.positives, 1)
 
     @property
     def false_positive_rate(self) -> Floats:
+        """Share of the negatives that each threshold calls positive (k,)."""
         return self.false_positives / max(self.negatives, 1)
 
     @property
     def precision(self) -> Floats:
+        """Share of true positives among the cases that each threshold calls positive (k,)."""
         return self.true_positives / (self.true_positives + self.false_positives)
 
 

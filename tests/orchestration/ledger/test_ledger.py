@@ -225,3 +225,34 @@ def test_a_reader_never_waits_for_a_writer(book: Ledger, another: Open) -> None:
     reader = another()
     with book.transaction():
         assert reader.entries() == {}
+
+
+def test_events_have_their_cell_and_their_details_in_the_order_of_the_moves(book: Ledger) -> None:
+    book.note("a", "running", attempt=1, node=None)
+    book.note("b", "running", attempt=2)
+    book.note("a", "done", seconds=2.5)
+    told = [(cell, state, detail) for _, cell, state, detail in book.events()]
+    assert told == [("a", "running", {"attempt": 1}), ("b", "running", {"attempt": 2}), ("a", "done", {"seconds": 2.5})]
+    assert [state for _, _, state, _ in book.events("b")] == ["running"]
+
+
+def test_a_fact_is_replaced_alone(book: Ledger) -> None:
+    book.set_fact("paused", "no room")
+    book.set_fact("ray", "127.0.0.1")
+    book.set_fact("paused", "by hand")
+    assert book.facts() == {"paused": "by hand", "ray": "127.0.0.1"}
+
+
+def test_a_renewed_lease_is_held_and_its_owner_may_take_it_again(book: Ledger) -> None:
+    assert book.holder() is None
+    token = book.take_lease()
+    assert token is not None
+    with book.transaction() as db:
+        db.execute(update(LEASE).values(expires=0))
+    assert book.holder() is None, "it has expired"
+    assert book.renew(token)
+    holder = book.holder()
+    assert holder is not None
+    assert holder.alive
+    assert holder.token == token
+    assert book.take_lease() == token + 1

@@ -1,6 +1,8 @@
 """Rows of `grid status`: step, speed, metric and time left of a running cell; a note on a silent one."""
 
+import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid import plan_table
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
-from orchestration.grid.records import CellFolder, Failure
+from orchestration.grid.records import CellFolder, CellProgress, Failure
 from orchestration.grid.states import PlanState
 from orchestration.ledger import status
 from orchestration.ledger import summary as ended
@@ -48,6 +50,32 @@ def test_a_running_cell_shows_step_speed_metric_and_time_left(planned: PlannedCe
         "left": "",
         "note": "",
     }
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, ""), (0.9, "0 s"), (59, "59 s"), (60, "1 min 00 s"), (3599, "59 min 59 s"), (7500, "2 h 05 min")],
+)
+def test_a_length_of_time_is_shown_in_its_largest_two_units(seconds: float | None, shown: str) -> None:
+    assert status.span(seconds) == shown
+
+
+def test_the_time_left_follows_from_the_pace_of_this_attempt(planned: PlannedCell) -> None:
+    assert planned.folder is not None
+    now = time.time()
+    # From step 20 to step 30 of 100 in 50 seconds: 70 steps of 5 seconds are left.
+    progress = CellProgress(30, 100, None, None, None, now - 90, now, base_step=20, base_time=now - 50)
+    (planned.folder / "progress.json").write_text(json.dumps(asdict(progress)))
+    (row,) = status.rows([planned], {planned.cell.name: _entry(planned)})
+    assert dict(zip(status.COLUMNS, row.texts, strict=True))["left"] == "5 min 50 s"
+
+
+def test_a_cell_after_its_first_step_shows_no_time_left(planned: PlannedCell) -> None:
+    assert planned.folder is not None
+    reporter = ProgressReporter(planned.folder, steps=4)
+    reporter.metrics(1, {"loss": 0.5})
+    (row,) = status.rows([planned], {planned.cell.name: _entry(planned)})
+    assert dict(zip(status.COLUMNS, row.texts, strict=True))["left"] == ""
 
 
 def test_a_silent_cell_is_named(planned: PlannedCell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,3 +77,14 @@ def test_interval_of_nothing_is_nan():
 def test_a_label_that_is_undefined_in_a_draw_leaves_the_mean_of_that_draw_to_the_others():
     mean = bootstrap.mean_over_labels([np.array([0.5, np.nan, np.nan]), np.array([0.7, 0.9, np.nan])])
     np.testing.assert_allclose(mean, [0.6, 0.9, np.nan])
+
+
+def test_an_interval_leaves_out_half_of_the_rest_on_each_side():
+    assert bootstrap.percentile_interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
+    assert bootstrap.percentile_interval([*range(101), np.nan, np.inf], level=0.5) == pytest.approx((25.0, 75.0))
+
+
+def test_draws_repeat_with_the_seed_and_change_with_it():
+    first, again, other = (bootstrap.draw_patients(20, 5, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

@@ -19,7 +19,7 @@ ESPRESSO, EGYPTIAN_CAT = 967, 285
 
 @pytest.fixture(scope="module")
 def flat() -> nn.Module:
-    """timm's own 2D network with the package's ImageNet weights."""
+    """The 2D network of timm network with the package's ImageNet weights."""
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     state, _ = image_weights(LITE0, list(network.state_dict()), None)
     network.load_state_dict(state)

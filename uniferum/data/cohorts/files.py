@@ -80,12 +80,12 @@ def _look(
 
 
 def _of_windows(relative: str) -> bool:
-    """Whether this is an absolute path of Windows, ``C:\\scans`` or a share."""
+    r"""Whether this is an absolute path of Windows, ``C:\scans`` or a share."""
     return ("\\" in relative or ":" in relative) and PureWindowsPath(relative).is_absolute()
 
 
 def as_written(root: Path, text: str) -> str:
-    """A path of a table in this system's form: ``./a//b`` is ``a/b``, and ``a\\b`` too where there is no such file."""
+    r"""A path of a table in this system's form: ``./a//b`` is ``a/b``, and ``a\b`` too where there is no such file."""
     if "\\" in text and not os.path.lexists(root / text):
         text = text if _of_windows(text) else text.replace("\\", "/")
     return PurePosixPath(text).as_posix() if text else ""

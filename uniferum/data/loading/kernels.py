@@ -12,6 +12,7 @@ AIR_HU = -1000.0
 
 @njit(cache=True, nogil=True, fastmath=True)
 def crop(source, i0, j0, k0, slope, shift, out):
+    """Write the values of a box of ``source`` that begins at (i0, j0, k0), scaled and shifted, into ``out``."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             for k in range(out.shape[2]):
@@ -133,6 +134,7 @@ def _means(row, windows, cells):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def add(cells, weight, out):
+    """Add ``cells`` times ``weight`` to ``out``."""
     for k in range(cells.shape[0]):
         out[k] += weight * cells[k]
 

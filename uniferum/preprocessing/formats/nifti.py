@@ -140,9 +140,11 @@ def _values(stream: Any, header: Any, shape: tuple[int, int, int], dtype: np.dty
 
 
 def _check_extensions(between: bytes, header: Any, path: Path) -> None:
-    """Whether what stands between header and voxels is a chain of extensions; they are not used, but a broken chain
-    is a sign that the voxels do not begin where the header says. So is anything there where no extension is said to
-    be: other writers leave zeros."""
+    """Check that only a chain of extensions stands between header and voxels.
+
+    Extensions are not used, but a broken chain is a sign that the voxels do not begin where the header says. So is
+    anything but zeros where the header names no extension.
+    """
     if between[:1] == b"\0" and between[4:].strip(b"\0") and not _begins_extension(between, header):
         cure = f"set it to {int(header['sizeof_hdr']) + 4} if the voxels follow the header"
         must = "be where the voxels begin: what stands before is no extension of the header"
