@@ -24,6 +24,7 @@ from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.run.trained_rows import row_record
 from uniferum.run_files import RESULT_FORMAT, RunFiles
+from uniferum.systems import reads_text
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
 from uniferum.training.parallel import Workers
@@ -198,7 +199,7 @@ def _record(
             "train_on": config.train_on,
             "evaluate_on": config.evaluate_on,
             "model": config.model.kind,
-            "text_encoder": config.model.text.name if config.model.kind == "uniferum" else None,
+            "text_encoder": config.model.text.name if reads_text(config.model.kind) else None,
             "seed": config.seed,
             "best_step": best.step,
             "selection": {
