@@ -1,6 +1,6 @@
 """The interface of a model: encode each volume once, then read it once per row.
 
-A row is one (volume, prompt) pair. Rows of the same volume share its encoding; ``row_volume`` is the index of each row's
+A row is one (volume, prompt) pair. Rows of the same volume share its encoding; ``row_volume`` is the index of their
 volume. Training and evaluation call :meth:`Model.encode` and :meth:`Model.read`; :meth:`Model.forward` and
 :meth:`Model.predict` ask every prompt about every volume.
 """

@@ -29,7 +29,7 @@ from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import choose_compute
-from uniferum.training.reporter import Reporter, Silent
+from uniferum.training.reporter import Reporter
 from uniferum.training.state import TrainingProgress
 
 
@@ -46,17 +46,23 @@ def evaluate_run(
     """Predict the test splits again and score them; nothing is trained.
 
     Args:
-        config: the run; its ``evaluate_on`` may differ from what was evaluated before.
+        config: the run; its ``evaluate_on`` may differ from the earlier evaluation.
         stores: the prepared store of every cohort that the run names.
         folder: the run's folder, with a best checkpoint.
-        reporter: who is told the files.
-        stop: asked by a lone worker between the batches; once it says yes, ``Interrupted`` is raised.
-        alive: called between the batches.
-        device: where to compute; the first GPU, else the CPU.
+        reporter: receives the files that are written.
+        stop: called between batches by a single worker; when it returns true, ``Interrupted`` is raised.
+        alive: called between batches, as a heartbeat.
+        device: the torch device; default: the first GPU, else the CPU.
 
     Raises:
-        Interrupted: ``stop`` said so; the old record stands.
-        UniferumError: no best checkpoint, one of another config, or a store that is missing.
+        Interrupted: ``stop`` returned true; the old record is unchanged.
+        UniferumError: no best checkpoint, one of another config, or a missing store.
+
+    Example:
+        >>> import uniferum
+        >>> result = uniferum.evaluate_run(config, stores, run_folder, device="cpu")
+        >>> result.record["evaluate_on"]
+        ['CTRATE', 'RADCHEST']
     """
     files = RunFiles(Path(folder))
     card = read_card(files.best)
@@ -73,7 +79,7 @@ def evaluate_run(
     bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     rows = _rows_trained(bench, identity, files)
     write_text(files.config, resolved_yaml(config))
-    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent(), rows)
+    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Reporter(), rows)
 
 
 def _rows_trained(bench: Workbench, identity: Fingerprints, files: RunFiles) -> Mapping[str, Any]:
