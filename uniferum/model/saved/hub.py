@@ -1,7 +1,7 @@
-"""A model as a folder of its own: weights, config, tokenizer and a model card; safetensors only.
+"""Save a model as a folder (weights as safetensors, config, tokenizer, model card) and load it again.
 
-The folder needs neither the hub nor the pretrained parts that the model was built from. It is whole or absent: written
-beside its place, synced, renamed.
+The folder needs neither the hub nor the pretrained parts of the model. It is written to a temporary folder, synced and
+renamed, so it is never incomplete.
 """
 
 import json
@@ -53,9 +53,9 @@ def save_pretrained(
         model: any compared system.
         folder: must not exist yet.
         config: the section that the model was built from.
-        geometry: the grids that it reads.
-        labels: the output order of models with one output a label.
-        trained_on: a clause for the model card.
+        geometry: the voxel grids of its input.
+        labels: the output order of models with one output per label.
+        trained_on: a phrase for the model card.
 
     Raises:
         UniferumError: the folder exists.
@@ -74,7 +74,7 @@ def save_pretrained(
 
 
 def from_pretrained(name: str | Path, weights_dir: Path | None = None) -> Model:
-    """A model from such a folder (or from the hub, by name), in evaluation mode.
+    """Load a model from such a folder, or from the hub by name, in evaluation mode.
 
     Raises:
         UniferumError: no such folder, a config of another format, or tensors that do not fit it.
@@ -98,7 +98,7 @@ def from_pretrained(name: str | Path, weights_dir: Path | None = None) -> Model:
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What a saved model says of itself: ``model``, ``geometry``, ``labels``, ``text_shape``.
+    """Read the description of a saved model: ``model``, ``geometry``, ``labels``, ``text_shape``.
 
     Raises:
         UniferumError: the folder has no config of this format.
@@ -117,10 +117,10 @@ def read_description(folder: Path) -> dict[str, Any]:
 
 
 def load_matching(model: Model, state: dict[str, Tensor], *, source: str) -> None:
-    """Load a state dict whose names and shapes are exactly the model's.
+    """Load a state dict whose names and shapes are exactly those of the model.
 
     Raises:
-        UniferumError: a tensor is missing, too many, or of another shape; both sides are named.
+        UniferumError: a tensor is missing, unknown, or of another shape; the message has both shapes.
     """
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
@@ -182,7 +182,7 @@ def _saved_text(folder: Path, config: ModelConfig, shape: dict[str, Any]) -> Tex
 
 
 def model_card(model: Model, described: dict[str, Any], trained_on: str) -> str:
-    """The README of a saved model: what it is, what it reads and what it is not for."""
+    """Write the README of a saved model: description, input, examples and limits of use."""
     config, geometry = described["model"], described["geometry"]
     parameters = sum(parameter.numel() for parameter in model.parameters())
     shape = " x ".join(map(str, geometry["model_shape"]))
