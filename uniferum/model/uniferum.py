@@ -66,7 +66,7 @@ class Uniferum(Model):
         return x * y * z
 
     def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V M H"]:
-        """Compute the visual tokens of each volume in x, y, z raster order (z fastest), in the transformer's hidden size.
+        """Compute each volume's visual tokens in x, y, z raster order (z fastest), in the transformer's hidden size.
 
         With ``fusion.summary`` M is N + 1 and the last token is a summary of the volume; else M is N.
         """
@@ -137,7 +137,7 @@ class Uniferum(Model):
         return self.transformer.norm(class_state), self.transformer.norm(masks)
 
     def _joined(self, parts: list[Part], rows: int) -> tuple[Float[Tensor, "R L H"], Tensor | None]:
-        """Join the rows' sequences; without dropout also project them for the first layer, shared by rows of a volume."""
+        """Join the rows' sequences; without dropout also project them for the first layer, once per volume and prompt."""
         x = self._dropout(join(parts, rows))
         if self.training and self.transformer.shape.dropout:
             return x, None

@@ -30,8 +30,7 @@ def slice_network(name: str, hub: str, config: ModelConfig, weights_dir: Path | 
     if pretrained and config.encoder.weights != "none":
         if config.encoder.weights == "offline":
             raise UniferumError(
-                "model.encoder.weights", "offline", must=f"be imagenet or none for {name}", cure="no package contains
-                them"
+                "model.encoder.weights", "offline", must=f"be imagenet or none for {name}", cure="no package has them"
             )
         folder = find_pretrained(hub, weights_dir)
         missing = network.load_state_dict(read_state(folder), strict=False).missing_keys

@@ -44,7 +44,7 @@ class WeightsCheck:
     tokens: str = ""
     sha256: str = ""
     numbers: tuple[float, ...] = ()
-    """Values of the forward pass. Text: the first of [CLS]; image: mean, deviation, minimum, maximum of the features."""
+    """Values of the forward pass. Text: the first of [CLS]; image: mean, deviation, minimum, maximum of features."""
     difference: float | None = None
     """Difference from the transformers library, relative to its largest value."""
     fault: str = ""
