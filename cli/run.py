@@ -10,6 +10,7 @@ import typer
 
 from cli import output, weights
 from uniferum.errors import UniferumError
+from uniferum.training.reporter import Reporter
 
 if TYPE_CHECKING:
     from uniferum.run import RunConfig, RunResult
@@ -77,7 +78,7 @@ def evaluate(
     _show(evaluate_run(run, paths, place, device=device))
 
 
-class _Terminal:
+class _Terminal(Reporter):
     """A line a validation for the person at the terminal."""
 
     def __init__(self, steps: int, computing: str) -> None:
@@ -97,9 +98,6 @@ class _Terminal:
     def artifact(self, path: Path) -> None:
         """Name the file."""
         output.say(f"wrote {path}")
-
-    def checkpoint(self, path: Path, step: int) -> None:
-        """Nothing to say."""
 
 
 def _read(

@@ -8,6 +8,7 @@ from cli import output
 from orchestration.report_source import Gathered
 from uniferum.errors import UniferumError
 from uniferum.report.records import CellRecord
+from uniferum.systems import predicts_masks
 
 if TYPE_CHECKING:
     from uniferum.evaluation.masks import ModelMasks
@@ -52,7 +53,7 @@ def _masks(found: Gathered, stores: dict, keys: Sequence[tuple[str, str]]) -> "M
 
 
 def outliners(records: Iterable[CellRecord], cells: Path | None) -> list[tuple[CellRecord, Path]]:
-    """Uniferum cells with a checkpoint here, those trained on masks first, then by their validation AUROC.
+    """Cells that predict masks and have a checkpoint here: those trained on masks first, then by validation AUROC.
 
     Args:
         records: finished cells.
@@ -64,7 +65,7 @@ def outliners(records: Iterable[CellRecord], cells: Path | None) -> list[tuple[C
         renamed = sorted(cells.glob(f"*-{mark}")) if cells else []  # under an earlier name
         places = [record.folder, *([cells / f"{record.name}-{mark}", *renamed] if cells else ())]
         folder = next((place for place in places if (place / "checkpoints" / "best").exists()), None)
-        if folder is not None and record.model == "uniferum":
+        if folder is not None and predicts_masks(record.model):
             found.append((record, folder))
     return sorted(found, key=lambda one: ("SEG" not in one[0].train_on, -_selected(one[0])))
 

@@ -77,10 +77,10 @@ def _needed(path: Path) -> "list[WeightsCheck]":
     from orchestration.grid.cells import expand
     from orchestration.grid.config import load_grid
     from uniferum.model.saved.check_weights import check_image, check_text
-    from uniferum.model.saved.hub import WITH_TEXT
+    from uniferum.systems import reads_text
 
     models = [cell.config.model for cell in expand(load_grid(path), source=str(path))]
-    texts = {(m.text.name, m.text.layers): m.text for m in models if m.kind in WITH_TEXT}
+    texts = {(m.text.name, m.text.layers): m.text for m in models if reads_text(m.kind)}
     images = {(m.encoder.name, m.encoder.weights): m.encoder for m in models}
     return [*map(check_text, texts.values()), *map(check_image, images.values())]
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.grid.records import CellProgress
+from uniferum.training.reporter import Reporter
 
 
-class SpoolReporter:
+class SpoolReporter(Reporter):
     """Append parameters, metrics and artifact names for MLflow to ``spool.jsonl``."""
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +62,7 @@ def append(folder: Path, entry: Mapping[str, Any]) -> None:
     append_line(folder / "spool.jsonl", entry)
 
 
-class ProgressReporter:
+class ProgressReporter(Reporter):
     """Write ``progress.json`` at most once a second, and reset the watchdog at every report."""
 
     def __init__(self, folder: Path, *, steps: int, alive: Callable[[], None] = lambda: None) -> None:

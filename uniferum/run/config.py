@@ -1,6 +1,6 @@
-"""RunConfig: everything that one run is, and nothing about where it runs.
+"""RunConfig: the complete config of one run, without the place where it runs.
 
-Store paths, threads, loader workers and devices are given beside it, never in it.
+Store paths and devices are separate arguments of :func:`uniferum.run.train.train_run`, not keys of the config.
 """
 
 from typing import Any, Self
@@ -25,6 +25,12 @@ class RunConfig(Section):
     ``train_on`` names cohorts, and ``SEG`` for organ tasks on them plus the nodules of LUNA16. ``select_on`` empty
     means the training cohorts: the best checkpoint is never chosen on a zero-shot task. ``model.preset: released``
     fills the keys of :mod:`uniferum.run.presets` that are not given.
+
+    Example:
+        >>> import uniferum
+        >>> config = uniferum.RunConfig.model_validate({"name": "first", "train_on": ["CTRATE", "SEG"]})
+        >>> config.training_cohorts, config.segmentation
+        (('CTRATE',), True)
     """
 
     name: str = Field(min_length=1)

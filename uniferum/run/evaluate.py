@@ -24,11 +24,12 @@ from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.run.trained_rows import row_record
 from uniferum.run_files import RESULT_FORMAT, RunFiles
+from uniferum.systems import reads_text
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import choose_compute
-from uniferum.training.reporter import Reporter, Silent
+from uniferum.training.reporter import Reporter
 from uniferum.training.state import TrainingProgress
 
 
@@ -45,17 +46,23 @@ def evaluate_run(
     """Predict the test splits again and score them; nothing is trained.
 
     Args:
-        config: the run; its ``evaluate_on`` may differ from what was evaluated before.
+        config: the run; its ``evaluate_on`` may differ from the earlier evaluation.
         stores: the prepared store of every cohort that the run names.
         folder: the run's folder, with a best checkpoint.
-        reporter: who is told the files.
-        stop: asked by a lone worker between the batches; once it says yes, ``Interrupted`` is raised.
-        alive: called between the batches.
-        device: where to compute; the first GPU, else the CPU.
+        reporter: receives the files that are written.
+        stop: called between batches by a single worker; when it returns true, ``Interrupted`` is raised.
+        alive: called between batches, as a heartbeat.
+        device: the torch device; default: the first GPU, else the CPU.
 
     Raises:
-        Interrupted: ``stop`` said so; the old record stands.
-        UniferumError: no best checkpoint, one of another config, or a store that is missing.
+        Interrupted: ``stop`` returned true; the old record is unchanged.
+        UniferumError: no best checkpoint, one of another config, or a missing store.
+
+    Example:
+        >>> import uniferum
+        >>> result = uniferum.evaluate_run(config, stores, run_folder, device="cpu")
+        >>> result.record["evaluate_on"]
+        ['CTRATE', 'RADCHEST']
     """
     files = RunFiles(Path(folder))
     card = read_card(files.best)
@@ -72,7 +79,7 @@ def evaluate_run(
     bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     rows = _rows_trained(bench, identity, files)
     write_text(files.config, resolved_yaml(config))
-    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent(), rows)
+    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Reporter(), rows)
 
 
 def _rows_trained(bench: Workbench, identity: Fingerprints, files: RunFiles) -> Mapping[str, Any]:
@@ -198,7 +205,7 @@ def _record(
             "train_on": config.train_on,
             "evaluate_on": config.evaluate_on,
             "model": config.model.kind,
-            "text_encoder": config.model.text.name if config.model.kind == "uniferum" else None,
+            "text_encoder": config.model.text.name if reads_text(config.model.kind) else None,
             "seed": config.seed,
             "best_step": best.step,
             "selection": {

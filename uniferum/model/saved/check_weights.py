@@ -1,8 +1,7 @@
-"""Whether pretrained weights load, said before a grid starts: tensors, tokenizer, checksum, one reference forward pass.
+"""Check pretrained weights before a grid starts: tensors, tokenizer, checksum and a reference forward pass.
 
-The forward pass is that of one fixed prompt (text) or one fixed volume (image), in float32 on the CPU; its numbers are
-the same on every machine to about four digits. Text is also held to transformers' own forward pass. Nothing here
-needs the network where the weights are on this machine.
+The forward pass uses one fixed prompt (text) or one fixed volume (image), in float32 on the CPU; its numbers agree on
+all machines to about four digits. Text is also compared with the transformers library. Local weights need no network.
 """
 
 import hashlib
@@ -24,19 +23,19 @@ from uniferum.model.text import MINILM, Text, build_text, read_shape, refuse_oth
 from uniferum.model.weights import find_pretrained, in_package, is_installed, weights_file
 
 PROMPT = "Diagnose the presence of pleural effusion around the lungs"
-"""Of the reference forward pass (paper 3.3, one of the phrases that it prints)."""
+"""Prompt of the reference forward pass (a phrase printed in paper 3.3)."""
 SIDE = 64
-"""Voxels a side of the reference volume, a ramp from 0 to 1 along each axis."""
+"""Voxels per side of the reference volume, a ramp from 0 to 1 along each axis."""
 NUMBERS = 4
-"""How many of the forward pass's numbers are shown."""
+"""Number of values of the forward pass that are shown."""
 TOLERANCE = 1e-4
-"""Largest difference from transformers, relative to the largest number; four layers of float32 leave 4e-7 (minilm)."""
+"""Largest difference from transformers, relative to the largest value; four float32 layers differ by 4e-7 (minilm)."""
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class WeightsCheck:
-    """What was found of one name; ``fault`` is one line, empty where everything loads."""
+    """Result of checking one name; ``fault`` is one line, empty if everything loads."""
 
     name: str
     kind: str
@@ -45,9 +44,9 @@ class WeightsCheck:
     tokens: str = ""
     sha256: str = ""
     numbers: tuple[float, ...] = ()
-    """Of the forward pass: the first of [CLS]; of an image encoder mean, deviation, least and largest feature."""
+    """Values of the forward pass. Text: the first of [CLS]; image: mean, deviation, minimum, maximum of features."""
     difference: float | None = None
-    """From transformers' own forward pass, relative to its largest number."""
+    """Difference from the transformers library, relative to its largest value."""
     fault: str = ""
 
 
@@ -107,7 +106,7 @@ def _checked_text(found: WeightsCheck, config: TextConfig, weights_dir: Path | N
 
 
 def _refuse_tokens(text: Text, folder: Path) -> None:
-    """Refuse a tokenizer that frames or reads prompts otherwise than BERT's, or makes one of them too long."""
+    """Refuse a tokenizer without BERT's special tokens, with unknown words, or with too long prompts."""
     words = Vocabulary.load()
     text.reader.read([one.prompt for one in (*words.labels.values(), *words.structures.values())])
     tokens = text.reader.tokenizer.encode(PROMPT).tokens
@@ -115,7 +114,7 @@ def _refuse_tokens(text: Text, folder: Path) -> None:
         raise UniferumError(
             f"{folder}: tokenizer",
             " ".join(tokens),
-            must="frame a prompt by [CLS] and [SEP] and know its words",
+            must="put [CLS] and [SEP] around a prompt and know its words",
             cure="is it the tokenizer of this model?",
         )
 
@@ -141,14 +140,14 @@ def _checked_image(found: WeightsCheck, config: EncoderConfig, weights_dir: Path
 
 
 def _answer(text: Text) -> Tensor:
-    """The states of the prompt's tokens after the layers."""
+    """Hidden states of the prompt's tokens after the layers."""
     read = text.reader.read([PROMPT])
     with torch.no_grad():
         return text.transformer.eval().encode_text(read.ids, read.visible)[0]
 
 
 def _transformers(folder: Path, layers: int) -> Tensor:
-    """The same states by transformers' own model and tokenizer."""
+    """The same states from the model and tokenizer of the transformers library."""
     from transformers import AutoModel, AutoTokenizer
 
     with _quiet():
@@ -166,7 +165,7 @@ def _transformers(folder: Path, layers: int) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No reports of transformers on tensors that are not used here: further layers, heads."""
+    """Silence warnings of transformers about unused tensors: further layers, heads."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
@@ -184,10 +183,10 @@ def _first(values: Tensor) -> tuple[float, ...]:
 
 
 def checksum(file: Path) -> str:
-    """SHA-256 of a file; one of the hub's cache must have that which its name says.
+    """Return the SHA-256 of a file; a file of the hub's cache must match its name.
 
     Raises:
-        UniferumError: it has not, so that the download is damaged.
+        UniferumError: it does not match, so the download is damaged.
     """
     digest = hashlib.sha256()
     with file.open("rb") as opened:

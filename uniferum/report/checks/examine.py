@@ -21,6 +21,7 @@ from uniferum.report.systems import PAPER_TEXT, natural
 from uniferum.report.tables.naming import not_the_papers, parts
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import UNIFERUM
 
 LEVEL = 0.05
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
@@ -226,7 +227,7 @@ def _why(found: ClaimFinding) -> str:
 def _stand_ins(findings: Sequence[ClaimFinding]) -> list[str]:
     """Which encoders take the parts of the paper's, where no cell has one of those."""
     rows = [one.check.row for one in findings]
-    found = sorted({row[1] for row in rows if row[0] == "uniferum" and row[1] not in PAPER_TEXT}, key=natural)
+    found = sorted({row[1] for row in rows if row[0] == UNIFERUM and row[1] not in PAPER_TEXT}, key=natural)
     said = [f"{encoder} in {paper}'s part" for encoder, paper in zip(found, ("PubMedBERT", "GatorTron"), strict=False)]
     return [f"No cell has a text encoder of the paper: {', '.join(said)}."] if said else []
 

@@ -18,6 +18,7 @@ from uniferum.report.records import CellRecord
 from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import trained_by_paper
 
 UNKNOWN_CURE = (
     "A record that does not say which split it is of is older than that: run uniferum data prepare again, which writes "
@@ -56,7 +57,7 @@ def judge(table: ReportTable, agreement: Margins, records: Sequence[CellRecord] 
     for place in ((row, column) for row in table.rows for column in table.columns):
         entry = table.entries[place]
         facts = dict(zip((*table.row_facts, *table.column_facts), (*place[0], *place[1]), strict=True))
-        if (math.isfinite(entry.published) or entry.apart) and facts.get("model") in ("uniferum", "cnn"):
+        if (math.isfinite(entry.published) or entry.apart) and trained_by_paper(facts.get("model", "")):
             row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
             column = (facts["cohort"], facts.get("label") or facts["group"])
             shown = [cells[name] for name in entry.cells if name in cells]

@@ -10,6 +10,7 @@ from typing import TypeVar
 from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import PAPER_TEXT, natural, shown_encoder
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import UNIFERUM
 
 MARK = " (phantoms)"
 One = TypeVar("One", CellRecord, PendingCell)
@@ -90,7 +91,7 @@ def parts(cells: Both) -> tuple[str, str]:
     So the paper's comparisons can be made of any grid; what they find is then never held against the paper's numbers.
     """
     own = tuple(PAPER_TEXT)
-    found = sorted({one.text_encoder for one in cells if one.model == "uniferum" and one.text_encoder}, key=natural)
+    found = sorted({one.text_encoder for one in cells if one.model == UNIFERUM and one.text_encoder}, key=natural)
     if not found or set(found) & set(own):
         return own[0], own[1]
     return found[0], found[1] if len(found) > 1 else own[1]

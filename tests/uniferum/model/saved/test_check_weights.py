@@ -133,7 +133,7 @@ def _config(**changes: object):
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json (list) must hold a mapping"),
         (lambda folder: (folder / "config.json").write_text("{"), "must be a readable config"),
         (_config(num_attention_heads=5), "hidden_size (24) must be a multiple of num_attention_heads (5)"),
-        (_config(num_attention_heads=0), "num_attention_heads (0) must be a whole number from 1 on"),
+        (_config(num_attention_heads=0), "num_attention_heads (0) must be a whole number of at least 1"),
         (_config(layer_norm_eps="small"), "layer_norm_eps (small) must be a number"),
         (_config(hidden_act=["gelu"]), "hidden_act (['gelu']) must be known"),
         (_config(num_hidden_layers=3), "model.text.layers (4) must be at most the 3"),
