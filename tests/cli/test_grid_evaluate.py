@@ -74,3 +74,19 @@ def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkey
     assert "user error: NaN loss at step 3" in text
     assert SECOND in text.partition("failed cells")[2]
     assert str(shell.record(SECOND).log) in text
+
+
+@pytest.mark.parametrize(("words", "states"), [((), ["due", "due"]), (("--yes",), [])])
+def test_the_driver_gets_the_plan_that_was_shown(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], states: list[str]
+) -> None:
+    given: list[str] = []
+
+    def run(grid: GridConfig, cells: list[Cell], view: object, options: drive.Options) -> GridSummary:
+        given.extend(p.state for p in options.shown_plan)
+        return GridSummary(states={FIRST: "done"})
+
+    monkeypatch.setattr(drive, "run_grid", run)
+    done = shell("run", *words)
+    assert done.exit_code == 0, done.exception
+    assert given == states
