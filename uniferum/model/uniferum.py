@@ -137,7 +137,7 @@ class Uniferum(Model):
         return self.transformer.norm(class_state), self.transformer.norm(masks)
 
     def _joined(self, parts: list[Part], rows: int) -> tuple[Float[Tensor, "R L H"], Tensor | None]:
-        """Join the rows' sequences; without dropout also project them for the first layer, once per volume and prompt."""
+        """Join the rows' sequences; without dropout also project them for the first layer, once per part."""
         x = self._dropout(join(parts, rows))
         if self.training and self.transformer.shape.dropout:
             return x, None

@@ -1,4 +1,4 @@
-"""The rows that a run trained on, counted for its record."""
+"""Count the training rows of a run for its record."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def mask_rows(bench: Workbench, table: "pd.DataFrame") -> list[MaskRows]:
-    """The organ and nodule rows of a training table beside what was wanted; nothing without SEG."""
+    """Compare the organ and nodule rows of a training table with the requested numbers; empty without SEG."""
     config, sampling = bench.config, bench.config.sampling
     if not config.segmentation:
         return []
@@ -35,7 +35,7 @@ def mask_rows(bench: Workbench, table: "pd.DataFrame") -> list[MaskRows]:
 
 
 def row_record(bench: Workbench, table: "pd.DataFrame") -> dict[str, Any]:
-    """The counts of a training table for ``result.json``: every kind of row by cohort and label, and masks wanted."""
+    """Count a training table for ``result.json``: rows by kind, cohort and label, and the requested mask rows."""
     return {
         "labels": counted_rows(table),
         "masks": [asdict(rows) for rows in mask_rows(bench, table)],
