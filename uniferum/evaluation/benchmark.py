@@ -52,10 +52,10 @@ def group_roles(
 ) -> dict[Role, tuple[str, ...]]:
     """Group the labels of one column by role; a column can have several (RADCHEST after training on INSPECT only)."""
     mix = tuple(train_on)
-    found: dict[Role, list[str]] = {}
+    by_role: dict[Role, list[str]] = {}
     for label in groups[column]:
-        found.setdefault(label_role(groups, mix, column, label, evaluation_only), []).append(label)
-    return {role: tuple(labels) for role, labels in found.items()}
+        by_role.setdefault(label_role(groups, mix, column, label, evaluation_only), []).append(label)
+    return {role: tuple(labels) for role, labels in by_role.items()}
 
 
 def in_distribution(

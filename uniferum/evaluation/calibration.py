@@ -36,11 +36,11 @@ def brier(target: ArrayLike, logit: ArrayLike) -> float:
 def reliability(target: ArrayLike, logit: ArrayLike, *, bins: int = 15) -> Reliability:
     """Sort cases into ``bins`` equal-width bins of probability; the last bin is closed on the right."""
     chance = probability(logit)
-    place = np.minimum((chance * bins).astype(np.int64), bins - 1)
-    count = np.bincount(place, minlength=bins)
+    bin_of = np.minimum((chance * bins).astype(np.int64), bins - 1)
+    count = np.bincount(bin_of, minlength=bins)
     filled = count > 0
-    predicted = np.bincount(place, weights=chance, minlength=bins)[filled] / count[filled]
-    observed = np.bincount(place, weights=np.asarray(target, np.float64), minlength=bins)[filled] / count[filled]
+    predicted = np.bincount(bin_of, weights=chance, minlength=bins)[filled] / count[filled]
+    observed = np.bincount(bin_of, weights=np.asarray(target, np.float64), minlength=bins)[filled] / count[filled]
     return Reliability(predicted, observed, count[filled])
 
 

@@ -124,11 +124,11 @@ def _keys(table: pa.Table) -> tuple[list[tuple[str, str, str]], NDArray[np.integ
         words.append(column.dictionary.to_pylist())
     joint = (codes[0] * len(words[1]) + codes[1]) * len(words[2]) + codes[2]
     present = np.flatnonzero(np.bincount(joint))
-    place = np.zeros(int(joint.max()) + 1 if len(joint) else 1, np.int16)
-    place[present] = np.arange(len(present))
+    index_of = np.zeros(int(joint.max()) + 1 if len(joint) else 1, np.int16)
+    index_of[present] = np.arange(len(present))
     keys = [
         (words[0][p // (len(words[1]) * len(words[2]))], words[1][p // len(words[2]) % len(words[1])],
          words[2][p % len(words[2])])
         for p in present.tolist()
     ]  # fmt: skip
-    return keys, place[joint]
+    return keys, index_of[joint]

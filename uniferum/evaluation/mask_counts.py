@@ -43,32 +43,37 @@ class MaskCounter:
 
     def __call__(self, model: Model, visual: Tensor, batch: Batch, rows_at_once: int) -> None:
         """Count the masks of the volumes of a batch."""
-        for place, volume_id in enumerate(batch.volume_ids):
+        for index, volume_id in enumerate(batch.volume_ids):
             if volume_id in self.patients and self.answered is not False:
-                self._count(model, visual, place, volume_id, rows_at_once)
+                self._count(model, visual, index, volume_id, rows_at_once)
 
     def table(self) -> pd.DataFrame:
         """The rows of ``masks.parquet``."""
         return mask_table(self.rows)
 
-    def _count(self, model: Model, visual: Tensor, place: int, volume_id: str, rows_at_once: int) -> None:
+    def _count(self, model: Model, visual: Tensor, index: int, volume_id: str, rows_at_once: int) -> None:
         cohort, scan_id, patient_id = self.patients[volume_id]
         structures, targets = self.targets(cohort, scan_id)
         for start in range(0, len(structures), rows_at_once):
-            asked = structures[start : start + rows_at_once]
-            counts = self._counts(model, visual, place, asked, targets[start : start + rows_at_once])
+            requested = structures[start : start + rows_at_once]
+            counts = self._counts(model, visual, index, requested, targets[start : start + rows_at_once])
             facts = {"cohort": cohort, "split": self.split, "volume_id": volume_id, "scan_id": scan_id}
-            for one, (target, drawn, overlap) in zip(asked, counts, strict=False):
+            for one, (target, drawn, overlap) in zip(requested, counts, strict=False):
                 words = {"patient_id": patient_id, "group": group_of_structure(one), "structure": one.id}
                 numbers = {"target_voxels": target, "drawn_voxels": drawn, "overlap_voxels": overlap}
                 self.rows.append({**facts, **words, **numbers})
 
     def _counts(
-        self, model: Model, visual: Tensor, place: int, asked: Sequence[Structure], targets: Bool[np.ndarray, "S P U"]
+        self,
+        model: Model,
+        visual: Tensor,
+        index: int,
+        requested: Sequence[Structure],
+        targets: Bool[np.ndarray, "S P U"],
     ) -> list[list[int]]:
         """Count voxels of target, prediction and overlap for each structure; empty if the model predicts no masks."""
-        row_volume = torch.full((len(asked),), place, dtype=torch.int64, device=visual.device)
-        output = model.read(visual, row_volume, [one.prompt for one in asked], [one.id for one in asked])
+        row_volume = torch.full((len(requested),), index, dtype=torch.int64, device=visual.device)
+        output = model.read(visual, row_volume, [one.prompt for one in requested], [one.id for one in requested])
         self.answered = output.mask_logit is not None
         if output.mask_logit is None:
             return []
@@ -83,4 +88,4 @@ def spread_out(names: Collection[str], most: int | None) -> list[str]:
     ordered = sorted(names)
     if most is None or most >= len(ordered):
         return ordered
-    return [ordered[place * len(ordered) // most] for place in range(most)]
+    return [ordered[index * len(ordered) // most] for index in range(most)]

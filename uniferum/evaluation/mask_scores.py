@@ -82,13 +82,13 @@ def _cohort(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def metric_values(scores: MaskScores, stage: str) -> dict[str, float]:
     """Name the numbers for reporters: ``<stage>/dice/CTRATE``, ``<stage>/dice/CTRATE/lungs``, and so on."""
-    found: dict[str, float] = {}
+    values: dict[str, float] = {}
     for name in METRICS:
         for row in scores.cohorts.to_dict("records"):
-            found[f"{stage}/{name}/{row['cohort']}"] = float(row[name])
+            values[f"{stage}/{name}/{row['cohort']}"] = float(row[name])
         for row in scores.structures.to_dict("records"):
-            found[f"{stage}/{name}/{row['cohort']}/{row['structure']}"] = float(row[name])
-    return found
+            values[f"{stage}/{name}/{row['cohort']}/{row['structure']}"] = float(row[name])
+    return values
 
 
 def _measured(masks: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -75,10 +75,10 @@ def score_predictions(
         wanted = _wanted(of_cohort, str(cohort), groups)
         scored = _score_cohort(of_cohort, draws, seed)
         for group, names in wanted.items():
-            found = [scored.get((group, name)) or _absent(str(cohort), group, name) for name in names]
-            labels.extend(one.row for one in found)
+            of_group = [scored.get((group, name)) or _absent(str(cohort), group, name) for name in names]
+            labels.extend(one.row for one in of_group)
             cases = of_cohort.loc[of_cohort["group"] == group]
-            means.extend(_group_rows(str(cohort), group, found, cases))
+            means.extend(_group_rows(str(cohort), group, of_group, cases))
     return Scores(pd.DataFrame(labels), pd.DataFrame(means))
 
 

@@ -194,7 +194,9 @@ def _record(
     rows: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     config = bench.config
-    last, best = (TrainingProgress.from_json(read_card(place)["progress"]) for place in (files.last, files.best))
+    last, best = (
+        TrainingProgress.from_json(read_card(checkpoint)["progress"]) for checkpoint in (files.last, files.best)
+    )
     made = environment()
     return plain(
         {
@@ -258,12 +260,12 @@ def _flags(bench: Workbench) -> dict[str, Any]:
         SELECTION_SPLIT: config.selection_cohorts,
         TEST_SPLIT: config.evaluate_on,
     }
-    found: dict[str, Any] = {}
+    counted: dict[str, Any] = {}
     for split, names in read.items():
         for name in names:
             cohort = bench.cohorts[name]
             out = cohort.left_out if split == TRAINING_SPLIT else {}
             scans = {**cohort.flags_in(split), **out}
             flags = {flag.flag: flag.count for flag in count_flags(scans)}
-            found.setdefault(name, {})[split] = {"scans": len(scans), "flags": flags, "left_out": len(out)}
-    return found
+            counted.setdefault(name, {})[split] = {"scans": len(scans), "flags": flags, "left_out": len(out)}
+    return counted

@@ -61,8 +61,8 @@ def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
 def read_content(stores: Stores, cohort: str) -> Content | PreparedCohort:
     """Read the part of a cohort's store that fingerprints need; raises like :func:`open_cohort`."""
     path = _path(stores, cohort)
-    found = _content_of(str(path), _stamp(path)) if Path(path).is_dir() else None
-    return open_cohort(stores, cohort) if found is None else _of(cohort, found, path)
+    content = _content_of(str(path), _stamp(path)) if Path(path).is_dir() else None
+    return open_cohort(stores, cohort) if content is None else _of(cohort, content, path)
 
 
 @lru_cache(maxsize=32)

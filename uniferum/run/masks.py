@@ -37,15 +37,15 @@ def model_masks(
         UniferumError: no checkpoint, a damaged one, or a scan that cannot be read.
     """
     trained = Trained.load(checkpoint, device=device)
-    found = {}
+    by_case = {}
     for cohort, scan_id in cases:
         store = stores[cohort]
         if store.geometry != trained.geometry or TOTALSEGMENTATOR not in store.layers(scan_id):
             continue
         made = case_masks(trained, store, scan_id)
         if made is not None:
-            found[cohort, scan_id] = made
-    return found
+            by_case[cohort, scan_id] = made
+    return by_case
 
 
 def case_masks(trained: Trained, store: Store, scan_id: str) -> CaseMasks | None:

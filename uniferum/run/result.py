@@ -74,27 +74,27 @@ def plain(value: Any) -> Any:
 
 def environment() -> dict[str, Any]:
     """Describe versions, commit and devices, to reproduce a result."""
-    found = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "git_commit": git_commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpus": found,
+        "gpus": gpus,
         "versions": versions(),
     }
 
 
 def versions() -> dict[str, str]:
     """Return the installed versions of packages that results depend on."""
-    found: dict[str, str] = {}
+    installed: dict[str, str] = {}
     for name in ("uniferum", *PACKAGES):
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def git_commit() -> str | None:

@@ -15,10 +15,10 @@ BESIDE = (".raw", ".zraw", ".csv", ".tsv", ".json", ".yaml", ".yml", ".txt", ".m
 
 def scans_of(paths: Iterable[Path]) -> list[Path]:
     """Return the scans of some paths, each once, in the given order; those of a folder in order of name."""
-    found: dict[Path, None] = {}
+    scans: dict[Path, None] = {}
     for path in paths:
-        found.update(dict.fromkeys(_volumes_in(path) or [path]))
-    return list(found)
+        scans.update(dict.fromkeys(_volumes_in(path) or [path]))
+    return list(scans)
 
 
 def _volumes_in(folder: Path) -> list[Path]:

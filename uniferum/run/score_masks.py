@@ -46,9 +46,9 @@ class Scored:
 
     def summary(self) -> list[dict[str, Any]]:
         """Make ``masks`` of ``result.json``: one entry per cohort, with a reason if no mask was scored."""
-        found = {row["cohort"]: row for row in self.scores.cohorts.to_dict("records")}
+        by_cohort = {row["cohort"]: row for row in self.scores.cohorts.to_dict("records")}
         return [
-            {"cohort": name, **counts, **(found.get(name) or self._empty(counts))}
+            {"cohort": name, **counts, **(by_cohort.get(name) or self._empty(counts))}
             for name, counts in self.scans.items()
         ]
 

@@ -21,17 +21,17 @@ def mask_rows(bench: Workbench, table: "pd.DataFrame") -> list[MaskRows]:
         return []
     sizes = table.groupby(["cohort", "group"], sort=False).size().to_dict()
     count = {key: int(size) for key, size in sizes.items()}
-    found = []
+    compared = []
     for name in config.training_cohorts:
         organs = count.get((name, "organ"), 0)
         asked = sum(size for (own, group), size in count.items() if own == name and group not in SEGMENTED)
         cohort = bench.cohorts[name]
         wanted = OrganCounts(name, asked, len(cohort.scans_in(TRAINING_SPLIT)), sampling).wanted
-        found.append(organ_rows(cohort, wanted, organs))
+        compared.append(organ_rows(cohort, wanted, organs))
     if sampling.luna_factor:
         nodules = count.get((NODULE_COHORT, "nodule"), 0)
-        found.append(nodule_rows(bench.cohorts[NODULE_COHORT], sampling.luna_factor, nodules))
-    return found
+        compared.append(nodule_rows(bench.cohorts[NODULE_COHORT], sampling.luna_factor, nodules))
+    return compared
 
 
 def row_record(bench: Workbench, table: "pd.DataFrame") -> dict[str, Any]:
