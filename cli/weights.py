@@ -101,7 +101,7 @@ def _sheet(found: "Sequence[WeightsCheck]") -> "Sheet":
         ]
         for one in found
     ]
-    below = [f"{one.name}: sha256 {one.sha256}, {one.place}" for one in found if one.sha256]
+    below = [f"{one.name}: sha256 {one.sha256}, {one.path}" for one in found if one.sha256]
     below += [f"{one.name}: {one.fault}" for one in found if one.fault]
     below.append("Forward pass: text, the first numbers of [CLS]; image, mean, deviation, least and largest feature.")
     return Sheet("Pretrained weights", headings, rows, below, words=5)

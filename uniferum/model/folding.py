@@ -19,18 +19,18 @@ from uniferum.model.encoder import Encoder
 @contextmanager
 def folded(model: nn.Module) -> Iterator[None]:
     """Replace the model's encoders on the CPU by folded copies within the context; needs evaluation mode."""
-    found = [
+    encoders = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         if isinstance(child, Encoder) and _pays(child)
     ]
-    for parent, name, child in found:
+    for parent, name, child in encoders:
         setattr(parent, name, fold_norms(child))
     try:
         yield
     finally:
-        for parent, name, child in found:
+        for parent, name, child in encoders:
             setattr(parent, name, child)
 
 

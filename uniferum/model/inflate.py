@@ -58,14 +58,14 @@ def _fit(name: str, flat: Mapping[str, Tensor], like: Tensor, divide: bool, sour
     tensor = flat.get(name)
     if tensor is None:
         raise UniferumError(f"{source}: {name}", must="be there", cure=f"the encoder needs shape {tuple(like.shape)}")
-    found = tuple(tensor.shape)
+    flat_shape = tuple(tensor.shape)
     if tensor.ndim == 4 and like.ndim == 5:
         tensor = one_channel(tensor) if like.shape[1] == 1 and tensor.shape[1] == 3 else tensor
         tensor = inflate(tensor, divide_by_depth=divide)
     if tensor.shape != like.shape:
         raise UniferumError(
             f"{source}: {name}",
-            found,
+            flat_shape,
             must=f"inflate to the encoder's {tuple(like.shape)}",
             cure="check model.encoder.name",
         )

@@ -111,11 +111,11 @@ def refuse_other_model(name: str, folder: Path) -> None:
         UniferumError: no readable config, or another model.
     """
     path, wanted = folder / "config.json", PAPERS.get(name, {})
-    found = _config(path) if wanted else {}
+    actual = _config(path) if wanted else {}
     for key, value in wanted.items():
-        if found.get(key) != value:
+        if actual.get(key) != value:
             cure = f"the folder holds another model than {name}"
-            raise UniferumError(f"{path}: {key}", found.get(key), must=f"be {value}", cure=cure)
+            raise UniferumError(f"{path}: {key}", actual.get(key), must=f"be {value}", cure=cure)
 
 
 def _config(path: Path) -> dict[str, Any]:

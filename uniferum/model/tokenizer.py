@@ -59,24 +59,24 @@ class PromptReader:
         for row, tokens in enumerate(ids):
             table[row, : len(tokens)] = torch.tensor(tokens)
             visible[row, : len(tokens)] = True
-        place = {prompt: index for index, prompt in enumerate(distinct)}
-        of_row = torch.tensor([place[prompt] for prompt in prompts], dtype=torch.int64)
+        index_of = {prompt: index for index, prompt in enumerate(distinct)}
+        of_row = torch.tensor([index_of[prompt] for prompt in prompts], dtype=torch.int64)
         return Prompts(table.to(device), visible.to(device), of_row.to(device))
 
     def _ids(self, prompt: str) -> tuple[int, ...]:
-        found = self.known.get(prompt)
-        if found is None:
+        ids = self.known.get(prompt)
+        if ids is None:
             if not prompt.strip():
                 raise UniferumError("prompt", repr(prompt), must="have at least one word")
-            found = tuple(self.tokenizer.encode(prompt).ids)
-            if len(found) > self.max_tokens:
+            ids = tuple(self.tokenizer.encode(prompt).ids)
+            if len(ids) > self.max_tokens:
                 raise UniferumError(
                     f"prompt '{prompt}'",
-                    f"{len(found)} tokens",
+                    f"{len(ids)} tokens",
                     must=f"have at most text.max_tokens ({self.max_tokens})",
                 )
-            self.known[prompt] = found
-        return found
+            self.known[prompt] = ids
+        return ids
 
 
 def word_tokenizer(texts: Iterable[str]) -> Tokenizer:

@@ -71,8 +71,8 @@ class Uniferum(Model):
         With ``fusion.summary`` M is N + 1 and the last token is a summary of the volume; else M is N.
         """
         features = self.encoder(volume)
-        found = tuple(features.shape[2:])
-        assert found == self.tokens_shape, f"the encoder gave {found} tokens, the config says {self.tokens_shape}"
+        grid = tuple(features.shape[2:])
+        assert grid == self.tokens_shape, f"the encoder gave {grid} tokens, the config says {self.tokens_shape}"
         features = self.visual_norm(features.flatten(2).transpose(1, 2))
         visual = self.project(features)
         if self.config.fusion.visual_positions:
@@ -137,7 +137,7 @@ class Uniferum(Model):
         return self.transformer.norm(class_state), self.transformer.norm(masks)
 
     def _joined(self, parts: list[Part], rows: int) -> tuple[Float[Tensor, "R L H"], Tensor | None]:
-        """Join the rows' sequences; without dropout also project them for the first layer, once per volume and prompt."""
+        """Join the rows' sequences; without dropout also project them for the first layer, once per part."""
         x = self._dropout(join(parts, rows))
         if self.training and self.transformer.shape.dropout:
             return x, None

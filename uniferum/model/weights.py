@@ -74,13 +74,13 @@ def _from_hub(name: str, weights_dir: Path | None, weights: bool) -> Path:
         if weights and not (folder / SAFE).is_file():
             folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, PICKLED]))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise _not_to_be_had(name, weights_dir, f"the hub said: {type(error).__name__}") from None
+        raise _not_found(name, weights_dir, f"the hub said: {type(error).__name__}") from None
     if weights and not _has_weights(folder):
-        raise _not_to_be_had(name, weights_dir, f"neither {SAFE} nor {PICKLED} is there")
+        raise _not_found(name, weights_dir, f"neither {SAFE} nor {PICKLED} is there")
     return folder
 
 
-def _not_to_be_had(name: str, weights_dir: Path | None, why: str) -> UniferumError:
+def _not_found(name: str, weights_dir: Path | None, why: str) -> UniferumError:
     looked = f"in {weights_dir} and on the hub" if weights_dir else "on the hub"
     if Path(name).is_dir():
         why += f"; the folder {name} here holds no model in the hub's format"
@@ -132,13 +132,15 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, *NOT_A_PICKLE) as error:
         reason = " ".join(str(error).split())[:120]
         size = f"{path.stat().st_size} bytes"
-        raise UniferumError(str(path), size, must=f"be a whole weights file{_size_wanted(path)}", cure=reason) from None
+        raise UniferumError(
+            str(path), size, must=f"be a whole weights file{_expected_size(path)}", cure=reason
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UniferumError(str(path), must="hold tensors by name and nothing else", cure="give its state dict alone")
     return state
 
 
-def _size_wanted(path: Path) -> str:
+def _expected_size(path: Path) -> str:
     """The size that the header of a safetensors file gives, in words; empty where the header is incomplete."""
     try:
         with path.open("rb") as file:

@@ -146,16 +146,16 @@ def questions_of(prompts: Iterable[str], labels: Iterable[str]) -> list[Question
         UniferumError: a label that the vocabulary does not have, or no question at all.
     """
     words = Vocabulary.load()
-    found = [Question(prompt) for prompt in prompts]
+    questions = [Question(prompt) for prompt in prompts]
     for label in labels:
         if label not in words.labels:
             raise UniferumError("--label", label, must="be in the vocabulary", cure=near_miss(label, words.labels))
-        found.append(Question(words.labels[label].prompt, label))
-    if not found:
+        questions.append(Question(words.labels[label].prompt, label))
+    if not questions:
         raise UniferumError(
             "--prompt", must="be given at least once", cure="or name a label of the vocabulary: --label"
         )
-    return found
+    return questions
 
 
 COLUMNS = ("scan", "label", "prompt", "logit", "probability", "flags", "notes")

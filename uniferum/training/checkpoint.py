@@ -78,11 +78,11 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)  # on a full disk an incomplete checkpoint must not use space
             raise
         draft.chmod(0o755)
-        place = self._free_place(progress.step)
-        draft.rename(place)
+        target = self._free_place(progress.step)
+        draft.rename(target)
         if best:  # first: after a kill in between, the resumed run links the same best again
-            _point(self.best, place)
-        _point(self.last, place)
+            _point(self.best, target)
+        _point(self.last, target)
         sync(self.folder)
         self._prune()
         return self.last
@@ -136,18 +136,18 @@ class Checkpoints:
         }
 
     def _free_place(self, step: int) -> Path:
-        place, again = self.folder / f"step-{step:08d}", 1
-        while place.exists():
+        target, again = self.folder / f"step-{step:08d}", 1
+        while target.exists():
             again += 1
-            place = self.folder / f"step-{step:08d}-{again}"
-        return place
+            target = self.folder / f"step-{step:08d}-{again}"
+        return target
 
     def _prune(self) -> None:
         last, best = self.last.resolve(), self.best.resolve()
-        for place in self.folder.iterdir():
-            if place.is_symlink() or not place.is_dir() or place.resolve() in (last, best):
+        for target in self.folder.iterdir():
+            if target.is_symlink() or not target.is_dir() or target.resolve() in (last, best):
                 continue
-            shutil.rmtree(place)
+            shutil.rmtree(target)
         if best != last:
             (best / OPTIMIZER).unlink(missing_ok=True)
 
@@ -222,10 +222,10 @@ def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
                 held[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
 
-def _point(link: Path, place: Path) -> None:
+def _point(link: Path, target: Path) -> None:
     draft = link.with_name(f".{link.name}.link")
     draft.unlink(missing_ok=True)
-    draft.symlink_to(place.name)
+    draft.symlink_to(target.name)
     draft.replace(link)
 
 

@@ -57,7 +57,7 @@ class Workers:
             return [part]
         parts: list[T | None] = [None] * self.size
         distributed.all_gather_object(parts, part)
-        return [found for found in parts if found is not None]
+        return [gathered for gathered in parts if gathered is not None]
 
     def wait(self) -> None:
         """Wait until all workers reach this call."""

@@ -39,7 +39,7 @@ class WeightsCheck:
 
     name: str
     kind: str
-    place: str = ""
+    path: str = ""
     loaded: str = ""
     tokens: str = ""
     sha256: str = ""
@@ -61,48 +61,48 @@ def check_name(name: str, layers: int = 4, weights_dir: Path | None = None) -> W
 
 def check_text(config: TextConfig, weights_dir: Path | None = None) -> WeightsCheck:
     """Check the text encoder of a config."""
-    found = WeightsCheck(config.name, "text")
+    check = WeightsCheck(config.name, "text")
     if config.name == "tiny":
-        return replace(found, loaded="drawn at random, nothing to load")
+        return replace(check, loaded="drawn at random, nothing to load")
     try:
-        return _checked_text(found, config, weights_dir)
+        return _checked_text(check, config, weights_dir)
     except UniferumError as error:
-        return replace(found, fault=str(error))
+        return replace(check, fault=str(error))
 
 
 def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> WeightsCheck:
     """Check the image encoder of a config: its 2D weights, inflated."""
-    found = WeightsCheck(config.name, "image")
+    check = WeightsCheck(config.name, "image")
     if config.weights == "none":
-        return replace(found, loaded="drawn at random, nothing to load")
+        return replace(check, loaded="drawn at random, nothing to load")
     try:
-        return _checked_image(found, config, weights_dir)
+        return _checked_image(check, config, weights_dir)
     except UniferumError as error:
-        return replace(found, fault=str(error))
+        return replace(check, fault=str(error))
 
 
-def _checked_text(found: WeightsCheck, config: TextConfig, weights_dir: Path | None) -> WeightsCheck:
+def _checked_text(check: WeightsCheck, config: TextConfig, weights_dir: Path | None) -> WeightsCheck:
     folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
     refuse_other_model(config.name, folder)
     config = config.replace(name=str(folder))
     text = build_text(config)
     _, layers = read_shape(folder)
-    found = replace(
-        found,
-        place=str(folder),
+    check = replace(
+        check,
+        path=str(folder),
         loaded=f"{config.layers} of {layers} layers, {len(text.transformer.state_dict())} tensors",
         tokens=f"{text.reader.size} of {text.transformer.shape.words} rows",
         sha256=checksum(weights_file(folder)),
     )
     _refuse_tokens(text, folder)
     ours = _answer(text)
-    found = replace(found, numbers=_first(ours))
+    check = replace(check, numbers=_first(ours))
     theirs = _transformers(folder, config.layers)
     difference = float((ours - theirs).abs().max() / theirs.abs().max()) if theirs.shape == ours.shape else float("inf")
-    found = replace(found, difference=difference)
+    check = replace(check, difference=difference)
     if difference <= TOLERANCE:
-        return found
-    return replace(found, fault=f"{folder}: its forward pass differs from transformers' by {difference:.1e}")
+        return check
+    return replace(check, fault=f"{folder}: its forward pass differs from transformers' by {difference:.1e}")
 
 
 def _refuse_tokens(text: Text, folder: Path) -> None:
@@ -119,7 +119,7 @@ def _refuse_tokens(text: Text, folder: Path) -> None:
         )
 
 
-def _checked_image(found: WeightsCheck, config: EncoderConfig, weights_dir: Path | None) -> WeightsCheck:
+def _checked_image(check: WeightsCheck, config: EncoderConfig, weights_dir: Path | None) -> WeightsCheck:
     if config.weights == "offline" and config.name in OFFLINE:
         file = in_package(*OFFLINE[config.name])
     else:
@@ -131,8 +131,8 @@ def _checked_image(found: WeightsCheck, config: EncoderConfig, weights_dir: Path
         features = encoder(volume)
     numbers = torch.stack([features.mean(), features.std(), features.amin(), features.amax()])
     return replace(
-        found,
-        place=str(file),
+        check,
+        path=str(file),
         loaded=f"{len(encoder.state_dict())} tensors, inflated",
         sha256=checksum(file),
         numbers=_first(numbers),

@@ -103,11 +103,11 @@ def _sorted(state: Mapping[str, Tensor], source: str) -> _Groups:
     groups = _Groups()
     for name, tensor in state.items():
         unused = next((why for prefix, why in UNUSED.items() if name.startswith(prefix)), None)
-        place = next((prefix for prefix in PLACES if name.startswith(prefix)), None)
+        known = next((prefix for prefix in PLACES if name.startswith(prefix)), None)
         if unused is not None:
             groups.left_out[unused] = groups.left_out.get(unused, 0) + 1
-        elif place is not None:
-            groups.ours[PLACES[place] + name.removeprefix(place)] = tensor
+        elif known is not None:
+            groups.ours[PLACES[known] + name.removeprefix(known)] = tensor
         elif name.startswith("model."):
             groups.transformer[name.removeprefix("model.")] = tensor
         else:

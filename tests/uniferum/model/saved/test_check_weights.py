@@ -60,7 +60,7 @@ def test_a_folder_that_loads_has_its_checksum_and_transformers_own_forward_pass(
 def test_a_hub_id_is_found_in_the_weights_folder(bert: Path, tmp_path: Path) -> None:
     bert.rename(tmp_path / "owner--name")
     found = check_name("owner/name", weights_dir=tmp_path)
-    assert (found.fault, found.name, found.place) == ("", "owner/name", str(tmp_path / "owner--name"))
+    assert (found.fault, found.name, found.path) == ("", "owner/name", str(tmp_path / "owner--name"))
 
 
 @pytest.mark.parametrize(
