@@ -20,11 +20,3 @@ def realdata() -> Path:
     if not (folder / "labels.csv").exists():
         pytest.skip(f"real volumes are not at {folder}; set UNIFERUM_REALDATA to their folder")
     return folder
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share one Ray cluster in one process when `make everything` spreads the others over two."""
-    for item in items:
-        if item.get_closest_marker("integration") and "integration" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("cluster"))
