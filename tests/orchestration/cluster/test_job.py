@@ -12,7 +12,7 @@ from ray.job_submission import JobStatus
 from orchestration.cluster import job as submission
 from orchestration.cluster.job import RECONNECTS, Submission, follow_submission, submit_grid
 from tests.orchestration.worlds import grid
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 
 @pytest.fixture
@@ -64,6 +64,21 @@ def test_of_two_shells_that_submit_at_once_the_second_attaches(
     monkeypatch.setattr(submission, "_client", lambda address: Taken())
     file = _write(tree / "grid.yaml", tmp_path)
     assert submit_grid(file, "http://head:8265", []).identity.startswith("uniferum-g-")
+
+
+class Rejecting(Taken):
+    """A cluster that rejects the job."""
+
+    def submit_job(self, submission_id: str, **job: object) -> None:
+        raise RuntimeError("Request failed with status code 500: no space left.")
+
+
+def test_a_rejected_job_is_reported_with_the_reason_of_the_cluster(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submission, "_client", lambda address: Rejecting())
+    with pytest.raises(StateError, match=r"^The cluster rejected the job: .* no space left\.$"):
+        submit_grid(_write(tree / "grid.yaml", tmp_path), "http://head:8265", [])
 
 
 def test_a_rejected_token_is_reported_in_one_line(tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

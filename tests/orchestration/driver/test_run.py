@@ -47,10 +47,10 @@ class Lines:
         self.said: list[str] = []
 
     def show(self, rows: object, headline: str) -> None:
-        """Nothing to draw on."""
+        """Draw nothing."""
 
     def say(self, message: str) -> None:
-        """Keep it."""
+        """Keep the line."""
         self.said.append(message)
 
 
@@ -124,7 +124,7 @@ def test_a_second_driver_waits_for_the_first(finished: GridConfig, other_driver:
     assert "is running this grid; waiting for it to end" in view.said[0]
 
 
-def test_a_second_driver_may_refuse_instead(finished: GridConfig, other_driver: object) -> None:
+def test_a_second_driver_that_may_not_wait_names_the_first(finished: GridConfig, other_driver: object) -> None:
     with pytest.raises(
         UniferumError, match=r"^Another driver \(PID \d+ on host \S+\) is running this grid\. Wait until it ends"
     ):
@@ -152,7 +152,7 @@ def test_too_little_space_for_all_checkpoints_is_refused_before_anything_starts(
 
 
 class Nodes(SimpleNamespace):
-    """A Ray of nodes of which each sees the root, does not, or has just left."""
+    """A fake Ray: each node sees the root (True), does not (False) or has just left the cluster (None)."""
 
     def __init__(self, **nodes: bool | None) -> None:
         from ray import exceptions
@@ -184,7 +184,7 @@ def test_a_root_that_another_node_cannot_see_is_refused_naming_the_node(
         preflight.check_seen_everywhere(tmp_path)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, c=None))  # pyright: ignore[reportArgumentType]
-    preflight.check_seen_everywhere(tmp_path)  # a node that has just left need not see anything
+    preflight.check_seen_everywhere(tmp_path)  # a node that has just left is not checked
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_the_lease_is_kept_while_the_driver_does_something_else(finished: GridCo
     with ledger.transaction() as db:
         db.execute(update(LEASE).values(expires=time.time() + 1.0))
     renewal = LeaseRenewal(finished, token, every_s=0.1)
-    time.sleep(1.5)  # as long as the main thread likes
+    time.sleep(1.5)  # the main thread is busy
     holder = ledger.holder()
     assert holder is not None
     assert holder.left_s > 10
@@ -262,7 +262,7 @@ def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_command(finish
     assert ledger.entries() == {}
     assert "paused" not in ledger.facts()
     assert planned.record.failure() is None
-    assert len(ledger.take_commands()) == 1, "it is left for the driver that has the grid now"
+    assert len(ledger.take_commands()) == 1, "it stays for the driver that has the lease now"
     renewal.end()
 
 
@@ -279,7 +279,7 @@ def test_a_signal_before_any_cell_runs_is_an_interrupt_and_while_they_run_a_stop
         signal.raise_signal(number)
     assert (interrupts.asked, asked) == (True, ["interrupted"])
     with Interrupts(lambda _line: None) as interrupts:
-        signal.signal(number, signal.SIG_IGN)  # as ray.init takes SIGTERM for itself
+        signal.signal(number, signal.SIG_IGN)  # as ray.init does with SIGTERM
         interrupts.listen()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(number)
@@ -296,7 +296,7 @@ def test_a_webhook_is_notified_when_the_grid_ends(finished: GridConfig) -> None:
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
+            """Print nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Hook)
     Thread(target=server.serve_forever, daemon=True).start()
@@ -313,6 +313,6 @@ def test_a_webhook_that_does_not_answer_changes_nothing(finished: GridConfig) ->
     assert run_grid(finished, [cell()], Lines(), Options(notify="http://127.0.0.1:9/x")).exit_code == 0
 
 
-def test_a_webhook_that_is_no_address_is_refused(finished: GridConfig) -> None:
+def test_a_webhook_that_is_not_a_url_is_refused(finished: GridConfig) -> None:
     with pytest.raises(UniferumError, match="--notify"):
         run_grid(finished, [cell()], Lines(), Options(notify="me@here"))
