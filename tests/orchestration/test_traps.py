@@ -90,7 +90,7 @@ def test_several_processes_that_open_a_fresh_mlflow_file_leave_it_whole(tmp_path
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "./mlruns", "file:///tmp/mlruns"])
 def test_a_tracking_address_that_cells_cannot_share_is_refused(uri: str) -> None:
     with pytest.raises(UniferumError, match="http"):
-        mlflow_server.configured(uri)
+        mlflow_server.configured_uri(uri)
 
 
 def test_optuna_leaves_a_killed_trial_running_and_it_is_proposed_again(tmp_path: Path) -> None:
