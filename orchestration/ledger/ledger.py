@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from orchestration.disk import is_full
 from orchestration.grid.config import GridConfig
 from orchestration.ledger.database import CELLS, COMMANDS, EVENTS, FACTS, LEASE, Database, reason
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 T = TypeVar("T")
 LEASE_S = 30.0
@@ -239,8 +239,8 @@ class Ledger:
                 if isinstance(self.location, Path):
                     raise
                 if time.monotonic() > until:
-                    why = f"{reason(error)}; run the same command again when it does"
-                    raise UniferumError(f"the ledger {self.location}", must="answer", cure=why) from None
+                    statement = f"The ledger {self.location} does not answer ({reason(error)})"
+                    raise StateError(statement, cure="Run the same command again when it does.") from None
                 time.sleep(0.5)
 
 
