@@ -235,7 +235,7 @@ class Ledger:
                 return act()
             except OperationalError as error:
                 if is_full(error):
-                    raise  # handled by the driver, which waits for free space while its heartbeat goes on
+                    raise  # handled by the driver, which waits for free space and keeps its heartbeat
                 if isinstance(self.location, Path):
                     raise
                 if time.monotonic() > until:

@@ -125,7 +125,7 @@ def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[StatusRow],
 
 
 def ended(grid: GridConfig) -> bool:
-    """Whether no driver is alive, so that no state changes any more; False if the ledger does not answer."""
+    """Whether no driver is alive, so no state changes; False if the ledger does not answer."""
     try:
         with open_ledger(grid) as ledger:
             return ledger is None or ledger.holder() is None
