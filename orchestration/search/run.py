@@ -26,7 +26,7 @@ from orchestration.search.study import open_study, proposer, requeue_interrupted
 from orchestration.search.sync import FAILED, FINISHED, KILLED, SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
 from uniferum.atomic import write_text
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 if TYPE_CHECKING:
     import optuna
@@ -218,9 +218,7 @@ def _result(search: Search, study: "optuna.Study") -> SearchResult:
 
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     if not finished:
-        raise UniferumError(
-            "search", search.config.name, must="have a finished trial", cure="see each trial's cell.log"
-        )
+        raise StateError(f"No trial of search {search.config.name} has a value", cure="See the cell.log of each trial.")
     best = study.best_trial
     assert best.value is not None, "a completed trial has a value"
     path = search.root / "best.yaml"
