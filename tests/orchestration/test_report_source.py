@@ -147,7 +147,8 @@ def test_the_grid_with_the_newest_database_is_loaded(tmp_path):
         (configs / f"{grid.root.parent.name}_grid.yaml").write_text(grid.model_dump_json(exclude_none=True))
         grid.root.mkdir(parents=True, exist_ok=True)
         (grid.root / "mlflow.db").touch()
-        os.utime(grid.root / "mlflow.db", (time.time() - age_s,) * 2)
+        modified = time.time() - age_s
+        os.utime(grid.root / "mlflow.db", (modified, modified))
     path, loaded = report_source.last_recorded(configs)
     assert (path.name, loaded.root) == ("new_grid.yaml", grids[1].root)
     with pytest.raises(UniferumError, match="no grid of configs/ has run here"):
