@@ -49,10 +49,10 @@ def rows(planned: Sequence[PlannedCell], entries: "dict[str, CellEntry]") -> lis
     return [_row(p, entries.get(p.cell.name)) for p in planned]
 
 
-def counts(shown: Sequence[StatusRow]) -> str:
+def counts(table: Sequence[StatusRow]) -> str:
     """Number of cells in each state, in one line."""
     states: dict[str, int] = {}
-    for row in shown:
+    for row in table:
         states[row.state] = states.get(row.state, 0) + 1
     return ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
 
@@ -82,8 +82,8 @@ def _done(name: str, state: str, result: dict) -> StatusRow:
     selection = (result.get("selection") or {}).get("value")
     metric = "" if selection is None else f"{selection:.4f}"
     note = mask_note(result.get("masks"))
-    shown = PlanState.DONE if state == "done" else state
-    return StatusRow(name, shown, str(result.get("steps", "")), metric=metric, note=note)
+    state = PlanState.DONE if state == "done" else state
+    return StatusRow(name, state, str(result.get("steps", "")), metric=metric, note=note)
 
 
 def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "CellEntry | None") -> StatusRow:
@@ -93,10 +93,10 @@ def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "Cel
         reached = record.resumable_step()
         return StatusRow(planned.cell.name, state, "" if reached is None else str(reached), note=note)
     silent = time.time() - progress.updated
-    shown = progress.phase if state == "running" else state
+    phase = progress.phase if state == "running" else state
     return StatusRow(
         planned.cell.name,
-        shown,
+        phase,
         f"{progress.step} / {progress.steps}",
         "" if progress.volumes_per_second is None else f"{progress.volumes_per_second:.3g}",
         "" if progress.metric is None else f"{progress.metric:.4f}",
@@ -114,18 +114,18 @@ def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[StatusRow],
             facts = ledger.facts() if ledger else {}
             entries = ledger.entries() if ledger and holder else {}
     except UniferumError as error:
-        shown = rows(planned, {})
-        return shown, f"{counts(shown)}; from the cells' folders only: {error}"
-    shown = rows(planned, entries)
+        table = rows(planned, {})
+        return table, f"{counts(table)}; from the cells' folders only: {error}"
+    table = rows(planned, entries)
     if ledger is None:
-        return shown, counts(shown)
+        return table, counts(table)
     driver = f"driver: {holder.owner}" if holder else "no driver"
     paused = f"; paused: {facts['paused']}" if "paused" in facts else ""
-    return shown, f"{counts(shown)}; {driver}{paused}"
+    return table, f"{counts(table)}; {driver}{paused}"
 
 
 def ended(grid: GridConfig) -> bool:
-    """Whether no driver is alive, so that no state changes any more; False if the ledger does not answer."""
+    """Whether no driver is alive, so no state changes; False if the ledger does not answer."""
     try:
         with open_ledger(grid) as ledger:
             return ledger is None or ledger.holder() is None
