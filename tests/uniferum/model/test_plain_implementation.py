@@ -92,7 +92,7 @@ class Plain(nn.Module):
             mine.load_state_dict({m + kind: held[t + kind] for m, t in names.items() for kind in ("weight", "bias")})
 
     def forward(self, visual: Tensor, prompt: str) -> tuple[Tensor, Tensor]:
-        """The class logit and the mask logits of one row; ``visual`` are the features of its volume, (C, x, y, z)."""
+        """Compute class logit and mask logits of one row; ``visual``: the features of its volume, (C, x, y, z)."""
         seen = self.project(visual.flatten(1).T)
         words = self.word(torch.tensor(self.reader.tokenizer.encode(prompt).ids))
         z = torch.cat([self.v_cls[None], seen, self.v_sep[None], words])
@@ -103,7 +103,7 @@ class Plain(nn.Module):
 
 
 def _plain_loss(model: Plain, batches: Sequence[Batch]) -> Tensor:
-    """The mean over all rows of a step: cross-entropy of a label, or ten times the mean focal loss of a mask."""
+    """Average over all rows of a step: cross-entropy of a label, or ten times the mean focal loss of a mask."""
     losses: list[Tensor] = []
     for batch in batches:
         features = model.network(batch.volume)
@@ -126,7 +126,7 @@ def _plain_rate(step: int) -> float:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], list[float]]:
-    """The losses of ours and of the plain one over the same steps, from the same first weights."""
+    """Train this project's and the plain implementation over the same steps from equal initial weights."""
     root = tmp_path_factory.mktemp("plain")
     stores = {
         "CTRATE": write_store(
