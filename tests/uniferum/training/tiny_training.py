@@ -1,6 +1,6 @@
 """A training of a few milliseconds per step with all parts: batch norm, dropout, both losses, validation.
 
-Run as a program it trains in a process of its own, to be killed or to be one of several workers.
+As a program it trains in its own process, which a test can kill or use as one of several workers.
 """
 
 import sys
