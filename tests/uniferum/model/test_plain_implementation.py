@@ -1,8 +1,8 @@
 """A second, plain implementation of paper 3.2 has the same losses as this project's on the same batches.
 
-It follows the paper's equations with PyTorch's layers and timm-3d's network: one row at a time, without padding, without
-sharing between the rows of a volume, with explicit losses and schedule. An error in what the model shares, reorders or
-leaves out would change the weights, and so the losses.
+It follows the paper's equations with PyTorch's layers and timm-3d's network: one row at a time, without padding,
+without sharing between the rows of a volume, with explicit losses and schedule. An error in what the model shares,
+reorders or leaves out would change the weights, and so the losses.
 """
 
 import math

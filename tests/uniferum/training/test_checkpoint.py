@@ -37,7 +37,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
         pass
 
     def dies_at(call: int) -> bool:
-        """Interrupt a save at its ``call``-th change on disk, check that the checkpoint loads, return if it was interrupted."""
+        """Whether a save was interrupted at its ``call``-th change on disk; the checkpoint must load in any case."""
         folder, left = tmp_path / f"killed-{call}", [call]
         shutil.copytree(saved, folder, symlinks=True)
         checkpoints, model, optimizer = fresh(folder)
