@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from sqlalchemy import update
 from orchestration.ledger import database
 from orchestration.ledger import ledger as module
 from orchestration.ledger.database import LEASE
-from orchestration.ledger.ledger import Ledger
+from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import status_of
 from tests.orchestration.conftest import SECRET, Server
 from tests.orchestration.worlds import cell, grid
@@ -256,3 +257,17 @@ def test_a_renewed_lease_is_held_and_its_owner_may_take_it_again(book: Ledger) -
     assert holder.alive
     assert holder.token == token
     assert book.take_lease() == token + 1
+
+
+def test_a_process_of_another_user_is_alive_and_one_that_is_gone_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(error: type[OSError]) -> bool:
+        def refuse(pid: int, number: int) -> None:
+            raise error
+
+        monkeypatch.setattr(module.os, "kill", refuse)
+        return Holder(f"{socket.gethostname()}:12345", 1, 5.0).alive
+
+    assert answer(PermissionError)
+    assert not answer(ProcessLookupError)
+    assert Holder("elsewhere:12345", 1, 5.0).alive, "nothing is known of a process on another machine"
+    assert not Holder("elsewhere:12345", 1, 0.0).alive

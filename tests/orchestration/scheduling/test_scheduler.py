@@ -313,6 +313,12 @@ def test_parallelism_and_order_change_while_it_runs() -> None:
     assert executor.most == 3
 
 
+def test_at_least_one_cell_may_run_whatever_a_command_says() -> None:
+    executor = Scripted(4)
+    states, _ = _run("abc", executor, commands=[(0.0, Command("parallel", None, "0"))])
+    assert (set(states.values()), executor.most) == ({"done"}, 1)
+
+
 def test_a_cell_that_runs_too_long_fails_and_is_not_retried() -> None:
     executor = Scripted(1, {"a": [(1000.0, None)]})
     states, _ = _run(["a"], executor, policy=Policy(timeout_s=20))

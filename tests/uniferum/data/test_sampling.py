@@ -175,3 +175,13 @@ def test_a_missing_store_and_an_empty_table_are_named(cohorts: dict[str, Prepare
     bare = write_store(tmp_path / "s", "CTRATE", ["train"], {"emphysema": [0]})
     with pytest.raises(UniferumError, match="must give at least one training row"):
         training_table({"CTRATE": bare}, ["CTRATE"], SamplingConfig(), seed=0)
+
+
+def test_a_training_that_lacks_organ_or_nodule_masks_is_refused(
+    cohorts: dict[str, PreparedCohort], tmp_path: Path
+) -> None:
+    with pytest.raises(UniferumError, match=r"organ rows of CTRATE .*must not lack masks"):
+        training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(organ_share=0.9, luna_factor=0), seed=0)
+    without = {**cohorts, "LUNA16": write_store(tmp_path / "luna", "LUNA16", ["train"], {})}
+    with pytest.raises(UniferumError, match=r"nodule rows of LUNA16 .*must not lack masks"):
+        training_table(without, ["CTRATE", "SEG"], SamplingConfig(), seed=0)
