@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,14 @@ def faults_of(line: str) -> list[str]:
     return list(dict.fromkeys(fault for words in variants for fault in _fault(list(words))))
 
 
+@cache
+def root_command() -> Any:
+    """The command line interface; Typer brings a Click of its own, so no class is named here."""
+    return typer.main.get_command(app)
+
+
 def _fault(words: list[str]) -> list[str]:
-    command: Any = typer.main.get_command(app)  # Typer brings a Click of its own, so no class is named here
+    command = root_command()
     path, given = "uniferum", 0
     while words:
         word = words.pop(0)
@@ -208,14 +215,23 @@ def test_every_script_target_and_extra_of_the_pages_exists() -> None:
 
 
 def test_contributing_names_the_methods_that_a_cohort_and_a_model_have_to_have() -> None:
-    from uniferum.data.cohorts.base import Cohort
-    from uniferum.model.base import Model
-
     text = " ".join((PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
-    for base in (Cohort, Model):
-        sentence = re.search(rf"derived from `{base.__name__}` with the methods (.*?)[.(]", text)
-        assert sentence, base.__name__
-        assert set(re.findall(r"`(\w+)`", sentence[1])) == set(base.__abstractmethods__)
+    for name, module in (("Cohort", "uniferum/data/cohorts/base.py"), ("Model", "uniferum/model/base.py")):
+        sentence = re.search(rf"derived from `{name}` with the methods (.*?)[.(]", text)
+        assert sentence, name
+        assert set(re.findall(r"`(\w+)`", sentence[1])) == abstract_methods(PROJECT / module, name)
+
+
+def abstract_methods(module: Path, name: str) -> set[str]:
+    """The abstract methods of a class, read from its source."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return {
+        node.name
+        for node in body
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(one) == "abstractmethod" for one in node.decorator_list)
+    }
 
 
 def exists(dotted: str) -> bool:
