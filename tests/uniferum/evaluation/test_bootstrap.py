@@ -45,10 +45,11 @@ def test_each_draw_has_as_many_patients_as_the_cohort():
 
 
 def test_stratified_draws_keep_the_size_of_every_stratum():
-    strata = np.array([0] * 9 + [1] * 3)
+    strata = np.array([0] * 9 + [1] * 3 + [2] * 5)
     weights = bootstrap.draw_stratified(strata, 200, 0)
     assert (weights[:, :9].sum(axis=1) == 9).all()
-    assert (weights[:, 9:].sum(axis=1) == 3).all()
+    assert (weights[:, 9:12].sum(axis=1) == 3).all()
+    assert (weights[:, 12:].sum(axis=1) == 5).all()
 
 
 def test_interval_of_the_average_precision_covers_its_mean():
