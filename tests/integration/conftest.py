@@ -58,15 +58,10 @@ def tiny_stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 @pytest.fixture
 def grid_file(tmp_path: Path, tiny_stores: dict[str, str]) -> Path:
     """Two cells of four steps."""
-    return write_grid(tmp_path, tiny_stores)
-
-
-def write_grid(folder: Path, stores: dict[str, str]) -> Path:
-    """The file of a grid of two cells of four steps, whose root is beside it."""
     grid = {
         "name": "tiny",
-        "root": str(folder / "runs"),
-        "stores": stores,
+        "root": str(tmp_path / "runs"),
+        "stores": tiny_stores,
         "evaluate_on": ["CTRATE", "INSPECT"],
         "defaults": {
             "geometry": {"spacing_mm": [4.0, 4.0, 4.0], "model_shape": [48, 40, 32]},
@@ -87,7 +82,7 @@ def write_grid(folder: Path, stores: dict[str, str]) -> Path:
         "resources": {"cpus": 1, "parallel": 2, "checkpoint_gib": 0.01},
         "policy": {"backoff_s": 0.1, "stall_s": 300, "free_gib": 0.01},
     }
-    path = folder / "grid.yaml"
+    path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump(grid))
     return path
 

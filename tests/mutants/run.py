@@ -96,7 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for key in sorted(set(reasons) - everything):
         _say(f"survivors.yaml names a mutant that is no more: {key}")
     killed = sum(outcome.killed for outcome in outcomes)
-    _say(f"{len(outcomes)} of {len(drawn)} drawn mutants run: {killed} killed, {len(survivors)} survived")
+    _say(f"of {len(drawn)} drawn mutants {len(outcomes)} were run: {killed} killed, {len(survivors)} survived")
     return 1 if unexplained else 0
 
 

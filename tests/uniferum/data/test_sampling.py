@@ -60,6 +60,8 @@ def test_negatives_match_positives_without_repetition(positives: int, negatives:
     assert (kept["target"] == 0).sum() == count
     assert kept["task_id"].is_unique
     assert set(kept["task_id"]) <= set(rows["task_id"])
+    assert list(kept.columns) == list(rows.columns)
+    assert kept.index.tolist() == list(range(len(kept)))
 
 
 def test_draws_do_not_depend_on_the_order_of_rows_and_do_on_the_seed(cohorts: dict[str, PreparedCohort]) -> None:

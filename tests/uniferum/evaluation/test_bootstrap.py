@@ -45,10 +45,11 @@ def test_each_draw_has_as_many_patients_as_the_cohort():
 
 
 def test_stratified_draws_keep_the_size_of_every_stratum():
-    strata = np.array([0] * 9 + [1] * 3)
+    strata = np.array([0] * 9 + [1] * 3 + [2] * 5)
     weights = bootstrap.draw_stratified(strata, 200, 0)
     assert (weights[:, :9].sum(axis=1) == 9).all()
-    assert (weights[:, 9:].sum(axis=1) == 3).all()
+    assert (weights[:, 9:12].sum(axis=1) == 3).all()
+    assert (weights[:, 12:].sum(axis=1) == 5).all()
 
 
 def test_interval_of_the_average_precision_covers_its_mean():
@@ -88,3 +89,10 @@ def test_draws_repeat_with_the_seed_and_change_with_it():
     first, again, other = (bootstrap.draw_patients(20, 5, seed) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def test_a_draw_of_one_class_has_no_area():
+    weights = np.array([[2, 0], [0, 2], [1, 1]], np.uint16)
+    made = bootstrap.replicate([1, 0], [0.9, 0.1], np.arange(2), weights)
+    np.testing.assert_array_equal(made.auroc, [np.nan, np.nan, 1.0])
+    np.testing.assert_array_equal(made.aupr, [np.nan, np.nan, 1.0])

@@ -199,3 +199,11 @@ def test_paired_test_names_the_class_that_is_missing_before_it_divides(target):
 @pytest.mark.parametrize("target", [[1, 0, 0, 0], [1, 1, 1, 0]])
 def test_paired_test_needs_one_case_of_each_class_only(target):
     assert paired_delong(target, [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]).difference != 0
+
+
+@pytest.mark.parametrize("value", [0.2, 0.5, 0.8])
+def test_a_logit_interval_lies_evenly_about_the_logit_of_the_area(value):
+    area = interval(value, 0.1, scale="logit")
+    lo, middle, hi = (math.log(x / (1 - x)) for x in (area.lo, value, area.hi))
+    half = 0.1959963984540054 / (value * (1 - value))
+    assert (middle - lo, hi - middle) == pytest.approx((half, half))
