@@ -22,7 +22,7 @@ from uniferum.data.needs import level_bytes
 from uniferum.data.preparation import LEFT_OUT, PreparationOutcome, card_of, finish_store, prepare_chunk
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.store.filesystem import place
+from uniferum.preprocessing.store.filesystem import location_of
 from uniferum.preprocessing.store.store import Store
 
 # Smaller scans travel in chunks of this many, so that handing out work costs nothing beside it.
@@ -170,10 +170,10 @@ def plan(cohort: Cohort, out: str | Path, config: PreparationConfig) -> PlannedP
     Raises:
         UniferumError: the store is of another cohort or another config.
     """
-    if place(out).exists("store.json"):
+    if location_of(out).exists("store.json"):
         Store.create(out, card_of(cohort), config)  # only opens what is there
     total = sum(1 for _ in cohort.scans())
-    there = sum(name.endswith(".ufs") for name in place(out).names("scans"))
+    there = sum(name.endswith(".ufs") for name in location_of(out).names("scans"))
     return PlannedPreparation(total, min(there, total), config)
 
 

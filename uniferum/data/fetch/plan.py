@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.store.filesystem import LocalPlace
+from uniferum.preprocessing.store.filesystem import LocalFolder
 
 RECORD = "uniferum_fetch.json"
 FORMAT = 1
@@ -138,7 +138,7 @@ class Record:
     def write(self, folder: Path) -> None:
         """Write the record, whole or not at all."""
         content = json.dumps({"format": FORMAT, **self.__dict__}, indent=1).encode()
-        LocalPlace(folder).write(RECORD, content)
+        LocalFolder(folder).write(RECORD, content)
 
     def add(self, files: Iterable[RemoteFile]) -> None:
         """Expect these files in the folder from now on."""

@@ -21,7 +21,7 @@ from uniferum.data.cohorts.tables import drawn_first
 from uniferum.data.report_labels import llm, rules
 from uniferum.data.report_labels.keywords import Chosen, LabelQuestion
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.store.filesystem import LocalPlace
+from uniferum.preprocessing.store.filesystem import LocalFolder
 
 Value = int | None
 Heard = Callable[[int], None]
@@ -205,4 +205,4 @@ def write_review(path: Path, id_column: str, chosen: Chosen, per_label: int, see
 
 
 def _write(path: Path, text: str) -> None:
-    LocalPlace(path.parent).write(path.name, text.encode())
+    LocalFolder(path.parent).write(path.name, text.encode())
