@@ -111,7 +111,7 @@ class CohortConfig(Section):
     masks_root: Path | None = None
 
     @cached_property
-    def fence(self) -> Path | None:
+    def scan_root(self) -> Path | None:
         """The folder that no file of a scan may lie outside of; ``None`` where the config itself leads outside."""
         masks = self.root if self.masks_root is None else self.root / self.masks_root
         inside = masks.resolve().is_relative_to(self.root.resolve())

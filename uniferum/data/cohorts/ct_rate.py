@@ -190,7 +190,7 @@ class CtRate(Cohort[CtRateConfig]):
             if row is None:
                 raise _NoGeometry("no row in the metadata table")
             intensity, affine = _true_header(row)
-        return ScanSource(scan_id, self.config.root / relative, intensity, affine, masks, None, self.config.fence)
+        return ScanSource(scan_id, self.config.root / relative, intensity, affine, masks, None, self.config.scan_root)
 
     def _masks(self, relative: str) -> tuple[MaskSource, ...]:
         if files.fault(self.config.root, relative, follow_symlinks=self.config.follow_symlinks):

@@ -93,7 +93,7 @@ class Folder(Cohort[FolderConfig]):
             masks = tuple(self._masks(row, scan_id))
         except BadMask as fault:
             return Dropped(scan_id, str(fault), split)
-        source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
+        source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.scan_root)
         return Scan(self.name, source, patient, study, split, labels, is_known or columns.patient is None)
 
     def _without_row(self, named: Index) -> Iterator[Dropped]:

@@ -200,7 +200,7 @@ class Inspect(Cohort[InspectConfig]):
     def _source(self, scan_id: str) -> ScanSource:
         root, follow = self.config.root, self.config.follow_symlinks
         masks = organ_masks.beside(root, self.config.masks_root, scan_id, follow_symlinks=follow)
-        return ScanSource(scan_id, root / "CTPA" / f"{scan_id}.nii.gz", masks=masks, root=self.config.fence)
+        return ScanSource(scan_id, root / "CTPA" / f"{scan_id}.nii.gz", masks=masks, root=self.config.scan_root)
 
     def _mapping(self) -> Iterator[Row]:
         path = one_file(self.config.root, "study_mapping_*.tsv")

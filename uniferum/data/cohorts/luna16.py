@@ -91,7 +91,7 @@ class Luna16(Cohort[Luna16Config]):
             organs = organ_masks.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
         except organ_masks.BadMask as fault:
             return Dropped(uid, str(fault))
-        source = ScanSource(uid, root / relative, masks=(*nodule, *organs), root=self.config.fence)
+        source = ScanSource(uid, root / relative, masks=(*nodule, *organs), root=self.config.scan_root)
         return Scan(self.name, source, uid, uid, "train", {}, patient_known=False)
 
     def _fault(self, relative: str) -> str | None:

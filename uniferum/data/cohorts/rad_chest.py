@@ -141,7 +141,7 @@ class RadChest(Cohort[RadChestConfig]):
             affine=affine_of(self.config.spacing_mm),
             masks=masks,
             known_hu_clip=CLIP_HU,
-            root=self.config.fence,
+            root=self.config.scan_root,
         )
 
     def _fault(self, scan_id: str) -> str | None:
