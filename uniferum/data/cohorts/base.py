@@ -176,7 +176,7 @@ class Cohort(ABC, Generic[C]):
             UniferumError: there is no scan, or a split is invalid.
         """
         if not any(split_counts.values()):
-            cure = "; ".join(self._why_empty(left_out))
+            cure = "; ".join(self._empty_reasons(left_out))
             raise UniferumError(f"cohort {self.name}", must="hold at least one scan", cure=cure)
         self.refuse_splits(split_counts)
 

@@ -75,14 +75,14 @@ class Hub:
         Raises:
             UniferumError: no access, or a table is missing or unreadable.
         """
-        tables = [file for folder in self.source.tables for file in self._listed(folder)]
+        tables = [file for folder in self.source.tables for file in self._list_files(folder)]
         if not any(file.path == self.source.labels.format(split=splits[0]) for file in tables):
             raise UniferumError(self.source.repo, must=f"hold {self.source.labels.format(split=splits[0])}")
         files, notes, volumes = list(tables), [], 0
         with tempfile.TemporaryDirectory(prefix="uniferum-") as temporary:
             for split in splits:
                 known = {file.path for file in tables}
-                requested, note = self._wanted(split, limit, known, Path(temporary))
+                requested, note = self._names(split, limit, known, Path(temporary))
                 volumes_and_masks = self._volumes(split, requested)
                 files += volumes_and_masks[0] + volumes_and_masks[1]
                 volumes += len(volumes_and_masks[0])
@@ -201,10 +201,10 @@ class Hub:
         file_lists = []
         for folder in (self.source.volumes.format(split=split), self.source.masks.format(split=split)):
             if len(requested) > LISTED_ONE_BY_ONE:
-                listed = self._listed(folder, recursive=True)
+                listed = self._list_files(folder, recursive=True)
             else:
                 studies = dict.fromkeys(_study(name) for name in requested)
-                listed = [file for study in studies for file in self._listed(f"{folder}/{study}")]
+                listed = [file for study in studies for file in self._list_files(f"{folder}/{study}")]
             names = set(requested)
             file_lists.append([file for file in listed if file.path.rsplit("/", 1)[-1] in names])
         return file_lists[0], file_lists[1]

@@ -47,7 +47,7 @@ class Zenodo:
         Raises:
             UniferumError: there is no connection, or the owners have not granted access.
         """
-        listed = [file for record in self.source.records for file in self._listed(record)]
+        listed = [file for record in self.source.records for file in self._list_files(record)]
         tables = [file for file in listed if _fits(file.path, self.source.tables)]
         if not tables:
             raise UniferumError(self.source.page, must=f"list {', '.join(self.source.tables)}", cure=self._cure())
@@ -121,7 +121,7 @@ class Zenodo:
         return self.source.archives is not None and fnmatchcase(file.path, self.source.archives)
 
     def _list_files(self, record: str) -> Iterator[RemoteFile]:
-        response = self._asked(f"{self.host}/api/records/{record}")
+        response = self._requested(f"{self.host}/api/records/{record}")
         for entry in response.get("files") or ():
             try:
                 name, size = str(entry["key"]), int(entry["size"])
@@ -131,7 +131,7 @@ class Zenodo:
             if "/" in name or name.startswith("."):
                 raise UniferumError(f"Zenodo record {record}", name, must="list plain file names")
             address = f"{self.host}/api/records/{record}/files/{quote(name)}/content"
-            yield RemoteFile(name, size, checksum, self._with_token(self._own(entry, address)))
+            yield RemoteFile(name, size, checksum, self._with_token(self._own_address(entry, address)))
 
     def _own_address(self, entry: dict[str, Any], default: str) -> str:
         """Address of a file in the record, always at our host: a token must not go elsewhere."""

@@ -68,7 +68,7 @@ def test_each_fault_of_a_file_is_named_counted_and_leads_to_fetch(ct_rate):
     assert checked.exit_code == 1
     assert found(checked) == {
         "unfinished downloads": 1,
-        "the table names scans whose volume is not there": 1,
+        "the table has scans whose volume is missing": 1,
         "volumes: a Git pointer, not the file itself (git lfs pull, or git annex get)": 1,
         "volumes: cut short": 2,
         "volumes: no gzip file (an error page of the server?)": 1,
@@ -160,7 +160,7 @@ def test_rad_chest_in_another_folder_is_pointed_at(tmp_path):
         check(open_cohort(config), config, "s")
     checked = check(open_cohort(config, ["images=ct"]), config, str(tmp_path / "s"))
     assert checked.exit_code == 0
-    assert any("each scan counts as a patient of its own" in finding.what for finding in checked.findings)
+    assert any("each scan counts as a separate patient" in finding.what for finding in checked.findings)
 
 
 def test_files_in_several_gzip_pieces_and_other_formats_are_looked_at_rightly(tmp_path):

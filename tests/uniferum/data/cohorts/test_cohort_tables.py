@@ -119,5 +119,5 @@ def test_anything_else_is_refused(cell: str) -> None:
 def test_an_uncertain_label_and_a_decimal_comma_are_refused_with_their_cure() -> None:
     with pytest.raises(UniferumError, match="leave the cell of an uncertain label empty"):
         known("-1.0", "t: c")
-    with pytest.raises(UniferumError, match="write a decimal number with a point"):
+    with pytest.raises(UniferumError, match="use a decimal point"):
         known("0,0", "t: c")

@@ -204,7 +204,7 @@ def test_one_file_under_two_ids_and_blank_patients_are_counted(root: Path) -> No
     card = write(root, rows).card()
     assert card.patients == {"train": 2, "test": 1}
     assert card.notes[0] == "1 scans have the same file as another scan id (first: b and a)"
-    assert card.notes[1].startswith("3 scans have no patient id: each counts as a patient of its own")
+    assert card.notes[1].startswith("3 scans have no patient id: each counts as a separate patient")
 
 
 def test_a_second_row_that_says_something_else_is_left_out_in_so_many_words(root: Path) -> None:
@@ -233,8 +233,8 @@ def test_patients_and_scans_whose_ids_are_spelt_in_two_ways_are_counted(root: Pa
         [other, "c.npz", other, "test", 1, 1, ""],
     ]
     notes = write(root, rows).card().notes
-    assert any(note.startswith("1 scan ids differ from another only in case, blanks") for note in notes)
-    assert any(note.startswith("1 patients of several splits have ids that differ in case, blanks") for note in notes)
+    assert any(note.startswith("1 scan ids differ from another only in case, spaces") for note in notes)
+    assert any(note.startswith("1 patients of several splits have ids that differ in case, spaces") for note in notes)
 
 
 def test_ids_that_a_spreadsheet_rounded_are_counted(root: Path) -> None:
@@ -263,7 +263,7 @@ def test_an_empty_cohort_says_what_was_looked_for_and_why_all_was_left_out(root:
     message = str(caught.value)
     assert "looked for the files that column path of labels.csv names below" in message
     assert "left out: 5 volume file missing (first: s0), 4 scan without a label row" in message
-    assert "whether the download is whole" in message
+    assert "that the download is complete" in message
 
 
 def test_names_with_pattern_characters_are_names(root: Path) -> None:

@@ -51,7 +51,7 @@ def test_official_split_comes_from_the_table_and_patients_from_the_metadata(tmp_
 def test_without_metadata_each_scan_is_a_patient_and_the_card_says_so(tmp_path: Path) -> None:
     cohort = open_at(write_rad_chest(tmp_path, {"trn00002": {}, "trn00003": {}}, metadata=False))
     assert len({scan.patient_id for scan in cohort.scans()}) == 2
-    assert any("patient of its own" in note for note in cohort.notes())
+    assert any("separate patient" in note for note in cohort.notes())
 
 
 def test_paper_sized_keeps_imgtrain_and_redraws_the_rest_by_patient(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_a_split_comes_whole_with_masks_and_all_tables_and_without_brain_scans(h
 def test_a_limit_takes_the_same_volumes_each_time_some_of_held_out_patients(hub, ct_rate, tmp_path, monkeypatch):
     monkeypatch.setattr("uniferum.data.cohorts.ct_rate.CtRateConfig.model_fields", _with_few_held_out())
     result = run("CTRATE", "--out", tmp_path / "a", "--limit", 8)
-    assert "train: 8 of 16 volumes, 2 of them of patients that are held out for selection" in result.stderr
+    assert "train: 8 of 16 volumes, 2 of them from patients held out for selection" in result.stderr
     run("CTRATE", "--out", tmp_path / "b", "--limit", 8)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     volumes = {name for name in files(tmp_path / "a") if "/train_fixed/" in name and "ts_seg" not in name}
@@ -137,7 +137,7 @@ def test_luna16_comes_from_two_records_unpacked_and_its_archives_go(zenodo: Serv
     scans = {f"subset{s}/1.{s}.{n}.{end}" for s in range(2) for n in range(3) for end in ("mhd", "raw")}
     assert files(out) == scans | {"annotations.csv", "uniferum_fetch.json"}
     zenodo.log.clear()
-    assert "archives were unpacked before" in run("LUNA16", "--out", out).stderr
+    assert "archives were already unpacked" in run("LUNA16", "--out", out).stderr
     assert not zenodo.got("subset0.zip")
     (out / "subset0" / "1.0.1.raw").unlink()
     assert run("LUNA16", "--out", out).exit_code == 0

@@ -101,7 +101,7 @@ class TestFence:
         (root / "other.zraw").symlink_to(root.parent / "secret.raw")
         source = ScanSource("s", path, root=root)
         for act in (lambda: read_volume(source), lambda: signature(source), lambda: check_contained(path, root)):
-            with pytest.raises(UniferumError, match=r"other\.zraw must lie inside its dataset's folder"):
+            with pytest.raises(UniferumError, match=r"other\.zraw must be inside its dataset's folder"):
                 act()
 
     @pytest.mark.parametrize("name", ["slice", "below"])
