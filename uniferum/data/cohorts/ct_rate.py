@@ -313,7 +313,7 @@ def _true_header(row: Mapping[str, str]) -> tuple[Intensity, Affine]:
     if len(position) != 3 or len(cosines) != 6 or not all(map(math.isfinite, numbers)):
         raise _NoGeometry("metadata row is incomplete")
     if abs(math.hypot(*across) - 1) > _UNIT or abs(math.hypot(*down) - 1) > _UNIT or abs(_dot(across, down)) > _UNIT:
-        raise _NoGeometry("metadata row does not have two directions of length 1 at right angles")
+        raise _NoGeometry("metadata row has directions that are not of length 1 or not at right angles")
     if min(spacing_x, spacing_y, spacing_z, slope) <= 0:
         raise _NoGeometry("metadata row has a spacing or slope that is not positive")
     signs = (-1.0, -1.0, 1.0)

@@ -69,5 +69,5 @@ def test_a_decimal_comma_is_named(root: Path) -> None:
 
 def test_the_candidates_are_no_annotations(root: Path) -> None:
     table(root / "annotations.csv", ("seriesuid", "coordX", "coordY", "coordZ", "class"), [])
-    with pytest.raises(UniferumError, match=r"column diameter_mm must be there; .* it looks like LUNA16's candidates"):
+    with pytest.raises(UniferumError, match=r"column diameter_mm must exist; .* it looks like LUNA16's candidates"):
         list(open_at(root).entries())

@@ -78,7 +78,7 @@ def test_files_and_rows_without_each_other_are_counted(tmp_path: Path) -> None:
 def test_a_missing_abnormality_is_named(tmp_path: Path) -> None:
     path = write_rad_chest(tmp_path, {"trn00001": {}}) / "imgtrain_Abnormality_and_Location_Labels.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("cabg*", "cabbage*"), encoding="utf-8")
-    with pytest.raises(UniferumError, match=r"cabg\*<location> must be there; did you mean 'cabbage'"):
+    with pytest.raises(UniferumError, match=r"cabg\*<location> must exist; did you mean 'cabbage'"):
         list(open_at(tmp_path).entries())
 
 
@@ -86,8 +86,8 @@ def test_a_patient_of_two_tables_is_tested_on_and_not_trained_on(tmp_path: Path)
     card = open_at(write_rad_chest(tmp_path, {"trn00002": {}, "trn00004": {}, "val00005": {}, "tst00003": {}})).card()
     assert card.found == {"validation": 1, "test": 1}
     assert card.dropped == {
-        "patient lies in test too": (1, ("trn00002",)),
-        "patient lies in validation too": (1, ("trn00004",)),
+        "patient is in test too": (1, ("trn00002",)),
+        "patient is in validation too": (1, ("trn00004",)),
     }
 
 
