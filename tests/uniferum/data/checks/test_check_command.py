@@ -91,7 +91,7 @@ def test_missing_lists_masks_and_splits_are_said(ct_rate):
         path = ct_rate.path(f"valid_{number}_a_1")
         (ct_rate.root / "dataset/ts_seg/ts_total" / path.relative_to(ct_rate.root / "dataset")).unlink()
     checked = looked(ct_rate)
-    assert list(found(checked)) == ["no_chest_valid.txt is missing: 37 brain scans of valid are not left out"]
+    assert list(found(checked)) == ["no_chest_valid.txt is missing: 37 brain scans of valid are not excluded"]
     assert ("to do", 4) in {(finding.weight, finding.count) for finding in checked.findings}
 
 

@@ -262,7 +262,7 @@ def test_a_wrong_version_says_which_one_fits(ct_rate_writer: CtRateWriter) -> No
     with pytest.raises(UniferumError, match="only train_fixed exists: set version: v2"):
         list(open_at(root, version="v1").entries())
     touch(ct_rate_writer.path("valid_1_a_1", "valid"))
-    assert any("valid is there and valid_fixed is not" in note for note in open_at(root).notes())
+    assert any("valid exists instead of valid_fixed" in note for note in open_at(root).notes())
 
 
 def test_a_root_that_is_a_folder_too_deep_is_named(ct_rate_writer: CtRateWriter) -> None:

@@ -262,7 +262,7 @@ def test_an_empty_cohort_says_what_was_looked_for_and_why_all_was_left_out(root:
         list(write(root, rows).scans())
     message = str(caught.value)
     assert "searched for the files in column path of labels.csv below" in message
-    assert "left out: 5 volume file missing (first: s0), 4 scan without a label row" in message
+    assert "excluded: 5 volume file missing (first: s0), 4 scan without a label row" in message
     assert "that the download is complete" in message
 
 

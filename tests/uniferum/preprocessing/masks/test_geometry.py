@@ -105,7 +105,7 @@ def test_a_mask_of_its_scans_shape_with_another_header_is_refused_or_left_out(sc
     kept = prepare(masked, CONFIG.replace(keep_with_bad_mask=True))
     assert "bad_mask:organ" in kept.flags
     assert kept.masks == {}
-    assert any(note.startswith("mask organ: left out") for note in kept.notes)
+    assert any(note.startswith("mask organ: ignored") for note in kept.notes)
     assert not any(str(tmp_path) in note for note in kept.notes)
 
 
