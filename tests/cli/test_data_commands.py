@@ -54,7 +54,7 @@ def test_a_card_without_a_scan_is_shown_and_then_refused(tmp_path: Path) -> None
     done = runner.invoke(app, ["data", "card", str(config), "--root", str(writer.root)])
     assert "volume file missing" in done.output
     assert isinstance(done.exception, UniferumError)
-    assert "looked for dataset/train_fixed" in str(done.exception)
+    assert "searched for dataset/train_fixed" in str(done.exception)
     assert "excluded: 1 volume file missing (first: train_1_a_1)" in str(done.exception)
 
 

@@ -69,9 +69,9 @@ def test_each_fault_of_a_file_is_named_counted_and_leads_to_fetch(ct_rate):
     assert found(checked) == {
         "unfinished downloads": 1,
         "the table has scans whose volume is missing": 1,
-        "volumes: a Git pointer, not the file itself (git lfs pull, or git annex get)": 1,
-        "volumes: cut short": 2,
-        "volumes: no gzip file (an error page of the server?)": 1,
+        "volumes: a Git pointer instead of the file (git lfs pull, or git annex get)": 1,
+        "volumes: truncated": 2,
+        "volumes: not a gzip file (an error page of the server?)": 1,
         "volumes: of zero bytes": 1,
     }
     assert checked.next_command == f"uniferum data fetch CTRATE --out {ct_rate.root}"
