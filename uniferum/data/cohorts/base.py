@@ -159,7 +159,7 @@ class Cohort(ABC, Generic[C]):
         return Vocabulary.load().extended(self.extra_vocabulary())
 
     def refuse_splits(self, split_counts: Mapping[str, int]) -> None:
-        """Refuse invalid splits of the scans on disk, from ``found``, the scans by split.
+        """Refuse invalid splits of the scans on disk, from ``split_counts``, the scans by split.
 
         Raises:
             UniferumError: a split is invalid.
@@ -169,7 +169,7 @@ class Cohort(ABC, Generic[C]):
         """Refuse a cohort that cannot be prepared.
 
         Args:
-            found: number of scans by split.
+            split_counts: number of scans by split.
             left_out: reasons for exclusions.
 
         Raises:

@@ -83,11 +83,11 @@ def _header(stream: BinaryIO, path: Path) -> Any:
 
 
 def _check_magic(header: Any, magic: bytes, path: Path) -> None:
-    found = bytes(header["magic"].item())
-    if found in (b"ni1", b"ni2"):
+    magic_bytes = bytes(header["magic"].item())
+    if magic_bytes in (b"ni1", b"ni2"):
         cure = "its voxels are in an .img file; convert the pair with nibabel.save(nibabel.load('a.hdr'), 'a.nii.gz')"
         raise UniferumError(str(path), must="hold header and voxels in one file", cure=cure)
-    if found != magic:
+    if magic_bytes != magic:
         cure = f"its header has no magic text '{magic.decode()}': it is an Analyze file, or damaged"
         raise UniferumError(str(path), must="be a NIfTI file", cure=cure)
     if "eol_check" in header and tuple(header["eol_check"].tolist()) not in ((13, 10, 26, 10), (0, 0, 0, 0)):

@@ -231,7 +231,7 @@ def test_holding_out_every_training_patient_is_refused_with_a_number_that_fits(c
     ct_rate_writer.volume("valid_1_a_1")
     cohort = open_at(ct_rate_writer.save(), validation_patients=100)
     message = (
-        r"\(all 34 belong to patients held out for selection\) must leave some .* 34 training patients .* 100: set it to about 3"
+        r"\(all 34 belong to patients held out for selection\) must leave some .* 34 training .* 100: set it to about 3"
     )
     with pytest.raises(UniferumError, match=message):
         list(cohort.scans())
@@ -275,9 +275,7 @@ def test_the_labels_of_another_dataset_are_named(ct_rate_writer: CtRateWriter) -
     ct_rate_writer.volume("train_1_a_1")
     labels = ct_rate_writer.save() / "dataset/multi_abnormality_labels/train_predicted_labels.csv"
     table(labels, ("NoteAcc_DEID", "cabg*heart"), [["trn1", 0]])
-    with pytest.raises(
-        UniferumError, match=r"column VolumeName must exist; .* it looks like a table of RAD-ChestCT"
-    ):
+    with pytest.raises(UniferumError, match=r"column VolumeName must exist; .* it looks like a table of RAD-ChestCT"):
         list(open_at(ct_rate_writer.root).entries())
 
 
