@@ -1,4 +1,4 @@
-"""Write a file whole or not at all: beside its place, synced, then renamed."""
+"""Atomic file writes: write a temporary file in the same folder, sync it, then rename it."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file whole or not at all: ``write`` fills a file beside ``path``, which is synced, then renamed."""
+    """Write a file completely or not at all: ``write`` fills a temporary file, which is synced and renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     os.close(handle)
@@ -25,18 +25,18 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write one JSON document atomically, keys in the given order; NaN is refused."""
+    """Write a JSON document atomically, keys in the given order; NaN is refused."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     write_atomically(path, lambda draft: _write_text(draft, text))
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write one UTF-8 text atomically."""
+    """Write a UTF-8 text atomically."""
     write_atomically(path, lambda draft: _write_text(draft, text))
 
 
 def sync(path: Path) -> None:
-    """Force a file's, or a folder's, content to the disk."""
+    """Flush the content of a file or folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,7 @@ from uniferum.data.needs import level_bytes
 from uniferum.data.preparation import card_of
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.store.filesystem import place
+from uniferum.preprocessing.store.filesystem import location_of
 from uniferum.preprocessing.store.store import Store
 
 
@@ -41,10 +41,10 @@ def plan_preparation(cohort: Cohort, out: str | Path, config: PreparationConfig)
     Raises:
         UniferumError: the store has another cohort or another config.
     """
-    if place(out).exists("store.json"):
+    if location_of(out).exists("store.json"):
         Store.create(out, card_of(cohort), config)  # opens the existing store and compares cohort and config
     total = sum(1 for _ in cohort.scans())
-    existing = sum(name.endswith(".ufs") for name in place(out).names("scans"))
+    existing = sum(name.endswith(".ufs") for name in location_of(out).names("scans"))
     return PreparationPlan(total, min(existing, total), config)
 
 

@@ -54,8 +54,8 @@ def test_a_card_without_a_scan_is_shown_and_then_refused(tmp_path: Path) -> None
     done = runner.invoke(app, ["data", "card", str(config), "--root", str(writer.root)])
     assert "volume file missing" in done.output
     assert isinstance(done.exception, UniferumError)
-    assert "looked for dataset/train_fixed" in str(done.exception)
-    assert "left out: 1 volume file missing (first: train_1_a_1)" in str(done.exception)
+    assert "searched for dataset/train_fixed" in str(done.exception)
+    assert "excluded: 1 volume file missing (first: train_1_a_1)" in str(done.exception)
 
 
 def test_a_wrong_root_is_one_line(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_a_wrong_root_is_one_line(tmp_path: Path) -> None:
     config.write_text("kind: luna16\nroot: nowhere\n", encoding="utf-8")
     done = runner.invoke(app, ["data", "card", str(config)])
     assert isinstance(done.exception, UniferumError)
-    assert "root (nowhere) must be a folder; give --root" in str(done.exception)
+    assert "root (nowhere) must be a folder; use --root" in str(done.exception)
 
 
 def test_reports_are_labelled_offline_by_default_and_checked(inspect_yaml: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from uniferum.preprocessing import body as bodies
 from uniferum.preprocessing.formats.intensities import clip_in_place
 from uniferum.preprocessing.formats.load import read_volume
 from uniferum.preprocessing.masks import grids
-from uniferum.preprocessing.masks.layers import FoundLayers, check_layers, read_layers
+from uniferum.preprocessing.masks.layers import ScanQuality, check_layers, read_layers
 
 pytestmark = pytest.mark.hard_data
 MOVES_MM = (-50, -20, 20, 50)
@@ -34,10 +34,10 @@ class Checked:
         clip_in_place(self.volume.hu, -1000, 1000)
         self.small = bodies.reduced(self.volume, 3.0)
         self.body = bodies.largest_soft_tissue(self.small.hu, -150, 250)
-        (self.raw,) = read_layers(self.source, self.volume, FoundLayers(), keep_bad=False)
+        (self.raw,) = read_layers(self.source, self.volume, ScanQuality(), keep_bad=False)
 
     def flags(self, raw):
-        found = FoundLayers()
+        found = ScanQuality()
         try:
             check_layers(self.source, [raw], self.volume, self.small, self.body, found, keep_bad=False)
         except UniferumError:

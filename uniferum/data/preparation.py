@@ -1,7 +1,7 @@
-"""A cohort's scans, one by one, into its store; a scan that cannot be read is a row of the failures, never the end.
+"""Prepare a cohort's scans into its store; a scan that cannot be read becomes a row of the failures.
 
-Invariant: a scan that is prepared by these settings from the same content is not prepared again, so a run that was
-killed goes on where it stopped. Nothing of a header but geometry and quality enters a table, a log or a file name.
+Invariant: a scan that was prepared with the same settings from the same content is not prepared again, so an
+interrupted run continues. Of a header, only geometry and quality enter a table, a log or a file name.
 """
 
 import errno
@@ -25,25 +25,25 @@ from uniferum.preprocessing.store.signature import signature, unchanged
 from uniferum.preprocessing.store.store import Store, manifest_row
 
 LEFT_OUT = "left out: "
-"""How the reason begins in a store's failures where the cohort itself leaves a scan out."""
+"""Prefix of the reason in a store's failures for scans that the cohort excludes."""
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers of a disk without room, and of a used-up quota."""
+"""Error numbers of a full disk, and of an exceeded quota."""
 
 SHOWS_TRACEBACK = "uniferum --debug data prepare ... --local --workers 0"
 
 
 @dataclass(frozen=True)
 class PreparationOutcome:
-    """What became of one scan.
+    """Result of one scan.
 
     Attributes:
-        scan_id: as the dataset publishes it.
-        state: ``prepared``, ``kept`` (it was there already) or ``failed``.
+        scan_id: the dataset's scan id.
+        state: ``prepared``, ``kept`` (it was prepared before) or ``failed``.
         file: the scan's file or folder, relative to its dataset's folder.
-        reason: why it failed, one line.
-        seconds: spent on it.
-        disk_full: it failed because the store's disk has no room, as every other scan would.
+        reason: reason of a failure, in one line.
+        seconds: time spent on it.
+        disk_full: whether it failed because the store's disk is full, as every other scan would.
     """
 
     scan_id: str
@@ -57,13 +57,13 @@ class PreparationOutcome:
 def prepare_one(
     scan: Scan, store_path: str | Path, config: PreparationConfig | None = None, *, with_montage: bool = False
 ) -> PreparationOutcome:
-    """Prepare one scan into an existing store, unless it is there and unchanged; never raises for a bad scan.
+    """Prepare one scan into an existing store, unless it is there and unchanged; a bad scan raises no error.
 
     Args:
-        scan: of a cohort.
-        store_path: made by :meth:`Store.create`.
-        config: given, it must be the store's own.
-        with_montage: write ``montages/<scan>.png`` too.
+        scan: scan of a cohort.
+        store_path: store made by :meth:`Store.create`.
+        config: if given, it must equal the store's.
+        with_montage: whether to write ``montages/<scan>.png`` too.
     """
     began = time.perf_counter()
     store = Store.open(store_path)
@@ -88,15 +88,15 @@ def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float)
 
 
 def prepare_chunk(scans: Iterable[Scan], store_path: str, *, with_montage: bool = False) -> list[PreparationOutcome]:
-    """:func:`prepare_one` for several scans, so that starting work costs once for all of them."""
+    """Prepare several scans with :func:`prepare_one`, to start a worker once for all of them."""
     store = Store.open(store_path)
     return [_into(store, scan.source, with_montage=with_montage, began=time.perf_counter()) for scan in scans]
 
 
 def finish_store(store: Store, cohort: Cohort, failures: Iterable[PreparationOutcome] = ()) -> int:
-    """Write labels, prompts, failures, the word on each split and, last, the manifest of every scan that is prepared.
+    """Write labels, prompts, failures, the statement about each split and, last, the manifest of all prepared scans.
 
-    What the cohort itself leaves out (a missing file, a duplicate id) stands among the failures too.
+    The failures include scans that the cohort excludes (a missing file, a duplicate id).
 
     Returns:
         the number of scans in the manifest.
@@ -136,19 +136,19 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[PreparationOut
 
 
 def card_of(cohort: Cohort) -> dict[str, Any]:
-    """What a store says of its cohort; ``config`` is for the commands that a plan suggests."""
+    """The store's description of its cohort; ``config`` is for the commands that a plan suggests."""
     config = {} if cohort.file is None else {"config": str(cohort.file), "root": str(cohort.config.root)}
     return {"name": cohort.name, "papers_split": dict(cohort.papers_split()), "notes": list(cohort.notes()), **config}
 
 
 def reason(error: BaseException, source: ScanSource) -> str:
-    """One line on why a scan failed, without the folder that it lies in and without a word of its header."""
+    """Reason of a scan's failure in one line, without its folder and any text of its header."""
     folder = source.path.parent if source.root is None else source.root
     return fault_line(error, _relative(source), debug=SHOWS_TRACEBACK).replace(f"{folder}/", "")
 
 
 def picture(prepared: PreparedScan, store: Store) -> bytes:
-    """The montage of a prepared scan as PNG, its lungs (or else its first mask layer) outlined."""
+    """Montage of a prepared scan as PNG, with the outline of its lungs, or else of its first mask layer."""
     level = store.config.levels[0]
     layers = {layer: levels[level] for layer, levels in prepared.masks.items()}
     chosen = next((layers[name] for name in ("totalsegmentator", "lungs") if name in layers), None)

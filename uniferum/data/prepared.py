@@ -1,7 +1,7 @@
-"""A prepared cohort as the later stages see it: scans, known labels, words, masks, and a digest of their content.
+"""A prepared cohort for the later stages: scans, known labels, vocabulary, masks, and a digest of their content.
 
-The store on disk is the truth; nothing is kept here that is not in it. Identity needs no more than
-:class:`uniferum.data.content.Content`.
+All data come from the store on disk. To compute a run's identity, the smaller
+:class:`uniferum.data.content.Content` is enough.
 """
 
 from collections.abc import Mapping
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PreparedCohort:
-    """One store, opened.
+    """One opened store.
 
     Attributes:
-        name: the cohort's key, e.g. ``CTRATE``.
-        store: reads volumes and masks.
-        scans: one row a scan: scan_id, patient_id, study_id, split, checksum, flags, layers, ...
-        labels: one row a known label: scan_id, label, value (0 or 1).
-        vocabulary: the paper's words and the cohort's own.
-        left_out: scans of the training split that :meth:`for_training` took out, with their flags.
-        splits: what the cohort said of each split when it was prepared; nothing in an older store.
+        name: key of the cohort, e.g. ``CTRATE``.
+        store: the store of volumes and masks.
+        scans: one row per scan: scan_id, patient_id, study_id, split, checksum, flags, layers, ...
+        labels: one row per known label: scan_id, label, value (0 or 1).
+        vocabulary: the paper's vocabulary with the cohort's additions.
+        left_out: training scans that :meth:`for_training` removed, with their flags.
+        splits: the cohort's statement about each split at preparation; empty in an older store.
     """
 
     name: str
@@ -55,7 +55,7 @@ class PreparedCohort:
         """Open a finished store.
 
         Raises:
-            UniferumError: no store there, an unfinished or damaged one, or one without a readable scan.
+            UniferumError: there is no store, it is unfinished or damaged, or it has no readable scan.
         """
         from uniferum.preprocessing.store.store import Store
 
@@ -78,63 +78,63 @@ class PreparedCohort:
 
     @property
     def geometry(self) -> "Geometry":
-        """The grids that the scans were prepared on."""
+        """Grids of the prepared scans."""
         return self.store.geometry
 
     def patients(self, split: str) -> dict[str, str]:
-        """Scan id to patient id of every scan of a split, sorted by scan."""
+        """Map the scan ids of a split to patient ids, sorted by scan."""
         columns = (self.scans[name].tolist() for name in ("scan_id", "patient_id", "split"))
-        return {scan: patient for scan, patient, own in zip(*columns, strict=True) if own == split}
+        return {scan: patient for scan, patient, scan_split in zip(*columns, strict=True) if scan_split == split}
 
     def split_word(self, split: str) -> SplitWord | None:
-        """The cohort's own word on a split, with the scans that are there now; ``None`` for a store without one."""
+        """The cohort's statement about a split, with its current number of scans; ``None`` if the store has none."""
         return self.splits[split].replace(found=len(self.patients(split))) if split in self.splits else None
 
     def known(self) -> list[tuple[str, str, int]]:
-        """Every known label: scan id, label id, 0 or 1; sorted by scan and label."""
+        """Known labels: scan id, label id, 0 or 1; sorted by scan and label."""
         columns = (self.labels[name].tolist() for name in ("scan_id", "label", "value"))
         return list(zip(*columns, strict=True))
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the store says of its cohort: the YAML file and the folder that it was prepared from."""
+        """The store's description of its cohort: the YAML file and the folder from which it was prepared."""
         return self.store.card
 
     @property
     def path(self) -> str:
-        """Where the store is."""
+        """Path or URL of the store."""
         return self.store.url
 
     def split_sizes(self) -> dict[str, int]:
-        """Every split that the manifest names, and its number of scans."""
+        """Number of scans of each split in the manifest."""
         return {str(split): int(count) for split, count in self.scans["split"].value_counts().items()}
 
     def unlisted(self) -> list[str]:
-        """Scans with a known label that the manifest does not name, sorted."""
+        """Scans with a known label that are not in the manifest, sorted."""
         return sorted(set(self.labels["scan_id"].tolist()) - set(self.scans["scan_id"].tolist()) - {*self.left_out})
 
     def scans_in(self, split: str) -> list[str]:
-        """The scans of a split, sorted."""
+        """Scans of a split, sorted."""
         return list(self.patients(split))
 
     def label_counts(self, split: str) -> dict[str, tuple[int, int]]:
-        """Label to its number of known negatives and positives in a split."""
+        """Map each label to its numbers of known negatives and positives in a split."""
         scans = self.patients(split)
         return count_labels((label, value) for scan, label, value in self.known() if scan in scans)
 
     @cached_property
     def flags_of(self) -> dict[str, tuple[str, ...]]:
-        """The quality flags of each scan."""
+        """Quality flags of each scan."""
         return flags_of(self.scans)
 
     def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
-        """The quality flags of each scan of a split."""
+        """Quality flags of each scan of a split."""
         return {scan: self.flags_of[scan] for scan in self.patients(split)}
 
     def for_training(self, policy: OnWrongHu) -> "PreparedCohort":
-        """The cohort as a run sees it: with ``exclude`` its training split has no scan that is flagged ``wrong_hu``.
+        """Cohort for a run: with ``exclude``, its training split has no scan that is flagged ``wrong_hu``.
 
-        The other splits keep every scan, whatever the policy.
+        The other splits keep all scans with any policy.
         """
         if policy not in self._views:
             left = left_out(self.flags_in(TRAINING), policy)
@@ -143,7 +143,7 @@ class PreparedCohort:
         return self._views[policy]
 
     def digest(self, split: str) -> str:
-        """SHA-256 over the split's scans: ids, patients, content checksums and known labels, in a fixed order."""
+        """SHA-256 of the split's scans: ids, patients, content checksums and known labels, in a fixed order."""
         if split not in self._digests:
             self._digests[split] = self._digest(split)
         return self._digests[split]
@@ -153,16 +153,16 @@ class PreparedCohort:
         known: dict[str, dict[str, int]] = {}
         for scan, label, value in self.known():
             known.setdefault(scan, {})[label] = value
-        return split_digest({scan: (own, checksums[scan]) for scan, own in self.patients(split).items()}, known)
+        return split_digest({scan: (patient, checksums[scan]) for scan, patient in self.patients(split).items()}, known)
 
     @cached_property
     def layers_of(self) -> dict[str, tuple[str, ...]]:
-        """The mask layers of each scan."""
+        """Mask layers of each scan."""
         columns = (self.scans[name].tolist() for name in ("scan_id", "layers"))
         return {scan: tuple(layers) for scan, layers in zip(*columns, strict=True)}
 
     def present(self, scan_id: str, layer: str) -> frozenset[int]:
-        """The values, without 0, that occur in a mask layer of a scan, as its file's header says."""
+        """Values other than 0 in a mask layer of a scan, from its file's header."""
         key = (scan_id, layer)
         if key not in self._present:
             entry = self.store.header(scan_id)["arrays"].get(f"{layer}@train", {})
@@ -171,33 +171,33 @@ class PreparedCohort:
         return self._present[key]
 
     def _values(self, scan_id: str, layer: str) -> list[int]:
-        """The values of a mask whose header does not name them: a store of the full level only."""
+        """Values of a mask whose header does not list them: a store with only the full level."""
         import numpy as np
 
         return np.unique(self.store.read_mask(scan_id, layer, self.store.config.levels[0])).tolist()
 
 
 def left_out_line(cohort: PreparedCohort | Content) -> str:
-    """How many scans of a cohort, as :meth:`for_training` gives it, are not trained on; empty where all are."""
+    """Sentence on the training scans of a cohort that :meth:`for_training` removed; empty if there are none."""
     out = len(cohort.left_out)
     total = out + len(cohort.flags_in(TRAINING))
-    said = (
+    sentence = (
         f"{cohort.name}: {out} of {total} training scans are left out, flagged {WRONG_HU} (data.on_wrong_hu: exclude)"
     )
-    return said if out else ""
+    return sentence if out else ""
 
 
 def refuse_flagged(cohort: PreparedCohort | Content, split: str, policy: OnWrongHu) -> None:
-    """Refuse a split that holds a scan flagged ``wrong_hu`` where the policy is to stop.
+    """Refuse a split with a scan that is flagged ``wrong_hu`` if the policy is to stop.
 
     Raises:
-        UniferumError: says how many scans there are, and names three.
+        UniferumError: the message gives the number of these scans and names three.
     """
-    found = count_flags(cohort.flags_in(split)) if policy == "stop" else ()
-    for flag in found:
+    counts = count_flags(cohort.flags_in(split)) if policy == "stop" else ()
+    for flag in counts:
         if flag.flag == WRONG_HU:
             shown = f"{flag.count} of {flag.total} scans are flagged {WRONG_HU}: {', '.join(flag.examples)}"
-            cure = "mend them and prepare again, or set data.on_wrong_hu to exclude or keep"
+            cure = "repair them and prepare again, or set data.on_wrong_hu to exclude or keep"
             raise UniferumError(
                 f"{cohort.name} {split} split", shown, must="hold HU (data.on_wrong_hu: stop)", cure=cure
             )

@@ -46,4 +46,4 @@ def test_a_patient_of_two_splits_is_noted() -> None:
     tally = Tally(())
     for split in ("train", "test"):
         tally.scan(split, "p", {}, ())
-    assert "1 patients lie in more than one split" in tally.card("X", expected={}, papers_split={}, notes=()).notes
+    assert "1 patients are in more than one split" in tally.card("X", expected={}, papers_split={}, notes=()).notes

@@ -107,7 +107,7 @@ def test_nan_around_scaled_values_hides_them_not(tmp_path):
         (1, 8192, "HU + 8192"),
         (1, -8192, "HU - 8192"),
         (10, 0, "10 x HU"),
-        (-1, 0, "sign turned"),
+        (-1, 0, "sign reversed"),
     ],
 )
 def test_the_note_names_the_likely_cause_and_the_remedy(tmp_path, slope, intercept, said):

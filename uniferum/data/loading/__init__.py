@@ -1,1 +1,1 @@
-"""From stored volumes to batches: order, reading, augmentation, targets."""
+"""Stored volumes to batches: order, reading, augmentation, targets."""

@@ -1,6 +1,7 @@
-"""From groups of rows to one batch: empty tensors first, then one filling a volume, in line or on threads.
+"""Assemble a batch from groups of rows: empty tensors first, then one filling function per volume.
 
-Fillings of one batch write to places of their own and draw from seeds of their own, so their order does not matter.
+Fillings of one batch write to separate slots and use separate seeds, so their order, or running on threads, is
+harmless.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +27,10 @@ Filling = Callable[[], None]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """One encoding of a volume in a batch: its place, its draw, and its segmentation rows from ``first`` on."""
+class _VolumeSlot:
+    """One encoding of a volume in a batch: its index, its draw, and its segmentation rows from ``first`` on."""
 
-    place: int
+    index: int
     drawn: Draw
     masks: Sequence[int]
     first: int
@@ -50,13 +51,13 @@ class Assembly:
         targets: TargetGrid,
         augmentation: AugmentationConfig | None = None,
     ) -> None:
-        """Take the table's columns apart, once.
+        """Extract the table's columns once.
 
         Raises:
             UniferumError: see :class:`uniferum.data.loading.reader.Reader`.
         """
-        named = set(table["cohort"])
-        self._reader = Reader({n: c for n, c in cohorts.items() if n in named}, geometry, level)
+        used = set(table["cohort"])
+        self._reader = Reader({n: c for n, c in cohorts.items() if n in used}, geometry, level)
         self._geometry, self._level, self._on_device = geometry, level, on_device
         self._targets, self._how = targets, augmentation or AugmentationConfig()
         self._cohort: list[str] = table["cohort"].tolist()
@@ -73,22 +74,22 @@ class Assembly:
         self._reader.keep(self._volume_id, masks, cache_gib)
 
     def counts(self, groups: Sequence[np.ndarray]) -> tuple[int, int]:
-        """How many classification and segmentation rows some groups have."""
+        """Numbers of classification and segmentation rows in groups."""
         total = sum(len(rows) for rows in groups)
         segments = sum(int(self._segments[rows].sum()) for rows in groups)
         return total - segments, segments
 
     def begin(self, groups: Sequence[np.ndarray], draws: Sequence[Draw]) -> tuple[Batch, list[Filling]]:
-        """A batch with its arrays still to be filled, and what fills them.
+        """Make a batch with empty arrays, and the functions that fill them.
 
         Args:
-            groups: row numbers, all of one volume in each group.
-            draws: the augmentation of each group's volume.
+            groups: row numbers, of one volume per group.
+            draws: augmentation of each group's volume.
         """
         rows = np.concatenate(groups)
         row_volume = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
         seg_rows = np.flatnonzero(self._segments[rows])
-        seg_of = [seg_rows[row_volume[seg_rows] == place] for place in range(len(groups))]
+        seg_of = [seg_rows[row_volume[seg_rows] == slot] for slot in range(len(groups))]
         seg_target = _empty((len(seg_rows), self._targets.patches, self._targets.patch**3), torch.float32)
         pending = self._pending(len(groups), row_volume[seg_rows], tuple(draws)) if self._on_device else None
         shape = (0, 1, *self._geometry.model_shape) if pending else (len(groups), 1, *self._geometry.model_shape)
@@ -106,32 +107,31 @@ class Assembly:
         )
         first = np.searchsorted(seg_rows, [s[0] if len(s) else 0 for s in seg_of])
         fillings: list[Filling] = []
-        for places in _runs(batch.volume_ids):
+        for slots in _runs(batch.volume_ids):
             fill = [
-                _Place(place, draws[place], [int(rows[s]) for s in seg_of[place]], int(first[place]))
-                for place in places
+                _VolumeSlot(slot, draws[slot], [int(rows[s]) for s in seg_of[slot]], int(first[slot])) for slot in slots
             ]
-            fillings.append(self._filling(batch, int(groups[places[0]][0]), fill))
+            fillings.append(self._filling(batch, int(groups[slots[0]][0]), fill))
         return batch, fillings
 
-    def _filling(self, batch: Batch, row: int, places: Sequence["_Place"]) -> Filling:
-        """What fills the places of one volume, which is read once for all of them."""
+    def _filling(self, batch: Batch, row: int, slots: Sequence["_VolumeSlot"]) -> Filling:
+        """Function that fills the slots of one volume, which is read once for all of them."""
 
         def on_host() -> None:
             source = self._reader.volume(self._cohort[row], self._scan[row])
-            for at in places:
-                self._image(source, at.drawn, batch.volume[at.place, 0].numpy())
-                for step, mask_row in enumerate(at.masks):
-                    batch.seg_target[at.first + step] = torch.from_numpy(self._patches(mask_row, at.drawn))
+            for slot in slots:
+                self._image(source, slot.drawn, batch.volume[slot.index, 0].numpy())
+                for step, mask_row in enumerate(slot.masks):
+                    batch.seg_target[slot.first + step] = torch.from_numpy(self._patches(mask_row, slot.drawn))
 
         def for_device() -> None:
             assert isinstance(batch.pending, DeviceResampling)
             source = self._reader.volume(self._cohort[row], self._scan[row])
-            for at in places:
-                batch.pending.sources[at.place].numpy()[...] = source
-                for step, mask_row in enumerate(at.masks):
+            for slot in slots:
+                batch.pending.sources[slot.index].numpy()[...] = source
+                for step, mask_row in enumerate(slot.masks):
                     members = self._members(mask_row)[self._mask(mask_row)]
-                    batch.pending.masks[at.first + step].numpy()[...] = members
+                    batch.pending.masks[slot.first + step].numpy()[...] = members
 
         return for_device if self._on_device else on_host
 
@@ -187,10 +187,10 @@ class Assembly:
 
 
 def _runs(volume_ids: Sequence[str]) -> list[list[int]]:
-    """Neighbouring places of one volume together."""
+    """Group neighbouring slots of one volume."""
     return [list(run) for _, run in groupby(range(len(volume_ids)), key=volume_ids.__getitem__)]
 
 
 def _empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """An array to fill, page-locked where there is a GPU to copy it to."""
+    """Allocate an array, page-locked if there is a GPU to copy it to."""
     return torch.empty(shape, dtype=dtype, pin_memory=torch.cuda.is_available())

@@ -1,9 +1,9 @@
-"""Random augmentation as the paper has it, drawn as numbers and applied as one resampling.
+"""Random augmentation of the paper, drawn as numbers and applied in one resampling.
 
 Paper 3.5: rotation up to 15 degrees, zoom up to 10 %, Gaussian noise and an intensity offset. Released configuration:
 each with probability 0.5, one rotation about all three axes, noise and offset of at most 0.01 in [0, 1] units, in the
-order pad and crop to the box, rotate, zoom, pad and crop, area resize, noise, offset. A draw depends on the seed, the
-step and the slot in the step, and on nothing else.
+order pad and crop to the box, rotate, zoom, pad and crop, area resize, noise, offset. A draw depends only on the seed,
+the step and the slot in the step.
 """
 
 import math
@@ -27,11 +27,11 @@ class Draw:
 
     @property
     def moves(self) -> bool:
-        """Whether any voxel changes its place."""
+        """Whether any voxel is moved."""
         return self.zoom != 1.0 or any(self.angles_deg)
 
     def source_from_output(self) -> Float64[np.ndarray, "3 3"]:
-        """The map of a position about the centre, in mm, in the output to where its value lies in the source.
+        """Matrix from a position in the output to the position of its value in the source, in mm from the centre.
 
         A zoom above 1 enlarges, as in MONAI.
         """
@@ -39,15 +39,15 @@ class Draw:
 
     @property
     def turns(self) -> bool:
-        """Whether it rotates."""
+        """Whether the volume is rotated."""
         return any(self.angles_deg)
 
     def zoomed(self) -> Float64[np.ndarray, "3 3"]:
-        """The part of :meth:`source_from_output` that is the zoom."""
+        """The zoom part of :meth:`source_from_output`."""
         return np.eye(3) / self.zoom
 
     def rotation(self) -> Float64[np.ndarray, "3 3"]:
-        """The part of :meth:`source_from_output` that is the rotation: Rx Ry Rz, as in MONAI."""
+        """The rotation part of :meth:`source_from_output`: Rx Ry Rz, as in MONAI."""
         ax, ay, az = (math.radians(angle) for angle in self.angles_deg)
         cx, sx, cy, sy, cz, sz = math.cos(ax), math.sin(ax), math.cos(ay), math.sin(ay), math.cos(az), math.sin(az)
         rx = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]], dtype=np.float64)
@@ -60,7 +60,7 @@ IDENTITY = Draw()
 
 
 def draw(config: AugmentationConfig, *, seed: int, step: int, slot: int) -> Draw:
-    """The augmentation of one volume: a pure function of the config, the seed, the step and the slot in the step."""
+    """Draw the augmentation of one volume: a pure function of config, seed, step and slot in the step."""
     random = np.random.default_rng((seed & 0xFFFF_FFFF_FFFF_FFFF, step, slot))
     use = random.random(4) < config.probability
     angles = random.uniform(-config.rotation_deg, config.rotation_deg, 3)

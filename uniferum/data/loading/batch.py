@@ -1,7 +1,7 @@
-"""One micro-batch: volumes encoded once each, and the rows (prompt, target) that read them.
+"""One micro-batch: volumes, which are encoded once each, and the rows (prompt, target) that read them.
 
-Rows of classification and of segmentation mix (paper 3.2); a target that is missing is NaN or simply not there, and
-gives no loss. ``Batch.to`` is the only way to a device: where resampling is left to the device, it happens there.
+Rows of classification and of segmentation may be mixed (paper 3.2); a missing target is NaN or absent, and adds no
+loss. ``Batch.to`` is the only way to a device: resampling that is left to the device happens there.
 """
 
 from dataclasses import dataclass, replace
@@ -12,28 +12,28 @@ from jaxtyping import Float, Float32, Int64
 
 
 class PendingBatch(Protocol):
-    """Work that a batch leaves for the device: the resampling of its volumes and masks."""
+    """Work of a batch that is left to the device: the resampling of its volumes and masks."""
 
     def on(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Volumes (V, 1, X, Y, Z) and segmentation targets (S, P, u^3), both float32, on ``device``."""
+        """Compute volumes (V, 1, X, Y, Z) and segmentation targets (S, P, u^3), both float32, on ``device``."""
         ...
 
 
 @dataclass(frozen=True)
 class Batch:
-    """V volumes, R rows that read them, S of which are segmentation rows.
+    """V volumes and R rows that read them, of which S are segmentation rows.
 
     Attributes:
-        volume: (V, 1, X, Y, Z) intensities HU / 2000 + 0.5; no volume at all while ``pending`` holds them.
-        row_volume: (R,) which volume a row reads.
-        prompts: (R) the rows' texts.
-        labels: (R) the rows' label or structure ids.
+        volume: (V, 1, X, Y, Z) intensities HU / 2000 + 0.5; empty while ``pending`` holds the volumes.
+        row_volume: (R,) index of the volume that a row reads.
+        prompts: (R) prompts of the rows.
+        labels: (R) label or structure ids of the rows.
         label_target: (R,) 0 or 1; NaN on segmentation rows.
-        seg_rows: (S,) the segmentation rows among the R.
-        seg_target: (S, P, u^3) max-pooled mask patches in token order: 0 or 1, or between where masks are interpolated.
-        task_ids: (R) the rows' names in the task table.
-        volume_ids: (V) the volumes' names, ``cohort/scan``.
-        pending: resampling left for the device, or None.
+        seg_rows: (S,) indices of the segmentation rows among the R rows.
+        seg_target: (S, P, u^3) max-pooled mask patches in token order: 0 or 1; fractions if masks are interpolated.
+        task_ids: (R) names of the rows in the task table.
+        volume_ids: (V) names of the volumes, ``cohort/scan``.
+        pending: resampling that is left to the device, or None.
     """
 
     volume: Float32[torch.Tensor, "V 1 X Y Z"]
@@ -49,11 +49,11 @@ class Batch:
 
     @property
     def rows(self) -> int:
-        """How many rows the batch has."""
+        """Number of rows."""
         return len(self.prompts)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = True) -> "Batch":
-        """The batch on ``device``; resampling that was left for the device is done now, there."""
+        """Move the batch to ``device``, and do there the resampling that was left to it."""
         device = torch.device(device)
         volume, seg_target = self.volume, self.seg_target
         if self.pending is not None:

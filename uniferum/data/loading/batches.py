@@ -1,6 +1,6 @@
-"""Rows to batches: what a training step sees is a pure function of the seed and the step's number.
+"""Make batches from rows: the batch of a training step is a pure function of the seed and the step number.
 
-Threads (``loader_workers``) only prepare ahead what the same call would give in line; they end with the process, and
+Threads (``loader_workers``) only prepare in advance what the same call would return; they end with the process, and
 with the iteration that started them.
 """
 
@@ -28,7 +28,7 @@ K = TypeVar("K")
 
 
 class TrainingBatches:
-    """The endless training batches of a table."""
+    """Endless training batches of a table."""
 
     def __init__(
         self,
@@ -47,31 +47,31 @@ class TrainingBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Describe the batches; nothing is read yet.
+        """Configure the batches; nothing is read yet.
 
         Args:
-            table: of :func:`uniferum.data.sampling.training_table`.
-            cohorts: the opened stores by cohort key.
+            table: table from :func:`uniferum.data.sampling.training_table`.
+            cohorts: opened stores by cohort key.
             config: the data section.
-            geometry: the run's own; every store must have the same.
+            geometry: geometry of the run, which every store must have.
             augmentation: the augmentation section.
             tokens_shape: visual tokens of the model along x, y, z.
-            patch: u, mask voxels a side of a token.
-            batch: rows an optimizer step.
-            micro_batch: rows a micro-batch.
-            seed: of order and augmentation.
-            by_volumes: ``batch`` and ``micro_batch`` count volumes instead, each with its rows.
-            rank: which worker this is; it gets every ``world``-th micro-batch of a step, starting with its own number.
-            world: how many workers share each step.
+            patch: u, mask voxels per side of a token.
+            batch: rows per optimizer step.
+            micro_batch: rows per micro-batch.
+            seed: seed of order and augmentation.
+            by_volumes: whether ``batch`` and ``micro_batch`` count volumes, each with its rows, instead of rows.
+            rank: number of this worker; it gets every ``world``-th micro-batch of a step, starting at its own number.
+            world: number of workers that share each step.
 
         Raises:
-            UniferumError: no rows, more workers than micro-batches, or a store with another geometry.
+            UniferumError: there are no rows, more workers than micro-batches, or a store with another geometry.
         """
         if table.empty:
             raise UniferumError("the training table", must="have at least one row")
         if world > batch // micro_batch:
             shown = f"{world} workers for {batch // micro_batch} micro-batches"
-            raise UniferumError("training.batch", shown, must="have a micro-batch a worker", cure="use fewer workers")
+            raise UniferumError("training.batch", shown, must="have a micro-batch per worker", cure="use fewer workers")
         self._config, self._augmentation, self._seed = config, augmentation, seed
         self._rank, self._world = rank, world
         self._order = (VolumeOrder if by_volumes else RowOrder)(
@@ -88,7 +88,7 @@ class TrainingBatches:
 
     @property
     def rows_per_epoch(self) -> int:
-        """Rows of the table."""
+        """Number of rows of the table."""
         return len(self._order)
 
     def counts(self, step: int) -> tuple[int, int]:
@@ -96,11 +96,11 @@ class TrainingBatches:
         return self._assembly.counts([group for micro in self._order.step(step) for group in micro])
 
     def step(self, step: int) -> list[Batch]:
-        """This worker's micro-batches of an optimizer step, which is counted from 0."""
+        """This worker's micro-batches of an optimizer step, counted from 0."""
         return _filled(self._begin(step))
 
     def steps(self, start: int, stop: int) -> Iterator[list[Batch]]:
-        """The same as ``step(start)`` to ``step(stop - 1)``, prepared ahead by threads where the config has any."""
+        """Batches of ``step(start)`` to ``step(stop - 1)``, prepared in advance by threads if the config has any."""
         return _ahead(self._begin, range(start, stop), self._config)
 
     def _begin(self, step: int) -> Begun:
@@ -110,7 +110,7 @@ class TrainingBatches:
         for number, groups in enumerate(map(self._encoded, self._order.step(step))):
             if number % self._world == self._rank:
                 slots = range(slot, slot + len(groups))
-                draws = [draw(self._augmentation, seed=self._seed, step=step, slot=place) for place in slots]
+                draws = [draw(self._augmentation, seed=self._seed, step=step, slot=number) for number in slots]
                 batch, more = self._assembly.begin(groups, draws)
                 batches.append(batch)
                 fillings += more
@@ -118,7 +118,7 @@ class TrainingBatches:
         return batches, fillings
 
     def _encoded(self, groups: list[Group]) -> list[Group]:
-        """The rows of each volume as it is drawn and encoded: a row by itself where each draws its own augmentation."""
+        """Rows that share one encoding of their volume: single rows if each draws its own augmentation."""
         return (
             groups
             if self._augmentation.unit == "volume"
@@ -142,10 +142,10 @@ class EvaluationBatches:
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        """Describe the batches; arguments as for :class:`TrainingBatches`.
+        """Configure the batches; arguments as for :class:`TrainingBatches`.
 
         Raises:
-            UniferumError: a store with another geometry.
+            UniferumError: a store has another geometry.
         """
         self._config = config
         targets = TargetGrid.of(geometry.model_shape, tokens_shape, patch)
@@ -157,11 +157,11 @@ class EvaluationBatches:
         self._batches = [volumes[at : at + volumes_per_batch] for at in range(0, len(volumes), volumes_per_batch)]
 
     def __len__(self) -> int:
-        """How many batches there are."""
+        """Number of batches."""
         return len(self._batches)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches in order."""
+        """Iterate over the batches in order."""
         return (batches[0] for batches in _ahead(self._begin, self._batches, self._config))
 
     def _begin(self, groups: list[np.ndarray]) -> Begun:
@@ -197,7 +197,7 @@ def _filled(begun: Begun) -> list[Batch]:
 
 
 def _ahead(begin: Callable[[K], Begun], keys: Iterable[K], config: DataConfig) -> Iterator[list[Batch]]:
-    """Filled batches of each key in order, ``prefetch`` keys ahead on threads if there are any."""
+    """Filled batches of each key in order, with ``prefetch`` keys prepared in advance on threads if there are any."""
     if not config.loader_workers:
         for key in keys:
             yield _filled(begin(key))

@@ -1,7 +1,7 @@
-"""The same resampling left for the device: the host only decodes and transfers, torch's grid_sample does the rest.
+"""Resample on the device: the host only decodes and transfers, torch's grid_sample does the rest.
 
-The transform, the windows and the border are those of :mod:`uniferum.data.loading.resample`; noise comes from the
-device's own generator, so a device's noise is another draw of the same law.
+Transform, windows and border are those of :mod:`uniferum.data.loading.resample`; noise comes from the device's random
+generator, so it has the same distribution but other values.
 """
 
 from dataclasses import dataclass
@@ -28,19 +28,19 @@ from uniferum.preprocessing.geometry import Geometry
 
 @dataclass(frozen=True)
 class DeviceResampling:
-    """What a batch needs to be made on the device.
+    """The data that a batch needs for resampling on the device.
 
     Attributes:
         sources: (V, level) HU.
-        masks: (S, level) 1 where the row's structure is.
-        mask_volume: (S,) the volume of each mask, whose transform it shares.
-        draws: (V) the augmentation of each volume.
-        geometry: of the stores.
+        masks: (S, level) 1 inside the row's structure.
+        mask_volume: (S,) index of the volume of each mask, whose transform is applied to the mask.
+        draws: (V) augmentation of each volume.
+        geometry: geometry of the stores.
         level: ``train`` or ``full``.
         outside: ``edge`` or ``air``.
-        targets: how masks become patches.
-        linear_masks: masks are interpolated as the images are.
-        stepwise: rotation and zoom have an interpolation each.
+        targets: division of masks into patches.
+        linear_masks: whether masks are interpolated like images.
+        stepwise: whether rotation and zoom are interpolated one after the other.
     """
 
     sources: Int16[torch.Tensor, "V a b c"]
@@ -55,15 +55,15 @@ class DeviceResampling:
     stepwise: bool = False
 
     def on(self, device: torch.device) -> tuple[Float32[torch.Tensor, "V 1 X Y Z"], Float32[torch.Tensor, "S P U"]]:
-        """Volumes and segmentation targets on ``device``."""
+        """Compute volumes and segmentation targets on ``device``."""
         sources = self.sources.to(device, non_blocking=True)
         volume = torch.empty((len(self.draws), 1, *self.geometry.model_shape), device=device)
-        for place, drawn in enumerate(self.draws):
-            volume[place, 0] = self._image(sources[place], drawn)
+        for index, drawn in enumerate(self.draws):
+            volume[index, 0] = self._image(sources[index], drawn)
         masks = self.masks.to(device, non_blocking=True)
         target = torch.empty((len(masks), self.targets.patches, self.targets.patch**3), device=device)
-        for place, volume_index in enumerate(self.mask_volume.tolist()):
-            target[place] = self._patches(masks[place], self.draws[volume_index])
+        for index, volume_index in enumerate(self.mask_volume.tolist()):
+            target[index] = self._patches(masks[index], self.draws[volume_index])
         return volume, target
 
     def _image(self, source: torch.Tensor, drawn: Draw) -> torch.Tensor:
@@ -75,7 +75,7 @@ class DeviceResampling:
         return image
 
     def _resampled(self, source: torch.Tensor, drawn: Draw) -> torch.Tensor:
-        """The source in HU on the model's grid, float32."""
+        """Resample the source to the model's grid, in HU, float32."""
         stored, output = level_grid(self.geometry, self.level), output_grid(self.geometry)
         corner = None if drawn.moves else crop_offset(stored, output)
         if corner is not None:
@@ -106,25 +106,25 @@ class DeviceResampling:
     def _mark_nearest(
         self, mask: torch.Tensor, drawn: Draw, stored: ResampleGrid, output: ResampleGrid, pooled: torch.Tensor
     ) -> None:
-        """A structure that no output voxel met keeps the one nearest to it, where that lies in the field."""
+        """Mark the voxel nearest to a structure that no output voxel hits, if it is in the field of view."""
         voxels = mask.nonzero().double()
         if not len(voxels):
             return
         middle = voxels[((voxels - voxels.mean(0)) ** 2).sum(1).argmin()].cpu().numpy()
         matrix, start = index_map(drawn.source_from_output(), stored, output)
-        place = np.rint(np.linalg.solve(matrix, middle - start)).astype(int)
-        if all(0 <= p < n for p, n in zip(place, output.shape, strict=True)):
-            x, y, z = (int(p) // self.targets.pool for p in place)
+        position = np.rint(np.linalg.solve(matrix, middle - start)).astype(int)
+        if all(0 <= p < n for p, n in zip(position, output.shape, strict=True)):
+            x, y, z = (int(p) // self.targets.pool for p in position)
             pooled[x, y, z] = 1.0
 
     def _sampled(
         self, source: torch.Tensor, movement: np.ndarray, stored: ResampleGrid, output: ResampleGrid, mode: str
     ) -> torch.Tensor:
-        """Values of ``source`` at every voxel of ``output``; (x, y, z) of float32."""
+        """Sample ``source`` at every voxel of ``output``; float32, (x, y, z)."""
         matrix, start = index_map(movement, stored, output)
         half_in = (np.asarray(stored.shape) - 1) / 2
         half_out = (np.asarray(output.shape) - 1) / 2
-        # torch's coordinates run from -1 to 1 between the outermost centres, with the last axis first.
+        # torch's coordinates run from -1 to 1 between the outermost voxel centres, with the last axis first.
         theta = np.concatenate(
             [matrix * half_out / half_in[:, None], ((matrix @ half_out + start) / half_in - 1)[:, None]], axis=1
         )
@@ -132,7 +132,7 @@ class DeviceResampling:
         grid = functional.affine_grid(
             torch.from_numpy(theta).to(source.device, torch.float32)[None], [1, 1, *output.shape], align_corners=True
         )
-        # Air is 0 in the units of the model; torch pads with 0.
+        # Air is 0 in the model's units, and torch pads with 0.
         air = self.outside == "air"
         shift = -1000.0 if mode == "bilinear" else 0.0
         padding = "zeros" if air else "border"

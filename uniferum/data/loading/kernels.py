@@ -1,7 +1,7 @@
-"""Compiled loops over voxels: trilinear rows of an affine walk, window averages, nearest masks.
+"""Compiled loops over voxels: trilinear rows of an affine map, window averages, nearest-neighbour masks.
 
-Every kernel takes ``matrix`` and ``start`` (source index = matrix @ output index + start), releases the GIL and is
-compiled once a machine. Two compilations of one source on one machine give the same bits.
+Every kernel gets ``matrix`` and ``start`` (source index = matrix @ output index + start), releases the GIL and is
+compiled once per machine. Two compilations on one machine give identical results.
 """
 
 import numpy as np
@@ -21,7 +21,7 @@ def crop(source, i0, j0, k0, slope, shift, out):
 
 @njit(cache=True, nogil=True, inline="always")
 def _inside_run(p, d, n, count):
-    """The run [lo, hi) of k in [0, count) for which 0 <= p + k d <= n - 1 holds, shrunk by a hair on both sides."""
+    """Range [lo, hi) of k in [0, count) for which 0 <= p + k d <= n - 1, shrunk by a tolerance on both sides."""
     low, high = 1e-4, n - 1 - 1e-4
     if abs(d) < 1e-9:
         return (0, count) if low <= p <= high else (0, 0)
@@ -35,7 +35,7 @@ def _inside_run(p, d, n, count):
 
 @njit(cache=True, nogil=True)
 def _at_border(source, x, y, z, air):
-    """Trilinear value near or beyond the border: the border repeated, or air beyond it (as torch's zero padding)."""
+    """Trilinear value near or beyond the border: the border is repeated, or air is used (torch's zero padding)."""
     nx, ny, nz = source.shape
     if not air:
         x, y, z = min(max(x, 0.0), nx - 1.0), min(max(y, 0.0), ny - 1.0), min(max(z, 0.0), nz - 1.0)
@@ -52,7 +52,7 @@ def _at_border(source, x, y, z, air):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def _row(source, flat, x0, y0, z0, dx, dy, dz, air, row):
-    """Trilinear values along one line of the source, into ``row``."""
+    """Write trilinear values along one line of the source into ``row``."""
     count = row.shape[0]
     nx, ny, nz = source.shape
     ax, bx = _inside_run(x0, dx, nx, count)
@@ -86,7 +86,7 @@ def _row(source, flat, x0, y0, z0, dx, dy, dz, air, row):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def resample(source, matrix, start, slope, shift, air, out):
-    """Trilinear samples of the source at every output voxel."""
+    """Sample the source trilinearly at every output voxel."""
     flat = source.ravel()
     row = np.empty(out.shape[2], np.float32)
     for i in range(out.shape[0]):
@@ -101,10 +101,11 @@ def resample(source, matrix, start, slope, shift, air, out):
 
 @njit(cache=True, nogil=True, fastmath=True)
 def pooled(source, matrix, start, x_cells, x_counts, y_cells, y_counts, z_windows, slope, shift, air, out):
-    """Trilinear samples on a fine grid, averaged over each output voxel's window as they are made.
+    """Sample the source trilinearly on a fine grid, averaged over each output voxel's window on the fly.
 
-    ``x_cells[a]`` are the first and one-past-last output voxel whose window holds the fine sample ``a``, and
-    ``x_counts[i]`` is how many samples the window of ``i`` has; likewise y. ``z_windows[k]`` is the window of ``k``.
+    ``x_cells[a]`` are the first and one-past-last output voxel whose window contains the fine sample ``a``, and
+    ``x_counts[i]`` is the number of samples in the window of ``i``; likewise y. ``z_windows[k]`` is the window of
+    ``k``.
     """
     flat = source.ravel()
     out[:] = 0.0
@@ -141,7 +142,7 @@ def add(cells, weight, out):
 
 @njit(cache=True, nogil=True)
 def values_pooled(source, xs, ys, zs, pool, found):
-    """Which values each pooling window meets: ``found[X, Y, Z, value]`` becomes 1.
+    """Mark the values in each pooling window: ``found[X, Y, Z, value]`` becomes 1.
 
     ``xs``, ``ys`` and ``zs`` are the source indices of the output voxels along each axis.
     """
@@ -153,9 +154,9 @@ def values_pooled(source, xs, ys, zs, pool, found):
 
 @njit(cache=True, nogil=True)
 def nearest_pooled(source, members, matrix, start, air, shape, pool, pooled):
-    """OR of the structure over each pooling window; True if any voxel was met."""
+    """Max-pool a structure over each pooling window; return whether any voxel was hit."""
     nx, ny, nz = source.shape
-    found = False
+    hit = False
     for i in range(shape[0]):
         for j in range(shape[1]):
             x0 = start[0] + matrix[0, 0] * i + matrix[0, 1] * j + 0.5
@@ -171,5 +172,5 @@ def nearest_pooled(source, members, matrix, start, air, shape, pool, pooled):
                     x, y, z = min(max(x, 0), nx - 1), min(max(y, 0), ny - 1), min(max(z, 0), nz - 1)
                 if members[source[x, y, z]]:
                     pooled[i // pool, j // pool, k // pool] = 1
-                    found = True
-    return found
+                    hit = True
+    return hit

@@ -1,8 +1,8 @@
-"""The stored masks of a scan as the model's targets, for scoring: all structures from one pass over a mask.
+"""Stored masks of a scan as targets for scoring; one pass over a mask gives all structures.
 
-Invariant: never augmented, and for each structure the target of a training row that is not moved, by nearest neighbour
-(:func:`uniferum.data.loading.resample.resample_mask`) whatever ``augmentation.masks`` is. What one pass saves,
-``benchmarks/mask_scoring.py`` measures.
+Invariant: targets equal those of an unmoved training row by nearest neighbour
+(:func:`uniferum.data.loading.resample.resample_mask`), whatever ``augmentation.masks`` is, and are never augmented.
+``benchmarks/mask_scoring.py`` measures the time that one pass saves.
 """
 
 from collections.abc import Mapping
@@ -21,13 +21,13 @@ from uniferum.preprocessing.geometry import Geometry
 
 @dataclass(frozen=True)
 class MaskTargets:
-    """Reads the targets of scans of several cohorts, all prepared on one geometry.
+    """Targets of scans of several cohorts, all prepared with one geometry.
 
     Attributes:
-        cohorts: the opened stores by cohort key.
-        geometry: of the run, and of every store.
-        level: the stored level that the run reads.
-        grid: how masks become patches.
+        cohorts: opened stores by cohort key.
+        geometry: geometry of the run, and of every store.
+        level: stored level that the run reads.
+        grid: division of masks into patches.
     """
 
     cohorts: Mapping[str, PreparedCohort]
@@ -36,48 +36,48 @@ class MaskTargets:
     grid: TargetGrid
 
     def structures(self, cohort: str, scan_id: str) -> list[Structure]:
-        """The structures with a voxel in one of the scan's mask layers, in the vocabulary's order."""
+        """Structures with a voxel in one of the scan's mask layers, in the vocabulary's order."""
         opened = self.cohorts[cohort]
         layers = opened.layers_of[scan_id]
         known = [one for one in opened.vocabulary.structures.values() if one.layer in layers]
         return [one for one in known if not opened.present(scan_id, one.layer).isdisjoint(one.ids)]
 
     def of(self, cohort: str, scan_id: str) -> tuple[list[Structure], Bool[np.ndarray, "S P U"]]:
-        """The structures that the scan shows in the model's field, and the target of each in token order."""
+        """Structures in the model's field of view, and the target of each in token order."""
         structures = self.structures(cohort, scan_id)
         targets = np.zeros((len(structures), self.grid.patches, self.grid.patch**3), np.bool_)
         for layer in dict.fromkeys(one.layer for one in structures):
             mask = self._mask(cohort, scan_id, layer)
-            found = self._values(mask)
-            for place, one in enumerate(structures):
+            values = self._values(mask)
+            for index, one in enumerate(structures):
                 if one.layer == layer:
-                    pooled = found[..., list(one.ids)].max(axis=-1)
+                    pooled = values[..., list(one.ids)].max(axis=-1)
                     if not pooled.any():
                         pooled = self._smallest(mask, one)
-                    targets[place] = self.grid.to_patches(pooled) > 0
-        seen = [place for place, target in enumerate(targets) if target.any()]
-        return [structures[place] for place in seen], targets[seen]
+                    targets[index] = self.grid.to_patches(pooled) > 0
+        visible = [index for index, target in enumerate(targets) if target.any()]
+        return [structures[index] for index in visible], targets[visible]
 
     def _mask(self, cohort: str, scan_id: str, layer: str) -> UInt8[np.ndarray, "a b c"]:
         return self.cohorts[cohort].store.read_mask(scan_id, layer, "full" if self.level == "full" else "train")
 
     def _values(self, mask: UInt8[np.ndarray, "a b c"]) -> UInt8[np.ndarray, "X Y Z 256"]:
-        """Which values of a mask each pooling window of the model's grid meets, nearest neighbours taken."""
+        """Values in each pooling window of the model's grid, by nearest neighbour."""
         grid, target = level_grid(self.geometry, self.level), output_grid(self.geometry)
         matrix, start = index_map(np.eye(3), grid, target)
         x, y, z = (_nearest(matrix[a, a], start[a], target.shape[a], grid.shape[a]) for a in range(3))
-        found = np.zeros((*self.grid.pooled_shape, 256), np.uint8)
-        kernels.values_pooled(mask, x, y, z, self.grid.pool, found)
-        return found
+        values = np.zeros((*self.grid.pooled_shape, 256), np.uint8)
+        kernels.values_pooled(mask, x, y, z, self.grid.pool, values)
+        return values
 
     def _smallest(self, mask: UInt8[np.ndarray, "a b c"], structure: Structure) -> UInt8[np.ndarray, "X Y Z"]:
-        """The target of a structure that no voxel of the model's grid meets, as training has it."""
+        """Target of a structure between the voxels of the model's grid, as in training."""
         members = np.zeros(256, np.uint8)
         members[list(structure.ids)] = 1
         return resample_mask(mask, members, None, self.geometry, level=self.level, pool=self.grid.pool)
 
 
 def _nearest(step: float, start: float, count: int, size: int) -> Int64[np.ndarray, " n"]:
-    """The source index nearest to each output voxel along one axis; the border is repeated, as for the image."""
-    places = np.floor(start + step * np.arange(count) + 0.5).astype(np.int64)
-    return np.clip(places, 0, size - 1)
+    """Source index nearest to each output voxel along one axis; the border is repeated, as for the image."""
+    indices = np.floor(start + step * np.arange(count) + 0.5).astype(np.int64)
+    return np.clip(indices, 0, size - 1)

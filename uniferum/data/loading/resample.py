@@ -1,9 +1,9 @@
-"""An augmentation's whole geometry as one resampling of a stored volume, walked row by row without a grid in memory.
+"""Apply an augmentation's geometry in one resampling of a stored volume, row by row, without a grid in memory.
 
-Indices: a stored array's voxel centres are ``(i - (n - 1) / 2) * spacing`` mm from the box's centre, on each axis, and
-so are the output's; :func:`index_map` composes the two with a draw. Without movement the training level is copied as
-it stands, and the 1 mm level is averaged over the same windows as torch's area interpolation, so that both equal the
-paper's chain of pad, crop and area resize. ``augmentation.resampling: stepwise`` rotates on the stored grid first.
+Indices: voxel centres of a stored array are at ``(i - (n - 1) / 2) * spacing`` mm from the box's centre on each axis,
+and so are those of the output; :func:`index_map` combines the two with a draw. Without movement, the training level is
+copied, and the 1 mm level is averaged over the windows of torch's area interpolation, so that both equal the paper's
+chain of pad, crop and area resize. ``augmentation.resampling: stepwise`` rotates on the stored grid first.
 """
 
 from dataclasses import dataclass
@@ -23,34 +23,34 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ResampleGrid:
-    """A regular grid of voxels centred on the box: its shape, and its spacing in mm."""
+    """Regular voxel grid centred on the box, with its shape, and its spacing in mm."""
 
     shape: Shape
     spacing_mm: tuple[float, float, float]
 
 
 def level_grid(geometry: Geometry, level: str) -> ResampleGrid:
-    """The grid of a stored level, ``train`` or ``full``."""
+    """Grid of a stored level, ``train`` or ``full``."""
     return ResampleGrid(geometry.shape(level), geometry.spacing(level))
 
 
 def output_grid(geometry: Geometry) -> ResampleGrid:
-    """The grid of the model's input."""
+    """Grid of the model's input."""
     return ResampleGrid(geometry.model_shape, geometry.level_spacing_mm)
 
 
 def crop_grid(geometry: Geometry) -> ResampleGrid:
-    """The centred crop at the full level's spacing: what the model's input averages over."""
+    """Grid of the centred crop at the full level's spacing, which the model's input averages."""
     return ResampleGrid(geometry.crop_shape, geometry.spacing_mm)
 
 
 def index_map(
     source_from_output: Float64[np.ndarray, "3 3"], source: ResampleGrid, output: ResampleGrid
 ) -> tuple[Float64[np.ndarray, "3 3"], Float64[np.ndarray, " 3"]]:
-    """The affine map of output indices to source indices.
+    """Compute the affine map from output indices to source indices.
 
     Args:
-        source_from_output: map of mm about the centre, as ``Draw.source_from_output`` gives it.
+        source_from_output: matrix on mm from the centre, see ``Draw.source_from_output``.
         source: the stored grid.
         output: the grid to fill.
 
@@ -64,7 +64,7 @@ def index_map(
 
 
 def crop_offset(source: ResampleGrid, output: ResampleGrid) -> tuple[int, int, int] | None:
-    """Where the output begins in the source if it is a plain crop of it; None if it is not."""
+    """First index of the output in the source if it is a plain crop, else None."""
     if not np.allclose(source.spacing_mm, output.spacing_mm, rtol=1e-6):
         return None
     margin = [a - b for a, b in zip(source.shape, output.shape, strict=True)]
@@ -74,7 +74,7 @@ def crop_offset(source: ResampleGrid, output: ResampleGrid) -> tuple[int, int, i
 
 
 def windows(samples: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and one-past-last sample of each cell, as torch's area interpolation has them (they may share a sample)."""
+    """First and one-past-last sample of each cell in torch's area interpolation; cells may share a sample."""
     cell = np.arange(cells, dtype=np.int64)
     return (cell * samples) // cells, -((-(cell + 1) * samples) // cells)
 
@@ -89,16 +89,16 @@ def resample_image(
     outside: str = "edge",
     out: Float32[np.ndarray, "x y z"] | None = None,
 ) -> Float32[np.ndarray, "x y z"]:
-    """The model's input from a stored level.
+    """Compute the model's input from a stored level.
 
     Args:
         source: HU of the level, on :func:`level_grid`.
-        source_from_output: the movement in mm; None for none.
-        geometry: of the store.
+        source_from_output: the movement in mm, or None.
+        geometry: geometry of the store.
         level: ``train`` or ``full``.
-        offset: added in [0, 1] units.
+        offset: added, in [0, 1] units.
         outside: ``edge`` repeats the border, ``air`` gives -1000 HU.
-        out: where to write; a new array by default.
+        out: array to write to; a new one by default.
 
     Returns:
         HU / 2000 + 0.5 + offset, shape ``geometry.model_shape``.
@@ -137,15 +137,15 @@ def resample_mask(
     outside: str = "edge",
     pool: int,
 ) -> UInt8[np.ndarray, "x y z"]:
-    """A structure at the model's resolution, nearest neighbour at the image's transform, max-pooled as it is made.
+    """Compute a structure's target mask by nearest neighbour with the image's transform, max-pooled on the fly.
 
-    A structure too small to be met by any output voxel keeps the one nearest to it, where that lies in the field.
+    A structure that no output voxel hits keeps its nearest voxel, if it is in the field of view.
 
     Args:
         source: a stored mask layer.
         members: 1 for every value of the layer that belongs to the structure.
-        source_from_output: the movement in mm; None for none.
-        geometry: of the store.
+        source_from_output: the movement in mm, or None.
+        geometry: geometry of the store.
         level: ``train`` or ``full``.
         outside: as for the image; ``air`` means no structure.
         pool: side of the pooling window, d / u (paper 3.2).
@@ -153,8 +153,8 @@ def resample_mask(
     grid, target = level_grid(geometry, level), output_grid(geometry)
     matrix, start = index_map(_movement(source_from_output), grid, target)
     pooled = np.zeros([-(-n // pool) for n in target.shape], np.uint8)
-    found = kernels.nearest_pooled(source, members, matrix, start, outside == "air", target.shape, pool, pooled)
-    if not found:
+    hit = kernels.nearest_pooled(source, members, matrix, start, outside == "air", target.shape, pool, pooled)
+    if not hit:
         _keep_nearest(source, members, matrix, start, target.shape, pool, pooled)
     return pooled
 
@@ -167,9 +167,9 @@ def turned(
     level: str,
     outside: str = "edge",
 ) -> Int16[np.ndarray, "a b c"]:
-    """A stored level rotated on its own grid: the first of two interpolations where rotation and zoom each have one.
+    """Rotate a stored level on its own grid, the first of two interpolations of a stepwise augmentation.
 
-    Rounded to whole HU, as a stored level is. Arguments as for :func:`resample_image`.
+    The result is rounded to whole HU, like a stored level. Arguments as for :func:`resample_image`.
     """
     grid = level_grid(geometry, level)
     matrix, start = index_map(rotation, grid, grid)
@@ -189,15 +189,15 @@ def resample_fractions(
     stepwise: bool = False,
     pool: int,
 ) -> Float32[np.ndarray, "x y z"]:
-    """A structure taken through the image's own interpolation to fractions in [0, 1], then max-pooled (released code).
+    """Interpolate a structure like the image to fractions in [0, 1], then max-pool it (released code).
 
-    Nothing keeps a structure that is too small to be met. Arguments as for :func:`resample_mask`; ``stepwise`` rotates
-    and zooms in two interpolations.
+    Structures that are too small to be hit are lost. Arguments as for :func:`resample_mask`; ``stepwise`` rotates and
+    zooms in two interpolations.
     """
-    coded = np.array([-1000, 1000], np.int16)[members][source]  # what HU / 2000 + 0.5 makes 0 and 1; air is 0
+    coded = np.array([-1000, 1000], np.int16)[members][source]  # HU / 2000 + 0.5 gives 0 and 1; air is 0
     coded, movement = moved_source(coded, drawn, geometry, level=level, outside=outside, stepwise=stepwise)
     image = resample_image(coded, movement, geometry, level=level, outside=outside)
-    # The kernels compute in float32 without a fixed order: a fraction may leave [0, 1] by a rounding.
+    # The kernels compute in float32 without a fixed order, so rounding can move a fraction outside [0, 1].
     image = np.clip(image, 0.0, 1.0)
     x, y, z = (side // pool for side in image.shape)
     return image.reshape(x, pool, y, pool, z, pool).max(axis=(1, 3, 5))
@@ -212,7 +212,7 @@ def moved_source(
     outside: str,
     stepwise: bool,
 ) -> tuple[Int16[np.ndarray, "a b c"], Float64[np.ndarray, "3 3"] | None]:
-    """What a draw leaves to :func:`resample_image`: the source, rotated already where it is to be, and the movement."""
+    """Split a draw for :func:`resample_image`: the source, rotated if stepwise, and the remaining movement."""
     if stepwise and drawn.turns and drawn.zoom != 1.0:
         return turned(source, drawn.rotation(), geometry, level=level, outside=outside), drawn.zoomed()
     return source, drawn.source_from_output() if drawn.moves else None
@@ -223,7 +223,7 @@ def _movement(source_from_output: Float64[np.ndarray, "3 3"] | None) -> Float64[
 
 
 def _cells(samples: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """First and one-past-last cell that hold each sample, and the number of samples of each cell."""
+    """First and one-past-last cell of each sample, and the number of samples of each cell."""
     first, last = windows(samples, count)
     sample = np.arange(samples)
     held = np.stack([np.searchsorted(last, sample, side="right"), np.searchsorted(first, sample, side="right")], 1)
@@ -231,11 +231,11 @@ def _cells(samples: int, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _keep_nearest(source, members, matrix, start, shape: Shape, pool: int, pooled: np.ndarray) -> None:
-    """Mark the output voxel nearest to the structure's voxel that is nearest to its centroid, if inside the output."""
+    """Mark the output voxel nearest to the structure's most central voxel, if it is inside the output."""
     voxels = np.argwhere(members[source])
     if not len(voxels):
         return
     middle = voxels[np.argmin(((voxels - voxels.mean(0)) ** 2).sum(1))]
-    place = np.rint(np.linalg.solve(matrix, middle - start)).astype(int)
-    if all(0 <= p < n for p, n in zip(place, shape, strict=True)):
-        pooled[tuple(place // pool)] = 1
+    position = np.rint(np.linalg.solve(matrix, middle - start)).astype(int)
+    if all(0 <= p < n for p, n in zip(position, shape, strict=True)):
+        pooled[tuple(position // pool)] = 1

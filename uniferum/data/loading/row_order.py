@@ -1,9 +1,9 @@
-"""The endless order of training rows: whole epochs, the rows of one volume together, cut into micro-batches.
+"""Endless order of training rows: whole epochs, rows of one volume together, split into micro-batches.
 
-Every epoch is a permutation of all rows that depends on the seed and the epoch's number only, so the rows of a step
-are a pure function of (seed, step), and a training resumes anywhere. Rows of one volume come in groups of at most
-``tasks_per_volume``; copies of a repeated task never share a group. Groups are packed into micro-batches whole
-wherever one fits, because a split group costs one more encoding of its volume.
+Every epoch is a permutation of all rows that depends only on the seed and the epoch number. So the rows of a step are a
+pure function of (seed, step), and training can resume anywhere. Rows of one volume form groups of at most
+``tasks_per_volume``; copies of a repeated task are never in one group. Groups are put into micro-batches unsplit
+wherever they fit, because a split group requires another encoding of its volume.
 """
 
 from collections import deque
@@ -12,14 +12,14 @@ from functools import lru_cache
 
 import numpy as np
 
-# How many groups may wait for a gap of their size before one is split instead.
+# Maximum number of groups that wait for a gap of their size before one is split.
 _WAITING = 64
 
-Group = np.ndarray  # row numbers, all of one volume
+Group = np.ndarray  # row numbers of one volume
 
 
 class RowOrder:
-    """Which rows, in which groups, each micro-batch of each step holds."""
+    """Row numbers, in groups, of each micro-batch of each step."""
 
     def __init__(
         self,
@@ -31,15 +31,15 @@ class RowOrder:
         tasks_per_volume: int,
         seed: int,
     ) -> None:
-        """Describe the rows.
+        """Set the rows and the sizes.
 
         Args:
-            volumes: the volume of each row.
-            copies: which repetition each row is.
-            batch: rows a step.
-            micro_batch: rows a micro-batch; divides ``batch``.
-            tasks_per_volume: the longest group.
-            seed: of the permutations.
+            volumes: volume of each row.
+            copies: repetition number of each row.
+            batch: rows per step.
+            micro_batch: rows per micro-batch; divides ``batch``.
+            tasks_per_volume: maximum size of a group.
+            seed: seed of the permutations.
         """
         assert batch % micro_batch == 0, "micro-batches fill a batch"
         self._key = volume_keys(volumes, copies)
@@ -47,16 +47,16 @@ class RowOrder:
         self._epoch = lru_cache(maxsize=2)(self._packed)
 
     def __len__(self) -> int:
-        """Rows an epoch."""
+        """Rows per epoch."""
         return len(self._key)
 
     def step(self, step: int) -> list[list[Group]]:
-        """The micro-batches of a step, each a list of groups; the groups' sizes sum to ``micro_batch``."""
+        """Micro-batches of a step as lists of groups, whose sizes sum to ``micro_batch``."""
         first = step * self._batch
         return [self._rows(first + start) for start in range(0, self._batch, self._micro)]
 
     def _rows(self, position: int) -> list[Group]:
-        """The groups at ``position`` to ``position + micro_batch`` of the endless order."""
+        """Groups at ``position`` to ``position + micro_batch`` of the endless order."""
         groups: list[Group] = []
         end = position + self._micro
         while position < end:
@@ -69,7 +69,7 @@ class RowOrder:
         return groups
 
     def _packed(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """All rows of an epoch in order, and where each group starts."""
+        """Rows of an epoch in order, and the start of each group."""
         micro, gap = self._micro, self._first_gap(epoch)
         waiting: dict[int, deque[Group]] = {}
         placed: list[Group] = []
@@ -88,23 +88,23 @@ class RowOrder:
         return rows, np.cumsum([0, *(len(group) for group in placed[:-1])])
 
     def _first_gap(self, epoch: int) -> int:
-        """Rows that complete the micro-batch in which the epoch begins."""
+        """Number of rows that complete the micro-batch in which the epoch begins."""
         return self._micro - (epoch * len(self)) % self._micro
 
 
 def volume_keys(volumes: Sequence[object], copies: Sequence[int]) -> np.ndarray:
-    """One number for each row: rows of one volume, and of one repetition, have the same."""
-    keys = {key: place for place, key in enumerate(dict.fromkeys(zip(volumes, copies, strict=True)))}
+    """Number each row so that rows of one volume and one repetition have the same number."""
+    keys = {key: index for index, key in enumerate(dict.fromkeys(zip(volumes, copies, strict=True)))}
     return np.array([keys[key] for key in zip(volumes, copies, strict=True)], dtype=np.int64)
 
 
 def mixed_groups(key: np.ndarray, longest: int, seed: tuple[int, int]) -> list[Group]:
-    """An epoch's groups in random order, with random rows of a volume in each.
+    """Groups of an epoch in random order, each with random rows of one volume.
 
     Args:
-        key: of :func:`volume_keys`.
-        longest: rows of a group at most.
-        seed: the run's, and the epoch's number.
+        key: keys from :func:`volume_keys`.
+        longest: maximum size of a group.
+        seed: seed of the run, and number of the epoch.
     """
     random = np.random.default_rng(seed)
     mixed = random.permutation(len(key))
@@ -113,17 +113,17 @@ def mixed_groups(key: np.ndarray, longest: int, seed: tuple[int, int]) -> list[G
     groups = [
         volume[start : start + longest] for volume in np.split(mixed, ends) for start in range(0, len(volume), longest)
     ]
-    return [groups[place] for place in random.permutation(len(groups))]
+    return [groups[index] for index in random.permutation(len(groups))]
 
 
 def _fitting(waiting: dict[int, deque[Group]], gap: int) -> Group | None:
-    """The largest waiting group that fits, taken out."""
+    """Take out the largest waiting group that fits."""
     sizes = [size for size in waiting if size <= gap]
     return _taken(waiting, max(sizes)) if sizes else None
 
 
 def _next_fitting(stream: deque[Group], waiting: dict[int, deque[Group]], gap: int) -> Group | None:
-    """The next group of the stream that fits; those passed over wait, unless too many do."""
+    """Take the next fitting group of the stream; others wait, unless too many do."""
     while stream and sum(map(len, waiting.values())) < _WAITING:
         group = stream.popleft()
         if len(group) <= gap:
@@ -133,7 +133,7 @@ def _next_fitting(stream: deque[Group], waiting: dict[int, deque[Group]], gap: i
 
 
 def _taken(waiting: dict[int, deque[Group]], size: int) -> Group:
-    """The longest-waiting group of a size, taken out."""
+    """Take out the group of a size that has waited longest."""
     group = waiting[size].popleft()
     if not waiting[size]:
         del waiting[size]

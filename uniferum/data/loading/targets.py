@@ -1,7 +1,7 @@
-"""Masks as the model's targets: max-pooled by d / u, cut into patches of u^3 voxels in token order (paper 3.2).
+"""Masks as targets of the model: max-pooled by d / u, and split into patches of u^3 voxels in token order (paper 3.2).
 
-Tokens and the voxels of a patch are both counted in x, y, z raster order, z fastest; a patch belongs to the token that
-sees the same part of the volume.
+Tokens and the voxels of a patch are both in raster order x, y, z with z fastest; a patch belongs to the token of the
+same part of the volume.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class TargetGrid:
-    """How a mask of the model's input becomes patches: the token grid, the patch side u, the pooling side d / u."""
+    """Geometry of mask patches: the token grid, the patch side u, and the pooling side d / u."""
 
     tokens_shape: Shape
     patch: int
@@ -24,10 +24,10 @@ class TargetGrid:
 
     @classmethod
     def of(cls, model_shape: Shape, tokens_shape: Shape, patch: int) -> "TargetGrid":
-        """The grid of a model whose input of ``model_shape`` voxels gives ``tokens_shape`` tokens.
+        """Target grid of a model that turns ``model_shape`` voxels into ``tokens_shape`` tokens.
 
         Raises:
-            UniferumError: tokens are no cubes of a whole number of voxels, or cannot be cut into ``patch`` parts.
+            UniferumError: tokens are not cubes of whole voxels, or their side is not divisible by ``patch``.
         """
         strides = {n / t for n, t in zip(model_shape, tokens_shape, strict=True)}
         stride = strides.pop()
@@ -44,23 +44,23 @@ class TargetGrid:
 
     @property
     def patches(self) -> int:
-        """P, the number of tokens."""
+        """Number of tokens P."""
         x, y, z = self.tokens_shape
         return x * y * z
 
     def max_pool(self, mask: UInt8[np.ndarray, "x y z"]) -> UInt8[np.ndarray, "X Y Z"]:
-        """A binary mask at the model's resolution, max-pooled by ``pool`` on each side."""
+        """Max-pool a binary mask at the model's resolution by ``pool`` on each side."""
         x, y, z = self.pooled_shape
         return mask.reshape(x, self.pool, y, self.pool, z, self.pool).max(axis=(1, 3, 5))
 
     def to_patches(self, pooled: Real[np.ndarray, "X Y Z"]) -> Real[np.ndarray, "P U"]:
-        """The pooled mask as one row of u^3 values a token."""
+        """Split the pooled mask into one row of u^3 values per token."""
         (x, y, z), u = self.tokens_shape, self.patch
         cut = pooled.reshape(x, u, y, u, z, u).transpose(0, 2, 4, 1, 3, 5)
         return cut.reshape(self.patches, u**3)
 
     def from_patches(self, patches: np.ndarray) -> np.ndarray:
-        """The pooled volume (or logits of one) from its patches: the inverse of :meth:`to_patches`."""
+        """Join patches to a pooled volume (or logits of one): the inverse of :meth:`to_patches`."""
         (x, y, z), u = self.tokens_shape, self.patch
         cut = patches.reshape(x, y, z, u, u, u).transpose(0, 3, 1, 4, 2, 5)
         return cut.reshape(self.pooled_shape)

@@ -1,8 +1,8 @@
-"""The order of training rows where batches count volumes: every micro-batch has the same number of them.
+"""Order of training rows if batches count volumes: every micro-batch has the same number of volumes.
 
-Rows of one volume come in groups of at most ``tasks_per_volume``, as in :mod:`uniferum.data.loading.row_order`; a
-micro-batch takes the next groups whole, so batch norm always sees as many volumes, and a step has as many rows as they
-bring.
+Rows of one volume form groups of at most ``tasks_per_volume``, as in :mod:`uniferum.data.loading.row_order`. A
+micro-batch takes the next groups unsplit, so batch norm always gets the same number of volumes; the number of rows per
+step varies.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from uniferum.data.loading.row_order import Group, mixed_groups, volume_keys
 
 
 class VolumeOrder:
-    """Which rows, in which groups, each micro-batch of each step holds; a pure function of (seed, step)."""
+    """Row numbers, in groups, of each micro-batch of each step; a pure function of (seed, step)."""
 
     def __init__(
         self,
@@ -26,7 +26,7 @@ class VolumeOrder:
         tasks_per_volume: int,
         seed: int,
     ) -> None:
-        """As ``row_order.RowOrder``, but for ``batch`` and ``micro_batch``, which count groups."""
+        """Arguments of ``row_order.RowOrder``, except that ``batch`` and ``micro_batch`` count groups."""
         assert batch % micro_batch == 0, "micro-batches fill a batch"
         self._key = volume_keys(volumes, copies)
         self._batch, self._micro, self._longest, self._seed = batch, micro_batch, tasks_per_volume, seed
@@ -34,14 +34,14 @@ class VolumeOrder:
         self._epoch = lru_cache(maxsize=2)(self._mixed)
 
     def __len__(self) -> int:
-        """Rows an epoch."""
+        """Rows per epoch."""
         return len(self._key)
 
     def step(self, step: int) -> list[list[Group]]:
-        """The micro-batches of a step, each a list of ``micro_batch`` groups."""
+        """Micro-batches of a step, each a list of ``micro_batch`` groups."""
         first = step * self._batch
         return [
-            [self._group(place) for place in range(start, start + self._micro)]
+            [self._group(position) for position in range(start, start + self._micro)]
             for start in range(first, first + self._batch, self._micro)
         ]
 

@@ -1,14 +1,14 @@
-"""What a file holds by its first bytes, so that a wrong name or a failed download is named and not decoded."""
+"""Recognise a file's content by its first bytes, so that wrong names and failed downloads are reported as such."""
 
 from pathlib import Path
 
 LFS_POINTER = b"version https://git-lfs"
-"""First bytes of the text that stands for a file which Git LFS did not fetch."""
+"""First bytes of a text file that Git LFS stores in place of a file that was not fetched."""
 
 UNFINISHED = (".part", ".incomplete", ".crdownload", ".aria2", ".partial", ".tmp", ".download", ".!qb")
-"""Endings, in lower case, of files that a download has not finished."""
+"""File name endings, in lower case, of unfinished downloads."""
 
-# Places and bytes are those of each format's own specification.
+# Offsets and bytes are from the specification of each format.
 _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "DICOM"),
     (0, b"\x1f\x8b", "gzip"),
@@ -27,29 +27,29 @@ _SIGNS: tuple[tuple[int, bytes, str], ...] = (
     (344, b"ni1\0", "the header of a NIfTI pair (.hdr with .img)"),
 )
 SIGN_BYTES = 512
-"""So many first bytes are enough for :func:`content_of`."""
+"""Number of first bytes that :func:`content_of` needs."""
 
 
 def content_of(start: bytes) -> str:
-    """Name of what the first bytes show, or an empty text where they show nothing known."""
+    """Name the content that the first bytes show; empty text if it is unknown."""
     if not start.strip(b"\0"):
         return "zeros" if start else "nothing: the file is empty"
-    for place, sign, name in _SIGNS:
-        if start[place : place + len(sign)] == sign:
+    for offset, signature, name in _SIGNS:
+        if start[offset : offset + len(signature)] == signature:
             return name
     if start.lstrip().startswith((b'{"', b"{'")):
-        return "JSON text (a server's answer?), not a scan"
+        return "JSON text (a server's response?), not a scan"
     return "a web page, not a scan" if is_web_page(start) else ""
 
 
 def is_web_page(start: bytes) -> bool:
-    """Whether the first bytes are those of an HTML or XML page, as servers send in place of a file."""
+    """Whether the first bytes are those of an HTML or XML page, which servers may send instead of a file."""
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     return text.startswith((b"<!doctype", b"<html", b"<?xml"))
 
 
 def has_dicom_preamble(path: Path) -> bool:
-    """Whether a file can be read and has the 128 bytes and the mark of a DICOM file (PS3.10, section 7.1)."""
+    """Whether a file is readable and has the DICOM preamble: 128 bytes and the prefix DICM (PS3.10, section 7.1)."""
     try:
         with path.open("rb") as file:
             return file.read(132)[128:] == b"DICM"

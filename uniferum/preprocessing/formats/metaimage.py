@@ -1,11 +1,11 @@
-"""MetaImage (``.mhd`` with ``.raw``, ``.zraw`` or a list of files, or ``.mha``), LUNA16's format: LPS there, RAS here.
+"""Read MetaImage (``.mhd`` with ``.raw``, ``.zraw`` or a list of files, or ``.mha``), the format of LUNA16.
 
-SimpleITK is the reference that a fuzz test of headers holds this reader to. It is not used itself for safety: of a
-truncated or damaged ``.zraw`` it returns whatever stood in memory, without a word; it follows a header to any file of
-the machine, and believes any declared size. Nor is it faster: 512 x 512 x 224 voxels of int16 take 0.03 s here and
-0.06 s there, compressed ones 0.3 s and 0.43 s.
+Its coordinates are LPS, those of the result RAS. A fuzz test of headers compares this reader with SimpleITK, which is
+not used for safety: for a truncated or damaged ``.zraw`` it silently returns uninitialised memory; it follows a header
+to any file of the machine, and trusts any declared size. This reader is also faster: 512 x 512 x 224 voxels of int16
+take 0.03 s instead of 0.06 s, compressed 0.3 s instead of 0.43 s.
 
-Invariant: the voxel files lie in the header's own folder or below it, and never more than declared is decompressed.
+Invariant: voxel files are in the header's folder or below it, and no more than declared is decompressed.
 """
 
 import os
@@ -22,7 +22,7 @@ from uniferum.preprocessing.formats.metaimage_header import MetaImageHeader, par
 from uniferum.preprocessing.formats.source import Intensity
 from uniferum.preprocessing.formats.stored import Stored, as_volume, check_size, read_exactly
 
-# isal's stubs declare its error as an instance.
+# The type stubs of isal declare its error as an instance.
 _ISAL_ERROR: Any = igzip_lib.IsalError
 _DAMAGED: tuple[type[Exception], ...] = (zlib.error, _ISAL_ERROR)
 _CHUNK = 1 << 20
@@ -30,10 +30,10 @@ _UNITS = {"um": ("micrometres", 1e-3), "cm": ("centimetres", 10.0), "m": ("metre
 
 
 def read_metaimage(path: Path) -> Stored:
-    """Read one volume; the direction matrix is applied, so flipped scans come out right.
+    """Read one volume; the direction matrix is applied, so flipped scans are read correctly.
 
     Raises:
-        UniferumError: the header is no MetaImage header, lacks a key, or the voxels are missing or truncated.
+        UniferumError: the header is not a MetaImage header or lacks a key, or the voxels are missing or truncated.
     """
     header = parse_header(path)
     for file in header.files:
@@ -45,17 +45,17 @@ def read_metaimage(path: Path) -> Stored:
         raise UniferumError(str(path), must="be readable", cure=error.strerror or str(error)) from None
     flags = ("trailing_data",) if notes else ()
     if header.absent:
-        lacks = " and ".join(header.absent)
-        note = f"The MetaImage header lacks {lacks}; MetaIO's default (axes L, P, S; origin 0) was taken."
+        missing = " and ".join(header.absent)
+        note = f"The MetaImage header has no {missing}; MetaIO's default (axes L, P, S; origin 0) was used."
         flags, notes = (*flags, "no_orientation"), (*notes, note)
     check_finite(header.affine, path)
     unit = _UNITS.get(header.unit.lower())
-    affine, seen = in_millimetres(header.affine, unit, "MetaImage") if unit else (header.affine, ((), ()))
-    return Stored(values, affine, Intensity(1.0, 0.0), (*flags, *seen[0]), (*notes, *seen[1]))
+    affine, unit_remarks = in_millimetres(header.affine, unit, "MetaImage") if unit else (header.affine, ((), ()))
+    return Stored(values, affine, Intensity(1.0, 0.0), (*flags, *unit_remarks[0]), (*notes, *unit_remarks[1]))
 
 
 def _voxels(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The voxels, and a note where their file holds more than them."""
+    """The voxels, and a note if their file is longer."""
     if len(header.files) != 1:
         return _list(header)
     file = header.files[0]
@@ -73,11 +73,11 @@ def _voxels(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
             raise UniferumError(str(file), held, must=f"hold {count} bytes of voxels", cure=cure)
         stream.seek(start)
         raw = read_exactly(stream, count)
-    return as_volume(raw, header.dtype, header.shape), _more(length - start - count, 1)
+    return as_volume(raw, header.dtype, header.shape), _surplus_note(length - start - count, 1)
 
 
 def _list(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
-    """One file a slice."""
+    """Voxels of a list of files, one per slice, and a note if the files are longer."""
     rows, columns, slices = header.shape
     each = rows * columns * header.dtype.itemsize
     held = [file.stat().st_size for file in header.files]
@@ -89,18 +89,18 @@ def _list(header: MetaImageHeader) -> tuple[np.ndarray, tuple[str, ...]]:
     for index, file in enumerate(header.files):
         with file.open("rb", buffering=0) as stream:
             raw[index] = read_exactly(stream, each)
-    return as_volume(raw.reshape(-1), header.dtype, header.shape), _more(sum(held) - slices * each, slices)
+    return as_volume(raw.reshape(-1), header.dtype, header.shape), _surplus_note(sum(held) - slices * each, slices)
 
 
-def _more(count: int, files: int) -> tuple[str, ...]:
+def _surplus_note(count: int, files: int) -> tuple[str, ...]:
     if count == 0:
         return ()
-    place = "the voxel file" if files == 1 else f"the {files} voxel files"
-    return (f"{count} bytes more than the MetaImage header declares stand behind the voxels of {place}.",)
+    where = "the voxel file" if files == 1 else f"the {files} voxel files"
+    return (f"{count} bytes more than the MetaImage header declares follow the voxels of {where}.",)
 
 
 def _inflated(stream: BinaryIO, file: Path, header: MetaImageHeader, count: int) -> np.ndarray:
-    """``count`` bytes of zlib data, which must be all of it; its checksum is verified."""
+    """Decompress ``count`` bytes of zlib data, which must be all of it; the checksum is verified."""
     out = np.empty(count, dtype=np.uint8)
     left = _compressed_bytes(stream, file, header)
     machine, at = isal_zlib.decompressobj(), 0
@@ -130,15 +130,15 @@ def _compressed_bytes(stream: BinaryIO, file: Path, header: MetaImageHeader) -> 
 
 
 def _feed(machine: Any, fed: bytes, out: memoryview, at: int) -> int:
-    """Decompress into ``out`` from byte ``at``; returns the next byte, which lies beyond its end for too much data."""
+    """Decompress into ``out`` from byte ``at``; return the next byte, beyond the end if there is too much data."""
     while at <= len(out):
-        # One byte more than is left shows data that go on for longer than declared.
+        # One byte more than needed reveals data that are longer than declared.
         limit = min(_CHUNK, len(out) - at + 1)
-        got = machine.decompress(fed, limit)
-        kept = min(len(got), len(out) - at)
-        out[at : at + kept] = got[:kept]
-        at += len(got)
+        received = machine.decompress(fed, limit)
+        copied = min(len(received), len(out) - at)
+        out[at : at + copied] = received[:copied]
+        at += len(received)
         fed = machine.unconsumed_tail
-        if machine.eof or (not fed and len(got) < limit):
+        if machine.eof or (not fed and len(received) < limit):
             break
     return at

@@ -1,7 +1,7 @@
-"""The header of a MetaImage file: keys, geometry, and the files that hold its voxels.
+"""Parse the header of a MetaImage file: keys, geometry, and the files that hold its voxels.
 
-Invariant: what is not understood is refused. A key that is given twice, a line that is no ``Key = value``, a word where
-a number should be: MetaIO (SimpleITK's reader) goes on with a guess there.
+Invariant: everything unknown is refused, such as a repeated key, a line that is not ``Key = value``, or a word instead
+of a number. MetaIO (SimpleITK's reader) guesses in these cases.
 """
 
 import os
@@ -17,7 +17,7 @@ from uniferum.preprocessing.formats.content import SIGN_BYTES, content_of
 ENDINGS = (".mhd", ".mha")
 """File name endings of MetaImage, in lower case."""
 
-# Bytes of each element type (MetaIO's metaTypes.h): LONG is four bytes on every platform.
+# Size in bytes of each element type (MetaIO's metaTypes.h): LONG is four bytes on every platform.
 _TYPES = {
     "MET_CHAR": "i1",
     "MET_UCHAR": "u1",
@@ -33,34 +33,34 @@ _TYPES = {
     "MET_DOUBLE": "f8",
 }
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
-# Headers are a few hundred bytes; one that copies DICOM elements, or lists a file a slice, is longer.
+# Headers are a few hundred bytes; those with copied DICOM elements or a list of slice files are longer.
 _MAX_HEADER = 1 << 20
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _TRUTH = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-# Directions are written with few digits; more than this is no rounding.
+# Tolerance for directions written with few digits.
 _LENGTH_TOLERANCE = 0.02
 _DIRECTION = ("TransformMatrix", "Rotation", "Orientation")
 _ORIGIN = ("Offset", "Position", "Origin")
-# Keys that MetaIO refuses before NDims, whose number of values depends on it.
+# Keys whose number of values depends on NDims; MetaIO refuses them before NDims.
 _AFTER_NDIMS = ("DimSize", "ElementSpacing", "ElementSize", "CenterOfRotation", *_DIRECTION, *_ORIGIN)
 
 
 @dataclass(frozen=True)
 class MetaImageHeader:
-    """What a MetaImage header says, checked.
+    """Validated content of a MetaImage header.
 
     Attributes:
-        shape: voxels along each axis, the first one fastest in the file.
-        dtype: of a voxel, with its byte order.
+        shape: voxels along each axis; the first axis is contiguous in the file.
+        dtype: data type of a voxel, with its byte order.
         affine: 4 x 4, voxel index to RAS mm (the file is LPS).
-        absent: in words what of orientation and origin the header does not give, so that MetaIO's default (identity, 0)
-            stands in ``affine``.
-        unit: of its lengths as the header names it, empty where it names none.
-        files: hold the voxels; the header itself where they follow it, one a slice for a list.
-        data_at: first byte after the header's last line, where the voxels are in the same file, else 0.
-        header_size: bytes to skip in the voxel file; -1: the voxels are its end.
-        compressed: zlib.
-        compressed_size: bytes of the zlib data, ``None`` where the header does not say.
+        absent: names of the missing parts (orientation, origin); ``affine`` then holds MetaIO's default for them
+            (identity, 0).
+        unit: unit of its lengths as in the header; empty if it names none.
+        files: files of the voxels; the header's own file if they follow it, one file per slice for a list.
+        data_at: first byte after the header's last line if the voxels are in the same file, else 0.
+        header_size: bytes to skip in the voxel file; -1 if the voxels are its last bytes.
+        compressed: whether the voxels are zlib data.
+        compressed_size: size in bytes of the zlib data, ``None`` if the header does not give it.
     """
 
     shape: tuple[int, int, int]
@@ -79,7 +79,7 @@ def parse_header(path: Path) -> MetaImageHeader:
     """Read and check a header.
 
     Raises:
-        UniferumError: it is no MetaImage header, or says something that this project does not read.
+        UniferumError: it is not a MetaImage header, or uses a feature that is not supported.
     """
     try:
         with path.open("rb") as file:
@@ -105,12 +105,12 @@ def parse_header(path: Path) -> MetaImageHeader:
         compressed=compressed,
         compressed_size=size,
     )
-    _check_place(header, path, local=local)
+    _check_voxel_position(header, path, local=local)
     return header
 
 
 def _keys(start: bytes, path: Path) -> tuple[dict[str, str], int]:
-    """Keys in their order, and the first byte after the line of ElementDataFile, which is the last of them."""
+    """Keys in file order, and the offset of the first byte after the line of ElementDataFile, the last key."""
     keys: dict[str, str] = {}
     at = 0
     while "ElementDataFile" not in keys:
@@ -121,12 +121,12 @@ def _keys(start: bytes, path: Path) -> tuple[dict[str, str], int]:
         at = end + 1 if end >= 0 else len(start)
         if not line.strip():
             continue
-        found = re.match(r"([^=:]*)[=:](.*)", line, re.DOTALL)
-        if found is None:
+        match = re.match(r"([^=:]*)[=:](.*)", line, re.DOTALL)
+        if match is None:
             content = content_of(start[:SIGN_BYTES])
             cure = f"it holds {content}" if content and "MetaImage" not in content else ""
             raise UniferumError(str(path), must="be a MetaImage header of lines 'Key = value'", cure=cure)
-        name, value = found[1].strip(), found[2].strip()
+        name, value = match[1].strip(), match[2].strip()
         if name in keys:
             raise UniferumError(f"{path}: {name[:40]}", must="be given once")
         keys[name] = value
@@ -136,7 +136,7 @@ def _keys(start: bytes, path: Path) -> tuple[dict[str, str], int]:
 def _check_order(keys: dict[str, str], path: Path) -> None:
     for name in ("NDims", "DimSize", "ElementType"):
         if name not in keys:
-            raise UniferumError(f"{path}: {name}", must="be given", cure="it is no whole MetaImage header")
+            raise UniferumError(f"{path}: {name}", must="be given", cure="the MetaImage header is incomplete")
     names = list(keys)
     early = [name for name in names[: names.index("NDims")] if name in _AFTER_NDIMS]
     if early:
@@ -144,15 +144,15 @@ def _check_order(keys: dict[str, str], path: Path) -> None:
 
 
 def _check_readable(keys: dict[str, str], path: Path) -> None:
-    """Refuse what is no three-dimensional image of one binary number a voxel."""
+    """Refuse images that are not three-dimensional with one binary number per voxel."""
     cure = "convert it: SimpleITK.WriteImage(SimpleITK.ReadImage('a.mhd'), 'a.nii.gz')"
     if keys.get("ObjectType", "Image") != "Image":
         raise UniferumError(f"{path}: ObjectType", keys["ObjectType"], must="be Image")
     if _whole(keys, "NDims", path, 1) != [3]:
-        raise UniferumError(f"{path}: NDims", keys["NDims"], must="be 3", cure="give one volume a file")
+        raise UniferumError(f"{path}: NDims", keys["NDims"], must="be 3", cure="store one volume per file")
     if "ElementNumberOfChannels" in keys and _whole(keys, "ElementNumberOfChannels", path, 1) != [1]:
         channels = keys["ElementNumberOfChannels"]
-        raise UniferumError(f"{path}: ElementNumberOfChannels", channels, must="be 1", cure="colours are no HU")
+        raise UniferumError(f"{path}: ElementNumberOfChannels", channels, must="be 1", cure="colours are not HU")
     if not _truth(keys, "BinaryData", path, default=True):
         raise UniferumError(f"{path}: BinaryData", keys["BinaryData"], must="be True: voxels as text", cure=cure)
     for name, nothing in (("ElementToIntensityFunctionSlope", 1.0), ("ElementToIntensityFunctionOffset", 0.0)):
@@ -188,11 +188,11 @@ def _truth(keys: dict[str, str], name: str, path: Path, *, default: bool = False
 
 
 def _one_of(keys: dict[str, str], names: tuple[str, ...], path: Path) -> str | None:
-    """The synonym that is given; MetaIO lets one outrank another, without a word where they differ."""
-    given = [name for name in names if name in keys]
-    if len({keys[name] for name in given}) > 1:
-        raise UniferumError(f"{path}: {' and '.join(given)}", must="agree, being names of one thing")
-    return given[0] if given else None
+    """The given name among synonyms, which must agree; MetaIO silently prefers one of them."""
+    present = [name for name in names if name in keys]
+    if len({keys[name] for name in present}) > 1:
+        raise UniferumError(f"{path}: {' and '.join(present)}", must="agree: they are synonyms")
+    return present[0] if present else None
 
 
 def _dtype(keys: dict[str, str], path: Path) -> np.dtype:
@@ -200,27 +200,27 @@ def _dtype(keys: dict[str, str], path: Path) -> np.dtype:
     if kind is None:
         raise UniferumError(f"{path}: ElementType", keys["ElementType"], must=f"be one of {', '.join(_TYPES)}")
     orders = ("BinaryDataByteOrderMSB", "ElementByteOrderMSB")
-    said = {_truth(keys, name, path) for name in orders if name in keys}
-    if len(said) > 1:
-        raise UniferumError(f"{path}: {' and '.join(orders)}", must="agree, being names of one thing")
-    return np.dtype((">" if said == {True} else "<") + kind)
+    byte_orders = {_truth(keys, name, path) for name in orders if name in keys}
+    if len(byte_orders) > 1:
+        raise UniferumError(f"{path}: {' and '.join(orders)}", must="agree: they are synonyms")
+    return np.dtype((">" if byte_orders == {True} else "<") + kind)
 
 
 def _affine(keys: dict[str, str], path: Path) -> np.ndarray:
     size = "ElementSpacing" if "ElementSpacing" in keys else "ElementSize"
     if size not in keys:
-        raise UniferumError(f"{path}: ElementSpacing", must="be given", cure="write the voxel size in mm into it")
+        raise UniferumError(f"{path}: ElementSpacing", must="be given", cure="write the voxel size in mm")
     spacing = _numbers(keys, size, path, 3)
     if min(spacing) <= 0:
         raise UniferumError(f"{path}: {size}", spacing, must="be three positive numbers")
     direction, origin = _one_of(keys, _DIRECTION, path), _one_of(keys, _ORIGIN, path)
     affine = np.eye(4)
     if direction is not None:
-        # The i-th three numbers of TransformMatrix are the direction of the i-th axis.
+        # Numbers 3i to 3i + 2 of TransformMatrix are the direction of axis i.
         affine[:3, :3] = np.asarray(_numbers(keys, direction, path, 9)).reshape(3, 3).T
         lengths = np.sqrt((affine[:3, :3] ** 2).sum(axis=0))
         if lengths.all() and np.abs(lengths - 1).max() > _LENGTH_TOLERANCE:
-            cure = "voxel sizes stand in ElementSpacing alone; with both, readers differ"
+            cure = "voxel sizes belong into ElementSpacing only; otherwise readers differ"
             raise UniferumError(
                 f"{path}: {direction}", keys[direction], must="be three directions of length 1", cure=cure
             )
@@ -232,16 +232,16 @@ def _affine(keys: dict[str, str], path: Path) -> np.ndarray:
 
 
 def _files(path: Path, name: str, behind: bytes, slices: int) -> tuple[tuple[Path, ...], bool]:
-    """The voxel files that ElementDataFile names, and whether the header's own file is it."""
+    """Voxel files that ElementDataFile names, and whether the voxels are in the header's own file."""
     first, *more = name.split() or [""]
     if name.upper() == "LOCAL":
         return (path,), True
     if first.upper() == "LIST":
-        # The number that may follow is the dimensions of each file: 2 is a slice.
+        # An optional number gives the dimensions of each file: 2 is a slice.
         if more not in ([], ["2"], ["2D"]):
             raise UniferumError(f"{path}: ElementDataFile", name, must="list files of one slice each (LIST)")
         if not behind.endswith(b"\n"):
-            # MetaIO does not read the last file then, and returns whatever stood in memory.
+            # Without it, MetaIO does not read the last file, and returns uninitialised memory.
             raise UniferumError(str(path), must="end with a line break after its list of files")
         lines = [line.strip() for line in os.fsdecode(behind).rstrip().split("\n")]
         if len(lines) != slices or "" in lines:
@@ -253,21 +253,21 @@ def _files(path: Path, name: str, behind: bytes, slices: int) -> tuple[tuple[Pat
 def _file(path: Path, name: str) -> Path:
     pure = PurePosixPath(name)
     if not name or "\0" in name or pure.is_absolute() or ".." in pure.parts or pure == PurePosixPath("."):
-        raise UniferumError(f"{path}: ElementDataFile", name, must="be a file name in the same folder or below it")
+        raise UniferumError(f"{path}: ElementDataFile", name, must="name a file in the same folder or below it")
     if "%" in name:
-        # MetaIO reads it as a pattern of names.
-        raise UniferumError(f"{path}: ElementDataFile", name, must="be the name of one file, no pattern with %")
+        # MetaIO reads it as a pattern of file names.
+        raise UniferumError(f"{path}: ElementDataFile", name, must="be the name of one file, without a pattern (%)")
     return path.parent / pure
 
 
-def _check_place(header: MetaImageHeader, path: Path, *, local: bool) -> None:
+def _check_voxel_position(header: MetaImageHeader, path: Path, *, local: bool) -> None:
     several = len(header.files) > 1
     plain = not header.compressed and not several and (not local or header.header_size == -1)
     if header.header_size < -1 or (header.header_size != 0 and not plain):
-        must = "be 0, -1 (the voxels are the file's end) or, for one plain voxel file, bytes to skip"
+        must = "be 0, -1 (the voxels are the last bytes) or, for one uncompressed voxel file, the bytes to skip"
         raise UniferumError(f"{path}: HeaderSize", header.header_size, must=must)
     if header.compressed and several:
         raise UniferumError(f"{path}: CompressedData", must="be False for a list of files")
     if header.compressed and local and header.compressed_size is None:
-        # MetaIO reads noise from such a file.
+        # MetaIO returns noise for such a file.
         raise UniferumError(f"{path}: CompressedDataSize", must="be given where compressed voxels follow the header")

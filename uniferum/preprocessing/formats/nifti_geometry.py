@@ -1,7 +1,7 @@
-"""Where a NIfTI header says that its voxels lie: sform, else qform, else spacing alone, as nibabel chooses.
+"""Affine of a NIfTI header: its sform, else its qform, else the spacing alone, as in nibabel.
 
-Invariant: the affine is the one that nibabel gives, in millimetres; where the header contradicts itself that is flagged
-and noted with both statements, since other readers (SimpleITK) may follow the other one.
+Invariant: the affine equals nibabel's, in mm. If the header contradicts itself, a flag and a note give both statements,
+because other readers (SimpleITK) may use the other one.
 """
 
 from pathlib import Path
@@ -18,13 +18,13 @@ from uniferum.preprocessing.volume import spacing_of
 Noticed = tuple[tuple[str, ...], tuple[str, ...]]
 """Flags, and notes on them."""
 
-# Codes of the standard (NIFTI_XFORM_UNKNOWN to NIFTI_XFORM_TEMPLATE_OTHER); nibabel knows no other.
+# Highest code of the standard (NIFTI_XFORM_UNKNOWN to NIFTI_XFORM_TEMPLATE_OTHER); nibabel accepts no other.
 _LAST_CODE = 5
-# A difference of voxel sizes that is no rounding.
+# Larger relative differences of voxel sizes are not due to rounding.
 _SPACING_TOLERANCE = 0.05
-# Two rotations that differ by more are two statements about the anatomy, not two roundings of one.
+# Rotations that differ by more are two statements about the anatomy, not a rounding error.
 _TURN_DEG = 5.0
-# xyzt_units: metres and micrometres, with the factor to mm; 2 is mm, 0 says nothing. nibabel does not look at it.
+# xyzt_units of metres and micrometres, with their factor to mm (2 is mm, 0 unknown); nibabel ignores them.
 _UNITS = {1: ("metres", 1e3), 3: ("micrometres", 1e-3)}
 
 
@@ -32,30 +32,30 @@ def geometry_of(header: Any, path: Path) -> tuple[np.ndarray, tuple[str, ...], t
     """Affine (4 x 4, voxel index to RAS mm), flags and notes of a NIfTI header.
 
     Raises:
-        UniferumError: spacing is not positive, a code is none of the standard's, or the affine in use is no affine.
+        UniferumError: the spacing is not positive, a code is not in the standard, or the affine in use is not valid.
     """
     zooms = np.asarray(header["pixdim"][1:4], dtype=np.float64)
     if not np.isfinite(zooms).all() or zooms.min() <= 0 or zooms.max() > LARGEST:
-        cure = "give an affine, or repair it"
+        cure = "set an affine, or repair it"
         raise UniferumError(f"{path}: pixdim", zooms.tolist(), must="be positive voxel sizes", cure=cure)
     sform_code, qform_code = (_code(header, name, path) for name in ("sform_code", "qform_code"))
     if sform_code:
         affine = np.asarray(header.get_sform(), dtype=np.float64)
         qform = _qform(header) if qform_code else None
         _check_sform(affine, qform, path)
-        seen = _contradiction(affine, qform, header) if qform_code else ((), ())
+        problem = _contradiction(affine, qform, header) if qform_code else ((), ())
     elif qform_code:
-        found = _qform(header)
-        if found is None:
+        from_qform = _qform(header)
+        if from_qform is None:
             raise UniferumError(f"{path}: qform", must="be a rotation: three numbers with squares of at most 1")
-        affine, seen = found, ((), ())
+        affine, problem = from_qform, ((), ())
     else:
-        # Method 1 of the standard: spacing alone, no orientation; nibabel's base affine is left, anterior, superior.
+        # Method 1 of the standard: spacing without orientation; nibabel's base affine points left, anterior, superior.
         affine = np.asarray(header.get_base_affine(), dtype=np.float64)
-        note = "The NIfTI header gives no orientation; its axes were taken as left, anterior, superior (LAS)."
-        seen = (("no_orientation",), (note,))
+        note = "The NIfTI header has no orientation; its axes were read as left, anterior, superior (LAS)."
+        problem = (("no_orientation",), (note,))
     check_finite(affine, path)
-    parts = [seen, _spacing(affine, zooms)]
+    parts = [problem, _spacing(affine, zooms)]
     unit = _UNITS.get(int(header["xyzt_units"]) & 7)
     if unit is not None:
         affine, units = in_millimetres(affine, unit, "NIfTI")
@@ -71,7 +71,7 @@ def _code(header: Any, name: str, path: Path) -> int:
 
 
 def _qform(header: Any) -> np.ndarray | None:
-    """The qform's affine, or ``None`` where its numbers are no rotation and offset."""
+    """Affine of the qform, or ``None`` if its numbers are not a rotation and an offset."""
     numbers = [float(header[name]) for name in ("quatern_b", "quatern_c", "quatern_d")]
     offsets = [float(header[name]) for name in ("qoffset_x", "qoffset_y", "qoffset_z")]
     qfac = float(header["pixdim"][0])
@@ -82,7 +82,7 @@ def _qform(header: Any) -> np.ndarray | None:
     ):
         return None
     sound = header.copy()
-    # The standard: 0 or no number means 1 (older ITK wrote 0).
+    # The standard: 0 or NaN means 1 (older ITK wrote 0).
     sound["pixdim"][0] = -1 if qfac == -1 else 1
     try:
         return np.asarray(sound.get_qform(), dtype=np.float64)
@@ -92,37 +92,37 @@ def _qform(header: Any) -> np.ndarray | None:
 
 def _check_sform(affine: np.ndarray, qform: np.ndarray | None, path: Path) -> None:
     if not np.isfinite(affine).all() or np.abs(affine).max() > LARGEST or min(spacing_of(affine)) == 0:
-        cure = "its qform is sound: copy it over the sform if you trust it" if qform is not None else "give an affine"
+        cure = "its qform is valid: copy it to the sform if you trust it" if qform is not None else "set an affine"
         raise UniferumError(f"{path}: sform", must="be an affine with three axes", cure=cure)
 
 
 def _contradiction(sform: np.ndarray, qform: np.ndarray | None, header: Any) -> Noticed:
-    """Whether the two forms of a header, both in use, put the voxels into different places."""
+    """Flag and note if sform and qform, both in use, give different positions."""
     if qform is None:
-        return ("qform_sform_differ",), ("The NIfTI header's qform is no rotation; its sform was used.",)
+        return ("qform_sform_differ",), ("The NIfTI header's qform is not a rotation; its sform was used.",)
     turn, lean, mirrored = _turn(sform, qform)
     if mirrored or turn > _TURN_DEG + lean:
         axes = ["".join(str(code) for code in nibabel.aff2axcodes(form)) for form in (qform, sform)]
         how = "and are mirror images" if mirrored else f"and differ by {turn:.0f} degrees"
         note = (
-            f"The NIfTI header's qform runs its axes to {axes[0]} and its sform to {axes[1]}, {how}; "
+            f"The NIfTI header's axes are {axes[0]} by its qform and {axes[1]} by its sform, {how}; "
             "the sform was used, other readers may use the qform."
         )
         return ("orientation_doubtful",), (note,)
     shape = np.asarray(header["dim"][1:4], dtype=np.float64) - 1
     corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)]) * [*shape, 1]
     apart = float(np.sqrt((((sform - qform) @ corners.T)[:3] ** 2).sum(axis=0)).max())
-    # Half of the smallest voxel: quaternions in float32 move a corner by less than a tenth of a millimetre.
+    # Tolerance of half the smallest voxel: float32 quaternions shift a corner by less than a tenth of a millimetre.
     if apart <= min(spacing_of(sform)) / 2:
         return (), ()
-    note = f"The NIfTI header's qform and sform put the volume up to {apart:.1f} mm apart; the sform was used."
+    note = f"The NIfTI header's qform and sform differ by up to {apart:.1f} mm; the sform was used."
     return ("qform_sform_differ",), (note,)
 
 
 def _turn(sform: np.ndarray, qform: np.ndarray) -> tuple[float, float, bool]:
-    """Degrees between two affines' rotations, degrees by which the first leans (a gantry tilt), and a mirror image.
+    """Angle between the rotations of two affines, lean of the first (gantry tilt), both in degrees, and mirroring.
 
-    A qform cannot lean, so that of a tilted scan may rightly differ from its sform by that much.
+    A qform cannot represent a lean, so it may correctly differ from the sform of a tilted scan by that angle.
     """
     rotations, leans = [], []
     for form in (sform, qform):

@@ -1,8 +1,7 @@
-"""Where the voxels of a NIfTI file begin and how many there are, by its first 540 bytes, without judging them.
+"""Position and number of the voxels of a NIfTI file, from its first 540 bytes, without validation.
 
-For a cheap look at many files; reading a volume is the affair of
-:mod:`~uniferum.preprocessing.formats.nifti`. nibabel is not used here: it ends in many kinds of
-errors where a header is damaged.
+It is a fast check for many files; :mod:`~uniferum.preprocessing.formats.nifti` reads volumes. nibabel is not used here
+because damaged headers raise many different errors in it.
 """
 
 import math
@@ -14,28 +13,28 @@ from typing import Any
 
 from isal import igzip, igzip_lib
 
-# isal's stubs declare its error as an instance.
+# The type stubs of isal declare its error as an instance.
 _ISAL_ERROR: Any = igzip_lib.IsalError
 DAMAGED_GZIP: tuple[type[Exception], ...] = (EOFError, zlib.error, igzip.BadGzipFile, _ISAL_ERROR)
-"""What reading a damaged or truncated gzip file raises."""
+"""Exceptions raised while reading a damaged or truncated gzip file."""
 
 LARGEST_HEADER = 540
-"""Bytes of a NIfTI-2 header; a NIfTI-1 header has 348."""
+"""Size in bytes of a NIfTI-2 header; a NIfTI-1 header has 348."""
 
-# Size of a header -> type and first byte of dim[8], first byte of bitpix (int16), type and first byte of vox_offset:
-# nifti1.h and nifti2.h of the standard.
+# Header size to: type and offset of dim[8], offset of bitpix (int16), type and offset of vox_offset (nifti1.h and
+# nifti2.h of the standard).
 _FIELDS = {348: ("h", 40, 72, "f", 108), 540: ("q", 16, 14, "q", 168)}
 
 
 @dataclass(frozen=True)
 class NiftiLayout:
-    """What a header states of a file's layout.
+    """File layout that a header declares.
 
     Attributes:
         header_size: 348 (NIfTI-1) or 540 (NIfTI-2).
         voxels_at: first byte of the voxels.
-        voxels: their number; ``None`` where the lengths of the axes are impossible.
-        bits: of a voxel.
+        voxels: their number; ``None`` if the declared axis lengths are impossible.
+        bits: bits per voxel.
     """
 
     header_size: int
@@ -45,7 +44,7 @@ class NiftiLayout:
 
 
 def nifti_layout(start: bytes) -> NiftiLayout | None:
-    """The layout that the first bytes of a file state; ``None`` where they are no NIfTI header of either order."""
+    """Layout declared by the first bytes of a file; ``None`` if they are not a NIfTI header of either byte order."""
     for order in "<>":
         size = struct.unpack_from(f"{order}i", start)[0] if len(start) >= 4 else 0
         if size not in _FIELDS or len(start) < size:
@@ -62,7 +61,7 @@ def nifti_layout(start: bytes) -> NiftiLayout | None:
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether a file is gzipped, by its content.
+    """Whether the content of a file is gzip.
 
     Raises:
         OSError: it cannot be read.
@@ -72,5 +71,5 @@ def is_gzip(path: Path) -> bool:
 
 
 def open_unzipped(path: Path) -> Any:
-    """A stream of the file's bytes, unzipped where its content is gzip; raises as :func:`is_gzip`."""
+    """Open a file and decompress it if its content is gzip; raises as :func:`is_gzip`."""
     return igzip.open(path, "rb") if is_gzip(path) else path.open("rb")

@@ -1,7 +1,7 @@
-"""Every file that reading a scan or a mask touches: what its signature covers and what the fence looks at.
+"""List every file that is read for a scan or a mask, for its signature and the check of the dataset's folder.
 
-Invariant: a single file costs no listing of its folder, however many neighbours it has; only a folder that is itself a
-scan (DICOM slices) or a mask (class files) is listed, once.
+Invariant: for a single file its folder is not listed, however many files are in it. Only a folder that is itself a scan
+(DICOM slices) or a mask (class files) is listed, once.
 """
 
 import os
@@ -12,10 +12,10 @@ from uniferum.preprocessing.formats.metaimage_header import ENDINGS, parse_heade
 
 
 def files_of(path: Path) -> list[Path]:
-    """The file, and the voxel files that a MetaImage header names; of a folder all files below it, sorted.
+    """List the file and the voxel files that a MetaImage header names, or all files below a folder, sorted.
 
-    Links to folders are not followed, as the readers do not follow them, but are among the files. A header that cannot
-    be understood names no voxel file: reading it will say why. Files that a header names need not exist.
+    Links to folders are listed but not followed, as in the readers. A header that cannot be parsed names no voxel file:
+    the reader reports the error. Files that a header names need not exist.
     """
     if path.is_dir():
         return _below(path)
@@ -28,9 +28,9 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    found: list[Path] = []
-    for here, folders, names in os.walk(folder):
+    files: list[Path] = []
+    for parent, folders, names in os.walk(folder):
         folders.sort()
-        linked = [name for name in folders if Path(here, name).is_symlink()]
-        found += [Path(here, name) for name in sorted((*names, *linked))]
-    return found
+        linked = [name for name in folders if Path(parent, name).is_symlink()]
+        files += [Path(parent, name) for name in sorted((*names, *linked))]
+    return files

@@ -1,6 +1,6 @@
-"""What a cohort says about one scan: where its files lie and what their headers do not say.
+"""Description of one scan by its cohort: where its files are, and what their headers do not say.
 
-Pure data, frozen and picklable, so that a scan can be sent to any process; nothing here touches a file.
+Only data, frozen and picklable, so that a scan can be sent to any process; no file is read here.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Affine = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Intensity:
-    """Stored value to Hounsfield units: ``hu = slope * stored + intercept``; replaces what the header says."""
+    """Conversion to Hounsfield units, ``hu = slope * stored + intercept``; it replaces that of the header."""
 
     slope: float
     intercept: float
@@ -19,7 +19,7 @@ class Intensity:
 
 @dataclass(frozen=True)
 class Sphere:
-    """A finding that a dataset gives as a centre and a diameter (LUNA16's ``annotations.csv``)."""
+    """A finding given by its centre and diameter (LUNA16's ``annotations.csv``)."""
 
     centre_mm_ras: tuple[float, float, float]
     diameter_mm: float
@@ -30,13 +30,13 @@ class MaskSource:
     """One mask layer of a scan.
 
     Attributes:
-        layer: ``totalsegmentator`` (multi-label, version 2 ids 0 to 117), or a binary layer's own name.
-        path: a mask file, or (``totalsegmentator``) a folder with one binary ``<class>.nii.gz`` or
-            ``<class>.nii`` a class; ``None`` where the mask is made of spheres.
-        value: where given, the mask is where the file, scaled as its header says, equals it (or one of several).
-        threshold: where given, the mask is where the file, scaled as its header says, lies above it.
-        class_names: the class of each id, for a folder of files; position 1 is id 1, and position 0 the background.
-        spheres: nodules to be drawn on the prepared grid itself.
+        layer: ``totalsegmentator`` (label ids 0 to 117 of version 2), or the name of a binary layer.
+        path: a mask file, or (``totalsegmentator``) a folder with one binary ``<class>.nii.gz`` or ``<class>.nii`` per
+            class; ``None`` for a mask of spheres.
+        value: if set, the mask is where the file, after the header's scaling, equals it (or one of several).
+        threshold: if set, the mask is where the file, after the header's scaling, is above it.
+        class_names: class name of each id, for a folder of files; index 0 is the background.
+        spheres: nodules that are drawn on the prepared grid.
     """
 
     layer: str
@@ -49,16 +49,16 @@ class MaskSource:
 
 @dataclass(frozen=True)
 class ScanSource:
-    """One scan as delivered.
+    """One scan as its dataset delivers it.
 
     Attributes:
-        scan_id: as the dataset publishes it.
-        path: a NIfTI, MetaImage or npz file, or a folder that holds one DICOM series.
-        intensity: where given, the header's own slope and intercept are not believed.
-        affine: 4 x 4, voxel to RAS millimetres; where given, the header's own geometry is not believed.
+        scan_id: the dataset's own id.
+        path: a NIfTI, MetaImage or npz file, or a folder with one DICOM series.
+        intensity: if set, it replaces the header's slope and intercept.
+        affine: 4 x 4, voxel index to RAS mm; if set, it replaces the header's geometry.
         masks: the layers that exist for this scan.
-        known_hu_clip: limits that the dataset already clipped to (RAD-ChestCT: -1000, 1000).
-        root: where given, no file outside this folder is read, whatever links and ``..`` say.
+        known_hu_clip: limits to which the dataset is clipped (RAD-ChestCT: -1000, 1000).
+        root: if set, no file outside this folder is read, not even through links or ``..``.
     """
 
     scan_id: str

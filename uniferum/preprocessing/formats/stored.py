@@ -1,7 +1,7 @@
-"""What a reader hands over: values as stored, their geometry and what was noticed; and how large a file may be.
+"""The result of a reader: stored values, geometry, flags and notes; and the check of a file's declared size.
 
-Invariant: a size that a header declares is held against a limit and against what the file can hold before any memory
-is taken for it.
+Invariant: a declared size is checked against a limit, and against what the file can contain, before memory is
+allocated.
 """
 
 from dataclasses import dataclass
@@ -14,23 +14,23 @@ from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import Intensity
 
 MAX_BYTES = 8 << 30
-# Deflate cannot expand by more than this (1 bit a 258-byte match, and two bits of block overhead).
+# Maximum expansion of Deflate (1 bit per 258-byte match, and two bits of block overhead).
 MAX_EXPANSION = 1032
-# Bytes that are asked of a stream at a time.
+# Bytes read from a stream at a time.
 _CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A volume as stored: values before slope and intercept, and its geometry as the file tells it.
+    """A volume as stored: values before slope and intercept, with the geometry of the file.
 
     Attributes:
-        values: three-dimensional, any number type.
-        affine: 4 x 4, voxel index to RAS mm.
+        values: three-dimensional array of any number type.
+        affine: voxel index to RAS mm, 4 x 4.
         intensity: slope and intercept of the file.
-        flags: what the reader noticed, names of ``preprocessing/flags.py``.
-        notes: the same in sentences, with numbers: which series was chosen, what was put aside, what was filled in.
-            They hold no identifier, date or text of a header.
+        flags: quality flags of the reader, see ``preprocessing/flags.py``.
+        notes: the flags in sentences with numbers: which series was chosen, what was ignored or completed. They contain
+            no identifier, date or text of a header.
     """
 
     values: np.ndarray
@@ -41,11 +41,11 @@ class Stored:
 
 
 def check_size(path: Path, shape: tuple[int, ...], itemsize: int, *, compressed: bool) -> int:
-    """Bytes of the array that a header declares.
+    """Compute and check the size in bytes of the array that a header declares.
 
     Raises:
         UniferumError: an axis is empty or too short for a volume, or the array is larger than the limit or than the
-            file can hold.
+            file can contain.
     """
     if min(shape) < 2:
         raise UniferumError(str(path), shape, must="be a volume of at least 2 voxels along each axis")
@@ -60,23 +60,23 @@ def check_size(path: Path, shape: tuple[int, ...], itemsize: int, *, compressed:
 
 
 def read_exactly(stream: Any, count: int) -> np.ndarray:
-    """``count`` bytes of a stream with ``readinto``, in fresh memory that is written once.
+    """Read ``count`` bytes of a stream into new memory with ``readinto``, without a copy.
 
     Raises:
-        EOFError: the stream ends before.
+        EOFError: the stream ends earlier.
     """
     buffer = np.empty(count, dtype=np.uint8)
     view, at = buffer.data, 0
     while at < count:
-        got = stream.readinto(view[at : at + _CHUNK])
-        if not got:
+        received = stream.readinto(view[at : at + _CHUNK])
+        if not received:
             raise EOFError(f"it ends after {at} of {count} bytes")
-        at += got
+        at += received
     return buffer
 
 
 def as_volume(buffer: np.ndarray, dtype: np.dtype, shape: tuple[int, int, int]) -> np.ndarray:
-    """Bytes as an array in the machine's own byte order, first axis fastest; swapped in place, never copied."""
+    """View bytes as an array in native byte order, first axis contiguous; bytes are swapped in place, never copied."""
     values = buffer.view(dtype)
     if not dtype.isnative:
         values = values.byteswap(inplace=True).view(dtype.newbyteorder("="))

@@ -1,1 +1,1 @@
-"""Mask layers: read, checked against their scan, put on the prepared grids."""
+"""Mask layers: read them, check them against their scan, and resample them to the prepared grids."""

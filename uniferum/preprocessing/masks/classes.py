@@ -1,6 +1,6 @@
-"""A TotalSegmentator folder with one binary file a class, merged into one layer of ids.
+"""Merge a TotalSegmentator folder with one binary file per class into one layer of ids.
 
-Invariant: each file goes by its own header, through the care of any mask; what is laid over something else is counted.
+Invariant: each file is read by its own header, with the same checks as any mask; overlapping voxels are counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,21 +12,21 @@ import numpy as np
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import resampling
-from uniferum.preprocessing.masks.geometry import Placed
+from uniferum.preprocessing.masks.geometry import OrientedMask
 from uniferum.preprocessing.volume import Volume
 
 ENDINGS = (".nii.gz", ".nii")
-# Grids whose corners lie nearer together than this, in voxels, are one grid.
+# Grids are equal if their corners differ by less than this, in voxels.
 _SAME_VOXELS = 0.05
 
 
 @dataclass(frozen=True)
 class ClassFiles:
-    """The NIfTI files of a folder.
+    """Class files in a folder.
 
     Attributes:
-        known: id of a class to its file.
-        unknown: how many others there are.
+        known: class id to its file.
+        unknown: number of other NIfTI files.
     """
 
     known: dict[int, Path]
@@ -34,17 +34,17 @@ class ClassFiles:
 
 
 def stem(name: str) -> str | None:
-    """The class that a file's name tells, in lower case; ``None`` where it is no NIfTI file."""
+    """Class name in a file name, in lower case; ``None`` if it is not a NIfTI file."""
     lower = name.lower()
     ending = next((ending for ending in ENDINGS if lower.endswith(ending)), None)
     return None if ending is None else lower.removesuffix(ending)
 
 
 def class_files(folder: Path, class_names: Sequence[str]) -> ClassFiles:
-    """The class files of a folder: ``liver.nii.gz`` or ``liver.nii``, endings in any case.
+    """List the class files of a folder: ``liver.nii.gz`` or ``liver.nii``, endings in upper or lower case.
 
     Raises:
-        UniferumError: the folder cannot be listed, holds none, or holds two of one class.
+        UniferumError: the folder cannot be listed, has no class file, or has two of one class.
     """
     numbers = {name.lower(): number for number, name in enumerate(class_names) if number > 0 and name}
     known: dict[int, Path] = {}
@@ -65,37 +65,37 @@ def class_files(folder: Path, class_names: Sequence[str]) -> ClassFiles:
         else:
             known[number] = entry
     if not known:
-        raise UniferumError(str(folder), must="hold one file a class, such as liver.nii.gz")
+        raise UniferumError(str(folder), must="hold one file per class, such as liver.nii.gz")
     return ClassFiles(dict(sorted(known.items())), unknown)
 
 
 @dataclass(frozen=True)
 class Merged:
-    """Class files as one layer.
+    """The class files as one layer.
 
     Attributes:
-        placed: ids 1 to 117 on one grid, 0 elsewhere.
-        overlapping: voxels that more than one class claims; the class of the higher id has them.
-        regridded: files that lay on another grid than the layer's and were put on it by nearest neighbour.
-        lost: those of them that have no voxel on it.
+        mask: ids 1 to 117 on one grid, 0 elsewhere.
+        overlapping: number of voxels in more than one class; they get the highest id.
+        regridded: number of files on another grid than the layer's, which were resampled by nearest neighbour.
+        lost: number of resampled files without a voxel left.
     """
 
-    placed: Placed
+    mask: OrientedMask
     overlapping: int
     regridded: int
     lost: int
 
 
-def merge_classes(files: ClassFiles, read: Callable[[Path], Placed], like: Volume | None) -> Merged:
-    """Read every class file and lay them over one another, in the order of their ids.
+def merge_classes(files: ClassFiles, read: Callable[[Path], OrientedMask], like: Volume | None) -> Merged:
+    """Read every class file and merge them in the order of their ids.
 
     Args:
-        files: of :func:`class_files`.
-        read: a file's voxels (0 and 1), RAS+ axes.
-        like: the scan; where the files' grids are unlike, the layer takes the scan's, so that none is cut off by
-            another's grid. ``None`` takes the first file's.
+        files: the files found by :func:`class_files`.
+        read: function that reads a file's voxels (0 and 1), RAS+ axes.
+        like: the scan, whose grid the layer gets if the files' grids differ, so that none is cropped; ``None``: the
+            grid of the first file.
     """
-    layer: Placed | None = None
+    layer: OrientedMask | None = None
     overlapping = regridded = lost = 0
     for merged, (number, path) in enumerate(files.known.items()):
         one = read(path)
@@ -114,11 +114,11 @@ def merge_classes(files: ClassFiles, read: Callable[[Path], Placed], like: Volum
     return Merged(layer, overlapping, regridded, lost)
 
 
-def _grid(like: Volume) -> Placed:
-    return Placed(np.broadcast_to(np.uint8(0), like.shape), like.affine)
+def _grid(like: Volume) -> OrientedMask:
+    return OrientedMask(np.broadcast_to(np.uint8(0), like.shape), like.affine)
 
 
-def _same_grid(one: Placed, other: Placed) -> bool:
+def _same_grid(one: OrientedMask, other: OrientedMask) -> bool:
     if one.ids.shape != other.ids.shape:
         return False
     shape = np.array(one.ids.shape) - 1
@@ -126,16 +126,16 @@ def _same_grid(one: Placed, other: Placed) -> bool:
     return float(np.abs((np.linalg.inv(other.affine) @ one.affine @ ends - ends)[:3]).max()) < _SAME_VOXELS
 
 
-def _onto(one: Placed, grid: Placed) -> Placed:
-    """By nearest neighbour onto another grid."""
+def _onto(one: OrientedMask, grid: OrientedMask) -> OrientedMask:
+    """Resample to another grid by nearest neighbour."""
     x, y, z = grid.ids.shape
     ids = resampling.nearest(one.ids, np.linalg.inv(one.affine) @ grid.affine, (x, y, z))
-    return Placed(ids, grid.affine, max(one.shift_mm, grid.shift_mm))
+    return OrientedMask(ids, grid.affine, max(one.shift_mm, grid.shift_mm))
 
 
 @numba.njit(cache=True, nogil=True)
 def _lay(layer, one, number):
-    """Write ``number`` where ``one`` is set; how many voxels held another class."""
+    """Write ``number`` where ``one`` is set; return how many voxels had another class."""
     taken = 0
     for z in range(layer.shape[0]):
         for y in range(layer.shape[1]):

@@ -1,7 +1,7 @@
-"""Masks onto the prepared grids: each straight from its own grid by nearest neighbour, through world coordinates.
+"""Resample masks to the prepared grids, each directly from its own grid by nearest neighbour.
 
-Invariant: a structure that is there does not vanish: where no voxel centre of the new grid falls into it, the nearest
-voxel is set, and counted.
+Invariant: no structure vanishes. If no voxel centre of the new grid is inside it, the nearest voxel is set, and
+counted.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from uniferum.preprocessing.formats.source import Sphere
 from uniferum.preprocessing.volume import spacing_of
 
 Shape = tuple[int, int, int]
-# A binary mask in more voxels or pieces than this has no small parts worth keeping one by one.
+# A binary mask with more voxels or pieces has no small parts worth keeping one by one.
 _MAX_VOXELS, _MAX_PIECES = 4_000_000, 200
 
 
@@ -30,7 +30,7 @@ def onto_grid(
     """Resample ids (or 0 and 1) by nearest neighbour.
 
     Returns:
-        the ids on the grid, and how many ids, or pieces of a binary mask, were kept as one voxel.
+        the ids on the grid, and the number of ids, or pieces of a binary mask, that were kept as one voxel.
     """
     counts, sums = _moments(mask.transpose(2, 1, 0))
     pieces = _pieces(mask, counts)
@@ -57,7 +57,7 @@ def onto_grid(
 def draw_spheres(
     spheres: Sequence[Sphere], affine: Float[np.ndarray, "4 4"], shape: Shape
 ) -> tuple[UInt8[np.ndarray, "x y z"], int]:
-    """Balls of the given diameters on the grid itself; one smaller than a voxel keeps the nearest voxel, counted."""
+    """Draw balls of the given diameters on the grid; a smaller one sets the nearest voxel, and is counted."""
     out = np.zeros(shape, dtype=np.uint8)
     inverse = np.linalg.inv(affine)
     spacing = np.asarray(spacing_of(affine))
@@ -82,7 +82,7 @@ def draw_spheres(
 def _keep(
     out: np.ndarray, centres: dict[int, np.ndarray], inverse: np.ndarray, present: np.ndarray, *, binary: bool
 ) -> int:
-    """Set the voxel nearest to each centre, unless it is the only one of another id; how many were set."""
+    """Set the voxel nearest to each centre, unless it is the only one of another id; return how many were set."""
     kept = 0
     for number, centre in centres.items():
         index = _index(inverse @ [*centre, 1.0], out.shape)
@@ -93,7 +93,7 @@ def _keep(
 
 
 def _pieces(mask: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, tuple[int, ...], np.ndarray, np.ndarray] | None:
-    """A small binary mask cut to its extent, its connected pieces numbered: labels, corner, sizes, sums of indices."""
+    """Connected pieces of a small binary mask, cropped to its extent: labels, corner, sizes, sums of indices."""
     if counts[2:].any() or not 0 < counts[1] <= _MAX_VOXELS:
         return None
     extent = ndimage.find_objects(mask)[0]
@@ -117,7 +117,7 @@ def _index(position: np.ndarray, shape: tuple[int, ...]) -> tuple[int, int, int]
 
 @numba.njit(cache=True, nogil=True)
 def _moments(mask):
-    """Voxels of each id, and the sums of their x, y, z indices; ``mask`` is (z, y, x)."""
+    """Count the voxels of each id, and sum their x, y, z indices; ``mask`` is (z, y, x)."""
     counts = np.zeros(256, np.int64)
     sums = np.zeros((256, 3), np.float64)
     for z in range(mask.shape[0]):

@@ -1,4 +1,4 @@
-"""A scan's mask layers: read, checked against the scan, and put on every level of the store."""
+"""Read a scan's mask layers, check them against the scan, and resample them to every level of the store."""
 
 from dataclasses import dataclass, field
 
@@ -8,45 +8,45 @@ from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.masks import grids
-from uniferum.preprocessing.masks.checks import hold_against, hold_spheres_against, outline
+from uniferum.preprocessing.masks.checks import check_anatomy, check_spheres, outline
 from uniferum.preprocessing.masks.files import RawMask, read_layer
 from uniferum.preprocessing.masks.values import TOTALSEGMENTATOR
 from uniferum.preprocessing.volume import Volume
 
 
 @dataclass
-class FoundLayers:
-    """What is known of a scan so far: quality flags, sentences on them, and where its lungs were seen."""
+class ScanQuality:
+    """Quality of a scan, collected during preparation: flags, notes on them, and the source of its lungs."""
 
     flags: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     lung_source: str = "none"
 
 
-def read_layers(source: ScanSource, volume: Volume, found: FoundLayers, *, keep_bad: bool) -> list[RawMask]:
-    """Every mask of a scan that has a file.
+def read_layers(source: ScanSource, volume: Volume, quality: ScanQuality, *, keep_bad: bool) -> list[RawMask]:
+    """Read every mask of a scan that has a file.
 
     Args:
         source: the scan.
-        volume: its voxels, RAS+.
-        found: takes the flag ``bad_mask:<layer>``; the other flags of a mask come with it.
-        keep_bad: leave out a mask that cannot be used, instead of refusing the scan.
+        volume: the scan's voxels, RAS+.
+        quality: gets the flag ``bad_mask:<layer>``; the other flags are in the masks.
+        keep_bad: ignore a mask that cannot be used, instead of refusing the scan.
 
     Raises:
-        UniferumError: a mask cannot be read, cannot be understood or contradicts the scan, or organ masks are given
-            twice.
+        UniferumError: a mask cannot be read, cannot be understood or contradicts the scan, or there are two organ
+            masks.
     """
     layers = []
     if sum(mask.layer == TOTALSEGMENTATOR for mask in source.masks) > 1:
         subject = f"{source.scan_id}: masks"
-        raise UniferumError(subject, must="name TotalSegmentator's output once", cure="which of the two is meant?")
+        raise UniferumError(subject, must="name TotalSegmentator's output once", cure="remove one of the two")
     for mask in source.masks:
         if mask.path is None:
             continue
         try:
             layers.append(read_layer(mask, source=source, like=volume))
         except UniferumError as error:
-            _leave_out(mask, error, found, keep_bad=keep_bad)
+            _drop(mask, error, quality, keep_bad=keep_bad)
     return layers
 
 
@@ -56,20 +56,20 @@ def check_layers(
     volume: Volume,
     small: Volume,
     body: np.ndarray | None,
-    found: FoundLayers,
+    quality: ScanQuality,
     *,
     keep_bad: bool,
 ) -> list[RawMask]:
-    """Hold every mask, and every sphere, against the scan's own anatomy.
+    """Check every mask, and every sphere, against the scan's anatomy.
 
     Args:
         source: the scan.
-        raw_masks: of :func:`read_layers`.
-        volume: its voxels, RAS+.
-        small: block means of it.
-        body: the largest soft-tissue component on them.
-        found: takes the masks' flags and notes.
-        keep_bad: leave out a mask that cannot be used, instead of refusing the scan.
+        raw_masks: masks from :func:`read_layers`.
+        volume: the scan's voxels, RAS+.
+        small: block means of the scan.
+        body: the largest soft-tissue component on the block means.
+        quality: gets the masks' flags and notes.
+        keep_bad: ignore a mask that cannot be used, instead of refusing the scan.
 
     Returns:
         the masks that can be used.
@@ -81,26 +81,26 @@ def check_layers(
     kept = []
     for raw in raw_masks:
         try:
-            kept.append(hold_against(raw, volume, small, inside))
+            kept.append(check_anatomy(raw, volume, small, inside))
         except UniferumError as error:
-            _leave_out(raw.source, error, found, keep_bad=keep_bad)
+            _drop(raw.source, error, quality, keep_bad=keep_bad)
     for raw in kept:
-        found.flags += raw.flags
-        found.notes += raw.notes
+        quality.flags += raw.flags
+        quality.notes += raw.notes
     for mask in (mask for mask in source.masks if mask.path is None):
-        said = hold_spheres_against(mask, volume, small, inside)
-        found.flags += [f"{flag}:{mask.layer}" for flag in said]
-        found.notes += [f"mask {mask.layer}: {sentence}" for sentence in said.values()]
+        sphere_notes = check_spheres(mask, volume, small, inside)
+        quality.flags += [f"{flag}:{mask.layer}" for flag in sphere_notes]
+        quality.notes += [f"mask {mask.layer}: {sentence}" for sentence in sphere_notes.values()]
     return kept
 
 
-def _leave_out(mask: MaskSource, error: UniferumError, found: FoundLayers, *, keep_bad: bool) -> None:
-    """Raise the error, or go on without the mask and say why, without the names of files."""
+def _drop(mask: MaskSource, error: UniferumError, quality: ScanQuality, *, keep_bad: bool) -> None:
+    """Raise the error, or continue without the mask and note the reason, without file names."""
     if not keep_bad:
         raise error
-    found.flags.append(f"bad_mask:{mask.layer}")
+    quality.flags.append(f"bad_mask:{mask.layer}")
     cure = f" ({error.cure})" if error.cure else ""
-    found.notes.append(f"mask {mask.layer}: left out; it must {error.must}{cure}")
+    quality.notes.append(f"mask {mask.layer}: ignored, because it must {error.must}{cure}")
 
 
 def layers_on_grids(
@@ -109,12 +109,12 @@ def layers_on_grids(
     affines: dict[str, np.ndarray],
     kept: tuple[float, float],
     geometry: Geometry,
-    found: FoundLayers,
+    quality: ScanQuality,
 ) -> tuple[dict[str, dict[str, np.ndarray]], int]:
-    """Layer to level to uint8, nothing outside the kept heights; and how many structures were kept as one voxel.
+    """Layer to level to uint8, nothing outside the kept heights; and the number of structures kept as one voxel.
 
-    Several masks of one binary layer (one file a nodule) are laid together. A layer that had voxels and has none on a
-    level is flagged ``lost_mask:<layer>``.
+    Several masks of one binary layer (one file per nodule) are merged. A layer that had voxels and has none on a level
+    is flagged ``lost_mask:<layer>``.
     """
     layers: dict[str, dict[str, np.ndarray]] = {}
     saved = 0
@@ -126,15 +126,15 @@ def layers_on_grids(
         made += [(mask.layer, grids.draw_spheres(mask.spheres, affine, shape)) for mask in drawn]
         for layer, (ids, count) in made:
             ids[:, :, outside] = 0
-            there = layers.setdefault(layer, {})
-            there[level] = np.maximum(there[level], ids) if level in there else ids
+            by_level = layers.setdefault(layer, {})
+            by_level[level] = np.maximum(by_level[level], ids) if level in by_level else ids
             saved += count if level == next(iter(affines)) else 0
-    _flag_lost(source, raw_masks, layers, found)
+    _flag_lost(source, raw_masks, layers, quality)
     return layers, saved
 
 
 def _flag_lost(
-    source: ScanSource, raw_masks: list[RawMask], layers: dict[str, dict[str, np.ndarray]], found: FoundLayers
+    source: ScanSource, raw_masks: list[RawMask], layers: dict[str, dict[str, np.ndarray]], quality: ScanQuality
 ) -> None:
     voxels: dict[str, int] = {}
     for raw in raw_masks:
@@ -145,13 +145,13 @@ def _flag_lost(
         counts = {"voxels": voxels.get(layer, 0), "spheres": spheres.get(layer, 0)}
         had = " and ".join(f"{count} {what}" for what, count in counts.items() if count)
         if lost and had:
-            found.flags.append(f"lost_mask:{layer}")
+            quality.flags.append(f"lost_mask:{layer}")
             where = f"the kept heights and the box (level {', '.join(lost)})"
-            found.notes.append(f"mask {layer}: of {had} in the file none lies within {where}")
+            quality.notes.append(f"mask {layer}: of {had} in the file, none is within {where}")
 
 
 def within(affine: np.ndarray, count: int, kept: tuple[float, float]) -> np.ndarray:
-    """Which slices of a grid lie between the kept heights, half a slice of tolerance included."""
+    """Whether each slice of a grid is between the kept heights, with half a slice of tolerance."""
     half = affine[2, 2] / 2
     heights = affine[2, 3] + affine[2, 2] * np.arange(count)
     return (heights >= kept[0] - half) & (heights <= kept[1] + half)

@@ -1,7 +1,7 @@
-"""What the numbers of a mask file mean: 0 and 1 of a binary layer, or the ids of TotalSegmentator.
+"""Interpret the numbers of a mask file: 0 and 1 of a binary layer, or the ids of TotalSegmentator.
 
-Invariant: the header's slope and intercept come first, and numbers that can be read in more than one way are refused
-with the key (``value`` or ``threshold``) that says which is meant. No float copy of a whole file is made.
+Invariant: the header's slope and intercept are applied first, and ambiguous numbers are refused with the key (``value``
+or ``threshold``) that resolves them. No float copy of a whole file is made.
 """
 
 from collections.abc import Callable
@@ -18,26 +18,26 @@ from uniferum.preprocessing.formats.stored import Stored
 
 TOTALSEGMENTATOR = "totalsegmentator"
 MAX_ID = 117
-"""The last class of ``total`` of TotalSegmentator v2."""
+"""Highest id of ``total`` in TotalSegmentator v2."""
 
-# Labels that went through float arithmetic are whole numbers but for this.
+# Tolerance for labels that went through float arithmetic.
 _ROUNDING = 1e-3
-# No label map and no interpolated mask goes so low (an interpolated one of 0 and 255 reaches -115): a CT does.
+# Minimum of a label map or interpolated mask (one of 0 and 255 reaches -115); a CT has lower values.
 _CT_LOW = -500
-# Fractions kept as distinct values, and the largest whole number that is one; with more the file is a continuous map.
+# Maximum number of distinct values, and of a whole number; a file with more is a continuous map.
 _MAX_FRACTIONS, _MAX_LABEL = 64, 1 << 15
-_TELL = "give value (one or several of its numbers) or threshold"
+_REMEDY = "set value (one or several of its numbers) or threshold"
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The numbers of a file after slope and intercept.
+    """Range of the numbers in a file after slope and intercept.
 
     Attributes:
-        low: the smallest.
-        high: the largest.
-        distinct: all of them, sorted; ``None`` for a continuous map.
-        step: half of what one step of the stored integers is worth where the header scales them, else 0.
+        low: the smallest number.
+        high: the largest number.
+        distinct: all numbers, sorted; ``None`` for a continuous map.
+        step: half the value of one step of the stored integers if the header scales them, else 0.
     """
 
     low: float
@@ -52,25 +52,25 @@ class Spread:
         return ", ".join(f"{number:g}" for number in self.distinct)
 
     def whole(self) -> bool:
-        """Whether all are whole numbers, but for what rounding and the header's scale make of them."""
+        """Whether all numbers are whole, apart from rounding and the header's scale."""
         near = _ROUNDING + min(self.step, 0.25)
         return self.distinct is not None and bool((np.abs(self.distinct - np.rint(self.distinct)) <= near).all())
 
 
 def layer_values(stored: Stored, mask: MaskSource, path: Path) -> tuple[UInt8[np.ndarray, "a b c"], tuple[str, ...]]:
-    """The layer as stored, but in numbers that mean something: ids of ``totalsegmentator``, else 0 and 1.
+    """Convert a stored layer to ids of ``totalsegmentator``, or else to 0 and 1.
 
     Args:
-        stored: as the reader of the file's format hands it over.
-        mask: which layer it is, and which of the numbers make it.
-        path: for messages.
+        stored: the result of the file format's reader.
+        mask: the layer, and which numbers belong to it.
+        path: the file, for messages.
 
     Returns:
-        the array, and sentences on what is worth knowing.
+        the array, and notes.
 
     Raises:
-        UniferumError: the numbers are not finite, are those of a CT, fill the whole file, or are neither labels nor
-            made so by ``value`` or ``threshold``.
+        UniferumError: the numbers are not finite, look like a CT, fill the whole file, or are not labels and not made
+            so by ``value`` or ``threshold``.
     """
     values, scale = stored.values, stored.intensity
     if _plain(values, mask, scale):
@@ -83,7 +83,7 @@ def layer_values(stored: Stored, mask: MaskSource, path: Path) -> tuple[UInt8[np
 
 
 def _plain(values: np.ndarray, mask: MaskSource, scale: Intensity) -> bool:
-    """Whether the file holds what it means: uint8, not scaled, 0 and 1 or ids, neither of them everywhere."""
+    """Whether the file needs no conversion: uint8, not scaled, 0 and 1 or ids, neither of them everywhere."""
     if values.dtype != np.uint8 or scale != Intensity(1.0, 0.0) or mask.value is not None or mask.threshold is not None:
         return False
     most = MAX_ID if mask.layer == TOTALSEGMENTATOR else 1
@@ -91,14 +91,14 @@ def _plain(values: np.ndarray, mask: MaskSource, scale: Intensity) -> bool:
 
 
 def _rule(mask: MaskSource, spread: Spread, path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[str, ...]]:
-    """What to do with each number, and sentences."""
+    """Conversion of each number, and notes."""
     if mask.layer == TOTALSEGMENTATOR:
         return _ids(spread, path), ()
     if mask.threshold is not None:
         return _above(mask.threshold, mask.layer, spread, path)
     if mask.value is not None:
-        wanted = (mask.value,) if isinstance(mask.value, int) else mask.value
-        return _equal(wanted, mask.layer, spread, path)
+        selected = (mask.value,) if isinstance(mask.value, int) else mask.value
+        return _equal(selected, mask.layer, spread, path)
     return _binary(spread, path), ()
 
 
@@ -118,36 +118,36 @@ def _above(
     threshold: float, layer: str, spread: Spread, path: Path
 ) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[str, ...]]:
     if spread.low > threshold:
-        cure = "every voxel lies above it"
-        raise UniferumError(str(path), spread.listed(), must=f"reach down to the threshold {threshold:g}", cure=cure)
+        cure = "every voxel is above it"
+        raise UniferumError(str(path), spread.listed(), must=f"go below the threshold {threshold:g}", cure=cure)
     none = spread.high <= threshold and spread.high > 0
-    said = f"mask {layer}: no voxel lies above the threshold {threshold:g}; the file holds {spread.listed()}"
-    return (lambda v: v > threshold), ((said,) if none else ())
+    note = f"mask {layer}: no voxel is above the threshold {threshold:g}; the file holds {spread.listed()}"
+    return (lambda v: v > threshold), ((note,) if none else ())
 
 
 def _equal(
-    wanted: tuple[int, ...], layer: str, spread: Spread, path: Path
+    selected: tuple[int, ...], layer: str, spread: Spread, path: Path
 ) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[str, ...]]:
     if not spread.whole() or spread.distinct is None:
-        cure = "a map of fractions needs threshold"
-        raise UniferumError(str(path), spread.listed(), must="hold whole numbers where value picks one", cure=cure)
-    there = set(np.rint(spread.distinct).astype(int).tolist())
-    if there <= set(wanted):
+        cure = "a map of fractions needs `threshold`"
+        raise UniferumError(str(path), spread.listed(), must="hold whole numbers if `value` selects one", cure=cure)
+    present = set(np.rint(spread.distinct).astype(int).tolist())
+    if present <= set(selected):
         raise _everywhere(path, spread)
-    gone = [number for number in wanted if number not in there]
-    said = f"mask {layer}: no voxel has the value {', '.join(map(str, gone))}; the file holds {spread.listed()}"
-    return (lambda v: np.isin(np.rint(v), wanted)), ((said,) if gone and spread.high > 0 else ())
+    absent = [number for number in selected if number not in present]
+    note = f"mask {layer}: no voxel has the value {', '.join(map(str, absent))}; the file holds {spread.listed()}"
+    return (lambda v: np.isin(np.rint(v), selected)), ((note,) if absent and spread.high > 0 else ())
 
 
 def _binary(spread: Spread, path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    """Zero and one other number, whatever that is: 1, 255, 0.9."""
+    """Select the one number other than 0, whatever it is: 1, 255, 0.9."""
     same = _ROUNDING * max(abs(spread.low), abs(spread.high))
     if spread.distinct is None:
-        cure = "a probability map or an interpolated mask needs threshold"
+        cure = "a probability map or an interpolated mask needs `threshold`"
         raise UniferumError(str(path), spread.listed(), must="hold 0 and one other number", cure=cure)
     set_to = spread.distinct[np.abs(spread.distinct) > same + spread.step]
     if spread.low < -same - spread.step or (len(set_to) and np.ptp(set_to) > 2 * same):
-        raise UniferumError(str(path), spread.listed(), must="hold 0 and one other number", cure=_TELL)
+        raise UniferumError(str(path), spread.listed(), must="hold 0 and one other number", cure=_REMEDY)
     if len(set_to) == len(spread.distinct):
         raise _everywhere(path, spread)
     half = spread.high / 2 if len(set_to) else np.inf
@@ -155,7 +155,7 @@ def _binary(spread: Spread, path: Path) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def _everywhere(path: Path, spread: Spread) -> UniferumError:
-    return UniferumError(str(path), spread.listed(), must="leave some voxels out", cure="its mask fills the whole file")
+    return UniferumError(str(path), spread.listed(), must="have empty voxels", cure="its mask fills the whole file")
 
 
 def _spread(values: np.ndarray, scale: Intensity, path: Path) -> Spread:
@@ -199,7 +199,7 @@ def _slabs(values: np.ndarray) -> np.ndarray:
 
 
 def _spread_of_many(values: np.ndarray, scale: Intensity, step: float, path: Path) -> Spread:
-    """The same for floats and wide integers."""
+    """Range of the numbers of floats and wide integers."""
     low, high = np.inf, -np.inf
     labels = np.zeros(2 * _MAX_LABEL + 1, dtype=np.bool_)
     fractions, continuous = np.empty(0), False
@@ -223,13 +223,13 @@ def _spread_of_many(values: np.ndarray, scale: Intensity, step: float, path: Pat
 
 
 def _chosen(values: np.ndarray, scale: Intensity, choose: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """``choose`` of every scaled voxel as uint8, in the memory order of the file."""
+    """Apply ``choose`` to every scaled voxel, as uint8 in the memory order of the file."""
     by_memory = np.argsort([-abs(stride) for stride in values.strides])
     source = values.transpose(by_memory)
     out = np.empty(source.shape, dtype=np.uint8)
     size = values.dtype.itemsize
     narrow = values.dtype.kind in "iu" and size <= 2
-    # Numbers that do not occur may lie far outside uint8; they are never looked up.
+    # Numbers that do not occur may be far outside uint8, but are never looked up.
     with np.errstate(invalid="ignore"):
         table = choose(_codes(values.dtype) * scale.slope + scale.intercept) if narrow else np.empty(0)
         table = table.astype(np.int64).astype(np.uint8)

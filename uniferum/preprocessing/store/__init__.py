@@ -1,1 +1,1 @@
-"""The prepared store: its files, their encoding, and where it lies."""
+"""The prepared store: its files, their encoding and their location."""

@@ -1,8 +1,8 @@
-"""Arrays to bytes and back: slabs along x, each predicted along z, split into byte planes and compressed by zstd.
+"""Encode arrays to bytes: slabs along x, predicted along z, split into byte planes and compressed with zstd.
 
-A CT at 1 to 2 mm is smooth with noise: the difference to the voxel below, folded to a small unsigned number
-(zigzag: 0, -1, 1, -2, ... to 0, 1, 2, 3, ...), leaves one plane of nearly nothing but zeros and one of noise. Every
-frame carries zstd's own checksum, so that a flipped bit is an error on reading, never a wrong voxel.
+A CT at 1 to 2 mm is smooth with noise. The difference to the voxel below, as a small unsigned number (zigzag: 0, -1, 1,
+-2, ... to 0, 1, 2, 3, ...), gives one byte plane of almost only zeros and one of noise. Every frame has zstd's
+checksum, so a flipped bit is an error on reading and never a wrong voxel.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,11 @@ SLAB_BYTES = 1 << 21
 
 
 def encode(array: np.ndarray) -> tuple[dict[str, Any], list[bytes]]:
-    """Compress an int16 or uint8 array of three axes.
+    """Compress an int16 or uint8 array with three axes.
 
     Returns:
-        its entry in a scan file's header (``shape``, ``dtype``, ``codec``, ``slab``, ``sizes``) and the frames.
+        the array's entry in the header of a scan file (``shape``, ``dtype``, ``codec``, ``slab``, ``sizes``), and the
+        frames.
     """
     assert array.ndim == 3, "levels and masks have three axes"
     assert array.dtype in (np.int16, np.uint8), "levels are int16, masks uint8"
@@ -45,7 +46,7 @@ def encode(array: np.ndarray) -> tuple[dict[str, Any], list[bytes]]:
 
 
 def decode(entry: dict[str, Any], frames: Sequence[bytes | memoryview], first_slab: int = 0) -> np.ndarray:
-    """The array of an entry, or the rows of x that ``frames`` (from slab ``first_slab`` on) hold.
+    """Decode the array of an entry, or the rows of x in ``frames`` (which start at slab ``first_slab``).
 
     Raises:
         UniferumError: a frame is damaged.
@@ -71,7 +72,7 @@ def _decompressed(decompressor: zstandard.ZstdDecompressor, frame: bytes | memor
     except zstandard.ZstdError as error:
         raise UniferumError("prepared scan", must="be undamaged", cure=f"prepare it again ({error})") from None
     if len(raw) != size:
-        raise UniferumError("prepared scan", len(raw), must=f"hold {size} bytes a slab", cure="prepare it again")
+        raise UniferumError("prepared scan", len(raw), must=f"hold {size} bytes per slab", cure="prepare it again")
     return raw
 
 

@@ -1,7 +1,7 @@
-"""Where a store lies: a local folder, or any URL that fsspec knows; the store reads and writes both alike.
+"""Location of a store: a local folder, or any URL that fsspec supports; both are read and written alike.
 
-Invariant: a file under its final name is whole. Locally it is written beside itself, synced and renamed; elsewhere it
-is one put, which object stores make visible only when complete.
+Invariant: a file under its final name is complete. A local file is written under another name, synced and renamed;
+elsewhere it is one put, which object stores publish only when it is complete.
 """
 
 import os
@@ -17,48 +17,48 @@ from uniferum.errors import UniferumError
 
 
 class StoreLocation(Protocol):
-    """A folder of files, named by paths with ``/``."""
+    """A folder of files, whose names may contain ``/``."""
 
     url: str
 
     def read(self, name: str, start: int = 0, end: int | None = None) -> bytes:
-        """Bytes ``start`` to ``end`` of a file; raises FileNotFoundError."""
+        """Read bytes ``start`` to ``end`` of a file; raises FileNotFoundError."""
         ...
 
     def write(self, name: str, *parts: bytes) -> None:
-        """The file with these bytes, whole or not at all."""
+        """Write a file with these bytes, completely or not at all."""
         ...
 
     def exists(self, name: str) -> bool:
-        """Whether the file is there."""
+        """Whether the file exists."""
         ...
 
     def names(self, folder: str) -> list[str]:
-        """File names directly in ``folder``, sorted; empty where there is no such folder."""
+        """List the file names directly in ``folder``, sorted; empty if the folder does not exist."""
         ...
 
     def remove(self, name: str) -> None:
-        """Delete a file that may be missing."""
+        """Delete a file if it exists."""
         ...
 
 
-def place(url: str | Path) -> "LocalPlace | RemotePlace":
-    """The place of a path or URL (``s3://``, ``gs://``, ``memory://``, ...).
+def location_of(url: str | Path) -> "LocalFolder | RemoteFolder":
+    """Location of a path or URL (``s3://``, ``gs://``, ``memory://``, ...).
 
     Raises:
-        UniferumError: fsspec does not know the protocol, or its package is missing.
+        UniferumError: fsspec does not know the protocol, or the package for it is not installed.
     """
     text = str(url)
     if "://" not in text or text.startswith("file://"):
-        return LocalPlace(Path(text.removeprefix("file://")))
-    return RemotePlace(text)
+        return LocalFolder(Path(text.removeprefix("file://")))
+    return RemoteFolder(text)
 
 
-class LocalPlace:
-    """A folder on a disk of this machine, or NFS."""
+class LocalFolder:
+    """A folder on a local disk or NFS."""
 
     def __init__(self, folder: Path) -> None:
-        """Name the folder; nothing is created yet."""
+        """Set the folder, without creating it."""
         self.folder = folder
         self.url = str(folder)
 
@@ -79,7 +79,7 @@ class LocalPlace:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError:  # on a full disk the unfinished file would take the room that the next try needs
+        except OSError:  # on a full disk, the unfinished file would take space that a retry needs
             temporary.unlink(missing_ok=True)
             raise
 
@@ -97,25 +97,25 @@ class LocalPlace:
         (self.folder / name).unlink(missing_ok=True)
 
     def sweep(self, folder: str, older_than_s: float = 3600) -> None:
-        """Delete unfinished files that a killed process left behind long ago."""
+        """Delete old unfinished files of killed processes."""
         path = self.folder / folder
         for entry in path.glob(".*.tmp") if path.is_dir() else ():
             if time.time() - entry.stat().st_mtime > older_than_s:
                 entry.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
-        """Free space on the disk that holds, or will hold, the folder."""
+        """Free space on the disk of the folder, which need not exist yet."""
         folder = self.folder.absolute()
         while not folder.exists():
             folder = folder.parent
         return shutil.disk_usage(folder).free
 
 
-class RemotePlace:
-    """A folder behind fsspec."""
+class RemoteFolder:
+    """A folder behind an fsspec URL."""
 
     def __init__(self, url: str) -> None:
-        """Connect; see :func:`place`."""
+        """Connect to the URL; see :func:`location_of`."""
         try:
             filesystem, root = fsspec.core.url_to_fs(url)
         except (ValueError, ImportError) as error:

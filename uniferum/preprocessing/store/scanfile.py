@@ -1,7 +1,7 @@
-"""One prepared scan as one file: a JSON header, then compressed slabs of each level and mask, each found by offset.
+"""One prepared scan in one file: a JSON header, then compressed slabs of each level and mask at known offsets.
 
-Invariant: the header says where every slab lies, so that a reader fetches the header and then only what it needs; the
-training level stands first. The checksum is of the decoded arrays, so it outlives a change of compression.
+Invariant: the header gives the position of every slab, so a reader fetches the header and then only what it needs; the
+training level comes first. The checksum is of the decoded arrays, so it does not depend on the compression.
 """
 
 import hashlib
@@ -23,12 +23,12 @@ Header = dict[str, Any]
 
 
 def array_name(level: str, layer: str | None = None) -> str:
-    """The name of a level's array, or of a mask layer's at that level."""
+    """Name of a level's array, or of a mask layer's array at that level."""
     return level if layer is None else f"{layer}@{level}"
 
 
 def checksum(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over names, shapes, types and values, names in order."""
+    """SHA-256 of names, shapes, types and values, in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -38,7 +38,7 @@ def checksum(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def pack(header: Header, arrays: Mapping[str, np.ndarray]) -> tuple[Header, list[bytes]]:
-    """The complete header, and the parts of the file in order."""
+    """Return the complete header, and the parts of the file in order."""
     entries: dict[str, Any] = {}
     payload: list[bytes] = []
     offset = 0
@@ -54,29 +54,29 @@ def pack(header: Header, arrays: Mapping[str, np.ndarray]) -> tuple[Header, list
     return whole, [MAGIC, struct.pack("<I", len(text)), text, *payload]
 
 
-def read_header(place: StoreLocation, name: str) -> tuple[Header, int, bytes]:
-    """The header of a scan file, the offset of its payload, and the bytes read on the way.
+def read_header(location: StoreLocation, name: str) -> tuple[Header, int, bytes]:
+    """Read the header of a scan file; also return the offset of its payload and the bytes read so far.
 
     Raises:
         FileNotFoundError: there is no such file.
-        UniferumError: it is no scan file, or a truncated one.
+        UniferumError: it is not a scan file, or it is truncated.
     """
-    start = place.read(name, 0, _FIRST_READ)
+    start = location.read(name, 0, _FIRST_READ)
     if start[:8] != MAGIC or len(start) < 12:
         raise UniferumError(name, must="be a prepared scan", cure="prepare it again")
     payload = 12 + struct.unpack("<I", start[8:12])[0]
     if payload > len(start):
-        start += place.read(name, len(start), payload)
+        start += location.read(name, len(start), payload)
     try:
         return json.loads(start[12:payload]), payload, start
     except ValueError:
-        raise UniferumError(name, must="have a whole header", cure="prepare it again") from None
+        raise UniferumError(name, must="have a complete header", cure="prepare it again") from None
 
 
 def read_array(
-    place: StoreLocation, name: str, array: str, *, opened: tuple[Header, int, bytes], x: slice | None = None
+    location: StoreLocation, name: str, array: str, *, opened: tuple[Header, int, bytes], x: slice | None = None
 ) -> np.ndarray:
-    """One array of a scan file, or only the slabs that hold rows ``x``, cut to ``x``.
+    """Read one array of a scan file, or only its rows ``x`` by decoding the slabs that hold them.
 
     Raises:
         UniferumError: a slab is missing or damaged.
@@ -87,7 +87,7 @@ def read_array(
     begin = payload + entry["offset"] + sum(entry["sizes"][:first])
     sizes = entry["sizes"][first:last]
     end = begin + sum(sizes)
-    data = start[begin:end] if end <= len(start) else place.read(name, begin, end)
+    data = start[begin:end] if end <= len(start) else location.read(name, begin, end)
     if len(data) != end - begin:
         raise UniferumError(name, must="hold all its slabs", cure="it is truncated: prepare it again")
     view, frames, at = memoryview(data), [], 0
@@ -98,11 +98,11 @@ def read_array(
 
 
 def _values(mask: np.ndarray) -> list[int]:
-    """The values that occur in a mask, so that a reader who asks what a scan shows need not decode it."""
-    seen = np.zeros(256, dtype=np.int64)
+    """Values that occur in a mask, stored so that a reader need not decode it to know them."""
+    counts = np.zeros(256, dtype=np.int64)
     for part in mask:
-        seen += np.bincount(part.ravel(), minlength=256)
-    return np.flatnonzero(seen).tolist()
+        counts += np.bincount(part.ravel(), minlength=256)
+    return np.flatnonzero(counts).tolist()
 
 
 def _slabs(entry: dict[str, Any], x: slice | None) -> tuple[int, int, int, int]:

@@ -162,7 +162,7 @@ def test_a_killed_writing_goes_on_and_a_finished_one_is_kept(tmp_path: Path) -> 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UniferumError, match="must be empty or hold phantoms"):
+    with pytest.raises(UniferumError, match="must be empty or contain phantoms"):
         write_phantoms(tmp_path, CONFIG)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -165,7 +165,7 @@ def test_a_file_that_declares_100_gb_is_refused_before_it_is_expanded(nifti):
 def test_a_gzip_that_goes_on_after_its_volume_is_not_expanded(nifti):
     content = gzip.decompress(nifti.read_bytes())
     nifti.write_bytes(gzip.compress(content + bytes(64 << 20)))
-    with pytest.raises(UniferumError, match="goes on"):
+    with pytest.raises(UniferumError, match="more than 1 MiB follows"):
         read(nifti)
 
 
@@ -202,7 +202,7 @@ def test_npz_without_its_array_or_its_affine(tmp_path, content):
 def test_truncated_npz(tmp_path):
     np.savez_compressed(tmp_path / "scan.npz", ct=HU, affine=AFFINE)
     (tmp_path / "scan.npz").write_bytes((tmp_path / "scan.npz").read_bytes()[:-3000])
-    with pytest.raises(UniferumError, match="plain npz"):
+    with pytest.raises(UniferumError, match="valid npz"):
         read(tmp_path / "scan.npz")
 
 

@@ -108,7 +108,7 @@ class TestSeries:
         stored = read_dicom(tmp_path)
         assert stored.values.shape[2] == COUNT
         assert stored.flags == ("several_series",)
-        assert "Of 2 CT series in the folder one with 10 slices was chosen" in notes(stored)
+        assert "Of 2 CT series in the folder, one with 10 slices was chosen" in notes(stored)
 
     def test_original_slices_are_chosen_before_more_derived_ones(self, tmp_path):
         write_series(tmp_path)
@@ -150,7 +150,7 @@ class TestSeries:
             data.AcquisitionNumber = k
             return data
 
-        with pytest.raises(UniferumError, match="two places"):
+        with pytest.raises(UniferumError, match="two or more positions"):
             read_dicom(write_series(tmp_path, [0.0] * 9, edit=edit))
 
     def test_slices_with_a_series_each_are_joined_where_they_share_a_frame_of_reference(self, tmp_path):
@@ -234,7 +234,7 @@ class TestPhases:
 
     def test_not_told_apart_they_are_refused(self, tmp_path):
         same = setting(InstanceNumber=None)
-        with pytest.raises(UniferumError, match="10 of 10 places"):
+        with pytest.raises(UniferumError, match="10 of 10 positions"):
             read_dicom(self.write(tmp_path, same, same))
 
     @pytest.mark.parametrize("size", [1, 5])
@@ -278,7 +278,7 @@ class TestFolders:
 
     def test_a_folder_that_nests_too_deep_is_refused(self, tmp_path):
         write_series(tmp_path.joinpath(*"abcdefghi"))
-        with pytest.raises(UniferumError, match="8 folders deep"):
+        with pytest.raises(UniferumError, match="8 levels of folders"):
             read_dicom(tmp_path)
 
     def test_notes_tell_nothing_of_the_patient(self, tmp_path):
@@ -310,13 +310,13 @@ class TestWhatAnErrorOrNoteNames:
         [
             ({"ImagePositionPatient": None}, "ImagePositionPatient is absent"),
             ({"ImageOrientationPatient": None}, "ImageOrientationPatient is absent"),
-            ({"ImageOrientationPatient": [1, 0, 0, 0.1, 1, 0]}, "no two directions at right angles"),
+            ({"ImageOrientationPatient": [1, 0, 0, 0.1, 1, 0]}, "not two directions at right angles"),
             ({"PixelSpacing": None}, "PixelSpacing is absent"),
-            ({"PixelSpacing": None, "ImagerPixelSpacing": [1, 1]}, "ImagerPixelSpacing is that of the detector"),
+            ({"PixelSpacing": None, "ImagerPixelSpacing": [1, 1]}, "ImagerPixelSpacing refers to the detector"),
         ],
     )
     def test_the_element_that_a_slice_lacks_for_its_place(self, tmp_path, said, named):
-        with pytest.raises(UniferumError, match=f"10 x CT image without a place in space .*{named}"):
+        with pytest.raises(UniferumError, match=f"10 x CT image without a position .*{named}"):
             read_dicom(write_series(tmp_path, edit=setting(**said)))
 
     def test_a_private_transfer_syntax(self, tmp_path):
@@ -325,7 +325,7 @@ class TestWhatAnErrorOrNoteNames:
             old, new = b"1.2.840.10008.1.2.1\0", b"1.2.840.113619.5.2\0\0"
             file.write_bytes(file.read_bytes().replace(old, new))
         with pytest.raises(
-            UniferumError, match=r"10 x file that cannot be read .*transfer syntax is private or unknown"
+            UniferumError, match=r"10 x unreadable or truncated file .*transfer syntax is private or unknown"
         ):
             read_dicom(tmp_path)
 

@@ -143,7 +143,7 @@ class TestRepeats:
         assert error_of(stored) < 0.2 * 4 + ROUNDING
 
     def test_all_slices_at_one_place_are_refused(self, tmp_path):
-        with pytest.raises(UniferumError, match="two places"):
+        with pytest.raises(UniferumError, match="two or more positions"):
             read(tmp_path, np.zeros(COUNT))
 
 

@@ -97,7 +97,7 @@ class TestRescale:
         write_series(tmp_path)
         for path in tmp_path.iterdir():
             path.write_bytes(path.read_bytes().replace(b"-1024.0 ", b"minus 4 "))
-        with pytest.raises(UniferumError, match="RescaleIntercept is empty or no number"):
+        with pytest.raises(UniferumError, match="RescaleIntercept is empty or not a number"):
             read_dicom(tmp_path)
 
     def test_absent_everywhere_it_is_flagged(self, tmp_path):
@@ -338,7 +338,7 @@ class TestFrames:
     def test_frames_without_places_are_refused_as_what_they_are(self, tmp_path):
         data = enhanced(self.slices())
         del data.PerFrameFunctionalGroupsSequence
-        with pytest.raises(UniferumError, match="1 x multi-frame image without a place for each frame"):
+        with pytest.raises(UniferumError, match="1 x multi-frame image without a position for each frame"):
             read_dicom(self.save(tmp_path / "scan.dcm", data))
 
     def test_a_single_slice_is_refused(self, tmp_path):
@@ -381,5 +381,5 @@ class TestDamage:
         write_series(tmp_path)
         for path in tmp_path.iterdir():
             path.write_bytes(path.read_bytes()[:-100])
-        with pytest.raises(UniferumError, match="10 x file that cannot be read or is cut off"):
+        with pytest.raises(UniferumError, match="10 x unreadable or truncated file"):
             read_dicom(tmp_path)

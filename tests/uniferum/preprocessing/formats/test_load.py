@@ -167,5 +167,5 @@ class TestMasks:
         nibabel.Nifti1Image(IDS[:50], None).to_filename(tmp_path / "mask.nii.gz")
         layer = MaskSource("totalsegmentator", tmp_path / "mask.nii.gz")
         source = self.scan(tmp_path)
-        with pytest.raises(UniferumError, match="where it lies"):
+        with pytest.raises(UniferumError, match="give its position"):
             read_mask(layer, source=source, like=read_volume(source))

@@ -137,7 +137,7 @@ def test_a_voxel_file_outside_the_folder_is_not_read(tmp_path, name):
         ({"Rotation": "0 1 0 1 0 0 0 0 1"}, "TransformMatrix and Rotation"),
         ({"Origin": "0 0 0"}, "Offset and Origin"),
         ({"ElementType": "MET_OTHER"}, "ElementType"),
-        ({"ElementNumberOfChannels": "3"}, "no HU"),
+        ({"ElementNumberOfChannels": "3"}, "not HU"),
         ({"ElementByteOrderMSB": "True", "BinaryDataByteOrderMSB": "False"}, "ElementByteOrderMSB"),
         ({"CompressedData": "perhaps"}, "CompressedData"),
         ({"ElementToIntensityFunctionOffset": "-1024"}, "ElementToIntensityFunctionOffset"),
@@ -177,4 +177,4 @@ def test_a_matrix_that_scales_is_refused_since_readers_differ_on_it(tmp_path):
 def test_a_default_that_stands_for_a_missing_key_is_flagged(tmp_path, name):
     stored = read_stored(write(tmp_path, **{name: None}))
     assert stored.flags == ("no_orientation",)
-    assert f"lacks {name}" in stored.notes[0]
+    assert f"has no {name}" in stored.notes[0]

@@ -67,7 +67,7 @@ class TestGeometry:
         stored = read_stored(write(tmp_path, sform=sform))
         np.testing.assert_allclose(stored.affine, sform, atol=1e-5)
         assert stored.flags == ("orientation_doubtful",)
-        assert "qform runs its axes to LAS" in stored.notes[0]
+        assert "axes are LAS by its qform" in stored.notes[0]
         assert "the sform was used" in stored.notes[0]
 
     @pytest.mark.parametrize(("sform", "apart"), [(moved(1.5), "1.5 mm"), (moved(-400, 2), "400.0 mm")])
@@ -88,7 +88,7 @@ class TestGeometry:
 
     def test_a_singular_sform_is_refused_also_beside_a_sound_qform(self, tmp_path):
         path = patch(write(tmp_path), SROW_X, "12f", *[0] * 12)
-        with pytest.raises(UniferumError, match=r"sform.*qform is sound"):
+        with pytest.raises(UniferumError, match=r"sform.*qform is valid"):
             read_stored(path)
 
     def test_a_qform_that_is_no_rotation_is_named_where_the_sform_is_used_and_refused_where_not(self, tmp_path):
@@ -108,7 +108,7 @@ class TestGeometry:
     def test_a_unit_that_cannot_be_true_is_taken_as_millimetres_and_flagged(self, tmp_path):
         stored = read_stored(patch(write(tmp_path), UNITS, "B", 1))
         np.testing.assert_allclose(stored.affine, AFFINE, atol=1e-5)
-        assert "taken as mm" in stored.notes[0]
+        assert "used as mm" in stored.notes[0]
 
     def test_a_code_that_the_standard_does_not_know_is_refused(self, tmp_path):
         with pytest.raises(UniferumError, match=r"qform_code \(77\)"):
@@ -157,7 +157,7 @@ class TestFields:
     def test_colours_in_a_fifth_axis_are_named(self, tmp_path):
         colours = np.zeros((4, 4, 4, 1, 3), np.uint8)
         nibabel.Nifti1Image(colours, AFFINE).to_filename(tmp_path / "a.nii")
-        with pytest.raises(UniferumError, match="3 numbers a voxel"):
+        with pytest.raises(UniferumError, match="3 numbers per voxel"):
             read_stored(tmp_path / "a.nii")
 
     def test_a_single_volume_in_four_dimensions_is_read(self, tmp_path):

@@ -58,8 +58,8 @@ def test_an_affine_that_is_none_is_refused_by_name(path, affine):
     ("arrays", "named"),
     [
         ({"arr_0": VALUES, "affine": AFFINE}, r"arr_0.*hold the array 'ct'"),
-        ({"ct": VALUES, "spacing": np.ones(3)}, r"'affine' beside 'ct'.*spacing"),
-        ({"ct": VALUES > 0, "affine": AFFINE}, "truth values"),
+        ({"ct": VALUES, "spacing": np.ones(3)}, r"'affine' in addition to 'ct'.*spacing"),
+        ({"ct": VALUES > 0, "affine": AFFINE}, "booleans"),
         ({"ct": VALUES[None], "affine": AFFINE}, "three-dimensional"),
         ({"ct": VALUES[0], "affine": AFFINE}, "three-dimensional"),
         ({"ct": VALUES.astype(complex), "affine": AFFINE}, "three-dimensional numbers"),
@@ -90,7 +90,7 @@ def test_damaged_archives_are_refused_in_one_line(path, damage):
     if damage == "no array":
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("ct.npy", "this is no array")
-    with pytest.raises(UniferumError, match="plain npz file"):
+    with pytest.raises(UniferumError, match="valid npz file"):
         read_stored(path)
 
 
@@ -105,7 +105,7 @@ class TestWhatStandsBesideVolumeAndAffine:
         np.savez(path, ct=VALUES, affine=AFFINE, space=np.array("RAS"), spacing=np.array([3.0, 2.0, 1.0]))
         stored = read_stored(path)
         assert stored.flags == ()
-        assert stored.notes == ("The npz file holds 2 more arrays beside 'ct' and 'affine'; they were not read.",)
+        assert stored.notes == ("The npz file holds 2 arrays other than 'ct' and 'affine'; they were not read.",)
 
     def test_a_spacing_that_contradicts_the_affine_is_flagged(self, path):
         np.savez(path, ct=VALUES, affine=AFFINE, spacing=np.array([1.0, 1.0, 1.0]))

@@ -46,5 +46,5 @@ def test_names_that_no_file_has_are_refused(tmp_path, name):
 
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.nii")
-    with pytest.raises(UniferumError, match="plain file"):
+    with pytest.raises(UniferumError, match="regular file"):
         read_stored(tmp_path / "a.nii")

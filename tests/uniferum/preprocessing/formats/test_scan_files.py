@@ -9,8 +9,8 @@ import pytest
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, write_dicom, write_metaimage, write_nifti
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats.fence import allowed
-from uniferum.preprocessing.formats.load import _allowed, read_volume
+from uniferum.preprocessing.formats.containment import check_contained
+from uniferum.preprocessing.formats.load import read_volume
 from uniferum.preprocessing.formats.read import read_stored
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource
 from uniferum.preprocessing.store.signature import signature, unchanged
@@ -100,8 +100,8 @@ class TestFence:
         path.write_text(path.read_text().replace("scan.raw", "other.zraw"))
         (root / "other.zraw").symlink_to(root.parent / "secret.raw")
         source = ScanSource("s", path, root=root)
-        for act in (lambda: read_volume(source), lambda: signature(source), lambda: allowed(path, root)):
-            with pytest.raises(UniferumError, match=r"other\.zraw must lie inside its dataset's folder"):
+        for act in (lambda: read_volume(source), lambda: signature(source), lambda: check_contained(path, root)):
+            with pytest.raises(UniferumError, match=r"other\.zraw must be inside its dataset's folder"):
                 act()
 
     @pytest.mark.parametrize("name", ["slice", "below"])
@@ -110,27 +110,27 @@ class TestFence:
         target = root.parent / "outside"
         (root / "series" / "nested" / name).symlink_to(target / "slice" if name == "slice" else target)
         with pytest.raises(UniferumError, match="inside its dataset"):
-            allowed(root / "series", root)
+            check_contained(root / "series", root)
 
     def test_links_that_stay_inside_and_circles_of_links_are_no_fault(self, root):
         (root / "series" / "nested").mkdir(parents=True)
         (root / "series" / "one").write_bytes(b"x")
         (root / "series" / "nested" / "two").symlink_to(root / "series" / "one")
         (root / "series" / "nested" / "again").symlink_to(root / "series")
-        assert allowed(root / "series", root) == root / "series"
+        assert check_contained(root / "series", root) == root / "series"
 
     @pytest.mark.parametrize("path", ["..", "../secret.raw", "../dataset2/a.nii", "a/../../secret.raw"])
     def test_paths_that_lead_out_are_refused(self, root, path):
         (root.parent / "dataset2").mkdir()
         with pytest.raises(UniferumError, match="inside its dataset"):
-            allowed(root / path, root)
+            check_contained(root / path, root)
 
     def test_a_link_to_itself_ends_in_one_line(self, root):
         (root / "a.nii").symlink_to(root / "a.nii")
         with pytest.raises(UniferumError, match="exist"):
             read_volume(ScanSource("s", root / "a.nii", root=root))
 
-    def test_neither_fence_nor_signature_lists_the_folder_of_a_file(self, root, monkeypatch):
+    def test_neither_containment_check_nor_signature_lists_the_folder_of_a_file(self, root, monkeypatch):
         paths = [write_nifti(root / "a.nii.gz", VALUES), write_metaimage(root / "b.mhd", VALUES)]
 
         def listed(*_):
@@ -139,7 +139,7 @@ class TestFence:
         for name in ("scandir", "listdir", "walk"):
             monkeypatch.setattr(os, name, listed)
         for path in paths:
-            assert _allowed(path, root) == path
+            assert check_contained(path, root) == path
             assert signature(ScanSource("s", path, root=root))["stat"]
 
     @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ class TestFence:
         path = write_nifti(root / "t.nii", VALUES).rename(root / f"{name}.nii")
         source = ScanSource("s", path, root=root)
         assert unchanged(source, signature(source))
-        np.testing.assert_array_equal(read_stored(allowed(path, root)).affine, AFFINE)
+        np.testing.assert_array_equal(read_stored(check_contained(path, root)).affine, AFFINE)
         path.write_bytes(b"damaged")
         with pytest.raises(UniferumError) as raised:
             read_stored(path)

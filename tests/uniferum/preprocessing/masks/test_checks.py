@@ -64,7 +64,7 @@ def test_a_mask_beside_the_body_is_flagged_with_its_share_inside(tmp_path):
     lesion[40:42, 35:37, 25:28] = 1
     prepared = made(tmp_path, on_disk(tmp_path, "nodule", lesion))
     assert wrong(prepared, "nodule") == {"mask_outside_body"}
-    assert any("100% of its voxels lie inside the scan, and 7% of those inside the body" in n for n in prepared.notes)
+    assert any("100% of its voxels are inside the scan, and 7% of those inside the body" in n for n in prepared.notes)
 
 
 def test_a_mask_mostly_outside_its_scan_is_flagged_and_one_wholly_outside_refused(tmp_path):
@@ -88,7 +88,7 @@ def test_a_mask_that_the_box_loses_is_said_so_with_the_voxels_it_had(tmp_path):
     assert HU[45, 35, 0] == TISSUE
     prepared = made(tmp_path, on_disk(tmp_path, "nodule", low))
     assert "lost_mask:nodule" in prepared.flags
-    assert any("of 200 voxels in the file none lies within the kept heights" in note for note in prepared.notes)
+    assert any("of 200 voxels in the file, none is within the kept heights" in note for note in prepared.notes)
 
 
 def test_an_empty_mask_is_empty_not_lost(tmp_path):
@@ -116,7 +116,7 @@ def test_spheres_outside_the_scan_or_the_body_are_counted(tmp_path):
     assert not wrong(made(tmp_path, MaskSource("nodule", spheres=(inside,))), "nodule")
     lost = made(tmp_path, MaskSource("nodule", spheres=(away,)))
     assert "lost_mask:nodule" in lost.flags
-    assert any("of 1 spheres in the file none lies" in note for note in lost.notes)
+    assert any("of 1 spheres in the file, none is" in note for note in lost.notes)
 
 
 @pytest.mark.parametrize("sick", [(10,), (12,), (10, 12)])
@@ -139,12 +139,12 @@ def test_a_liver_on_nothing_but_lung_is_flagged(tmp_path):
 def test_a_liver_on_the_left_is_flagged_for_its_side(tmp_path):
     prepared = made(tmp_path, on_disk(tmp_path, "liver", np.flip(IDS == LIVER, 0)))
     assert "mask_mirrored" in wrong(prepared, "liver")
-    assert any("its liver lies on the patient's left" in note for note in prepared.notes)
+    assert any("its liver is on the patient's left" in note for note in prepared.notes)
 
 
 @pytest.mark.parametrize(
     ("number", "other", "said"),
-    [(10, 12, "its left lung does not lie to the left of its right lung"), (LIVER, 51, "its liver does not lie below")],
+    [(10, 12, "its left lung is not to the left of its right lung"), (LIVER, 51, "its liver is not below")],
 )
 def test_ids_that_were_exchanged_are_flagged_by_the_order_of_organs(tmp_path, number, other, said):
     ids = IDS.copy()

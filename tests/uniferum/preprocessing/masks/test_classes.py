@@ -74,7 +74,7 @@ def test_files_of_other_shapes_and_spacings_go_onto_the_scans_grid_by_nearest_ne
     np.testing.assert_array_equal(raw.ids[same], np.where(there > 0, 12, expected)[same])
     assert raw.ids.shape == HU.shape
     assert "mask_regridded" in names(raw)
-    assert any("class files lie on another grid" in note for note in raw.notes)
+    assert any("class files have another grid" in note for note in raw.notes)
 
 
 def test_a_class_file_of_the_scans_shape_with_another_header_is_named(folder):
@@ -89,7 +89,7 @@ def test_overlapping_classes_are_counted(folder):
     raw = read(folder)
     count = int((grown & (IDS == 12)).sum())
     assert "mask_classes_overlap" in names(raw)
-    assert any(f"{count} voxels are of more than one class" in note for note in raw.notes)
+    assert any(f"{count} voxels are in more than one class" in note for note in raw.notes)
     np.testing.assert_array_equal(raw.ids[IDS == 12], 12)
 
 
@@ -99,7 +99,7 @@ def test_files_of_no_known_class_are_counted_and_other_files_ignored(folder):
     (folder / "._liver.nii.gz").write_bytes(b"x")
     raw = read(folder)
     assert names(raw) == {"mask_unknown_classes"}
-    assert any("1 files are named after no class" in note for note in raw.notes)
+    assert any("1 files are not named after a class" in note for note in raw.notes)
 
 
 @pytest.mark.parametrize("ending", [".nii", ".NII.GZ", ".Nii", ".nii.GZ"])

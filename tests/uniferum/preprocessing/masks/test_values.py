@@ -91,18 +91,18 @@ def soft(values):
 
 
 REFUSED = {
-    "probability map": (soft(LUNG), "needs threshold"),
-    "interpolated mask of 0 and 255": (soft(LUNG * 255.0) - 3, "needs threshold"),
-    "probabilities in uint8 steps": (np.rint(soft(LUNG) * 100).astype(np.uint8), "give value"),
-    "three labels": ((LUNG + (SMALL == 5) * 2).astype(np.uint8), "give value"),
-    "labels 1 and 2 without a zero": ((LUNG + 1).astype(np.uint8), "give value"),
-    "negative": (-LUNG.astype(np.int16), "give value"),
+    "probability map": (soft(LUNG), "needs `threshold`"),
+    "interpolated mask of 0 and 255": (soft(LUNG * 255.0) - 3, "needs `threshold`"),
+    "probabilities in uint8 steps": (np.rint(soft(LUNG) * 100).astype(np.uint8), "set value"),
+    "three labels": ((LUNG + (SMALL == 5) * 2).astype(np.uint8), "set value"),
+    "labels 1 and 2 without a zero": ((LUNG + 1).astype(np.uint8), "set value"),
+    "negative": (-LUNG.astype(np.int16), "set value"),
     "NaN": (np.where(LUNG, 1, np.nan).astype(np.float32), "finite"),
     "infinite": (np.where(LUNG, np.inf, 0).astype(np.float32), "finite"),
     "all ones": (np.ones(SMALL.shape, np.uint8), "whole file"),
     "a CT": (SMALL_HU, "look like a CT"),
     "a CT in float": (SMALL_HU.astype(np.float32) + 0.25, "look like a CT"),
-    "a CT without its offset": ((SMALL_HU + 1024).astype(np.uint16), "give value"),
+    "a CT without its offset": ((SMALL_HU + 1024).astype(np.uint16), "set value"),
 }
 
 
@@ -123,7 +123,7 @@ def test_a_threshold_makes_a_mask_of_a_probability_map_but_not_of_a_ct(tmp_path)
     path = write_nifti(tmp_path / "mask.nii.gz", soft(LUNG))
     np.testing.assert_array_equal(layer(path, threshold=0.5), soft(LUNG) > 0.5)
     for low in (-0.5, -1e9):
-        with pytest.raises(UniferumError, match="reach down to the threshold"):
+        with pytest.raises(UniferumError, match="go below the threshold"):
             layer(path, threshold=low)
     with pytest.raises(UniferumError, match="look like a CT"):
         layer(write_nifti(path, SMALL_HU), threshold=200)

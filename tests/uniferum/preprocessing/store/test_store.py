@@ -15,7 +15,7 @@ from uniferum.errors import UniferumError
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan
 from uniferum.preprocessing.store import codec, scanfile
-from uniferum.preprocessing.store.filesystem import place
+from uniferum.preprocessing.store.filesystem import location_of
 from uniferum.preprocessing.store.store import Store, manifest_row, scan_file
 
 GEOMETRY = Geometry(spacing_mm=(4, 4, 4), model_shape=(48, 40, 32))
@@ -81,7 +81,7 @@ def test_any_array_survives_the_codec(shape, seed, dtype):
 def test_rows_are_read_without_the_rest(tmp_path, monkeypatch, rows):
     array = np.random.default_rng(0).integers(-1000, 1000, (40, 64, 32)).astype(np.int16)
     monkeypatch.setattr(codec, "SLAB_BYTES", 8 * 64 * 32 * 2)
-    where = place(tmp_path)
+    where = location_of(tmp_path)
     where.write("a.ufs", *scanfile.pack({"scan_id": "a"}, {"train": array})[1])
     asked = []
     real = where.read

@@ -1,22 +1,22 @@
-"""CT in DICOM: from a folder (or one multi-frame file) to one volume.
+"""Read CT in DICOM: from a folder, or one multi-frame file, to one volume.
 
-    files      which files are looked at, and which links are not followed
-    headers    one file's header, read once, to slices or to a reason why it is none
-    frames     the same for an enhanced (multi-frame) file, whose slices are frames
-    kinds      what an object is: original slice, derived one, localizer, projection, something else
-    phases     acquisitions that share one series, separated
-    choice     of all series the one that is read
-    rescale    stored values to HU: which slope and intercept, where a header does not say
-    pixels     decoding, padding, bits, modality LUT
-    geometry   the grid of a stack from the position of every slice
-    reader     the order of these steps
+    files      which files are read, and which links are not followed
+        headers    header of one file to its slices, or to the reason why it holds none
+        frames     the same for an enhanced (multi-frame) file, whose frames are slices
+        kinds      kind of an object: original or derived slice, localizer, projection, other
+        phases     separation of acquisitions within one series
+        choice     selection of the series to read
+        rescale    slope and intercept of stored values, also where a header lacks them
+        pixels     decoding, padding, unused bits, modality LUT
+        geometry   grid of a stack from the position of every slice
+        reader     the sequence of these steps
 
-Headers and pixels are pydicom's, decoders python-gdcm's. Sorting, choosing and geometry are our own: SimpleITK's
-ImageSeriesReader takes the files that it is given at the mean distance, dicom2nifti and highdicom refuse uneven stacks,
-and none of them separates phases or says what it left out.
+pydicom reads headers and pixels, with the decoders of python-gdcm. Sorting, selection and geometry are our own:
+SimpleITK's ImageSeriesReader stacks the given files at their mean distance, dicom2nifti and highdicom refuse uneven
+stacks, and none of them separates phases or reports what it ignores.
 
-Privacy: of a header only pixels, geometry, scaling and what tells one acquisition from another are looked at. Notes
-hold counts and millimetres; no identifier, date or free text, and no file name (archives name files by identifiers).
+Privacy: from a header only pixels, geometry, scaling and the differences between acquisitions are read. Notes contain
+counts and millimetres, but no identifier, date, free text or file name (archives use identifiers as file names).
 """
 
 from uniferum.preprocessing.formats.dicom.headers import looks_like_dicom

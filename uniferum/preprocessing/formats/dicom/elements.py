@@ -1,4 +1,4 @@
-"""Single elements of a header, where any of them may be absent, empty or of another kind than its name says."""
+"""Read single elements of a header, any of which may be absent, empty or of an unexpected type."""
 
 import contextlib
 import logging
@@ -13,7 +13,7 @@ from pydicom.tag import BaseTag, Tag
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom's warnings from the terminal: they quote the values of elements."""
+    """Suppress pydicom's warnings, because they quote the values of elements."""
     logger = logging.getLogger("pydicom")
     before, logger.disabled = logger.disabled, True
     try:
@@ -25,38 +25,38 @@ def quiet() -> Iterator[None]:
 
 
 def value(data: Any, name: str) -> Any:
-    """The element's value; ``None`` where it is absent, empty or cannot be converted to its type."""
+    """Value of an element; ``None`` if it is absent, empty or cannot be converted to its type."""
     tag = _tag(name)
     if tag not in data:
         return None
     try:
-        found = data[tag].value
-    except Exception:  # noqa: BLE001 - pydicom's converters raise what they like on odd bytes; odd is as good as absent
+        content = data[tag].value
+    except Exception:  # noqa: BLE001 - pydicom's converters raise many kinds of errors; invalid counts as absent
         return None
-    return None if found is None or (isinstance(found, str | bytes) and not found) else found
+    return None if content is None or (isinstance(content, str | bytes) and not content) else content
 
 
 @cache
 def _tag(name: str) -> BaseTag:
-    """By name, kept: pydicom looks a keyword up anew at each access."""
+    """Tag of a keyword, cached: pydicom searches for it at each access."""
     return Tag(name)
 
 
 def text(data: Any, name: str) -> str:
-    """The element as text, several values joined by a backslash as in the file; empty where there is none."""
-    found = value(data, name)
-    if found is None:
+    """Text of an element, several values joined by a backslash as in the file; empty if there is none."""
+    content = value(data, name)
+    if content is None:
         return ""
-    return "\\".join(str(part) for part in found) if _several(found) else str(found).strip()
+    return "\\".join(str(part) for part in content) if _several(content) else str(content).strip()
 
 
 def numbers(data: Any, name: str, count: int) -> np.ndarray | None:
-    """Exactly ``count`` finite numbers; ``None`` where the element does not hold them."""
-    found = value(data, name)
-    if found is None:
+    """Exactly ``count`` finite numbers; ``None`` if the element does not hold them."""
+    content = value(data, name)
+    if content is None:
         return None
     try:
-        parts = np.array([float(part) for part in (found if _several(found) else [found])], dtype=np.float64)
+        parts = np.array([float(part) for part in (content if _several(content) else [content])], dtype=np.float64)
     except (TypeError, ValueError, OverflowError):
         return None
     return parts if len(parts) == count and bool(np.isfinite(parts).all()) else None
@@ -64,24 +64,24 @@ def numbers(data: Any, name: str, count: int) -> np.ndarray | None:
 
 def number(data: Any, name: str) -> float | None:
     """One finite number, or ``None``."""
-    found = numbers(data, name, 1)
-    return None if found is None else float(found[0])
+    content = numbers(data, name, 1)
+    return None if content is None else float(content[0])
 
 
 def whole(data: Any, name: str) -> int | None:
     """One whole number, or ``None``."""
-    found = number(data, name)
-    return None if found is None or found != int(found) else int(found)
+    content = number(data, name)
+    return None if content is None or content != int(content) else int(content)
 
 
 def first(data: Any, name: str) -> Any:
-    """The first data set of a sequence, or ``None``."""
-    found = value(data, name)
+    """First data set of a sequence, or ``None``."""
+    content = value(data, name)
     try:
-        return found[0] if found else None
+        return content[0] if content else None
     except (TypeError, IndexError, KeyError, AttributeError):
         return None
 
 
-def _several(found: Any) -> bool:
-    return not isinstance(found, str | bytes) and hasattr(found, "__iter__")
+def _several(content: Any) -> bool:
+    return not isinstance(content, str | bytes) and hasattr(content, "__iter__")

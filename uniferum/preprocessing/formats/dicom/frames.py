@@ -1,6 +1,6 @@
-"""Enhanced (multi-frame) CT: each frame's place and rescale stand in functional groups (PS3.3 C.7.6.16).
+"""Read enhanced (multi-frame) CT, with position and rescale of each frame in functional groups (PS3.3 C.7.6.16).
 
-pydicom's sequences are read directly: highdicom offers volumes too, but refuses frames that are unevenly spaced.
+pydicom's sequences are used directly: highdicom can build volumes, but refuses unevenly spaced frames.
 """
 
 from pathlib import Path
@@ -11,9 +11,9 @@ from pydicom.dataset import Dataset
 from uniferum.preprocessing.formats.dicom import kinds
 from uniferum.preprocessing.formats.dicom.elements import first, text, value, whole
 from uniferum.preprocessing.formats.dicom.rescale import rescale_of
-from uniferum.preprocessing.formats.dicom.slices import DAMAGED, NO_FRAMES, Aside, Slice, lacking, make_slice
+from uniferum.preprocessing.formats.dicom.slices import DAMAGED, NO_FRAMES, Skipped, Slice, lacking, make_slice
 
-# Functional group to the elements that are taken from it.
+# Functional groups and the elements to copy from each.
 _GROUPS = {
     "PixelMeasuresSequence": ("PixelSpacing", "SliceThickness"),
     "PlanePositionSequence": ("ImagePositionPatient",),
@@ -26,50 +26,50 @@ _GROUPS = {
 }
 
 
-def slices_of_frames(path: Path, data: Any) -> list[Slice | Aside]:
-    """The frames of one file as slices; those without a place, and localizers and projections, as asides."""
+def slices_of_frames(path: Path, data: Any) -> list[Slice | Skipped]:
+    """Frames of one file as slices; frames without a position, localizers and projections as :class:`Skipped`."""
     series = text(data, "SeriesInstanceUID")
     shared = first(data, "SharedFunctionalGroupsSequence")
     frames = value(data, "PerFrameFunctionalGroupsSequence") or []
     if len(frames) != whole(data, "NumberOfFrames"):
-        return [Aside(DAMAGED, series)]
-    found: list[Slice | Aside] = []
-    for number, own in enumerate(frames):
-        place = _merged(data, shared, own)
-        frame_type = kinds.image_type(place, "FrameType") or kinds.image_type(data)
-        reason = kinds.aside_frame(frame_type)
+        return [Skipped(DAMAGED, series)]
+    slices: list[Slice | Skipped] = []
+    for number, frame_groups in enumerate(frames):
+        elements = _merged(data, shared, frame_groups)
+        frame_type = kinds.image_type(elements, "FrameType") or kinds.image_type(data)
+        reason = kinds.frame_skip_reason(frame_type)
         if reason is not None:
-            found.append(Aside(reason, series))
+            slices.append(Skipped(reason, series))
             continue
-        one = make_slice(path, data, place, rescale_of(place), frame_type, frame=number)
-        found.append(one or Aside(NO_FRAMES, series, lacking(place)))
-    return found or [Aside(NO_FRAMES, series)]
+        one = make_slice(path, data, elements, rescale_of(elements), frame_type, frame=number)
+        slices.append(one or Skipped(NO_FRAMES, series, lacking(elements)))
+    return slices or [Skipped(NO_FRAMES, series)]
 
 
-def _merged(data: Any, shared: Any, own: Any) -> Dataset:
-    """One flat data set: the file's, then the shared groups', then the frame's own elements."""
-    place = Dataset()
+def _merged(data: Any, shared: Any, frame_groups: Any) -> Dataset:
+    """Merge the elements of the file, of the shared groups and of the frame into one flat data set."""
+    elements = Dataset()
     for name in ("RescaleSlope", "RescaleIntercept", "RescaleType", "ImageOrientationPatient", "PixelSpacing"):
         if name in data:
-            place[name] = data[name]
-    for source in (shared, own):
+            elements[name] = data[name]
+    for source in (shared, frame_groups):
         if source is None:
             continue
         for group, names in _GROUPS.items():
-            _copy(first(source, group), names, place)
+            _copy(first(source, group), names, elements)
         content = first(source, "FrameContentSequence")
-        _copy(content, ("FrameAcquisitionNumber", "TemporalPositionIndex", "FrameAcquisitionDateTime"), place)
+        _copy(content, ("FrameAcquisitionNumber", "TemporalPositionIndex", "FrameAcquisitionDateTime"), elements)
     for frame_name, name in (
         ("FrameAcquisitionNumber", "AcquisitionNumber"),
         ("TemporalPositionIndex", "TemporalPositionIdentifier"),
         ("FrameAcquisitionDateTime", "AcquisitionDateTime"),
     ):
-        if text(place, frame_name):
-            setattr(place, name, value(place, frame_name))
-    return place
+        if text(elements, frame_name):
+            setattr(elements, name, value(elements, frame_name))
+    return elements
 
 
-def _copy(source: Any, names: tuple[str, ...], place: Dataset) -> None:
+def _copy(source: Any, names: tuple[str, ...], elements: Dataset) -> None:
     for name in names:
         if source is not None and name in source:
-            place[name] = source[name]
+            elements[name] = source[name]

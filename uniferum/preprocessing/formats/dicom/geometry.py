@@ -1,7 +1,7 @@
-"""The grid of a stack, from the position of every slice, and its values on that grid.
+"""Compute the grid of a stack from the position of every slice, and resample its values to that grid.
 
-Invariant: each slice is put where its ImagePositionPatient says, to a twentieth of the distance between slices (0.5 mm
-at most) and a tenth of a pixel; where no regular grid does that the values are interpolated, linearly, and it is said.
+Invariant: each slice is at its ImagePositionPatient, with a tolerance of a twentieth of the slice distance (at most
+0.5 mm) and a tenth of a pixel. If no regular grid fits, values are interpolated linearly, with a note.
 """
 
 from collections.abc import Sequence
@@ -15,29 +15,29 @@ from uniferum.preprocessing.formats.dicom.slices import Slice
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 AIR = -1024
-# Slices within this share of a step (at least 0.1, at most 0.5 mm) of a regular grid are on it: positions are often
+# Tolerance for positions on a regular grid as a share of the step (at least 0.1, at most 0.5 mm): positions are often
 # written with few digits.
 _ON_GRID, _ON_GRID_MM, _OFF_GRID_MM = 0.05, 0.1, 0.5
-# In the plane, the same in pixels (or 0.05 mm).
+# The same in the plane, in pixels (or 0.05 mm).
 _IN_PLANE, _IN_PLANE_MM = 0.1, 0.05
-# Interpolated at most: two missing slices in a row, or 10 mm; a wider hole could hide what is looked for.
+# Widest hole that is interpolated: two missing slices in a row, or 10 mm; a wider hole could hide a finding.
 _HOLE_STEPS, _HOLE_MM = 3, 10.0
-# All in all, at most half as many slices as there are.
+# Number of interpolated slices, at most, relative to the existing ones.
 _MAX_GROWTH = 1.5
-# A slice that lies further aside than this share of the field of view shows another part of the body.
+# A slice that is shifted by more than this share of the field of view shows another part of the body.
 _MAX_SHIFT = 0.25
 _TILT_COSINE = float(np.cos(np.deg2rad(0.5)))
 
 
 @dataclass(frozen=True)
 class SliceGrid:
-    """Where a stack's slices lie on its grid.
+    """Regular grid of a stack, with the positions of its slices.
 
     Attributes:
-        affine: 4 x 4, (column, row, slice) to RAS mm.
+        affine: (column, row, slice) to RAS mm, 4 x 4.
         count: slices of the grid.
-        index: place of each slice on the grid, in steps; whole numbers where it is regular.
-        shift: per slice, pixels (rows, columns) by which its content lies aside of the grid's axis.
+        index: position of each slice on the grid, in steps; whole numbers if the stack is regular.
+        shift: for each slice, the in-plane offset in pixels (rows, columns) of its content from the grid's axis.
     """
 
     affine: np.ndarray
@@ -49,25 +49,25 @@ class SliceGrid:
 
     @property
     def regular(self) -> bool:
-        """Whether the stack can be used as it is."""
+        """Whether the stack can be used without interpolation."""
         return self.count == len(self.index) and not self.flags_of_values
 
     @property
     def flags_of_values(self) -> set[str]:
-        """The flags that say that values are interpolated."""
+        """The flags for interpolated values."""
         return set(self.flags) & {"missing_slices", "uneven_spacing", "shifted_slices"}
 
 
 def grid_of(slices: Sequence[Slice], subject: str, beside: str = "") -> SliceGrid:
-    """The grid of slices that are sorted along their normal, no two at one place.
+    """Compute the grid of slices that are sorted along their normal, with one slice per position.
 
     Args:
-        slices: at least two.
-        subject: the folder, for an error.
-        beside: what else lies there, for an error: the missing slices may be among it.
+        slices: at least two slices.
+        subject: the folder, for error messages.
+        beside: other content of the folder, for error messages: the missing slices may be there.
 
     Raises:
-        UniferumError: a hole is too wide, or a slice lies too far aside, to be interpolated honestly.
+        UniferumError: a hole is too wide, or a slice is shifted too far, to be interpolated.
     """
     axes = slices[0].axes
     normal = np.cross(axes[0], axes[1])
@@ -78,8 +78,8 @@ def grid_of(slices: Sequence[Slice], subject: str, beside: str = "") -> SliceGri
     lean, offset, moved = _leaning(heights, aside, np.array([columns, rows]))
     shift = moved / np.array([columns, rows])
     if np.abs(moved).max() > 0:
-        found = _said_of_shift(moved, shift, slices[0].shape, subject)
-        flags, notes = (*flags, "shifted_slices"), (*notes, found)
+        shift_note = _shift_note(moved, shift, slices[0].shape, subject)
+        flags, notes = (*flags, "shifted_slices"), (*notes, shift_note)
     if 1 / np.sqrt(1 + lean @ lean) < _TILT_COSINE:
         flags = (*flags, "gantry_tilt")
         notes = (*notes, f"The slices lean by {np.rad2deg(np.arctan(np.linalg.norm(lean))):.1f} degrees.")
@@ -93,10 +93,10 @@ def grid_of(slices: Sequence[Slice], subject: str, beside: str = "") -> SliceGri
 def _along(
     heights: np.ndarray, subject: str, beside: str
 ) -> tuple[float, float, np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """Height of the first slice of the grid, its step, the slices' places on it; flags and notes."""
+    """Height of the grid's first slice, its step, the slices' positions on it; flags and notes."""
     gaps = np.diff(heights)
     usual = float(np.median(gaps))
-    _check_holes(gaps, usual, subject, beside)
+    _check_gaps(gaps, usual, subject, beside)
     index = np.concatenate([[0], np.cumsum(np.maximum(1, np.rint(gaps / usual)))])
     step, first = np.polyfit(index, heights, 1) if len(heights) > 2 else (gaps[0], heights[0])
     missing = int(index[-1]) + 1 - len(index)
@@ -116,30 +116,30 @@ def _along(
 
 
 def _second(gaps: np.ndarray) -> float:
-    """The second widest gap: a single wide one is a missing slice, several are a change of the distance."""
+    """The second widest gap: one wide gap means missing slices, several mean a changing distance."""
     return float(np.sort(gaps)[-2]) if len(gaps) > 1 else float(gaps[0])
 
 
-def _check_holes(gaps: np.ndarray, usual: float, subject: str, beside: str) -> None:
+def _check_gaps(gaps: np.ndarray, usual: float, subject: str, beside: str) -> None:
     limit = max((_HOLE_STEPS + 0.2) * usual, _HOLE_MM)
     at = int(gaps.argmax())
     if len(gaps) > 1 and gaps[at] > limit and (gaps > 0.8 * gaps[at]).mean() < 0.2:
-        cure = beside or "fetch it again"
+        cure = beside or "download it again"
         value = f"{gaps[at]:.1f} mm between slices {at + 1} and {at + 2} of {len(gaps) + 1}, elsewhere {usual:.2f} mm"
-        raise UniferumError(subject, value, must="have no hole that is too wide to interpolate", cure=cure)
+        raise UniferumError(subject, value, must="have no gap that is too wide to interpolate", cure=cure)
 
 
 def _check_growth(missing: int, count: int, subject: str) -> None:
     if missing > (_MAX_GROWTH - 1) * count:
         value = f"{count} of {count + missing} slices"
-        raise UniferumError(subject, value, must="hold most of the slices of its series", cure="fetch it again")
+        raise UniferumError(subject, value, must="hold most of the slices of its series", cure="download it again")
 
 
 def _leaning(heights: np.ndarray, aside: np.ndarray, pixel: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How the stack leans (mm aside a mm of height), its offset at the first slice, and each slice's own shift in mm.
+    """Lean of the stack (in-plane mm per mm of height), offset of the first slice, and each slice's shift in mm.
 
-    A straight line through all slices is a gantry tilt. Where there is none, the usual lean between neighbours is
-    taken, and slices off the usual line are shifted: most slices stay as they are.
+    A straight line through all slices is a gantry tilt. Otherwise the median lean between neighbours is used, and
+    slices off that line are shifted: most slices keep their position.
     """
     limit = max(float(_IN_PLANE * pixel.min()), _IN_PLANE_MM)
     rise = heights - heights[0]
@@ -148,27 +148,26 @@ def _leaning(heights: np.ndarray, aside: np.ndarray, pixel: np.ndarray) -> tuple
         return lean, offset, np.zeros_like(aside)
     lean = np.median(np.diff(aside, axis=0) / np.diff(heights)[:, None], axis=0)
     rest = aside - np.outer(rise, lean)
-    # Not the mean of two middle values: where half of the slices are shifted, the other half stays.
+    # The lower median, not the mean of two values: if half of the slices are shifted, the other half keeps its
+    # position.
     offset = np.quantile(rest, 0.5, axis=0, method="lower")
     moved = rest - offset
     moved[np.abs(moved).max(axis=1) <= limit] = 0
     return lean, offset, moved
 
 
-def _said_of_shift(moved: np.ndarray, pixels: np.ndarray, shape: tuple[int, int], subject: str) -> str:
+def _shift_note(moved: np.ndarray, pixels: np.ndarray, shape: tuple[int, int], subject: str) -> str:
     far = np.linalg.norm(moved, axis=1)
     at = int(far.argmax())
     if np.abs(pixels).max() > _MAX_SHIFT * min(shape):
         value = f"slice {at + 1} of {len(far)} by {far[at]:.1f} mm"
-        raise UniferumError(
-            subject, value, must="have slices that lie one above the other", cure="one is shifted aside"
-        )
+        raise UniferumError(subject, value, must="have slices above one another", cure="one is shifted in its plane")
     count = int((far > 0).sum())
     return f"{count} of {len(far)} slices are shifted in their plane, by up to {far[at]:.1f} mm, and were resampled."
 
 
 def on_grid(stack: np.ndarray, grid: SliceGrid) -> np.ndarray:
-    """The stack (slice, row, column) on its grid, linearly interpolated where slices are missing, uneven or shifted."""
+    """Resample the stack (slice, row, column) to its grid where slices are missing, uneven or shifted."""
     if grid.regular:
         return stack
     for number, shift in enumerate(grid.shift):

@@ -1,4 +1,4 @@
-"""One file's header, read once, to its slices, or to the reason why it holds none."""
+"""Read the header of one file once, to its slices or to the reason why it holds none."""
 
 import struct
 from pathlib import Path
@@ -18,14 +18,14 @@ from uniferum.preprocessing.formats.dicom.slices import (
     NO_PLACE,
     NOT_DICOM,
     TOO_LARGE,
-    Aside,
+    Skipped,
     Slice,
     lacking,
     make_slice,
 )
 from uniferum.preprocessing.formats.stored import MAX_BYTES, MAX_EXPANSION
 
-# The elements that are read, and no others.
+# The only elements that are read.
 _TAGS = [
     *("SOPClassUID", "Modality", "ImageType", "StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber"),
     *("FrameOfReferenceUID", "InstanceNumber", "AcquisitionNumber", "TemporalPositionIdentifier"),
@@ -36,14 +36,14 @@ _TAGS = [
     *("RescaleSlope", "RescaleIntercept", "RescaleType", "ModalityLUTSequence"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
 ]
-# pydicom inflates a deflated file whole, whatever becomes of it: no more than a volume may hold.
+# pydicom inflates a deflated file completely, so it may not be larger than a volume.
 _MAX_DEFLATED = MAX_BYTES // MAX_EXPANSION
 _DEFLATED = uid.DeflatedExplicitVRLittleEndian.encode()
 _ENDINGS = (".dcm", ".dicom", ".ima")
 
 
 def looks_like_dicom(path: Path) -> bool:
-    """Whether a file begins like DICOM: whatever its name ends in with a preamble, else with a name that fits."""
+    """Whether a file begins like DICOM: with a preamble, or without one if its name also fits."""
     try:
         with path.open("rb") as file:
             head = file.read(140)
@@ -53,7 +53,7 @@ def looks_like_dicom(path: Path) -> bool:
 
 
 def open_dicom(file: BinaryIO, *, tags: list[str], stop_before_pixels: bool) -> Any:
-    """Parse a DICOM file, with or without a preamble; ``None`` where the first bytes are not DICOM's."""
+    """Parse a DICOM file with or without a preamble; ``None`` if it does not begin like DICOM."""
     head = file.read(140)
     file.seek(0)
     if head[128:132] != b"DICM" and not _begins_like_a_data_set(head):
@@ -67,7 +67,7 @@ def open_dicom(file: BinaryIO, *, tags: list[str], stop_before_pixels: bool) -> 
 
 
 def _begins_like_a_data_set(head: bytes) -> bool:
-    """Without a preamble the first element is one of group 2 or 8, with a known VR or a short length."""
+    """Whether a file without preamble begins with an element of group 2 or 8, with a known VR or a short length."""
     if len(head) < 12:
         return False
     for order in "<>":
@@ -78,33 +78,33 @@ def _begins_like_a_data_set(head: bytes) -> bool:
     return False
 
 
-def read_header(path: Path) -> list[Slice | Aside]:
-    """The slices of one file; an :class:`Aside` where it holds none (or frames that are none).
+def read_header(path: Path) -> list[Slice | Skipped]:
+    """Slices of one file; a :class:`Skipped` for a file or frames that are not slices.
 
-    pydicom raises what it likes on damaged bytes, so any error that is not ours means: damaged.
+    pydicom raises many kinds of errors for damaged bytes, so every unexpected error counts as damage.
     """
     try:
         with path.open("rb") as file:
             size = path.stat().st_size
             if size > _MAX_DEFLATED and _DEFLATED in file.read(2048):
-                return [Aside(TOO_LARGE)]
+                return [Skipped(TOO_LARGE)]
             file.seek(0)
             data = open_dicom(file, tags=_TAGS, stop_before_pixels=True)
             if data is None or not _is_dicom(data):
-                return [_no_dicom(path, size)]
+                return [_not_dicom(path, size)]
             if not data.file_meta.TransferSyntaxUID.is_transfer_syntax:
-                return [Aside(DAMAGED, text(data, "SeriesInstanceUID"), "its transfer syntax is private or unknown")]
-            return _sorted_out(path, data, _is_cut(data, size - file.tell()))
+                return [Skipped(DAMAGED, text(data, "SeriesInstanceUID"), "its transfer syntax is private or unknown")]
+            return _slices_or_reason(path, data, _is_truncated(data, size - file.tell()))
     except Exception:  # noqa: BLE001 - see above
-        return [Aside(DAMAGED)]
+        return [Skipped(DAMAGED)]
 
 
-def _no_dicom(path: Path, size: int) -> Aside:
-    """What a file is that does not begin like DICOM."""
+def _not_dicom(path: Path, size: int) -> Skipped:
+    """Recognise the content of a file that does not begin like DICOM."""
     with path.open("rb") as file:
         content = content_of(file.read(SIGN_BYTES))
-    looks = path.suffix.lower() in _ENDINGS or not size
-    return Aside(DAMAGED if looks else NOT_DICOM, detail=f"it holds {content}" if content else "")
+    named_as_dicom = path.suffix.lower() in _ENDINGS or not size
+    return Skipped(DAMAGED if named_as_dicom else NOT_DICOM, detail=f"it holds {content}" if content else "")
 
 
 def _is_dicom(data: Any) -> bool:
@@ -112,8 +112,8 @@ def _is_dicom(data: Any) -> bool:
     return bool(text(data, "Modality") or text(data, "SOPClassUID") or meta)
 
 
-def _is_cut(data: Any, rest: int) -> bool:
-    """Whether fewer bytes follow the header than its pixels need."""
+def _is_truncated(data: Any, rest: int) -> bool:
+    """Whether the file ends before the last pixel that its header declares."""
     syntax = data.file_meta.TransferSyntaxUID
     if syntax == uid.DeflatedExplicitVRLittleEndian:
         return False
@@ -124,17 +124,17 @@ def _is_cut(data: Any, rest: int) -> bool:
     return rest < tag + (whole(data, "Rows") or 0) * (whole(data, "Columns") or 0) * bits // 8
 
 
-def _sorted_out(path: Path, data: Any, cut: bool) -> list[Slice | Aside]:
-    reason, series = kinds.aside(data), text(data, "SeriesInstanceUID")
+def _slices_or_reason(path: Path, data: Any, truncated: bool) -> list[Slice | Skipped]:
+    reason, series = kinds.skip_reason(data), text(data, "SeriesInstanceUID")
     if reason != kinds.DICOMDIR and not text(data, "Modality") and "Rows" not in data:
-        return [Aside(DAMAGED)]
+        return [Skipped(DAMAGED)]
     if reason is not None:
-        return [Aside(reason, series)]
-    if cut or not (whole(data, "Rows") and whole(data, "Columns")):
-        return [Aside(DAMAGED, series)]
+        return [Skipped(reason, series)]
+    if truncated or not (whole(data, "Rows") and whole(data, "Columns")):
+        return [Skipped(DAMAGED, series)]
     if "PerFrameFunctionalGroupsSequence" in data:
         return slices_of_frames(path, data)
     if (whole(data, "NumberOfFrames") or 1) != 1:
-        return [Aside(NO_FRAMES, series)]
+        return [Skipped(NO_FRAMES, series)]
     one = make_slice(path, data, data, rescale_of(data), kinds.image_type(data))
-    return [one or Aside(NO_PLACE, series, lacking(data))]
+    return [one or Skipped(NO_PLACE, series, lacking(data))]

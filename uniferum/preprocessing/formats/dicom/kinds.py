@@ -1,4 +1,4 @@
-"""What a DICOM object is, by its modality, SOP class and ImageType (PS3.3 C.7.6.1.1.2, C.8.2.1.1.1, C.8.16.1)."""
+"""Classify a DICOM object by modality, SOP class and ImageType (PS3.3 C.7.6.1.1.2, C.8.2.1.1.1, C.8.16.1)."""
 
 import re
 from typing import Any
@@ -8,9 +8,9 @@ from pydicom import uid
 from uniferum.preprocessing.formats.dicom.elements import text
 
 ORIGINAL, DERIVED, OTHER_CLASS, NOT_HU = "original", "derived", "of another class", "not in HU"
-"""Kinds that can be read, best first: all but original ones only where there is nothing better.
+"""Readable kinds, best first; all but original slices are read only if there is nothing better.
 
-``OTHER_CLASS``: slices whose Modality says CT and whose SOP class says MR, as converters leave them.
+``OTHER_CLASS``: slices with Modality CT but the SOP class of MR, as some converters write them.
 """
 DICOMDIR = "DICOMDIR"
 
@@ -26,7 +26,7 @@ _CAPTURES = {
     uid.MultiFrameTrueColorSecondaryCaptureImageStorage,
 }
 _CONTRADICTING = {uid.MRImageStorage, uid.EnhancedMRImageStorage}
-# Images that are no CT, whatever their Modality says.
+# Images that are not CT, whatever their Modality is.
 _OTHER_CLASSES = {
     uid.PositronEmissionTomographyImageStorage,
     uid.NuclearMedicineImageStorage,
@@ -35,8 +35,8 @@ _OTHER_CLASSES = {
     uid.RTDoseStorage,
     uid.SegmentationStorage,
 }
-# Codes of PS3.3 C.7.3.1.1.1 that may be told; any other text of the element is not repeated.
-_TOLD = frozenset(
+# Codes of PS3.3 C.7.3.1.1.1 that may be shown; any other text of the element is not repeated.
+_MODALITIES = frozenset(
     {
         *("CR", "CT", "DX", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "REG", "RTDOSE", "RTIMAGE", "RTPLAN"),
         *("RTSTRUCT", "SC", "SEG", "SM", "SR", "US", "XA"),
@@ -48,18 +48,18 @@ _PROJECTION = frozenset({"MIP", "MAXIP", "MINIP", "MNIP", "PROJECTION", "CURVED"
 )
 _PICTURE = frozenset({"SCREEN", "SCREENSHOT", "SCREENSAVE"})
 _RECOMPUTED = frozenset({"MPR", "MPRTHICK", "REFORMATTED", "RESAMPLED", "REFORMAT"})
-# RescaleType of values that are HU, or that are not said to be anything else (PS3.3 C.11.1.1.2).
+# RescaleType of values that are HU, or not stated to be anything else (PS3.3 C.11.1.1.2).
 _HU_TYPES = frozenset({"", "HU", "US"})
 
 
-def aside(data: Any) -> str | None:
-    """Why an object can be no slice of a CT, in words for a note; ``None`` where it can."""
+def skip_reason(data: Any) -> str | None:
+    """Reason, for a note, why an object cannot be a CT slice; ``None`` if it can."""
     modality, sop = text(data, "Modality"), _sop_class(data)
     if sop == uid.MediaStorageDirectoryStorage:
         return DICOMDIR
     if modality not in ("", "CT") or (not modality and sop and sop not in _CT_CLASSES):
         what = "image" if "Rows" in data else "object without an image"
-        return f"{what} of modality {modality if modality in _TOLD else 'other than CT'}"
+        return f"{what} of modality {modality if modality in _MODALITIES else 'other than CT'}"
     if sop in _OTHER_CLASSES:
         return "image whose SOP class is not CT's"
     if text(data, "SamplesPerPixel") not in ("", "1") or text(data, "PhotometricInterpretation") == "PALETTE COLOR":
@@ -68,16 +68,16 @@ def aside(data: Any) -> str | None:
 
 
 def _by_words(values: list[str]) -> str | None:
-    found = words(values)
-    if found & _LOCALIZER:
+    type_words = words(values)
+    if type_words & _LOCALIZER:
         return "localizer"
-    if found & _PROJECTION:
+    if type_words & _PROJECTION:
         return "projection (MIP, rendering)"
-    return "picture of a screen" if found & _PICTURE else None
+    return "screenshot" if type_words & _PICTURE else None
 
 
 def kind(data: Any, values: list[str], rescale_type: str) -> str:
-    """``ORIGINAL``, ``DERIVED``, ``OTHER_CLASS`` or ``NOT_HU`` for an object, or a frame, that can be a slice."""
+    """``ORIGINAL``, ``DERIVED``, ``OTHER_CLASS`` or ``NOT_HU`` for an object or frame that can be a slice."""
     if rescale_type not in _HU_TYPES:
         return NOT_HU
     if _sop_class(data) in _CONTRADICTING:
@@ -86,24 +86,24 @@ def kind(data: Any, values: list[str], rescale_type: str) -> str:
     return DERIVED if second or words(values) & _RECOMPUTED or _sop_class(data) in _CAPTURES else ORIGINAL
 
 
-def aside_frame(values: list[str]) -> str | None:
-    """Why a frame with this FrameType can be no slice; ``None`` where it can."""
+def frame_skip_reason(values: list[str]) -> str | None:
+    """Reason why a frame with this FrameType cannot be a slice; ``None`` if it can."""
     return _by_words(values)
 
 
 def image_type(data: Any, name: str = "ImageType") -> list[str]:
-    """The values of ImageType (or FrameType) in capitals."""
+    """The values of ImageType (or FrameType) in upper case."""
     value = text(data, name)
     return [part.strip() for part in value.upper().split("\\")] if value else []
 
 
 def words(values: list[str]) -> set[str]:
-    """All single words of all values: ``CT_SOM5 MIP`` has ``MIP``."""
+    """Single words of all values: ``CT_SOM5 MIP`` contains ``MIP``."""
     return {word for value in values for word in re.split(r"[^A-Z0-9]+", value)}
 
 
 def is_ct_image(data: Any) -> bool:
-    """Whether the object claims to be a CT image, whatever of it is readable."""
+    """Whether the object claims to be a CT image, even if it cannot be read."""
     return text(data, "Modality") == "CT" or (not text(data, "Modality") and _sop_class(data) in _CT_CLASSES)
 
 

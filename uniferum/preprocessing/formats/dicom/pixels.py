@@ -1,4 +1,4 @@
-"""One file's pixels to HU: decoding, unused bits, padding, slope and intercept or the modality LUT."""
+"""Decode the pixels of one file to HU: unused bits, padding, slope and intercept or the modality LUT."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _TAGS = [
     *("ModalityLUTSequence", "PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable"),
     "ExtendedOffsetTableLengths",
 ]
-# A padding value that is tissue or bone in HU is believed only where it touches the border of the image.
+# HU range of tissue and bone: a padding value within it is used only if it touches the border of the image.
 _TISSUE_HU = (-900.0, 3500.0)
 _OTHER_DECODERS = {
     uid.HTJ2K: "pylibjpeg pylibjpeg-openjpeg",
@@ -35,12 +35,12 @@ _OTHER_DECODERS = {
 
 
 class DamagedError(Exception):
-    """The pixels of one file cannot be decoded; it costs that file alone."""
+    """The pixels of one file cannot be decoded; only that file is lost."""
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """Frames of one file as stored, and where they are padding."""
+    """Stored frames of one file, and where they are padding."""
 
     data: Any
     stored: np.ndarray
@@ -64,7 +64,7 @@ def decode(path: Path) -> Decoded:
         return Decoded(data, stored, _padding(data, frames, stored))
     except (UniferumError, DamagedError):
         raise
-    except Exception as error:  # noqa: BLE001 - decoders raise what they like, and their texts may quote the header
+    except Exception as error:  # noqa: BLE001 - decoders raise many kinds of errors, whose texts may quote the header
         raise DamagedError(type(error).__name__) from None
 
 
@@ -91,7 +91,7 @@ def _raw(path: Path, data: Any) -> np.ndarray:
 
 
 def _by_gdcm(path: Path, data: Any) -> np.ndarray:
-    """12-bit JPEG Extended: pydicom's plugins refuse it, GDCM's own reader of whole files decodes it."""
+    """Decode 12-bit JPEG Extended with GDCM's reader of whole files: pydicom's plugins refuse it."""
     import gdcm  # pyright: ignore[reportMissingImports] - C++ bindings without stubs, loaded only where needed
 
     reader = gdcm.ImageReader()
@@ -104,10 +104,10 @@ def _by_gdcm(path: Path, data: Any) -> np.ndarray:
 
 
 def _stored_bits(data: Any, raw: np.ndarray) -> np.ndarray:
-    """The stored bits alone, sign extended.
+    """Keep only the stored bits, with sign extension.
 
     Raises:
-        DamagedError: ``HighBit`` is not ``BitsStored - 1``, and the bits below hold something.
+        DamagedError: ``HighBit`` is not ``BitsStored - 1``, and the lower bits are not empty.
     """
     if raw.dtype.kind == "f" or data.file_meta.TransferSyntaxUID.is_encapsulated:
         return raw
@@ -124,12 +124,12 @@ def _stored_bits(data: Any, raw: np.ndarray) -> np.ndarray:
 
 
 def _padding(data: Any, raw: np.ndarray, stored: np.ndarray) -> np.ndarray | None:
-    """Where pixels are padding; the header's value may be signed where the pixels are not, and the other way round."""
-    said = [whole(data, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    if said[0] is None or raw.dtype.kind == "f":
+    """Find padding; the header's value may be signed although the pixels are not, and vice versa."""
+    limits = [whole(data, name) for name in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
+    if limits[0] is None or raw.dtype.kind == "f":
         return None
     span = 1 << (8 * raw.dtype.itemsize)
-    low = np.array([one % span for one in said if one is not None], dtype=np.uint64).astype(f"u{raw.dtype.itemsize}")
+    low = np.array([one % span for one in limits if one is not None], dtype=np.uint64).astype(f"u{raw.dtype.itemsize}")
     ends = low.view(raw.dtype) if raw.dtype.isnative else low.astype(raw.dtype)
     first_, last = ends.min(), ends.max()
     where = (raw >= first_) & (raw <= last)
@@ -139,11 +139,11 @@ def _padding(data: Any, raw: np.ndarray, stored: np.ndarray) -> np.ndarray | Non
 
 
 def to_hu(decoded: Decoded, frame: int, rescale: Rescale, *, whole_numbers: bool) -> np.ndarray:
-    """One frame in HU: int16 where all slopes and intercepts are whole numbers, else float32; padding is ``AIR``."""
+    """One frame in HU: int16 if all slopes and intercepts are whole numbers, else float32; padding is ``AIR``."""
     stored = decoded.stored[frame]
     hu = _looked_up(decoded.data, stored) if rescale.lut else _scaled(stored, rescale, whole_numbers=whole_numbers)
     if decoded.padding is not None and decoded.padding[frame].any():
-        hu[_believed(decoded.padding[frame], hu)] = AIR
+        hu[_confirmed_padding(decoded.padding[frame], hu)] = AIR
     return hu
 
 
@@ -158,24 +158,24 @@ def _scaled(stored: np.ndarray, rescale: Rescale, *, whole_numbers: bool) -> np.
 
 
 def _looked_up(data: Any, stored: np.ndarray) -> np.ndarray:
-    """By the modality LUT; 16-bit entries are signed, as no HU is above 32767 and air is below 0."""
+    """Apply the modality LUT; 16-bit entries are read as signed, because air is below 0 and no HU is above 32767."""
     try:
         with quiet():
-            found = np.asarray(apply_modality_lut(stored, data))
-    except Exception:  # noqa: BLE001 - pydicom raises what it likes on a table that contradicts its descriptor
+            values = np.asarray(apply_modality_lut(stored, data))
+    except Exception:  # noqa: BLE001 - pydicom raises many kinds of errors for a table that contradicts its descriptor
         raise DamagedError("the modality LUT cannot be applied") from None
-    return (found.astype(np.uint16).view(np.int16) if found.dtype.itemsize == 2 else found).astype(np.float32)
+    return (values.astype(np.uint16).view(np.int16) if values.dtype.itemsize == 2 else values).astype(np.float32)
 
 
 def lut_is_hu(data: Any) -> bool:
-    """Whether the modality LUT says that it gives HU."""
+    """Whether the modality LUT gives HU according to its type."""
     table = first(data, "ModalityLUTSequence")
     return table is not None and text(table, "ModalityLUTType").upper() in ("HU", "US", "")
 
 
-def _believed(padding: np.ndarray, hu: np.ndarray) -> np.ndarray:
-    found = float(np.median(hu[padding]))
-    if not _TISSUE_HU[0] < found < _TISSUE_HU[1]:
+def _confirmed_padding(padding: np.ndarray, hu: np.ndarray) -> np.ndarray:
+    padding_hu = float(np.median(hu[padding]))
+    if not _TISSUE_HU[0] < padding_hu < _TISSUE_HU[1]:
         return padding
     labels = np.empty(padding.shape, np.int32)
     ndimage.label(padding, output=labels)
@@ -184,12 +184,12 @@ def _believed(padding: np.ndarray, hu: np.ndarray) -> np.ndarray:
 
 
 def is_inverted(data: Any) -> bool:
-    """Whether the header asks to show low values bright; HU do not depend on it."""
+    """Whether the header requests an inverted display (low values bright); HU are not affected."""
     return text(data, "PhotometricInterpretation") == "MONOCHROME1"
 
 
 def digest(path: Path, frame: int | None) -> bytes:
-    """The stored pixels of one slice as bytes, to tell an exact copy from another image at the same place.
+    """Stored pixels of one slice as bytes, to distinguish exact copies from other images at the same position.
 
     Raises:
         DamagedError, UniferumError: see :func:`decode`.
@@ -199,8 +199,8 @@ def digest(path: Path, frame: int | None) -> bytes:
 
 
 def frames_of(slices: Sequence[Any]) -> dict[Path, list[int]]:
-    """File to the positions of its slices in the sequence, so that each file is decoded once."""
-    found: dict[Path, list[int]] = {}
+    """Map each file to the positions of its slices in the sequence, so that each file is decoded once."""
+    positions: dict[Path, list[int]] = {}
     for position, one in enumerate(slices):
-        found.setdefault(one.path, []).append(position)
-    return found
+        positions.setdefault(one.path, []).append(position)
+    return positions

@@ -1,4 +1,4 @@
-"""The order of the steps: look at the files, choose the stack, decode it, put it on its grid."""
+"""Read a DICOM CT: list the files, choose the stack, decode it and compute its grid."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,20 +14,28 @@ from uniferum.preprocessing.formats.dicom.files import files_below
 from uniferum.preprocessing.formats.dicom.geometry import grid_of, on_grid
 from uniferum.preprocessing.formats.dicom.headers import read_header
 from uniferum.preprocessing.formats.dicom.kinds import DICOMDIR
-from uniferum.preprocessing.formats.dicom.phases import places
+from uniferum.preprocessing.formats.dicom.phases import group_by_position
 from uniferum.preprocessing.formats.dicom.rescale import Rescale
-from uniferum.preprocessing.formats.dicom.rescale_series import check_filled, completed, contradicting, said_of_odd
-from uniferum.preprocessing.formats.dicom.slices import DAMAGED, NO_FRAMES, NO_PLACE, NOT_DICOM, TOO_LARGE, Aside, Slice
+from uniferum.preprocessing.formats.dicom.rescale_series import check_filled, completed, contradicting, odd_slices_note
+from uniferum.preprocessing.formats.dicom.slices import (
+    DAMAGED,
+    NO_FRAMES,
+    NO_PLACE,
+    NOT_DICOM,
+    TOO_LARGE,
+    Skipped,
+    Slice,
+)
 from uniferum.preprocessing.formats.source import Intensity
 from uniferum.preprocessing.formats.stored import Stored
 
-# Places that are shown by two unlike images, at most; more of them are two scans that cannot be told apart.
+# Maximum share of positions with two different images; more of them are two scans that cannot be separated.
 _MAX_CONFLICTS = 0.1
-# Slices that cannot be decoded, at most; more of them have one cause, which is told.
+# Maximum share of slices that cannot be decoded; more of them have one cause, which is reported.
 _MAX_DAMAGED = 0.25
-# What lies beside slices without being worth a flag.
+# Other content of a folder that needs no flag.
 _UNREMARKABLE = frozenset({NOT_DICOM, DICOMDIR})
-# Asides that would have been slices.
+# Skipped files that are lost slices.
 _LOST = {
     DAMAGED: "unreadable_files",
     TOO_LARGE: "unreadable_files",
@@ -37,26 +45,26 @@ _LOST = {
 
 
 def read_dicom(path: Path) -> Stored:
-    """Read the CT series of a folder (searched with its sub-folders), or of one multi-frame file.
+    """Read the CT series of a folder (including its sub-folders), or of one multi-frame file.
 
     Returns:
-        HU, x along rows; int16 where slopes and intercepts are whole numbers, else float32. Flags and notes say what
-        was chosen, left out, filled in or resampled; see ``preprocessing/flags.py``.
+        HU, x along rows; int16 if slopes and intercepts are whole numbers, else float32. Flags and notes report what
+        was chosen, ignored, completed or resampled; see ``preprocessing/flags.py``.
 
     Raises:
-        UniferumError: there is no CT stack, or what there is cannot be put together honestly.
+        UniferumError: there is no CT stack, or it cannot be put together reliably.
     """
     subject = str(path)
     files, outside = files_below(path) if path.is_dir() else ([path], 0)
     with quiet():
-        found = [(number, one) for number, file in enumerate(files) for one in read_header(file)]
-    slices = [one for _, one in found if isinstance(one, Slice)]
-    asides = [(number, one) for number, one in found if isinstance(one, Aside)]
+        objects = [(number, one) for number, file in enumerate(files) for one in read_header(file)]
+    slices = [one for _, one in objects if isinstance(one, Slice)]
+    skipped = [(number, one) for number, one in objects if isinstance(one, Skipped)]
     if not slices:
-        raise UniferumError(subject, must="hold a DICOM series of CT slices", cure=_what_there_is(asides, outside))
-    beside = _what_there_is(asides, outside).replace("it holds", "beside it") if asides else ""
+        raise UniferumError(subject, must="hold a DICOM series of CT slices", cure=_content_summary(skipped, outside))
+    beside = _content_summary(skipped, outside).replace("it holds", "other content") if skipped else ""
     choice = _without_copies(choose(slices, subject, beside), subject)
-    flags, notes = _said_of_asides(asides, choice.slices, len(files), outside)
+    flags, notes = _skipped_remarks(skipped, choice.slices, len(files), outside)
     stack, kept, more_flags, more_notes = _decoded(choice.slices, subject)
     grid = grid_of(kept, subject, beside)
     values = on_grid(stack, grid)
@@ -69,22 +77,22 @@ def read_dicom(path: Path) -> Stored:
     )
 
 
-def _what_there_is(asides: Sequence[tuple[int, Aside]], outside: int) -> str:
-    counts = Counter(one.words for _, one in asides)
+def _content_summary(skipped: Sequence[tuple[int, Skipped]], outside: int) -> str:
+    counts = Counter(one.words for _, one in skipped)
     if outside:
-        counts["link out of the folder, not followed"] = outside
+        counts["link that leads out of the folder, not followed"] = outside
     listed = ", ".join(f"{count} x {reason}" for reason, count in counts.most_common())
     return f"it holds: {listed}" if listed else "it is empty"
 
 
-def _said_of_asides(
-    asides: Sequence[tuple[int, Aside]], chosen: Sequence[Slice], files: int, outside: int
+def _skipped_remarks(
+    skipped: Sequence[tuple[int, Skipped]], chosen: Sequence[Slice], files: int, outside: int
 ) -> tuple[tuple[str, ...], list[str]]:
-    """What lies beside the slices. An image of another series without a place is a neighbour, not a lost slice."""
+    """Flags and notes on skipped files. An image without position in another series is not a lost slice."""
     flags, notes = [], []
     series = {one.series for one in chosen}
     counts: Counter[tuple[str, str]] = Counter()
-    for _, one in asides:
+    for _, one in skipped:
         elsewhere = one.reason != DAMAGED and one.reason in _LOST and one.series not in series
         counts[(f"{one.reason} in another series", "") if elsewhere else (one.reason, one.detail)] += 1
     for (reason, detail), count in counts.most_common():
@@ -92,30 +100,30 @@ def _said_of_asides(
         flags += [flag] if flag else []
         named = ""
         if reason == DAMAGED:
-            numbers = [str(n + 1) for n, one in asides if (one.reason, one.detail) == (DAMAGED, detail)]
-            named = f" (by name, file {', '.join(numbers[:8])}{', ...' if len(numbers) > 8 else ''} of {files})"
-        notes.append(f"Left out: {count} x {Aside(reason, detail=detail).words}{named}.")
+            numbers = [str(n + 1) for n, one in skipped if (one.reason, one.detail) == (DAMAGED, detail)]
+            named = f" (sorted by name, file {', '.join(numbers[:8])}{', ...' if len(numbers) > 8 else ''} of {files})"
+        notes.append(f"Ignored: {count} x {Skipped(reason, detail=detail).words}{named}.")
     if "others_beside" in flags:
         notes.insert(0, f"{len(chosen)} slices of one CT series were read.")
     if outside:
         flags.append("others_beside")
-        notes.append(f"Left out: {outside} links that lead out of the folder.")
+        notes.append(f"Ignored: {outside} links that lead out of the folder.")
     return tuple(dict.fromkeys(flags)), notes
 
 
 def _without_copies(choice: Choice, subject: str) -> Choice:
-    """One slice a place: exact copies are dropped; places with unlike images are left to be interpolated, if few."""
+    """Keep one slice per position: drop exact copies; positions with different images are interpolated if few."""
     kept, copies, conflicts = [], 0, 0
-    found = places(choice.slices)
-    for place in found:
-        unlike = _unlike(place) if len(place) > 1 else place
-        copies += len(place) - len(unlike)
+    groups = group_by_position(choice.slices)
+    for group in groups:
+        unlike = _unlike(group) if len(group) > 1 else group
+        copies += len(group) - len(unlike)
         conflicts += len(unlike) > 1
         kept += unlike if len(unlike) == 1 else []
-    if conflicts > _MAX_CONFLICTS * len(found):
-        value = f"{conflicts} of {len(found)} places"
-        cure = "two acquisitions lie there whose headers do not tell them apart; keep one of them"
-        raise UniferumError(subject, value, must="show one image at each place", cure=cure)
+    if conflicts > _MAX_CONFLICTS * len(groups):
+        value = f"{conflicts} of {len(groups)} positions"
+        cure = "two acquisitions have the same positions and their headers do not distinguish them; keep one of them"
+        raise UniferumError(subject, value, must="have one image per position", cure=cure)
     if len(kept) < 2:
         raise UniferumError(subject, f"{len(kept)} slice", must="hold at least two slices of one series")
     flags, notes = [], []
@@ -124,34 +132,34 @@ def _without_copies(choice: Choice, subject: str) -> Choice:
         notes.append(f"{copies} slices are exact copies of others and were dropped.")
     if conflicts:
         flags.append("conflicting_slices")
-        notes.append(f"{conflicts} of {len(found)} places are shown by two unlike images; neither was believed.")
+        notes.append(f"{conflicts} of {len(groups)} positions have two different images; neither was used.")
     return restricted(choice, kept, flags, notes)
 
 
-def _unlike(place: Sequence[Slice]) -> list[Slice]:
-    """The slices of one place whose pixels, rescale or place in the plane differ."""
-    seen: dict[object, Slice] = {}
-    for one in place:
+def _unlike(group: Sequence[Slice]) -> list[Slice]:
+    """Slices of one position that differ in pixels, rescale or in-plane position."""
+    different: dict[object, Slice] = {}
+    for one in group:
         try:
             content = pixels.digest(one.path, one.frame)
         except pixels.DamagedError:
             continue
-        seen.setdefault((content, one.rescale, tuple(np.round(one.position, 2))), one)
-    return list(seen.values()) or list(place[:1])
+        different.setdefault((content, one.rescale, tuple(np.round(one.position, 2))), one)
+    return list(different.values()) or list(group[:1])
 
 
 def _decoded(slices: Sequence[Slice], subject: str) -> tuple[np.ndarray, list[Slice], tuple[str, ...], list[str]]:
-    """HU of all slices that can be decoded, slice by row by column; these slices; flags and notes."""
+    """Decode all slices to HU (slice, row, column); return these slices, flags and notes."""
     rescale, filled, flags, notes = completed(slices, subject)
     whole_numbers = all(one.whole for one in rescale)
     stack = np.empty((len(slices), *slices[0].shape), dtype=np.int16 if whole_numbers else np.float32)
-    damaged, said = _fill(stack, slices, rescale, whole_numbers=whole_numbers)
-    flags, notes = (*flags, *said[0]), [*notes, *said[1]]
+    damaged, remarks = _fill(stack, slices, rescale, whole_numbers=whole_numbers)
+    flags, notes = (*flags, *remarks[0]), [*notes, *remarks[1]]
     if filled:
         check_filled(stack, [at for at in filled if at not in damaged], next(r for r in rescale if r.sound), slices)
     odd = contradicting(stack, [at for at in range(len(slices)) if at not in damaged], rescale)
     if odd:
-        flags, notes = (*flags, "wrong_hu"), [*notes, said_of_odd(odd, len(slices))]
+        flags, notes = (*flags, "wrong_hu"), [*notes, odd_slices_note(odd, len(slices))]
     if "no_rescale" in flags and stack.min() >= 0:
         flags = (*flags, "wrong_hu")
     if damaged:
@@ -163,7 +171,7 @@ def _decoded(slices: Sequence[Slice], subject: str) -> tuple[np.ndarray, list[Sl
 def _fill(
     stack: np.ndarray, slices: Sequence[Slice], rescale: Sequence[Rescale], *, whole_numbers: bool
 ) -> tuple[dict[int, str], tuple[tuple[str, ...], list[str]]]:
-    """Decode every slice into the stack; the slices for which that failed, and why; flags and notes."""
+    """Decode every slice into the stack; return the damaged slices with their reasons, flags and notes."""
     damaged: dict[int, str] = {}
     inverted = not_hu = False
     for path, positions in pixels.frames_of(slices).items():
@@ -178,9 +186,9 @@ def _fill(
             continue
         inverted = inverted or pixels.is_inverted(decoded.data)
         not_hu = not_hu or (rescale[positions[0]].lut and not pixels.lut_is_hu(decoded.data))
-    notes = ["The modality LUT says that it does not give HU."] if not_hu else []
+    notes = ["The modality LUT does not give HU by its own type."] if not_hu else []
     if inverted:
-        notes.append("MONOCHROME1: the header asks to show low values bright; HU do not depend on it.")
+        notes.append("MONOCHROME1: the header requests an inverted display; HU are not affected.")
     return damaged, (("wrong_hu",) if not_hu else (), notes)
 
 

@@ -1,4 +1,4 @@
-"""One slice: where its pixels are, where it lies, and what tells it from slices of other acquisitions."""
+"""One slice: location of its pixels, its geometry, and values that distinguish its acquisition."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,38 +10,38 @@ from uniferum.preprocessing.formats.dicom import kinds
 from uniferum.preprocessing.formats.dicom.elements import numbers, text, whole
 from uniferum.preprocessing.formats.dicom.rescale import Rescale
 
-DAMAGED = "file that cannot be read or is cut off"
+DAMAGED = "unreadable or truncated file"
 NOT_DICOM = "file that is not DICOM"
 TOO_LARGE = "deflated file that is too large to inflate"
-NO_PLACE = "CT image without a place in space"
-NO_FRAMES = "multi-frame image without a place for each frame"
+NO_PLACE = "CT image without a position"
+NO_FRAMES = "multi-frame image without a position for each frame"
 
 MARKS = (
     *("AcquisitionNumber", "TemporalPositionIdentifier", "NominalPercentageOfCardiacPhase"),
     *("ConvolutionKernel", "KVP", "SliceThickness", "ImageType"),
 )
-"""Elements that tell acquisitions, phases and reconstructions apart, in the order in which they are asked."""
-# Frames of one file, at most: numbers of frames go on from file to file.
+"""Elements that distinguish acquisitions, phases and reconstructions, in the order in which they are used."""
+# Offset between the frame numbers of consecutive files, and so the maximum number of frames of a file.
 _MAX_FRAMES = 1_000_000
-# Direction cosines are written with few digits; more than this is no rotation.
+# Tolerance for direction cosines, which are written with few digits.
 _COSINE_TOLERANCE = 5e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Slice:
-    """One slice: where its pixels are, where it lies, and what tells it from slices of other acquisitions.
+    """One slice: location of its pixels, its geometry, and values that distinguish its acquisition.
 
     Attributes:
-        frame: its number in a multi-frame file, from 0; ``None`` in a file of one slice.
-        kind: of ``kinds``.
+        frame: frame number in a multi-frame file, from 0; ``None`` for a file with one slice.
+        kind: one of ``kinds``.
         position: centre of the first pixel, LPS mm.
-        axes: 2 x 3, the directions in which columns and rows count up.
-        spacing: mm from row to row, and from column to column.
+        axes: directions in which columns and rows increase, 2 x 3.
+        spacing: distance of rows, and of columns, in mm.
         shape: rows, columns.
-        marks: values that are equal within one acquisition, by their names.
-        time: of the acquisition, comparable; empty where the header does not say it.
-        order: number within the series; ``None`` where the header does not say it.
-        height: place along the normal, mm.
+        marks: values that are equal within one acquisition, by element name.
+        time: times of the acquisition as comparable texts; empty if the header has none.
+        order: number within the series; ``None`` if the header has none.
+        height: position along the normal, mm.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Slice:
     height: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Work out the place along the normal once: sorting asks for it often, and ``np.cross`` is slow."""
+        """Compute the position along the normal once: sorting needs it often, and ``np.cross`` is slow."""
         (ax, ay, az), (bx, by, bz) = self.axes.tolist()
         x, y, z = self.position.tolist()
         height = x * (ay * bz - az * by) + y * (az * bx - ax * bz) + z * (ax * by - ay * bx)
@@ -71,8 +71,8 @@ class Slice:
 
 
 @dataclass(frozen=True)
-class Aside:
-    """Why a file (or some frames of one) holds no slice, of which series it would have been one, and more on why."""
+class Skipped:
+    """Reason why a file or frame is not a slice, the series it would belong to, and details of the reason."""
 
     reason: str
     series: str = ""
@@ -80,42 +80,42 @@ class Aside:
 
     @property
     def words(self) -> str:
-        """The reason, with the detail in brackets where there is one."""
+        """The reason, with the detail in brackets if there is one."""
         return f"{self.reason} ({self.detail})" if self.detail else self.reason
 
 
-def lacking(place: Any) -> str:
-    """Which element that places a slice is absent or unusable, for an :class:`Aside`."""
-    if numbers(place, "ImagePositionPatient", 3) is None:
-        return "ImagePositionPatient is absent or no three numbers"
-    cosines = numbers(place, "ImageOrientationPatient", 6)
+def lacking(geometry: Any) -> str:
+    """Name the missing or invalid element that prevents locating a slice, for a :class:`Skipped`."""
+    if numbers(geometry, "ImagePositionPatient", 3) is None:
+        return "ImagePositionPatient is absent or not three numbers"
+    cosines = numbers(geometry, "ImageOrientationPatient", 6)
     if cosines is None:
-        return "ImageOrientationPatient is absent or no six numbers"
+        return "ImageOrientationPatient is absent or not six numbers"
     if _unit(cosines.reshape(2, 3)) is None:
-        return "ImageOrientationPatient is no two directions at right angles"
-    if numbers(place, "PixelSpacing", 2) is None and "ImagerPixelSpacing" in place:
-        return "PixelSpacing is absent; ImagerPixelSpacing is that of the detector and does not replace it"
-    return "PixelSpacing is absent or no two positive numbers"
+        return "ImageOrientationPatient is not two directions at right angles"
+    if numbers(geometry, "PixelSpacing", 2) is None and "ImagerPixelSpacing" in geometry:
+        return "PixelSpacing is absent; ImagerPixelSpacing refers to the detector and does not replace it"
+    return "PixelSpacing is absent or not two positive numbers"
 
 
 def make_slice(
-    path: Path, data: Any, place: Any, rescale: Rescale, image_type: list[str], *, frame: int | None = None
+    path: Path, data: Any, geometry: Any, rescale: Rescale, image_type: list[str], *, frame: int | None = None
 ) -> Slice | None:
-    """A slice from the header of its file and the data set with its place; ``None`` where that says no place."""
-    position, cosines = numbers(place, "ImagePositionPatient", 3), numbers(place, "ImageOrientationPatient", 6)
-    spacing = numbers(place, "PixelSpacing", 2)
+    """Make a slice from its file's header and the data set with its geometry; ``None`` without a valid geometry."""
+    position, cosines = numbers(geometry, "ImagePositionPatient", 3), numbers(geometry, "ImageOrientationPatient", 6)
+    spacing = numbers(geometry, "PixelSpacing", 2)
     if position is None or cosines is None or spacing is None or spacing.min() <= 0:
         return None
     axes = _unit(cosines.reshape(2, 3))
     if axes is None:
         return None
-    marks = {name: _mark(text(place, name) or text(data, name)) for name in MARKS}
-    times = (text(place, "AcquisitionDateTime") or text(data, "AcquisitionDateTime"), text(data, "AcquisitionDate"))
+    marks = {name: _mark(text(geometry, name) or text(data, name)) for name in MARKS}
+    times = (text(geometry, "AcquisitionDateTime") or text(data, "AcquisitionDateTime"), text(data, "AcquisitionDate"))
     order = whole(data, "InstanceNumber")
     return Slice(
         path=path,
         frame=frame,
-        kind=kinds.kind(data, image_type, text(place, "RescaleType").upper()),
+        kind=kinds.kind(data, image_type, text(geometry, "RescaleType").upper()),
         study=text(data, "StudyInstanceUID"),
         series=text(data, "SeriesInstanceUID"),
         reference=text(data, "FrameOfReferenceUID"),
@@ -131,21 +131,21 @@ def make_slice(
     )
 
 
-def _mark(said: str) -> str:
-    """A number without its spelling, so that 5.0 is 5; other text as it is."""
+def _mark(text_value: str) -> str:
+    """Normalise the spelling of a number, so that 5.0 equals 5; other text is unchanged."""
     try:
-        return f"{float(said):.6g}"
+        return f"{float(text_value):.6g}"
     except ValueError:
-        return said
+        return text_value
 
 
-def _clock(said: str) -> str:
-    """A date or time without separators, so that texts compare as times do."""
-    return said.replace(":", "").replace(".", "").ljust(20, "0") if said else ""
+def _clock(text_value: str) -> str:
+    """Date or time without separators, so that texts sort in order of time."""
+    return text_value.replace(":", "").replace(".", "").ljust(20, "0") if text_value else ""
 
 
 def _unit(axes: np.ndarray) -> np.ndarray | None:
-    """The two directions at exactly unit length and right angles; ``None`` where they are neither, nearly."""
+    """Orthonormal directions; ``None`` if the given ones are not nearly orthonormal."""
     lengths = np.linalg.norm(axes, axis=1)
     if np.abs(lengths - 1).max() > _COSINE_TOLERANCE or abs(float(axes[0] @ axes[1])) > _COSINE_TOLERANCE:
         return None
