@@ -1,7 +1,7 @@
 """The only place that writes to the terminal: rich on standard error for people, standard output for results."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,15 +16,11 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+
+from cli import tables
 
 people = Console(stderr=True, highlight=False)
-
-NAME = 26
-"""Characters up to which a table's first column, a name to copy, is kept on one line."""
-
-DRAWN = 100
-"""Rows of a table that is drawn with a frame; the frame of 1,000 rows takes rich half a second."""
+results = Console(highlight=False)
 
 
 def say_all(lines: Iterable[str]) -> None:
@@ -56,24 +52,55 @@ def stream(text: str) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people, on standard error; a long one in plain columns, its lines as long as they have to be."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    if len(texts) > DRAWN:
-        people.file.write("".join(f"{line}\n" for line in [title, *_plain(columns, texts)]))
+    """Print a table on standard error, as part of what the command says while it works."""
+    _print_table(people, title, columns, tables.as_texts(rows))
+
+
+def listing(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    wanted: str | None = None,
+    *,
+    objects: Iterable[Mapping[str, Any]] | None = None,
+    numbers: Sequence[str] = (),
+    styles: Sequence[str | None] = (),
+) -> None:
+    """Print a table that is the command's result, on standard output.
+
+    Args:
+        title: the headline; on standard error where no table is drawn.
+        columns: headings.
+        rows: cells.
+        wanted: table, tsv or json; by default a table on a terminal and tab-separated lines in a pipe.
+        objects: the rows as they are printed in JSON; by default the texts under their headings.
+        numbers: headings of the columns that are aligned to the right.
+        styles: a rich style for each row.
+    """
+    form, texts = tables.chosen_format(wanted), tables.as_texts(rows)
+    if form == "table":
+        _print_table(results, title, columns, texts, numbers, styles)
         return
-    drawn = Table(title=title, title_justify="left")
-    short = all(len(row[0]) <= NAME for row in texts if row)
-    for at, column in enumerate(columns):
-        drawn.add_column(column, overflow="fold", no_wrap=short and not at)
-    for row in texts:
-        drawn.add_row(*row)
-    people.print(drawn, markup=False)
+    say(title)
+    if form == "tsv":
+        result(tables.as_tsv(columns, texts))
+    else:
+        result(tables.as_json([dict(zip(columns, row, strict=True)) for row in texts] if objects is None else objects))
 
 
-def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    for row in (columns, ["-" * width for width in widths], *rows):
-        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+def _print_table(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: tables.Texts,
+    numbers: Sequence[str] = (),
+    styles: Sequence[str | None] = (),
+) -> None:
+    if len(rows) > tables.MAX_DRAWN:
+        console.file.write("".join(f"{line}\n" for line in [title, *tables.as_lines(columns, rows)]))
+        return
+    drawn = tables.draw(title, columns, rows, console.width, numbers=numbers, styles=styles)
+    console.print(drawn, markup=False, crop=False)
 
 
 def progress() -> Progress:

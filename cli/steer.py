@@ -1,11 +1,14 @@
-"""Commands that look into and steer a grid from another shell: logs, cancel, retry, pause, stop, resume, order."""
+"""Commands of `uniferum grid` for another shell: logs, events, cancel, retry, pause, stop, resume, order, submit."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
+from cli.examples import examples
+from cli.tables import Format
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
@@ -18,10 +21,30 @@ Settings = Annotated[
 ]
 
 
+RUN, WATCH, STEER, CLUSTER = "Run", "Watch", "Steer a running grid", "On a cluster"
+"""Headings under which `uniferum grid --help` groups the commands."""
+
+DEMO, CELL = "configs/demo_grid.yaml", "uniferum-small-CTRATE"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to `uniferum grid`."""
-    for command in (logs, cancel, retry, pause, stop, resume, parallel, priority, events, submit, ui):
-        app.command()(command)
+
+    def add(command: Callable[..., None], panel: str, *lines: str) -> None:
+        shown = examples(*(f"uniferum grid {line}" for line in lines))
+        app.command(epilog=shown, rich_help_panel=panel)(command)
+
+    add(logs, WATCH, f"logs {DEMO} {CELL} --lines 20", f"logs {DEMO} {CELL} --follow")
+    add(events, WATCH, f"events {DEMO}", f"events {DEMO} {CELL} --format json")
+    add(ui, WATCH, f"ui {DEMO}")
+    add(cancel, STEER, f"cancel {DEMO} {CELL}", f"cancel {DEMO} --all")
+    add(retry, STEER, f"retry {DEMO} {CELL}")
+    add(pause, STEER, f"pause {DEMO}")
+    add(resume, STEER, f"resume {DEMO}")
+    add(stop, STEER, f"stop {DEMO}")
+    add(parallel, STEER, f"parallel {DEMO} 2")
+    add(priority, STEER, f"priority {DEMO} {CELL} 10")
+    add(submit, CLUSTER, "submit configs/paper_grid.yaml --address http://HEAD:8265 --set root=/shared/runs")
 
 
 def logs(
@@ -97,10 +120,15 @@ def events(
     file: File,
     cell: Annotated[str | None, typer.Argument(help="A cell's name; default: all.")] = None,
     settings: Settings = None,
+    form: Format = None,
 ) -> None:
-    """What happened to the cells, oldest first, from the ledger."""
-    for line in _desk(file, settings).history(cell):
-        output.result(line)
+    """Show what happened to the cells, oldest first, from the ledger."""
+    from orchestration.ledger.commands import EVENT_COLUMNS
+
+    client = _desk(file, settings)
+    happened = client.history(cell)
+    rows = [[event[column] for column in EVENT_COLUMNS] for event in happened]
+    output.listing(f"{client.grid.name}: {len(rows)} events", EVENT_COLUMNS, rows, form, objects=happened)
 
 
 def submit(

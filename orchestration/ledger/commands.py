@@ -9,8 +9,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig, load_grid
@@ -21,6 +22,8 @@ from orchestration.grid.states import PlanState
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import ledger_of
 from uniferum.errors import UniferumError, near_miss
+
+EVENT_COLUMNS = ("cell", "time", "state", "attempt", "fault", "reason", "node")
 
 
 @dataclass(frozen=True)
@@ -83,18 +86,15 @@ class GridClient:
             ledger.wish(verb, cell, value)
         return f"{verb}{f' {cell}' if cell else ''}: asked of {holder.owner}"
 
-    def history(self, cell: str | None) -> list[str]:
-        """One line an event."""
+    def history(self, cell: str | None) -> list[dict[str, Any]]:
+        """List the events of a cell, or of all cells, oldest first, with the keys of :data:`EVENT_COLUMNS`."""
         if cell is not None:
             self.check(cell)
         with ledger_of(self.grid) as ledger:
-            found = ledger.events(cell) if ledger else []
+            events = ledger.events(cell) if ledger else []
         return [
-            f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))}  {name}  {state}"
-            + "".join(
-                f"  {key}={value}" for key, value in detail.items() if key in ("attempt", "fault", "reason", "node")
-            )
-            for at, name, state, detail in found
+            {"cell": name, "time": _iso(at), "state": state, **{key: detail.get(key) for key in EVENT_COLUMNS[3:]}}
+            for at, name, state, detail in events
         ]
 
     def _check_heard(self, verb: str, cell: str, ledger: Ledger, holder: Holder) -> None:
@@ -135,6 +135,11 @@ class GridClient:
     def _planned(self, name: str) -> PlannedCell:
         (planned,) = make_plan(self.grid, [cell for cell in self.cells if cell.name == name])
         return planned
+
+
+def _iso(at: float) -> str:
+    """Local time with its offset from UTC."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
 
 
 def _state(planned: PlannedCell) -> str:

@@ -1,5 +1,6 @@
 """Looking into and steering a grid from another shell, its driver alive, ended or killed; without Ray or data."""
 
+import json
 import os
 import socket
 import subprocess
@@ -9,8 +10,7 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
-from cli import grid as commands
-from cli import main
+from cli import grid_output, main
 from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid.records import Failure
 from orchestration.ledger import commands as steering
@@ -75,17 +75,17 @@ def test_status_after_the_drivers_death_comes_from_the_records(shell: Shell) -> 
     done = shell("status")
     assert done.exit_code == 0, done.exception
     assert "no driver" in done.stderr
-    assert "NaN loss" in done.stderr
-    assert "running" not in done.stderr
+    assert "NaN loss" in done.stdout
+    assert "running" not in done.stdout
 
 
 @pytest.mark.usefixtures("dead_driver")
 def test_logs_and_events_outlive_the_driver(shell: Shell) -> None:
     assert shell("logs", FIRST).stdout == "first\nlast\n"
     assert shell("logs", FIRST, "-n", "1").stdout == "last\n"
-    events = shell("events").stdout.splitlines()
-    assert [line.split("  ")[1:3] for line in events] == [[FIRST, "failed"], [SECOND, "running"]]
-    assert len(shell("events", SECOND).stdout.splitlines()) == 1
+    _, *events = shell("events").stdout.splitlines()
+    assert [line.split("\t")[0:3:2] for line in events] == [[FIRST, "failed"], [SECOND, "running"]]
+    assert [event["cell"] for event in json.loads(shell("events", SECOND, "--format", "json").stdout)] == [SECOND]
 
 
 @pytest.mark.usefixtures("dead_driver")
@@ -180,7 +180,7 @@ def test_status_is_one_table_of_the_cells(shell: Shell, driver: Ledger) -> None:
     assert done.exit_code == 0, done.exception
     assert f"driven by {socket.gethostname()}:{os.getpid()}" in done.stderr
     for name, state in ((FIRST, "running"), (SECOND, "pending")):
-        (line,) = [line for line in done.stderr.splitlines() if f" {name} " in line]
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{name}\t")]
         assert state in line
 
 
@@ -195,7 +195,7 @@ def test_a_watch_without_a_terminal_prints_each_change_and_ends_with_the_grid(
         lambda: driver.release(1),
     ]
     clock = SimpleNamespace(sleep=_sleeps(steps), monotonic=lambda: 0.0)
-    monkeypatch.setattr(commands, "time", clock)
+    monkeypatch.setattr(grid_output, "time", clock)
     done = shell("status", "--watch")
     assert done.exit_code == 0, done.exception
     titles = [line.partition("; ")[0].strip() for line in done.stderr.splitlines() if line.startswith("g: ")]
@@ -209,6 +209,6 @@ def test_a_watch_without_a_terminal_shows_moving_steps_once_a_minute(
     now = iter([0.0, 30.0, 61.0, 61.0, 90.0])
     driver.note(FIRST, "running")
     clock = SimpleNamespace(sleep=_sleeps([lambda: None] * 3), monotonic=lambda: next(now))
-    monkeypatch.setattr(commands, "time", clock)
+    monkeypatch.setattr(grid_output, "time", clock)
     done = shell("status", "--watch")
     assert done.stderr.count("g: 1 pending, 1 running") == 2

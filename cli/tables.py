@@ -1,0 +1,120 @@
+"""Tables in three forms: drawn for a terminal, tab-separated lines for a pipe, JSON for a script."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+Format = Annotated[
+    Literal["table", "tsv", "json"] | None,
+    typer.Option("--format", help="table, tsv or json. Default: a table on a terminal, tsv in a pipe."),
+]
+
+Texts = Sequence[Sequence[str]]
+
+FRAME = 3
+"""Characters that rich adds to each column: a space on both sides and a line."""
+
+MAX_DRAWN = 100
+"""Rows of a table that is drawn with a frame; above it rich takes half a second for 1,000 rows."""
+
+
+def chosen_format(wanted: str | None) -> str:
+    """The format that the user asked for, else a table on a terminal and tab-separated lines in a pipe."""
+    return wanted or ("table" if sys.stdout.isatty() else "tsv")
+
+
+def as_texts(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
+    """Cells as text; None is an empty cell."""
+    return [["" if cell is None else str(cell) for cell in row] for row in rows]
+
+
+def as_tsv(columns: Sequence[str], rows: Texts) -> str:
+    """Tab-separated lines, the headings first; tabs and line ends within a cell become spaces."""
+    return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in (columns, *rows))
+
+
+def as_json(objects: Iterable[Mapping[str, Any]]) -> str:
+    """A JSON array with one object a row."""
+    return json.dumps([dict(one) for one in objects], indent=2)
+
+
+def as_lines(columns: Sequence[str], rows: Texts) -> list[str]:
+    """Aligned plain columns, one line a row however long it is."""
+    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
+    lines = (columns, ["-" * width for width in widths], *rows)
+    return ["  ".join(map(str.ljust, row, widths)).rstrip() for row in lines]
+
+
+def draw(
+    title: str,
+    columns: Sequence[str],
+    rows: Texts,
+    width: int,
+    *,
+    numbers: Sequence[str] = (),
+    styles: Sequence[str | None] = (),
+) -> RenderableType:
+    """Draw a table of which the first column, a name to copy, is never broken.
+
+    Args:
+        title: stands above the table.
+        columns: headings.
+        rows: cells as text.
+        width: of the terminal, in characters. Where names and words of the other columns do not fit side by side,
+            each name gets a line of its own.
+        numbers: headings of the columns that are aligned to the right.
+        styles: a rich style for each row.
+    """
+    styles = styles or [None] * len(rows)
+    needed = [_longest([heading, *cells]) for heading, *cells in zip(columns, *rows, strict=True)]
+    words = [_longest(" ".join((heading, *cells)).split()) for heading, *cells in zip(columns, *rows, strict=True)]
+    if needed[0] + sum(words[1:]) + FRAME * len(columns) + 1 > width:
+        return _draw_stacked(title, columns, rows, numbers, styles)
+    table = Table(title=Text(title), title_justify="left")
+    for at, column in enumerate(columns):
+        table.add_column(
+            column,
+            overflow="fold",
+            no_wrap=at == 0,
+            min_width=needed[0] if at == 0 else words[at],
+            justify=_side(column, numbers),
+        )
+    for row, style in zip(rows, styles, strict=True):
+        table.add_row(*map(Text, row), style=style)
+    return table
+
+
+def _draw_stacked(
+    title: str, columns: Sequence[str], rows: Texts, numbers: Sequence[str], styles: Sequence[str | None]
+) -> RenderableType:
+    """Each name on a line of its own, the other cells below it; columns without any text are left out."""
+    shown = [at for at in range(1, len(columns)) if any(row[at] for row in rows)]
+    widths = {at: _longest([columns[at], *(row[at] for row in rows)]) for at in shown[:-1]}
+
+    def line(cells: Sequence[str], style: str | None) -> RenderableType:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        for at in shown:
+            grid.add_column(overflow="fold", min_width=widths.get(at), justify=_side(columns[at], numbers))
+        grid.add_row(*(Text(cells[at]) for at in shown), style=style)
+        return Padding(grid, (0, 0, 0, 2))
+
+    parts: list[RenderableType] = [Text(title, style="italic")]
+    for row, style in zip((columns, *rows), ("bold", *styles), strict=True):
+        parts.append(Text(row[0], style=style or "", no_wrap=True, overflow="ignore"))
+        parts += [line(row, style)] if shown else []
+    return Group(*parts)
+
+
+def _longest(texts: Iterable[str]) -> int:
+    return max(map(len, texts), default=0)
+
+
+def _side(column: str, numbers: Sequence[str]) -> Literal["left", "right"]:
+    return "right" if column in numbers else "left"
