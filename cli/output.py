@@ -88,6 +88,21 @@ def listing(
         result(tables.as_json([dict(zip(columns, row, strict=True)) for row in texts] if objects is None else objects))
 
 
+def listings(several: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]], wanted: str | None = None) -> None:
+    """Print tables that are the command's result, on standard output.
+
+    Args:
+        several: title, headings and cells of each.
+        wanted: table or tsv; see :func:`listing`. In tab-separated form the title is a line that begins with ``#``.
+    """
+    for title, columns, rows in several:
+        texts = tables.as_texts(rows)
+        if tables.chosen_format(wanted) == "table":
+            _print_table(results, title, columns, texts)
+        else:
+            result(f"# {title}\n{tables.as_tsv(columns, texts)}")
+
+
 def _print_table(
     console: Console,
     title: str,
