@@ -29,7 +29,7 @@ Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value la
 
 CARD = examples(
     "uniferum data card configs/cohorts/ct_rate.yaml --root /data/CT-RATE",
-    "uniferum data card configs/cohorts/ct_rate.yaml --root /data/CT-RATE --store /stores/CTRATE  # flags, failed scans",
+    "uniferum data card configs/cohorts/ct_rate.yaml --root /data/CT-RATE --store /stores/CTRATE",
     "uniferum data card configs/cohorts/ct_rate.yaml > card.tsv",
     "uniferum data card configs/cohorts/ct_rate.yaml --format json > card.json",
 )

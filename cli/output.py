@@ -85,7 +85,7 @@ def listing(
     if form == "tsv":
         result(tables.as_tsv(columns, texts))
     else:
-        result(tables.as_json([dict(zip(columns, row, strict=True)) for row in texts] if objects is None else objects))
+        result(tables.as_json(tables.as_objects(columns, texts) if objects is None else objects))
 
 
 def listings(several: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]], wanted: str | None = None) -> None:
@@ -93,14 +93,19 @@ def listings(several: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]
 
     Args:
         several: title, headings and cells of each.
-        wanted: table or tsv; see :func:`listing`. In tab-separated form the title is a line that begins with ``#``.
+        wanted: table, tsv or json; see :func:`listing`. In tab-separated form the title is a line that begins with
+            ``#``; in JSON each table is an object with ``title`` and ``rows``.
     """
-    for title, columns, rows in several:
-        texts = tables.as_texts(rows)
-        if tables.chosen_format(wanted) == "table":
-            _print_table(results, title, columns, texts)
+    form = tables.chosen_format(wanted)
+    texts = [(title, columns, tables.as_texts(rows)) for title, columns, rows in several]
+    if form == "json":
+        result(tables.as_json({"title": one, "rows": tables.as_objects(heads, rows)} for one, heads, rows in texts))
+        return
+    for title, columns, rows in texts:
+        if form == "table":
+            _print_table(results, title, columns, rows)
         else:
-            result(f"# {title}\n{tables.as_tsv(columns, texts)}")
+            result(f"# {title}\n{tables.as_tsv(columns, rows)}")
 
 
 def _print_table(

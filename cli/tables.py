@@ -40,6 +40,11 @@ def as_tsv(columns: Sequence[str], rows: Texts) -> str:
     return "".join("\t".join(" ".join(cell.split()) for cell in row) + "\n" for row in (columns, *rows))
 
 
+def as_objects(columns: Sequence[str], rows: Texts) -> list[dict[str, str]]:
+    """One dictionary a row, with the headings as keys."""
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
 def as_json(objects: Iterable[Mapping[str, Any]]) -> str:
     """A JSON array with one object a row."""
     return json.dumps([dict(one) for one in objects], indent=2)

@@ -100,14 +100,3 @@ def test_a_cohort_without_reports_is_named(tmp_path: Path) -> None:
     config.write_text(f"kind: luna16\nroot: {tmp_path}\n", encoding="utf-8")
     done = runner.invoke(app, ["data", "label-reports", str(config), "--out", str(tmp_path / "x.csv")])
     assert "must be a cohort with reports" in str(done.exception)
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["data fetch", "data check", "data segment", "data prepare", "data card", "data verify", "data label-reports",
-     "predict", "grid plan"],
-)  # fmt: skip
-def test_the_help_of_a_command_shows_how_it_is_typed(command: str) -> None:
-    shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
-    assert shown.exit_code == 0
-    assert f"uniferum {command} " in shown.stdout.split("Example")[1]
