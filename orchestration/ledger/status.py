@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
@@ -47,7 +47,7 @@ class StatusRow:
         metric = "" if self.metric is None else f"{self.metric:.4f}"
         return self.cell, self.state, step, speed, metric, span(self.seconds_left), self.note
 
-    def to_dict(self) -> dict[str, object]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the row for scripts; what is not known is None."""
         return asdict(self) | {"state": str(self.state)}
 

@@ -117,7 +117,7 @@ def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_
         ]
         assert all(meaning(row[0]) == row[1] for row in rows)
         assert "values lie 1024 above those of a CT" in table
-        assert "training leaves these scans out" in table
+        assert "these scans are left out of training" in table
 
 
 def test_a_program_gets_the_same_as_json(cohort, tmp_path, flagging):

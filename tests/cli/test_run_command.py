@@ -215,7 +215,7 @@ def test_forced_it_answers_and_says_that_it_is_doubtful(run: Run) -> None:
     assert code == 0
     (answer,) = json.loads(out)
     assert (answer["flags"], answer["notes"]) == (["wrong_hu"], ["a number behind it"])
-    assert "wrong_hu.nii.gz: answered with --force, do not rely on it" in err
+    assert "wrong_hu.nii.gz: answered because of --force; the result is not reliable" in err
 
 
 @pytest.mark.usefixtures("known")

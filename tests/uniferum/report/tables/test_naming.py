@@ -170,7 +170,7 @@ def test_claims_on_other_encoders_name_them_and_hold_nothing_against_the_papers_
     sheet = claims_sheet(examine(demo, Margins()))
     assert (
         sheet.below[0]
-        == "No cell has a text encoder of the paper: tiny-64 in PubMedBERT's part, tiny-96 in GatorTron's part."
+        == "No cell has a text encoder of the paper: tiny-64 in place of PubMedBERT, tiny-96 in place of GatorTron."
     )
     near = next(row for row in sheet.rows if row[2] == "near")
     assert near[1] == "Uniferum tiny-64 CTRATE"
