@@ -16,7 +16,7 @@ One = TypeVar("One", CellRecord, PendingCell)
 Both = Sequence[CellRecord | PendingCell]
 
 
-def told_apart(
+def distinguish_encoders(
     records: Sequence[CellRecord], pending: Sequence[PendingCell]
 ) -> tuple[list[CellRecord], list[PendingCell]]:
     """Distinguish cells of one row and seed by appending the config keys in which their text encoders differ."""
