@@ -71,7 +71,7 @@ def label_reports(
     chosen = choose(_reports(cohort), cohort.report_labels, seed)
     _say_chosen(cohort, chosen, review, seed)
     if endpoint is not None:
-        asked = Asked(_endpoint(endpoint, asking or []), cache or out.with_suffix(".answers.sqlite"), yes, dry_run)
+        asked = Asking(_endpoint(endpoint, asking or []), cache or out.with_suffix(".answers.sqlite"), yes, dry_run)
         written = _label_by_model(cohort, chosen, asked, out, seed)
     else:
         written = not dry_run and _label_by_rules(cohort, chosen, out, seed)
@@ -80,7 +80,7 @@ def label_reports(
 
 
 @dataclass(frozen=True)
-class Asked:
+class Asking:
     """How a language model is asked: its endpoint, the file of answers, and whether to ask the user first."""
 
     endpoint: "EndpointConfig"
@@ -108,7 +108,7 @@ def _label_by_rules(cohort: "HasReports", chosen: "Chosen", out: Path, seed: int
     return True
 
 
-def _label_by_model(cohort: "HasReports", chosen: "Chosen", asked: Asked, out: Path, seed: int) -> bool:
+def _label_by_model(cohort: "HasReports", chosen: "Chosen", asked: Asking, out: Path, seed: int) -> bool:
     """Write the table of labels; False where nothing was asked."""
     from uniferum.data.report_labels.labelling import Kept, write_labels
 
@@ -155,7 +155,7 @@ def _endpoint(address: str, settings: list[str]) -> "EndpointConfig":
     return parse(EndpointConfig, {**override({}, settings), "endpoint": address}, source="--ask")
 
 
-def _agreed(cohort: "HasReports", chosen: "Chosen", asked: Asked, kept: "Kept") -> bool:
+def _agreed(cohort: "HasReports", chosen: "Chosen", asked: Asking, kept: "Kept") -> bool:
     """Print the cost, and ask the user before anything is sent."""
     from uniferum.data.report_labels.labelling import planned
 

@@ -69,11 +69,11 @@ def other_system(kind: str, model: Mapping[str, Any], geometry: Mapping[str, Any
         return ""
     if not model.get("encoder"):
         return UNRECORDED
-    found = _text_differs(kind, model.get("text") or {}) + _differing("encoder", model["encoder"], PAPER_IMAGE)
+    differences = _text_differs(kind, model.get("text") or {}) + _differing("encoder", model["encoder"], PAPER_IMAGE)
     if kind == "uniferum":
         fusion = model.get("fusion") or {}  # positions: both presets' are the paper's
-        found += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
-    return ", ".join([*found, *_differing("geometry", PAPER_INPUT | dict(geometry or {}), PAPER_INPUT)])
+        differences += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
+    return ", ".join([*differences, *_differing("geometry", PAPER_INPUT | dict(geometry or {}), PAPER_INPUT)])
 
 
 _OFF = (None, False, 0, "none")

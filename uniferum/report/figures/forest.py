@@ -33,24 +33,24 @@ class Panel:
 def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
     """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ."""
     cells = {record.row: record for record in sorted(records, key=lambda one: -one.seed)}
-    found = [(row, cells[row]) for row in panel.rows if row in cells]
-    scores = {row: _scores(cell, panel.column) for row, cell in found}
+    drawn = [(row, cells[row]) for row in panel.rows if row in cells]
+    scores = {row: _scores(cell, panel.column) for row, cell in drawn}
     labels = _labels(scores)
     figure = new_figure(6.5, 1.6 + 0.24 * max(len(labels), 4))
     axes = figure.add_subplot()
     axes.set_title(panel.title)
     if not labels:
-        say_missing(axes, _why_missing(panel, found))
+        say_missing(axes, _why_missing(panel, drawn))
         return figure
-    stars = _significant([cell for _, cell in found], panel.column) if len(found) == 2 else {}
-    for at, (row, _) in enumerate(found):
-        _draw_row(axes, at, len(found), row, scores[row], labels)
+    stars = _significant([cell for _, cell in drawn], panel.column) if len(drawn) == 2 else {}
+    for at, (row, _) in enumerate(drawn):
+        _draw_row(axes, at, len(drawn), row, scores[row], labels)
     _finish(axes, labels, scores, stars)
     absent = [row_label(row) for row in panel.rows if row not in cells]
     notes = ["AUROC, 95 % DeLong intervals. Grey line: chance."]
     notes += [f"* paired DeLong test, p adjusted by Holm over {len(stars)} labels < 0.05"] if stars else []
     footnote(
-        figure, [*notes, *encoder_notes(cell for _, cell in found), *(f"missing: no cell {name}" for name in absent)]
+        figure, [*notes, *encoder_notes(cell for _, cell in drawn), *(f"missing: no cell {name}" for name in absent)]
     )
     return figure
 
@@ -149,7 +149,7 @@ def _significant(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[s
     return dict(zip(tests["label"], holm(tests["p"].to_numpy()), strict=True))
 
 
-def _why_missing(panel: Panel, found: Sequence[tuple[RowKey, CellRecord]]) -> str:
-    if found:
+def _why_missing(panel: Panel, drawn: Sequence[tuple[RowKey, CellRecord]]) -> str:
+    if drawn:
         return f"no label of {' '.join(panel.column)} has both classes"
     return "no cell " + " or ".join(row_label(row) for row in panel.rows)

@@ -64,14 +64,14 @@ def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
         return []
     table = pd.concat([record.predictions(NEEDED).assign(cell=record.name) for record in records], ignore_index=True)
     table["error"] = np.abs(table["target"] - probability(table["score"]))
-    found = []
+    cases = []
     for cohort in dict.fromkeys(table["cohort"]):
         part = table.loc[table["cohort"] == cohort]
         codes, scans = pd.factorize(part["scan_id"])
         errors = np.bincount(codes, part["error"].to_numpy()) / np.bincount(codes)
         for at in np.argsort(-errors, kind="stable")[:CASES]:
-            found.append(PageCase(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
-    return found
+            cases.append(PageCase(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
+    return cases
 
 
 def write_cases(folder: Path, pictures: Pictures) -> str:
@@ -133,7 +133,7 @@ def case_script(store: Store, cohort: str, scan_id: str, masks: CaseMasks | None
     mask = store.read_mask(scan_id, layer, "train") if layer else None
     if mask is not None and masks is not None:
         mask = masks.like(mask)
-    found = {
+    content = {
         "name": f"{cohort}/{scan_id}",
         "shape": list(grey.shape),
         "size": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
@@ -144,7 +144,7 @@ def case_script(store: Store, cohort: str, scan_id: str, masks: CaseMasks | None
         "model": None if masks is None else _base64(_thinned(masks.mask, step)),
         "structures": [_structure(one) for one in (masks.structures if masks else ())],
     }
-    return f"window.showCase({json.dumps(found, allow_nan=False)});\n"
+    return f"window.showCase({json.dumps(content, allow_nan=False)});\n"
 
 
 def _structure(one: Outlined) -> dict[str, object]:

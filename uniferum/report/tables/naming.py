@@ -25,8 +25,8 @@ def distinguish_encoders(
         if one.text:
             texts.setdefault((one.row, one.seed), []).append(one.text)
     keys: dict[tuple[str, str], dict[str, None]] = {}
-    for (row, _), found in texts.items():
-        keys.setdefault(row[:2], {}).update(dict.fromkeys(_differing(found)))
+    for (row, _), same_row in texts.items():
+        keys.setdefault(row[:2], {}).update(dict.fromkeys(_differing(same_row)))
     return [_named(one, keys) for one in records], [_named(one, keys) for one in pending]
 
 
@@ -90,10 +90,10 @@ def parts(cells: Both) -> tuple[str, str]:
     So the comparisons of the paper work on any grid. Other encoders are never compared with the paper's numbers.
     """
     own = tuple(PAPER_TEXT)
-    found = sorted({one.text_encoder for one in cells if one.model == "uniferum" and one.text_encoder}, key=natural)
-    if not found or set(found) & set(own):
+    others = sorted({one.text_encoder for one in cells if one.model == "uniferum" and one.text_encoder}, key=natural)
+    if not others or set(others) & set(own):
         return own[0], own[1]
-    return found[0], found[1] if len(found) > 1 else own[1]
+    return others[0], others[1] if len(others) > 1 else own[1]
 
 
 def not_the_papers(cells: Both) -> dict[RowKey, str]:

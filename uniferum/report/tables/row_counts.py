@@ -63,8 +63,8 @@ def _record_lines(record: CellRecord) -> Iterator[str]:
             positive, negative = (sum(counts[target] for counts in labels) for target in ("positive", "negative"))
             yield f"Training rows of {cohort}: {positive:,} positive, {negative:,} negative, of {len(labels)} labels"
     for masks in rows.get("masks", ()):
-        found, wanted, without = masks["found"], masks["wanted"], masks["without_masks"]
-        line = f"{masks['kind'].capitalize()} rows of {masks['cohort']}: {found:,} of {wanted:,} wanted"
+        number, wanted, without = masks["found"], masks["wanted"], masks["without_masks"]
+        line = f"{masks['kind'].capitalize()} rows of {masks['cohort']}: {number:,} of {wanted:,} wanted"
         if without:
             line += f"; {without:,} of {masks['scans']:,} training scans have no {masks['kind']} mask"
         yield line
