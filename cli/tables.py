@@ -21,6 +21,9 @@ Texts = Sequence[Sequence[str]]
 FRAME = 3
 """Characters that rich adds to each column: a space on both sides and a line."""
 
+READABLE = 24
+"""Characters that the last column, mostly a sentence, gets at least before it is folded."""
+
 MAX_DRAWN = 100
 """Rows of a table that is drawn with a frame; above it rich takes half a second for 1,000 rows."""
 
@@ -72,25 +75,43 @@ def draw(
         title: stands above the table.
         columns: headings.
         rows: cells as text.
-        width: of the terminal, in characters. Where names and words of the other columns do not fit side by side,
-            each name gets a line of its own.
+        width: of the terminal, in characters. If the columns do not fit side by side, empty ones are left out; if that
+            is not enough, each name gets a line of its own.
         numbers: headings of the columns that are aligned to the right.
         styles: a rich style for each row.
     """
     styles = styles or [None] * len(rows)
-    needed = [_longest([heading, *cells]) for heading, *cells in zip(columns, *rows, strict=True)]
-    words = [_longest(" ".join((heading, *cells)).split()) for heading, *cells in zip(columns, *rows, strict=True)]
-    if needed[0] + sum(words[1:]) + FRAME * len(columns) + 1 > width:
-        return _draw_stacked(title, columns, rows, numbers, styles)
+    if not _fits(columns, rows, width):
+        columns, rows = _without_empty(columns, rows)
+    drawing = _draw_framed if _fits(columns, rows, width) else _draw_stacked
+    return drawing(title, columns, rows, numbers, styles)
+
+
+def _fits(columns: Sequence[str], rows: Texts, width: int) -> bool:
+    """Whether the names, the words of the other columns and a readable last column fit side by side."""
+    name, *middle, last = _minimal_widths(columns, rows)
+    readable = min(READABLE, _longest([columns[-1], *(row[-1] for row in rows)]))
+    return name + sum(middle) + max(last, readable) + FRAME * len(columns) + 1 <= width
+
+
+def _without_empty(columns: Sequence[str], rows: Texts) -> tuple[list[str], list[list[str]]]:
+    """Leave out columns without any text."""
+    kept = [at for at in range(len(columns)) if at == 0 or any(row[at] for row in rows)]
+    return [columns[at] for at in kept], [[row[at] for at in kept] for row in rows]
+
+
+def _minimal_widths(columns: Sequence[str], rows: Texts) -> list[int]:
+    """The longest text of the first column, and the longest word of each other column."""
+    texts = [[heading, *cells] for heading, *cells in zip(columns, *rows, strict=True)]
+    return [_longest(texts[0]), *(_longest(" ".join(column).split()) for column in texts[1:])]
+
+
+def _draw_framed(
+    title: str, columns: Sequence[str], rows: Texts, numbers: Sequence[str], styles: Sequence[str | None]
+) -> RenderableType:
     table = Table(title=Text(title), title_justify="left")
-    for at, column in enumerate(columns):
-        table.add_column(
-            column,
-            overflow="fold",
-            no_wrap=at == 0,
-            min_width=needed[0] if at == 0 else words[at],
-            justify=_side(column, numbers),
-        )
+    for at, (column, least) in enumerate(zip(columns, _minimal_widths(columns, rows), strict=True)):
+        table.add_column(column, overflow="fold", no_wrap=at == 0, min_width=least, justify=_side(column, numbers))
     for row, style in zip(rows, styles, strict=True):
         table.add_row(*map(Text, row), style=style)
     return table
@@ -99,21 +120,21 @@ def draw(
 def _draw_stacked(
     title: str, columns: Sequence[str], rows: Texts, numbers: Sequence[str], styles: Sequence[str | None]
 ) -> RenderableType:
-    """Each name on a line of its own, the other cells below it; columns without any text are left out."""
-    shown = [at for at in range(1, len(columns)) if any(row[at] for row in rows)]
-    widths = {at: _longest([columns[at], *(row[at] for row in rows)]) for at in shown[:-1]}
+    """Draw each name on a line of its own, with the other cells below it."""
+    widths = [_longest(column) for column in zip(columns, *rows, strict=True)]
 
-    def line(cells: Sequence[str], style: str | None) -> RenderableType:
+    def below(cells: Sequence[str], style: str | None) -> RenderableType:
         grid = Table.grid(padding=(0, 2, 0, 0))
-        for at in shown:
-            grid.add_column(overflow="fold", min_width=widths.get(at), justify=_side(columns[at], numbers))
-        grid.add_row(*(Text(cells[at]) for at in shown), style=style)
+        for at, column in enumerate(columns[1:], 1):
+            least = widths[at] if at < len(columns) - 1 else None
+            grid.add_column(overflow="fold", min_width=least, justify=_side(column, numbers))
+        grid.add_row(*map(Text, cells[1:]), style=style)
         return Padding(grid, (0, 0, 0, 2))
 
     parts: list[RenderableType] = [Text(title, style="italic")]
     for row, style in zip((columns, *rows), ("bold", *styles), strict=True):
         parts.append(Text(row[0], style=style or "", no_wrap=True, overflow="ignore"))
-        parts += [line(row, style)] if shown else []
+        parts += [below(row, style)] if len(columns) > 1 else []
     return Group(*parts)
 
 

@@ -45,6 +45,13 @@ def test_a_wide_terminal_has_one_line_a_row() -> None:
     assert all(sum(f" {name} " in line and "no data" in line for line in lines) == 1 for name in NAMES)
 
 
+def test_empty_columns_are_left_out_before_names_get_lines_of_their_own() -> None:
+    rows = [["n" * 40, "no data", "", "", "data absent: CTRATE"]]
+    lines = drawn(tables.draw("paper", ["cell", "state", "volumes/s", "metric", "note"], rows, 80), 80)
+    assert "volumes/s" not in "".join(lines)
+    assert any("n" * 40 in line and "no data" in line for line in lines)
+
+
 def test_a_name_longer_than_the_terminal_is_whole() -> None:
     name = "n" * 100
     assert name in drawn(tables.draw("t", ["cell", "state"], [[name, "due"]], 80), 80)

@@ -53,7 +53,7 @@ def test_a_place_without_a_number_gives_reason_and_command(folder, tmp_path):
 
 
 def test_words_that_name_several_places_or_none_are_refused(folder, tmp_path):
-    with pytest.raises(UniferumError, match="names 2"):
+    with pytest.raises(UniferumError, match="matches 2"):
         traced(tmp_path, column="RADCHEST")
     with pytest.raises(UniferumError, match=r"CTRATE\+SEG"):
         traced(tmp_path, row="CTRATE+SEGG")
