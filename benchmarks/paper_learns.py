@@ -32,7 +32,7 @@ from uniferum.run.config import RunConfig
 from uniferum.run.train import PROMPT_SPREAD, train_run
 from uniferum.run_files import RunFiles
 from uniferum.training.loop import SELECTION
-from uniferum.training.reporter import Silent
+from uniferum.training.reporter import Reporter
 
 COHORT, GOAL = "CTRATE", 0.85
 COHORT_FILE, PHANTOMS = Path("configs/cohorts/demo_ct_rate.yaml"), Path("demo/phantoms/ct_rate")
@@ -104,7 +104,7 @@ def _flat(section: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
             yield f"{before}{key}", value
 
 
-class Curve(Silent):
+class Curve(Reporter):
     """Prints each validation against the rows seen."""
 
     def __init__(self, batch: int) -> None:

@@ -24,7 +24,7 @@ from uniferum.config import merge
 from uniferum.run.config import RunConfig
 from uniferum.run.train import train_run
 from uniferum.run_files import RunFiles
-from uniferum.training.reporter import Silent
+from uniferum.training.reporter import Reporter
 
 GOALS = {"lungs": 0.85, "liver": 0.7, "heart": 0.7}
 HERE: dict[str, Any] = {
@@ -55,7 +55,7 @@ QUICK: dict[str, Any] = {"training": {"steps": 4, "validate_every": 2, "checkpoi
 SHOWN = (*GOALS, "")
 
 
-class MaskCurve(Silent):
+class MaskCurve(Reporter):
     """Prints the Dice of each validation against the rows seen."""
 
     def __init__(self, batch: int) -> None:

@@ -11,6 +11,7 @@ import typer
 from cli import output, weights
 from cli.examples import examples
 from uniferum.errors import UniferumError
+from uniferum.training.reporter import Reporter
 
 if TYPE_CHECKING:
     from uniferum.run import RunConfig, RunResult
@@ -101,7 +102,7 @@ def evaluate(
     _show(evaluate_run(run, paths, target, device=device))
 
 
-class _Terminal:
+class _Terminal(Reporter):
     """Reporter of a run that prints losses and validations on the terminal."""
 
     def __init__(self, steps: int, computing: str) -> None:
@@ -121,9 +122,6 @@ class _Terminal:
     def artifact(self, path: Path) -> None:
         """Print the path of a written file."""
         output.say(f"wrote {path}")
-
-    def checkpoint(self, path: Path, step: int) -> None:
-        """Print nothing."""
 
 
 def _read(

@@ -8,6 +8,7 @@ from cli import output
 from orchestration.report_source import Gathered
 from uniferum.errors import UniferumError
 from uniferum.report.records import CellRecord
+from uniferum.systems import predicts_masks
 
 if TYPE_CHECKING:
     from uniferum.evaluation.masks import ModelMasks
@@ -52,7 +53,7 @@ def _masks(source: Gathered, stores: dict, keys: Sequence[tuple[str, str]]) -> "
 
 
 def mask_models(records: Iterable[CellRecord], cells: Path | None) -> list[tuple[CellRecord, Path]]:
-    """Find Uniferum cells with a checkpoint on this machine: those trained on masks first, then by validation AUROC.
+    """Find cells that predict masks and have a checkpoint here: those trained on masks first, then by validation AUROC.
 
     Args:
         records: finished cells.
@@ -64,7 +65,7 @@ def mask_models(records: Iterable[CellRecord], cells: Path | None) -> list[tuple
         renamed = sorted(cells.glob(f"*-{mark}")) if cells else []  # under an earlier name
         folders = [record.folder, *([cells / f"{record.name}-{mark}", *renamed] if cells else ())]
         folder = next((one for one in folders if (one / "checkpoints" / "best").exists()), None)
-        if folder is not None and record.model == "uniferum":
+        if folder is not None and predicts_masks(record.model):
             trained.append((record, folder))
     return sorted(trained, key=lambda one: ("SEG" not in one[0].train_on, -_validation_auroc(one[0])))
 

@@ -84,10 +84,10 @@ def _needed(path: Path) -> "list[WeightsCheck]":
     from orchestration.grid.cells import expand
     from orchestration.grid.config import load_grid
     from uniferum.model.saved.check_weights import check_image, check_text
-    from uniferum.model.saved.hub import WITH_TEXT
+    from uniferum.systems import reads_text
 
     models = [cell.config.model for cell in expand(load_grid(path), source=str(path))]
-    texts = {(m.text.name, m.text.layers): m.text for m in models if m.kind in WITH_TEXT}
+    texts = {(m.text.name, m.text.layers): m.text for m in models if reads_text(m.kind)}
     images = {(m.encoder.name, m.encoder.weights): m.encoder for m in models}
     return [*map(check_text, texts.values()), *map(check_image, images.values())]
 
@@ -108,7 +108,7 @@ def _sheet(checks: "Sequence[WeightsCheck]") -> "Sheet":
         ]
         for one in checks
     ]
-    below = [f"{one.name}: sha256 {one.sha256}, {one.place}" for one in checks if one.sha256]
+    below = [f"{one.name}: sha256 {one.sha256}, {one.path}" for one in checks if one.sha256]
     below += [f"{one.name}: {one.fault}" for one in checks if one.fault]
     below.append("Forward pass: text, the first numbers of [CLS]; image, mean, deviation, least and largest feature.")
     return Sheet("Pretrained weights", headings, rows, below, words=5)

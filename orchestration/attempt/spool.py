@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.grid.records import CellProgress
+from uniferum.training.reporter import Reporter
 
 
-class SpoolReporter:
+class SpoolReporter(Reporter):
     """Appends everything that a tracking server should know to ``spool.jsonl``."""
 
     def __init__(self, folder: Path) -> None:
@@ -61,7 +62,7 @@ def append(folder: Path, entry: Mapping[str, Any]) -> None:
     append_line(folder / "spool.jsonl", entry)
 
 
-class ProgressReporter:
+class ProgressReporter(Reporter):
     """Writes ``progress.json`` at most once a second, and tells the watchdog that the cell lives."""
 
     def __init__(self, folder: Path, *, steps: int, alive: Callable[[], None] = lambda: None) -> None:

@@ -88,6 +88,13 @@ def _cell(grid: GridConfig, group: CellGroup, mix: str, seed: int, source: str) 
     keys = merge({"data": {"loader_workers": grid.resources.loader_workers}}, keys)  # a value given by hand stays
     named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
     config = parse(RunConfig, {**keys, **named}, source=f"{source}: cell {name}")
+    if config.model.kind != group.model:
+        raise UniferumError(
+            f"{source}: cell {name}: model.kind in set",
+            config.model.kind,
+            must=f"be the system that the cell group names ({group.model})",
+            cure=f"write `model: {config.model.kind}` in a cell group instead",
+        )
     return Cell(name, config, group.model, group.text_encoder, mix, seed, group.priority)
 
 

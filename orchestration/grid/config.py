@@ -6,7 +6,7 @@ resources, policy, tracking) stands in sections of its own and reaches no finger
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
@@ -14,9 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from orchestration.grid.resources import Resources
 from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
 from uniferum.errors import near_miss
-
-if TYPE_CHECKING:
-    pass
+from uniferum.systems import SYSTEMS, UNIFERUM
 
 
 class Policy(Section):
@@ -46,12 +44,19 @@ class Tracking(Section):
 class CellGroup(Section):
     """One model, one text encoder, several training mixes."""
 
-    model: Literal["uniferum", "cnn"] = "uniferum"
+    model: str = Field(default=UNIFERUM, description="a system of uniferum/systems.py")
     text_encoder: str | None = None
     train_on: tuple[str, ...] = Field(min_length=1, description="mixes, e.g. CTRATE+INSPECT+SEG")
     evaluate_on: tuple[str, ...] | None = None
     priority: int = Field(default=0, description="higher runs earlier")
     set: dict[str, Any] = Field(default_factory=dict, description="RunConfig keys of this group")
+
+    @field_validator("model")
+    @classmethod
+    def _registered(cls, model: str) -> str:
+        if model not in SYSTEMS:
+            raise ValueError(f"be a known system, not '{model}'; {near_miss(model, SYSTEMS)}")
+        return model
 
     @field_validator("train_on", mode="before")
     @classmethod

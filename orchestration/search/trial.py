@@ -21,6 +21,7 @@ from orchestration.grid.records import CellFolder, Failure, cell_folder
 from orchestration.search.config import Search
 from uniferum.config import parse
 from uniferum.errors import UniferumError
+from uniferum.training.reporter import Reporter, read_steps
 
 if TYPE_CHECKING:
     from uniferum.run import RunConfig
@@ -133,7 +134,7 @@ def _fault(kind: str, reason: str | None) -> dict[str, Any]:
     return {METRIC: 0.0, STEP: 0, FAULT: f"{kind}: {reason}"}
 
 
-class Validations:
+class Validations(Reporter):
     """Tells after each validation but the last the best so far, which is the checkpoint that a cell keeps."""
 
     def __init__(self, report: Report, steps: int) -> None:
@@ -142,17 +143,12 @@ class Validations:
 
     def recall(self, record: CellFolder) -> None:
         """Count the validations up to the checkpoint that the trial goes on from; those after it are made again."""
-        from uniferum.training.reporter import read_steps
-
         reached = record.resumable_step() or 0
         lines = [line for line in read_steps(record.files.steps) if VALIDATION in line and line["step"] <= reached]
         seen = [(int(line["step"]), float(line[VALIDATION])) for line in lines if math.isfinite(line[VALIDATION])]
         if seen:
             self.best = max(value for _, value in seen)
             self._tell(max(step for step, _ in seen))
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Tune proposed them."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """The mean validation AUROC; ASHA may end the trial here."""
@@ -161,12 +157,6 @@ class Validations:
             self.best = max(self.best, value)
             self._tell(step)
 
-    def artifact(self, path: Path) -> None:
-        """In the trial's folder."""
-
-    def checkpoint(self, path: Path, step: int) -> None:
-        """In the trial's folder."""
-
     def _tell(self, step: int) -> None:
         if step < self.steps:
             self.report({METRIC: self.best, STEP: step})
@@ -174,6 +164,4 @@ class Validations:
 
 def trained_steps(folder: Path) -> int:
     """How many steps a trial was trained."""
-    from uniferum.training.reporter import read_steps
-
     return max((int(line["step"]) for line in read_steps(CellFolder(folder).files.steps)), default=0)

@@ -1,7 +1,7 @@
-"""All labels of a prediction file: areas and DeLong's standard errors from one sort a label, read as columns.
+"""Score all labels of a prediction file fast: areas and DeLong's standard errors, one sort per label.
 
-Invariant: the numbers are those of :mod:`uniferum.evaluation.delong` and :mod:`uniferum.evaluation.curves`, label by
-label; only tables of objects are avoided. A report over hundreds of cells recomputes everything this way.
+Invariant: the numbers equal those of :mod:`uniferum.evaluation.delong` and :mod:`uniferum.evaluation.curves`. A report
+over hundreds of cells recomputes everything this way, so columns are read without tables of objects.
 """
 
 import math
@@ -22,7 +22,7 @@ FACTS = ("cohort", "group", "label")
 
 @dataclass(frozen=True)
 class Segments:
-    """One place a segment (k,); areas are NaN where a class is missing."""
+    """One value per segment (k,); areas are NaN if a class is missing."""
 
     n: Ints
     n_pos: Ints
@@ -35,7 +35,7 @@ def score_segments(segment: NDArray[np.integer], target: Floats, score: Floats, 
     """Score every segment.
 
     Args:
-        segment: (n,) which label a case belongs to, 0 to ``count`` - 1.
+        segment: (n,) index of each case's label, 0 to ``count`` - 1.
         target: (n,) of 0 and 1.
         score: (n,), finite.
         count: number of segments k.
@@ -73,7 +73,7 @@ def _areas(positive: NDArray[np.bool_], value: Floats) -> tuple[float, float, fl
 def _tied(
     ordered: Floats, classes: NDArray[np.bool_], at_pos: NDArray[np.intp], at_neg: NDArray[np.intp]
 ) -> tuple[Floats, Floats, Floats]:
-    """DeLong's components and the precision at each positive, a run of equal scores being one step."""
+    """DeLong's components and the precision at each positive, with ties as one step."""
     new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
     starts = np.flatnonzero(new)
     run = np.cumsum(new) - 1
@@ -88,13 +88,13 @@ def _tied(
 
 
 def _mean_variance(values: Floats, mean: float) -> float:
-    """The variance of a mean; 0 for a single case."""
+    """Variance of a mean; 0 for a single case."""
     deviation = values - mean
     return float(deviation @ deviation) / max(len(values) - 1, 1) / len(values)
 
 
 def score_file(path: Path) -> tuple[list[tuple[str, str, str]], Segments]:
-    """Score a prediction file: its (cohort, group, label) keys in order of appearance, and their numbers.
+    """Score a prediction file; return its (cohort, group, label) keys and their numbers.
 
     Raises:
         UniferumError: the file is unreadable, lacks a column, or holds a score that is not finite.
@@ -115,7 +115,7 @@ def score_file(path: Path) -> tuple[list[tuple[str, str, str]], Segments]:
 
 
 def _keys(table: pa.Table) -> tuple[list[tuple[str, str, str]], NDArray[np.integer]]:
-    """The distinct (cohort, group, label) of a table and the place of each row among them."""
+    """Return the distinct (cohort, group, label) of a table and the index of each row among them."""
     codes, words = [], []
     for name in FACTS:
         column = table[name].combine_chunks()
@@ -124,11 +124,11 @@ def _keys(table: pa.Table) -> tuple[list[tuple[str, str, str]], NDArray[np.integ
         words.append(column.dictionary.to_pylist())
     joint = (codes[0] * len(words[1]) + codes[1]) * len(words[2]) + codes[2]
     present = np.flatnonzero(np.bincount(joint))
-    place = np.zeros(int(joint.max()) + 1 if len(joint) else 1, np.int16)
-    place[present] = np.arange(len(present))
+    index_of = np.zeros(int(joint.max()) + 1 if len(joint) else 1, np.int16)
+    index_of[present] = np.arange(len(present))
     keys = [
         (words[0][p // (len(words[1]) * len(words[2]))], words[1][p // len(words[2]) % len(words[1])],
          words[2][p % len(words[2])])
         for p in present.tolist()
     ]  # fmt: skip
-    return keys, place[joint]
+    return keys, index_of[joint]

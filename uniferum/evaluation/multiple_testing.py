@@ -1,6 +1,6 @@
-"""Families of tests: adjusted p values of Holm (family-wise error) and Benjamini-Hochberg (false discovery rate).
+"""Adjust p values for multiple tests: Holm (family-wise error) and Benjamini-Hochberg (false discovery rate).
 
-A p value that is NaN is no test: it stays NaN and does not count towards the family.
+A p value of NaN is not a test: it stays NaN and is not counted.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 
 def holm(p: ArrayLike) -> Floats:
-    """Adjusted p values (n,): reject where they are at most the family-wise level. Holm, Scand. J. Stat. 6 (1979)."""
+    """Adjust p values (n,) for the family-wise error rate. Holm, Scand. J. Stat. 6 (1979)."""
     values, known, order = _sorted(p)
     size = len(order)
     stepped = np.maximum.accumulate(values[known][order] * (size - np.arange(size)))
@@ -18,7 +18,7 @@ def holm(p: ArrayLike) -> Floats:
 
 
 def benjamini_hochberg(p: ArrayLike) -> Floats:
-    """Adjusted p values (n,): reject where they are at most the false discovery rate. J. R. Stat. Soc. B 57 (1995)."""
+    """Adjust p values (n,) for the false discovery rate. Benjamini and Hochberg, J. R. Stat. Soc. B 57 (1995)."""
     values, known, order = _sorted(p)
     size = len(order)
     scaled = values[known][order] * size / np.arange(1, size + 1)

@@ -1,37 +1,29 @@
-"""From a model's section to the model: one line a compared system.
+"""Build a compared system from its config section (:mod:`uniferum.systems` lists the systems).
 
-The same config and seed build the same weights on every machine, whatever ran before: the build has a random state of
-its own and leaves the caller's alone.
+The same config and seed give the same weights on every machine: the build uses its own random state and leaves the
+caller's unchanged.
 """
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import torch
 
-from uniferum.errors import UniferumError, near_miss
+from uniferum.errors import UniferumError
 from uniferum.model.base import Model
-from uniferum.model.baselines.cnn import build_cnn
-from uniferum.model.baselines.cnn_transformer import build_cnn_transformer
-from uniferum.model.baselines.ct_clip import build_ct_clip
-from uniferum.model.baselines.ct_net import build_ct_net
 from uniferum.model.config import ModelConfig
-from uniferum.model.uniferum import build_uniferum
 from uniferum.preprocessing.geometry import Geometry
+from uniferum.systems import SYSTEMS, System, system_of
 
 Builder = Callable[..., Model]
-"""``(config, model_shape, labels, weights_dir, *, pretrained)`` to a model."""
+"""``(config, model_shape, labels, weights_dir, *, pretrained)`` to a model; with ``text`` where it reads prompts."""
 
-SYSTEMS: dict[str, Builder] = {
-    "uniferum": build_uniferum,
-    "cnn": build_cnn,
-    "ct_net": build_ct_net,
-    "cnn_transformer": build_cnn_transformer,
-    "ct_clip": build_ct_clip,
-}
 
-WITH_PARTS = ("uniferum", "cnn")
-"""Systems with this project's encoder, whose stages can be compiled or computed again in the backward pass."""
+def builder_of(system: System) -> Builder:
+    """Import the builder of a system."""
+    module, _, function = system.builder.partition(":")
+    return getattr(import_module(module), function)
 
 
 def build_model(
@@ -48,27 +40,25 @@ def build_model(
     Args:
         config: the model's section.
         geometry: gives the input's shape in voxels.
-        labels: every label id that a row may ask for; models with one output a label keep this order.
-        seed: of the weights that are drawn.
+        labels: every label id that a row may ask for; models with one output per label keep this order.
+        seed: of the randomly initialised weights.
         weights_dir: a folder of pretrained weights in the hub's format; None: ``UNIFERUM_WEIGHTS_DIR``, then the hub
             or its cache (``HF_HOME``, ``HF_HUB_OFFLINE``).
-        pretrained: false where a checkpoint's weights will be loaded: then no pretrained weights need be had, only the
-            text encoder's config and tokenizer.
+        pretrained: false where a checkpoint's weights will be loaded: only the text encoder's config and tokenizer are
+            then needed.
 
     Raises:
-        UniferumError: an unknown kind, a shape that does not fit, or weights that cannot be had.
+        UniferumError: an unknown system, a shape that does not fit, or missing weights.
     """
-    if config.kind not in SYSTEMS:
-        raise UniferumError("model.kind", config.kind, must="be a known system", cure=near_miss(config.kind, SYSTEMS))
+    system = system_of(config.kind)
     for key in ("compile", "gradient_checkpointing"):
-        if getattr(config, key) and config.kind not in WITH_PARTS:
+        if getattr(config, key) and not system.own_encoder:
+            able = [name for name, one in SYSTEMS.items() if one.own_encoder]
             raise UniferumError(
-                f"model.{key}",
-                True,
-                must=f"be false for {config.kind}",
-                cure=f"only {' and '.join(WITH_PARTS)} have it",
+                f"model.{key}", True, must=f"be false for {config.kind}", cure=f"only {' and '.join(able)} have it"
             )
+    build = builder_of(system)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        return SYSTEMS[config.kind](config, geometry.model_shape, labels, weights_dir, pretrained=pretrained)
+        return build(config, geometry.model_shape, labels, weights_dir, pretrained=pretrained)

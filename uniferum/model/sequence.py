@@ -1,7 +1,7 @@
-"""How parts become sequences, and what helps small models beyond the paper.
+"""Build the transformer's input sequences, with options that help small models.
 
-The paper's model (3.2) needs :func:`join` alone. ``TokenBatchNorm`` and ``GatedSummary`` are options (``fusion.*``)
-with which a small model from random text weights learns in some tens of steps; the paper's configs leave them off.
+The paper's model (3.2) needs only :func:`join`. ``TokenBatchNorm`` and ``GatedSummary`` are options (``fusion.*``) with
+which a small model with random text weights learns in tens of steps; the paper's configs do not use them.
 """
 
 import torch
@@ -13,11 +13,11 @@ from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig
 
 Part = tuple[Tensor, Tensor | None]
-"""Vectors (B, n, H) and, for each row, which of the B it has; None: B is 1 and all rows have it."""
+"""Vectors (B, n, H) and the index of each row's vectors in B; None: B is 1 and all rows share it."""
 
 
 def join(parts: list[Part], rows: int) -> Float[Tensor, "R L H"]:
-    """The rows' sequences: parts one after the other, each row with its own of the B variants."""
+    """Concatenate the parts to one sequence per row."""
     return torch.cat(
         [vectors.expand(rows, -1, -1) if index is None else vectors.index_select(0, index) for vectors, index in parts],
         dim=1,
@@ -25,26 +25,26 @@ def join(parts: list[Part], rows: int) -> Float[Tensor, "R L H"]:
 
 
 class TokenBatchNorm(nn.BatchNorm1d):
-    """Batch norm of each token's each channel, over volumes."""
+    """Batch norm over volumes, separately for each token and channel."""
 
     def forward(self, input: Float[Tensor, "V N C"]) -> Float[Tensor, "V N C"]:
-        """Normalise.
+        """Normalise the features.
 
         Raises:
-            UniferumError: a training micro-batch of one volume, which has no variance.
+            UniferumError: a training micro-batch has one volume, so no variance.
         """
         if self.training and len(input) < 2:
             raise UniferumError(
                 "model.fusion.visual_norm",
                 "batch",
-                must="see at least 2 volumes a micro-batch",
+                must="get at least 2 volumes per micro-batch",
                 cure="raise training.micro_batch above data.tasks_per_volume, or micro_batch_volumes, or use 'layer'",
             )
         return super().forward(input.flatten(1)).view_as(input)
 
 
 def visual_norm(config: ModelConfig, tokens: int, channels: int) -> nn.Module:
-    """The norm of the encoder's features that ``fusion.visual_norm`` names."""
+    """Build the normalisation layer that ``fusion.visual_norm`` names."""
     kind = config.fusion.visual_norm
     if kind == "batch":
         return TokenBatchNorm(tokens * channels)
@@ -52,7 +52,7 @@ def visual_norm(config: ModelConfig, tokens: int, channels: int) -> nn.Module:
 
 
 class GatedSummary(nn.Module):
-    """A linear summary of all of a volume's tokens, each component weighted by a gate that the prompt's words give."""
+    """A linear summary of all tokens of a volume; the words of the prompt give a gate for each component."""
 
     def __init__(self, tokens: int, channels: int, hidden: int) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class GatedSummary(nn.Module):
         nn.init.normal_(self.gate.weight, std=hidden**-0.5)
 
     def forward(self, features: Float[Tensor, "V N C"]) -> Float[Tensor, "V 1 H"]:
-        """The volumes' summaries, before any prompt."""
+        """Summarise each volume, independent of the prompt."""
         return self.summary(features.flatten(1))[:, None]
 
     def gated(
@@ -73,12 +73,12 @@ class GatedSummary(nn.Module):
         visible: Bool[Tensor, "U T"],
         of_row: Int[Tensor, " R"],
     ) -> Float[Tensor, "R H"]:
-        """Each row's summary under the gate of its prompt: the sum of its words, normalised."""
+        """Multiply each row's summary by the gate of its prompt, computed from the normalised sum of its words."""
         sentence = (words * visible[..., None].to(words.dtype)).sum(1)
         gate = self.gate(F.layer_norm(sentence, sentence.shape[-1:]))
         return gate[of_row] * summary[row_volume]
 
     @staticmethod
     def logit(gated: Float[Tensor, "R H"]) -> Float[Tensor, " R"]:
-        """The gated summary as a logit; the scale keeps first logits near 0.5."""
+        """Sum the gated summary to a logit; the scale keeps initial logits near 0.5."""
         return gated.sum(1) / (2 * gated.shape[1] ** 0.5)

@@ -1,7 +1,7 @@
-"""Prompts to token ids: each distinct prompt is tokenised once, and rows point at distinct prompts.
+"""Convert prompts to token ids: each distinct prompt is tokenised once, and rows refer to it by index.
 
-Pretrained encoders bring their own tokenizer. ``tiny`` has the words of the vocabulary's prompts; a word that it does
-not know is spelt in letters, so that a new cohort's prompts can be read too.
+Pretrained encoders have their own tokenizer. ``tiny`` knows the words of the vocabulary's prompts; an unknown word is
+split into letters, so that prompts of a new cohort can be tokenised too.
 """
 
 import re
@@ -22,7 +22,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 @dataclass(frozen=True)
 class Prompts:
-    """U distinct prompts of at most T tokens, and which of them each of R rows has."""
+    """Token ids of U distinct prompts of at most T tokens, and the index of each row's prompt."""
 
     ids: Int[Tensor, "U T"]
     visible: Bool[Tensor, "U T"]
@@ -30,7 +30,7 @@ class Prompts:
 
 
 class PromptReader:
-    """A tokenizer with a memory."""
+    """A tokenizer that caches the ids of every prompt."""
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         tokenizer.no_padding()
@@ -42,11 +42,11 @@ class PromptReader:
 
     @property
     def size(self) -> int:
-        """How many rows an embedding needs for what the tokenizer can give: its highest id, and one."""
+        """Number of embedding rows that the tokenizer needs: its highest id plus one."""
         return 1 + max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
 
     def read(self, prompts: Sequence[str], device: torch.device | str = "cpu") -> Prompts:
-        """Token ids of the rows' prompts, padded on the right to the longest.
+        """Return the token ids of the rows' prompts, padded on the right to the longest.
 
         Raises:
             UniferumError: a prompt is empty or longer than ``text.max_tokens``.
@@ -59,28 +59,28 @@ class PromptReader:
         for row, tokens in enumerate(ids):
             table[row, : len(tokens)] = torch.tensor(tokens)
             visible[row, : len(tokens)] = True
-        place = {prompt: index for index, prompt in enumerate(distinct)}
-        of_row = torch.tensor([place[prompt] for prompt in prompts], dtype=torch.int64)
+        index_of = {prompt: index for index, prompt in enumerate(distinct)}
+        of_row = torch.tensor([index_of[prompt] for prompt in prompts], dtype=torch.int64)
         return Prompts(table.to(device), visible.to(device), of_row.to(device))
 
     def _ids(self, prompt: str) -> tuple[int, ...]:
-        found = self.known.get(prompt)
-        if found is None:
+        ids = self.known.get(prompt)
+        if ids is None:
             if not prompt.strip():
                 raise UniferumError("prompt", repr(prompt), must="have at least one word")
-            found = tuple(self.tokenizer.encode(prompt).ids)
-            if len(found) > self.max_tokens:
+            ids = tuple(self.tokenizer.encode(prompt).ids)
+            if len(ids) > self.max_tokens:
                 raise UniferumError(
                     f"prompt '{prompt}'",
-                    f"{len(found)} tokens",
+                    f"{len(ids)} tokens",
                     must=f"have at most text.max_tokens ({self.max_tokens})",
                 )
-            self.known[prompt] = found
-        return found
+            self.known[prompt] = ids
+        return ids
 
 
 def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
-    """A WordPiece tokenizer of the lower-case words in ``texts``, with letters for all other words."""
+    """Build a WordPiece tokenizer of the lower-case words in ``texts``; other words are split into letters."""
     words = sorted({word for text in texts for word in re.findall(r"[a-z0-9]+|[^\sa-z0-9]", text.lower())})
     letters = [letter for letter in LETTERS if letter not in words]
     tokens = [*SPECIAL, *words, *letters, *(f"##{letter}" for letter in LETTERS)]
@@ -95,10 +95,10 @@ def word_tokenizer(texts: Iterable[str]) -> Tokenizer:
 
 
 def hub_tokenizer(folder: Path) -> Tokenizer:
-    """The tokenizer of a pretrained model's folder.
+    """Load the tokenizer from the folder of a pretrained model.
 
     Raises:
-        UniferumError: the folder has none that can be read.
+        UniferumError: the folder has no readable tokenizer.
     """
     from transformers import AutoTokenizer
 

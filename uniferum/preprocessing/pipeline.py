@@ -139,6 +139,14 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
 
     Raises:
         UniferumError: the scan or a mask of it cannot be read, or it has no lung and the config excludes such scans.
+
+    Example:
+        >>> import uniferum
+        >>> from uniferum.preprocessing.formats.source import ScanSource
+        >>> from uniferum.preprocessing.pipeline import PreparationConfig
+        >>> prepared = uniferum.prepare(ScanSource(scan_id="one", path=scan), PreparationConfig())
+        >>> prepared.levels["train"].shape
+        (276, 168, 128)
     """
     volume = read_volume(source)
     found = FoundLayers(list(volume.flags), list(volume.notes))

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from uniferum.config import Section, parse
 from uniferum.report.records import RowKey, mix_name
+from uniferum.systems import trained_by_paper
 
 PATH = Path(__file__).with_name("published_results.csv")
 
@@ -92,7 +93,7 @@ def slug(label: str) -> str:
 
 def of_labels(metric: str) -> list[Published]:
     """List the numbers that the paper prints for single labels (appendix Table 3, section 5.4)."""
-    ours = [p for p in published() if p.metric == metric and p.row[0] in ("uniferum", "cnn")]
+    ours = [p for p in published() if p.metric == metric and trained_by_paper(p.row[0])]
     return [p for p in ours if p.group and p.group not in GROUPS]
 
 

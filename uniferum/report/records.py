@@ -20,13 +20,13 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, section
 from uniferum.run_files import RESULT_FORMAT, RunFiles
+from uniferum.systems import UNIFERUM, paper_systems
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
     *("CTRATE", "CTRATE+SEG", "CTRATE+INSPECT", "CTRATE+INSPECT+SEG"),
     *("CTRATE+RADCHEST", "CTRATE+RADCHEST+SEG", "INSPECT", "RADCHEST"),
 )
-MODELS = ("uniferum", "cnn")
 TEXT_ENCODERS = (*PAPER_TEXT, "")
 
 RowKey = tuple[str, str, str]
@@ -174,7 +174,7 @@ def row_order(row: RowKey) -> tuple[object, ...]:
     """Sort key of a row: model, text encoder, then the order of the paper's Table 2; unknown values last."""
     return tuple(
         (order.index(value) if value in order else len(order), natural(value))
-        for value, order in zip(row, (MODELS, TEXT_ENCODERS, MIXES), strict=True)
+        for value, order in zip(row, (paper_systems(), TEXT_ENCODERS, MIXES), strict=True)
     )
 
 
@@ -202,7 +202,7 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
     if result.get("format", RESULT_FORMAT) != RESULT_FORMAT:
         cure = f"this version reads format {RESULT_FORMAT}"
         raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
-    name, model = str(result["name"]), str(result.get("model") or "uniferum")
+    name, model = str(result["name"]), str(result.get("model") or UNIFERUM)
     mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
     config = recorded(folder)
     keys = section(config, "model")

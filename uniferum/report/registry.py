@@ -19,7 +19,7 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import near_miss
 from uniferum.report.published import GROUPS, Published, published, slug
 from uniferum.report.records import RowKey
-from uniferum.report.tables.rendering import NAMES
+from uniferum.report.tables.rendering import shown_name
 
 PATH = Path(__file__).with_name("registry.yaml")
 PAPER_YEAR = "2025"
@@ -176,7 +176,7 @@ def _printed(one: Published, test_set: TestSet) -> PublishedValue:
     label = "" if one.group in GROUPS else slug(one.group)
     half = one.half_width
     return PublishedValue(
-        system=NAMES.get(model, model) + (f" ({ENCODERS.get(encoder, encoder)})" if encoder else ""),
+        system=shown_name(model) + (f" ({ENCODERS.get(encoder, encoder)})" if encoder else ""),
         training_data=mix,
         test_set=test_set,
         group=Vocabulary.load().group_of(one.cohort, label) if label else one.group,

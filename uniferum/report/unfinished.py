@@ -9,6 +9,7 @@ from uniferum.config import load_yaml
 from uniferum.report.records import PendingCell, cell_folders, mix_name, read_steps
 from uniferum.report.systems import encoder_word, other_system, section
 from uniferum.run_files import RunFiles
+from uniferum.systems import UNIFERUM
 
 
 def unfinished(root: Path | str) -> list[PendingCell]:
@@ -21,7 +22,7 @@ def _pending(folder: Path) -> PendingCell:
     config = load_yaml(path) if path.exists() else {}
     name = str(config.get("name") or folder.name.rsplit("-", 1)[0])
     model = section(config, "model")
-    kind = str(model.get("kind") or "uniferum")
+    kind = str(model.get("kind") or UNIFERUM)
     mix, seed = mix_name(config.get("train_on") or ["?"]), int(config.get("seed") or 0)
     text = model.get("text") or {}
     return PendingCell(

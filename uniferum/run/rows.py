@@ -1,4 +1,4 @@
-"""The rows of a run, planned before it starts, with what cannot be scored."""
+"""Count the rows of a run before it starts, and find labels that cannot be scored."""
 
 import shlex
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ COHORTS_FILE = "configs/cohorts/inspect.yaml"
 
 
 def splits_read(config: RunConfig, *, only_scores: bool = False) -> dict[str, tuple[str, ...]]:
-    """Cohort to the splits of which a run needs a scan; ``only_scores`` where nothing is trained."""
+    """Map cohorts to the splits that a run reads; with ``only_scores`` nothing is trained."""
     read = {
         TRAINING_SPLIT: config.trained_stores,
         SELECTION_SPLIT: config.selection_cohorts,
@@ -31,7 +31,7 @@ def splits_read(config: RunConfig, *, only_scores: bool = False) -> dict[str, tu
 
 
 def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRows:
-    """The rows of one of the cohorts that a run trains on, from the tables of its store; no scan file is opened.
+    """Count the rows of one training cohort from the tables of its store, without opening scans.
 
     Raises:
         UniferumError: the store is missing or unreadable.
@@ -43,25 +43,25 @@ def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRow
 
 
 def rows_of_run(reading: Reading, config: RunConfig) -> list[PlannedRows]:
-    """The rows of each cohort that a run trains on; raises as :func:`rows_of_cohort`."""
+    """Count the rows of each training cohort; raises like :func:`rows_of_cohort`."""
     return [rows_of_cohort(reading, name, config) for name in config.trained_stores]
 
 
 def refuse_stores(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
-    """Refuse a store whose splits do not fit the run; ``only_scores`` where nothing is trained.
+    """Refuse a store whose splits do not fit the run; with ``only_scores`` nothing is trained.
 
     Raises:
-        UniferumError: the first fault.
+        UniferumError: names the first problem.
     """
     for name, splits in splits_read(config, only_scores=only_scores).items():
         refuse_splits(reading.cohort(name), splits)
 
 
 def refuse_run(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
-    """Refuse a run before it starts, as :func:`refuse_stores`, and a training for which masks are missing.
+    """Refuse a run before it starts, like :func:`refuse_stores`, and a training with missing masks.
 
     Raises:
-        UniferumError: the first fault.
+        UniferumError: names the first problem.
     """
     refuse_stores(reading, config, only_scores=only_scores)
     for rows in [] if only_scores else rows_of_run(reading, config):
@@ -71,7 +71,7 @@ def refuse_run(reading: Reading, config: RunConfig, *, only_scores: bool = False
 
 
 def planned_lines(reading: Reading, config: RunConfig) -> list[str]:
-    """A sentence a cohort on the rows that a run trains on, and one a group of labels that it cannot score."""
+    """One sentence per cohort on its training rows, and one per group of labels that cannot be scored."""
     lines = []
     for rows in rows_of_run(reading, config):
         counts = f"{rows.positive:,} positive and {rows.negative:,} negative rows of {rows.scans:,} scans"
@@ -81,7 +81,7 @@ def planned_lines(reading: Reading, config: RunConfig) -> list[str]:
 
 
 def unscored(cohort: "Content | PreparedCohort") -> Iterator[str]:
-    """A sentence a group of a cohort's labels of which the test split knows none or not all, and the cure."""
+    """One sentence, with its remedy, for each group with labels without known values in the test split."""
     known, words = cohort.label_counts(TEST_SPLIT), cohort.vocabulary
     for (name, group), labels in words.groups.items():
         absent = [label for label in labels if label not in known]
@@ -96,7 +96,7 @@ def unscored(cohort: "Content | PreparedCohort") -> Iterator[str]:
 
 
 def _label_command(cohort: "Content | PreparedCohort") -> str:
-    """How labels that only reports hold come into a store."""
+    """The commands that add labels from reports to a store."""
     file, root = str(cohort.card.get("config") or COHORTS_FILE), cohort.card.get("root")
     base = cohort_args(cohort.card, COHORTS_FILE)
     table = f"{root or 'ROOT'}/report_labels.csv"

@@ -45,26 +45,32 @@ def train_run(
     resume: bool = True,
     device: str | None = None,
 ) -> RunResult:
-    """Train, choose the best checkpoint, predict the test splits, score them, write the record.
+    """Train a model, select the best checkpoint, predict and score the test splits, and write the record.
 
-    Called again after a stop or a kill it goes on; called on a finished run it returns its record. Where a process
-    group of torch.distributed is initialised, its workers share the micro-batches and the volumes to predict.
+    A call after an interruption resumes from the last checkpoint; a call on a finished run returns its record. Where a
+    process group of torch.distributed is initialised, its workers share the micro-batches and the volumes to predict.
 
     Args:
         config: the run.
         stores: the prepared store of every cohort that the run names, and of LUNA16 for ``SEG``.
-        folder: where everything is written; shared by all workers.
-        reporter: who listens, besides ``steps.jsonl``; the first worker's alone is told.
-        stop: asked after every step, and by a lone worker between the batches of a prediction; once it says yes, a
-            checkpoint is written (before a prediction it was) and ``Interrupted`` raised.
-        alive: called between the batches of a prediction, where nothing else is reported for long.
-        resume: go on from the folder's last checkpoint; False begins anew.
-        device: where to compute; the first GPU, else the CPU.
+        folder: the run's folder; shared by all workers.
+        reporter: receives params, metrics and files of the first worker, in addition to ``steps.jsonl``.
+        stop: called after every step, and by a single worker between the batches of a prediction; when it returns true,
+            a checkpoint is written (during a prediction it exists already) and ``Interrupted`` is raised.
+        alive: called between the batches of a prediction, as a heartbeat.
+        resume: continue from the folder's last checkpoint; False starts again.
+        device: the torch device; default: the first GPU, else the CPU.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` returned true.
         NonFiniteLoss: the loss or its gradient became NaN or infinite.
         UniferumError: a store is missing or of another geometry, or the folder holds another run.
+
+    Example:
+        >>> import uniferum
+        >>> result = uniferum.train_run(config, stores, run_folder, device="cpu")
+        >>> result.record["train_on"], result.record["steps"]
+        (['CTRATE'], 2)
     """
     files = RunFiles(Path(folder))
     identity = fingerprints(config, stores)
@@ -110,7 +116,7 @@ def train_run(
 
 
 def _reached(checkpoints: Checkpoints) -> TrainingProgress | None:
-    """What the last checkpoint says of itself, None where there is none; another run's folder is refused."""
+    """Read the progress of the last checkpoint, None where there is none; another run's folder is refused."""
     if not checkpoints.last.exists():
         return None
     card = read_card(checkpoints.last)
@@ -127,10 +133,11 @@ def _begin(
     bench: Workbench,
     incomplete: Sequence[str],
 ) -> Reporter:
-    """Write the resolved config and set the step log to the last checkpoint; called once all that may fail was built.
+    """Write the resolved config and rewind the step log to the last checkpoint.
 
-    A record that is there already is removed only where steps are left; a new one replaces it otherwise. The log says
-    where stores have another preset, what is left out, and what is ``incomplete``: mask rows, and labels to score.
+    Called after everything that may fail was built. An old record is removed only where training steps remain; a new
+    record replaces it otherwise. Log warnings for stores of another preset, for scans that are left out, and for
+    ``incomplete``: mask rows, and labels to score.
     """
     log.info("computing in %s", bench.compute.reason)
     for line in (*bench.preset_lines(), *bench.left_out_lines(), *incomplete):
@@ -149,9 +156,10 @@ def _begin(
 
 
 def _validate(model: Model, *, bench: Workbench, table: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
-    """Mean AUROC over the selection tasks, whole and by cohort; NaN where no label has both classes. And the masks.
+    """Return the mean AUROC over the selection tasks, in total and by cohort, and the scores of the masks.
 
-    Beside it stands how far answers about one volume differ between prompts, which shows a model that ignores them.
+    NaN where no label has both classes. The spread of the answers about one volume between prompts is returned too: it
+    shows a model that ignores the prompts.
     """
     if table.empty:
         return {SELECTION: math.nan}

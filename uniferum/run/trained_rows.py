@@ -1,4 +1,4 @@
-"""The rows that a run trained on, counted for its record."""
+"""Count the training rows of a run for its record."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 
 def mask_rows(bench: Workbench, table: "pd.DataFrame") -> list[MaskRows]:
-    """The organ and nodule rows of a training table beside what was wanted; nothing without SEG."""
+    """Compare the organ and nodule rows of a training table with the requested numbers; empty without SEG."""
     config, sampling = bench.config, bench.config.sampling
     if not config.segmentation:
         return []
     sizes = table.groupby(["cohort", "group"], sort=False).size().to_dict()
     count = {key: int(size) for key, size in sizes.items()}
-    found = []
+    compared = []
     for name in config.training_cohorts:
         organs = count.get((name, "organ"), 0)
         asked = sum(size for (own, group), size in count.items() if own == name and group not in SEGMENTED)
         cohort = bench.cohorts[name]
         wanted = OrganCounts(name, asked, len(cohort.scans_in(TRAINING_SPLIT)), sampling).wanted
-        found.append(organ_rows(cohort, wanted, organs))
+        compared.append(organ_rows(cohort, wanted, organs))
     if sampling.luna_factor:
         nodules = count.get((NODULE_COHORT, "nodule"), 0)
-        found.append(nodule_rows(bench.cohorts[NODULE_COHORT], sampling.luna_factor, nodules))
-    return found
+        compared.append(nodule_rows(bench.cohorts[NODULE_COHORT], sampling.luna_factor, nodules))
+    return compared
 
 
 def row_record(bench: Workbench, table: "pd.DataFrame") -> dict[str, Any]:
-    """The counts of a training table for ``result.json``: every kind of row by cohort and label, and masks wanted."""
+    """Count a training table for ``result.json``: rows by kind, cohort and label, and the requested mask rows."""
     return {
         "labels": counted_rows(table),
         "masks": [asdict(rows) for rows in mask_rows(bench, table)],

@@ -1,7 +1,7 @@
-"""The training loop: steps, validations, checkpoints; nothing here knows a cohort or a tracking server.
+"""The training loop: steps, validations and checkpoints, independent of cohorts and tracking servers.
 
-Killed at any moment and called again, it goes on from the last checkpoint and gives, on a CPU, the same losses and
-weights as if it had never been stopped.
+After a kill at any moment, a new call resumes from the last checkpoint. On a CPU, losses and weights are then identical
+to those of an uninterrupted run.
 """
 
 import math
@@ -28,20 +28,20 @@ SELECTION = "validation/auroc"
 
 
 class StepBatches(Protocol):
-    """Where the micro-batches of a step come from: a pure function of the step's number."""
+    """A source of micro-batches, which are a pure function of the step."""
 
     def steps(self, start: int, stop: int) -> Iterable[Sequence[Batch]]:
-        """This worker's micro-batches of optimizer steps ``start`` to ``stop - 1``: those of ``Workers.share``."""
+        """Yield this worker's micro-batches (``Workers.share``) of optimizer steps ``start`` to ``stop - 1``."""
         ...
 
 
-# Validates the model as it is: metrics by name, among them SELECTION (NaN where undefined).
+# Validates the current model: metrics by name, including SELECTION (NaN where undefined).
 Validate = Callable[[Model], dict[str, float]]
 
 
 @dataclass
 class Training:
-    """One training, ready to go."""
+    """All parts of one training run."""
 
     model: Model
     batches: StepBatches
@@ -59,10 +59,10 @@ class Training:
         """Train to the last step.
 
         Args:
-            resume: go on from the last checkpoint where there is one.
+            resume: continue from the last checkpoint if there is one.
 
         Raises:
-            Interrupted: ``stop`` said so; the checkpoint is written.
+            Interrupted: ``stop`` returned true; the checkpoint is written.
             NonFiniteLoss: the loss or its gradient was NaN or infinite; the weights before that step are kept.
             UniferumError: the checkpoint belongs to another config.
         """
@@ -91,7 +91,7 @@ class Training:
     def _step(
         self, stepper: Stepper, progress: TrainingProgress, batches: Sequence[Batch], free: float
     ) -> TrainingProgress:
-        """One optimizer step; ``free`` is when the step before it had ended, so that the wait for input counts."""
+        """Run one optimizer step; ``free`` is the end of the previous step, so that waiting for input is timed too."""
         started = time.perf_counter()
         step = progress.step
         lr = learning_rate(self.optim, step, self.config.steps, progress.history)
@@ -108,7 +108,7 @@ class Training:
         return self._between_steps(stepper.optimizer, progress)
 
     def _between_steps(self, optimizer: torch.optim.Optimizer, progress: TrainingProgress) -> TrainingProgress:
-        """Validate and save where it is due; a stop is granted before a validation, which the next call makes up."""
+        """Validate and save if due; a stop takes effect before a validation, which the next call then does first."""
         at_end = progress.step == self.config.steps
         due = len(progress.history) < self.config.validations(progress.step)
         stopped = self.workers.any(self.stop is not None and self.stop(), self.compute.device)

@@ -31,7 +31,7 @@ from uniferum.training.errors import NonFiniteLoss
         (RuntimeError("Timed out waiting 1800000ms for recv operation to complete"), failures.PEER_LOST),
         (RuntimeError("The client socket has timed out after 60s while trying to connect"), failures.PEER_LOST),
         (RuntimeError("[Errno 32] Broken pipe"), failures.PEER_LOST),
-        (OtherHardware("number format", "bf16", must="be what this machine computes in (fp32)"), failures.HARDWARE),
+        (OtherHardware("precision", "bf16", must="be the precision of this machine (fp32)"), failures.HARDWARE),
         (RuntimeError("shape '[2, 3]' is invalid for input of size 5"), failures.BUG),
         (OSError(errno.ENOSPC, "No space left on device"), failures.STORAGE),
         (OSError(errno.ESTALE, "Stale file handle"), failures.STORAGE),

@@ -54,7 +54,7 @@ def test_a_doubtful_scan_is_refused_with_flag_meaning_and_note_and_the_others_ar
     table, failed = ask(Known(), [Path(f"{n}.nii.gz") for n in ("wrong", "good", "turned")], QUESTIONS)
     assert set(table["scan"]) == {"good.nii.gz"}
     assert set(failed) == {"wrong.nii.gz", "turned.nii.gz"}
-    assert failed["wrong.nii.gz"].startswith("wrong.nii.gz: not answered, for it is flagged wrong_hu (")
+    assert failed["wrong.nii.gz"].startswith("wrong.nii.gz: not answered: flagged wrong_hu (")
     assert failed["wrong.nii.gz"].endswith("; an offset of 1024; --force answers all the same")
     assert "orientation_doubtful" in failed["turned.nii.gz"]
 

@@ -30,13 +30,13 @@ from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, read_r
 from uniferum.run.identity import fingerprints
 from uniferum.run_files import RunFiles
 from uniferum.training.errors import Interrupted
-from uniferum.training.reporter import read_steps
+from uniferum.training.reporter import Reporter, read_steps
 
 Stores = dict[str, Path]
 
 
-class Listener:
-    """Notes what it is told."""
+class Listener(Reporter):
+    """Keep what is reported."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []

@@ -1,6 +1,6 @@
-"""The paper's own baseline (section 4): EfficientNet, global average pooling, one logit a label, no text.
+"""The paper's baseline (section 4): EfficientNet, global average pooling, one logit per label, no text.
 
-The head has two dropout layers with a ReLU between; rates and width are unstated in the paper and are config keys.
+The head has two dropout layers with a ReLU between; the paper does not state rates and width, so they are config keys.
 """
 
 import math
@@ -19,13 +19,13 @@ from uniferum.model.speed.compile import compile_parts
 
 
 class LabelReader:
-    """Picks each row's logit from one logit a label."""
+    """Select each row's logit from the logits of all labels."""
 
     def __init__(self, labels: Sequence[str]) -> None:
         self.places = {label: index for index, label in enumerate(labels)}
 
     def pick(self, logits: Float[Tensor, "V K"], row_volume: Tensor, labels: Sequence[str]) -> Float[Tensor, " R"]:
-        """The rows' logits; NaN, without gradient, where the model has no such label."""
+        """Return the rows' logits; NaN without gradient for a label that the model does not have."""
         known = [index for index, label in enumerate(labels) if label in self.places]
         picked = logits.new_full((len(labels),), float("nan"))
         if not known:
@@ -36,7 +36,7 @@ class LabelReader:
 
 
 def no_mask_grid(model_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """A token grid for models that predict no masks: the largest cubes that fill the input."""
+    """Return a token grid for models without masks: the largest cubes that fill the input."""
     x, y, z = (side // math.gcd(*model_shape) for side in model_shape)
     return x, y, z
 
@@ -60,7 +60,7 @@ class Cnn(Model):
         )
 
     def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V C"]:
-        """Pooled features of each volume."""
+        """Compute the pooled features of each volume."""
         return self.encoder(volume).mean(dim=(2, 3, 4))
 
     def read(
@@ -71,7 +71,7 @@ class Cnn(Model):
         labels: Sequence[str],
         mask_rows: Int[Tensor, " S"] | None = None,
     ) -> RowOutput:
-        """Each row's logit by its label id; prompts are not read and there are no masks."""
+        """Return each row's logit by its label id; prompts are ignored, and there are no masks."""
         return RowOutput(self.labels.pick(self.head(visual), row_volume, labels), None)
 
 
@@ -83,7 +83,7 @@ def build_cnn(
     *,
     pretrained: bool = True,
 ) -> Cnn:
-    """The baseline with one output for each of ``labels``.
+    """Build the baseline with one output for each of ``labels``.
 
     Raises:
         UniferumError: no label is given.

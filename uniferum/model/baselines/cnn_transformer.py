@@ -1,7 +1,7 @@
-"""CNN + Transformer of INSPECT (Huang et al. 2023): features of windowed slices as a sequence, attention pooling.
+"""CNN + Transformer of INSPECT (Huang et al. 2023): a transformer over features of windowed slices.
 
-A 2D ResNetV2 (BiT) over slices with three windows as its colours, a small transformer over the sequence of slices, a
-learned query that pools it, one logit a label. It reads the same prepared volume as every other system.
+A 2D ResNetV2 (BiT) over slices with three windows as colour channels, a small transformer over the sequence of slices,
+attention pooling with a learned query, one logit per label. The input is the same prepared volume as of all systems.
 """
 
 from collections.abc import Sequence
@@ -47,7 +47,7 @@ class CnnTransformer(Model):
         self.head = nn.Linear(HIDDEN, len(labels))
 
     def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V H"]:
-        """A vector of each volume."""
+        """Compute one vector per volume."""
         slices = windows(volume[:, 0].permute(0, 3, 1, 2).flatten(0, 1))
         vectors = torch.cat([self.features(part).mean((2, 3)) for part in slices.split(SLICES_AT_ONCE)])
         x = self.project(vectors).unflatten(0, (len(volume), -1)) + self.positions
@@ -63,12 +63,12 @@ class CnnTransformer(Model):
         labels: Sequence[str],
         mask_rows: Int[Tensor, " S"] | None = None,
     ) -> RowOutput:
-        """Each row's logit by its label id; prompts are not read and there are no masks."""
+        """Return each row's logit by its label id; prompts are ignored, and there are no masks."""
         return RowOutput(self.labels.pick(self.head(visual), row_volume, labels), None)
 
 
 def windows(intensity: Float[Tensor, "B X Y"]) -> Float[Tensor, "B 3 X Y"]:
-    """Three windows in [0, 1] of intensities HU / 2000 + 0.5."""
+    """Apply three windows, scaled to [0, 1], to intensities HU / 2000 + 0.5."""
     hu = (intensity - 0.5) * 2000
     return torch.stack([((hu - (centre - width / 2)) / width).clamp(0, 1) for centre, width in WINDOWS_HU], dim=1)
 
@@ -81,7 +81,7 @@ def build_cnn_transformer(
     *,
     pretrained: bool = True,
 ) -> CnnTransformer:
-    """The system with one output for each of ``labels``; ``encoder.weights`` says whether its network is pretrained."""
+    """Build the system with one output for each of ``labels``; ``encoder.weights``: whether it is pretrained."""
     name, hub = "resnetv2_50x1_bit", "timm/resnetv2_50x1_bit.goog_in21k_ft_in1k"
     features = slice_network(name, hub, config, weights_dir, pretrained=pretrained)
     return CnnTransformer(config, model_shape, features, 2048, labels)

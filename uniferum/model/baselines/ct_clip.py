@@ -1,10 +1,9 @@
-"""CT-CLIP (Hamamci et al. 2024): volume and text embedded apart, compared by their angle.
+"""CT-CLIP (Hamamci et al. 2024): separate encoders for volume and text, compared by cosine similarity.
 
 A 3D patch transformer (spatial layers within each slab, then temporal layers across slabs) and a BERT whose [CLS] is
-projected to the same width. The score of a label is that of "{label} is present." against "{label} is not present.",
-as the logit of their softmax; VocabFine trains on that pair. Left out: the vector quantiser, the continuous position
-bias (learned positions here) and the contrastive pretraining on reports, which this project does not have. Reads the
-same prepared volume as every other system.
+projected to the same width. The logit of a label compares "{label} is present." with "{label} is not present." (softmax
+of the pair, as trained by VocabFine). Left out: the vector quantiser, the continuous position bias (here: learned
+positions) and the contrastive pretraining on reports. The input is the same prepared volume as of all systems.
 """
 
 from collections.abc import Sequence
@@ -25,11 +24,11 @@ from uniferum.model.transformer import Layer, TransformerShape
 WIDTH, LATENT = 512, 512
 LAYERS, HEADS = 4, 8
 TEMPERATURE = 0.07
-"""First value of the learned temperature (CLIP's own)."""
+"""Initial value of the learned temperature (from CLIP)."""
 
 
 class CtClip(Model):
-    """Two towers and an angle."""
+    """A volume encoder, a text encoder, and their scaled cosine similarity."""
 
     def __init__(self, config: ModelConfig, model_shape: tuple[int, int, int], text: Text) -> None:
         super().__init__()
@@ -52,7 +51,7 @@ class CtClip(Model):
         self.transformer.requires_grad_(not config.text_frozen)
 
     def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V E"]:
-        """The unit vector of each volume."""
+        """Compute the unit vector of each volume."""
         count, (x, y, z) = len(volume), self.grid
         patches = self.cut(volume).permute(0, 4, 2, 3, 1).flatten(2, 3) + self.positions
         slabs = patches.flatten(0, 1)
@@ -72,7 +71,7 @@ class CtClip(Model):
         labels: Sequence[str],
         mask_rows: Int[Tensor, " S"] | None = None,
     ) -> RowOutput:
-        """Logit of each label's presence against its absence; there are no masks."""
+        """Return the logit of each label's presence against its absence; there are no masks."""
         names = [self.names.get(label, prompt) for label, prompt in zip(labels, prompts, strict=True)]
         present = self._embed([f"{name} is present." for name in names])
         absent = self._embed([f"{name} is not present." for name in names])
@@ -94,8 +93,8 @@ def build_ct_clip(
     pretrained: bool = True,
     text: Text | None = None,
 ) -> CtClip:
-    """CT-CLIP with the text tower that its config names (published: CXR-BERT) or ``text``, one built before.
+    """Build CT-CLIP with the text encoder of its config (published: CXR-BERT), or with ``text``.
 
-    ``encoder.stride`` is its patch.
+    ``encoder.stride`` is the side of its patches.
     """
     return CtClip(config, model_shape, text or build_text(config.text, weights_dir, pretrained=pretrained))

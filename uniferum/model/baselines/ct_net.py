@@ -1,9 +1,9 @@
-"""CT-Net (Draelos et al. 2021): 2D image features of slice triplets, then 3D convolutions, one logit a label.
+"""CT-Net (Draelos et al. 2021): 2D image features of slice triplets, then 3D convolutions, one logit per label.
 
-As published: slices in threes as the colours of an ImageNet ResNet-18 without its head, its maps stacked along z,
-3D convolutions that shrink them to a vector, fully connected layers to the logits. Here it reads the same prepared
-volume as every other system (not 402 x 420 x 420 voxels at 0.8 mm), and the last maps are averaged to a fixed size, so
-that any geometry fits.
+As published: three slices as the colour channels of an ImageNet ResNet-18 without its head, feature maps stacked along
+z, 3D convolutions that reduce them to a vector, fully connected layers. Different here: the input is the same prepared
+volume as of all systems (not 402 x 420 x 420 voxels at 0.8 mm), and the last maps are averaged to a fixed size, so that
+any geometry fits.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ TRIPLETS_AT_ONCE = 32
 
 
 class CtNet(Model):
-    """Slice triplets, ResNet-18, 3D convolutions, logits."""
+    """CT-Net: ResNet-18 over slice triplets, 3D convolutions, one logit per label."""
 
     def __init__(
         self, config: ModelConfig, model_shape: tuple[int, int, int], features: nn.Module, labels: Sequence[str]
@@ -51,7 +51,7 @@ class CtNet(Model):
         )
 
     def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V F"]:
-        """A vector of each volume; slices beyond the last whole triplet are padded with air."""
+        """Compute one vector per volume; the last triplet is padded with air."""
         count = len(volume)
         slices = nn.functional.pad(volume[:, 0], (0, -volume.shape[-1] % 3))
         triplets = slices.unflatten(-1, (-1, 3)).permute(0, 3, 4, 1, 2).flatten(0, 1)
@@ -67,7 +67,7 @@ class CtNet(Model):
         labels: Sequence[str],
         mask_rows: Int[Tensor, " S"] | None = None,
     ) -> RowOutput:
-        """Each row's logit by its label id; prompts are not read and there are no masks."""
+        """Return each row's logit by its label id; prompts are ignored, and there are no masks."""
         return RowOutput(self.labels.pick(self.head(visual), row_volume, labels), None)
 
 
@@ -79,6 +79,6 @@ def build_ct_net(
     *,
     pretrained: bool = True,
 ) -> CtNet:
-    """CT-Net with one output for each of ``labels``; ``encoder.weights`` says whether its ResNet-18 is pretrained."""
+    """Build CT-Net with one output for each of ``labels``; ``encoder.weights``: whether it is pretrained."""
     features = slice_network("resnet18", "timm/resnet18.tv_in1k", config, weights_dir, pretrained=pretrained)
     return CtNet(config, model_shape, features, labels)

@@ -1,4 +1,4 @@
-"""2D image networks over slices, for the comparison systems that are not 3D."""
+"""2D image networks over slices, for comparison systems that are not 3D."""
 
 import warnings
 from pathlib import Path
@@ -11,17 +11,17 @@ from uniferum.model.weights import find_pretrained, read_state
 
 
 def slice_network(name: str, hub: str, config: ModelConfig, weights_dir: Path | None, *, pretrained: bool) -> nn.Module:
-    """A timm network without its classifier and pooling: (B, 3, X, Y) to (B, C, x, y).
+    """Build a timm network without classifier and pooling: (B, 3, X, Y) to (B, C, x, y).
 
     Args:
         name: timm's name of the network.
         hub: hub id of its ImageNet weights.
-        config: ``encoder.weights`` says whether they are wanted (``none``: random).
+        config: ``encoder.weights`` says whether they are used (``none``: random).
         weights_dir: see :func:`uniferum.model.weights.find_pretrained`.
-        pretrained: false where a checkpoint brings the weights.
+        pretrained: false where a checkpoint provides the weights.
 
     Raises:
-        UniferumError: weights that cannot be had, or tensors that are missing in them.
+        UniferumError: missing weights, or missing tensors in them.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

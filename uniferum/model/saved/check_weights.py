@@ -1,8 +1,7 @@
-"""Whether pretrained weights load, said before a grid starts: tensors, tokenizer, checksum, one reference forward pass.
+"""Check pretrained weights before a grid starts: tensors, tokenizer, checksum and a reference forward pass.
 
-The forward pass is that of one fixed prompt (text) or one fixed volume (image), in float32 on the CPU; its numbers are
-the same on every machine to about four digits. Text is also held to transformers' own forward pass. Nothing here
-needs the network where the weights are on this machine.
+The forward pass uses one fixed prompt (text) or one fixed volume (image), in float32 on the CPU; its numbers agree on
+all machines to about four digits. Text is also compared with the transformers library. Local weights need no network.
 """
 
 import hashlib
@@ -24,30 +23,30 @@ from uniferum.model.text import MINILM, Text, build_text, read_shape, refuse_oth
 from uniferum.model.weights import find_pretrained, in_package, is_installed, weights_file
 
 PROMPT = "Diagnose the presence of pleural effusion around the lungs"
-"""Of the reference forward pass (paper 3.3, one of the phrases that it prints)."""
+"""Prompt of the reference forward pass (a phrase printed in paper 3.3)."""
 SIDE = 64
-"""Voxels a side of the reference volume, a ramp from 0 to 1 along each axis."""
+"""Voxels per side of the reference volume, a ramp from 0 to 1 along each axis."""
 NUMBERS = 4
-"""How many of the forward pass's numbers are shown."""
+"""Number of values of the forward pass that are shown."""
 TOLERANCE = 1e-4
-"""Largest difference from transformers, relative to the largest number; four layers of float32 leave 4e-7 (minilm)."""
+"""Largest difference from transformers, relative to the largest value; four float32 layers differ by 4e-7 (minilm)."""
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class WeightsCheck:
-    """What was found of one name; ``fault`` is one line, empty where everything loads."""
+    """Result of checking one name; ``fault`` is one line, empty if everything loads."""
 
     name: str
     kind: str
-    place: str = ""
+    path: str = ""
     loaded: str = ""
     tokens: str = ""
     sha256: str = ""
     numbers: tuple[float, ...] = ()
-    """Of the forward pass: the first of [CLS]; of an image encoder mean, deviation, least and largest feature."""
+    """Values of the forward pass. Text: the first of [CLS]; image: mean, deviation, minimum, maximum of features."""
     difference: float | None = None
-    """From transformers' own forward pass, relative to its largest number."""
+    """Difference from the transformers library, relative to its largest value."""
     fault: str = ""
 
 
@@ -62,52 +61,52 @@ def check_name(name: str, layers: int = 4, weights_dir: Path | None = None) -> W
 
 def check_text(config: TextConfig, weights_dir: Path | None = None) -> WeightsCheck:
     """Check the text encoder of a config."""
-    found = WeightsCheck(config.name, "text")
+    check = WeightsCheck(config.name, "text")
     if config.name == "tiny":
-        return replace(found, loaded="drawn at random, nothing to load")
+        return replace(check, loaded="drawn at random, nothing to load")
     try:
-        return _checked_text(found, config, weights_dir)
+        return _checked_text(check, config, weights_dir)
     except UniferumError as error:
-        return replace(found, fault=str(error))
+        return replace(check, fault=str(error))
 
 
 def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> WeightsCheck:
     """Check the image encoder of a config: its 2D weights, inflated."""
-    found = WeightsCheck(config.name, "image")
+    check = WeightsCheck(config.name, "image")
     if config.weights == "none":
-        return replace(found, loaded="drawn at random, nothing to load")
+        return replace(check, loaded="drawn at random, nothing to load")
     try:
-        return _checked_image(found, config, weights_dir)
+        return _checked_image(check, config, weights_dir)
     except UniferumError as error:
-        return replace(found, fault=str(error))
+        return replace(check, fault=str(error))
 
 
-def _checked_text(found: WeightsCheck, config: TextConfig, weights_dir: Path | None) -> WeightsCheck:
+def _checked_text(check: WeightsCheck, config: TextConfig, weights_dir: Path | None) -> WeightsCheck:
     folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
     refuse_other_model(config.name, folder)
     config = config.replace(name=str(folder))
     text = build_text(config)
     _, layers = read_shape(folder)
-    found = replace(
-        found,
-        place=str(folder),
+    check = replace(
+        check,
+        path=str(folder),
         loaded=f"{config.layers} of {layers} layers, {len(text.transformer.state_dict())} tensors",
         tokens=f"{text.reader.size} of {text.transformer.shape.words} rows",
         sha256=checksum(weights_file(folder)),
     )
     _refuse_tokens(text, folder)
     ours = _answer(text)
-    found = replace(found, numbers=_first(ours))
+    check = replace(check, numbers=_first(ours))
     theirs = _transformers(folder, config.layers)
     difference = float((ours - theirs).abs().max() / theirs.abs().max()) if theirs.shape == ours.shape else float("inf")
-    found = replace(found, difference=difference)
+    check = replace(check, difference=difference)
     if difference <= TOLERANCE:
-        return found
-    return replace(found, fault=f"{folder}: its forward pass differs from transformers' by {difference:.1e}")
+        return check
+    return replace(check, fault=f"{folder}: its forward pass differs from transformers' by {difference:.1e}")
 
 
 def _refuse_tokens(text: Text, folder: Path) -> None:
-    """Refuse a tokenizer that frames or reads prompts otherwise than BERT's, or makes one of them too long."""
+    """Refuse a tokenizer without BERT's special tokens, with unknown words, or with too long prompts."""
     words = Vocabulary.load()
     text.reader.read([one.prompt for one in (*words.labels.values(), *words.structures.values())])
     tokens = text.reader.tokenizer.encode(PROMPT).tokens
@@ -115,12 +114,12 @@ def _refuse_tokens(text: Text, folder: Path) -> None:
         raise UniferumError(
             f"{folder}: tokenizer",
             " ".join(tokens),
-            must="frame a prompt by [CLS] and [SEP] and know its words",
+            must="put [CLS] and [SEP] around a prompt and know its words",
             cure="is it the tokenizer of this model?",
         )
 
 
-def _checked_image(found: WeightsCheck, config: EncoderConfig, weights_dir: Path | None) -> WeightsCheck:
+def _checked_image(check: WeightsCheck, config: EncoderConfig, weights_dir: Path | None) -> WeightsCheck:
     if config.weights == "offline" and config.name in OFFLINE:
         file = in_package(*OFFLINE[config.name])
     else:
@@ -132,8 +131,8 @@ def _checked_image(found: WeightsCheck, config: EncoderConfig, weights_dir: Path
         features = encoder(volume)
     numbers = torch.stack([features.mean(), features.std(), features.amin(), features.amax()])
     return replace(
-        found,
-        place=str(file),
+        check,
+        path=str(file),
         loaded=f"{len(encoder.state_dict())} tensors, inflated",
         sha256=checksum(file),
         numbers=_first(numbers),
@@ -141,14 +140,14 @@ def _checked_image(found: WeightsCheck, config: EncoderConfig, weights_dir: Path
 
 
 def _answer(text: Text) -> Tensor:
-    """The states of the prompt's tokens after the layers."""
+    """Hidden states of the prompt's tokens after the layers."""
     read = text.reader.read([PROMPT])
     with torch.no_grad():
         return text.transformer.eval().encode_text(read.ids, read.visible)[0]
 
 
 def _transformers(folder: Path, layers: int) -> Tensor:
-    """The same states by transformers' own model and tokenizer."""
+    """The same states from the model and tokenizer of the transformers library."""
     from transformers import AutoModel, AutoTokenizer
 
     with _quiet():
@@ -166,7 +165,7 @@ def _transformers(folder: Path, layers: int) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No reports of transformers on tensors that are not used here: further layers, heads."""
+    """Silence warnings of transformers about unused tensors: further layers, heads."""
     from transformers.utils import logging
 
     level = logging.get_verbosity()
@@ -184,10 +183,10 @@ def _first(values: Tensor) -> tuple[float, ...]:
 
 
 def checksum(file: Path) -> str:
-    """SHA-256 of a file; one of the hub's cache must have that which its name says.
+    """Return the SHA-256 of a file; a file of the hub's cache must match its name.
 
     Raises:
-        UniferumError: it has not, so that the download is damaged.
+        UniferumError: it does not match, so the download is damaged.
     """
     digest = hashlib.sha256()
     with file.open("rb") as opened:

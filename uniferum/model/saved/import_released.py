@@ -1,7 +1,7 @@
-"""Checkpoints of the paper's released code: ``model.safetensors`` of a Hugging Face Trainer run, as our model.
+"""Import checkpoints of the paper's released code: the ``model.safetensors`` of a Hugging Face Trainer run.
 
-Its file holds a second, unused BERT and two poolers that no loss reads: left out, and said so. Everything else has one
-place in our model, which is built with preset ``released``.
+The file contains a second, unused BERT and two poolers that no loss uses; they are left out and counted. All other
+tensors have one place in our model, which is built with preset ``released``.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ PLACES = {
     "lm_head_cls.": "class_head.",
     "lm_head_seg.": "mask_head.",
 }
-"""Released name or prefix -> ours; the fusion transformer's (``model.``) are fused and go their own way."""
+"""Released name or prefix -> ours; tensors of the fusion transformer (``model.``) are fused separately."""
 
 UNUSED = {
     "embeddings.": "a second BERT that the forward pass never uses",
@@ -42,7 +42,7 @@ UNUSED = {
 
 @dataclass
 class Imported:
-    """An imported model, its config, and what of the file was left out."""
+    """An imported model, its config, and the tensors of the file that were left out."""
 
     model: Uniferum
     config: ModelConfig
@@ -62,13 +62,13 @@ def import_released(
 
     Args:
         path: the ``model.safetensors``, or the folder that holds it.
-        text: the text encoder it was trained with: config and tokenizer are read from there, no weights.
+        text: the text encoder of the training run; only its config and tokenizer are read.
         geometry: the grids of its input; None: the paper's.
-        weights_dir: where ``text`` may lie, see :func:`uniferum.model.weights.find_pretrained`.
+        weights_dir: a folder that may contain ``text``, see :func:`uniferum.model.weights.find_pretrained`.
         encoder: its vision encoder.
 
     Raises:
-        UniferumError: a file of another kind, a tensor that has no place, or shapes that do not fit ``text``.
+        UniferumError: a file of another kind, a tensor without a place, or shapes that do not fit ``text``.
     """
     state = read_state(path)
     groups = _sorted(state, str(path))
@@ -103,11 +103,11 @@ def _sorted(state: Mapping[str, Tensor], source: str) -> _Groups:
     groups = _Groups()
     for name, tensor in state.items():
         unused = next((why for prefix, why in UNUSED.items() if name.startswith(prefix)), None)
-        place = next((prefix for prefix in PLACES if name.startswith(prefix)), None)
+        known = next((prefix for prefix in PLACES if name.startswith(prefix)), None)
         if unused is not None:
             groups.left_out[unused] = groups.left_out.get(unused, 0) + 1
-        elif place is not None:
-            groups.ours[PLACES[place] + name.removeprefix(place)] = tensor
+        elif known is not None:
+            groups.ours[PLACES[known] + name.removeprefix(known)] = tensor
         elif name.startswith("model."):
             groups.transformer[name.removeprefix("model.")] = tensor
         else:

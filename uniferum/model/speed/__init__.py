@@ -1,1 +1,1 @@
-"""Faster forms of PyTorch operations; none changes an answer beyond rounding."""
+"""Faster versions of PyTorch operations, equal within rounding."""

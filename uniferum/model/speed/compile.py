@@ -1,4 +1,4 @@
-"""torch.compile for the parts of a model, in place, so that tensor names stay."""
+"""Compile the parts of a model in place, so that tensor names stay."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from torch import nn
 
 VARIANTS = 64
-"""Forms of one part that may be compiled: with and without gradient, all positions or some, one row or many."""
+"""Allowed recompilations of one part: with and without gradient, all positions or some, one row or many."""
 
 
 def compile_parts(parts: Iterable[nn.Module], **options: Any) -> None:
-    """Compile each part; sizes that turn out to vary (volumes, rows, words of a micro-batch) are compiled for any size.
+    """Compile each part; sizes that vary (volumes, rows, words of a micro-batch) become dynamic.
 
     Args:
         parts: changed in place.

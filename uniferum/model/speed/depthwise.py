@@ -1,12 +1,12 @@
-"""3D convolutions with TensorFlow's same padding, and a backward pass for depthwise ones that is fast on a CPU.
+"""3D convolutions with TensorFlow's same padding and, for depthwise ones, a backward pass that is fast on a CPU.
 
-PyTorch has no fast CPU path for the backward pass of depthwise 3D convolutions, while its forward pass is fast. Both
-gradients are therefore had from forward convolutions: the input's is the output gradient convolved with the flipped
-kernel; the kernel's is the input convolved with the output gradient as its kernel, every case and channel a group of
-its own. The gradients are the same up to float32 rounding.
+PyTorch has no fast CPU path for the backward pass of depthwise 3D convolutions, but a fast forward pass. Both
+gradients are therefore computed by forward convolutions. Input: the output gradient convolved with the flipped
+kernel. Kernel: the input convolved with the output gradient as kernel, each case and channel in its own group. The
+gradients are equal up to float32 rounding.
 
-timm-3d's own same padding gives each axis the padding of another one where sides differ in parity; here each axis has
-its own. For the paper's 256 x 160 x 128 both are the same.
+timm-3d's same padding assigns an axis the padding of another axis if the sides differ in parity; here each axis has its
+own. For the paper's 256 x 160 x 128 both are equal.
 """
 
 from typing import Any, Literal
@@ -19,21 +19,21 @@ Three = tuple[int, int, int]
 
 
 def same_padding(side: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after a side so that the result has ceil(side / stride) voxels (TensorFlow's rule)."""
+    """Return the zeros before and after a side for a result of ceil(side / stride) voxels (TensorFlow's rule)."""
     total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
     return total // 2, total - total // 2
 
 
 class SameConv3d(nn.Conv3d):
-    """A convolution whose result has ceil(side / stride) voxels along each axis."""
+    """Convolution whose result has ceil(side / stride) voxels along each axis."""
 
     fast_backward: Literal["auto", "on", "off"] = "off"
     channels_last = False
-    """Whether weights and results are kept in channels-last order, whichever way PyTorch takes to compute them."""
+    """Whether weights and results are in channels-last order, independent of PyTorch's algorithm."""
 
     @classmethod
     def of(cls, conv: nn.Conv3d, fast: Literal["auto", "on", "off"], *, channels_last: bool = False) -> "SameConv3d":
-        """The same weights under this class; ``fast`` matters for depthwise convolutions alone."""
+        """Convert a convolution, sharing its weights; ``fast`` has an effect on depthwise convolutions only."""
         same = cls(
             conv.in_channels,
             conv.out_channels,
@@ -52,9 +52,9 @@ class SameConv3d(nn.Conv3d):
         return same
 
     def forward(self, input: Tensor) -> Tensor:
-        """Pad each axis by its own rule and convolve."""
+        """Pad each axis and convolve."""
         result = self._convolved(input)
-        # cuDNN answers in the order of the weights, so that this copies nothing; a CPU does so for some sizes only.
+        # cuDNN returns the memory order of the weights, so nothing is copied; a CPU does so for some sizes only.
         return result.contiguous(memory_format=torch.channels_last_3d) if self.channels_last else result
 
     def _convolved(self, input: Tensor) -> Tensor:
@@ -73,12 +73,12 @@ class SameConv3d(nn.Conv3d):
         return F.conv3d(input, self.weight, self.bias, self.stride, padding, 1, self.groups)
 
     def _is_widened(self, input: Tensor, pads: list[tuple[int, int]]) -> bool:
-        """Whether to widen the kernel, not the volume: to pad is to copy, which on a CPU costs more than the taps."""
+        """Whether to pad the kernel instead of the volume: on a CPU, copying the volume costs more than extra taps."""
         uneven = [after - before for before, after in pads if after != before]
         return bool(uneven) and set(uneven) == {1} and not torch.is_grad_enabled() and input.device.type == "cpu"
 
     def _widened(self, input: Tensor, pads: list[tuple[int, int]]) -> Tensor:
-        """The same result from a kernel with a leading zero where one zero more is wanted after a side than before."""
+        """Convolve with a leading zero in the kernel where a side needs one more zero after than before."""
         leading = [amount for before, after in reversed(pads) for amount in (after - before, 0)]
         padding = (pads[0][1], pads[1][1], pads[2][1])
         return F.conv3d(input, F.pad(self.weight, leading), self.bias, self.stride, padding, 1, self.groups)
@@ -92,26 +92,26 @@ class SameConv3d(nn.Conv3d):
 
 
 def pays(kernel: Three, stride: Three) -> bool:
-    """Whether the fast backward pass is the faster one: stride 1, and stride 2 with kernels of 5 (measured)."""
+    """Whether the alternative backward pass is faster (measured): stride 1, and stride 2 with kernels of 5."""
     return stride == (1, 1, 1) or (stride == (2, 2, 2) and min(kernel) >= 5)
 
 
 class FastDepthwise(torch.autograd.Function):
-    """A depthwise convolution with symmetric padding whose gradients are forward convolutions."""
+    """Depthwise convolution with symmetric padding whose gradients are computed by forward convolutions."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: Three, padding: Three) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Convolve; shapes (B, C, X, Y, Z) and (C, 1, k, k, k)."""
+        """Convolve input (B, C, X, Y, Z) with kernel (C, 1, k, k, k)."""
         ctx.save_for_backward(x, weight)
         ctx.stride, ctx.padding = stride, padding
         return F.conv3d(x, weight, None, stride, padding, 1, x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """Gradients of input and kernel."""
+        """Compute the gradients of input and kernel."""
         x, weight = ctx.saved_tensors
         grad, wants_x, wants_w = grad.contiguous(), ctx.needs_input_grad[0], ctx.needs_input_grad[1]
-        # Under autocast the result, and so its gradient, is of the narrow format; input and kernel need not be.
+        # Under autocast the output gradient has the lower precision; input and kernel may not.
         like, kernel = x.to(grad.dtype), weight.to(grad.dtype)
         grad_x = input_gradient(grad, kernel, x.shape[2:], ctx.stride, ctx.padding) if wants_x else None
         grad_w = kernel_gradient(grad, like, weight.shape[2:], ctx.stride, ctx.padding) if wants_w else None
@@ -123,7 +123,7 @@ def _as(gradient: Tensor | None, of: Tensor) -> Tensor | None:
 
 
 def input_gradient(grad: Tensor, weight: Tensor, sides: torch.Size, stride: Three, padding: Three) -> Tensor:
-    """The input's gradient: the output gradient, spread by the stride with zeros between, with the flipped kernel."""
+    """Gradient of the input: convolve the output gradient, dilated by the stride, with the flipped kernel."""
     kernel = weight.shape[2:]
     spread = [side + 2 * pad - size + 1 for side, pad, size in zip(sides, padding, kernel, strict=True)]
     if list(grad.shape[2:]) != spread:
@@ -135,7 +135,7 @@ def input_gradient(grad: Tensor, weight: Tensor, sides: torch.Size, stride: Thre
 
 
 def kernel_gradient(grad: Tensor, x: Tensor, kernel: torch.Size, stride: Three, padding: Three) -> Tensor:
-    """The kernel's gradient: the input convolved with the output gradient, spread by the stride."""
+    """Gradient of the kernel: convolve the input with the output gradient, dilated by the stride."""
     cases, channels = x.shape[:2]
     folded = x.reshape(1, cases * channels, *x.shape[2:])
     each = F.conv3d(

@@ -1,8 +1,7 @@
-"""Matrix products of the transformer: oneDNN's where nothing is learnt on a CPU, PyTorch's own elsewhere.
+"""Use oneDNN for float32 matrix products in CPU inference, and PyTorch's default elsewhere.
 
-PyTorch multiplies float32 matrices on a CPU with a library that leaves AVX-512 unused on processors of another maker;
-oneDNN, which PyTorch carries too and its own compiler calls by these names, uses it, and is no slower without. The
-results agree within float32 rounding.
+PyTorch's default library does not use AVX-512 on AMD processors. oneDNN, which is part of PyTorch (its compiler calls
+it by these names), does, and is not slower on other processors. The results agree within float32 rounding.
 """
 
 from typing import Literal
@@ -12,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 WORTH_IT = 2**16
-"""Weights in a matrix from which on its reordering is repaid; the layers of small models have fewer."""
+"""Minimum number of weights for which the reordering pays off; layers of small models have fewer."""
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor, then: Literal["none", "gelu"] = "none") -> Tensor:
-    """``x @ weight.T + bias``, and where wanted the exact GELU of it."""
+    """Compute ``x @ weight.T + bias``, then optionally the exact GELU."""
     if _fits(x, weight):
-        # Reordered anew at every call: a few per cent of the product, and no copy of the weights that could be stale.
+        # Reordered at every call: it costs a few per cent of the product, and a cached copy could become stale.
         ordered = torch.ops.mkldnn._reorder_linear_weight(weight, x.numel() // x.shape[-1])
         return torch.ops.mkldnn._linear_pointwise(x.contiguous(), ordered, bias, then, [], "none")
     result = F.linear(x, weight, bias)
@@ -26,15 +25,15 @@ def product(x: Tensor, weight: Tensor, bias: Tensor, then: Literal["none", "gelu
 
 
 class Product(nn.Linear):
-    """A linear layer whose product is :func:`product`."""
+    """Linear layer that uses :func:`product`."""
 
     def forward(self, input: Tensor) -> Tensor:
-        """Multiply and add."""
+        """Apply the layer."""
         return product(input, self.weight, self.bias)
 
 
 def _fits(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN may do it: on a CPU, in float32, without a gradient, and large enough."""
+    """Whether oneDNN can be used: on a CPU, in float32, without a gradient, and large enough."""
     if torch.is_grad_enabled() or torch.compiler.is_compiling() or x.device.type != "cpu":
         return False
     plain = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu") and type(x) is Tensor

@@ -1,7 +1,7 @@
-"""Memory that is kept between passes over large volumes.
+"""Keep freed memory in the process between passes over large volumes.
 
-glibc gives every buffer above 32 MiB back to the system and fetches the next one page by page: at the paper's size that
-is half of a forward pass on a CPU. Kept, the same pages serve again.
+glibc returns every buffer above 32 MiB to the system and gets the next one page by page; at the paper's size this takes
+half of a forward pass on a CPU. Kept pages are used again.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ DEFAULT_TRIM, DEFAULT_MMAPS = 128 * 1024, 65536
 
 @contextmanager
 def kept_memory(wanted: bool = True) -> Iterator[None]:
-    """Within, freed buffers stay with the process; they are given back at the end. Does nothing without glibc."""
+    """Keep freed buffers in the process within the context and return them at the end; no effect without glibc."""
     library = _glibc() if wanted else None
     if library is None:
         yield

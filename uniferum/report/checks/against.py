@@ -18,12 +18,10 @@ from uniferum.report.tables.entries import Entry, ReportTable
 from uniferum.report.tables.pivot import METRICS
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import trained_by_paper
 
 SCOPES = ("paper", "all")
 """``paper``: values that the paper prints, its own and cited ones; ``all``: also values published elsewhere."""
-
-OWN = ("uniferum", "cnn")
-"""Models that this code trains; their published values are compared only with the same row."""
 
 NEEDED = {"model", "text_encoder", "train_on", "cohort"}
 HEADINGS = ["Model", "Text encoder", "Training data", "Column", "Ours", "Published system", "Trained on", "Published"]
@@ -163,7 +161,8 @@ def _same_labels(value: PublishedValue, one: Number) -> bool:
 
 
 def _is_own(value: PublishedValue) -> bool:
-    return value.row is not None and value.row[0] in OWN
+    """Whether the paper trained it: such a value stands only beside the row of the same system."""
+    return value.row is not None and trained_by_paper(value.row[0])
 
 
 def _described(value: PublishedValue) -> str:

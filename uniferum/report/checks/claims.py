@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from uniferum.report.records import RowKey
+from uniferum.systems import CNN, UNIFERUM
 
 Kind = Literal["gain", "same", "above", "below", "near", "significant", "not significant"]
 
@@ -52,7 +53,7 @@ class Claim:
 
 def cell(mix: str, encoder: str = "pubmedbert") -> RowKey:
     """Row of a Uniferum cell."""
-    return "uniferum", encoder, mix
+    return UNIFERUM, encoder, mix
 
 
 def _gain(mix: str, base: str, column: tuple[str, str], printed: float, encoder: str = "pubmedbert") -> Check:
@@ -103,7 +104,7 @@ CLAIMS: tuple[Claim, ...] = (
         2,
         "INSPECT alone: 71 against 61 of the own CNN and 65.9 of the INSPECT image model; behind on embolism (72.1)",
         (
-            Check("gain", cell("INSPECT"), INSPECT, ("cnn", "", "INSPECT"), printed=0.1026),
+            Check("gain", cell("INSPECT"), INSPECT, (CNN, "", "INSPECT"), printed=0.1026),
             Check("above", cell("INSPECT"), INSPECT, printed=0.6585),
             Check("below", cell("INSPECT"), INSPECT, label="pulmonary_embolism", printed=0.721),
         ),

@@ -20,6 +20,7 @@ from uniferum.report.records import MIXES, CellRecord, row_order
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables.naming import not_the_papers, titled
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import UNIFERUM
 
 PATTERN = 7
 """Number of the claim that both encoders show the same pattern."""
@@ -77,7 +78,7 @@ def chosen(records: Sequence[CellRecord], names: Sequence[str]) -> tuple[str, st
     Raises:
         UniferumError: no cell has a named encoder, or there are not two encoders.
     """
-    rows = sorted((one.row for one in records if one.model == "uniferum"), key=row_order)
+    rows = sorted((one.row for one in records if one.model == UNIFERUM), key=row_order)
     known = list(dict.fromkeys(row[1] for row in rows))
     called = {shown_encoder(word): word for word in known} | {word: word for word in known}
     for name in names:
@@ -106,7 +107,7 @@ def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[li
     Raises:
         UniferumError: no mix has a pair.
     """
-    cells = {(one.text_encoder, one.mix, one.seed): one for one in records if one.model == "uniferum"}
+    cells = {(one.text_encoder, one.mix, one.seed): one for one in records if one.model == UNIFERUM}
     mixes = sorted({mix for _, mix, _ in cells}, key=lambda mix: (*_rank(mix), mix))
     pairs: list[Pair] = []
     lonely: list[str] = []

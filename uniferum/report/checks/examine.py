@@ -21,6 +21,7 @@ from uniferum.report.systems import PAPER_TEXT, natural
 from uniferum.report.tables.naming import not_the_papers, parts
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import UNIFERUM
 
 LEVEL = 0.05
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
@@ -227,7 +228,7 @@ def _why(finding: ClaimFinding) -> str:
 def _stand_ins(findings: Sequence[ClaimFinding]) -> list[str]:
     """Say which encoders replace the paper's, if no cell has one of them."""
     rows = [one.check.row for one in findings]
-    others = sorted({row[1] for row in rows if row[0] == "uniferum" and row[1] not in PAPER_TEXT}, key=natural)
+    others = sorted({row[1] for row in rows if row[0] == UNIFERUM and row[1] not in PAPER_TEXT}, key=natural)
     said = [
         f"{encoder} in place of {paper}" for encoder, paper in zip(others, ("PubMedBERT", "GatorTron"), strict=False)
     ]

@@ -18,6 +18,7 @@ from uniferum.report.records import CellRecord
 from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import trained_by_paper
 
 UNKNOWN_CURE = (
     "A record without its split was written by an older version. Run uniferum data prepare again, which writes the "
@@ -56,7 +57,7 @@ def judge(table: ReportTable, agreement: Margins, records: Sequence[CellRecord] 
     for key in ((row, column) for row in table.rows for column in table.columns):
         entry = table.entries[key]
         facts = dict(zip((*table.row_facts, *table.column_facts), (*key[0], *key[1]), strict=True))
-        if (math.isfinite(entry.published) or entry.apart) and facts.get("model") in ("uniferum", "cnn"):
+        if (math.isfinite(entry.published) or entry.apart) and trained_by_paper(facts.get("model", "")):
             row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
             column = (facts["cohort"], facts.get("label") or facts["group"])
             shown = [cells[name] for name in entry.cells if name in cells]

@@ -17,6 +17,7 @@ from uniferum.report.figures.style import footnote, new_figure, say_missing, ser
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
 from uniferum.report.tables.pivot import label_scores
+from uniferum.systems import UNIFERUM
 
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 
@@ -57,7 +58,7 @@ def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
 
 def figure1(records: Sequence[CellRecord]) -> Figure:
     """Draw Figure 1: CT-RATE by label. CT-CLIP's values by label are in no table, so they are missing."""
-    row: RowKey = ("uniferum", parts(records)[0], "CTRATE")
+    row: RowKey = (UNIFERUM, parts(records)[0], "CTRATE")
     cells = {record.row: record for record in records}
     scores: dict[RowKey, dict[str, Score]] = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
     labels = _labels(scores)
@@ -90,7 +91,7 @@ def figure4(records: Sequence[CellRecord]) -> Figure:
 
 def _zero_shot(records: Sequence[CellRecord]) -> tuple[RowKey, ...]:
     encoder = parts(records)[0]
-    return ("uniferum", encoder, "CTRATE"), ("uniferum", encoder, "CTRATE+SEG")
+    return (UNIFERUM, encoder, "CTRATE"), (UNIFERUM, encoder, "CTRATE+SEG")
 
 
 def _scores(cell: CellRecord, column: tuple[str, str]) -> dict[str, Score]:

@@ -15,6 +15,7 @@ from uniferum.report.tables.entries import ReportTable
 from uniferum.report.tables.naming import of_phantoms, parts
 from uniferum.report.tables.paper import METRIC_TITLES, group_table
 from uniferum.report.tables.pivot import Layout, pivot_table
+from uniferum.systems import UNIFERUM
 
 MODEL_FACTS = ("model", "text_encoder", "train_on")
 LABEL_FACTS = ("cohort", "group", "label")
@@ -49,7 +50,7 @@ def _masks(row: RowKey, second: str) -> bool:
 
 
 def _pubmedbert(row: RowKey, second: str) -> bool:
-    return row[0] == "uniferum" and not _gatortron(row, second)
+    return row[0] == UNIFERUM and not _gatortron(row, second)
 
 
 TABLES: dict[str, Listed] = {

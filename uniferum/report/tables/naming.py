@@ -10,6 +10,7 @@ from typing import TypeVar
 from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import PAPER_TEXT, natural, shown_encoder
 from uniferum.report.tables.sheet import Sheet
+from uniferum.systems import UNIFERUM
 
 MARK = " (phantoms)"
 One = TypeVar("One", CellRecord, PendingCell)
@@ -90,7 +91,7 @@ def parts(cells: Both) -> tuple[str, str]:
     So the comparisons of the paper work on any grid. Other encoders are never compared with the paper's numbers.
     """
     own = tuple(PAPER_TEXT)
-    others = sorted({one.text_encoder for one in cells if one.model == "uniferum" and one.text_encoder}, key=natural)
+    others = sorted({one.text_encoder for one in cells if one.model == UNIFERUM and one.text_encoder}, key=natural)
     if not others or set(others) & set(own):
         return own[0], own[1]
     return others[0], others[1] if len(others) > 1 else own[1]

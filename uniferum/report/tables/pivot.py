@@ -12,12 +12,13 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.published import Published, find, slug
-from uniferum.report.records import MIXES, MODELS, TEXT_ENCODERS, CellRecord, PendingCell, Score
+from uniferum.report.records import MIXES, TEXT_ENCODERS, CellRecord, PendingCell, Score
 from uniferum.report.tables import segmentation
 from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable, marked_best
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
+from uniferum.systems import paper_systems
 
 FACTS = tuple(HEADINGS)
 CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
@@ -290,7 +291,7 @@ def _distinct(numbers: Sequence[Measured], name: str) -> set[str]:
 
 
 def _ordered(keys: Iterable[Key], facts: Sequence[str]) -> list[Key]:
-    orders: dict[str, Sequence[str]] = {"model": MODELS, "text_encoder": TEXT_ENCODERS, "train_on": MIXES}
+    orders: dict[str, Sequence[str]] = {"model": paper_systems(), "text_encoder": TEXT_ENCODERS, "train_on": MIXES}
     orders |= {"cohort": list(dict.fromkeys(cohort for cohort, _ in COLUMNS)), "group": ("all", "shared", "unique")}
 
     def rank(key: Key) -> list[tuple[int, str]]:

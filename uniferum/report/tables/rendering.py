@@ -16,19 +16,16 @@ from uniferum.report.systems import PAPER_TEXT, shown_encoder
 from uniferum.report.tables import sheet
 from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable
 from uniferum.report.tables.sheet import Sheet, emphasised
+from uniferum.systems import SYSTEMS
 
-NAMES = {
-    "uniferum": "Uniferum",
-    "cnn": "CNN",
-    "ct_net": "CT-NET",
+CITED = {
     "ct_clip_zero_shot": "CT-CLIP (zero-shot)",
     "ct_clip_vocabfine": "CT-CLIP (vocabFine)",
     "ct_clip_classfine": "CT-CLIP (classFine)",
-    "cnn_transformer": "CNN+Transformer",
     "cnn_draelos": "CNN (Draelos)",
-    **PAPER_TEXT,
-    "": "-",
 }
+"""Titles of the paper's cited rows that no system of :mod:`uniferum.systems` can train."""
+_WORDS = {**CITED, **PAPER_TEXT, "": "-"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +120,14 @@ def as_sheet(table: ReportTable, style: Style) -> Sheet:
 
 def row_names(row: Key) -> list[str]:
     """The printed names of a row."""
-    return [NAMES.get(part, part) for part in row]
+    return [shown_name(part) for part in row]
+
+
+def shown_name(part: str) -> str:
+    """The title of a system, the hub id of a text encoder, or the word itself."""
+    if part in SYSTEMS:
+        return SYSTEMS[part].title
+    return _WORDS.get(part, part)
 
 
 def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "") -> str:

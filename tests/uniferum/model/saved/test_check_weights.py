@@ -60,7 +60,7 @@ def test_a_folder_that_loads_has_its_checksum_and_transformers_own_forward_pass(
 def test_a_hub_id_is_found_in_the_weights_folder(bert: Path, tmp_path: Path) -> None:
     bert.rename(tmp_path / "owner--name")
     found = check_name("owner/name", weights_dir=tmp_path)
-    assert (found.fault, found.name, found.place) == ("", "owner/name", str(tmp_path / "owner--name"))
+    assert (found.fault, found.name, found.path) == ("", "owner/name", str(tmp_path / "owner--name"))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def _config(**changes: object):
         (lambda folder: (folder / "config.json").write_text("[]"), "config.json (list) must hold a mapping"),
         (lambda folder: (folder / "config.json").write_text("{"), "must be a readable config"),
         (_config(num_attention_heads=5), "hidden_size (24) must be a multiple of num_attention_heads (5)"),
-        (_config(num_attention_heads=0), "num_attention_heads (0) must be a whole number from 1 on"),
+        (_config(num_attention_heads=0), "num_attention_heads (0) must be a whole number of at least 1"),
         (_config(layer_norm_eps="small"), "layer_norm_eps (small) must be a number"),
         (_config(hidden_act=["gelu"]), "hidden_act (['gelu']) must be known"),
         (_config(num_hidden_layers=3), "model.text.layers (4) must be at most the 3"),
