@@ -64,7 +64,7 @@ class LedgerListener(Deaf):
         self.ledger.note(work.name, state, attempt=attempt, folder=self.folders[work.name])
 
     def wishes(self) -> Sequence[Command]:
-        return self.ledger.take_wishes()
+        return self.ledger.take_commands()
 
 
 def write_tables(folder: Path, scans: int = 500) -> dict[str, str]:
@@ -173,7 +173,7 @@ def _while_driven(grid: GridConfig, settings: Sequence[str], done: str, repeats:
     token = ledger.take_lease()
     assert token is not None, "nobody else drives"
     try:
-        return timed("status", settings, f"{done}; driven by", repeats)
+        return timed("status", settings, f"{done}; driver:", repeats)
     finally:
         ledger.release(token)
         ledger.close()

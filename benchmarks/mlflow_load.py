@@ -2,7 +2,7 @@
 
     python benchmarks/mlflow_load.py --seconds 600
 
-Each client is a process without torch that reports as a cell does: into its spool, never to the server. One sender
+Each client is a process without torch that reports as a cell does: into its spool, never to the server. One uploader
 empties the spools. In the middle the server is killed and stays away for a tenth of the time. At the end the server is
 asked for every metric's history: each (client, metric, step) must be there exactly once, and what a client waited for
 its own reports is printed, since that is all the time that logging takes from a training.
@@ -80,11 +80,11 @@ def main() -> None:
         root = Path(place)
         server = mlflow_server.start(root)
         folders = [root / f"client-{index}" for index in range(options.clients)]
-        sender = Uploader(server.uri, "load")
+        uploader = Uploader(server.uri, "load")
         for folder in folders:
             folder.mkdir()
-            sender.watch(folder, {})
-        sender.start()
+            uploader.watch(folder, {})
+        uploader.start()
         context = multiprocessing.get_context("spawn")
         clients = [context.Process(target=client, args=(folder, options.seconds)) for folder in folders]
         for process in clients:
@@ -96,7 +96,7 @@ def main() -> None:
         back = mlflow_server.find(root)
         assert back is not None, "the server is back"
         assert back.uri == server.uri, "the server came back at its address"
-        left = sender.finish(seconds=120.0)
+        left = uploader.finish(seconds=120.0)
         drained = time.monotonic() - before
         expected, found, twice = count(back.uri, folders)
         facts = [json.loads((folder / "client.json").read_text()) for folder in folders]

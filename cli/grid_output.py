@@ -57,7 +57,7 @@ def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCe
     from orchestration.grid.recipe import recipe_lines
 
     data = DataPlan(grid, planned)
-    counted = data.counted()
+    counted = data.cohort_rows()
     output.say_all(data.left_out())
     output.say_all(data.organ_lines(counted))
     output.say(plan_totals(grid, planned))

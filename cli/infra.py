@@ -39,7 +39,7 @@ def render(
     """
     from orchestration.grid.config import load_grid
     from orchestration.infra.paths import grid_overrides
-    from orchestration.infra.render import rendered, write
+    from orchestration.infra.render import render_files, write
     from orchestration.infra.settings import InfraSettings
     from uniferum.config import load
 
@@ -47,7 +47,7 @@ def render(
     grid = load_grid(loaded.grid)
     overrides = grid_overrides(loaded, grid.root, grid.stores)
     if dry_run:
-        for name, text in rendered(loaded, overrides).items():
+        for name, text in render_files(loaded, overrides).items():
             output.result(f"----- {name}\n{text}")
         return
     for path in write(loaded, overrides, out):

@@ -49,7 +49,7 @@ def demo(
         cohort = open_cohort(Path(cohort_file))
         with output.progress() as bar:
             heard = heard_by(bar, cohort.name, None)
-            summary = prepare_cohort(cohort, store, wanted.preparation, workers=workers, use_ray=False, heard=heard)
+            summary = prepare_cohort(cohort, store, wanted.preparation, workers=workers, use_ray=False, on_scan=heard)
         report(summary, store)
         if summary.failed:
             raise typer.Exit(1)

@@ -69,19 +69,21 @@ def prepare(
 
     At the end it lists the scans that were left out or failed, with the reason, and the quality flags of all scans.
     """
-    from orchestration.prepare import plan, prepare_cohort, ray_for
+    from orchestration.prepare import connect_ray, plan_preparation, prepare_cohort
     from uniferum.data.cohorts.base import open_cohort
 
     cohort = open_cohort(config, root=root)
     how = _preparation(preparation, settings or ())
-    planned = plan(cohort, out, how)
+    planned = plan_preparation(cohort, out, how)
     output.say(planned.sentence())
     if dry_run:
         return
-    use_ray = not local and ray_for(address, workers)
+    use_ray = not local and connect_ray(address, workers)
     with output.progress() as bar:
         heard = heard_by(bar, cohort.name, planned.total)
-        summary = prepare_cohort(cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, heard=heard)
+        summary = prepare_cohort(
+            cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, on_scan=heard
+        )
     _end(summary, out, as_json=as_json)
 
 

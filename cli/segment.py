@@ -9,7 +9,7 @@ from cli import output
 from cli.examples import examples
 
 if TYPE_CHECKING:
-    from orchestration.segment import Segmenting
+    from orchestration.segment import SegmentationOptions
     from uniferum.data.cohorts.base import Cohort
     from uniferum.data.segmentation import Shard
 
@@ -47,22 +47,22 @@ def segment(
     ] = False,
 ) -> None:
     """Run TotalSegmentator on the scans that have no organ mask yet. The same command continues when interrupted."""
-    from orchestration.prepare import ray_for
-    from orchestration.segment import Segmenting, waiting
+    from orchestration.prepare import connect_ray
+    from orchestration.segment import SegmentationOptions, scans_without_masks
     from uniferum.data.cohorts.base import open_cohort
     from uniferum.data.segmentation import Shard
 
-    how = Segmenting(device, fast, timeout_s, per_gpu, cpus)
+    how = SegmentationOptions(device, fast, timeout_s, per_gpu, cpus)
     _check_device(how, local)
     cohort, part = open_cohort(config, settings or (), root=root), Shard.parse(shard)
-    count = sum(1 for _ in waiting(cohort, part, limit))
+    count = sum(1 for _ in scans_without_masks(cohort, part, limit))
     output.say(f"{cohort.name}: {count} scans without a mask" + (f" in shard {shard}" if part.count > 1 else ""))
     if count and not dry_run:
-        _segment(cohort, how, part, count, limit, use_ray=not local and ray_for(address, None))
+        _segment(cohort, how, part, count, limit, use_ray=not local and connect_ray(address, None))
 
 
 def _segment(
-    cohort: "Cohort", how: "Segmenting", shard: "Shard", count: int, limit: int | None, *, use_ray: bool
+    cohort: "Cohort", how: "SegmentationOptions", shard: "Shard", count: int, limit: int | None, *, use_ray: bool
 ) -> None:
     from orchestration.segment import segment_cohort
     from uniferum.data.segmentation import masks_folder
@@ -70,7 +70,7 @@ def _segment(
     with output.progress() as bar:
         task = bar.add_task(f"{cohort.name}", total=count)
         summary = segment_cohort(
-            cohort, how, shard=shard, limit=limit, use_ray=use_ray, heard=lambda done: bar.advance(task)
+            cohort, how, shard=shard, limit=limit, use_ray=use_ray, on_scan=lambda done: bar.advance(task)
         )
     failed = [(done.scan_id, done.fault) for done in summary.failed]
     kept = f", {summary.kept} written by another run meanwhile" if summary.kept else ""
@@ -80,7 +80,7 @@ def _segment(
         raise typer.Exit(1)
 
 
-def _check_device(how: "Segmenting", local: bool) -> None:
+def _check_device(how: "SegmentationOptions", local: bool) -> None:
     from uniferum.errors import UniferumError
 
     name, _, number = how.device.partition(":")

@@ -57,7 +57,7 @@ def logs(
     """What a cell's process printed, attempt after attempt."""
     from orchestration.ledger.commands import follow_log, last_lines
 
-    path = _desk(file, settings).log(cell)
+    path = _client(file, settings).log(cell)
     if not path.exists():
         raise UniferumError(str(path), must="exist", cure="the cell has not started yet")
     text, end = last_lines(path, lines)
@@ -76,34 +76,34 @@ def cancel(
     """Let a cell, or all, write a checkpoint and stop."""
     if (cell is None) != every:
         raise UniferumError("cancel", must="be given one cell, or --all")
-    output.say(_desk(file, settings).wish("cancel", cell))
+    output.say(_client(file, settings).send("cancel", cell))
 
 
 def retry(file: File, cell: CellName, settings: Settings = None) -> None:
     """Run a failed or stopped cell again: now where a driver has it, else with the next `grid run`."""
-    output.say(_desk(file, settings).wish("retry", cell))
+    output.say(_client(file, settings).send("retry", cell))
 
 
 def pause(file: File, settings: Settings = None) -> None:
     """Start no new cells until `resume`."""
-    output.say(_desk(file, settings).wish("pause"))
+    output.say(_client(file, settings).send("pause"))
 
 
 def stop(file: File, settings: Settings = None) -> None:
     """Let the running cells finish, then end the driver."""
-    output.say(_desk(file, settings).wish("stop"))
+    output.say(_client(file, settings).send("stop"))
 
 
 def resume(file: File, settings: Settings = None) -> None:
     """Start cells again after `pause` or after the circuit breaker opened."""
-    output.say(_desk(file, settings).wish("resume"))
+    output.say(_client(file, settings).send("resume"))
 
 
 def parallel(
     file: File, cells: Annotated[int, typer.Argument(min=1, help="Cells at once.")], settings: Settings = None
 ) -> None:
     """Change how many cells run at once."""
-    output.say(_desk(file, settings).wish("parallel", value=str(cells)))
+    output.say(_client(file, settings).send("parallel", value=str(cells)))
 
 
 def priority(
@@ -113,7 +113,7 @@ def priority(
     settings: Settings = None,
 ) -> None:
     """Change a waiting cell's place in the order."""
-    output.say(_desk(file, settings).wish("priority", cell, str(number)))
+    output.say(_client(file, settings).send("priority", cell, str(number)))
 
 
 def events(
@@ -125,7 +125,7 @@ def events(
     """Show what happened to the cells, oldest first, from the ledger."""
     from orchestration.ledger.commands import EVENT_COLUMNS
 
-    client = _desk(file, settings)
+    client = _client(file, settings)
     happened = client.history(cell)
     rows = [[event[column] for column in EVENT_COLUMNS] for event in happened]
     output.listing(f"{client.grid.name}: {len(rows)} events", EVENT_COLUMNS, rows, form, objects=happened)
@@ -151,7 +151,7 @@ def ui(file: File, settings: Settings = None) -> None:
     """Serve what the grid recorded in its own MLflow, until Ctrl-C."""
     from orchestration.tracking import server as mlflow_server
 
-    root = _desk(file, settings).grid.root
+    root = _client(file, settings).grid.root
     server = mlflow_server.start(root)
     output.say(f"MLflow: {server.uri} (Ctrl-C ends it)")
     try:
@@ -160,7 +160,7 @@ def ui(file: File, settings: Settings = None) -> None:
         mlflow_server.stop(root, server)
 
 
-def _desk(file: Path, settings: list[str] | None) -> "GridClient":
+def _client(file: Path, settings: list[str] | None) -> "GridClient":
     from orchestration.ledger.commands import GridClient
 
     return GridClient.open(file, settings or [])

@@ -1,4 +1,4 @@
-"""Where a report's cells come from: MLflow, or folders of cells; and what a grid file expects beside them."""
+"""Collect the cells of a report from MLflow or from folders, and match them to the cells of a grid file."""
 
 import os
 import time
@@ -20,41 +20,42 @@ if TYPE_CHECKING:
     from orchestration.grid.planned import PlannedCell
 
 ALIVE_S = 120
-"""A worker that wrote its progress within so many seconds is at work."""
+"""A cell whose progress file is younger than this counts as running."""
 RUN_ONE = "run one first: uniferum grid run configs/demo_grid.yaml; or read folders with --from"
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """Finished cells, cells without a result, and when their numbers count as the paper's."""
+    """Finished cells, cells without a result, and the margins within which a number reproduces the paper's."""
 
     records: list[CellRecord]
     pending: list[PendingCell]
     agreement: Margins
     cells: Path | None = None
-    """Where the grid keeps its cells, with their checkpoints; unknown without a grid file."""
+    """Folder of the grid's cells, with their checkpoints; None without a grid file."""
     stores: Mapping[str, Path] = field(default_factory=dict)
-    """The prepared stores that the grid names, those that lie on this machine."""
+    """Prepared stores of the grid that are on this machine."""
     notes: tuple[str, ...] = ()
-    """What a person must know of the choice of cells, a sentence each."""
+    """Notes on the choice of cells, one sentence each."""
 
     @property
     def phantoms(self) -> bool:
-        """Whether any cell is of phantoms."""
+        """Whether any cell was trained or tested on phantoms."""
         return of_phantoms([*self.records, *self.pending])
 
 
 def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> Gathered:
-    """What there is to report on.
+    """Collect the cells of a report.
 
     Args:
-        grid: the grid file, which says what is expected and where MLflow is; without it and without ``folder`` the
-            grid of ``configs`` that was last recorded.
-        folder: read cells from here instead of from MLflow.
+        grid: the grid file, which lists the expected cells and the MLflow server. Without it and without ``folder``:
+        the
+            grid file in ``configs`` with the newest MLflow database.
+        folder: read cells from this folder instead of MLflow.
         mlflow: address of the tracking server, instead of the grid's own or ``MLFLOW_TRACKING_URI``.
 
     Raises:
-        UniferumError: there is no cell at all to report on, or a record is unreadable.
+        UniferumError: there are no cells, or a record is unreadable.
     """
     notes: list[str] = []
     if grid is None and folder is None:
@@ -64,15 +65,15 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         assert folder is not None
         records, hidden = newest(from_folders(folder))
         pending = unfinished(folder)
-        _refuse_nothing(records, pending, folder)
+        _check_any(records, pending, folder)
         records, pending = distinguish_encoders(records, pending)
         return Gathered(_of_phantoms(records), pending, Margins(), notes=(*notes, *_hidden(hidden)))
     from orchestration.grid.config import load_grid
 
     config = load_grid(grid)
-    found = from_folders(folder) if folder else _from_mlflow(config, mlflow)
-    records, pending, said = _expected(config, grid, found)
-    _refuse_nothing(records, pending, folder or grid)
+    recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
+    records, pending, match_notes = _match(config, grid, recorded)
+    _check_any(records, pending, folder or grid)
     records, pending = distinguish_encoders(records, pending)
     if config.synthetic:
         records = [replace(one, phantoms=True) for one in records]
@@ -80,16 +81,16 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
     agreement = Margins(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
     records = _of_phantoms(_with_splits(records, stores))
-    return Gathered(records, pending, agreement, config.cells_folder, stores, (*notes, *said))
+    return Gathered(records, pending, agreement, config.cells_folder, stores, (*notes, *match_notes))
 
 
-def _refuse_nothing(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:
+def _check_any(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:
     if not records and not pending:
         raise UniferumError(str(where), must="hold at least one cell", cure=RUN_ONE)
 
 
 def _of_phantoms(records: list[CellRecord]) -> list[CellRecord]:
-    """Records that say so themselves, whatever the grid file says."""
+    """Mark the records whose own test splits are phantoms, also without a grid file."""
     return [
         replace(one, phantoms=True) if any(word.phantoms for word in one.test_splits.values()) else one
         for one in records
@@ -97,35 +98,36 @@ def _of_phantoms(records: list[CellRecord]) -> list[CellRecord]:
 
 
 def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[CellRecord]:
-    """Records that are older than their cohorts' words on the test splits, with those of stores of the same content."""
+    """Add descriptions of the test splits to older records, from stores with the same content."""
     from uniferum.data.prepared import PreparedCohort
     from uniferum.preprocessing.store.store import MANIFEST, SPLITS
     from uniferum.report.tables.splits import completed
 
-    wanted = {
+    missing = {
         name for record in records for name in record.result.get("evaluate_on") or () if name not in record.test_splits
     }
-    said = [name for name in wanted & set(stores) if all((stores[name] / file).exists() for file in (MANIFEST, SPLITS))]
-    return completed(records, {name: PreparedCohort.open(stores[name]) for name in said})
+    cohorts = missing & set(stores)
+    complete = [name for name in cohorts if all((stores[name] / file).exists() for file in (MANIFEST, SPLITS))]
+    return completed(records, {name: PreparedCohort.open(stores[name]) for name in complete})
 
 
 def last_recorded(configs: Path) -> Path:
-    """The grid file below ``configs`` whose root has the newest MLflow database.
+    """Find the grid file in ``configs`` whose root has the newest MLflow database.
 
     Raises:
-        UniferumError: no grid was recorded here.
+        UniferumError: no grid of ``configs`` has a database.
     """
     from orchestration.grid.config import load_grid
     from orchestration.tracking.server import DATABASE
 
-    found: list[tuple[float, Path]] = []
+    databases: list[tuple[float, Path]] = []
     for path in sorted(configs.glob("*grid*.yaml")):
         database = load_grid(path).root / DATABASE
         if database.exists():
-            found.append((database.stat().st_mtime, path))
-    if not found:
-        raise UniferumError("--grid", must="be given where no grid of configs/ was recorded yet", cure=RUN_ONE)
-    return max(found)[1]
+            databases.append((database.stat().st_mtime, path))
+    if not databases:
+        raise UniferumError("--grid", must="be given, because no grid of configs/ has run here", cure=RUN_ONE)
+    return max(databases)[1]
 
 
 def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
@@ -135,10 +137,14 @@ def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
     return read_mlflow(uri, grid.name)
 
 
-def _expected(
-    grid: "GridConfig", path: Path, found: Sequence[CellRecord]
+def _match(
+    grid: "GridConfig", path: Path, recorded: Sequence[CellRecord]
 ) -> tuple[list[CellRecord], list[PendingCell], list[str]]:
-    """Match what was found to the grid's cells by fingerprint; what is left over is named, never shown."""
+    """Match records to the grid's cells by fingerprint.
+
+    Returns:
+        The matching records, the cells without one, and notes that name the records that match no cell.
+    """
     from orchestration.grid.cells import expand
     from orchestration.grid.plan import make_plan
     from orchestration.grid.states import PlanState
@@ -148,14 +154,14 @@ def _expected(
     pending: list[PendingCell] = []
     hidden: list[CellRecord] = []
     plan = make_plan(grid, expand(grid, source=str(path)))
-    found = _renamed(found, plan)
+    recorded = _rename(recorded, plan)
     for planned in plan:
         cell, identity = planned.cell, planned.training_fingerprint
-        kept, older = newest([record for record in found if record.name == cell.name])
-        same = [r for r in (*older, *kept) if identity in (None, r.result.get("training_fingerprint"))]
+        latest, older = newest([record for record in recorded if record.name == cell.name])
+        same = [r for r in (*older, *latest) if identity in (None, r.result.get("training_fingerprint"))]
         records.extend(same[-1:])
         stale += [cell.name] if same and planned.state == PlanState.RESCORE else []
-        hidden.extend(record for record in (*older, *kept) if record not in same[-1:])
+        hidden.extend(record for record in (*older, *latest) if record not in same[-1:])
         if not same:
             reason = _running(planned) or (
                 planned.why if planned.state == PlanState.NO_DATA else f"{planned.state}: {planned.why}"
@@ -165,19 +171,19 @@ def _expected(
     notes = _hidden(hidden)
     if stale:
         names = ", ".join(stale)
-        notes.append(f"The test data changed since these were scored (uniferum grid evaluate {path}): {names}")
+        notes.append(f"The test data changed after these cells were scored (uniferum grid evaluate {path}): {names}")
     return records, pending, notes
 
 
-def _renamed(found: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
-    """Records of no cell's name that have a cell's content were trained under an earlier name, and get today's."""
-    own = {planned.cell.name for planned in plan}
-    today = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
-    named = []
-    for record in found:
-        name = today.get(str(record.result.get("training_fingerprint")), record.name)
-        named.append(record if record.name in own else replace(record, name=name))
-    return named
+def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
+    """Give records that were trained under a cell's former name its current name; the fingerprint identifies them."""
+    current = {planned.cell.name for planned in plan}
+    name_of = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
+    records = []
+    for record in recorded:
+        name = name_of.get(str(record.result.get("training_fingerprint")), record.name)
+        records.append(record if record.name in current else replace(record, name=name))
+    return records
 
 
 def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
@@ -190,7 +196,7 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
 
 
 def _running(planned: "PlannedCell") -> str:
-    """How far a cell is whose worker has just written; empty for a cell that nobody works on."""
+    """Progress of a running cell in per cent; empty for a cell that is not running."""
     progress = planned.record.progress() if planned.folder is not None else None
     if progress is None or time.time() - progress.updated > ALIVE_S:
         return ""

@@ -65,3 +65,15 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
     close = get_close_matches(name, names, n=1)
     listed = ", ".join(names) if len(names) <= 20 else f"one of {len(names)} names"
     return f"did you mean '{close[0]}'? (allowed: {listed})" if close else f"allowed: {listed}"
+
+
+class StateError(UniferumError):
+    """A state of the machine or the grid that stops a command: a plain statement and its remedy, no "must"."""
+
+    def __init__(self, subject: str, value: object = None, *, must: str = "", cure: str = "") -> None:
+        """Store the parts of the message; ``subject`` is the statement, without its full stop."""
+        super().__init__(subject, value, must=must, cure=cure)
+
+    def __str__(self) -> str:
+        cure = f" {without_passwords(self.cure)}" if self.cure else ""
+        return f"{_one_line(without_passwords(self.subject))}.{cure}"

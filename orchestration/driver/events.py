@@ -104,7 +104,7 @@ class GridEvents:
         if now - self.shown_at > 0.9:
             self.shown_at = now
             self.patience(self.show)
-        return self.patience(self.ledger.take_wishes)
+        return self.patience(self.ledger.take_commands)
 
     def may_start(self) -> str | None:
         """A full disk spoils running cells too: start none while there is too little room."""

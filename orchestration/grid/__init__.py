@@ -1,1 +1,1 @@
-"""The grid file, its cells, their records on disk, and the plan made of both."""
+"""The grid file, its cells, the cells' folders on disk, and the plan of what is left to do."""

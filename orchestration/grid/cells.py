@@ -1,4 +1,4 @@
-"""The cells of a grid file: each a name and a complete RunConfig."""
+"""Expand a grid file into cells: each is a name and a complete RunConfig."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One configured run of a grid: a name, and everything that decides its result."""
+    """One configured run of a grid: its name, its RunConfig, and its values on the axes of the grid."""
 
     name: str
     config: "RunConfig"
@@ -26,10 +26,11 @@ class Cell:
 
 
 def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
-    """Every cell of the grid, highest priority first, otherwise in the file's order.
+    """List every cell of the grid, highest priority first, otherwise in the order of the file.
 
     Raises:
-        UniferumError: an unknown cohort or text encoder, a key that RunConfig refuses, or two cells that are the same.
+        UniferumError: a cohort, text encoder or RunConfig key is unknown, a value is not allowed, or two cells are
+        equal.
     """
     cells: dict[str, Cell] = {}
     contents: dict[str, str] = {}
@@ -38,7 +39,7 @@ def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
         same = cell.name if cell.name in cells else contents.get(content)
         if same is not None:
             raise UniferumError(
-                f"{source}: cells", cell.name, must="differ from every other", cure=f"it is {same} again"
+                f"{source}: cells", cell.name, must="differ from every other cell", cure=f"it equals {same}"
             )
         cells[cell.name] = cell
         contents[content] = cell.name
@@ -46,21 +47,21 @@ def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
 
 
 def select(cells: list[Cell], names: Iterable[str]) -> list[Cell]:
-    """The named cells, or all where no name is given.
+    """Select cells by name; all cells if no name is given.
 
     Raises:
-        UniferumError: a name is no cell's.
+        UniferumError: the grid has no cell of a name.
     """
-    wanted = list(names)
-    known = [cell.name for cell in cells]
-    for name in wanted:
-        if name not in known:
-            raise UniferumError("cell", name, must="be one of the grid's", cure=near_miss(name, known))
-    return [cell for cell in cells if not wanted or cell.name in wanted]
+    selection = list(names)
+    cell_names = [cell.name for cell in cells]
+    for name in selection:
+        if name not in cell_names:
+            raise UniferumError("cell", name, must="be a cell of the grid", cure=near_miss(name, cell_names))
+    return [cell for cell in cells if not selection or cell.name in selection]
 
 
 def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
-    """The readable name of a cell; seed 0 is left out, so that adding seeds renames nothing."""
+    """Name a cell by its axes; seed 0 is left out, so that adding seeds renames no cell."""
     return "-".join(part for part in (model, text_encoder, mix, f"seed{seed}" if seed else "") if part)
 
 
@@ -85,7 +86,7 @@ def _cell(grid: GridConfig, group: CellGroup, mix: str, seed: int, source: str) 
         if rule.matches(facts):
             keys = merge(keys, rule.set)
     keys = merge(keys, group.set)
-    keys = merge({"data": {"loader_workers": grid.resources.loader_workers}}, keys)  # a value given by hand stays
+    keys = merge({"data": {"loader_workers": grid.resources.loader_workers}}, keys)  # a value in the grid file stays
     named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
     config = parse(RunConfig, {**keys, **named}, source=f"{source}: cell {name}")
     if config.model.kind != group.model:

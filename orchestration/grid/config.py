@@ -1,7 +1,7 @@
-"""A grid file becomes cells: each a name and a complete RunConfig.
+"""Schema of a grid file.
 
-What is run (models, text encoders, training mixes, seeds) is a product written as data; where it runs (root, stores,
-resources, policy, tracking) stands in sections of its own and reaches no fingerprint.
+What runs (models, text encoders, training mixes, seeds) is a product of axes; where it runs (root, stores, resources,
+policy, tracking) has its own sections, which are in no fingerprint.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,27 +18,27 @@ from uniferum.systems import SYSTEMS, UNIFERUM
 
 
 class Policy(Section):
-    """What happens when cells fail; never part of a fingerprint."""
+    """What happens when cells fail; in no fingerprint."""
 
     retries: int = Field(
-        default=3, ge=0, description="retries of a cell after faults of the machine, never of the user"
+        default=3, ge=0, description="retries of a cell after infrastructure failures; user errors are not retried"
     )
-    backoff_s: float = Field(default=5, ge=0, description="wait before the first retry, doubled for each further one")
+    backoff_s: float = Field(default=5, ge=0, description="seconds before the first retry; doubled for each other")
     backoff_max_s: float = Field(default=300, ge=0)
-    timeout_s: float | None = Field(default=None, gt=0, description="a cell's longest run, all its steps")
-    stall_s: float = Field(default=1800, gt=0, description="no step for so long: the cell is stopped and tried again")
+    timeout_s: float | None = Field(default=None, gt=0, description="longest duration of a cell")
+    stall_s: float = Field(default=1800, gt=0, description="time without a step after which a cell is retried")
     breaker: int = Field(default=3, ge=0, description="so many cells in a row failing alike pause the grid; 0: never")
     breaker_wait_s: float = Field(
-        default=3600, ge=0, description="how long a grid that the breaker paused waits for `grid resume` before it ends"
+        default=3600, ge=0, description="how long a grid paused by the breaker waits for `grid resume` before it ends"
     )
-    free_gib: float = Field(default=2, ge=0, description="no new cell starts when the root has less free space")
+    free_gib: float = Field(default=2, ge=0, description="free space that the root needs before a cell starts")
 
 
 class Tracking(Section):
-    """Where MLflow is; never part of a fingerprint."""
+    """The MLflow server; in no fingerprint."""
 
     enabled: bool = True
-    uri: str | None = Field(default=None, description="none: MLFLOW_TRACKING_URI, else a server of our own on loopback")
+    uri: str | None = Field(default=None, description="none: MLFLOW_TRACKING_URI, else a local server of the grid")
 
 
 class CellGroup(Section):
@@ -65,7 +65,7 @@ class CellGroup(Section):
 
 
 class Override(Section):
-    """RunConfig keys for the cells that match; ``when`` names model, text_encoder and train_on (one or a list)."""
+    """RunConfig keys for matching cells; ``when`` maps model, text_encoder, train_on, seed to a value or a list."""
 
     when: dict[str, Any]
     set: dict[str, Any]
@@ -82,9 +82,9 @@ class Override(Section):
         return when
 
     def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Whether every named fact of a cell is the given value or among the given values."""
+        """Whether each key of ``when`` has the cell's value, or a list that contains it."""
         return all(
-            facts[key] in (want if isinstance(want, list | tuple) else (want,)) for key, want in self.when.items()
+            facts[key] in (value if isinstance(value, list | tuple) else (value,)) for key, value in self.when.items()
         )
 
 
@@ -94,7 +94,9 @@ class GridConfig(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     root: Path
     stores: dict[str, Path | str]
-    base: Path | None = Field(default=None, description="RunConfig keys laid under defaults; relative to the grid file")
+    base: Path | None = Field(
+        default=None, description="file of RunConfig keys below defaults, relative to the grid file"
+    )
     defaults: dict[str, Any] = Field(default_factory=dict)
     text_encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate_on: tuple[str, ...]
@@ -105,18 +107,19 @@ class GridConfig(Section):
     policy: Policy = Policy()
     tracking: Tracking = Tracking()
     ledger: str | None = Field(
-        default=None, description="a postgresql:// address for states and leases; none: a file in the root"
+        default=None, description="postgresql:// address of the ledger; none: a SQLite file in the root"
     )
     margins: dict[str, float] = Field(
         default_factory=dict,
-        description="how far from the paper's value still reproduces it: by metric, 'COHORT group' or both",
+        description="largest difference from the paper's value that reproduces it: by metric, 'COHORT group' or both",
     )
-    synthetic: bool = Field(default=False, description="the data are phantoms: nothing compares with the paper")
+    synthetic: bool = Field(default=False, description="the data are phantoms: no result is compared with the paper")
     other_recipes: tuple[Path, ...] = Field(
-        default=(), description="grid files of the same cells trained otherwise, whose hours the plan shows too"
+        default=(), description="grid files of the same cells with other recipes; the plan shows their hours too"
     )
     comparable: dict[str, str] = Field(
-        default_factory=dict, description="cohort: why another split or label list than the paper's still compares"
+        default_factory=dict,
+        description="cohort: why its results compare although its split or labels are not the paper's",
     )
 
     @field_validator("stores")
@@ -132,7 +135,7 @@ class GridConfig(Section):
                     f"name cohorts of stores in comparable, not '{cohort}'; {near_miss(cohort, self.stores)}"
                 )
             if not reason.strip():
-                raise ValueError(f"give a reason in comparable for {cohort}: it is printed beside every verdict on it")
+                raise ValueError(f"give a reason in comparable for {cohort}: it is printed with every verdict on it")
         return self
 
     @field_validator("ledger")
@@ -149,17 +152,17 @@ class GridConfig(Section):
 
     @property
     def ledger_place(self) -> Path | str:
-        """Where states and leases are."""
+        """Location of the ledger's database."""
         return self.ledger or self.root / "ledger.sqlite"
 
     @property
     def ledger_scope(self) -> str:
-        """One ledger a root among those of a server: a root is what one driver at a time may write."""
+        """PostgreSQL schema of the ledger; each root has its own, because each root has one driver."""
         return f"{self.name[:40]}-{fingerprint(str(self.root.resolve()), length=8)}"
 
     @property
     def places(self) -> dict[str, str]:
-        """Every store as a text that means the same in any process: an absolute path, or a URL."""
+        """Address of each store, valid in any process: an absolute path or a URL."""
         return {n: store if isinstance(store, str) else str(store.resolve()) for n, store in self.stores.items()}
 
     @property
@@ -169,10 +172,10 @@ class GridConfig(Section):
 
 
 def load_grid(path: Path | str, overrides: Iterable[str] = ()) -> GridConfig:
-    """Read a grid file, with its ``base`` file laid under its defaults.
+    """Load a grid file and its ``base`` file.
 
     Raises:
-        UniferumError: a file is missing, a key is unknown, or a value is refused.
+        UniferumError: a file is missing, a key is unknown, or a value is not allowed.
     """
     path = Path(path)
     grid = parse(GridConfig, override(load_yaml(path), overrides), source=str(path))

@@ -1,7 +1,7 @@
-"""What the plan of a grid says of its data: rows of every kind by cohort, missing masks, groups that cannot be scored.
+"""Plan the data of a grid: training rows per cohort, missing masks, label groups without known test labels.
 
-A grid is refused here, before its first cell starts, where a store does not fit or masks are missing
-(``sampling.missing_masks``). Everything comes from the tables of the stores: no scan file is opened.
+A grid is refused here, before its first cell starts, if a store does not fit its config or masks are missing
+(``sampling.missing_masks``). Only the tables of the stores are read; no scan file is opened.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
 
 COLUMNS = ("cohort", "cells", "scans", "positive", "negative", "organ", "nodule", "no mask")
 WITHOUT_ORGANS = frozenset({"LUNA16"})
-"""Cohorts that +SEG cells read for their nodules."""
+"""Cohorts that +SEG cells read for nodule masks, not for organ masks."""
 
 
 @dataclass(frozen=True)
-class Counted:
-    """The rows of one cohort, and the cells that train on them."""
+class CohortRows:
+    """Training rows of one cohort, and the cells that train on them."""
 
     rows: "PlannedRows"
     cells: tuple[PlannedCell, ...]
 
     @property
     def refused(self) -> tuple[PlannedCell, ...]:
-        """The cells that would be trained without the masks that they ask for, and whose policy is to refuse."""
+        """Cells that lack masks and have ``sampling.missing_masks: refuse``."""
         masks = self.rows.masks
         if masks is None or not masks.missing:
             return ()
@@ -42,25 +42,25 @@ class Counted:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """In the order of :data:`COLUMNS`."""
+        """The texts in the order of :data:`COLUMNS`."""
         rows, masks = self.rows, self.rows.masks
         kind = None if masks is None else masks.kind
         name = f"{rows.cohort} in +SEG" if kind == "organ" else rows.cohort
-        found = "" if masks is None else _of(masks.found, masks.wanted)
+        mask_rows = "" if masks is None else _count_of(masks.found, masks.wanted)
         counts = (f"{number:,}" for number in (len(self.cells), rows.scans, rows.positive, rows.negative))
-        given = (found if kind == "organ" else "", found if kind == "nodule" else "")
-        return (name, *counts, *given, "" if masks is None else f"{masks.without_masks:,}")
+        organ, nodule = mask_rows if kind == "organ" else "", mask_rows if kind == "nodule" else ""
+        return (name, *counts, organ, nodule, "" if masks is None else f"{masks.without_masks:,}")
 
 
 class DataPlan:
-    """The data of a plan, each store looked at once."""
+    """The data of a plan; the tables of each store are read once."""
 
     def __init__(self, grid: GridConfig, planned: Sequence[PlannedCell]) -> None:
-        """Nothing is read before it is asked for.
+        """Store the arguments; tables are read on first use.
 
         Args:
-            grid: where the stores are.
-            planned: its cells; those without data are left out, but for the masks that they will need.
+            grid: the grid, for its stores.
+            planned: its cells; those without data count only for the masks that they will need.
         """
         self.grid = grid
         self.planned = planned
@@ -68,15 +68,15 @@ class DataPlan:
 
     @property
     def reading(self) -> "Reading":
-        """The stores' tables."""
+        """The tables of the stores."""
         if self._reading is None:
             from uniferum.run.identity import Reading
 
             self._reading = Reading(self.grid.stores)
         return self._reading
 
-    def counted(self) -> list[Counted]:
-        """The rows of each cohort as cells draw them: once with SEG and once without, or oftener where cells differ.
+    def cohort_rows(self) -> list[CohortRows]:
+        """Count the rows of each cohort, once per way in which cells draw them (with SEG or without, by sampling).
 
         Raises:
             UniferumError: a store is unreadable.
@@ -86,39 +86,39 @@ class DataPlan:
         cells: dict[tuple[object, ...], list[PlannedCell]] = {}
         for p in self._with_data():
             for name in p.cell.config.trained_stores:
-                cells.setdefault(_drawn_alike(name, p.cell.config), []).append(p)
-        found = [(str(key[0]), tuple(own)) for key, own in cells.items()]
-        ordered = sorted(found, key=lambda one: (one[0], one[1][0].cell.config.segmentation))
-        return [Counted(rows_of_cohort(self.reading, name, own[0].cell.config), own) for name, own in ordered]
+                cells.setdefault(_sampling_key(name, p.cell.config), []).append(p)
+        groups = [(str(key[0]), tuple(group)) for key, group in cells.items()]
+        ordered = sorted(groups, key=lambda one: (one[0], one[1][0].cell.config.segmentation))
+        return [CohortRows(rows_of_cohort(self.reading, name, group[0].cell.config), group) for name, group in ordered]
 
     def left_out(self) -> list[str]:
-        """A sentence a cohort of which some cell leaves training scans out, for their values are not HU."""
+        """One sentence per cohort of which a cell leaves training scans out because their values are not HU."""
         return list(dict.fromkeys(line for p in self._with_data() for line in self.reading.left_out(p.cell.config)))
 
-    def organ_lines(self, counted: Iterable[Counted]) -> list[str]:
-        """A sentence a cohort that +SEG cells train on: how many organ rows it is given, counted in both ways."""
-        return list(dict.fromkeys(one.rows.organs.sentence() for one in counted if one.rows.organs is not None))
+    def organ_lines(self, cohorts: Iterable[CohortRows]) -> list[str]:
+        """One sentence per cohort of +SEG cells: its number of organ rows, counted in both ways."""
+        return list(dict.fromkeys(one.rows.organs.sentence() for one in cohorts if one.rows.organs is not None))
 
-    def lines(self, counted: Iterable[Counted]) -> list[str]:
-        """What a person should know before the grid starts, a sentence each."""
-        return list(dict.fromkeys([*self._mask_lines(counted), *self._without_store(), *self._unscored()]))
+    def lines(self, cohorts: Iterable[CohortRows]) -> list[str]:
+        """Notes to read before the grid starts, one sentence each."""
+        return list(dict.fromkeys([*self._mask_lines(cohorts), *self._without_store(), *self._unscored()]))
 
-    def refuse(self, counted: Iterable[Counted] | None = None) -> None:
-        """Refuse cells that would be trained or scored on a store that does not fit, or without the masks they ask for.
+    def refuse(self, cohorts: Iterable[CohortRows] | None = None) -> None:
+        """Refuse a grid with cells whose store does not fit their config or lacks their masks.
 
         Raises:
-            UniferumError: names the first cohort, how many cells ask for it, and the command that helps.
+            UniferumError: names the first cohort, the number of its cells, and the command that makes the masks.
         """
         from uniferum.run.rows import refuse_stores
 
         for p in self._with_data():
             if p.state in TO_TRAIN or p.state == PlanState.RESCORE:
                 refuse_stores(self.reading, p.cell.config, only_scores=p.state == PlanState.RESCORE)
-        refused = [one for one in (self.counted() if counted is None else counted) if one.refused]
+        refused = [one for one in (self.cohort_rows() if cohorts is None else cohorts) if one.refused]
         if not refused:
             return
         first, *others = refused
-        assert first.rows.masks is not None, "refused for its masks"
+        assert first.rows.masks is not None, "a cohort is refused for its masks"
         names = [p.cell.name for p in first.refused]
         who = f" in {names[0]}" if len(names) == 1 else f" in {len(names)} cells, e.g. {names[0]}"
         error = masks_error(first.rows.masks, self._command(first.rows.masks), who=who)
@@ -133,8 +133,8 @@ class DataPlan:
         card = self.reading.cohort(masks.cohort).card
         return masks_command(masks.cohort, masks.kind, card, self.grid.stores[masks.cohort])
 
-    def _mask_lines(self, counted: Iterable[Counted]) -> Iterator[str]:
-        for one in counted:
+    def _mask_lines(self, cohorts: Iterable[CohortRows]) -> Iterator[str]:
+        for one in cohorts:
             masks = one.rows.masks
             if masks is None or not masks.incomplete:
                 continue
@@ -144,7 +144,7 @@ class DataPlan:
             yield f"{masks.sentence()}{policy}{cure}"
 
     def _without_store(self) -> Iterator[str]:
-        """The masks of cohorts that are not prepared yet, so that they are made before and not after."""
+        """Yield the commands that make the masks of cohorts without a store, because masks come before preparation."""
         cells = [p.cell.config for p in self.planned if p.cell.config.segmentation]
         names = {name for config in cells for name in config.training_cohorts}
         for name in sorted(names & CONFIGS.keys() - SHIPS_MASKS - WITHOUT_ORGANS):
@@ -160,15 +160,15 @@ class DataPlan:
             yield from unscored(self.reading.cohort(name))
 
 
-def _of(found: int, wanted: int) -> str:
-    return f"{found:,}" if found == wanted else f"{found:,} of {wanted:,}"
+def _count_of(present: int, wanted: int) -> str:
+    return f"{present:,}" if present == wanted else f"{present:,} of {wanted:,}"
 
 
 def _policy(planned: PlannedCell) -> str:
     return planned.cell.config.sampling.missing_masks
 
 
-def _drawn_alike(name: str, config: "RunConfig") -> tuple[object, ...]:
-    """Runs with the same key draw as many rows of a cohort; the policy on missing masks draws none."""
+def _sampling_key(name: str, config: "RunConfig") -> tuple[object, ...]:
+    """Key of the configs that draw the same number of rows of a cohort; the policy on missing masks is not in it."""
     sampling = tuple(sorted(config.sampling.identity().items()))
     return name, config.segmentation, config.data.on_wrong_hu, sampling

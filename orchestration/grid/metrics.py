@@ -1,4 +1,4 @@
-"""Live numbers on Ray's own dashboard, with the cell's name as their only tag."""
+"""Gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name."""
 
 import os
 import sys
@@ -6,16 +6,14 @@ from functools import cache
 from typing import Any
 
 from orchestration.grid.records import CellProgress
+from orchestration.infra.gauges import PROGRESS, STATE
 
 CELL = "UNIFERUM_CELL"
-METRIC, STATE = "uniferum_metric", "uniferum_cell_state"
-PROGRESS = ("uniferum_step", "uniferum_loss", "uniferum_volumes_per_second", METRIC)
-"""The gauges of a running cell; Ray exports them to Prometheus with ``ray_`` before the name."""
 STATES = ("pending", "running", "waiting", "done", "failed", "stopped")
 
 
 def show(progress: CellProgress) -> None:
-    """Set the gauges of the running cell; does nothing in a process that has not joined a Ray cluster."""
+    """Set the gauges of the running cell; does nothing in a process without a connection to Ray."""
     ray = sys.modules.get("ray")
     name = os.environ.get(CELL)
     if ray is None or name is None or not ray.is_initialized():
@@ -27,7 +25,7 @@ def show(progress: CellProgress) -> None:
 
 
 def show_state(cell: str, state: str) -> None:
-    """One gauge a cell and state, 1 for the state it is in; does nothing before Ray has been joined."""
+    """Set one gauge per state, 1 for the cell's state; does nothing without a connection to Ray."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():
         return

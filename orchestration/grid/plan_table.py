@@ -1,4 +1,4 @@
-"""A plan for people: one row a cell, and the whole in one line."""
+"""Format a plan as a table: one row per cell, and the totals in one line."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from orchestration.grid.states import PlanState
 
 
 def plan_columns(grid: GridConfig) -> tuple[str, ...]:
-    """The headings of :func:`plan_rows`."""
+    """Headings of :func:`plan_rows`."""
     return "cell", "state", "steps", _unit(grid), "why"
 
 
 def plan_rows(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[tuple[str, ...]]:
-    """One row a cell: name, state, steps, hours of all its GPUs, why."""
+    """One row per cell: name, state, steps, hours of all its GPUs, reason."""
     return [
         (
             p.cell.name,
@@ -28,30 +28,30 @@ def plan_rows(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[tuple[st
 
 
 def plan_totals(grid: GridConfig, planned: Sequence[PlannedCell]) -> str:
-    """The whole grid in one line: cells by state, and hours of what is left."""
+    """Totals of a grid in one line: cells by state, and the hours that are left."""
     states: dict[str, int] = {}
     for p in planned:
         states[p.state] = states.get(p.state, 0) + 1
     left = [p.hours for p in planned if p.state != PlanState.DONE]
-    known = sum(hours for hours in left if hours is not None) * _gpus(grid)
+    total = sum(hours for hours in left if hours is not None) * _gpus(grid)
     declared = sum(p.hours for p in planned if p.hours is not None and not p.measured) * _gpus(grid)
-    guessed = f" ({declared:.1f} of them as declared, not measured)" if declared else ""
-    unknown = "; no speed is known yet for some cells" if any(hours is None for hours in left) else ""
-    counted = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
+    assumed = f" ({declared:.1f} of them as declared, not measured)" if declared else ""
+    unknown = "; the speed of some cells is not known yet" if any(hours is None for hours in left) else ""
+    counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     absent = absent_stores(grid)
-    data = f"; no store at {', '.join(absent)}: uniferum data prepare makes them" if absent else ""
-    return f"{counted}; {known:.1f} {_unit(grid)} left{guessed}{unknown}{data}"
+    data = f"; missing stores: {', '.join(absent)} (make them with uniferum data prepare)" if absent else ""
+    return f"{counts}; {total:.1f} {_unit(grid)} left{assumed}{unknown}{data}"
 
 
 def score_totals(grid: GridConfig, planned: Sequence[PlannedCell]) -> str:
-    """What `grid evaluate` would do, in one line; the hours are those of scoring, where it was measured."""
+    """Totals of `grid evaluate` in one line; hours count only scoring that was measured before."""
     due = [p for p in planned if p.state == PlanState.RESCORE]
-    known = sum(p.hours or 0.0 for p in due) * _gpus(grid)
-    return f"{len(due)} of {len(planned)} cells would be scored again; {known:.1f} {_unit(grid)}"
+    total = sum(p.hours or 0.0 for p in due) * _gpus(grid)
+    return f"{len(due)} of {len(planned)} cells would be scored again; {total:.1f} {_unit(grid)}"
 
 
 def _gpus(grid: GridConfig) -> float:
-    """What a cell's hours are multiplied by; ``resources.gpus`` are those of all its workers together."""
+    """Number of GPUs of a cell, all its workers together; 1 for cells without a GPU."""
     return grid.resources.gpus or 1
 
 

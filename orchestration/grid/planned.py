@@ -1,4 +1,4 @@
-"""One line of a plan: a cell, its state, and why."""
+"""One cell of a plan."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +9,7 @@ from orchestration.grid.records import CellFolder
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One cell, what is to be done with it, and why."""
+    """A cell with its state, the reason, its folder and its estimated hours; ``measured`` if from finished cells."""
 
     cell: Cell
     state: str
@@ -22,6 +22,6 @@ class PlannedCell:
 
     @property
     def record(self) -> CellFolder:
-        """The cell's record; only for a cell whose data is there."""
-        assert self.folder is not None, f"{self.cell.name} has no data, so no identity and no folder"
+        """The cell's folder; only for a cell whose stores exist."""
+        assert self.folder is not None, f"{self.cell.name} has no data, so no fingerprint and no folder"
         return CellFolder(self.folder)

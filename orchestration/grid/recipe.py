@@ -1,4 +1,4 @@
-"""What a grid's cells share as a recipe, in a sentence, and the hours of the same cells under other recipes."""
+"""Describe the training recipe of a grid's cells, and the hours of the same cells with other recipes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from orchestration.grid.plan_table import plan_totals
 
 
 def recipe_lines(grid: GridConfig, cells: Sequence[Cell]) -> list[str]:
-    """The recipe of each group of cells that share one, then each other recipe of the same cells with its hours.
+    """Describe the recipe of each group of cells, then each grid file of ``other_recipes`` with its hours.
 
     Raises:
         UniferumError: a file of ``other_recipes`` is missing or wrong.
@@ -19,27 +19,27 @@ def recipe_lines(grid: GridConfig, cells: Sequence[Cell]) -> list[str]:
 
 
 def recipe_of(cell: Cell) -> str:
-    """Batches, rows a volume, number format and clipping of a cell."""
+    """Describe batch size, rows per volume, number format and gradient clipping of a cell."""
     config, training = cell.config, cell.config.training
     unit = "volumes" if training.by_volumes else "rows"
-    rows, own = config.data.tasks_per_volume, config.augmentation.unit == "row"
+    rows, per_row = config.data.tasks_per_volume, config.augmentation.unit == "row"
     shared = "1 row a volume" if rows == 1 else f"up to {rows} rows a volume"
-    drawn = ", each with an augmentation of its own" if own and rows > 1 else ""
+    augmented = ", each with its own augmentation" if per_row and rows > 1 else ""
     clip = config.optim.clip_norm
     return (
-        f"{training.batch} {unit} a step, {training.micro} a micro-batch; {shared}{drawn}; {training.precision} "
+        f"{training.batch} {unit} a step, {training.micro} a micro-batch; {shared}{augmented}; {training.precision} "
         f"(TF32: {training.tf32}); "
         + (f"gradients clipped at {clip:g}" if clip is not None else "gradients not clipped")
     )
 
 
 def _recipes(grid: GridConfig, cells: Sequence[Cell]) -> list[str]:
-    named: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for cell in cells:
-        named.setdefault(recipe_of(cell), []).append(cell.name)
-    if len(named) == 1:
-        return [f"recipe of {grid.name}: {recipe}" for recipe in named]
-    return [f"recipe of {len(names)} cells ({names[0]}, ...): {recipe}" for recipe, names in named.items()]
+        names_of.setdefault(recipe_of(cell), []).append(cell.name)
+    if len(names_of) == 1:
+        return [f"recipe of {grid.name}: {recipe}" for recipe in names_of]
+    return [f"recipe of {len(names)} cells ({names[0]}, ...): {recipe}" for recipe, names in names_of.items()]
 
 
 def _other(path: Path, grid: GridConfig, cells: Sequence[Cell]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Where a cell runs: its cores, GPUs, workers and memory, and how many run at once."""
+"""Resources of a cell: cores, GPUs, workers, memory, and the number of cells at once."""
 
 from pathlib import Path
 from typing import Self
@@ -9,25 +9,27 @@ from uniferum.config import Section
 
 
 class Resources(Section):
-    """Where a cell runs and how many at once; never part of a fingerprint."""
+    """Resources of a cell, and the number of cells at once; in no fingerprint."""
 
     cpus: float = Field(
-        default=1, gt=0, description="CPU cores a cell: its threads, and all but one of them its data.loader_workers"
+        default=1,
+        gt=0,
+        description="CPU cores per cell: its threads; all but one are its data.loader_workers",
     )
-    gpus: float = Field(default=0, ge=0, description="GPUs a cell: one a worker, or a fraction where cells share one")
-    workers: int = Field(default=1, ge=1, description="processes that share a cell, with equal parts of cpus and gpus")
+    gpus: float = Field(default=0, ge=0, description="GPUs per cell: one per worker, or a fraction to share a GPU")
+    workers: int = Field(default=1, ge=1, description="processes per cell; they share cpus and gpus equally")
     memory_gib: float | None = Field(default=None, gt=0, description="memory that a cell reserves")
     parallel: int | None = Field(default=None, ge=1, description="cells at once; none: as many as fit")
-    warm: bool = Field(default=True, description="a worker trains cell after cell; false: one Ray Train run a cell")
-    stage: Path | None = Field(default=None, description="folder on each node's own disk to copy prepared stores to")
+    warm: bool = Field(default=True, description="a worker group trains cell after cell; false: one cell each")
+    stage: Path | None = Field(default=None, description="folder on each node's local disk to copy prepared stores to")
     steps_per_hour: float | None = Field(
-        default=None, gt=0, description="declared speed, for estimates before any cell ended"
+        default=None, gt=0, description="declared speed, for estimates before a cell has finished"
     )
     checkpoint_gib: float = Field(default=1.5, ge=0, description="size of one checkpoint, for the free-space check")
 
     @model_validator(mode="after")
     def _one_gpu_a_worker(self) -> Self:
-        """A worker trains on one GPU: a part of another, or a second one, would stand idle."""
+        """Refuse fractions and extra GPUs: a worker trains on one GPU, so they would be idle."""
         shared = self.workers == 1 and self.gpus < 1
         if self.gpus and not shared and self.gpus != self.workers:
             raise ValueError(
@@ -38,15 +40,15 @@ class Resources(Section):
 
     @property
     def loader_workers(self) -> int:
-        """Threads that prepare a worker's input: its cores but one, which launches the training's own work.
+        """Threads that prepare a worker's input: all its cores but one, which runs the training loop.
 
-        One core alone prepares in line, unless there is a GPU to be kept busy meanwhile.
+        With one core the training loop prepares the input itself, unless there is a GPU to keep busy.
         """
         return max(int(self.gpus > 0), int(self.cpus / self.workers) - 1)
 
     @property
     def worker(self) -> "Resources":
-        """One worker's part."""
+        """Resources of one worker."""
         memory = self.memory_gib / self.workers if self.memory_gib else None
         parts = {"cpus": self.cpus / self.workers, "gpus": self.gpus / self.workers, "memory_gib": memory}
         return self.replace(workers=1, **parts)

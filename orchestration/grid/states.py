@@ -1,10 +1,10 @@
-"""The states of a cell: what a plan says of it, and where it stands in a running grid."""
+"""States of a cell: in a plan, and in a running grid."""
 
 from enum import StrEnum
 
 
 class PlanState(StrEnum):
-    """What a plan found in a cell's folder."""
+    """State of a cell in a plan, from its folder."""
 
     DONE = "done"
     RESCORE = "re-score"
@@ -16,11 +16,11 @@ class PlanState(StrEnum):
 
 
 TO_TRAIN = frozenset({PlanState.RESUMABLE, PlanState.FAILED, PlanState.CHANGED, PlanState.DUE})
-"""States of cells that a run trains."""
+"""States of cells that `grid run` trains."""
 
 
 class CellState(StrEnum):
-    """Where a cell stands in a running grid."""
+    """State of a cell in a running grid."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -29,4 +29,4 @@ class CellState(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     UNTRAINED = "untrained"
-    """Left alone by `grid evaluate`: there is no result to score again."""
+    """Skipped by `grid evaluate`: there is no result to score again."""

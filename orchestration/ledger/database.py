@@ -1,7 +1,7 @@
-"""Where a ledger is kept: a file beside the records (SQLite in WAL mode), or a schema of a PostgreSQL database.
+"""The database of a ledger: a SQLite file (WAL mode) in the grid's root, or a schema of a PostgreSQL server.
 
-WAL needs memory that its readers share, which a network file system has not; so a grid that is driven and steered from
-several machines names a PostgreSQL (``ledger:`` in the grid file). Both run the same statements of SQLAlchemy Core.
+SQLite's WAL needs shared memory, which network file systems do not have. A grid controlled from several machines
+therefore names a PostgreSQL server (``ledger:`` in the grid file). Both run the same SQLAlchemy Core statements.
 """
 
 import time
@@ -41,7 +41,7 @@ EVENTS = Table(
     Column("state", Text, nullable=False),
     Column("detail", Text),
 )
-WISHES = Table(
+COMMANDS = Table(
     "wishes",
     METADATA,
     Column("id", Integer, primary_key=True),
@@ -65,26 +65,27 @@ BUSY_S, CONNECT_S = 20, 5
 
 
 class Database:
-    """One ledger's tables in either place."""
+    """The tables of one ledger, in SQLite or PostgreSQL."""
 
-    def __init__(self, place: Path | str, scope: str) -> None:
-        """Open them, and create them where they are not yet.
+    def __init__(self, location: Path | str, scope: str) -> None:
+        """Open the database; create the tables if they do not exist yet.
 
         Args:
-            place: a file, or a ``postgresql://`` address without a password (libpq finds it: PGPASSWORD, ~/.pgpass).
-            scope: names the ledger among those of one server; a file holds one only.
+            location: a SQLite file, or a ``postgresql://`` address without a password (libpq reads PGPASSWORD or
+                ~/.pgpass).
+            scope: PostgreSQL schema of this ledger; a SQLite file holds one ledger only.
 
         Raises:
-            UniferumError: the place cannot be written, is no database, or does not answer.
+            UniferumError: the location cannot be written, is not a database, or does not answer.
         """
-        self.place, self.scope = place, scope
-        self.engine = _file_engine(place) if isinstance(place, Path) else _server_engine(place, scope)
+        self.location, self.scope = location, scope
+        self.engine = _file_engine(location) if isinstance(location, Path) else _server_engine(location, scope)
         try:
             self._create()
         except (OSError, SQLAlchemyError) as error:
             self.engine.dispose()
             raise UniferumError(
-                str(place), must="be a ledger that can be written", cure=f"{reason(error)}; {_cure(place)}"
+                str(location), must="be a ledger that can be written", cure=f"{reason(error)}; {_cure(location)}"
             ) from None
 
     def close(self) -> None:
@@ -93,26 +94,26 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Several statements, all or none; nobody else writes this ledger meanwhile."""
+        """Run several statements atomically, with the ledger locked for other writers."""
         with self.engine.connect() as db:
             self._lock(db)
             yield db
             db.commit()
 
     def now(self, db: Connection) -> float:
-        """The ledger's clock: leases of several machines need one, so on a server it is the server's."""
-        if isinstance(self.place, Path):
+        """Current time; on a server the server's clock, so that machines agree on when a lease expires."""
+        if isinstance(self.location, Path):
             return time.time()
         return float(db.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one())
 
     def _lock(self, db: Connection) -> None:
-        if isinstance(self.place, Path):
+        if isinstance(self.location, Path):
             db.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             db.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:scope, 0))"), {"scope": self.scope})
 
     def _create(self) -> None:
-        on_server = not isinstance(self.place, Path)
+        on_server = not isinstance(self.location, Path)
         last = METADATA.sorted_tables[-1].name
         if inspect(self.engine).has_table(last, schema=self.scope if on_server else None):
             return
@@ -123,7 +124,7 @@ class Database:
 
 
 def reason(error: Exception) -> str:
-    """What the database itself said, in one line."""
+    """The database's own error message, in one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())[:200]
 
 
@@ -134,7 +135,7 @@ def _file_engine(path: Path) -> Engine:
         raise UniferumError(
             str(path), must="be a ledger that can be written", cure=f"{reason(error)}; {_cure(path)}"
         ) from None
-    # isolation_level None: sqlite3 begins no transaction by itself, so that a reader never holds the file.
+    # isolation_level None: sqlite3 starts no transactions of its own, so a reader never locks the file.
     options = {"timeout": BUSY_S, "isolation_level": None, "check_same_thread": False}
     engine = create_engine(f"sqlite:///{path}", connect_args=options)
 
@@ -149,7 +150,7 @@ def _file_engine(path: Path) -> Engine:
 def _server_engine(address: str, scope: str) -> Engine:
     if find_spec("psycopg") is None:
         raise UniferumError(
-            "ledger", address, must="have its driver installed", cure="pip install --editable '.[postgres]'"
+            "ledger", address, must="have the Python package psycopg", cure="pip install --editable '.[postgres]'"
         )
     engine = create_engine(
         address.replace("postgresql://", "postgresql+psycopg://", 1),
@@ -159,7 +160,7 @@ def _server_engine(address: str, scope: str) -> Engine:
     return engine.execution_options(schema_translate_map={None: scope})
 
 
-def _cure(place: Path | str) -> str:
-    if isinstance(place, Path):
+def _cure(location: Path | str) -> str:
+    if isinstance(location, Path):
         return "give another root in the grid file"
-    return "see that the server runs and that PGPASSWORD or ~/.pgpass holds the password"
+    return "check that the server runs and that PGPASSWORD or ~/.pgpass has the password"

@@ -1,7 +1,7 @@
-"""Keeps a driver's lease alive from a thread of its own: nothing that the driver does may let it run out.
+"""Renew the driver's lease in a background thread.
 
-A driver spends minutes outside its scheduler's rounds (starting Ray, asking every node, sending what MLflow has not
-heard), and another one may take the grid only when this one is gone.
+The driver is busy for minutes outside the scheduler's loop (starting Ray, checking every node, the last upload to
+MLflow), and no other driver may take the grid in that time.
 """
 
 import logging
@@ -21,50 +21,50 @@ EVERY_S = LEASE_S / 6
 
 
 class LeaseRenewal:
-    """Renews a lease until it is told to end; ``lost`` once another driver took it."""
+    """Renews a lease until :meth:`end`; ``lost`` is true once another driver has taken it."""
 
     def __init__(
         self, grid: GridConfig, token: int, every_s: float = EVERY_S, say: Callable[[str], None] = log.warning
     ) -> None:
-        """Begin; the ledger is opened anew, since a connection belongs to its thread."""
+        """Start the thread; it opens its own ledger, because a connection belongs to one thread."""
         self.grid, self.token, self.every_s, self.say = grid, token, every_s, say
         self.lost = self._full = False
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
         self._thread.start()
 
     def end(self) -> None:
-        """Stop renewing; the lease itself is released by whoever took it."""
+        """Stop renewing; the caller releases the lease."""
         self._ended.set()
         self._thread.join(timeout=self.every_s + 1)
 
-    def _keep(self) -> None:
+    def _run(self) -> None:
         ledger: Ledger | None = None
         try:
             while not self._ended.wait(min(1.0, self.every_s) if self._full else self.every_s):
                 try:
                     ledger = ledger or Ledger.of(self.grid)
-                    if not self._renewed(ledger):
+                    if not self._renew(ledger):
                         self.lost = True
                         return
-                except (SQLAlchemyError, UniferumError, OSError) as error:  # a server that restarts
-                    log.warning("the lease was not renewed this time: %s", " ".join(str(error).split())[:200])
+                except (SQLAlchemyError, UniferumError, OSError) as error:  # the server may restart
+                    log.warning("Could not renew the lease, trying again: %s", " ".join(str(error).split())[:200])
         finally:
             if ledger is not None:
                 ledger.close()
 
-    def _renewed(self, ledger: Ledger) -> bool:
-        """Renew; a full disk is told once, and its end: this thread writes most often, so it is the first to know."""
+    def _renew(self, ledger: Ledger) -> bool:
+        """Renew once; report the start and the end of a full disk, because this thread writes most often."""
         try:
-            kept = ledger.renew(self.token)
+            renewed = ledger.renew(self.token)
         except OperationalError as error:
             if not is_full(error):
                 raise
             if not self._full:
                 self._full = True
-                self.say(f"the disk is full ({' '.join(str(error.orig).split())}); waiting for room")
+                self.say(f"the disk is full ({' '.join(str(error.orig).split())}); waiting for free space")
             return True
         if self._full:
             self._full = False
-            self.say("the disk has room again; going on")
-        return kept
+            self.say("the disk has free space again; continuing")
+        return renewed

@@ -1,8 +1,8 @@
-"""The grid's ledger: states, attempts, wishes from other shells, and the lease of the one driver.
+"""The ledger of a grid: cell states, attempts, commands from other shells, and the lease of the driver.
 
-The ledger is a convenience for people and a restarted driver, never the proof that a cell is done: that is the cell's
-``result.json``. Only the driver that holds the lease writes states; any shell may write wishes. It lies in a file, or
-on a server (:mod:`orchestration.ledger.database`), whose short absence is waited for.
+The ledger serves people and a restarted driver; it is never the proof that a cell is done, which is the cell's
+``result.json``. Only the driver that holds the lease writes states; any shell may add commands. The database is a file
+or a server (:mod:`orchestration.ledger.database`); requests to a server are repeated while it restarts.
 """
 
 import json
@@ -20,22 +20,26 @@ from sqlalchemy.exc import OperationalError
 
 from orchestration.disk import is_full
 from orchestration.grid.config import GridConfig
-from orchestration.ledger.database import CELLS, EVENTS, FACTS, LEASE, WISHES, Database, reason
+from orchestration.ledger.database import CELLS, COMMANDS, EVENTS, FACTS, LEASE, Database, reason
 from uniferum.errors import UniferumError
 
 T = TypeVar("T")
 LEASE_S = 30.0
 LASTING = ("priority", "parallel", "retry")
-"""Wishes that the next driver grants too; ``pause``, ``stop`` and ``cancel`` end with the driver they meant."""
-# Written once, since building a statement costs more than running it.
-MOVED, NEW, HAPPENED = update(CELLS).where(CELLS.c.name == bindparam("of")), insert(CELLS), insert(EVENTS)
-UNSEEN = select(WISHES).where(WISHES.c.seen.is_(None)).order_by(WISHES.c.id)
-PATIENCE_S = 60.0  # less than the two minutes after which cells give up their driver
+"""Commands that the next driver applies too; ``pause``, ``stop`` and ``cancel`` are for the current driver only."""
+# Built once, because building a statement takes longer than running it.
+UPDATE_CELL, INSERT_CELL, INSERT_EVENT = (
+    update(CELLS).where(CELLS.c.name == bindparam("of")),
+    insert(CELLS),
+    insert(EVENTS),
+)
+UNSEEN = select(COMMANDS).where(COMMANDS.c.seen.is_(None)).order_by(COMMANDS.c.id)
+RETRY_S = 60.0  # less than the two minutes after which workers stop because their driver is silent
 
 
 @dataclass(frozen=True)
 class CellEntry:
-    """One cell as the driver last saw it."""
+    """One row of the ledger: the last state of a cell that the driver wrote."""
 
     name: str
     folder: str | None
@@ -51,7 +55,7 @@ class CellEntry:
 
 @dataclass(frozen=True)
 class Command:
-    """Something that another shell asked of the driver."""
+    """A command from another shell to the driver."""
 
     verb: str
     cell: str | None
@@ -60,7 +64,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Holder:
-    """Who drives the grid, and for how long without another sign of life."""
+    """The driver that holds the lease, and the seconds until the lease expires."""
 
     owner: str
     token: int
@@ -68,7 +72,7 @@ class Holder:
 
     @property
     def alive(self) -> bool:
-        """Whether the lease runs and, where its process was on this machine, that process still exists."""
+        """Whether the lease has not expired and, for a driver on this machine, its process still exists."""
         host, _, pid = self.owner.partition(":")
         if self.left_s <= 0:
             return False
@@ -76,24 +80,24 @@ class Holder:
 
 
 class Ledger:
-    """An open ledger; safe for one thread, several processes."""
+    """An open ledger, for use by one thread; several processes may open the same ledger."""
 
-    def __init__(self, place: Path | str, scope: str = "uniferum") -> None:
-        """Open or create it.
+    def __init__(self, location: Path | str, scope: str = "uniferum") -> None:
+        """Open or create a ledger.
 
         Args:
-            place: a file, or the address of a PostgreSQL database.
-            scope: names it among the ledgers of one server.
+            location: a SQLite file, or the address of a PostgreSQL database.
+            scope: PostgreSQL schema of this ledger.
 
         Raises:
-            UniferumError: the place cannot be written, is no database, or does not answer.
+            UniferumError: the location cannot be written, is not a database, or does not answer.
         """
-        self.place = place
-        self.database = Database(place, scope)
+        self.location = location
+        self.database = Database(location, scope)
 
     @classmethod
     def of(cls, grid: GridConfig) -> Self:
-        """The ledger of a grid; on a server one schema a root, since a root is what one driver at a time may write."""
+        """Open the ledger of a grid; on a server each root has its own schema, because each root has one driver."""
         return cls(grid.ledger_place, grid.ledger_scope)
 
     def close(self) -> None:
@@ -101,36 +105,36 @@ class Ledger:
         self.database.close()
 
     def transaction(self) -> AbstractContextManager[Connection]:
-        """Several writes, all or none."""
+        """Run several writes atomically."""
         return self.database.transaction()
 
     # -- states ---------------------------------------------------------------------------------------------------
 
     def note(self, name: str, state: str, **columns: Any) -> None:
-        """Move a cell to a state, with any of the other columns; every move is an event."""
+        """Set the state of a cell, and any other columns; each call is also recorded as an event."""
         now = time.time()
         values = {"state": state, "updated": now, **columns}
         detail = json.dumps({k: v for k, v in columns.items() if v is not None})
 
         def write(db: Connection) -> None:
-            if not db.execute(MOVED, {"of": name, **values}).rowcount:
-                db.execute(NEW, {"name": name, **values})
-            db.execute(HAPPENED, {"at": now, "cell": name, "state": state, "detail": detail})
+            if not db.execute(UPDATE_CELL, {"of": name, **values}).rowcount:
+                db.execute(INSERT_CELL, {"name": name, **values})
+            db.execute(INSERT_EVENT, {"at": now, "cell": name, "state": state, "detail": detail})
 
         self._write(write)
 
     def entries(self) -> dict[str, CellEntry]:
-        """Every cell, by name."""
+        """All cells by name."""
         return {row.name: CellEntry(*row) for row in self._read(select(CELLS))}
 
     def events(self, cell: str | None = None) -> list[tuple[float, str, str, Mapping[str, Any]]]:
-        """What happened, oldest first: when, cell, state, detail."""
-        wanted = select(EVENTS).order_by(EVENTS.c.id)
-        rows = self._read(wanted if cell is None else wanted.where(EVENTS.c.cell == cell))
+        """Events of a cell, or of all cells, oldest first: time, cell, state, details."""
+        query = select(EVENTS).order_by(EVENTS.c.id)
+        rows = self._read(query if cell is None else query.where(EVENTS.c.cell == cell))
         return [(row.at, row.cell, row.state, json.loads(row.detail or "{}")) for row in rows]
 
     def set_fact(self, key: str, value: str | None) -> None:
-        """Note something about the whole grid (addresses, why it paused); None forgets it."""
+        """Store a fact about the whole grid (an address, why it is paused); None deletes it."""
 
         def write(db: Connection) -> None:
             db.execute(delete(FACTS).where(FACTS.c.key == key))
@@ -140,24 +144,24 @@ class Ledger:
         self._write(write)
 
     def facts(self) -> dict[str, str]:
-        """What was noted about the whole grid."""
+        """Facts about the whole grid by key."""
         return {row.key: row.value for row in self._read(select(FACTS))}
 
-    # -- wishes ---------------------------------------------------------------------------------------------------
+    # -- commands -------------------------------------------------------------------------------------------------
 
-    def wish(self, verb: str, cell: str | None = None, value: str | None = None) -> None:
-        """Ask something of the driver, now or when the next one starts."""
-        asked = insert(WISHES).values(at=time.time(), verb=verb, cell=cell, value=value)
-        self._write(lambda db: db.execute(asked))
+    def add_command(self, verb: str, cell: str | None = None, value: str | None = None) -> None:
+        """Queue a command for the driver, or for the next one if none is running."""
+        statement = insert(COMMANDS).values(at=time.time(), verb=verb, cell=cell, value=value)
+        self._write(lambda db: db.execute(statement))
 
-    def take_wishes(self) -> list[Command]:
-        """Wishes nobody took yet, in their order; each is given once."""
+    def take_commands(self) -> list[Command]:
+        """Take the queued commands, oldest first; each command is returned once."""
         if not self._read(UNSEEN):
             return []
 
         def write(db: Connection) -> list[Command]:
             rows = db.execute(UNSEEN).all()
-            db.execute(update(WISHES).where(WISHES.c.id.in_([row.id for row in rows])).values(seen=time.time()))
+            db.execute(update(COMMANDS).where(COMMANDS.c.id.in_([row.id for row in rows])).values(seen=time.time()))
             return [Command(row.verb, row.cell, row.value) for row in rows]
 
         return self._write(write)
@@ -165,11 +169,11 @@ class Ledger:
     # -- lease ----------------------------------------------------------------------------------------------------
 
     def holder(self) -> Holder | None:
-        """Who has the lease; None when nobody or a dead process has it."""
-        return self._patiently(self._holder_now)
+        """The driver that holds the lease; None if there is no live driver."""
+        return self._retry_while_away(self._live_holder)
 
     def take_lease(self) -> int | None:
-        """Become the driver: the new fencing token, or None while another one lives."""
+        """Acquire the lease: the new fencing token, or None while another driver is alive."""
 
         def write(db: Connection) -> int | None:
             last = self._holder(db)
@@ -178,15 +182,15 @@ class Ledger:
             token = (last.token if last else 0) + 1
             db.execute(delete(LEASE))
             db.execute(insert(LEASE).values(one=1, owner=_me(), token=token, expires=self.database.now(db) + LEASE_S))
-            # What was asked of a driver that is gone is no order to the next one; how to run it still is.
-            stale = WISHES.c.seen.is_(None) & WISHES.c.verb.not_in(LASTING)
-            db.execute(update(WISHES).where(stale).values(seen=time.time()))
+            # A pause, stop or cancel was meant for the driver that is gone; settings such as priority stay valid.
+            stale = COMMANDS.c.seen.is_(None) & COMMANDS.c.verb.not_in(LASTING)
+            db.execute(update(COMMANDS).where(stale).values(seen=time.time()))
             return token
 
         return self._write(write)
 
     def renew(self, token: int) -> bool:
-        """Keep the lease; False when another driver took it, and this one has to leave."""
+        """Extend the lease; False if another driver has taken it, and this one must end."""
 
         def write(db: Connection) -> bool:
             mine = update(LEASE).where(LEASE.c.token == token, LEASE.c.owner == _me())
@@ -195,48 +199,48 @@ class Ledger:
         return self._write(write)
 
     def release(self, token: int) -> None:
-        """Give the lease back."""
+        """Release the lease."""
         self._write(lambda db: db.execute(update(LEASE).where(LEASE.c.token == token).values(expires=0)))
 
     def _holder(self, db: Connection) -> Holder | None:
         row = db.execute(select(LEASE)).one_or_none()
         return Holder(row.owner, row.token, row.expires - self.database.now(db)) if row else None
 
-    def _holder_now(self) -> Holder | None:
+    def _live_holder(self) -> Holder | None:
         with self.database.engine.connect() as db:
             holder = self._holder(db)
         return holder if holder is not None and holder.alive else None
 
     # -- the database -----------------------------------------------------------------------------------------------
 
-    def _read(self, wanted: Any) -> Iterable[Row[Any]]:
+    def _read(self, query: Any) -> Iterable[Row[Any]]:
         def read() -> Iterable[Row[Any]]:
             with self.database.engine.connect() as db:
-                return db.execute(wanted).all()
+                return db.execute(query).all()
 
-        return self._patiently(read)
+        return self._retry_while_away(read)
 
     def _write(self, write: Callable[[Connection], T]) -> T:
-        def written() -> T:
+        def transact() -> T:
             with self.transaction() as db:
                 return write(db)
 
-        return self._patiently(written)
+        return self._retry_while_away(transact)
 
-    def _patiently(self, act: Callable[[], T]) -> T:
-        """Act, and again while a server is away: its restart must not end a grid. A file is never away."""
-        until = time.monotonic() + PATIENCE_S
+    def _retry_while_away(self, act: Callable[[], T]) -> T:
+        """Repeat a request while the server does not answer: its restart must not end a grid. A file needs no retry."""
+        until = time.monotonic() + RETRY_S
         while True:
             try:
                 return act()
             except OperationalError as error:
                 if is_full(error):
-                    raise  # no server's absence: the driver waits for room, and tells its cells meanwhile that it lives
-                if isinstance(self.place, Path):
+                    raise  # handled by the driver, which waits for free space while its heartbeat goes on
+                if isinstance(self.location, Path):
                     raise
                 if time.monotonic() > until:
-                    why = f"{reason(error)}; the same command goes on when it does"
-                    raise UniferumError(f"the ledger {self.place}", must="answer", cure=why) from None
+                    why = f"{reason(error)}; run the same command again when it does"
+                    raise UniferumError(f"the ledger {self.location}", must="answer", cure=why) from None
                 time.sleep(0.5)
 
 

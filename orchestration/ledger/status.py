@@ -1,6 +1,6 @@
-"""The rows that a person watches: every cell with its state, step, metric and time left, read from files and ledger.
+"""Rows of ``grid status``: state, step, metric and time left of each cell, from the cells' folders and the ledger.
 
-Nothing here needs a driver: ``grid status`` in another shell, or after the driver's death, shows the same rows.
+No driver is needed: any shell shows the same rows, also after the driver has ended.
 """
 
 import time
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
-from orchestration.grid.plan import look
+from orchestration.grid.plan import plan_states
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder
 from orchestration.grid.states import PlanState
@@ -28,7 +28,7 @@ NUMBERS = COLUMNS[2:6]
 
 @dataclass(frozen=True)
 class StatusRow:
-    """One cell, ready to be shown."""
+    """One row of the status table, as text."""
 
     cell: str
     state: str
@@ -41,7 +41,7 @@ class StatusRow:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """In the order of :data:`COLUMNS`."""
+        """The texts in the order of :data:`COLUMNS`."""
         step = "" if self.step is None else f"{self.step}" if self.steps is None else f"{self.step} / {self.steps}"
         speed = "" if self.volumes_per_second is None else f"{self.volumes_per_second:.3g}"
         metric = "" if self.metric is None else f"{self.metric:.4f}"
@@ -53,20 +53,20 @@ class StatusRow:
 
 
 def rows(planned: Sequence[PlannedCell], entries: "dict[str, CellEntry]") -> list[StatusRow]:
-    """One row a cell, in the plan's order; the ledger's state wins over the plan's, which is older."""
+    """Make one row per cell, in the plan's order; the ledger's state is newer than the plan's and replaces it."""
     return [_row(p, entries.get(p.cell.name)) for p in planned]
 
 
 def counts(shown: Sequence[StatusRow]) -> str:
-    """How many cells are in each state, in one line."""
-    found: dict[str, int] = {}
+    """Number of cells in each state, in one line."""
+    states: dict[str, int] = {}
     for row in shown:
-        found[row.state] = found.get(row.state, 0) + 1
-    return ", ".join(f"{number} {state}" for state, number in sorted(found.items()))
+        states[row.state] = states.get(row.state, 0) + 1
+    return ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
 
 
 def span(seconds: float | None) -> str:
-    """A length of time for people."""
+    """Format a duration: ``2 h 05 min``, ``3 min 20 s`` or ``15 s``."""
     if seconds is None:
         return ""
     minutes, rest = divmod(int(seconds), 60)
@@ -112,42 +112,40 @@ def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "Cel
 
 
 def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[StatusRow], str]:
-    """The rows and the headline of a grid, without its driver."""
-    planned = look(grid, cells)
+    """Rows and headline of a grid, read without its driver."""
+    planned = plan_states(grid, cells)
     try:
-        with ledger_of(grid) as ledger:
+        with open_ledger(grid) as ledger:
             holder = ledger.holder() if ledger else None
             facts = ledger.facts() if ledger else {}
             entries = ledger.entries() if ledger and holder else {}
     except UniferumError as error:
         shown = rows(planned, {})
-        return shown, f"{counts(shown)}; from the records alone: {error}"
+        return shown, f"{counts(shown)}; from the cells' folders only: {error}"
     shown = rows(planned, entries)
     if ledger is None:
         return shown, counts(shown)
-    driver = f"driven by {holder.owner}" if holder else "no driver"
+    driver = f"driver: {holder.owner}" if holder else "no driver"
     paused = f"; paused: {facts['paused']}" if "paused" in facts else ""
     return shown, f"{counts(shown)}; {driver}{paused}"
 
 
 def ended(grid: GridConfig) -> bool:
-    """Whether no driver lives, so that nothing changes any more; a ledger that does not answer says neither."""
+    """Whether no driver is alive, so that no state changes any more; False if the ledger does not answer."""
     try:
-        with ledger_of(grid) as ledger:
+        with open_ledger(grid) as ledger:
             return ledger is None or ledger.holder() is None
     except UniferumError:
         return False
 
 
 @contextmanager
-def ledger_of(grid: GridConfig) -> "Iterator[Ledger | None]":
-    """The grid's ledger; None where no driver has made its file yet, for whoever only looks makes nothing."""
+def open_ledger(grid: GridConfig) -> "Iterator[Ledger | None]":
+    """Open the grid's ledger; None if no driver has created its file yet, because a reader creates no files."""
     if isinstance(grid.ledger_place, Path) and not grid.ledger_place.exists():
         yield None
         return
-    from orchestration.ledger.ledger import (
-        Ledger,  # SQLAlchemy: a tenth of a second that a grid without a ledger is spared
-    )
+    from orchestration.ledger.ledger import Ledger  # imports SQLAlchemy: 0.1 s
 
     ledger = Ledger.of(grid)
     try:

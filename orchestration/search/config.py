@@ -1,7 +1,7 @@
-"""A search file: which keys of a cell to vary, how many trials, when to stop a poor one.
+"""Schema of a search file: the keys of a cell to vary, the number of trials, early stopping.
 
-A trial is a cell: its folder carries its fingerprint, so a trial that was killed goes on from its checkpoint. Trials
-are judged by the validation tasks of their training cohorts; they have no test set at all.
+A trial is a cell: its folder carries its fingerprint, so a killed trial continues from its checkpoint. Trials are
+compared by the validation tasks of their training cohorts; they have no test set.
 """
 
 from collections.abc import Mapping
@@ -19,27 +19,27 @@ from uniferum.errors import UniferumError
 Value = bool | int | float | str | None
 Reals = tuple[float, float]
 Wholes = tuple[int, int]
-_NAMED = ("name", "seed", "train_on", "evaluate_on")  # keys that a grid gives a cell by its place, not by ``set``
+_NAMED = ("name", "seed", "train_on", "evaluate_on")  # keys that a grid file sets elsewhere, not in ``set``
 
 
 class Suggester(Protocol):
-    """What a space asks of an Optuna trial."""
+    """The methods of an Optuna trial that a search space uses."""
 
     def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
-        """A number."""
+        """Suggest a float."""
         ...
 
     def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
-        """A whole number."""
+        """Suggest an integer."""
         ...
 
     def suggest_categorical(self, name: str, choices: list[Value]) -> Value:
-        """One of some values."""
+        """Suggest one of the choices."""
         ...
 
 
 class Dimension(Section):
-    """One key: exactly one of ``float``, ``int`` and ``choice``; ``when`` makes it depend on keys above it."""
+    """Range of one key: exactly one of ``float``, ``int`` and ``choice``; ``when`` is a condition on keys above it."""
 
     float: Reals | None = None
     int: Wholes | None = None
@@ -60,7 +60,7 @@ class Dimension(Section):
         return self
 
     def suggest(self, name: str, trial: Suggester) -> Value:
-        """A value for this key."""
+        """Suggest a value for this key."""
         if self.float is not None:
             return trial.suggest_float(name, *self.float, log=self.log)
         if self.int is not None:
@@ -68,13 +68,13 @@ class Dimension(Section):
         assert self.choice is not None, "a dimension has one kind"
         return trial.suggest_categorical(name, list(self.choice))
 
-    def wanted(self, chosen: Mapping[str, Any]) -> bool:
-        """Whether the keys above it have the values that this one needs."""
-        return all(chosen.get(key) in (want if isinstance(want, list) else [want]) for key, want in self.when.items())
+    def applies(self, values: Mapping[str, Any]) -> bool:
+        """Whether the keys above it have values that meet the condition."""
+        return all(values.get(key) in (want if isinstance(want, list) else [want]) for key, want in self.when.items())
 
 
 class Asha(Section):
-    """Asynchronous successive halving: after ``grace_steps`` only the best of ``1 / reduction`` go on."""
+    """Asynchronous successive halving: after ``grace_steps`` the best ``1 / reduction`` of the trials continue."""
 
     grace_steps: int = Field(default=1, ge=1)
     reduction: int = Field(default=3, ge=2)
@@ -90,7 +90,7 @@ class SearchConfig(Section):
     space: dict[str, Dimension] = Field(min_length=1)
     trials: int = Field(ge=1)
     seed: int = Field(default=0, ge=0)
-    random_trials: int = Field(default=8, ge=1, description="random ones before TPE proposes")
+    random_trials: int = Field(default=8, ge=1, description="random trials before TPE proposes values")
     sampler: str = Field(default="tpe", pattern="^(tpe|random)$")
     asha: Asha | None = Asha()
     parallel: int | None = Field(default=None, ge=1)
@@ -99,7 +99,7 @@ class SearchConfig(Section):
 
 @dataclass(frozen=True)
 class Search:
-    """A search, its grid and the cell that it varies."""
+    """A loaded search: its file, its grid and the cell that it varies."""
 
     config: SearchConfig
     grid: GridConfig
@@ -107,41 +107,41 @@ class Search:
 
     @property
     def root(self) -> Path:
-        """Where trials and study lie."""
+        """Folder of the trials and the study."""
         return self.config.root or self.grid.root / "searches" / self.config.name
 
     @property
     def study_url(self) -> str:
-        """Optuna's own storage: ``optuna-dashboard URL`` opens it."""
+        """Address of the Optuna storage; ``optuna-dashboard URL`` opens it."""
         return f"sqlite:///{(self.root / 'study.db').resolve()}"
 
     @property
     def space(self) -> "Space":
-        """The keys to vary."""
+        """The search space."""
         return Space(tuple(self.config.space.items()))
 
     def trial_keys(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The RunConfig keys of a trial: the cell's, with the chosen values, and nothing to test on."""
+        """RunConfig keys of a trial: those of the cell with the chosen values, and no test sets."""
         keys = merge(merge(self.cell.config.model_dump(mode="json"), self.config.set), nested(params))
         return {**keys, "name": f"{self.config.name}-trial", "evaluate_on": []}
 
     @property
     def longest(self) -> int:
-        """The most training steps that a trial can have."""
+        """Largest number of training steps that a trial can have."""
         varied = self.config.space.get("training.steps")
         steps = [int(self.trial_keys({})["training"]["steps"])] if varied is None or varied.when else []
         values = (varied.int or varied.choice or ()) if varied else ()
         return max(steps + [int(value) for value in values if value is not None])
 
     def check(self) -> None:
-        """Build some configs, so that a wrong key is found now and not in the middle of the night.
+        """Build 20 random configs, so that a wrong key is an error before the search starts.
 
         Raises:
-            UniferumError: a key is unknown, or refuses one of its values; or the grid gives a cell several workers.
+            UniferumError: a key is unknown, a value is not allowed, or the grid has more than one worker per cell.
         """
         workers = self.grid.resources.workers
         if workers > 1:
-            cure = "a trial trains in one process; name a grid file with workers 1"
+            cure = "a trial trains in one process; use a grid file with workers 1"
             raise UniferumError(f"search {self.config.name}: resources.workers", workers, must="be 1", cure=cure)
         import optuna
 
@@ -155,21 +155,21 @@ class Search:
 
 @dataclass(frozen=True)
 class Space:
-    """Asks an Optuna trial for every key that applies; picklable, as OptunaSearch wants it."""
+    """Draws the keys of a trial from an Optuna trial; picklable, as OptunaSearch requires."""
 
     dimensions: tuple[tuple[str, Dimension], ...]
 
     def __call__(self, trial: Suggester) -> dict[str, Any]:
-        """The chosen values by dotted key."""
-        chosen: dict[str, Any] = {}
+        """Draw the values by dotted key; keys whose condition is not met are left out."""
+        values: dict[str, Any] = {}
         for name, dimension in self.dimensions:
-            if dimension.wanted(chosen):
-                chosen[name] = dimension.suggest(name, trial)
-        return chosen
+            if dimension.applies(values):
+                values[name] = dimension.suggest(name, trial)
+        return values
 
 
 def load_search(path: Path | str) -> Search:
-    """Read a search file and the grid that it names, relative to it.
+    """Load a search file and its grid file, whose path is relative to the search file.
 
     Raises:
         UniferumError: a file, key, cell or condition is wrong.
@@ -193,58 +193,58 @@ def load_search(path: Path | str) -> Search:
 
 
 def nested(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Dotted keys as nested mappings."""
-    found: dict[str, Any] = {}
+    """Convert dotted keys to nested mappings."""
+    tree: dict[str, Any] = {}
     for key, value in params.items():
         *parents, last = key.split(".")
-        node = found
+        node = tree
         for parent in parents:
             node = node.setdefault(parent, {})
         node[last] = value
-    return found
+    return tree
 
 
 def best_grid(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
-    """A grid file of one cell, the best trial's, tested on what the searched cell is tested on.
+    """Make a grid file with one cell: the best trial, with the test sets of the searched cell.
 
-    ``set`` holds every key by which the trial differs from a bare cell of the grid: what the searched cell got from its
-    own ``set`` and from overrides is among them, so no override is carried.
+    ``set`` holds every key in which the trial differs from a cell without ``set``. The keys that the searched cell got
+    from its own ``set`` and from ``overrides`` are among them, so the grid file needs no ``overrides``.
     """
     from uniferum.run import RunConfig
 
     trial = parse(RunConfig, search.trial_keys(params), source=f"search {search.config.name}: best")
-    tested = list(search.cell.config.evaluate_on)
+    test_cohorts = list(search.cell.config.evaluate_on)
     group = {
         "model": trial.model.kind,
         "text_encoder": search.cell.text_encoder,
         "train_on": ["+".join(trial.train_on)],
-        "evaluate_on": tested,
+        "evaluate_on": test_cohorts,
     }
-    kept = search.grid.model_dump(mode="json", exclude={"cells", "name", "root", "seeds", "overrides"})
+    common = search.grid.model_dump(mode="json", exclude={"cells", "name", "root", "seeds", "overrides"})
     head = {"name": f"{search.config.name}-best", "root": str(search.root / "best")}
-    made = {**head, **kept, "seeds": [trial.seed], "cells": [group]}
-    keys = difference(_bare_keys(made), trial.model_dump(mode="json"))
+    best = {**head, **common, "seeds": [trial.seed], "cells": [group]}
+    keys = difference(_default_keys(best), trial.model_dump(mode="json"))
     group["set"] = {key: value for key, value in keys.items() if key not in _NAMED}
-    return made
+    return best
 
 
-def _bare_keys(made: Mapping[str, Any]) -> dict[str, Any]:
-    """The RunConfig keys of the grid's one cell; none where it cannot be without further keys."""
+def _default_keys(grid: Mapping[str, Any]) -> dict[str, Any]:
+    """RunConfig keys of the grid's one cell without ``set``; empty if they are no valid RunConfig."""
     try:
-        (bare,) = expand(parse(GridConfig, made, source="best"), source="best")
+        (cell,) = expand(parse(GridConfig, grid, source="best"), source="best")
     except UniferumError:
         return {}
-    return bare.config.model_dump(mode="json")
+    return cell.config.model_dump(mode="json")
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """What has to be merged into ``old`` to give ``new``, which has the same keys."""
-    found: dict[str, Any] = {}
+    """Keys of ``new`` that differ from ``old``; merged into ``old`` they give ``new``."""
+    changed: dict[str, Any] = {}
     for key, value in new.items():
         before = old.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping):
             deeper = difference(before, value)
-            found |= {key: deeper} if deeper else {}
+            changed |= {key: deeper} if deeper else {}
         elif value != before:
-            found[key] = value
-    return found
+            changed[key] = value
+    return changed

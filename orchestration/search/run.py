@@ -1,7 +1,7 @@
-"""Runs a search: Ray Tune with Optuna proposing and ASHA stopping; the study in Optuna's own storage is the truth.
+"""Run a search: Ray Tune runs the trials, Optuna proposes values, ASHA stops poor trials.
 
-Tune's own pickles are not read back: after a kill the study says which trials are finished, those left running are
-proposed again with the same values, and their folders go on from their checkpoints.
+The Optuna study is the truth; Tune's own state is not read back. After a kill the study says which trials are finished;
+interrupted ones are queued again with the same values and continue from the checkpoints in their folders.
 """
 
 import logging
@@ -22,7 +22,7 @@ from orchestration.grid.plan import missing_stores
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
 from orchestration.search.config import Search, best_grid
-from orchestration.search.study import only_one, open_study, proposer, take_up
+from orchestration.search.study import open_study, proposer, requeue_interrupted, search_lock
 from orchestration.search.sync import FAILED, FINISHED, KILLED, SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
 from uniferum.atomic import write_text
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search found."""
+    """Result of a search: number of trials, best value, its parameters and its grid file."""
 
     trials: int
     failed: int
@@ -48,38 +48,39 @@ class SearchResult:
 def run_search(
     search: Search, say: Callable[[str], None], *, address: str | None = None, mlflow: bool = True
 ) -> SearchResult:
-    """Run what is left of a search.
+    """Run the remaining trials of a search.
 
     Raises:
-        UniferumError: another process runs it, its root cannot be written or has no room, data is missing, the cluster
-            cannot hold a trial, or no trial ended with a value.
+        UniferumError: another process runs it, its root cannot be written or has too little free space, data is
+        missing,
+            the cluster is too small for a trial, or no trial ended with a value.
     """
     connect.check_address(address)
     preflight.check_root(search.root)
-    with only_one(search):
+    with search_lock(search):
         study = open_study(search)
-        left = max(0, search.config.trials - take_up(study))
+        left = max(0, search.config.trials - requeue_interrupted(study))
         say(f"study: {search.study_url} ({len(study.trials)} trials so far, {left} to go)")
         grid = search.grid.replace(name=search.config.name, root=search.root)
-        mirror = SearchSync(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
-        behind = mirror.catch_up()
+        sync = SearchSync(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
+        behind = sync.catch_up()
         if left:
             check(search, grid, left)
-            _run_left(search, study, left, mirror, say, address)
+            _run_left(search, study, left, sync, say, address)
         elif behind:
-            mirror.start()
-            mirror.finish(FINISHED)
+            sync.start()
+            sync.finish(FINISHED)
         study = open_study(search)
         if _running(study):
-            raise KeyboardInterrupt  # Tune takes the first Ctrl-C as its own, and returns
-        return _found(search, study)
+            raise KeyboardInterrupt  # Tune catches the first Ctrl-C itself and returns
+        return _result(search, study)
 
 
 def check(search: Search, grid: GridConfig, left: int) -> None:
-    """What a grid checks before it starts: the data, and room for two checkpoints of every trial to come.
+    """Check the data, and the free space for two checkpoints of each remaining trial.
 
     Raises:
-        UniferumError: something is missing.
+        UniferumError: data is missing, or the disk is too small.
     """
     trial = replace(search.cell, config=search.cell.config.replace(evaluate_on=()))
     absent = missing_stores(trial, grid.stores)
@@ -91,7 +92,7 @@ def check(search: Search, grid: GridConfig, left: int) -> None:
 
 
 def stopper(search: Search) -> Any:
-    """ASHA with its rungs before the last step of the longest trial; None where no rung is left."""
+    """Create ASHA with its rungs before the last step of the longest trial; None if there is no rung."""
     from ray.tune.schedulers import ASHAScheduler
 
     asha, last = search.config.asha, search.longest - 1
@@ -110,11 +111,11 @@ def _run_left(
     search: Search,
     study: "optuna.Study",
     left: int,
-    mirror: SearchSync,
+    sync: SearchSync,
     say: Callable[[str], None],
     address: str | None,
 ) -> None:
-    mirror.start()
+    sync.start()
     state = FAILED
     try:
         joined = connect.connect(address, search.grid.resources)
@@ -122,15 +123,15 @@ def _run_left(
             say(f"Ray dashboard: {joined.dashboard}")
             connect.check_fits(search.grid.resources)
             preflight.check_seen_everywhere(search.root)
-            _tune(search, study, left, mirror, say)
+            _tune(search, study, left, sync, say)
         finally:
             connect.leave(joined)
         interrupted = _running(open_study(search))
         for trial in interrupted:
-            mirror.ended(trial.params, KILLED)
+            sync.trial_ended(trial.params, KILLED)
         state = KILLED if interrupted else FINISHED
     finally:
-        mirror.finish(state)
+        sync.finish(state)
 
 
 def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
@@ -139,10 +140,10 @@ def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     return study.get_trials(states=(TrialState.RUNNING,))
 
 
-def _tune(search: Search, study: "optuna.Study", left: int, mirror: SearchSync, say: Callable[[str], None]) -> None:
+def _tune(search: Search, study: "optuna.Study", left: int, sync: SearchSync, say: Callable[[str], None]) -> None:
     from ray import tune
 
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # its tables would mix with our lines
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's tables would mix with our lines
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     resources = search.grid.resources
     absolute = Search(search.config.replace(root=search.root.resolve()), _absolute(search), search.cell)
@@ -163,45 +164,45 @@ def _tune(search: Search, study: "optuna.Study", left: int, mirror: SearchSync, 
         run_config=tune.RunConfig(
             name=f"{search.config.name}-{int(time.time())}",
             storage_path=str((search.root / "tune").resolve()),
-            failure_config=tune.FailureConfig(max_failures=search.grid.policy.retries),  # only of the machine's faults
+            failure_config=tune.FailureConfig(max_failures=search.grid.policy.retries),  # user errors are not raised
             verbose=0,
-            callbacks=[_watching(mirror, say)],
+            callbacks=[_tune_callback(sync, say)],
         ),
     ).fit()
 
 
-def _watching(mirror: SearchSync, say: Callable[[str], None]) -> Any:
-    """A Tune callback: a line a trial, and every trial's spool is sent to MLflow."""
+def _tune_callback(sync: SearchSync, say: Callable[[str], None]) -> Any:
+    """Create a Tune callback that prints one line per trial and uploads its spool to MLflow."""
     from ray.tune import Callback
 
-    class Watching(Callback):
+    class TrialCallback(Callback):
         def __reduce__(self) -> tuple[Any, ...]:
-            return Callback, ()  # Tune pickles its callbacks; nothing of ours is needed from there
+            return Callback, ()  # Tune pickles its callbacks; a restored one is not used
 
         def on_trial_result(
             self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
         ) -> None:
-            mirror.watch()
+            sync.watch()
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             last = trial.last_result or {}
             fault = last.get(FAULT)
             value = f"{last[METRIC]:.4f} at step {last[STEP]}" if METRIC in last else "no value"
-            told = f"failed ({fault})" if fault else value
-            say(f"trial {len([t for t in trials if t.is_finished()])}: {told} with {trial.config}")
-            mirror.ended(trial.config, FAILED if fault else KILLED)
+            outcome = f"failed ({fault})" if fault else value
+            say(f"trial {len([t for t in trials if t.is_finished()])}: {outcome} with {trial.config}")
+            sync.trial_ended(trial.config, FAILED if fault else KILLED)
 
         def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            say(f"a trial goes on from its checkpoint ({_why(trial)}): {trial.config}")
+            say(f"a trial continues from its checkpoint ({_reason(trial)}): {trial.config}")
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-            say(f"trial failed with {trial.config}: {_why(trial)}")
-            mirror.ended(trial.config, FAILED)
+            say(f"trial failed with {trial.config}: {_reason(trial)}")
+            sync.trial_ended(trial.config, FAILED)
 
-    return Watching()
+    return TrialCallback()
 
 
-def _why(trial: Any) -> str:
+def _reason(trial: Any) -> str:
     text = str(getattr(trial, "get_error", lambda: None)() or "unknown").strip()
     return failures.classify_text(text.splitlines()[-1]).reason
 
@@ -210,12 +211,14 @@ def _absolute(search: Search) -> GridConfig:
     return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
 
 
-def _found(search: Search, study: "optuna.Study") -> SearchResult:
+def _result(search: Search, study: "optuna.Study") -> SearchResult:
     from optuna.trial import TrialState
 
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     if not finished:
-        raise UniferumError("search", search.config.name, must="have a finished trial", cure="see the trials' cell.log")
+        raise UniferumError(
+            "search", search.config.name, must="have a finished trial", cure="see each trial's cell.log"
+        )
     best = study.best_trial
     assert best.value is not None, "a completed trial has a value"
     path = search.root / "best.yaml"

@@ -1,4 +1,4 @@
-"""A search's study in Optuna's own storage: who proposes, what a kill left, and the one process that may drive it."""
+"""The Optuna study of a search: its lock, storage and sampler, and the trials that a kill interrupted."""
 
 import contextlib
 from collections.abc import Iterator
@@ -8,25 +8,25 @@ from filelock import FileLock, Timeout
 
 from orchestration.search.config import Search
 from orchestration.search.trial import FAULT, METRIC, STEP
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 if TYPE_CHECKING:
     import optuna
 
 
 @contextlib.contextmanager
-def only_one(search: Search) -> Iterator[None]:
-    """Hold the search's lock, which the system frees when its process is gone.
+def search_lock(search: Search) -> Iterator[None]:
+    """Hold the lock of a search; the operating system frees it when the process ends.
 
     Raises:
-        UniferumError: another process has it; its running trials are not to be touched.
+        StateError: another process holds the lock.
     """
     lock = FileLock(search.root / "search.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        cure = "wait for it to end; the same command then goes on where it was"
-        raise UniferumError("search", search.config.name, must="not run in another process", cure=cure) from None
+        cure = "Wait for it to end; the same command then continues."
+        raise StateError(f"Search {search.config.name} is running in another process", cure=cure) from None
     try:
         yield
     finally:
@@ -34,7 +34,7 @@ def only_one(search: Search) -> Iterator[None]:
 
 
 def open_study(search: Search) -> "optuna.Study":
-    """The study, made when it is first opened."""
+    """Open the study; create it if it does not exist."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -46,16 +46,16 @@ def open_study(search: Search) -> "optuna.Study":
     )
 
 
-def sampler(search: Search, asked: int) -> "optuna.samplers.BaseSampler":
-    """TPE with every setting that Optuna 5 changed named, or random search for comparison.
+def sampler(search: Search, trials: int) -> "optuna.samplers.BaseSampler":
+    """Create the sampler: TPE, with each default that Optuna 5 changed set explicitly, or random search.
 
     Args:
-        search: whose seed is taken.
-        asked: trials that the study has; a sampler begun anew with the same seed would draw the first values again.
+        search: the search, for its seed.
+        trials: number of trials in the study; it changes the seed, because a new sampler would repeat its first values.
     """
     import optuna
 
-    seed = (search.config.seed + 1_000_003 * asked) % 2**32
+    seed = (search.config.seed + 1_000_003 * trials) % 2**32
     if search.config.sampler == "random":
         return optuna.samplers.RandomSampler(seed=seed)
     return optuna.samplers.TPESampler(
@@ -63,11 +63,14 @@ def sampler(search: Search, asked: int) -> "optuna.samplers.BaseSampler":
     )
 
 
-def take_up(study: "optuna.Study") -> int:
-    """Close trials that a kill left running and propose their values again; how many trials are finished.
+def requeue_interrupted(study: "optuna.Study") -> int:
+    """Mark trials that a kill interrupted as failed and queue their values again.
 
-    Optuna's heartbeat does not cover ask and tell, so without this they would stay RUNNING for ever. Call it under
-    :func:`only_one`.
+    Optuna's heartbeat does not cover ask-and-tell, so they would stay RUNNING forever. Call it under
+    :func:`search_lock`.
+
+    Returns:
+        The number of finished trials.
     """
     from optuna.trial import TrialState
 
@@ -79,20 +82,20 @@ def take_up(study: "optuna.Study") -> int:
 
 
 def proposer(search: Search, study: "optuna.Study") -> Any:
-    """Ray Tune's OptunaSearch on the study; a trial that ended by a fault or without a value has failed."""
+    """Create Ray Tune's OptunaSearch for the study; a trial with a fault or without a value counts as failed."""
     from ray.tune.search.optuna import OptunaSearch
 
-    told: dict[str, int] = {}
+    last_step: dict[str, int] = {}
 
     class Proposer(OptunaSearch):
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-            """Values lie at their training step; Optuna takes each once, though a resumed trial says it again."""
-            if FAULT not in result and result[STEP] > told.get(trial_id, -1):
-                told[trial_id] = result[STEP]
+            """Report a value at its training step, once: a resumed trial repeats its values."""
+            if FAULT not in result and result[STEP] > last_step.get(trial_id, -1):
+                last_step[trial_id] = result[STEP]
                 super().on_trial_result(trial_id, {**result, "training_iteration": result[STEP]})
 
         def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-            """The last value is the trial's."""
+            """Report the last value as the value of the trial."""
             failed = error or not result or FAULT in result or METRIC not in result
             super().on_trial_complete(trial_id, None if failed else result, failed)
 

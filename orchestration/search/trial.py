@@ -1,9 +1,9 @@
-"""One trial of a search: a cell in its own folder, whose best validation so far is what Ray Tune is told.
+"""One trial of a search: train a cell in its own folder and report its best validation AUROC so far to Ray Tune.
 
-The folder is the truth: a trial that was killed counts the validations before its checkpoint, and one whose training
-was over is told from its record. The last step's value is told only when the record is written, so that no decision of
-ASHA's can cut off a trial that is through. A fault of the user's is told as a result, because Tune tries again whatever
-is raised; a fault of the machine is raised.
+The folder is the truth: a resumed trial counts the validations before its checkpoint, and a finished trial reports the
+value of its record. The value of the last step is reported only after the record is written, so that ASHA cannot stop a
+finished trial. A user error is reported as a result, because Tune retries whatever is raised; an infrastructure failure
+is raised.
 """
 
 import math
@@ -34,7 +34,7 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class TrialCell:
-    """A trial as a cell: its folder carries its fingerprint, so the same values are never trained twice."""
+    """A trial as a cell; its folder carries its fingerprint, so the same values are never trained twice."""
 
     config: "RunConfig"
     fingerprint: str
@@ -42,20 +42,20 @@ class TrialCell:
 
     @property
     def record(self) -> CellFolder:
-        """What its folder says."""
+        """The trial's folder."""
         return CellFolder(self.folder)
 
     @property
     def done(self) -> bool:
-        """Whether it was trained to its end."""
+        """Whether the trial was trained to its last step."""
         return (self.record.result() or {}).get("training_fingerprint") == self.fingerprint
 
 
 def trial_cell(search: Search, params: Mapping[str, Any]) -> TrialCell:
-    """The cell of a proposal.
+    """Make the cell of a trial from its values.
 
     Raises:
-        UniferumError: the values do not go together, or a store is missing.
+        UniferumError: the values contradict each other, or a store is missing.
     """
     from uniferum.run import RunConfig, training_fingerprint
 
@@ -65,27 +65,27 @@ def trial_cell(search: Search, params: Mapping[str, Any]) -> TrialCell:
 
 
 def trial_folders(search: Search) -> list[Path]:
-    """Every trial's folder."""
+    """Folders of all trials."""
     return sorted((search.root / "trials").glob("trial-*"))
 
 
 def train_trial(params: Mapping[str, Any], search: Search) -> None:
-    """Tune's trainable."""
+    """Train one trial; the trainable of Ray Tune."""
     from ray import tune
 
     run_trial(params, search, tune.report)
 
 
 def run_trial(params: Mapping[str, Any], search: Search, report: Report) -> None:
-    """Train a trial in this process, or tell what its record says; a repeat waits for the one that trains.
+    """Train a trial in this process, or report the value of its record; a trial with the same values waits for it.
 
     Args:
-        params: the proposed values by dotted key.
-        search: with absolute paths.
-        report: told the best validation so far, and at the end the record's; or the fault.
+        params: the values by dotted key.
+        search: the search, with absolute paths.
+        report: called with the best validation AUROC so far, at the end with the record's, or with the fault.
 
     Raises:
-        RuntimeError: a fault of the machine.
+        RuntimeError: an infrastructure failure.
     """
     try:
         cell = trial_cell(search, params)
@@ -93,7 +93,7 @@ def run_trial(params: Mapping[str, Any], search: Search, report: Report) -> None
         report(_fault(failures.USER, str(error)))
         return
     cell.folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(cell.folder / "trial.lock"):  # the system frees it when this process is killed
+    with FileLock(cell.folder / "trial.lock"):  # the operating system frees it when this process is killed
         kind, reason = (None, None) if cell.done else _attempt(cell, search, report)
         value = _recorded_value(cell)
     if kind in failures.RETRIED:
@@ -101,13 +101,13 @@ def run_trial(params: Mapping[str, Any], search: Search, report: Report) -> None
     if kind is not None:
         report(_fault(kind, reason))
     elif value is None:
-        report(_fault(failures.USER, "no validation label has both classes, so there is nothing to judge a trial by"))
+        report(_fault(failures.USER, "no validation label has both classes, so a trial has no AUROC"))
     else:
         report({METRIC: value, STEP: cell.config.training.steps})
 
 
 def _attempt(cell: TrialCell, search: Search, report: Report) -> tuple[str | None, str | None]:
-    """Train from the last checkpoint on; what kind of fault ended it, if any, and why."""
+    """Train from the last checkpoint; return the kind and reason of the fault that ended it, if any."""
     from uniferum.run import evaluate_run, train_run
 
     listener = Validations(report, cell.config.training.steps)
@@ -124,13 +124,13 @@ def _attempt(cell: TrialCell, search: Search, report: Report) -> tuple[str | Non
 
 
 def _recorded_value(cell: TrialCell) -> float | None:
-    """The best validation of a finished trial."""
+    """Best validation AUROC of a finished trial."""
     value = ((cell.record.result() or {}).get("selection") or {}).get("value")
     return None if value is None else float(value)
 
 
 def _fault(kind: str, reason: str | None) -> dict[str, Any]:
-    """As a result that Tune accepts and ASHA ranks nowhere; the study is told that the trial failed."""
+    """Report a failed trial at step 0, which ASHA ignores."""
     return {METRIC: 0.0, STEP: 0, FAULT: f"{kind}: {reason}"}
 
 

@@ -1,1 +1,1 @@
-"""MLflow: the local server, its supervisor, the uploader of what cells have written, the reader of the report."""
+"""MLflow: the local server and its supervisor, the uploader of the cells' spools, the reader for the report."""

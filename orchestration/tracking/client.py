@@ -1,6 +1,6 @@
-"""How MLflow's client behaves in a driver: silent, soon done with a server that is away, and plain about which it was.
+"""Settings of the MLflow client: no retries, 30 s time-out, quiet.
 
-By itself a client tries a request eight times, four minutes in all. Here a spool waits on disk and is sent again, so a
+By default the client repeats a request for four minutes. Here the spool stays on disk and is sent again later, so a
 client that gives up at once loses nothing.
 """
 
@@ -8,40 +8,40 @@ import logging
 import os
 import re
 
-MANNERS = {
+SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
 
-def set_manners() -> None:
-    """For this process, before its first request; what the user has set stays."""
-    for key, value in MANNERS.items():
+def configure_client() -> None:
+    """Apply the settings to this process, before its first request; variables that the user has set stay."""
+    for key, value in SETTINGS.items():
         os.environ.setdefault(key, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether a request failed because no server answered, rather than because one refused it."""
+    """Whether a request failed because no server answered, not because a server rejected it."""
     from requests import exceptions
 
     kinds = (ConnectionError, TimeoutError, exceptions.ConnectionError, exceptions.Timeout)
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, kinds):
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, kinds):
             return True
-        found = found.__cause__ or found.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether the server answered that it will not take this, however often it is sent."""
+    """Whether the server rejected the content of a request, so that sending it again is useless."""
     code = getattr(error, "error_code", None)
     return code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
 
 
-def plain(name: str) -> str:
-    """A name in MLflow's alphabet: letters, digits, and ``_ - . / : `` and space; anything else becomes ``_``."""
+def valid_name(name: str) -> str:
+    """Replace characters that MLflow does not allow in names by ``_``; allowed: letters, digits, ``_-./:``, space."""
     return re.sub(r"[^\w\-./: ]", "_", name)

@@ -1,4 +1,4 @@
-"""MLflow, from both ends: what a finished cell adds to its spool, and the reader that gives the report its cells.
+"""Write a finished cell's results to its spool, and read finished cells from MLflow for the report.
 
 A cell's run in MLflow holds the same files as its folder, so the report makes the same table from either.
 """
@@ -31,9 +31,9 @@ FILES = (
 
 
 def spool_result(record: CellFolder) -> None:
-    """Add a finished cell's group and label metrics, files and identity to its spool; once for each result."""
+    """Add a finished cell's metrics, files and fingerprints to its spool, once per result."""
     result = record.result()
-    assert result is not None, "only finished cells are spooled whole"
+    assert result is not None, "only finished cells have results"
     at = int(record.files.result.stat().st_mtime * 1000)
     mark = record.folder / "spooled.json"
     if (read_json(mark) or {}).get("result_time") == at:
@@ -64,7 +64,7 @@ def _group_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
 
 
 def _row_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Training rows by cohort, kind and label, of masks with those wanted: ``rows/INSPECT/organ_wanted``, ..."""
+    """Training rows by cohort, kind and label, for masks also the number wanted: ``rows/INSPECT/organ_wanted``, ..."""
     rows = result.get("rows") or {}
     for cohort, kinds in rows.get("labels", {}).items():
         labels = kinds.get("classification", {})
@@ -92,7 +92,7 @@ def _label_metrics(record: CellFolder) -> Iterator[tuple[str, float]]:
 
 
 def _mask_metrics(record: CellFolder) -> dict[str, float]:
-    """The masks' numbers as :func:`uniferum.evaluation.mask_scores.metric_values` names them."""
+    """Mask metrics, named by :func:`uniferum.evaluation.mask_scores.metric_values`."""
     if not record.files.masks.exists():
         return {}
     import pandas as pd
@@ -106,12 +106,12 @@ def _mask_metrics(record: CellFolder) -> dict[str, float]:
 
 
 def reading_uri(root: Path, uri: str | None = None) -> str:
-    """Where to read: the configured server, the grid's own if it runs, else its database, which nobody writes then.
+    """Address to read from: the configured server, the grid's own running server, or else the database file.
 
     Raises:
         UniferumError: there is none.
     """
-    configured = mlflow_server.configured(uri)
+    configured = mlflow_server.configured_uri(uri)
     if configured is not None:
         return configured
     running = mlflow_server.find(root)
@@ -126,12 +126,12 @@ def reading_uri(root: Path, uri: str | None = None) -> str:
 
 
 def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportRecord]":
-    """Every finished cell that a grid has in MLflow.
+    """Read every finished cell of a grid from MLflow.
 
     Args:
-        uri: of a server, or of a database that no server has open.
-        grid: the grid's name, which is the MLflow experiment's.
-        cache: where files of a remote server are downloaded to; a temporary folder by default.
+        uri: address of a server, or of a database that no server has open.
+        grid: name of the grid, which is the name of the MLflow experiment.
+        cache: download folder for the files of a remote server; default: a temporary folder.
 
     Raises:
         UniferumError: the server does not answer, or has no such grid.
@@ -144,8 +144,8 @@ def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportR
         client = MlflowClient(tracking_uri=uri)
         experiment = client.get_experiment_by_name(grid)
         if experiment is None:
-            known = ", ".join(sorted(e.name for e in client.search_experiments()))
-            raise UniferumError("grid", grid, must=f"be an experiment of {uri}", cure=f"it has: {known}")
+            names = ", ".join(sorted(e.name for e in client.search_experiments()))
+            raise UniferumError("grid", grid, must=f"be an experiment of {uri}", cure=f"it has: {names}")
         runs = list(_finished_runs(client, experiment.experiment_id))
     except MlflowException as error:
         cure = " ".join(str(error).split())[:160]
@@ -174,17 +174,17 @@ def _read_run(client: "MlflowClient", run: "Run", uri: str, cache: Path) -> "Rep
 
 
 def _files_of(client: "MlflowClient", run: "Run", cache: Path) -> Path:
-    """The run's files: where they lie if this machine sees them, else a copy."""
+    """Folder with the run's files: the original if this machine can read it, else a download."""
     artifacts = urlparse(run.info.artifact_uri or "")
     if artifacts.scheme == "file" and Path(unquote(artifacts.path)).is_dir():
         return Path(unquote(artifacts.path))
     folder = cache / run.data.tags.get(CELL_TAG, run.info.run_id)
     folder.mkdir(parents=True, exist_ok=True)
-    held = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    paths = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     for name in FILES:
-        if name in held:
+        if name in paths:
             client.download_artifacts(run.info.run_id, name, str(folder))
-    ended = (run.info.end_time or 0) / 1000
+    end_s = (run.info.end_time or 0) / 1000
     if (folder / "result.json").exists():
-        os.utime(folder / "result.json", (ended, ended))
+        os.utime(folder / "result.json", (end_s, end_s))
     return folder

@@ -1,14 +1,13 @@
-"""An MLflow server of our own: loopback, SQLite, one process; its schema is made once, before anything opens the file.
+"""Start, find and stop the grid's own MLflow server: loopback address, SQLite database, one worker.
 
-A fresh MLflow SQLite file that several processes open at once is destroyed by their parallel migrations. So the schema
-is made in a draft under a lock and renamed into place; clients talk to the server, never to the file.
+Parallel schema migrations destroy a new MLflow SQLite file that several processes open at once. Therefore the schema is
+created in a draft file under a lock and renamed; clients talk to the server, never to the file.
 
-A card beside the database says where the server is and which process it belongs to. Whoever needs the server uses it;
-only its owner stops it, and an owner that is dead is succeeded by the next who asks for the server.
+``mlflow.json`` beside the database holds the server's address, process and owner. Every process may use the server;
+only its owner stops it, and if the owner is dead, the next process that asks for the server becomes its owner.
 """
 
 import contextlib
-import json
 import logging
 import os
 import socket
@@ -26,16 +25,16 @@ from filelock import FileLock
 from orchestration import processes
 from orchestration.grid.records import read_json
 from uniferum.atomic import write_json
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 DATABASE, ARTIFACTS, CARD = "mlflow.db", "mlartifacts", "mlflow.json"
 
-_children: dict[int, subprocess.Popen[bytes]] = {}  # what this process launched, so that Python waits for it
+_children: dict[int, subprocess.Popen[bytes]] = {}  # kept, so that Python reaps the processes
 
 
 @dataclass(frozen=True)
 class Server:
-    """A server that answered; ``pid`` leads its process group, and it is ``ours`` when this process has to stop it."""
+    """A running server; ``pid`` leads its process group, and ``ours`` means that this process must stop it."""
 
     uri: str
     pid: int | None = None
@@ -44,7 +43,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """Where it listens on loopback."""
+        """Its port on 127.0.0.1."""
         return int(self.uri.rsplit(":", 1)[1])
 
 
@@ -52,48 +51,48 @@ def _never() -> bool:
     return False
 
 
-def configured(uri: str | None) -> str | None:
-    """The tracking server that the grid file or ``MLFLOW_TRACKING_URI`` names; None: start one.
+def configured_uri(uri: str | None) -> str | None:
+    """Address of the tracking server that the grid file or ``MLFLOW_TRACKING_URI`` names; None if there is none.
 
     Raises:
-        UniferumError: a file store or a database is named, which several cells cannot share.
+        UniferumError: the address is a file store or a database, which several cells cannot share.
     """
-    found = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
-    if found is not None and not found.startswith(("http://", "https://")):
+    address = uri or os.environ.get("MLFLOW_TRACKING_URI") or None
+    if address is not None and not address.startswith(("http://", "https://")):
         raise UniferumError(
             "MLFLOW_TRACKING_URI",
-            found,
+            address,
             must="be the http(s) address of an MLflow server",
-            cure="unset it, and the grid starts a server of its own",
+            cure="unset it, and the grid starts its own server",
         )
-    return found
+    return address
 
 
 def start(
-    root: Path, *, seconds: float = 90.0, port: int | None = None, given_up: Callable[[], bool] = _never
+    root: Path, *, seconds: float = 90.0, port: int | None = None, cancelled: Callable[[], bool] = _never
 ) -> Server:
-    """Start the grid's own server, or find the one that runs already.
+    """Start the grid's own server, or return the one that is already running.
 
     Args:
         root: the grid's folder.
-        seconds: how long it may take to answer.
-        port: where it listened before; by default what the card of the last one says.
-        given_up: asked while the server comes up; once true, it is stopped again.
+        seconds: time limit for the start.
+        port: preferred port; default: the port of the last server.
+        cancelled: checked during the start; once true, the server is stopped again.
 
     Raises:
-        UniferumError: it did not answer in time; its log is named.
+        StateError: the server did not answer in time, or there is no free port.
     """
     root.mkdir(parents=True, exist_ok=True)
     with FileLock(root / "mlflow.lock"):
         running = find(root)
         if running is not None:
-            return running if running.ours else _inherited(root, running)
+            return running if running.ours else _take_over(root, running)
         create_schema(root)
-        return _launch(root, port or _port_before(root), seconds, given_up)
+        return _launch(root, port or _port_before(root), seconds, cancelled)
 
 
 def find(root: Path) -> Server | None:
-    """The grid's own server, if it answers."""
+    """Find the grid's own server; None if it does not answer."""
     card = read_json(root / CARD)
     if card is None or not answers(card["uri"]):
         return None
@@ -101,7 +100,7 @@ def find(root: Path) -> Server | None:
 
 
 def stop(root: Path, server: Server) -> None:
-    """End our own server, all its processes, and forget its address; another process's server is left alone."""
+    """Stop all processes of the server and delete its card; does nothing if another process owns it."""
     if server.pid is None or not server.ours:
         return
     _end(server.pid, server.since)
@@ -110,10 +109,10 @@ def stop(root: Path, server: Server) -> None:
 
 
 def create_schema(root: Path) -> Path:
-    """Make the database once, whole or not at all; call it under the lock."""
-    place = root / DATABASE
-    if place.exists():
-        return place
+    """Create the database atomically if it does not exist; the caller holds the lock."""
+    database = root / DATABASE
+    if database.exists():
+        return database
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     draft = root / f".{DATABASE}.draft"
@@ -126,17 +125,17 @@ def create_schema(root: Path) -> Path:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-    draft.rename(place)
-    return place
+    draft.rename(database)
+    return database
 
 
 def artifact_root(root: Path) -> str:
-    """Where files go: a folder that the server and a reader of the database both see."""
+    """Folder of the artifacts, as a URI that is valid for the server and for a reader of the database."""
     return (root / ARTIFACTS).resolve().as_uri()
 
 
 def answers(uri: str, *, seconds: float = 2.0) -> bool:
-    """Whether an MLflow server is there."""
+    """Whether an MLflow server answers at this address."""
     try:
         with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=seconds) as reply:
             return reply.status == 200
@@ -144,7 +143,7 @@ def answers(uri: str, *, seconds: float = 2.0) -> bool:
         return False
 
 
-def _launch(root: Path, port: int, seconds: float, given_up: Callable[[], bool]) -> Server:
+def _launch(root: Path, port: int, seconds: float, cancelled: Callable[[], bool]) -> Server:
     uri = f"http://127.0.0.1:{_free_port(port)}"
     log = root / "mlflow.log"
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_TRACKING_URI": "", "OMP_NUM_THREADS": "1"}
@@ -159,15 +158,15 @@ def _launch(root: Path, port: int, seconds: float, given_up: Callable[[], bool])
         )
     _children[process.pid] = process
     try:
-        if _comes_up(uri, process, seconds, given_up):
+        if _wait_until_up(uri, process, seconds, cancelled):
             server = Server(uri, process.pid, ours=True, since=processes.began(process.pid))
             _write_card(root, server)
             return server
     except BaseException:
-        _end(process.pid)  # nobody could find it again
+        _end(process.pid)  # there is no card, so no other process could stop it
         raise
     _end(process.pid)
-    raise UniferumError("the MLflow server", must=f"answer within {seconds:g} s", cure=f"see {log}")
+    raise StateError(f"The MLflow server did not answer within {seconds:g} s", cure=f"See {log}.")
 
 
 def _command(root: Path, uri: str) -> list[str]:
@@ -176,9 +175,9 @@ def _command(root: Path, uri: str) -> list[str]:
     return [*command, "--default-artifact-root", artifact_root(root)]
 
 
-def _comes_up(uri: str, process: subprocess.Popen[bytes], seconds: float, given_up: Callable[[], bool]) -> bool:
+def _wait_until_up(uri: str, process: subprocess.Popen[bytes], seconds: float, cancelled: Callable[[], bool]) -> bool:
     until = time.monotonic() + seconds
-    while time.monotonic() < until and process.poll() is None and not given_up():
+    while time.monotonic() < until and process.poll() is None and not cancelled():
         if answers(uri):
             return True
         time.sleep(0.3)
@@ -191,8 +190,8 @@ def _write_card(root: Path, server: Server) -> None:
     write_json(root / CARD, card)
 
 
-def _inherited(root: Path, server: Server) -> Server:
-    """A server whose owner was killed becomes ours; any other stays whose it is."""
+def _take_over(root: Path, server: Server) -> Server:
+    """Become the owner of a server whose owner is dead; otherwise return it unchanged."""
     owner = (read_json(root / CARD) or {}).get("owner")
     if server.pid is None or processes.lives(owner) or not processes.group_lives(server.pid, server.since):
         return server
@@ -200,7 +199,7 @@ def _inherited(root: Path, server: Server) -> Server:
     try:
         _write_card(root, ours)
     except OSError:
-        return server  # used all the same; the next one inherits it
+        return server  # usable without its card; the next process takes it over
     return ours
 
 
@@ -210,27 +209,21 @@ def _end(pid: int, since: float | None = None) -> None:
 
 
 def _port_before(root: Path) -> int:
-    """The port of the server that ran here last, so that whoever still sends to it finds its successor; else 0."""
+    """Port of the last server, so that clients that still use it reach the new one; 0 if there was none."""
     card = read_json(root / CARD)
     return int(card["uri"].rsplit(":", 1)[1]) if card else 0
 
 
 def _free_port(wanted: int) -> int:
     for port in dict.fromkeys((wanted, 0)):
-        with socket.socket() as found, contextlib.suppress(OSError):
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            found.bind(("127.0.0.1", port))
-            return found.getsockname()[1]
-    raise UniferumError("the MLflow server", must="find a free port on 127.0.0.1")
-
-
-def describe(root: Path) -> str:
-    """The last lines of the server's log, for an error."""
-    log = root / "mlflow.log"
-    return "\n".join(log.read_text(errors="replace").splitlines()[-5:]) if log.exists() else json.dumps(None)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return probe.getsockname()[1]
+    raise StateError("No free port on 127.0.0.1 for MLflow", cure="Stop another server or set tracking.uri.")
 
 
 def wait(server: Server) -> None:
-    """Until the server ends."""
+    """Wait until the server stops answering."""
     while answers(server.uri):
         time.sleep(1.0)

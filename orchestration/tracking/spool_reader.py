@@ -1,4 +1,4 @@
-"""A spool as its reader sees it: whole lines from where it stopped, and metrics of steps not sent before."""
+"""Read a spool: complete lines from an offset, and the metrics that were not sent before."""
 
 import json
 import logging
@@ -11,16 +11,16 @@ from orchestration.grid.records import read_json
 log = logging.getLogger(__name__)
 
 
-def unsent(folder: Path, uri: str | None = None) -> bool:
-    """Whether a spool has lines that ``uri`` (or, without one, the last server) did not take."""
+def has_unsent(folder: Path, uri: str | None = None) -> bool:
+    """Whether a spool has lines that were not uploaded to ``uri`` (default: the last server)."""
     spool, sent = folder / "spool.jsonl", read_json(folder / "spool.sent.json") or {}
     if not spool.exists():
         return False
     return (sent.get("offset", 0) if uri in (None, sent.get("uri")) else 0) < spool.stat().st_size
 
 
-def records_left(folder: Path, uri: str | None = None) -> int:
-    """How many lines of a spool ``uri`` (or, without one, the last server) did not take."""
+def count_unsent(folder: Path, uri: str | None = None) -> int:
+    """Number of lines of a spool that were not uploaded to ``uri`` (default: the last server)."""
     spool, sent = folder / "spool.jsonl", read_json(folder / "spool.sent.json") or {}
     if not spool.exists():
         return 0
@@ -29,8 +29,8 @@ def records_left(folder: Path, uri: str | None = None) -> int:
         return sum(1 for _ in lines)
 
 
-def parts(spool: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
-    """Whole lines from ``offset`` on, some hundreds at a time, each part with the offset behind it."""
+def read_batches(spool: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:
+    """Yield the complete lines after ``offset`` in batches of 200 entries, each with the offset of its end."""
     with spool.open("rb") as lines:
         lines.seek(offset)
         entries: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ def parts(spool: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]
             if not line.endswith(b"\n"):
                 break  # still being written
             offset += len(line)
-            entries += _entry(line)
+            entries += _parse(line)
             if len(entries) >= 200:
                 yield entries, offset
                 entries = []
@@ -46,19 +46,19 @@ def parts(spool: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]
             yield entries, offset
 
 
-def _entry(line: bytes) -> list[dict[str, Any]]:
+def _parse(line: bytes) -> list[dict[str, Any]]:
     try:
         return [json.loads(line)]
     except json.JSONDecodeError:
-        log.warning("a spooled line cut short by a kill is left out")
+        log.warning("Skipping an incomplete spool line: its writer was killed")
         return []
 
 
-def fresh_metrics(entry: Mapping[str, Any], last_step: dict[str, int]) -> Iterator[tuple[str, float, int, int]]:
-    """Metrics of steps not sent before: after a resume a cell reports again what came after its checkpoint.
+def new_metrics(entry: Mapping[str, Any], last_step: dict[str, int]) -> Iterator[tuple[str, float, int, int]]:
+    """Yield the metrics of steps that were not sent before: a resumed cell repeats the steps after its checkpoint.
 
-    A ``final`` line is a result, which scoring anew gives again for the same step: MLflow takes the later one as the
-    value, and the same one, sent twice, once.
+    A ``final`` line is a result. Scoring again gives a new result for the same step, so it is always sent: MLflow shows
+    the latest one, and stores identical rows once.
     """
     for key, value in entry.get("metrics", {}).items():
         if entry.get("final") or entry["step"] > last_step.get(key, -1):

@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_pauses_the_grid_and_costs_no_digit(ground: Ground,
             assert driver.poll() is None, f"seed {SEED}: {ground.log[-3000:]}"
 
     assert driver.wait(timeout=600) == 0, f"seed {SEED}: {ground.log[-3000:]}"
-    assert "the disk has room again" in ground.log
+    assert "the disk has free space again" in ground.log
     assert "Traceback" not in ground.log
     ground.is_undisturbed(tmp_path / "undisturbed")
 

@@ -48,7 +48,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     found = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
     monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: found)
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: ())
-    monkeypatch.setattr(DataPlan, "counted", lambda data: [])
+    monkeypatch.setattr(DataPlan, "cohort_rows", lambda data: [])
     monkeypatch.setattr(DataPlan, "lines", lambda data, counted: [])
     monkeypatch.setattr(DataPlan, "refuse", lambda data, counted=None: None)
     monkeypatch.setattr(output.people, "_width", 400)

@@ -53,8 +53,8 @@ def test_every_verb_takes_the_settings_that_the_grid_is_run_with(shell: Shell, d
     assert done.exit_code == 0, done.exception
     assert not (shell.file.parent / "not-here").exists()
     if verb in ("cancel", "retry", "priority", "pause", "stop", "resume", "parallel"):
-        assert f"asked of {socket.gethostname()}:{os.getpid()}" in done.stderr
-        assert [wish.verb for wish in driver.take_wishes()] == [verb]
+        assert f"sent to the driver {socket.gethostname()}:{os.getpid()}" in done.stderr
+        assert [command.verb for command in driver.take_commands()] == [verb]
 
 
 @pytest.mark.parametrize("verb", ["submit", "ui", "run", "evaluate"])
@@ -92,7 +92,7 @@ def test_logs_and_events_outlive_the_driver(shell: Shell) -> None:
 def test_cancel_all_reaches_workers_that_outlived_the_driver(shell: Shell) -> None:
     done = shell("cancel", "--all")
     assert done.exit_code == 0, done.exception
-    assert "no driver runs; 1 cells are told to stop" in done.stderr
+    assert "No driver is running; 1 cells are asked to stop" in done.stderr
     assert shell.record(SECOND).stop_reason() == "cancelled by hand"
     assert shell.record(FIRST).stop_reason() is None
 
@@ -101,7 +101,7 @@ def test_cancel_all_reaches_workers_that_outlived_the_driver(shell: Shell) -> No
 def test_retry_after_the_drivers_death_is_for_the_next_run(shell: Shell) -> None:
     done = shell("retry", FIRST)
     assert done.exit_code == 0, done.exception
-    assert "the next uniferum grid run tries" in done.stderr
+    assert "the next `uniferum grid run` runs" in done.stderr
     assert shell.record().failure() is None
 
 
@@ -110,9 +110,9 @@ def test_retry_after_the_drivers_death_is_for_the_next_run(shell: Shell) -> None
 def test_what_only_a_driver_can_do_says_that_none_runs(shell: Shell, verb: str) -> None:
     done = shell(verb, *words_of(verb))
     assert done.exit_code == 0, done.exception
-    assert f"no driver runs, so there is nothing to {verb}" in done.stderr
+    assert f"No driver is running, so there is nothing to {verb}" in done.stderr
     ledger = Ledger.of(shell.grid)
-    assert not ledger.take_wishes(), "a later driver must not find it"
+    assert not ledger.take_commands(), "a later driver must not find it"
     ledger.close()
 
 
@@ -125,12 +125,12 @@ def test_a_done_cell_is_not_tried_again(shell: Shell, driver: Ledger) -> None:
     done = shell("retry", FIRST)
     assert isinstance(done.exception, UniferumError), "the command line ends with exit code 2"
     assert "it is done: finished at step 4" in str(done.exception)
-    assert not driver.take_wishes()
+    assert not driver.take_commands()
 
 
 def test_cancel_all_reaches_the_driver(shell: Shell, driver: Ledger) -> None:
-    assert "cancel: asked of" in shell("cancel", "--all").stderr
-    assert [(wish.verb, wish.cell) for wish in driver.take_wishes()] == [("cancel", None)]
+    assert "cancel: sent to the driver" in shell("cancel", "--all").stderr
+    assert [(command.verb, command.cell) for command in driver.take_commands()] == [("cancel", None)]
 
 
 @pytest.mark.parametrize("words", [(), (FIRST, "--all")])
@@ -178,7 +178,7 @@ def test_status_is_one_table_of_the_cells(shell: Shell, driver: Ledger) -> None:
     driver.note(FIRST, "running")
     done = shell("status")
     assert done.exit_code == 0, done.exception
-    assert f"driven by {socket.gethostname()}:{os.getpid()}" in done.stderr
+    assert f"driver: {socket.gethostname()}:{os.getpid()}" in done.stderr
     for name, state in ((FIRST, "running"), (SECOND, "pending")):
         (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{name}\t")]
         assert state in line

@@ -21,7 +21,7 @@ from orchestration.search.run import run_search
 from orchestration.search.study import open_study
 from orchestration.search.trial import run_trial, trained_steps
 from orchestration.tracking.reader import reading_uri
-from orchestration.tracking.spool_reader import unsent
+from orchestration.tracking.spool_reader import has_unsent
 from tests.integration.conftest import edit
 from tests.integration.test_survive import until
 from uniferum.config import load_yaml
@@ -140,7 +140,7 @@ def test_every_trial_is_in_mlflow_under_one_parent_and_one_without_a_number_ends
     record = next(record for record in _records(search.root) if record.done)
     append(record.folder, {"tags": {"late": "yes"}})  # what a driver that was killed had no time to send
     assert run_search(search, lines.append).params == found.params
-    assert not unsent(record.folder)
+    assert not has_unsent(record.folder)
     assert _runs(search.root)[0] == ["FINISHED"]
 
 

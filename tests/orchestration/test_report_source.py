@@ -1,4 +1,4 @@
-"""What a grid file expects, matched to what was recorded."""
+"""Cells of a grid file, matched to recorded cells."""
 
 import json
 import time
@@ -22,7 +22,7 @@ GRID = Path("grid.yaml")
 
 @pytest.fixture
 def plan(monkeypatch):
-    """Replace the planner: cells are given as (mix, fingerprint, state, progress)."""
+    """Replace the planner by one that returns cells given as (mix, fingerprint, state, progress)."""
 
     def give(*cells, stores=None):
         planned = [_planned(*cell) for cell in cells]
@@ -48,34 +48,34 @@ def _planned(mix, fingerprint, state, progress=None):
     )
 
 
-def test_a_cell_is_found_by_its_fingerprint_and_another_of_its_name_is_not_shown(tmp_path, plan):
+def test_a_cell_is_matched_by_fingerprint_and_another_of_its_name_is_not_shown(tmp_path, plan):
     write_cell(tmp_path, fingerprint="a" * 16)
     write_cell(tmp_path, fingerprint="b" * 16)
     plan(("CTRATE", "a" * 16, "done"))
-    found = report_source.gather(GRID, tmp_path)
-    assert [record.result["training_fingerprint"] for record in found.records] == ["a" * 16]
-    assert "1 older results" in " ".join(found.notes)
-    assert found.agreement.synthetic
+    source = report_source.gather(GRID, tmp_path)
+    assert [record.result["training_fingerprint"] for record in source.records] == ["a" * 16]
+    assert "1 older results" in " ".join(source.notes)
+    assert source.agreement.synthetic
 
 
-def test_a_cell_is_found_under_the_name_that_it_was_trained_as(tmp_path, plan):
+def test_a_cell_is_matched_under_its_former_name(tmp_path, plan):
     write_cell(tmp_path, fingerprint="a" * 16, encoder="small")
     write_cell(tmp_path, "INSPECT", fingerprint="b" * 16)
     plan(("CTRATE", "a" * 16, "done"), ("INSPECT", "b" * 16, "done"))
-    found = report_source.gather(GRID, tmp_path)
-    assert found.pending == []
-    assert [record.name for record in found.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
-    assert [record.text_encoder for record in found.records] == ["tiny-64", "pubmedbert"]
+    source = report_source.gather(GRID, tmp_path)
+    assert source.pending == []
+    assert [record.name for record in source.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
+    assert [record.text_encoder for record in source.records] == ["tiny-64", "pubmedbert"]
 
 
-def test_what_waits_is_named_by_its_config_and_all_are_of_phantoms_where_the_grid_says_so(tmp_path, plan):
+def test_a_pending_cell_is_named_by_its_config_and_all_cells_are_phantoms_if_the_grid_is_synthetic(tmp_path, plan):
     write_cell(tmp_path)
     plan(("CTRATE", "0123456789abcdef", "done"), ("INSPECT", "c" * 16, "due"))
-    found = report_source.gather(GRID, tmp_path)
-    assert found.phantoms
-    assert [one.phantoms for one in (*found.records, *found.pending)] == [True, True]
-    assert found.pending[0].text_encoder == "tiny-64"
-    assert found.pending[0].other_system == "text encoder tiny-64, geometry.model_shape [48, 40, 32]"
+    source = report_source.gather(GRID, tmp_path)
+    assert source.phantoms
+    assert [one.phantoms for one in (*source.records, *source.pending)] == [True, True]
+    assert source.pending[0].text_encoder == "tiny-64"
+    assert source.pending[0].other_system == "text encoder tiny-64, geometry.model_shape [48, 40, 32]"
     assert not report_source.gather(None, tmp_path).phantoms
 
 
@@ -87,7 +87,7 @@ def test_an_expected_cell_without_a_record_gives_its_reason_and_command(tmp_path
     assert waiting.command == "uniferum grid run grid.yaml --only uniferum-pubmedbert-INSPECT"
 
 
-def test_a_cell_at_work_says_how_far_it_is(tmp_path, plan):
+def test_a_running_cell_has_its_progress(tmp_path, plan):
     write_cell(tmp_path)
     alive = SimpleNamespace(updated=time.time(), step=17, steps=40)
     dead = SimpleNamespace(updated=time.time() - 3600, step=17, steps=40)
@@ -96,7 +96,7 @@ def test_a_cell_at_work_says_how_far_it_is(tmp_path, plan):
 
 
 @pytest.mark.parametrize(("digest", "known"), [(None, True), ("of another test split", False)])
-def test_an_older_record_gets_the_word_of_a_store_with_the_very_same_test_split(tmp_path, plan, digest, known):
+def test_an_older_record_gets_the_description_of_a_store_with_the_same_test_split(tmp_path, plan, digest, known):
     store = write_store(tmp_path / "ctrate", "CTRATE", ["test"], {"lung_nodule": [1]})
     word = {"kind": "official", "papers": True, "expected": 3002, "found": 1, "absent": 3001}
     (tmp_path / "ctrate/splits.json").write_text(json.dumps({"test": word}))
@@ -106,23 +106,23 @@ def test_an_older_record_gets_the_word_of_a_store_with_the_very_same_test_split(
     (folder / "result.json").write_text(json.dumps(result))
     plan(("CTRATE", "0123456789abcdef", "done"), stores={"CTRATE": tmp_path / "ctrate"})
     (record,) = report_source.gather(GRID, tmp_path).records
-    assert [name for name, found in record.test_splits.items() if found.expected == 3002] == ["CTRATE"] * known
+    assert [name for name, split in record.test_splits.items() if split.expected == 3002] == ["CTRATE"] * known
 
 
-def test_a_changed_test_set_is_said(tmp_path, plan):
+def test_a_changed_test_set_is_noted(tmp_path, plan):
     write_cell(tmp_path)
     plan(("CTRATE", "0123456789abcdef", "re-score"))
-    found = report_source.gather(GRID, tmp_path)
-    assert len(found.records) == 1
-    assert "grid evaluate" in " ".join(found.notes)
+    source = report_source.gather(GRID, tmp_path)
+    assert len(source.records) == 1
+    assert "grid evaluate" in " ".join(source.notes)
 
 
 def test_without_a_grid_a_folder_shows_what_it_has(tmp_path):
     write_cell(tmp_path)
     write_cell(tmp_path, "INSPECT", done=False)
-    found = report_source.gather(None, tmp_path)
-    assert (len(found.records), len(found.pending)) == (1, 1)
-    assert found.agreement.margins == {}
+    source = report_source.gather(None, tmp_path)
+    assert (len(source.records), len(source.pending)) == (1, 1)
+    assert source.agreement.margins == {}
 
 
 def test_nothing_at_all_is_an_error(tmp_path):
@@ -130,7 +130,7 @@ def test_nothing_at_all_is_an_error(tmp_path):
         report_source.gather(None, tmp_path)
 
 
-def test_cells_whose_test_scans_are_phantoms_say_so_without_a_grid(tmp_path):
+def test_cells_tested_on_phantoms_are_marked_without_a_grid(tmp_path):
     result = write_cell(tmp_path) / "result.json"
     word = {"kind": "official", "phantoms": True, "found": 40}
     result.write_text(json.dumps(json.loads(result.read_text()) | {"test_splits": {"CTRATE": word}}))

@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from orchestration.cluster import connect, worker_group
 from orchestration.grid.resources import Resources
-from orchestration.search.run import take_up
+from orchestration.search.run import requeue_interrupted
 from orchestration.tracking import server as mlflow_server
 from uniferum.errors import UniferumError
 
@@ -90,7 +90,7 @@ def test_several_processes_that_open_a_fresh_mlflow_file_leave_it_whole(tmp_path
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "./mlruns", "file:///tmp/mlruns"])
 def test_a_tracking_address_that_cells_cannot_share_is_refused(uri: str) -> None:
     with pytest.raises(UniferumError, match="http"):
-        mlflow_server.configured(uri)
+        mlflow_server.configured_uri(uri)
 
 
 def test_optuna_leaves_a_killed_trial_running_and_it_is_proposed_again(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_optuna_leaves_a_killed_trial_running_and_it_is_proposed_again(tmp_path:
 
     again = optuna.load_study(storage=url, study_name="s")
     assert again.trials[1].state == optuna.trial.TrialState.RUNNING
-    assert take_up(again) == 1
+    assert requeue_interrupted(again) == 1
     assert again.trials[1].state == optuna.trial.TrialState.FAIL
     assert again.ask().suggest_float("lr", 0, 1) == value
 

@@ -216,8 +216,8 @@ def test_a_full_disk_is_told_once_and_so_is_its_end(finished: GridConfig, monkey
     time.sleep(0.4)
     keeper.end()
     assert view.said == [
-        "the disk is full (database or disk is full); waiting for room",
-        "the disk has room again; going on",
+        "the disk is full (database or disk is full); waiting for free space",
+        "the disk has free space again; continuing",
     ]
     assert not keeper.lost
 
@@ -231,7 +231,7 @@ def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_wish(finished:
     view = Lines()
     driver = GridEvents(finished, {cell().name: planned}, ledger, keeper, TrackingSync(finished, view.say), view)
     keeper.lost = True
-    ledger.wish("parallel", value="2")
+    ledger.add_command("parallel", value="2")
     assert [wish.verb for wish in driver.wishes()] == ["cancel"]
     assert driver.wishes() == []
     driver.moved(Work(cell().name), "failed", 1, Ended(cell().name, Fault("user error", "x")))
@@ -239,7 +239,7 @@ def test_a_driver_that_lost_its_lease_writes_nothing_and_takes_no_wish(finished:
     assert ledger.entries() == {}
     assert "paused" not in ledger.facts()
     assert planned.record.failure() is None
-    assert len(ledger.take_wishes()) == 1, "it is left for the driver that has the grid now"
+    assert len(ledger.take_commands()) == 1, "it is left for the driver that has the grid now"
     keeper.end()
 
 

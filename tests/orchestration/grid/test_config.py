@@ -1,4 +1,4 @@
-"""A grid file becomes the paper's cells, each with every value that the paper gives it."""
+"""The grid files expand to the paper's cells, each with the values of the paper."""
 
 from pathlib import Path
 
@@ -108,7 +108,7 @@ def test_the_fast_grid_has_the_papers_cells_and_differs_in_its_recipe_alone(pape
         ({"cpus": 8, "gpus": 1}, {"loader_workers": 12, "level": "full"}, 12),
     ],
 )
-def test_a_cells_cores_prepare_its_input_unless_set_by_hand_and_make_no_other_cell(
+def test_cores_set_the_loader_workers_unless_the_file_does_and_change_no_fingerprint(
     tmp_path: Path, resources: dict[str, object], data: dict[str, object], loaders: int
 ) -> None:
     (cell,) = expand(load_grid(_write(tmp_path, resources=resources, defaults={"data": data})))
@@ -161,10 +161,10 @@ def test_dotted_overrides_reach_every_cell(tmp_path: Path) -> None:
         ({"defaults": {"training": {"step": 3}}}, "did you mean 'steps'"),
         ({"overrides": [{"when": {"modle": "cnn"}, "set": {}}]}, "did you mean 'model'"),
         ({"text_encoders": {"small": {"name": "tiny"}, "twin": {"name": "tiny"}},
-          "cells": [{"text_encoder": t, "train_on": "CTRATE"} for t in ("small", "twin")]}, "again"),
+          "cells": [{"text_encoder": t, "train_on": "CTRATE"} for t in ("small", "twin")]}, "it equals uniferum-small-CTRATE"),
     ],
 )  # fmt: skip
-def test_a_fault_in_the_file_is_one_line_that_names_the_cure(
+def test_an_error_in_the_file_is_one_line_with_its_remedy(
     tmp_path: Path, changes: dict[str, object], words: str
 ) -> None:
     with pytest.raises(UniferumError) as caught:
@@ -173,7 +173,7 @@ def test_a_fault_in_the_file_is_one_line_that_names_the_cure(
     assert "\n" not in str(caught.value)
 
 
-def test_selecting_an_unknown_cell_suggests_the_nearest(paper: dict[str, Cell]) -> None:
+def test_an_unknown_cell_name_suggests_the_nearest(paper: dict[str, Cell]) -> None:
     cells = list(paper.values())
     assert [cell.name for cell in select(cells, ["cnn-INSPECT"])] == ["cnn-INSPECT"]
     with pytest.raises(UniferumError, match="did you mean 'cnn-INSPECT'"):
@@ -189,13 +189,13 @@ def test_selecting_an_unknown_cell_suggests_the_nearest(paper: dict[str, Cell]) 
         ("postgresql://grid@host/grids?sslmode=require&password=sesame", "hold no password"),
     ],
 )
-def test_a_ledger_is_a_server_s_address_without_a_password(tmp_path: Path, address: str, expected: str) -> None:
+def test_a_ledger_is_a_server_address_without_a_password(tmp_path: Path, address: str, expected: str) -> None:
     with pytest.raises(UniferumError, match=expected) as caught:
         load_grid(_write(tmp_path, ledger=address))
     assert "sesame" not in str(caught.value)
 
 
-def test_where_the_ledger_is_changes_no_cell(tmp_path: Path) -> None:
+def test_the_location_of_the_ledger_changes_no_fingerprint(tmp_path: Path) -> None:
     here, there = load_grid(_write(tmp_path)), load_grid(_write(tmp_path, ledger="postgresql://grid@host/grids"))
     assert expand(here) == expand(there)
 

@@ -1,4 +1,4 @@
-"""A plan counts the rows of its cells, and refuses what would be trained without the masks that it asks for."""
+"""A plan counts the rows of its cells, and refuses cells whose masks are missing."""
 
 import shutil
 from collections.abc import Collection
@@ -70,7 +70,7 @@ def _data(root: Path, stores: dict[str, Path], inspect: str, *mixes: str, **samp
 
 def test_a_plan_counts_the_rows_that_training_then_has(tmp_path: Path, stores: dict[str, Path]) -> None:
     data = _data(tmp_path, stores, "c", "CTRATE", "CTRATE+INSPECT", "CTRATE+INSPECT+SEG")
-    assert [one.texts for one in data.counted()] == [
+    assert [one.texts for one in data.cohort_rows()] == [
         ("CTRATE", "2", "6", "8", "4", "", "", ""),
         ("CTRATE in +SEG", "1", "6", "8", "4", "6", "", "0"),
         ("INSPECT", "1", "6", "4", "2", "", "", ""),
@@ -86,20 +86,20 @@ def test_a_plan_counts_the_rows_that_training_then_has(tmp_path: Path, stores: d
         ("INSPECT", "unique"): 6,
     }
     data.refuse()
-    of_scans = _data(tmp_path, stores, "c", "CTRATE+SEG", organ_share_of="scans", organ_share=0.2).counted()
+    of_scans = _data(tmp_path, stores, "c", "CTRATE+SEG", organ_share_of="scans", organ_share=0.2).cohort_rows()
     assert [one.rows.masks.wanted for one in of_scans if one.rows.masks] == [1]
 
 
-def test_organ_tasks_are_counted_once_a_cohort_and_only_for_cells_that_train_on_them(
+def test_organ_rows_are_counted_once_per_cohort_and_only_for_cells_that_train_on_them(
     tmp_path: Path, stores: dict[str, Path]
 ) -> None:
     data = _data(tmp_path, stores, "c", "CTRATE", "CTRATE+SEG", "CTRATE+INSPECT+SEG")
-    assert [line.partition(" (")[0] for line in data.organ_lines(data.counted())] == [
+    assert [line.partition(" (")[0] for line in data.organ_lines(data.cohort_rows())] == [
         "CTRATE: 6 organ rows wanted",
         "INSPECT: 3 organ rows wanted",
     ]
     without = _data(tmp_path, stores, "c", "CTRATE")
-    assert without.organ_lines(without.counted()) == []
+    assert without.organ_lines(without.cohort_rows()) == []
 
 
 @pytest.mark.parametrize(
@@ -123,17 +123,17 @@ def test_a_cohort_without_masks_or_with_too_few_refuses_the_grid_and_names_the_c
     assert "\n" not in text
 
 
-def test_warn_trains_and_the_plan_says_so_with_the_command(tmp_path: Path, stores: dict[str, Path]) -> None:
+def test_with_warn_the_cells_train_and_the_plan_shows_the_command(tmp_path: Path, stores: dict[str, Path]) -> None:
     data = _data(tmp_path, stores, "a", missing_masks="warn")
     data.refuse()
-    (line,) = [line for line in data.lines(data.counted()) if line.startswith("organ rows")]
+    (line,) = [line for line in data.lines(data.cohort_rows()) if line.startswith("organ rows")]
     assert "6 of 6 training scans have no organ mask (sampling.missing_masks: warn); make them with: uniferum" in line
 
 
 def test_a_few_scans_without_masks_are_counted_and_refuse_nothing(tmp_path: Path, stores: dict[str, Path]) -> None:
     data = _data(tmp_path, stores, "b", organ_share=0.1)  # one row, and one scan that has a mask
     data.refuse()
-    (line,) = [line for line in data.lines(data.counted()) if line.startswith("organ rows")]
+    (line,) = [line for line in data.lines(data.cohort_rows()) if line.startswith("organ rows")]
     assert line == "organ rows of INSPECT: 1 wanted, 1 found; 5 of 6 training scans have no organ mask"
 
 
@@ -149,14 +149,14 @@ def test_no_scan_file_is_opened(tmp_path: Path, stores: dict[str, Path]) -> None
         shutil.rmtree(path / "scans")
     data = _data(tmp_path, made, "c")
     data.refuse()
-    assert data.lines(data.counted())
+    assert data.lines(data.cohort_rows())
 
 
-def test_a_group_without_known_test_labels_is_said_with_what_makes_them(
+def test_a_group_without_known_test_labels_is_listed_with_the_command_that_makes_them(
     tmp_path: Path, stores: dict[str, Path]
 ) -> None:
     data = _data(tmp_path, stores, "a", "CTRATE")
-    said = [line for line in data.lines(data.counted()) if line.startswith("scores of INSPECT")]
+    said = [line for line in data.lines(data.cohort_rows()) if line.startswith("scores of INSPECT")]
     shared, unique = said
     assert shared.startswith("scores of INSPECT shared: all 12 labels have no known value in the test split, so that")
     assert "uniferum data label-reports configs/cohorts/inspect.yaml --out ROOT/report_labels.csv" in shared
@@ -164,17 +164,17 @@ def test_a_group_without_known_test_labels_is_said_with_what_makes_them(
     assert "label-reports" not in unique
 
 
-def test_masks_are_asked_for_before_the_store_is_made(tmp_path: Path, stores: dict[str, Path]) -> None:
+def test_missing_masks_are_listed_before_the_store_exists(tmp_path: Path, stores: dict[str, Path]) -> None:
     data = _data(tmp_path, stores, "absent")
     assert [p.state for p in data.planned] == [PlanState.NO_DATA]
     data.refuse()
-    assert data.lines(data.counted()) == [
+    assert data.lines(data.cohort_rows()) == [
         "organ masks of INSPECT: no store yet; make them with: uniferum data segment configs/cohorts/inspect.yaml ; "
         f"uniferum data prepare configs/cohorts/inspect.yaml --out {tmp_path}/absent"
     ]
 
 
-def test_masks_that_a_dataset_ships_are_fetched_not_made(tmp_path: Path) -> None:
+def test_masks_that_a_dataset_ships_are_not_to_be_made(tmp_path: Path) -> None:
     bare = {"CTRATE": _store(tmp_path, "CTRATE", ()), "c": _store(tmp_path, "INSPECT", ())}
     with pytest.raises(UniferumError, match=r"uniferum data fetch CTRATE --out FOLDER ; uniferum data prepare"):
         _data(tmp_path, bare, "c", "CTRATE+SEG").refuse()

@@ -1,4 +1,4 @@
-"""The plan says of every cell what is to be done and why, from its folder alone."""
+"""The plan gives each cell a state and a reason, from its folder alone."""
 
 import json
 import os
@@ -45,7 +45,7 @@ def test_a_cell_with_both_fingerprints_is_done(tmp_path: Path, folder: Path) -> 
     assert _plan(tmp_path).state == PlanState.DONE
 
 
-def test_a_finished_cell_that_the_grid_calls_otherwise_now_is_done(tmp_path: Path) -> None:
+def test_a_finished_cell_with_a_new_name_is_done(tmp_path: Path) -> None:
     old = cell_folder(grid(tmp_path).cells_folder, "uniferum-pubmedbert-CTRATE", TRAINING)
     finish(old, TRAINING, EVALUATION, name="uniferum-pubmedbert-CTRATE")
     planned = _plan(tmp_path)
@@ -61,28 +61,28 @@ def test_a_finished_cell_that_the_grid_calls_otherwise_now_is_done(tmp_path: Pat
         ("uniferum-pubmedbert-CTRATE", f"{TRAINING[:8]}99999999"),  # another content behind the same eight digits
     ],
 )
-def test_the_folder_of_another_cell_is_left_to_it(tmp_path: Path, name: str, training: str) -> None:
+def test_the_folder_of_another_cell_is_not_used(tmp_path: Path, name: str, training: str) -> None:
     finish(cell_folder(grid(tmp_path).cells_folder, name, training), training, EVALUATION, name=name)
     assert _plan(tmp_path, seeds=(0, 1)).state == PlanState.DUE
 
 
-def test_a_changed_test_set_means_scoring_again_never_training(tmp_path: Path, folder: Path) -> None:
+def test_a_changed_test_set_means_scoring_again_not_training(tmp_path: Path, folder: Path) -> None:
     finish(folder, TRAINING, EVALUATION)
     assert _plan(tmp_path, evaluation="cccccccc33333333").state == PlanState.RESCORE
 
 
-def test_a_checkpoint_is_gone_on_from(tmp_path: Path, folder: Path) -> None:
+def test_a_cell_with_a_checkpoint_is_resumable(tmp_path: Path, folder: Path) -> None:
     _checkpoint(folder, 2)
     planned = _plan(tmp_path, resources={"steps_per_hour": 1})
     assert (planned.state, planned.why) == (PlanState.RESUMABLE, "at step 2 of 4")
     assert planned.hours == 2.0
 
 
-def test_a_failed_cell_says_why_and_where_it_goes_on(tmp_path: Path, folder: Path) -> None:
+def test_a_failed_cell_has_its_reason_and_the_step_it_continues_from(tmp_path: Path, folder: Path) -> None:
     _checkpoint(folder, 3)
     CellFolder(folder).write_failure(Failure("storage", "the disk is full", 4, 0.0))
     planned = _plan(tmp_path)
-    assert (planned.state, planned.why) == (PlanState.FAILED, "the disk is full; goes on from step 3")
+    assert (planned.state, planned.why) == (PlanState.FAILED, "the disk is full; continues from step 3")
 
 
 def test_a_changed_cell_names_each_key_that_changed(tmp_path: Path) -> None:
@@ -94,14 +94,14 @@ def test_a_changed_cell_names_each_key_that_changed(tmp_path: Path) -> None:
     assert (planned.state, planned.why) == (PlanState.CHANGED, "training.steps: 9 -> 4")
 
 
-def test_changed_data_is_told_apart_from_changed_keys(tmp_path: Path) -> None:
+def test_changed_data_is_distinguished_from_changed_keys(tmp_path: Path) -> None:
     old = cell_folder(grid(tmp_path).cells_folder, cell().name, "0000000000000000")
     old.mkdir(parents=True)
     (old / "config.yaml").write_text(yaml.safe_dump(cell().config.model_dump(mode="json")))
     assert "the training data or the code changed" in _plan(tmp_path).why
 
 
-def test_a_changed_cell_names_data_and_the_codes_version_by_what_it_was_identified_with(
+def test_a_changed_cell_names_data_and_code_version_from_its_identity_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     old = cell_folder(grid(tmp_path).cells_folder, cell().name, "0000000000000000")
@@ -113,9 +113,7 @@ def test_a_changed_cell_names_data_and_the_codes_version_by_what_it_was_identifi
     assert _plan(tmp_path).why == "results: 1 -> 2; train.CTRATE.digest: a -> b"
 
 
-def test_a_cell_of_the_recipe_before_says_which_keys_of_the_papers_recipe_changed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cell_with_the_former_recipe_names_the_changed_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         identity.Reading, "training_content", lambda reading, config: {"config": identity.identity_of(config)}
     )
@@ -185,7 +183,7 @@ def test_hours_come_from_the_finished_cells_most_like_it(
     assert (planned[-1].hours, planned[-1].measured) == (pytest.approx(expected_s / 3600), measured)
 
 
-def test_hours_are_as_declared_where_no_cell_has_finished(tmp_path: Path) -> None:
+def test_hours_are_as_declared_if_no_cell_has_finished(tmp_path: Path) -> None:
     due = _plan(tmp_path, resources={"steps_per_hour": 2})
     assert (due.hours, due.measured) == (2.0, False)
 
@@ -196,7 +194,7 @@ def test_scoring_again_costs_no_hours_of_training(tmp_path: Path, folder: Path) 
     assert (again.state, again.hours) == (PlanState.RESCORE, 0.0)
 
 
-def test_scoring_again_costs_what_it_cost_the_last_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scoring_again_is_estimated_from_the_last_scoring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config, second = grid(tmp_path), cell("uniferum-small-CTRATE-seed1")
     folders = [cell_folder(config.cells_folder, c.name, TRAINING) for c in (cell(), second)]
     for folder in folders:
@@ -210,17 +208,17 @@ def test_scoring_again_costs_what_it_cost_the_last_time(tmp_path: Path, monkeypa
     assert [p.hours for p in planned] == pytest.approx([90 / 3600, 90 / 3600])
 
 
-def test_a_cell_name_that_starts_with_anothers_is_not_its_record(tmp_path: Path) -> None:
+def test_a_cell_name_that_starts_with_anothers_name_is_another_cell(tmp_path: Path) -> None:
     config = grid(tmp_path)
     longer = cell_folder(config.cells_folder, f"{cell().name}-seed1", "0000000000000000")
     longer.mkdir(parents=True)
     assert _plan(tmp_path).state == PlanState.DUE
 
 
-def test_folders_of_cells_are_told_by_the_name_they_bear_newest_last(tmp_path: Path) -> None:
+def test_folders_are_grouped_by_cell_name_newest_last(tmp_path: Path) -> None:
     for age, name in enumerate(("a-00000002", "a-00000001", "a-b-00000003", "a-0001", "-00000004")):
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (age, age))
-    found = {name: [f.name for f in folders] for name, folders in records.folders_by_name(tmp_path).items()}
-    assert found == {"a": ["a-00000002", "a-00000001"], "a-b": ["a-b-00000003"]}
+    names = {name: [f.name for f in folders] for name, folders in records.folders_by_name(tmp_path).items()}
+    assert names == {"a": ["a-00000002", "a-00000001"], "a-b": ["a-b-00000003"]}
     assert records.named_folders(tmp_path, "c") == records.named_folders(tmp_path / "none", "a") == []

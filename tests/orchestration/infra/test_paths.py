@@ -1,4 +1,4 @@
-"""A grid's relative places become folders of the shared storage, in every command that starts it on a cluster."""
+"""Relative paths of a grid file become folders of the shared storage in every command that starts it on a cluster."""
 
 import re
 import shlex
@@ -39,7 +39,7 @@ def _settings(**changes: object) -> InfraSettings:
 @pytest.mark.parametrize(
     "command", [_ray_job, _batch("uniferum.slurm.sh"), _batch("uniferum.lsf.sh")], ids=["kuberay", "slurm", "lsf"]
 )
-def test_root_and_every_store_of_the_paper_s_grid_lie_under_storage(command: Callable[[dict[str, str]], str]) -> None:
+def test_root_and_stores_of_the_paper_grid_are_below_storage(command: Callable[[dict[str, str]], str]) -> None:
     settings = _settings()
     words = shlex.split(command(rendered(settings, ROOT)))
     assert words[:4] == ["uniferum", "grid", "run", f"{settings.project}/{settings.grid}"]
@@ -47,9 +47,9 @@ def test_root_and_every_store_of_the_paper_s_grid_lie_under_storage(command: Cal
 
     loaded, written = load_grid(ROOT / settings.grid, overrides), load_grid(ROOT / settings.grid)
     assert list(loaded.stores) == list(written.stores)
-    for place in (loaded.root, *map(Path, loaded.stores.values())):
-        assert place.is_absolute()
-        assert place.is_relative_to(STORAGE)
+    for path in (loaded.root, *map(Path, loaded.stores.values())):
+        assert path.is_absolute()
+        assert path.is_relative_to(STORAGE)
     assert loaded.replace(root=written.root, stores=written.stores) == written, "nothing else is changed"
 
 
@@ -59,7 +59,7 @@ def _grid(folder: Path, **changes: object) -> InfraSettings:
     return _settings(grid="grid.yaml")
 
 
-def test_absolute_places_and_urls_are_the_user_s_own(tmp_path: Path) -> None:
+def test_absolute_paths_and_urls_stay(tmp_path: Path) -> None:
     settings = _grid(tmp_path, root="/elsewhere/runs", stores={"CTRATE": "s3://bucket/ctrate", "INSPECT": "stores/i"})
     assert grid_overrides(settings, tmp_path) == [f"stores.INSPECT={STORAGE}/stores/i"]
 
@@ -73,7 +73,7 @@ def test_absolute_places_and_urls_are_the_user_s_own(tmp_path: Path) -> None:
         ({"stores": {"CT.RATE": "stores/a"}}, "grid.yaml: stores (CT.RATE) must be named"),
     ],
 )
-def test_a_place_that_leaves_storage_or_that_a_shell_misreads_is_refused(
+def test_a_path_outside_storage_or_with_shell_characters_is_refused(
     tmp_path: Path, changes: dict[str, object], expected: str
 ) -> None:
     settings = _grid(tmp_path, **changes)
@@ -82,6 +82,6 @@ def test_a_place_that_leaves_storage_or_that_a_shell_misreads_is_refused(
     assert expected in str(caught.value)
 
 
-def test_a_grid_file_that_the_checkout_lacks_is_named(tmp_path: Path) -> None:
+def test_a_missing_grid_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UniferumError, match=r"configs/paper_grid\.yaml must exist"):
         rendered(_settings(), tmp_path)

@@ -1,4 +1,4 @@
-"""The ledger: states and events, wishes given once, one driver at a time; in a file and on a server alike."""
+"""The ledger in a SQLite file and on a PostgreSQL server: states, events, commands taken once, one driver at a time."""
 
 import multiprocessing
 import os
@@ -27,7 +27,7 @@ Open = Callable[[], Ledger]
 
 @pytest.fixture(params=["file", "server"])
 def another(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Opens the same ledger once more, as another shell does."""
+    """Open the same ledger once more, as another shell does."""
     if request.param == "file":
         return partial(Ledger, tmp_path / "ledger.sqlite")
     return partial(Ledger, request.getfixturevalue("postgres").address, tmp_path.name)
@@ -49,19 +49,19 @@ def test_a_cell_keeps_what_later_notes_do_not_change(book: Ledger) -> None:
 
 
 def test_facts_are_replaced_and_forgotten(book: Ledger) -> None:
-    book.set_fact("paused", "no room")
+    book.set_fact("paused", "disk full")
     book.set_fact("paused", "too many failures")
     assert book.facts() == {"paused": "too many failures"}
     book.set_fact("paused", None)
     assert book.facts() == {}
 
 
-def test_wishes_come_in_order_and_once(book: Ledger, another: Open) -> None:
+def test_commands_come_in_order_and_once(book: Ledger, another: Open) -> None:
     other_shell = another()
-    other_shell.wish("pause")
-    other_shell.wish("cancel", "a")
-    assert [(wish.verb, wish.cell) for wish in book.take_wishes()] == [("pause", None), ("cancel", "a")]
-    assert book.take_wishes() == []
+    other_shell.add_command("pause")
+    other_shell.add_command("cancel", "a")
+    assert [(command.verb, command.cell) for command in book.take_commands()] == [("pause", None), ("cancel", "a")]
+    assert book.take_commands() == []
 
 
 def _take(another: Open, answers: "multiprocessing.Queue[int | None]", start: "Event | None" = None) -> None:
@@ -72,7 +72,7 @@ def _take(another: Open, answers: "multiprocessing.Queue[int | None]", start: "E
     time.sleep(30)
 
 
-def test_of_processes_that_ask_at_once_one_gets_the_lease(another: Open) -> None:
+def test_of_simultaneous_processes_one_gets_the_lease(another: Open) -> None:
     context = multiprocessing.get_context("fork")
     answers, start = context.Queue(), context.Event()
     rivals = [context.Process(target=_take, args=(another, answers, start)) for _ in range(6)]
@@ -121,16 +121,16 @@ def test_a_driver_that_lost_its_lease_cannot_renew_it(book: Ledger) -> None:
     assert not book.renew(token)
 
 
-def test_what_was_asked_of_a_driver_that_is_gone_is_no_order_to_the_next(book: Ledger) -> None:
+def test_pause_stop_and_cancel_for_a_driver_that_is_gone_do_not_reach_the_next(book: Ledger) -> None:
     token = book.take_lease()
     assert token is not None
     for verb in ("stop", "cancel", "pause"):
-        book.wish(verb)
-    book.wish("parallel", value="3")
-    book.wish("priority", "a", "9")
+        book.add_command(verb)
+    book.add_command("parallel", value="3")
+    book.add_command("priority", "a", "9")
     book.release(token)
     assert book.take_lease() is not None
-    assert [wish.verb for wish in book.take_wishes()] == ["parallel", "priority"]
+    assert [command.verb for command in book.take_commands()] == ["parallel", "priority"]
 
 
 def test_a_released_lease_is_free(book: Ledger) -> None:
@@ -141,7 +141,7 @@ def test_a_released_lease_is_free(book: Ledger) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_an_unwritable_place_is_a_users_error(tmp_path: Path) -> None:
+def test_an_unwritable_location_is_a_users_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(UniferumError, match="another root"):
         Ledger(tmp_path / "sub" / "ledger.sqlite")
@@ -154,7 +154,7 @@ def test_a_file_that_is_no_database_is_a_users_error(tmp_path: Path) -> None:
         Ledger(path)
 
 
-def test_a_ledger_of_an_earlier_version_is_read_on(tmp_path: Path) -> None:
+def test_a_ledger_of_an_earlier_version_is_readable(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     with sqlite3.connect(path) as old:
         old.executescript(
@@ -191,7 +191,7 @@ def test_a_server_that_stays_away_ends_the_driver_with_one_line(
     postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = Ledger(postgres.address, tmp_path.name)
-    monkeypatch.setattr(module, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(module, "RETRY_S", 0.0)
     postgres.stop()
     try:
         with pytest.raises(UniferumError, match=r"the ledger postgresql://grid@.* must answer"):
@@ -200,12 +200,12 @@ def test_a_server_that_stays_away_ends_the_driver_with_one_line(
         postgres.start()
 
 
-def test_status_needs_no_ledger_that_answers(tmp_path: Path) -> None:
+def test_status_works_without_an_answering_ledger(tmp_path: Path) -> None:
     away = grid(tmp_path, ledger="postgresql://grid@127.0.0.1:1/grids")
     (tmp_path / "store" / "store.json").unlink()
     rows, headline = status_of(away, [cell()])
     assert [row.texts[0] for row in rows] == [cell().name]
-    assert "from the records alone: postgresql://grid@127.0.0.1:1/grids must be a ledger" in headline
+    assert "from the cells' folders only: postgresql://grid@127.0.0.1:1/grids must be a ledger" in headline
 
 
 def test_a_wrong_password_is_named_and_not_shown(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The rows that people watch: a cell under way with its step, speed, metric and time left; a silent one is named."""
+"""Rows of `grid status`: step, speed, metric and time left of a running cell; a note on a silent one."""
 
 import time
 from pathlib import Path
@@ -20,11 +20,11 @@ from tests.orchestration.worlds import cell, finish, grid
 
 @pytest.fixture
 def planned(tmp_path: Path) -> PlannedCell:
-    """A cell whose worker has begun."""
-    (found,) = make_plan(grid(tmp_path), [cell()], lambda config, stores: ("a" * 16, "b" * 16))
-    assert found.folder is not None
-    found.folder.mkdir(parents=True)
-    return found
+    """A cell whose worker has started."""
+    (planned,) = make_plan(grid(tmp_path), [cell()], lambda config, stores: ("a" * 16, "b" * 16))
+    assert planned.folder is not None
+    planned.folder.mkdir(parents=True)
+    return planned
 
 
 def _entry(planned: PlannedCell) -> CellEntry:
@@ -84,7 +84,7 @@ def test_the_failed_table_names_each_failed_cell_why_and_its_log(planned: Planne
     ]
 
 
-def test_cells_without_a_result_are_told_apart_from_those_to_be_scored_again(tmp_path: Path) -> None:
+def test_cells_without_a_result_are_listed_apart_from_those_to_be_scored_again(tmp_path: Path) -> None:
     states = (PlanState.DONE, PlanState.RESCORE, PlanState.DUE, PlanState.RESUMABLE, PlanState.NO_DATA)
     planned = [PlannedCell(cell(state), state, "", tmp_path, None, None, None) for state in states]
     assert ended.untrained(GridSummary(planned=planned)) == [PlanState.DUE, PlanState.RESUMABLE]
@@ -116,7 +116,7 @@ def test_scoring_again_counts_no_hours_of_training(tmp_path: Path) -> None:
     assert plan_table.score_totals(grid(tmp_path), planned) == "1 of 2 cells would be scored again; 0.5 hours"
 
 
-def test_a_grid_has_ended_when_no_driver_lives(tmp_path: Path) -> None:
+def test_a_grid_has_ended_when_no_driver_is_alive(tmp_path: Path) -> None:
     driven = grid(tmp_path)
     assert status.ended(driven)
     assert not driven.root.exists(), "looking makes nothing"
@@ -128,5 +128,5 @@ def test_a_grid_has_ended_when_no_driver_lives(tmp_path: Path) -> None:
     assert status.ended(driven)
 
 
-def test_a_ledger_that_does_not_answer_is_no_end(tmp_path: Path) -> None:
+def test_a_ledger_that_does_not_answer_does_not_mean_the_grid_has_ended(tmp_path: Path) -> None:
     assert not status.ended(grid(tmp_path, ledger="postgresql://grid@127.0.0.1:1/grids"))

@@ -1,4 +1,4 @@
-"""A search of a tiny cell: on a grid whose store is a stand-in, or on a store of noise that can be trained on."""
+"""A search of a tiny cell, on a grid with an empty stand-in store or on a store of noise volumes."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ TINY = {
 
 
 def search_file(folder: Path, grid_keys: dict[str, Any] | None = None, **changes: Any) -> Path:
-    """A search file beside its grid file."""
+    """Write a search file beside its grid file."""
     keys = {**grid(folder).model_dump(mode="json"), **(grid_keys or {})}
     (folder / "grid.yaml").write_text(yaml.safe_dump(keys))
     search = {"name": "s", "grid": "grid.yaml", "cell": "uniferum-small-CTRATE", "trials": 3, "space": SPACE}
@@ -39,7 +39,7 @@ def search_file(folder: Path, grid_keys: dict[str, Any] | None = None, **changes
 
 
 def noise_store(folder: Path) -> str:
-    """A store of noise volumes with three labels."""
+    """Write a store of noise volumes with three labels."""
     from uniferum.data.vocabulary import Vocabulary
 
     random = np.random.default_rng(0)
@@ -52,7 +52,7 @@ def noise_store(folder: Path) -> str:
 
 
 def tiny_search(folder: Path, store: str, grid_keys: dict[str, Any] | None = None, **changes: Any) -> Search:
-    """A search whose trials take a second."""
+    """A search whose trials take one second each."""
     keys = {
         "stores": {"CTRATE": store},
         "defaults": TINY,

@@ -1,4 +1,4 @@
-"""A search file: what it varies, what it refuses, and the grid that its best values become."""
+"""A search file: its search space, its errors, and the grid file of its best values."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def search(tmp_path: Path) -> Search:
     return load_search(search_file(tmp_path, space=SPACE))
 
 
-def test_a_conditional_key_is_drawn_only_where_its_condition_holds(search: Search) -> None:
+def test_a_conditional_key_is_drawn_only_if_its_condition_holds(search: Search) -> None:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1))
     drawn = [search.space(study.ask()) for _ in range(30)]
     assert {row["optim.schedule"] for row in drawn} == {"linear", "plateau"}
@@ -37,7 +37,7 @@ def test_a_conditional_key_is_drawn_only_where_its_condition_holds(search: Searc
         assert 1e-5 <= row["optim.lr"] <= 1e-2
 
 
-def test_a_trial_is_the_cell_with_other_values_and_nothing_to_test_on(search: Search) -> None:
+def test_a_trial_is_the_cell_with_other_values_and_no_test_sets(search: Search) -> None:
     keys = search.trial_keys({"optim.lr": 0.5, "model.text.layers": 2})
     assert keys["evaluate_on"] == []
     assert keys["optim"]["lr"] == 0.5
@@ -45,7 +45,7 @@ def test_a_trial_is_the_cell_with_other_values_and_nothing_to_test_on(search: Se
     assert keys["model"]["text"]["name"] == "tiny"
 
 
-def test_the_best_values_are_a_grid_of_one_cell_that_is_tested(search: Search, tmp_path: Path) -> None:
+def test_the_best_values_make_a_grid_of_one_cell_with_test_sets(search: Search, tmp_path: Path) -> None:
     path = tmp_path / "best.yaml"
     path.write_text(yaml.safe_dump(best_grid(search, {"optim.lr": 0.25})))
     (cell,) = expand(load_grid(path))
@@ -95,7 +95,7 @@ def test_the_best_grid_is_the_searched_cell_with_the_best_values(tmp_path: Path,
         ),
     ],
 )
-def test_the_longest_trial_is_that_of_set_and_space_not_of_the_cell(
+def test_the_longest_trial_follows_from_set_and_space_not_from_the_cell(
     tmp_path: Path, space: dict[str, Any], longest: int
 ) -> None:
     assert load_search(search_file(tmp_path, set={"training": {"steps": 40}}, space=space)).longest == longest

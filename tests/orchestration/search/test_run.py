@@ -1,4 +1,4 @@
-"""The driver of a search without a running Ray: its lock, its study, ASHA's rungs, and what is checked before."""
+"""Parts of a search that need no Ray cluster: lock, study, ASHA rungs, checks before the start."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.records import CellFolder
 from orchestration.search.config import Search, load_search
 from orchestration.search.run import check, run_search, stopper
-from orchestration.search.study import only_one, open_study, proposer, sampler, take_up
+from orchestration.search.study import open_study, proposer, requeue_interrupted, sampler, search_lock
 from orchestration.search.sync import FAILED, KILLED, SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
 from tests.orchestration.search.search_worlds import noise_store, search_file, tiny_search
@@ -27,9 +27,9 @@ VALUES = {"optim.lr": 0.003}
 
 @pytest.fixture
 def search(tmp_path: Path) -> Search:
-    found = load_search(search_file(tmp_path))
-    found.root.mkdir(parents=True)
-    return found
+    search = load_search(search_file(tmp_path))
+    search.root.mkdir(parents=True)
+    return search
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def tune() -> Iterator[Any]:
-    """Ray Tune, whose import warns on its own account."""
+    """Ray Tune, imported without its own warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from ray import tune
@@ -47,15 +47,15 @@ def tune() -> Iterator[Any]:
         yield tune
 
 
-# -- one driver -------------------------------------------------------------------------------------------------------
+# -- the lock ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_process_is_refused_and_leaves_the_firsts_trials_running(search: Search) -> None:
+def test_a_second_process_is_refused_and_does_not_touch_the_running_trials(search: Search) -> None:
     study = open_study(search)
     trial = study.ask()
-    code = "import sys; from orchestration.search.study import only_one\n"
+    code = "import sys; from orchestration.search.study import search_lock\n"
     code += "from orchestration.search.config import load_search\n"
-    code += "with only_one(load_search(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    code += "with search_lock(load_search(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
     first = subprocess.Popen(
         [sys.executable, "-c", code, str(search.root.parents[2] / "search.yaml")],
         stdin=subprocess.PIPE,
@@ -67,21 +67,21 @@ def test_a_second_process_is_refused_and_leaves_the_firsts_trials_running(search
     with pytest.raises(UniferumError) as caught:
         run_search(search, lambda _: None, mlflow=False)
 
-    assert str(caught.value).startswith("search (s) must not run in another process")
+    assert str(caught.value).startswith("Search s is running in another process")
     assert "\n" not in str(caught.value)
     assert study.trials[trial.number].state.name == "RUNNING"
     first.kill()
     first.communicate()
-    with only_one(search):
+    with search_lock(search):
         pass  # the system freed the lock of the process that is gone
 
 
 # -- the study --------------------------------------------------------------------------------------------------------
 
 
-def _first_proposals(search: Search, seed: int, kind: str, asked: int = 0) -> list[dict[str, Any]]:
+def _first_proposals(search: Search, seed: int, kind: str, trials: int = 0) -> list[dict[str, Any]]:
     seeded = Search(search.config.replace(seed=seed, sampler=kind), search.grid, search.cell)
-    study = optuna.create_study(sampler=sampler(seeded, asked), direction="maximize")
+    study = optuna.create_study(sampler=sampler(seeded, trials), direction="maximize")
     return [search.space(study.ask()) for _ in range(4)]
 
 
@@ -92,7 +92,7 @@ def test_the_same_seed_proposes_the_same_and_another_seed_others(search: Search,
 
 
 def test_a_resumed_search_does_not_propose_its_first_values_again(search: Search) -> None:
-    first, later = _first_proposals(search, 1, "tpe"), _first_proposals(search, 1, "tpe", asked=4)
+    first, later = _first_proposals(search, 1, "tpe"), _first_proposals(search, 1, "tpe", trials=4)
     assert not [row for row in later if row in first]
 
 
@@ -110,14 +110,14 @@ def test_seeded_tpe_proposes_the_same_after_the_same_results(search: Search) -> 
     assert proposals() == proposals()
 
 
-def test_trials_that_a_kill_left_running_are_closed_and_proposed_again_with_their_values(search: Search) -> None:
+def test_interrupted_trials_are_closed_and_queued_again_with_their_values(search: Search) -> None:
     study = open_study(search)
     values = search.space(study.ask())
     done = study.ask()
     search.space(done)
     study.tell(done, 0.5)
 
-    assert take_up(open_study(search)) == 1
+    assert requeue_interrupted(open_study(search)) == 1
 
     again = open_study(search)
     assert [trial.state.name for trial in again.trials] == ["FAIL", "COMPLETE", "WAITING"]
@@ -132,18 +132,18 @@ def test_trials_that_a_kill_left_running_are_closed_and_proposed_again_with_thei
         (None, False, "FAIL", None),
         (None, True, "FAIL", None),
     ],
-    ids=["a value", "a fault after a value", "nothing told", "killed for good"],
+    ids=["a value", "a fault after a value", "no report", "killed for good"],
 )
-def test_what_a_trial_told_last_decides_its_state(
+def test_the_last_report_of_a_trial_decides_its_state(
     tune: Any, search: Search, last: dict[str, Any] | None, error: bool, state: str, value: float | None
 ) -> None:
     study = open_study(search)
-    asked = proposer(search, study)
-    asked.suggest("a")
+    search_alg = proposer(search, study)
+    search_alg.suggest("a")
     for result in ({METRIC: 0.4, STEP: 2}, {METRIC: 0.4, STEP: 2}, *([last] if last else [])):
-        asked.on_trial_result("a", result)
+        search_alg.on_trial_result("a", result)
 
-    asked.on_trial_complete("a", result=last, error=error)
+    search_alg.on_trial_complete("a", result=last, error=error)
 
     (trial,) = open_study(search).trials
     assert (trial.state.name, trial.value) == (state, value)
@@ -154,7 +154,7 @@ def test_what_a_trial_told_last_decides_its_state(
 
 
 def _ends_at(scheduler: Any, name: str, values: dict[int, float]) -> int | None:
-    """At which step ASHA ends a trial; None where it lets it finish."""
+    """The step at which ASHA stops a trial; None if the trial finishes."""
 
     class Controller:
         pass
@@ -177,7 +177,7 @@ def _ends_at(scheduler: Any, name: str, values: dict[int, float]) -> int | None:
     ],
     ids=["set", "space"],
 )
-def test_asha_judges_by_the_steps_that_trials_have_and_never_ends_a_full_one(
+def test_asha_compares_trials_at_their_steps_and_never_stops_a_finished_one(
     tune: Any, tmp_path: Path, changes: dict[str, Any], steps: int
 ) -> None:
     keys = {"defaults": {"training": {"steps": 20}}}
@@ -190,16 +190,16 @@ def test_asha_judges_by_the_steps_that_trials_have_and_never_ends_a_full_one(
     assert _ends_at(scheduler, "late", {10: 0.8, 20: 0.8, 40: 0.85, steps: 0.1}) is None
 
 
-def test_without_a_validation_before_the_end_there_is_nothing_to_stop(tune: Any, tmp_path: Path) -> None:
+def test_without_a_validation_before_the_last_step_there_is_no_rung(tune: Any, tmp_path: Path) -> None:
     keys = {"defaults": {"training": {"steps": 20}}}
     assert stopper(load_search(search_file(tmp_path, keys, asha={"grace_steps": 20}))) is None
     assert stopper(load_search(search_file(tmp_path, keys, asha=None))) is None
 
 
-# -- before it starts -------------------------------------------------------------------------------------------------
+# -- before the start -------------------------------------------------------------------------------------------------
 
 
-def test_a_search_without_its_data_or_without_room_is_refused(
+def test_a_search_without_its_data_or_without_free_space_is_refused(
     search: Search, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(preflight, "free_gib", lambda _: 100.0)
@@ -221,26 +221,26 @@ def test_a_root_that_cannot_be_written_is_refused(search: Search, tmp_path: Path
         run_search(elsewhere, lambda _: None, mlflow=False)
 
 
-# -- MLflow: what is spooled ------------------------------------------------------------------------------------------
+# -- MLflow: spooled lines --------------------------------------------------------------------------------------------
 
 
-def _mirror(search: Search) -> SearchSync:
+def _sync(search: Search) -> SearchSync:
     return SearchSync(search, search.grid.replace(name="s", root=search.root), lambda _: None)
 
 
-def _spooled(record: CellFolder) -> list[dict[str, Any]]:
+def _spool_lines(record: CellFolder) -> list[dict[str, Any]]:
     return [json.loads(line) for line in record.spool.read_text().splitlines()]
 
 
-def test_a_trial_that_died_before_its_first_word_is_told_with_its_params(tmp_path: Path, store: str) -> None:
+def test_a_trial_that_died_before_its_first_line_is_spooled_with_its_params(tmp_path: Path, store: str) -> None:
     search = tiny_search(tmp_path, store)
-    _mirror(search).ended(VALUES, FAILED)
-    first, last = _spooled(trial_cell(search, VALUES).record)
+    _sync(search).trial_ended(VALUES, FAILED)
+    first, last = _spool_lines(trial_cell(search, VALUES).record)
     assert first["params"]["optim.lr"] == "0.003"
     assert last == {"status": "FAILED"}
 
 
-def test_a_trial_ends_in_mlflow_as_it_ended(tmp_path: Path, store: str) -> None:
+def test_the_mlflow_status_of_a_trial_is_how_it_ended(tmp_path: Path, store: str) -> None:
     search = tiny_search(tmp_path, store)
     stopped, full = {"optim.lr": 0.001}, VALUES
 
@@ -251,14 +251,14 @@ def test_a_trial_ends_in_mlflow_as_it_ended(tmp_path: Path, store: str) -> None:
         run_trial(stopped, search, cut)
     run_trial(full, search, lambda _: None)
     for values in (stopped, full):
-        _mirror(search).ended(values, KILLED)
+        _sync(search).trial_ended(values, KILLED)
 
-    assert _spooled(trial_cell(search, stopped).record)[-1] == {"status": "KILLED"}
-    assert _spooled(trial_cell(search, full).record)[-1]["status"] == "FINISHED"
+    assert _spool_lines(trial_cell(search, stopped).record)[-1] == {"status": "KILLED"}
+    assert _spool_lines(trial_cell(search, full).record)[-1]["status"] == "FINISHED"
 
 
-def test_a_call_with_nothing_left_to_train_finds_what_was_not_sent(tmp_path: Path, store: str) -> None:
+def test_a_call_with_no_trials_left_finds_unsent_lines(tmp_path: Path, store: str) -> None:
     search = tiny_search(tmp_path, store)
     run_trial(VALUES, search, lambda _: None)  # nobody listened as it ended
-    assert _mirror(search).catch_up()
-    assert _spooled(trial_cell(search, VALUES).record)[-1]["status"] == "FINISHED"
+    assert _sync(search).catch_up()
+    assert _spool_lines(trial_cell(search, VALUES).record)[-1]["status"] == "FINISHED"

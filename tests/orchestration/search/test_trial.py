@@ -1,4 +1,4 @@
-"""One trial without Ray: what it tells after a kill, of a finished folder, of a repeat, and of faults."""
+"""One trial without Ray: its reports after a kill, from a finished folder, of a repeat, and after faults."""
 
 import threading
 import time
@@ -24,11 +24,11 @@ VALUES = {"optim.lr": 0.003}
 
 
 class Killed(BaseException):
-    """What nothing on the way may catch, as nothing catches a kill."""
+    """An exception that no handler catches, in place of a kill."""
 
 
-class Told(list[dict[str, Any]]):
-    """What a trial reported; it is killed as it reports step ``kill_at``."""
+class Reports(list[dict[str, Any]]):
+    """Collects the reports of a trial, and kills it when it reports step ``kill_at``."""
 
     def __init__(self, kill_at: int | None = None) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ def _replace_training(monkeypatch: pytest.MonkeyPatch, train: Any) -> None:
 
 
 def _validating(monkeypatch: pytest.MonkeyPatch, values: dict[int, float]) -> None:
-    """Let a validation give the value of its step, so that the best one can be put anywhere."""
+    """Set the value of each validation by its step, so that any of them can be the best."""
     steps = iter(values.values())
     monkeypatch.setattr("uniferum.run.train._validate", lambda *_, **__: {"validation/auroc": next(steps)})
 
@@ -65,45 +65,45 @@ def test_a_killed_trial_counts_the_validations_before_its_checkpoint(
 ) -> None:
     _validating(monkeypatch, {2: 0.9, 4: 0.6})
     with pytest.raises(Killed):
-        run_trial(VALUES, search, Told(kill_at=4))
+        run_trial(VALUES, search, Reports(kill_at=4))
 
     _validating(monkeypatch, {4: 0.6, 6: 0.7})
-    told = Told()
-    run_trial(VALUES, search, told)
+    reports = Reports()
+    run_trial(VALUES, search, reports)
 
-    assert told[0] == {METRIC: 0.9, STEP: 4}
-    assert told[-1] == {METRIC: 0.9, STEP: 6}
+    assert reports[0] == {METRIC: 0.9, STEP: 4}
+    assert reports[-1] == {METRIC: 0.9, STEP: 6}
 
 
-def test_a_killed_trial_tells_what_an_undisturbed_one_tells(search: Search, tmp_path: Path, store: str) -> None:
+def test_a_killed_trial_reports_the_same_as_an_undisturbed_one(search: Search, tmp_path: Path, store: str) -> None:
     (tmp_path / "undisturbed").mkdir()
-    told, undisturbed = Told(), Told()
+    reports, undisturbed = Reports(), Reports()
     run_trial(VALUES, tiny_search(tmp_path / "undisturbed", store), undisturbed)
 
     for step in (2, 4):
         with pytest.raises(Killed):
-            run_trial(VALUES, search, Told(kill_at=step))
-    run_trial(VALUES, search, told)
+            run_trial(VALUES, search, Reports(kill_at=step))
+    run_trial(VALUES, search, reports)
 
     assert [result[STEP] for result in undisturbed] == [2, 4, 6]
-    assert told[-1] == undisturbed[-1]
+    assert reports[-1] == undisturbed[-1]
     record = trial_cell(search, VALUES).record.result() or {}
-    assert told[-1][METRIC] == record["selection"]["value"]
+    assert reports[-1][METRIC] == record["selection"]["value"]
 
 
-def test_a_trial_whose_training_was_over_but_not_told_is_told_from_its_record(search: Search) -> None:
+def test_a_finished_trial_that_was_not_reported_reports_its_record(search: Search) -> None:
     with pytest.raises(Killed):
-        run_trial(VALUES, search, Told(kill_at=6))
-    cell, told = trial_cell(search, VALUES), Told()
-    assert cell.done, "the last value is told only when the record is written"
+        run_trial(VALUES, search, Reports(kill_at=6))
+    cell, reports = trial_cell(search, VALUES), Reports()
+    assert cell.done, "the last value is reported only after the record is written"
 
-    run_trial(VALUES, search, told)
+    run_trial(VALUES, search, reports)
 
-    assert [result[STEP] for result in told] == [6]
+    assert [result[STEP] for result in reports] == [6]
     assert cell.record.log.read_text().count("attempt 1 of trial") == 1
 
 
-def test_a_repeat_waits_for_the_trial_that_trains_and_tells_the_same(
+def test_a_repeat_waits_for_the_running_trial_and_reports_the_same(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at_once, most = [0], [0]
@@ -116,15 +116,15 @@ def test_a_repeat_waits_for_the_trial_that_trains_and_tells_the_same(
         at_once[0] -= 1
 
     _replace_training(monkeypatch, train)
-    told = [Told(), Told()]
-    threads = [threading.Thread(target=run_trial, args=(VALUES, search, one)) for one in told]
+    reports = [Reports(), Reports()]
+    threads = [threading.Thread(target=run_trial, args=(VALUES, search, one)) for one in reports]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
     assert most == [1]
-    assert told[0][-1] == told[1][-1]
+    assert reports[0][-1] == reports[1][-1]
     assert CellFolder(trial_cell(search, VALUES).folder).log.read_text().count("attempt 1 of trial") == 1
 
 
@@ -136,29 +136,29 @@ def test_a_repeat_waits_for_the_trial_that_trains_and_tells_the_same(
         (TypeError("oops"), failures.BUG),
     ],
 )
-def test_a_fault_of_the_user_is_told_and_not_raised_so_that_it_is_not_tried_again(
+def test_a_user_error_is_reported_and_not_raised_so_that_it_is_not_retried(
     search: Search, monkeypatch: pytest.MonkeyPatch, error: Exception, kind: str
 ) -> None:
     def train(*_: Any, **__: Any) -> None:
         raise error
 
     _replace_training(monkeypatch, train)
-    told = Told()
-    run_trial(VALUES, search, told)
+    reports = Reports()
+    run_trial(VALUES, search, reports)
 
-    (result,) = told
+    (result,) = reports
     assert result[FAULT].startswith(f"{kind}: ")
     assert (failure := trial_cell(search, VALUES).record.failure()) is not None
     assert failure.kind == kind
 
 
-def test_values_that_do_not_go_together_are_a_fault_of_the_user(search: Search) -> None:
-    told = Told()
-    run_trial({"optim.lr": -1.0}, search, told)
-    assert "optim.lr (-1.0) must be greater than 0" in told[0][FAULT]
+def test_values_that_contradict_each_other_are_a_user_error(search: Search) -> None:
+    reports = Reports()
+    run_trial({"optim.lr": -1.0}, search, reports)
+    assert "optim.lr (-1.0) must be greater than 0" in reports[0][FAULT]
 
 
-def test_a_fault_of_the_machine_is_raised_so_that_it_is_tried_again(
+def test_an_infrastructure_failure_is_raised_so_that_it_is_retried(
     search: Search, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def train(*_: Any, **__: Any) -> None:
@@ -166,23 +166,23 @@ def test_a_fault_of_the_machine_is_raised_so_that_it_is_tried_again(
 
     _replace_training(monkeypatch, train)
     with pytest.raises(RuntimeError, match="network: ConnectionResetError"):
-        run_trial(VALUES, search, Told())
+        run_trial(VALUES, search, Reports())
 
 
-def test_a_trial_that_nothing_can_judge_has_failed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_without_an_auroc_has_failed(search: Search, monkeypatch: pytest.MonkeyPatch) -> None:
     _validating(monkeypatch, {2: float("nan"), 4: float("nan"), 6: float("nan")})
-    told = Told()
-    run_trial(VALUES, search, told)
-    assert [FAULT in result for result in told] == [True]
-    assert "nothing to judge a trial by" in told[0][FAULT]
+    reports = Reports()
+    run_trial(VALUES, search, reports)
+    assert [FAULT in result for result in reports] == [True]
+    assert "so a trial has no AUROC" in reports[0][FAULT]
 
 
-def test_the_best_grids_cell_is_the_trial_and_runs(tmp_path: Path, store: str) -> None:
+def test_the_cell_of_the_best_grid_is_the_trial_and_runs(tmp_path: Path, store: str) -> None:
     rule = {"when": {"text_encoder": "small"}, "set": {"training": {"steps": 4}}}
     group = {"text_encoder": "small", "train_on": "CTRATE", "set": {"optim": {"weight_decay": 0.5}}}
     search = tiny_search(tmp_path, store, {"overrides": [rule], "cells": [group]})
-    told = Told()
-    run_trial(VALUES, search, told)
+    reports = Reports()
+    run_trial(VALUES, search, reports)
     path = tmp_path / "best.yaml"
     path.write_text(yaml.safe_dump(best_grid(search, VALUES)))
 
@@ -192,6 +192,6 @@ def test_the_best_grids_cell_is_the_trial_and_runs(tmp_path: Path, store: str) -
     assert identity_of(cell.config) == identity_of(trial.config)
     assert training_fingerprint(cell.config, grid.places) == trial.fingerprint
     result = train_run(cell.config, grid.places, tmp_path / "best")
-    assert (result.record["steps"], result.record["selection"]["value"]) == (4, told[-1][METRIC])
+    assert (result.record["steps"], result.record["selection"]["value"]) == (4, reports[-1][METRIC])
     assert result.record["evaluate_on"] == ["CTRATE"]
     assert result.record["groups"], "it is scored on the test set, which no trial saw"

@@ -1,4 +1,4 @@
-"""The grid's own server: found by all, stopped by its owner alone, whole, and there again after it was killed."""
+"""The grid's own MLflow server: every process finds it, only its owner stops it, and it is restarted when killed."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from orchestration.tracking.server import CARD, DATABASE, Server
 from orchestration.tracking.supervisor import ServerSupervisor
 from uniferum.errors import UniferumError
 
-# As MLflow's command line does, the first process only waits for the one that answers.
+# As in MLflow's command line, the first process only waits for its child, which answers.
 STAND_IN = """
 import subprocess, sys, time
 child = '''
@@ -34,7 +34,7 @@ subprocess.run([sys.executable, "-S", "-c", child, sys.argv[1]])
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A grid's folder whose server is a stand-in; what is left of it is ended."""
+    """A grid's folder with a stand-in for the server; its processes are killed at the end."""
     started: list[int] = []
 
     def command(root: Path, uri: str) -> list[str]:
@@ -60,14 +60,14 @@ def _until(holds: Callable[[], bool], seconds: float = 30.0) -> bool:
 
 
 def _belongs_to(root: Path, owner: dict[str, object]) -> None:
-    """Rewrite the card as if another process had launched the server."""
+    """Rewrite the card as if another process owned the server."""
     card = json.loads((root / CARD).read_text())
     (root / CARD).write_text(json.dumps({**card, "owner": owner}))
 
 
 @pytest.fixture
 def other() -> Iterator[dict[str, object]]:
-    """Another process, that lives until the test ends it."""
+    """Another process, alive until the end of the test."""
     process = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
     yield {**processes.me(), "pid": process.pid, "since": processes.began(process.pid)}
     process.kill()
@@ -83,12 +83,12 @@ def test_stop_ends_every_process_of_our_server(root: Path) -> None:
     assert not (root / CARD).exists()
 
 
-def test_stop_ends_what_answers_after_its_wrapper_was_killed(root: Path) -> None:
+def test_stop_ends_the_child_whose_wrapper_was_killed(root: Path) -> None:
     server = mlflow_server.start(root)
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)
     assert _until(lambda: processes.began(server.pid or 0) is None)
-    assert mlflow_server.answers(server.uri)  # the child lives on
+    assert mlflow_server.answers(server.uri), "the child is still alive"
     mlflow_server.stop(root, server)
     assert not mlflow_server.answers(server.uri)
 
@@ -101,8 +101,8 @@ def test_a_server_that_does_not_come_up_leaves_no_process(root: Path, monkeypatc
         seen.append(process.pid)
         return False
 
-    monkeypatch.setattr(mlflow_server, "_comes_up", deaf)
-    with pytest.raises(UniferumError, match="answer within"):
+    monkeypatch.setattr(mlflow_server, "_wait_until_up", deaf)
+    with pytest.raises(UniferumError, match="did not answer within"):
         mlflow_server.start(root)
     assert not processes.group_lives(seen[0])
 
@@ -110,51 +110,51 @@ def test_a_server_that_does_not_come_up_leaves_no_process(root: Path, monkeypatc
 def test_a_server_of_another_process_is_found_and_not_stopped(root: Path, other: dict[str, object]) -> None:
     mine = mlflow_server.start(root)
     _belongs_to(root, other)
-    for found in (mlflow_server.start(root), mlflow_server.find(root)):
-        assert found is not None
-        assert found.uri == mine.uri
-        assert not found.ours
-        mlflow_server.stop(root, found)
+    for server in (mlflow_server.start(root), mlflow_server.find(root)):
+        assert server is not None
+        assert server.uri == mine.uri
+        assert not server.ours
+        mlflow_server.stop(root, server)
     assert mlflow_server.answers(mine.uri)
     assert (root / CARD).exists()
 
 
 def test_the_server_of_a_killed_driver_belongs_to_the_next_one(root: Path, other: dict[str, object]) -> None:
     mine = mlflow_server.start(root)
-    _belongs_to(root, {**other, "since": 1.0})  # the number is there, the process is another one
-    inherited = mlflow_server.start(root)
-    assert inherited.uri == mine.uri
-    assert inherited.ours
-    mlflow_server.stop(root, inherited)
+    _belongs_to(root, {**other, "since": 1.0})  # the PID is in use, by another process
+    taken = mlflow_server.start(root)
+    assert taken.uri == mine.uri
+    assert taken.ours
+    mlflow_server.stop(root, taken)
     assert not mlflow_server.answers(mine.uri)
 
 
-def test_a_card_whose_process_number_now_leads_another_group_ends_nobody(other: dict[str, object]) -> None:
+def test_a_card_whose_pid_now_belongs_to_another_process_kills_nothing(other: dict[str, object]) -> None:
     assert isinstance(other["pid"], int)
     processes.end_group(other["pid"], 1.0, seconds=0.2)
     assert processes.began(other["pid"]) is not None
 
 
-# -- the keeper -------------------------------------------------------------------------------------------------------
+# -- the supervisor ---------------------------------------------------------------------------------------------------
 
 
-class Kept:
-    """A keeper without patience, and what it told."""
+class Supervised:
+    """A supervisor with short waits, the servers it started and what it said."""
 
-    def __init__(self, root: Path, *, leads: Callable[[], bool] = lambda: True, apart_s: float = 0.2) -> None:
-        self.came: list[Server] = []
+    def __init__(self, root: Path, *, leads: Callable[[], bool] = lambda: True, restart_s: float = 0.2) -> None:
+        self.servers: list[Server] = []
         self.said: list[str] = []
-        self.keeper = ServerSupervisor(
-            root, self.came.append, self.said.append, leads=leads, look_s=0.05, apart_s=apart_s, silent_s=2.0
+        self.supervisor = ServerSupervisor(
+            root, self.servers.append, self.said.append, leads=leads, poll_s=0.05, restart_s=restart_s, silent_s=2.0
         )
 
-    def __enter__(self) -> "Kept":
-        self.keeper.start()
-        self.keeper.wait_for_first(30.0)
+    def __enter__(self) -> "Supervised":
+        self.supervisor.start()
+        self.supervisor.wait_for_first(30.0)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.keeper.stop()
+        self.supervisor.stop()
 
 
 def _kill(server: Server) -> None:
@@ -162,70 +162,70 @@ def _kill(server: Server) -> None:
     os.killpg(server.pid, signal.SIGKILL)
 
 
-def test_our_server_is_there_again_at_its_address_after_it_was_killed(root: Path) -> None:
-    with Kept(root) as kept:
-        _kill(kept.came[0])
-        assert _until(lambda: len(kept.came) == 2)
-        assert kept.came[1].uri == kept.came[0].uri
-        assert kept.came[1].pid != kept.came[0].pid
-        assert mlflow_server.answers(kept.came[1].uri)
-    assert not mlflow_server.answers(kept.came[1].uri)
+def test_a_killed_server_is_restarted_on_its_port(root: Path) -> None:
+    with Supervised(root) as supervised:
+        _kill(supervised.servers[0])
+        assert _until(lambda: len(supervised.servers) == 2)
+        assert supervised.servers[1].uri == supervised.servers[0].uri
+        assert supervised.servers[1].pid != supervised.servers[0].pid
+        assert mlflow_server.answers(supervised.servers[1].uri)
+    assert not mlflow_server.answers(supervised.servers[1].uri)
 
 
 @pytest.mark.slow
-def test_our_server_that_is_silent_for_long_is_ended_and_started_again(root: Path) -> None:
-    with Kept(root) as kept:
-        first = kept.came[0]
+def test_a_silent_server_is_stopped_and_restarted(root: Path) -> None:
+    with Supervised(root) as supervised:
+        first = supervised.servers[0]
         assert first.pid is not None
         os.killpg(first.pid, signal.SIGSTOP)
-        assert _until(lambda: len(kept.came) == 2, 60.0)
-        assert kept.came[1].uri == first.uri
+        assert _until(lambda: len(supervised.servers) == 2, 60.0)
+        assert supervised.servers[1].uri == first.uri
         assert not processes.group_lives(first.pid)
 
 
-def test_a_killed_server_is_not_started_again_before_its_time(root: Path) -> None:
-    with Kept(root, apart_s=600.0) as kept:
-        _kill(kept.came[0])
+def test_a_killed_server_is_not_restarted_before_the_pause_is_over(root: Path) -> None:
+    with Supervised(root, restart_s=600.0) as supervised:
+        _kill(supervised.servers[0])
         time.sleep(0.5)
-        assert len(kept.came) == 1
+        assert len(supervised.servers) == 1
 
 
 def test_a_driver_that_lost_its_lease_starts_no_server(root: Path) -> None:
     leads = [True]
-    with Kept(root, leads=lambda: leads[0]) as kept:
+    with Supervised(root, leads=lambda: leads[0]) as supervised:
         leads[0] = False
-        _kill(kept.came[0])
+        _kill(supervised.servers[0])
         time.sleep(0.6)
-        assert len(kept.came) == 1
+        assert len(supervised.servers) == 1
 
 
-def test_the_keeper_leaves_another_processs_server_alone(root: Path, other: dict[str, object]) -> None:
+def test_the_supervisor_leaves_another_processs_server_alone(root: Path, other: dict[str, object]) -> None:
     mine = mlflow_server.start(root)
     _belongs_to(root, other)
-    with Kept(root) as kept:
-        assert kept.came[0].uri == mine.uri
+    with Supervised(root) as supervised:
+        assert supervised.servers[0].uri == mine.uri
     assert mlflow_server.answers(mine.uri)
 
 
-def test_a_server_that_cannot_start_is_told_once_and_tried_ever_more_rarely(
+def test_a_server_that_cannot_start_is_reported_once_and_retried_with_growing_pauses(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tries: list[float] = []
 
     def refuse(*_: object, **__: object) -> Server:
         tries.append(time.monotonic())
-        raise UniferumError("the MLflow server", must="answer within 90 s")
+        raise UniferumError("the server", must="answer")
 
     monkeypatch.setattr(mlflow_server, "start", refuse)
-    with Kept(root) as kept:
+    with Supervised(root) as supervised:
         assert _until(lambda: len(tries) == 3)
-    assert len(kept.said) == 1
+    assert len(supervised.said) == 1
     assert tries[2] - tries[1] > 1.5 * (tries[1] - tries[0])
 
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_mlflow_itself_is_ended_whole_and_started_again_at_its_address(tmp_path: Path) -> None:
+def test_mlflow_itself_is_stopped_with_all_processes_and_restarted_on_its_port(tmp_path: Path) -> None:
     server = mlflow_server.start(tmp_path)
     assert server.pid is not None
     os.kill(server.pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with what MLflow is told, no grid ends by it; a full disk alone is for the driver to wait out."""
+"""No error of the tracking sync ends a grid; only a full disk is raised, because the driver waits for free space."""
 
 import errno
 import logging
@@ -12,7 +12,7 @@ import pytest
 from orchestration.attempt.spool import append
 from orchestration.grid.planned import PlannedCell
 from orchestration.tracking import sync as module
-from orchestration.tracking.spool_reader import unsent
+from orchestration.tracking.spool_reader import has_unsent
 from orchestration.tracking.sync import TrackingSync, tags_of
 from tests.orchestration.worlds import cell, finish, grid
 
@@ -23,8 +23,8 @@ def said() -> list[str]:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> TrackingSync:
-    """Never started, so that nothing is sent."""
+def sync(tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch) -> TrackingSync:
+    """A sync that is never started, so that nothing is sent."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return TrackingSync(grid(tmp_path), said.append)
 
@@ -38,14 +38,14 @@ def _done(folder: Path) -> PlannedCell:
     return _planned(folder)
 
 
-def test_a_cell_cancelled_before_it_ever_ran_has_nothing_to_tell(mirror: TrackingSync, tmp_path: Path) -> None:
+def test_a_cell_cancelled_before_its_first_run_has_nothing_to_send(sync: TrackingSync, tmp_path: Path) -> None:
     folder = tmp_path / "never-ran"
-    for place in (folder, None):
-        mirror.ended(_planned(place), "stopped")
+    for missing in (folder, None):
+        sync.ended(_planned(missing), "stopped")
     assert not folder.exists()
 
 
-def test_mlflow_names_the_text_encoder_by_what_it_is(mirror: TrackingSync, tmp_path: Path) -> None:
+def test_the_text_encoder_tag_is_the_name_of_the_real_encoder(sync: TrackingSync, tmp_path: Path) -> None:
     named = [
         ({}, "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"),
         ({"model": {"text": {"name": "tiny", "hidden": 64}}}, "tiny-64"),
@@ -55,8 +55,8 @@ def test_mlflow_names_the_text_encoder_by_what_it_is(mirror: TrackingSync, tmp_p
         assert tags_of(planned)["uniferum.text_encoder"] == word
 
 
-def test_a_cell_that_was_stopped_says_so(mirror: TrackingSync, tmp_path: Path) -> None:
-    mirror.ended(_planned(tmp_path), "stopped")
+def test_a_stopped_cell_is_killed_in_mlflow(sync: TrackingSync, tmp_path: Path) -> None:
+    sync.ended(_planned(tmp_path), "stopped")
     assert '"KILLED"' in (tmp_path / "spool.jsonl").read_text()
 
 
@@ -73,33 +73,33 @@ def _spool_is_a_folder(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", [_without_result, _unreadable_metrics, _spool_is_a_folder])
-def test_a_record_that_cannot_be_read_or_written_is_told_in_a_line_and_ends_nothing(
-    mirror: TrackingSync, tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+def test_an_unreadable_or_unwritable_record_is_logged_in_one_line_and_ends_nothing(
+    sync: TrackingSync, tmp_path: Path, harm: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     planned = _done(tmp_path / "cell")
     harm(tmp_path / "cell")
     with caplog.at_level(logging.WARNING):
-        mirror.ended(planned, "done")
+        sync.ended(planned, "done")
     (line,) = [record.getMessage() for record in caplog.records]
     assert planned.cell.name in line
     assert "\n" not in line
-    mirror.catch_up([planned])
+    sync.catch_up([planned])
 
 
-def test_one_unreadable_cell_keeps_no_other_from_being_caught_up(mirror: TrackingSync, tmp_path: Path) -> None:
+def test_one_unreadable_cell_does_not_stop_the_others_from_being_caught_up(sync: TrackingSync, tmp_path: Path) -> None:
     bad, good = _done(tmp_path / "bad"), _done(tmp_path / "good")
     _unreadable_metrics(tmp_path / "bad")
-    assert mirror.catch_up([bad, good])
-    assert unsent(tmp_path / "good")
+    assert sync.catch_up([bad, good])
+    assert has_unsent(tmp_path / "good")
 
 
-def test_beginning_never_fails(mirror: TrackingSync) -> None:
-    mirror.began(_planned(None))
+def test_starting_a_cell_without_a_folder_does_not_fail(sync: TrackingSync) -> None:
+    sync.began(_planned(None))
 
 
 @pytest.mark.parametrize("state", ["done", "failed"])
-def test_a_full_disk_is_raised_for_the_driver_to_wait_and_call_again(
-    mirror: TrackingSync, tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_is_raised_and_a_later_call_succeeds(
+    sync: TrackingSync, tmp_path: Path, state: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -109,22 +109,22 @@ def test_a_full_disk_is_raised_for_the_driver_to_wait_and_call_again(
         patch.setattr(module, "append", full)
         patch.setattr(module, "spool_result", full)
         with pytest.raises(OSError, match="space"):
-            mirror.ended(planned, state)
+            sync.ended(planned, state)
         with pytest.raises(OSError, match="space"):
-            mirror.catch_up([planned])
-    mirror.ended(planned, state)
-    assert unsent(tmp_path / "cell")
+            sync.catch_up([planned])
+    sync.ended(planned, state)
+    assert has_unsent(tmp_path / "cell")
 
 
-def test_the_end_tells_how_many_records_stay_and_who_sends_them(
-    mirror: TrackingSync, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+def test_finish_reports_the_number_of_unsent_records_and_what_sends_them(
+    sync: TrackingSync, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "FIRST_S", 0.0)
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         append(tmp_path / name, {"status": "KILLED"})
-        mirror.watch(tmp_path / name, {})
+        sync.watch(tmp_path / name, {})
     append(tmp_path / "b", {"status": "KILLED"})
-    mirror.finish()
+    sync.finish()
     assert "3 records of 2 cells" in said[-1]
-    assert "the next grid run sends them" in said[-1]
+    assert "the next `uniferum grid run` sends them" in said[-1]

@@ -1,4 +1,4 @@
-"""What is spooled reaches MLflow in order and once, whatever happens to the server or to the sender."""
+"""Spooled lines reach MLflow in order and once, also after failures of the server or the uploader."""
 
 import os
 import socket
@@ -13,15 +13,15 @@ import pytest
 
 from orchestration.attempt.spool import SpoolReporter, append
 from orchestration.grid.records import CellFolder
-from orchestration.tracking.client import MANNERS, set_manners
+from orchestration.tracking.client import SETTINGS, configure_client
 from orchestration.tracking.reader import spool_result
-from orchestration.tracking.spool_reader import records_left, unsent
+from orchestration.tracking.spool_reader import count_unsent, has_unsent
 from orchestration.tracking.uploader import MAX_METRICS, Uploader
 from tests.orchestration.worlds import cell, finish
 
 
 class Server:
-    """Behaves as MLflow's client does, as far as the sender uses it; may be down."""
+    """The parts of MLflow's client that the uploader uses, with a server that can be down."""
 
     def __init__(self) -> None:
         self.down = False
@@ -37,7 +37,7 @@ class Server:
         self.largest = 0
 
     def latest(self, key: str) -> float:
-        """What MLflow shows as the value: that of the last step, and of its rows the youngest."""
+        """The value that MLflow shows: the newest row of the last step."""
         return max(self.rows[key])[2]
 
     def _answer(self) -> None:
@@ -88,11 +88,11 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def _sender(server: Server, folder: Path) -> Uploader:
-    sender = Uploader("http://here", "g")
-    sender._client = server  # pyright: ignore[reportAttributeAccessIssue]
-    sender.watch(folder, {})
-    return sender
+def _uploader(server: Server, folder: Path) -> Uploader:
+    uploader = Uploader("http://here", "g")
+    uploader._client = server  # pyright: ignore[reportAttributeAccessIssue]
+    uploader.watch(folder, {})
+    return uploader
 
 
 def _steps(folder: Path, first: int, last: int) -> None:
@@ -106,59 +106,59 @@ def test_everything_arrives_in_order(folder: Path) -> None:
     SpoolReporter(folder).params({"training": {"steps": 4}})
     _steps(folder, 1, 4)
     append(folder, {"status": "FINISHED"})
-    assert _sender(server, folder).send_all()
+    assert _uploader(server, folder).send_all()
     assert server.metrics["loss"] == [(1, 1.0), (2, 0.5), (3, 1 / 3), (4, 0.25)]
     assert server.params == {"training.steps": "4"}
     assert server.status == ["FINISHED"]
-    assert not unsent(folder)
+    assert not has_unsent(folder)
 
 
-def test_a_second_sender_sends_only_what_is_new_into_the_same_run(folder: Path) -> None:
+def test_a_second_uploader_sends_only_new_lines_to_the_same_run(folder: Path) -> None:
     server = Server()
     _steps(folder, 1, 2)
-    _sender(server, folder).send_all()
+    _uploader(server, folder).send_all()
     _steps(folder, 3, 3)
-    _sender(server, folder).send_all()
+    _uploader(server, folder).send_all()
     assert [step for step, _ in server.metrics["loss"]] == [1, 2, 3]
     assert len([run for run in server.runs if run.mark[0] == "uniferum.cell"]) == 1
 
 
-def test_while_the_server_is_away_lines_wait_and_then_arrive_once(folder: Path) -> None:
+def test_lines_wait_while_the_server_is_away_and_arrive_once(folder: Path) -> None:
     server = Server()
-    sender = _sender(server, folder)
+    uploader = _uploader(server, folder)
     _steps(folder, 1, 1)
-    assert sender.send_all()
+    assert uploader.send_all()
     server.down = True
     _steps(folder, 2, 5)
-    assert not sender.send_all()
-    assert sender.trouble == "ConnectionError: no server"
-    assert sender.waiting() == 1
+    assert not uploader.send_all()
+    assert uploader.last_error == "ConnectionError: no server"
+    assert uploader.count_unsent_cells() == 1
     server.down = False
-    assert sender.send_all()
+    assert uploader.send_all()
     assert [step for step, _ in server.metrics["loss"]] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("calls", range(8))
-def test_a_server_that_dies_at_any_call_loses_and_doubles_nothing(folder: Path, calls: int) -> None:
+def test_a_server_that_dies_at_any_call_loses_and_duplicates_nothing(folder: Path, calls: int) -> None:
     server = Server()
     SpoolReporter(folder).params({"a": 1})
     _steps(folder, 1, 3)
     append(folder, {"status": "FINISHED"})
     server.dies_after = calls
-    _sender(server, folder).send_all()
+    _uploader(server, folder).send_all()
     server.down, server.dies_after = False, None
-    assert _sender(server, folder).send_all()
-    # MLflow holds a metric of the same key, step, time and value once: sent twice is the same row.
+    assert _uploader(server, folder).send_all()
+    # MLflow stores a metric with the same key, step, time and value once.
     assert dict.fromkeys(server.metrics["loss"]) == dict.fromkeys([(1, 1.0), (2, 0.5), (3, 1 / 3)])
 
 
 def test_steps_repeated_after_a_resume_are_sent_once(folder: Path) -> None:
     server = Server()
-    sender = _sender(server, folder)
+    uploader = _uploader(server, folder)
     _steps(folder, 1, 5)
-    sender.send_all()
+    uploader.send_all()
     _steps(folder, 3, 6)  # the worker was killed at 5; its checkpoint was of step 2
-    sender.send_all()
+    uploader.send_all()
     assert [step for step, _ in server.metrics["loss"]] == [1, 2, 3, 4, 5, 6]
 
 
@@ -167,12 +167,12 @@ def test_a_line_still_being_written_waits_for_its_end(folder: Path) -> None:
     _steps(folder, 1, 1)
     with (folder / "spool.jsonl").open("a") as spool:
         spool.write('{"step": 2, "time": 5, "metr')
-    sender = _sender(server, folder)
-    sender.send_all()
+    uploader = _uploader(server, folder)
+    uploader.send_all()
     assert [step for step, _ in server.metrics["loss"]] == [1]
     with (folder / "spool.jsonl").open("a") as spool:
         spool.write('ics": {"loss": 0.5}}\n')
-    sender.send_all()
+    uploader.send_all()
     assert [step for step, _ in server.metrics["loss"]] == [1, 2]
 
 
@@ -180,14 +180,14 @@ def test_a_line_cut_short_by_a_kill_is_left_out(folder: Path) -> None:
     server = Server()
     (folder / "spool.jsonl").write_text('{"step": 1, "ti\n')
     _steps(folder, 2, 2)
-    assert _sender(server, folder).send_all()
+    assert _uploader(server, folder).send_all()
     assert [step for step, _ in server.metrics["loss"]] == [2]
 
 
 def test_no_batch_is_larger_than_mlflow_takes(folder: Path) -> None:
     server = Server()
     _steps(folder, 1, 3 * MAX_METRICS // 2)
-    _sender(server, folder).send_all()
+    _uploader(server, folder).send_all()
     assert server.largest <= MAX_METRICS
     assert len(server.metrics["loss"]) == 3 * MAX_METRICS // 2
 
@@ -195,7 +195,7 @@ def test_no_batch_is_larger_than_mlflow_takes(folder: Path) -> None:
 def test_another_server_gets_everything_from_the_start(folder: Path) -> None:
     first, second = Server(), Server()
     _steps(folder, 1, 2)
-    _sender(first, folder).send_all()
+    _uploader(first, folder).send_all()
     other = Uploader("http://elsewhere", "g")
     other._client = second  # pyright: ignore[reportAttributeAccessIssue]
     other.watch(folder, {})
@@ -203,12 +203,12 @@ def test_another_server_gets_everything_from_the_start(folder: Path) -> None:
     assert [step for step, _ in second.metrics["loss"]] == [1, 2]
 
 
-def test_a_finished_cell_is_spooled_whole_and_once(folder: Path) -> None:
+def test_the_results_of_a_finished_cell_are_spooled_once(folder: Path) -> None:
     finish(folder, "t", "e")
     server = Server()
     spool_result(CellFolder(folder))
     spool_result(CellFolder(folder))
-    _sender(server, folder).send_all()
+    _uploader(server, folder).send_all()
     assert server.files == ["result.json"]
     assert server.metrics["test/CTRATE/all/auroc"] == [(4, 0.8)]
     assert server.tags["uniferum.training_fingerprint"] == "t"
@@ -222,7 +222,7 @@ def test_the_rows_of_a_training_are_metrics_by_cohort_kind_and_label(folder: Pat
     finish(folder, "t", "e", rows=rows)
     server = Server()
     spool_result(CellFolder(folder))
-    _sender(server, folder).send_all()
+    _uploader(server, folder).send_all()
     sent = {name: values[0][1] for name, values in server.metrics.items() if name.startswith("rows/")}
     assert sent == {
         "rows/INSPECT/positive": 8, "rows/INSPECT/positive/pe": 7, "rows/INSPECT/positive/ph": 1,
@@ -232,7 +232,7 @@ def test_the_rows_of_a_training_are_metrics_by_cohort_kind_and_label(folder: Pat
     }  # fmt: skip
 
 
-# -- a result that is scored anew -------------------------------------------------------------------------------------
+# -- a result that is scored again -------------------------------------------------------------------------------------
 
 
 def _score(folder: Path, value: float, at: int) -> None:
@@ -241,11 +241,11 @@ def _score(folder: Path, value: float, at: int) -> None:
     spool_result(CellFolder(folder))
 
 
-def test_scoring_anew_replaces_the_value_though_the_step_is_the_same(folder: Path) -> None:
+def test_scoring_again_replaces_the_value_though_the_step_is_the_same(folder: Path) -> None:
     server = Server()
     for at, value in enumerate((0.8, 0.7), start=1_700_000_000):
         _score(folder, value, at)
-        assert _sender(server, folder).send_all()
+        assert _uploader(server, folder).send_all()
     assert server.latest("test/CTRATE/all/auroc") == 0.7
 
 
@@ -253,12 +253,12 @@ def test_scoring_anew_replaces_the_value_though_the_step_is_the_same(folder: Pat
 def test_a_result_sent_again_after_a_crash_is_one_row(folder: Path, calls: int) -> None:
     server = Server()
     _score(folder, 0.8, 1_700_000_000)
-    assert _sender(server, folder).send_all()
+    assert _uploader(server, folder).send_all()
     _score(folder, 0.7, 1_700_000_001)
     server.dies_after = calls
-    _sender(server, folder).send_all()
+    _uploader(server, folder).send_all()
     server.down, server.dies_after = False, None
-    assert _sender(server, folder).send_all()
+    assert _uploader(server, folder).send_all()
     assert [value for _, _, value in server.rows["test/CTRATE/all/auroc"]] == [0.8, 0.7]
 
 
@@ -268,10 +268,10 @@ def test_mlflow_itself_takes_the_later_result_and_a_repeated_line_once(folder: P
     from orchestration.tracking.server import create_schema
 
     def send() -> Uploader:
-        sender = Uploader(f"sqlite:///{create_schema(folder.parent)}", "g")
-        sender.watch(folder, {})
-        assert sender.send_all(), sender.trouble
-        return sender
+        uploader = Uploader(f"sqlite:///{create_schema(folder.parent)}", "g")
+        uploader.watch(folder, {})
+        assert uploader.send_all(), uploader.last_error
+        return uploader
 
     _score(folder, 0.8, 1_700_000_000)
     send()
@@ -287,18 +287,18 @@ def test_mlflow_itself_takes_the_later_result_and_a_repeated_line_once(folder: P
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_what_mlflow_refuses_for_ever_holds_up_nothing_that_follows(folder: Path) -> None:
+def test_content_that_mlflow_always_rejects_does_not_stop_later_lines(folder: Path) -> None:
     from orchestration.tracking.server import create_schema
 
-    sender = Uploader(f"sqlite:///{create_schema(folder.parent)}", "g")
-    sender.watch(folder, {})
+    uploader = Uploader(f"sqlite:///{create_schema(folder.parent)}", "g")
+    uploader.watch(folder, {})
     spool = SpoolReporter(folder)
     spool.params({"training": {"threads": 1, "steps": 3}})
-    assert sender.send_all(), sender.trouble
+    assert uploader.send_all(), uploader.last_error
     spool.params({"training": {"threads": 2, "steps": 3}})  # a resumed cell may: threads change no result
     spool.metrics(3, {"test/FOLDER/Emphysema (mild)/auroc": 0.75})
-    assert sender.send_all(), sender.trouble
-    (run,) = sender.client.search_runs(["1"], "tags.`uniferum.kind` = 'cell'")
+    assert uploader.send_all(), uploader.last_error
+    (run,) = uploader.client.search_runs(["1"], "tags.`uniferum.kind` = 'cell'")
     assert run.data.params["training.threads"] == "1"
     assert run.data.tags["changed.training.threads"] == "2"
     assert "changed.training.steps" not in run.data.tags
@@ -309,30 +309,28 @@ def test_what_mlflow_refuses_for_ever_holds_up_nothing_that_follows(folder: Path
 
 
 def _cells(root: Path, count: int, server: Server) -> Uploader:
-    sender = Uploader("http://here", "g")
-    sender._client = server  # pyright: ignore[reportAttributeAccessIssue]
+    uploader = Uploader("http://here", "g")
+    uploader._client = server  # pyright: ignore[reportAttributeAccessIssue]
     for index in range(count):
         folder = root / f"cell-{index}"
         folder.mkdir()
         _steps(folder, 1, 1)
-        sender.watch(folder, {})
-    return sender
+        uploader.watch(folder, {})
+    return uploader
 
 
-def test_a_pass_ends_at_the_first_request_that_nobody_answers(tmp_path: Path) -> None:
+def test_a_pass_ends_at_the_first_request_without_an_answer(tmp_path: Path) -> None:
     server = Server()
-    sender = _cells(tmp_path, 3, server)
+    uploader = _cells(tmp_path, 3, server)
     server.down = True
-    assert not sender.send_all()
+    assert not uploader.send_all()
     assert server.calls == 1
-    assert sender.waiting() == 3
+    assert uploader.count_unsent_cells() == 3
 
 
-def test_a_spool_that_gets_no_answer_keeps_no_other_waiting_for_long(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_spool_without_an_answer_does_not_hold_up_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server()
-    sender = _cells(tmp_path, 3, server)
+    uploader = _cells(tmp_path, 3, server)
     create = server.create_run
 
     def too_slow_for_one(experiment: str, run_name: str, tags: dict[str, str]) -> SimpleNamespace:
@@ -341,16 +339,14 @@ def test_a_spool_that_gets_no_answer_keeps_no_other_waiting_for_long(
         return create(experiment, run_name, tags)
 
     monkeypatch.setattr(server, "create_run", too_slow_for_one)
-    assert not sender.send_all()
-    assert not sender.send_all()
-    assert sender.waiting() == 1
+    assert not uploader.send_all()
+    assert not uploader.send_all()
+    assert uploader.count_unsent_cells() == 1
 
 
-def test_a_spool_that_the_server_refuses_keeps_no_other_from_being_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_rejected_spool_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server()
-    sender = _cells(tmp_path, 3, server)
+    uploader = _cells(tmp_path, 3, server)
     log = server.log_batch
 
     def refuse_one(run_id: str, **parts: Any) -> None:
@@ -359,92 +355,92 @@ def test_a_spool_that_the_server_refuses_keeps_no_other_from_being_sent(
         log(run_id, **parts)
 
     monkeypatch.setattr(server, "log_batch", refuse_one)
-    assert not sender.send_all()
-    assert sender.waiting() == 1
-    assert sender.trouble == "ValueError: not like this"
+    assert not uploader.send_all()
+    assert uploader.count_unsent_cells() == 1
+    assert uploader.last_error == "ValueError: not like this"
 
 
-def test_finish_returns_in_time_from_a_server_that_keeps_a_request_waiting(
+def test_finish_returns_in_time_from_a_server_that_does_not_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, hangs = Server(), threading.Event()
-    sender = _cells(tmp_path, 3, server)
+    uploader = _cells(tmp_path, 3, server)
     monkeypatch.setattr(server, "_answer", lambda: hangs.wait(60))
     began = time.monotonic()
-    assert sender.finish(0.5) == 3
+    assert uploader.finish(0.5) == 3
     assert time.monotonic() - began < 5
     hangs.set()
 
 
-def test_finish_begins_no_request_once_its_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finish_starts_no_request_after_its_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server()
-    sender = _cells(tmp_path, 50, server)
+    uploader = _cells(tmp_path, 50, server)
     answer = server._answer
     monkeypatch.setattr(server, "_answer", lambda: (time.sleep(0.1), answer()))
-    left = sender.finish(1.0)
+    left = uploader.finish(1.0)
     assert 0 < left < 50
     calls = server.calls
     time.sleep(0.5)
     assert server.calls == calls
 
 
-def test_finish_sends_what_came_last(tmp_path: Path) -> None:
+def test_finish_sends_the_last_lines(tmp_path: Path) -> None:
     server = Server()
-    sender = _cells(tmp_path, 2, server)
-    sender.start(every_s=60.0)
+    uploader = _cells(tmp_path, 2, server)
+    uploader.start(every_s=60.0)
     append(tmp_path / "cell-0", {"status": "FINISHED"})
-    assert sender.finish(30.0) == 0
+    assert uploader.finish(30.0) == 0
     assert server.status == ["FINISHED"]
 
 
 def test_lines_are_counted_from_where_the_server_stopped(folder: Path) -> None:
     server = Server()
     _steps(folder, 1, 3)
-    assert records_left(folder) == 3
-    _sender(server, folder).send_all()
+    assert count_unsent(folder) == 3
+    _uploader(server, folder).send_all()
     _steps(folder, 4, 5)
-    assert records_left(folder, "http://here") == 2
-    assert records_left(folder, "http://elsewhere") == 5
+    assert count_unsent(folder, "http://here") == 2
+    assert count_unsent(folder, "http://elsewhere") == 5
 
 
-def test_a_server_that_comes_back_elsewhere_gets_what_waited(folder: Path) -> None:
+def test_a_server_at_a_new_address_gets_the_waiting_lines(folder: Path) -> None:
     first, second = Server(), Server()
-    sender = _sender(first, folder)
+    uploader = _uploader(first, folder)
     first.down = True
     _steps(folder, 1, 2)
-    assert not sender.send_all()
-    sender.move("http://there")
-    sender._client = second  # pyright: ignore[reportAttributeAccessIssue]
-    assert sender.send_all()
+    assert not uploader.send_all()
+    uploader.reconnect("http://there")
+    uploader._client = second  # pyright: ignore[reportAttributeAccessIssue]
+    assert uploader.send_all()
     assert [step for step, _ in second.metrics["loss"]] == [1, 2]
 
 
 @pytest.fixture
 def unset(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No manners of MLflow's client are set, neither now nor after the test."""
-    for key in MANNERS:
+    """Unset the settings of the MLflow client, now and after the test."""
+    for key in SETTINGS:
         monkeypatch.setenv(key, "")
         monkeypatch.delenv(key)
 
 
-def test_what_a_user_asked_of_mlflows_client_stays(unset: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_of_the_user_for_the_mlflow_client_stay(unset: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "5")
-    set_manners()
+    configure_client()
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "5"
-    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == MANNERS["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == SETTINGS["MLFLOW_HTTP_REQUEST_TIMEOUT"]
 
 
-def test_mlflows_own_client_gives_up_soon_where_no_server_is(tmp_path: Path, unset: None) -> None:
+def test_mlflows_own_client_gives_up_soon_without_a_server(tmp_path: Path, unset: None) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{free.getsockname()[1]}"
-    sender = Uploader(address, "g")
+    uploader = Uploader(address, "g")
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         _steps(tmp_path / name, 1, 1)
-        sender.watch(tmp_path / name, {})
-    assert sender.client is not None  # its import takes seconds
+        uploader.watch(tmp_path / name, {})
+    assert uploader.client is not None  # its import takes seconds
     began = time.monotonic()
-    assert not sender.send_all()
+    assert not uploader.send_all()
     assert time.monotonic() - began < 15
-    assert sender._unanswered == tmp_path / "a"
+    assert uploader._unanswered == tmp_path / "a"
