@@ -23,7 +23,7 @@ def show_plan(
     *,
     only_scores: bool = False,
     is_result: bool = True,
-) -> None:
+) -> "list[PlannedCell]":
     """Print the plan of a grid: a row a cell, then the totals and the data that the cells train on.
 
     Args:
@@ -32,6 +32,9 @@ def show_plan(
         wanted: table, tsv or json; see :func:`cli.output.listing`.
         only_scores: nothing is trained.
         is_result: the plan goes to standard output; else to standard error, for the person who is asked to run it.
+
+    Returns:
+        The plan.
 
     Raises:
         UniferumError: a store does not fit, or masks are missing.
@@ -49,6 +52,7 @@ def show_plan(
         output.say(score_totals(grid, planned))
     else:
         _show_data(grid, cells, planned)
+    return planned
 
 
 def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCell]") -> None:
