@@ -68,10 +68,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # e.g. a read-only folder or a full disk: not a bug of this program
+    except OSError as error:  # a folder that may not be written, a full disk: the user's machine, no fault of ours
         if os.environ.get("UNIFERUM_DEBUG") or error.errno is None:
             raise
-        output.fail(_describe(error))
+        output.fail(_fault_of_the_system(error))
         sys.exit(2)
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # Typer: exit code 130
@@ -79,7 +79,7 @@ def main() -> None:
         raise
 
 
-def _describe(error: OSError) -> str:
+def _fault_of_the_system(error: OSError) -> str:
     where = error.filename or getattr(error, "filename2", None)
     named = f"{os.fsdecode(where)}: " if isinstance(where, (str, bytes, os.PathLike)) else ""
     return f"{named}{os.strerror(error.errno or 0)}; `uniferum --debug ...` shows where it happened"
