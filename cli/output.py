@@ -1,4 +1,7 @@
-"""The only place that writes to the terminal: rich on standard error for people, standard output for results."""
+"""Output to the terminal: results on standard output, messages and progress bars on standard error.
+
+No other module writes to the terminal.
+"""
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,29 +27,29 @@ results = Console(highlight=False)
 
 
 def say_all(lines: Iterable[str]) -> None:
-    """Say each line; see :func:`say`."""
+    """Print each line with :func:`say`."""
     for line in lines:
         say(line)
 
 
 def say(message: str) -> None:
-    """A line for the person at the terminal, on standard error, so that results can be piped."""
+    """Print a message on standard error, so that results can be piped."""
     people.print(message, soft_wrap=True, markup=False)
 
 
 def fail(message: str) -> None:
-    """The one line of an error."""
+    """Print an error, as one line on standard error."""
     people.print(f"error: {message}", soft_wrap=True, style="bold red", markup=False)
 
 
 def result(text: str) -> None:
-    """A result, on standard output and nothing else there."""
+    """Print a result on standard output."""
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     sys.stdout.flush()
 
 
 def stream(text: str) -> None:
-    """A piece of a result as it comes, on standard output; no line is ended that the piece does not end."""
+    """Print a part of a result on standard output, without adding a line end."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -124,7 +127,7 @@ def _print_table(
 
 
 def progress() -> Progress:
-    """A progress bar with counts, time spent and time left."""
+    """Make a progress bar with counts, elapsed and remaining time."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -137,18 +140,18 @@ def progress() -> Progress:
 
 
 class Transfer:
-    """A download's progress: bytes on a bar, and how many files are whole."""
+    """Progress of a download: bytes on a bar, and the number of complete files."""
 
     def __init__(self, bar: Progress, name: str, total: int, files: int) -> None:
         self._bar, self._name, self._files, self._whole = bar, name, files, 0
         self._shown = bar.add_task(self._text(), total=total)
 
     def bytes(self, count: int) -> None:
-        """Bytes came; negative where some have to come again."""
+        """Count received bytes; negative if some must be received again."""
         self._bar.advance(self._shown, count)
 
     def file(self) -> None:
-        """A file is whole."""
+        """Count a complete file."""
         self._whole += 1
         self._bar.update(self._shown, description=self._text())
 
@@ -158,12 +161,12 @@ class Transfer:
 
 @contextmanager
 def transfer(name: str, total: int, files: int) -> Iterator[Transfer]:
-    """A progress bar in bytes, with speed and time left.
+    """Make a progress bar in bytes, with speed and remaining time.
 
     Args:
-        name: of what is downloaded.
-        total: bytes.
-        files: how many.
+        name: name of the download.
+        total: number of bytes.
+        files: number of files.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=people, transient=False) as bar:

@@ -9,16 +9,14 @@ import typer
 from cli import output
 from cli.examples import examples
 from cli.tables import Format
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 if TYPE_CHECKING:
     from orchestration.ledger.commands import GridClient
 
 File = Annotated[Path, typer.Argument(help="The grid file.")]
 CellName = Annotated[str, typer.Argument(help="A cell's name, as `grid status` prints it.")]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Another value for a key of the grid file: a.b=value.")
-]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="a.b=value: replaces a value of the grid file.")]
 
 
 RUN, WATCH, STEER, CLUSTER = "Run", "Watch", "Steer a running grid", "On a cluster"
@@ -50,16 +48,16 @@ def register(app: typer.Typer) -> None:
 def logs(
     file: File,
     cell: CellName,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Keep printing until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="The last lines only; 0: all.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="Only the last N lines; 0: all.")] = 0,
     settings: Settings = None,
 ) -> None:
-    """What a cell's process printed, attempt after attempt."""
+    """Print the log of a cell, over all its attempts."""
     from orchestration.ledger.commands import follow_log, last_lines
 
     path = _client(file, settings).log(cell)
     if not path.exists():
-        raise UniferumError(str(path), must="exist", cure="the cell has not started yet")
+        raise StateError(f"Cell {cell} has not started yet", cure="`uniferum grid status` shows when it starts")
     text, end = last_lines(path, lines)
     output.stream(text)
     if follow:
@@ -70,17 +68,17 @@ def logs(
 def cancel(
     file: File,
     cell: Annotated[str | None, typer.Argument(help="A cell's name.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every running cell; no more start.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="All running cells; no more cells start.")] = False,
     settings: Settings = None,
 ) -> None:
-    """Let a cell, or all, write a checkpoint and stop."""
+    """Stop a cell, or all cells, after a checkpoint."""
     if (cell is None) != every:
         raise UniferumError("cancel", must="be given one cell, or --all")
     output.say(_client(file, settings).send("cancel", cell))
 
 
 def retry(file: File, cell: CellName, settings: Settings = None) -> None:
-    """Run a failed or stopped cell again: now where a driver has it, else with the next `grid run`."""
+    """Run a failed or stopped cell again: now if a driver is running, otherwise with the next `grid run`."""
     output.say(_client(file, settings).send("retry", cell))
 
 
@@ -90,7 +88,7 @@ def pause(file: File, settings: Settings = None) -> None:
 
 
 def stop(file: File, settings: Settings = None) -> None:
-    """Let the running cells finish, then end the driver."""
+    """End the driver after the running cells have finished."""
     output.say(_client(file, settings).send("stop"))
 
 
@@ -109,10 +107,10 @@ def parallel(
 def priority(
     file: File,
     cell: CellName,
-    number: Annotated[int, typer.Argument(help="Higher runs earlier.")],
+    number: Annotated[int, typer.Argument(help="Cells with a higher number run earlier.")],
     settings: Settings = None,
 ) -> None:
-    """Change a waiting cell's place in the order."""
+    """Change the priority of a waiting cell."""
     output.say(_client(file, settings).send("priority", cell, str(number)))
 
 
@@ -134,11 +132,18 @@ def events(
 def submit(
     file: File,
     address: Annotated[str, typer.Option(help="The cluster's dashboard, http://HEAD:8265.")],
-    follow: Annotated[bool, typer.Option(help="Print the driver's lines; Ctrl-C detaches, the grid goes on.")] = True,
+    follow: Annotated[
+        bool, typer.Option(help="Print the output of the driver; Ctrl-C detaches, the grid continues.")
+    ] = True,
     settings: Settings = None,
-    python: Annotated[str, typer.Option(help="The cluster's interpreter that has the requirements.")] = "python",
+    python: Annotated[
+        str, typer.Option(help="The Python interpreter on the cluster that has the requirements.")
+    ] = "python",
 ) -> None:
-    """Run the grid's driver on a cluster, as one Ray Job; the working tree travels. Given again, it attaches."""
+    """Run the driver of a grid on a cluster, as a Ray Job with a copy of the working tree.
+
+    The same command attaches to a running job.
+    """
     from orchestration.cluster.job import follow_submission, submit_grid
 
     submission = submit_grid(file, address, settings or [], python)
@@ -148,12 +153,12 @@ def submit(
 
 
 def ui(file: File, settings: Settings = None) -> None:
-    """Serve what the grid recorded in its own MLflow, until Ctrl-C."""
+    """Serve the MLflow records of a grid, until Ctrl-C."""
     from orchestration.tracking import server as mlflow_server
 
     root = _client(file, settings).grid.root
     server = mlflow_server.start(root)
-    output.say(f"MLflow: {server.uri} (Ctrl-C ends it)")
+    output.say(f"MLflow: {server.uri} (Ctrl-C stops it)")
     try:
         mlflow_server.wait(server)
     finally:

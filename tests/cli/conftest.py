@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cli import main, output
 from orchestration.grid.config import GridConfig

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -141,7 +141,7 @@ def test_cancel_wants_one_cell_or_all(shell: Shell, words: tuple[str, ...]) -> N
 # -- logs -f, status --watch ------------------------------------------------------------------------------------------
 
 
-def _sleeps(steps: list[Callable[[], object]]) -> Callable[[float], None]:
+def _sleeps(steps: Sequence[Callable[[], object]]) -> Callable[[float], None]:
     """Instead of sleeping do the next step; after the last, Ctrl-C."""
     left = iter(steps)
 
@@ -171,7 +171,7 @@ def test_logs_follow_what_is_appended_and_what_a_new_attempt_writes(
 
 def test_logs_of_a_cell_that_began_without_a_log_say_so(shell: Shell) -> None:
     shell.record()
-    assert "the cell has not started yet" in str(shell("logs", FIRST).exception)
+    assert "has not started yet" in str(shell("logs", FIRST).exception)
 
 
 def test_status_is_one_table_of_the_cells(shell: Shell, driver: Ledger) -> None:
