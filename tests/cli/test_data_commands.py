@@ -1,4 +1,4 @@
-"""`uniferum data card` and `label-reports` as a user calls them."""
+"""`uniferum data card` and `label-reports` from the command line."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,10 @@ def test_a_card_stands_beside_table_1_and_names_what_is_left_out(tmp_path: Path)
     assert emphysema["train"]["positive"] + emphysema["validation"]["positive"] == 5
     shown = runner.invoke(app, line)
     assert shown.exit_code == 0
-    assert all(text in shown.output for text in ("46168", "volume file missing", "0 / 1 (0.0 %)"))
+    assert all(text in shown.stdout for text in ("\t46168\t", "volume file missing\t1\t", "\t0 / 1 (0.0 %)"))
+    titles = [line for line in shown.stdout.splitlines() if line.startswith("# ")]
+    assert titles[0] == "# CTRATE: scans"
+    assert json.loads(runner.invoke(app, [*line, "--format", "json"]).stdout) == card
 
 
 def test_a_card_without_a_scan_is_shown_and_then_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Looking into and steering a grid from another shell, its driver alive, ended or killed; without Ray or data."""
+"""Commands to a grid from another shell, with a running, ended or killed driver; without Ray or data."""
 
 import json
 import os
@@ -25,7 +25,7 @@ VERBS = [*OF_A_CELL, "pause", "stop", "resume", "parallel", "status", "plan"]
 
 @pytest.fixture
 def dead_driver(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver was killed: its lease runs on, its cells are noted as running, and one of them had failed."""
+    """A killed driver: its lease has not expired, one cell is recorded as running and the other as failed."""
     gone = subprocess.Popen(["true"])
     gone.wait()
     ledger = Ledger.of(shell.grid)
@@ -59,7 +59,7 @@ def test_every_verb_takes_the_settings_that_the_grid_is_run_with(shell: Shell, d
 
 @pytest.mark.parametrize("verb", ["submit", "ui", "run", "evaluate"])
 def test_the_longer_commands_take_settings_too(shell: Shell, verb: str) -> None:
-    """Refused by the setting, before anything starts."""
+    """The wrong setting is refused before anything starts."""
     address = ["--address", "http://head:8265"] if verb == "submit" else []
     words = ["grid", verb, str(shell.file), *address, "--set", "rot=x"]
     done = CliRunner().invoke(main.app, words)
@@ -142,7 +142,7 @@ def test_cancel_wants_one_cell_or_all(shell: Shell, words: tuple[str, ...]) -> N
 
 
 def _sleeps(steps: Sequence[Callable[[], object]]) -> Callable[[float], None]:
-    """Instead of sleeping do the next step; after the last, Ctrl-C."""
+    """Replace sleep: run the next step; after the last one raise KeyboardInterrupt."""
     left = iter(steps)
 
     def sleep(seconds: float) -> None:

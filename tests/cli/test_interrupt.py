@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command with exit code 130, and says that the same command goes on."""
+"""Ctrl-C ends a command with exit code 130 and a hint to run it again."""
 
 from pathlib import Path
 

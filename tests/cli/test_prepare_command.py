@@ -1,4 +1,4 @@
-"""`uniferum data prepare` and `verify`, as a person types them."""
+"""`uniferum data prepare` and `verify` from the command line."""
 
 import errno
 import json
@@ -93,7 +93,7 @@ def test_a_cohort_without_a_scan_is_bad_input(cohort, tmp_path):
 
 @pytest.fixture
 def flagging(monkeypatch):
-    """Preparation, with flags and notes of our own."""
+    """Replace the preparation by one with known flags and notes."""
     known = {"a": (("no_lung", "wrong_hu"), ("values lie 1024 above those of a CT",)), "b": ((), ())}
 
     def prepare(source, config):

@@ -1,4 +1,4 @@
-"""`uniferum report --html --with-volumes`: a real cell's own masks in the page, and which cell is asked for them."""
+"""`uniferum report --html --with-volumes`: the masks of a trained cell on the page, and the choice of the cell."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""`uniferum tune`, as far as it needs neither Ray nor data."""
+"""The parts of `uniferum tune` that need neither Ray nor data."""
 
 from pathlib import Path
 

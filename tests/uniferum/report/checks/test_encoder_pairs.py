@@ -1,4 +1,4 @@
-"""Two text encoders against each other: pairs of equal training, their tests, and claim 7 of both."""
+"""Paired tests between two text encoders: pairs of cells, tests, and claim 7 for both."""
 
 from dataclasses import replace
 from functools import partial

@@ -1,4 +1,4 @@
-"""What cells are called, beside whom the paper's numbers stand, and phantoms in every title."""
+"""Names of cells, which rows have published values, and phantoms in every title."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Tables of whole, half-finished and repeated grids."""
+"""Tables of finished and half-finished grids, and of several seeds."""
 
 import csv
 import io

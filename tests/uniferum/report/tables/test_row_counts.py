@@ -1,4 +1,4 @@
-"""The report says what its cells were trained on, and nothing of cells that do not say it."""
+"""Tables and lines of training rows; records without them say so."""
 
 import json
 from pathlib import Path
