@@ -72,8 +72,7 @@ def prepare(
     from orchestration.prepare import connect_ray, plan_preparation, prepare_cohort
     from uniferum.data.cohorts.base import open_cohort
 
-    cohort = open_cohort(config, root=root)
-    how = _preparation(preparation, settings or ())
+    cohort, how = open_cohort(config, root=root), _preparation(preparation, settings or ())
     planned = plan_preparation(cohort, out, how)
     output.say(planned.sentence())
     if dry_run:
