@@ -58,8 +58,9 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         UniferumError: there are no cells, or a record is unreadable.
     """
     notes: list[str] = []
+    config: GridConfig | None = None
     if grid is None and folder is None:
-        grid = last_recorded(Path("configs"))
+        grid, config = last_recorded(Path("configs"))
         notes.append(f"The grid is {grid}, the last one recorded here; --grid names another.")
     if grid is None:
         assert folder is not None
@@ -70,7 +71,7 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         return Gathered(_of_phantoms(records), pending, Margins(), notes=(*notes, *_hidden(hidden)))
     from orchestration.grid.config import load_grid
 
-    config = load_grid(grid)
+    config = config or load_grid(grid)
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
     records, pending, match_notes = _match(config, grid, recorded)
     _check_any(records, pending, folder or grid)
@@ -111,8 +112,8 @@ def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[
     return completed(records, {name: PreparedCohort.open(stores[name]) for name in complete})
 
 
-def last_recorded(configs: Path) -> Path:
-    """Find the grid file in ``configs`` whose root has the newest MLflow database.
+def last_recorded(configs: Path) -> "tuple[Path, GridConfig]":
+    """Load the grid file in ``configs`` whose root has the newest MLflow database.
 
     Raises:
         UniferumError: no grid of ``configs`` has a database.
@@ -120,14 +121,15 @@ def last_recorded(configs: Path) -> Path:
     from orchestration.grid.config import load_grid
     from orchestration.tracking.server import DATABASE
 
-    databases: list[tuple[float, Path]] = []
+    databases: list[tuple[float, Path, GridConfig]] = []
     for path in sorted(configs.glob("*grid*.yaml")):
-        database = load_grid(path).root / DATABASE
+        grid = load_grid(path)
+        database = grid.root / DATABASE
         if database.exists():
-            databases.append((database.stat().st_mtime, path))
+            databases.append((database.stat().st_mtime, path, grid))
     if not databases:
         raise UniferumError("--grid", must="be given, because no grid of configs/ has run here", cure=RUN_ONE)
-    return max(databases)[1]
+    return max(databases, key=lambda one: one[:2])[1:]
 
 
 def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:

@@ -158,6 +158,6 @@ def _slots(options: SegmentationOptions) -> int:
     slots = min(int(available.get(name, 0) / amount + 1e-9) for name, amount in needed.items() if amount)
     if slots < 1:
         resources = f"{available.get('CPU', 0):g} cores, {available.get('GPU', 0):g} GPUs"
-        cure = "give --address of a cluster, --cpus 1, or --device cpu (hours a scan)"
+        cure = "give --address of a cluster, --cpus 1, or --device cpu (hours per scan)"
         raise UniferumError("Ray", resources, must=f"have {needed['CPU']:g} cores, {needed['GPU']:g} GPUs", cure=cure)
     return slots

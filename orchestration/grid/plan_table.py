@@ -32,11 +32,11 @@ def plan_totals(grid: GridConfig, planned: Sequence[PlannedCell]) -> str:
     states: dict[str, int] = {}
     for p in planned:
         states[p.state] = states.get(p.state, 0) + 1
-    left = [p.hours for p in planned if p.state != PlanState.DONE]
-    total = sum(hours for hours in left if hours is not None) * _gpus(grid)
+    hours_left = [p.hours for p in planned if p.state != PlanState.DONE]
+    total = sum(hours for hours in hours_left if hours is not None) * _gpus(grid)
     declared = sum(p.hours for p in planned if p.hours is not None and not p.measured) * _gpus(grid)
     assumed = f" ({declared:.1f} of them as declared, not measured)" if declared else ""
-    unknown = "; the speed of some cells is not known yet" if any(hours is None for hours in left) else ""
+    unknown = "; the speed of some cells is not known yet" if any(hours is None for hours in hours_left) else ""
     counts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     absent = absent_stores(grid)
     data = f"; missing stores: {', '.join(absent)} (make them with uniferum data prepare)" if absent else ""

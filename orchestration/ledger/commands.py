@@ -22,7 +22,7 @@ from orchestration.grid.records import CellFolder, named_folders
 from orchestration.grid.states import PlanState
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import open_ledger
-from uniferum.errors import UniferumError, near_miss
+from uniferum.errors import StateError, UniferumError, near_miss
 
 EVENT_COLUMNS = ("cell", "time", "state", "attempt", "fault", "reason", "node")
 
@@ -53,14 +53,13 @@ class GridClient:
         """Find the newest folder of a cell.
 
         Raises:
-            UniferumError: the grid has no such cell, or the cell has not started yet.
+            UniferumError: the grid has no such cell.
+            StateError: the cell has not started yet.
         """
         self.check(cell)
         folders = named_folders(self.grid.cells_folder, cell)
         if not folders:
-            raise UniferumError(
-                "cell", cell, must="have started before it has records", cure="see uniferum grid status"
-            )
+            raise StateError(f"Cell {cell} has not started yet", cure="See `uniferum grid status`.")
         return CellFolder(folders[-1])
 
     def log(self, cell: str) -> Path:
@@ -83,7 +82,8 @@ class GridClient:
             One line for the terminal: what will happen.
 
         Raises:
-            UniferumError: the grid has no such cell, or the command does not apply to the cell's state.
+            UniferumError: the grid has no such cell.
+            StateError: the command does not apply to the cell's state.
         """
         if cell is not None:
             self.check(cell)
@@ -111,12 +111,13 @@ class GridClient:
         """Refuse a command that the driver would ignore: it knows only the cells that its own run started with."""
         entry, run_start = ledger.entries().get(cell), float(ledger.facts().get("began", 0))
         if entry is None or entry.updated < run_start:
-            state = f"it is {_state(self._planned(cell))}"
-            raise UniferumError("cell", cell, must=f"be among the cells that {holder.owner} runs", cure=state)
+            raise StateError(
+                f"The driver {holder.owner} does not run cell {cell}, which is {_state(self._planned(cell))}"
+            )
         if entry.state == PlanState.DONE:
-            raise UniferumError("cell", cell, must=f"not be finished to {verb} it", cure="it is done")
+            raise StateError(f"Cell {cell} is done, so there is nothing to {verb}")
         if verb == "retry" and entry.state in ("pending", "running"):
-            raise UniferumError("cell", cell, must="have failed or been stopped", cure=f"it is {entry.state}")
+            raise StateError(f"Cell {cell} is {entry.state}", cure="Only failed or stopped cells can be retried.")
 
     def _without_driver(self, verb: str, cell: str | None) -> str:
         if verb == "cancel":
@@ -128,19 +129,19 @@ class GridClient:
     def _retry_later(self, cell: str) -> str:
         planned = self._planned(cell)
         if planned.state in (PlanState.DONE, PlanState.NO_DATA):
-            raise UniferumError("cell", cell, must="be one that can be run again", cure=f"it is {_state(planned)}")
+            raise StateError(f"Cell {cell} cannot be retried, it is {_state(planned)}")
         planned.record.clear_failure()
         return f"No driver is running; the next `uniferum grid run` runs {cell} again ({_state(planned)})."
 
     def _stop_orphans(self, cell: str | None) -> str:
         names = [cell] if cell else self.names
-        running = [
+        records = [
             CellFolder(folders[-1]) for name in names if (folders := named_folders(self.grid.cells_folder, name))
         ]
-        running = [record for record in running if not record.done and record.progress() is not None]
-        for record in running:
+        records = [record for record in records if not record.done and record.progress() is not None]
+        for record in records:
             record.request_stop("cancelled by hand")
-        return f"No driver is running; {len(running)} cells are asked to stop, in case a worker is still alive."
+        return f"No driver is running; {len(records)} cells are asked to stop, in case a worker is still alive."
 
     def _planned(self, name: str) -> PlannedCell:
         (planned,) = make_plan(self.grid, [cell for cell in self.cells if cell.name == name])

@@ -21,7 +21,7 @@ from sqlalchemy.exc import OperationalError
 from orchestration.disk import is_full
 from orchestration.grid.config import GridConfig
 from orchestration.ledger.database import CELLS, COMMANDS, EVENTS, FACTS, LEASE, Database, reason
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 T = TypeVar("T")
 LEASE_S = 30.0
@@ -235,12 +235,12 @@ class Ledger:
                 return act()
             except OperationalError as error:
                 if is_full(error):
-                    raise  # handled by the driver, which waits for free space while its heartbeat goes on
+                    raise  # handled by the driver, which waits for free space and keeps its heartbeat
                 if isinstance(self.location, Path):
                     raise
                 if time.monotonic() > until:
-                    why = f"{reason(error)}; run the same command again when it does"
-                    raise UniferumError(f"the ledger {self.location}", must="answer", cure=why) from None
+                    statement = f"The ledger {self.location} does not answer ({reason(error)})"
+                    raise StateError(statement, cure="Run the same command again when it does.") from None
                 time.sleep(0.5)
 
 

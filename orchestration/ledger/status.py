@@ -57,10 +57,10 @@ def rows(planned: Sequence[PlannedCell], entries: "dict[str, CellEntry]") -> lis
     return [_row(p, entries.get(p.cell.name)) for p in planned]
 
 
-def counts(shown: Sequence[StatusRow]) -> str:
+def counts(table: Sequence[StatusRow]) -> str:
     """Number of cells in each state, in one line."""
     states: dict[str, int] = {}
-    for row in shown:
+    for row in table:
         states[row.state] = states.get(row.state, 0) + 1
     return ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
 
@@ -89,8 +89,8 @@ def _row(planned: PlannedCell, entry: "CellEntry | None") -> StatusRow:
 def _done(name: str, state: str, result: dict) -> StatusRow:
     selection = (result.get("selection") or {}).get("value")
     note = mask_note(result.get("masks"))
-    shown = PlanState.DONE if state == "done" else state
-    return StatusRow(name, shown, result.get("steps"), metric=selection, note=note)
+    state = PlanState.DONE if state == "done" else state
+    return StatusRow(name, state, result.get("steps"), metric=selection, note=note)
 
 
 def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "CellEntry | None") -> StatusRow:
@@ -120,18 +120,18 @@ def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[StatusRow],
             facts = ledger.facts() if ledger else {}
             entries = ledger.entries() if ledger and holder else {}
     except UniferumError as error:
-        shown = rows(planned, {})
-        return shown, f"{counts(shown)}; from the cells' folders only: {error}"
-    shown = rows(planned, entries)
+        table = rows(planned, {})
+        return table, f"{counts(table)}; from the cells' folders only: {error}"
+    table = rows(planned, entries)
     if ledger is None:
-        return shown, counts(shown)
+        return table, counts(table)
     driver = f"driver: {holder.owner}" if holder else "no driver"
     paused = f"; paused: {facts['paused']}" if "paused" in facts else ""
-    return shown, f"{counts(shown)}; {driver}{paused}"
+    return table, f"{counts(table)}; {driver}{paused}"
 
 
 def ended(grid: GridConfig) -> bool:
-    """Whether no driver is alive, so that no state changes any more; False if the ledger does not answer."""
+    """Whether no driver is alive, so no state changes; False if the ledger does not answer."""
     try:
         with open_ledger(grid) as ledger:
             return ledger is None or ledger.holder() is None

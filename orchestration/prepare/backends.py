@@ -70,7 +70,7 @@ def in_pool(chunks: Iterator[Chunk], store: str, workers: int, with_montage: boo
 
 
 def in_ray(chunks: Iterator[Chunk], store: str, workers: int, with_montage: bool) -> Outcomes:
-    """Run the chunks as Ray tasks; after a worker's death, run each scan of its chunk as a task of its own."""
+    """Run the chunks as Ray tasks; after a worker's death, run each scan of its chunk as its own task."""
     import ray
     from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 

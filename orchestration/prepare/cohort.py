@@ -10,7 +10,7 @@ from orchestration.prepare.plan import check_space
 from orchestration.prepare.summary import PreparationSummary
 from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.preparation import PreparationOutcome, card_of, finish_store
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.store import Store
 
@@ -40,8 +40,8 @@ def prepare_cohort(
         on_scan: called with the outcome of each scan.
 
     Raises:
-        UniferumError: the store has another cohort or config, the disk is too small or becomes full, or the cohort is
-            empty.
+        UniferumError: the store has another cohort or config, the disk is too small, or the cohort is empty.
+        StateError: the disk became full.
     """
     start = time.monotonic()
     store = Store.create(out, card_of(cohort), config)
@@ -58,8 +58,8 @@ def prepare_cohort(
         if on_scan is not None:
             on_scan(outcome)
         if outcome.disk_full:  # otherwise every other scan would be read only to fail
-            cure = "free some; the same command goes on from where it stopped"
-            raise UniferumError(store.url, must="be on a disk with free space (it became full)", cure=cure)
+            cure = "Free some space, then run the same command again; it continues from where it stopped."
+            raise StateError(f"The disk of {store.url} is full", cure=cure)
     finish_store(store, cohort, summary.failed)
     summary.read(store)
     summary.cohort_notes = cohort.card().notes

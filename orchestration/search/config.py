@@ -49,8 +49,8 @@ class Dimension(Section):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        given = [kind for kind in (self.float, self.int, self.choice) if kind is not None]
-        if len(given) != 1:
+        kinds = [kind for kind in (self.float, self.int, self.choice) if kind is not None]
+        if len(kinds) != 1:
             raise ValueError("have exactly one of float, int and choice")
         bounds = self.float or self.int
         if bounds is not None and not bounds[0] < bounds[1]:

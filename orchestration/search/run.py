@@ -26,7 +26,7 @@ from orchestration.search.study import open_study, proposer, requeue_interrupted
 from orchestration.search.sync import FAILED, FINISHED, KILLED, SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
 from uniferum.atomic import write_text
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 if TYPE_CHECKING:
     import optuna
@@ -59,14 +59,14 @@ def run_search(
     preflight.check_root(search.root)
     with search_lock(search):
         study = open_study(search)
-        left = max(0, search.config.trials - requeue_interrupted(study))
-        say(f"study: {search.study_url} ({len(study.trials)} trials so far, {left} to go)")
+        trials_left = max(0, search.config.trials - requeue_interrupted(study))
+        say(f"study: {search.study_url} ({len(study.trials)} trials so far, {trials_left} to go)")
         grid = search.grid.replace(name=search.config.name, root=search.root)
         sync = SearchSync(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
         behind = sync.catch_up()
-        if left:
-            check(search, grid, left)
-            _run_left(search, study, left, sync, say, address)
+        if trials_left:
+            check(search, grid, trials_left)
+            _run_left(search, study, trials_left, sync, say, address)
         elif behind:
             sync.start()
             sync.finish(FINISHED)
@@ -76,7 +76,7 @@ def run_search(
         return _result(search, study)
 
 
-def check(search: Search, grid: GridConfig, left: int) -> None:
+def check(search: Search, grid: GridConfig, trials_left: int) -> None:
     """Check the data, and the free space for two checkpoints of each remaining trial.
 
     Raises:
@@ -88,7 +88,7 @@ def check(search: Search, grid: GridConfig, left: int) -> None:
         raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
     planned = PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None)
     DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
-    preflight.check_space(grid, [planned] * left)
+    preflight.check_space(grid, [planned] * trials_left)
 
 
 def stopper(search: Search) -> Any:
@@ -110,7 +110,7 @@ def stopper(search: Search) -> Any:
 def _run_left(
     search: Search,
     study: "optuna.Study",
-    left: int,
+    trials_left: int,
     sync: SearchSync,
     say: Callable[[str], None],
     address: str | None,
@@ -123,7 +123,7 @@ def _run_left(
             say(f"Ray dashboard: {joined.dashboard}")
             connect.check_fits(search.grid.resources)
             preflight.check_seen_everywhere(search.root)
-            _tune(search, study, left, sync, say)
+            _tune(search, study, trials_left, sync, say)
         finally:
             connect.leave(joined)
         interrupted = _running(open_study(search))
@@ -140,7 +140,9 @@ def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
     return study.get_trials(states=(TrialState.RUNNING,))
 
 
-def _tune(search: Search, study: "optuna.Study", left: int, sync: SearchSync, say: Callable[[str], None]) -> None:
+def _tune(
+    search: Search, study: "optuna.Study", trials_left: int, sync: SearchSync, say: Callable[[str], None]
+) -> None:
     from ray import tune
 
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's tables would mix with our lines
@@ -157,7 +159,7 @@ def _tune(search: Search, study: "optuna.Study", left: int, sync: SearchSync, sa
             mode="max",
             search_alg=proposer(search, study),
             scheduler=stopper(search),
-            num_samples=left,
+            num_samples=trials_left,
             max_concurrent_trials=search.config.parallel or resources.parallel or 0,
             reuse_actors=True,
         ),
@@ -216,9 +218,7 @@ def _result(search: Search, study: "optuna.Study") -> SearchResult:
 
     finished = study.get_trials(states=(TrialState.COMPLETE,))
     if not finished:
-        raise UniferumError(
-            "search", search.config.name, must="have a finished trial", cure="see each trial's cell.log"
-        )
+        raise StateError(f"No trial of search {search.config.name} has a value", cure="See the cell.log of each trial.")
     best = study.best_trial
     assert best.value is not None, "a completed trial has a value"
     path = search.root / "best.yaml"

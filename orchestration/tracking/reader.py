@@ -16,7 +16,7 @@ from orchestration.grid.records import CellFolder, read_json
 from orchestration.tracking import server as mlflow_server
 from orchestration.tracking.uploader import CELL_TAG
 from uniferum.atomic import write_json
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -134,7 +134,8 @@ def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportR
         cache: download folder for the files of a remote server; default: a temporary folder.
 
     Raises:
-        UniferumError: the server does not answer, or has no such grid.
+        UniferumError: the server has no such grid.
+        StateError: the server does not answer.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -148,8 +149,8 @@ def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportR
             raise UniferumError("grid", grid, must=f"be an experiment of {uri}", cure=f"it has: {names}")
         runs = list(_finished_runs(client, experiment.experiment_id))
     except MlflowException as error:
-        cure = " ".join(str(error).split())[:160]
-        raise UniferumError("MLflow", uri, must="answer", cure=f"{cure}; or read folders with --from") from None
+        reason = " ".join(str(error).split())[:160]
+        raise StateError(f"MLflow at {uri} failed: {reason}", cure="Or read folders with --from.") from None
     folder = cache or Path(tempfile.mkdtemp(prefix="uniferum-mlflow-"))
     return [_read_run(client, run, uri, folder) for run in runs]
 

@@ -214,8 +214,8 @@ def _port_before(root: Path) -> int:
     return int(card["uri"].rsplit(":", 1)[1]) if card else 0
 
 
-def _free_port(wanted: int) -> int:
-    for port in dict.fromkeys((wanted, 0)):
+def _free_port(preferred: int) -> int:
+    for port in dict.fromkeys((preferred, 0)):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))

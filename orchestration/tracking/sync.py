@@ -85,7 +85,7 @@ class TrackingSync:
                 append(planned.record.folder, {"status": STATUS.get(state, "FAILED")})
         self.began(planned)
 
-    def catch_up(self, done: Sequence[PlannedCell]) -> bool:
+    def catch_up(self, finished: Sequence[PlannedCell]) -> bool:
         """Spool the results of cells that finished while no driver was running.
 
         Returns:
@@ -96,12 +96,12 @@ class TrackingSync:
         """
         if not self.enabled:
             return False
-        behind = False
-        for planned in done:
+        any_unsent = False
+        for planned in finished:
             self.ended(planned, "done")
             with self._harmless(planned.cell.name):
-                behind = has_unsent(planned.record.folder) or behind
-        return behind
+                any_unsent = has_unsent(planned.record.folder) or any_unsent
+        return any_unsent
 
     def finish(self) -> None:
         """Upload the remaining lines, for a minute at most, and stop our own server."""
@@ -146,11 +146,11 @@ class TrackingSync:
 
     def _report_unsent(self) -> None:
         folders, uri = (self.uploader.cells, self.uploader.uri) if self.uploader else (self._folders, None)
-        left = [count for folder in list(folders) if (count := count_unsent(folder, uri))]
-        if left:
+        unsent = [count for folder in list(folders) if (count := count_unsent(folder, uri))]
+        if unsent:
             why = f" ({self.uploader.last_error})" if self.uploader and self.uploader.last_error else ""
             self.say(
-                f"{sum(left)} records of {len(left)} cells are not in MLflow yet{why}; they stay in the cells'"
+                f"{sum(unsent)} records of {len(unsent)} cells are not in MLflow yet{why}; they stay in the cells'"
                 " folders, and the next `uniferum grid run` sends them"
             )
 

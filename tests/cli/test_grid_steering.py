@@ -124,7 +124,7 @@ def test_a_done_cell_is_not_tried_again(shell: Shell, driver: Ledger) -> None:
     driver.set_fact("began", str(driver.entries()[FIRST].updated + 1))
     done = shell("retry", FIRST)
     assert isinstance(done.exception, UniferumError), "the command line ends with exit code 2"
-    assert "it is done: finished at step 4" in str(done.exception)
+    assert "is done: finished at step 4" in str(done.exception)
     assert not driver.take_commands()
 
 

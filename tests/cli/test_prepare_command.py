@@ -209,7 +209,7 @@ def test_a_disk_that_becomes_full_ends_it_at_the_first_scan_and_leaves_no_half_f
     monkeypatch.setattr("uniferum.preprocessing.store.filesystem.os.fsync", full)
     result = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
     assert isinstance(result.exception, UniferumError)
-    assert "must be on a disk with free space (it became full); free some" in str(result.exception)
+    assert "store is full. Free some space, then run the same command again" in str(result.exception)
     assert list((tmp_path / "store/scans").iterdir()) == []
     monkeypatch.undo()
     assert "2 prepared now" in run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL).stderr

@@ -1,6 +1,7 @@
 """Cells of a grid file, matched to recorded cells."""
 
 import json
+import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import orchestration.grid.cells
 import orchestration.grid.config
 import orchestration.grid.plan
 from orchestration import report_source
+from tests.orchestration.worlds import grid as small_grid
 from tests.support.written_cells import write_cell
 from tests.uniferum.data.small_stores import write_store
 from uniferum.errors import UniferumError
@@ -135,3 +137,19 @@ def test_cells_tested_on_phantoms_are_marked_without_a_grid(tmp_path):
     word = {"kind": "official", "phantoms": True, "found": 40}
     result.write_text(json.dumps(json.loads(result.read_text()) | {"test_splits": {"CTRATE": word}}))
     assert report_source.gather(None, tmp_path).phantoms
+
+
+def test_the_grid_with_the_newest_database_is_loaded(tmp_path):
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    grids = [small_grid(tmp_path / name) for name in ("old", "new")]
+    for age_s, grid in zip((20, 10), grids, strict=True):
+        (configs / f"{grid.root.parent.name}_grid.yaml").write_text(grid.model_dump_json(exclude_none=True))
+        grid.root.mkdir(parents=True, exist_ok=True)
+        (grid.root / "mlflow.db").touch()
+        modified = time.time() - age_s
+        os.utime(grid.root / "mlflow.db", (modified, modified))
+    path, loaded = report_source.last_recorded(configs)
+    assert (path.name, loaded.root) == ("new_grid.yaml", grids[1].root)
+    with pytest.raises(UniferumError, match="no grid of configs/ has run here"):
+        report_source.last_recorded(tmp_path)

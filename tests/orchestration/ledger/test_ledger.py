@@ -194,7 +194,7 @@ def test_a_server_that_stays_away_ends_the_driver_with_one_line(
     monkeypatch.setattr(module, "RETRY_S", 0.0)
     postgres.stop()
     try:
-        with pytest.raises(UniferumError, match=r"the ledger postgresql://grid@.* must answer"):
+        with pytest.raises(UniferumError, match=r"The ledger postgresql://grid@.* does not answer"):
             book.note("a", "done")
     finally:
         postgres.start()

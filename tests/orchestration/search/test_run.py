@@ -259,6 +259,6 @@ def test_the_mlflow_status_of_a_trial_is_how_it_ended(tmp_path: Path, store: str
 
 def test_a_call_with_no_trials_left_finds_unsent_lines(tmp_path: Path, store: str) -> None:
     search = tiny_search(tmp_path, store)
-    run_trial(VALUES, search, lambda _: None)  # nobody listened as it ended
+    run_trial(VALUES, search, lambda _: None)  # no search is running when it ends
     assert _sync(search).catch_up()
     assert _spool_lines(trial_cell(search, VALUES).record)[-1]["status"] == "FINISHED"
