@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from uniferum.config import Section
 from uniferum.errors import UniferumError
+from uniferum.systems import UNIFERUM
 
 PUBMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
 GATORTRON = "UFNLP/gatortron-base"
@@ -96,7 +97,7 @@ class HeadConfig(Section):
 class ModelConfig(Section):
     """Everything that defines one compared system."""
 
-    kind: str = "uniferum"
+    kind: str = UNIFERUM
     """Name of a system of :mod:`uniferum.systems`."""
     preset: Literal["paper", "released"] = "paper"
     """Which set of values applies where the paper's text and its released code differ."""

@@ -1,4 +1,4 @@
-"""Weighted replicates equal recomputation on resampled copies; intervals cover what they should."""
+"""Weighted replicates equal recomputation on resampled copies; intervals have the expected coverage."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""All labels at once equal label by label."""
+"""Scoring all labels at once equals scoring label by label."""
 
 import math
 

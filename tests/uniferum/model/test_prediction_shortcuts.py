@@ -1,4 +1,4 @@
-"""The shorter ways of prediction on a CPU give what the plain ones give, and leave model and process as they were."""
+"""Fast prediction on a CPU equals plain prediction, and leaves model and process unchanged."""
 
 import ctypes
 import sys
@@ -20,7 +20,7 @@ from uniferum.model.speed.malloc import kept_memory
 
 
 def _trained_norms(encoder: Encoder) -> Encoder:
-    """Statistics, scales and offsets as no fresh norm has them."""
+    """Set statistics, scales and offsets that differ from those of a new norm."""
     generator = torch.Generator().manual_seed(1)
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm3d):
@@ -79,7 +79,7 @@ def test_products_without_gradient_agree_with_pytorchs(monkeypatch: pytest.Monke
     with torch.no_grad():
         assert linear._fits(x, weight)
         found = linear.product(x, weight, bias, then)  # pyright: ignore[reportArgumentType]
-        # A slice of positions and of rows of a fused matrix, as the last layer has them.
+        # A slice of positions and of rows of a fused matrix, as in the last layer.
         part = linear.product(x[:, 1:3], weight[8:], bias[8:])
     torch.testing.assert_close(found, F.gelu(plain) if then == "gelu" else plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(part, plain[:, 1:3, 8:], atol=1e-5, rtol=1e-5)

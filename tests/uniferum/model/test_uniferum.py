@@ -26,7 +26,7 @@ NAMES = ["emphysema", "pleural_effusion", "heart", "emphysema"]
 
 
 def _hub_model(folder: Path, kind: str) -> Any:
-    """A small random BERT or Megatron-BERT in the hub's format, its words those of the prompts."""
+    """Write a small random BERT or Megatron-BERT in the hub's format, with the words of the prompts."""
     torch.manual_seed(1)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."]
     words += sorted({word.strip(".").lower() for prompt in PROMPTS for word in prompt.split()})
@@ -100,7 +100,7 @@ def test_only_the_wanted_masks_are_computed_in_their_order() -> None:
 
 
 class _Averages(Encoder):
-    """An encoder whose feature is the mean intensity of each token's cube."""
+    """Encoder whose feature is the mean intensity of each token's cube."""
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
@@ -206,7 +206,7 @@ def test_compile_wraps_encoder_and_layers_and_keeps_tensor_names(monkeypatch: py
 @pytest.mark.filterwarnings("ignore")  # the compiler looks at tensors in ways that warn
 def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of_any_size() -> None:
     plain, compiled = cast(Uniferum, small_model()), cast(Uniferum, small_model())
-    # The compiler's front half: it traces and guards as always, and leaves out the code generation.
+    # The front end of the compiler: tracing and guards, without code generation.
     compile_parts((compiled.encoder, *compiled.transformer.layers), backend="aot_eager")
     torch._dynamo.utils.counters.clear()
     for rows in ([0, 1, 0], [0, 0, 0, 0, 1], [1, 0], [0, 1, 1, 0]):

@@ -1,4 +1,4 @@
-"""A world of three small stores whose findings can be seen, and a run over them of a few seconds."""
+"""Three small stores with visible findings, and a run over them of a few seconds."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every scan that can be answered is, its flags beside the answer; a doubtful one is refused unless forced."""
+"""Answers with the flags of their scan; a doubtful scan is refused unless forced."""
 
 from collections.abc import Sequence
 from pathlib import Path

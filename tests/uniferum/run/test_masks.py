@@ -1,4 +1,4 @@
-"""A model's masks of a prepared scan: in the right place, of the right size, and only of what the scan shows."""
+"""Predicted masks of a prepared scan: position, size, and only structures that the scan shows."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ GRID = TargetGrid.of(GEOMETRY.model_shape, (6, 5, 4), 2)
 
 
 class Knowing(Model):
-    """A model that answers with one stored mask, whatever it is asked; or has no masks at all."""
+    """Model with the same stored mask for every prompt, or without masks."""
 
     tokens_shape, patch = GRID.tokens_shape, GRID.patch
 

@@ -1,4 +1,4 @@
-"""A training knows which masks it lacks: it refuses, or trains and says so; its record counts every kind of row."""
+"""Missing masks: training refuses or warns, and the record counts every kind of row."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ TRAIN = [f"train_{number:02d}" for number in range(COUNTS["train"])]
 
 @pytest.fixture(scope="module")
 def bare(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Stores:
-    """The small world with one training mask of RADCHEST left."""
+    """The small stores with only one training mask of RADCHEST."""
     root = tmp_path_factory.mktemp("bare")
     few = write_store(root / "R", "RADCHEST", LABELS["RADCHEST"], COUNTS, maskless=TRAIN[1:])
     none = write_store(root / "L", "LUNA16", (), {"train": 2}, maskless=TRAIN)

@@ -1,4 +1,4 @@
-"""What a run is: fingerprints follow what decides weights and scores, and nothing else."""
+"""Fingerprints depend on what affects weights and scores, and on nothing else."""
 
 import shutil
 import subprocess

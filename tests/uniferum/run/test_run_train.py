@@ -1,4 +1,4 @@
-"""One run from stores to its record, in the few ways that it can go."""
+"""One run from stores to its record, with stops, resumes and errors."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def finished(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Listener]:
-    """A finished run, and what its listener heard."""
+    """A finished run, and what its reporter received."""
     folder, listener = tmp_path_factory.mktemp("runs") / "small", Listener()
     train_run(make_config(), stores, folder, listener)
     return folder, listener

@@ -1,4 +1,4 @@
-"""Masks as metrics of a run: which scans are scored, which files stay, and what the record says."""
+"""Mask scores of a run: the scored scans, the files, and the record."""
 
 import json
 from pathlib import Path
@@ -77,7 +77,7 @@ def test_masks_of_some_scans_only_are_counted_and_stale_ones_go(
 
 
 def without_masks(path: Path, held: int) -> Path:
-    """The cohort with masks for its first ``held`` test scans alone."""
+    """The cohort with masks for its first ``held`` test scans only."""
     write_store(path, "RADCHEST", LABELS["RADCHEST"], COUNTS)
     manifest = path / "manifest.parquet"
     table = pd.read_parquet(manifest)
@@ -89,7 +89,7 @@ def without_masks(path: Path, held: int) -> Path:
 
 
 class Knowing(Model):
-    """Answers with one mask whatever it is asked, or has none at all."""
+    """Model with the same mask for every prompt, or without masks."""
 
     tokens_shape, patch = (6, 5, 4), 2
 

@@ -25,7 +25,7 @@ FLAGS |= {"train_03": ("no_lung",), "test_03": ("no_lung", "wrong_hu"), "test_05
 
 @pytest.fixture(scope="module")
 def flagged(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Stores:
-    """The small world with four training scans of CT-RATE, and some of its other splits, flagged."""
+    """The small stores with flags on four training scans of CT-RATE and on some scans of its other splits."""
     root = tmp_path_factory.mktemp("flagged")
     return {**stores, "CTRATE": write_store(root / "CTRATE", "CTRATE", LABELS["CTRATE"], COUNTS, flags=FLAGS)}
 

@@ -1,1 +1,1 @@
-"""The tiny training beside these tests is a module that they import and a program that they start."""
+"""Make the tiny training beside these tests importable; some tests also start it as a program."""

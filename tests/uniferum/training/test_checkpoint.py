@@ -1,4 +1,4 @@
-"""Checkpoints are whole or absent, say what they belong to, and refuse what does not fit in one line."""
+"""Checkpoints are complete or absent, name their run, and refuse other content with an error of one line."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
         pass
 
     def dies_at(call: int) -> bool:
-        """Whether a save was cut short at its ``call``-th change on disk; what is there must load all the same."""
+        """Whether a save was interrupted at its ``call``-th change on disk; the checkpoint must load in any case."""
         folder, left = tmp_path / f"killed-{call}", [call]
         shutil.copytree(saved, folder, symlinks=True)
         checkpoints, model, optimizer = fresh(folder)
@@ -66,7 +66,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
         assert progress is not None
         assert progress.step in (4, 9)
         load_weights(model, folder / "best")
-        # Whoever goes on from step 9 knows it as the best: its weights must be what "best" points to.
+        # A run that resumes from step 9 takes it as the best, so "best" must link to its weights.
         assert read_card(folder / "best")["progress"]["step"] >= progress.best_step
         assert progress.step == 4 or read_card(folder / "best")["progress"]["step"] == 9
         again.save(model, optimizer, TrainingProgress(step=10), best=True)
@@ -152,7 +152,7 @@ def test_going_on_in_another_number_format_is_refused_naming_both(saved: Path) -
 
 @pytest.mark.parametrize("last", [True, False])
 def test_an_optimizer_goes_on_where_its_weights_lie_in_another_memory_order(tmp_path: Path, last: bool) -> None:
-    """The fused AdamW takes weights and moments as they lie in memory, so that unlike orders mix them up silently."""
+    """The fused AdamW reads weights and moments in memory order, so different orders would be mixed up silently."""
     torch.manual_seed(0)
     x, start = torch.rand(2, 4, 5, 5, 5), nn.Conv3d(4, 8, 3)
     checkpoints = Checkpoints(tmp_path, Identity("tiny", "f" * 16, {}, ()))

@@ -1,4 +1,4 @@
-"""A training goes on as if nothing had happened: after a kill, a stop, on other workers; and says why it stops."""
+"""Training resumes identically after a kill or a stop and on other workers, and reports why it stops."""
 
 import math
 import os
@@ -68,7 +68,7 @@ class Killed(BaseException):
 
 
 def killed_at(call: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether a training died at the ``call``-th of its reports and of its changes on disk."""
+    """Kill a training at the ``call``-th of its reports and changes on disk; return whether it was reached."""
     left = [call]
 
     def counted(real):

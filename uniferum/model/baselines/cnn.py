@@ -89,7 +89,7 @@ def build_cnn(
         UniferumError: no label is given.
     """
     if not labels:
-        raise UniferumError("model.kind", "cnn", must="have at least one label to predict", cure="check train_on")
+        raise UniferumError("model.kind", config.kind, must="have at least one label to predict", cure="check train_on")
     encoder = build_encoder(
         config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing, pretrained=pretrained
     )

@@ -1,4 +1,4 @@
-"""The compared systems of other papers: they learn, rows pick their label, and nothing reads across volumes."""
+"""The systems of other papers: they learn, rows select their label, and volumes are independent."""
 
 import pytest
 import torch

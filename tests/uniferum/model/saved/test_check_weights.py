@@ -1,4 +1,4 @@
-"""Weights said to load do, and whatever else lies in a folder is one line."""
+"""Weights that pass the check load, and every faulty folder gives an error of one line."""
 
 import hashlib
 import json

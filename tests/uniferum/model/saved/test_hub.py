@@ -1,4 +1,4 @@
-"""Saved models: whole folders that need neither the hub nor the parts they were built from."""
+"""Saved models: complete folders that need neither the hub nor the pretrained parts."""
 
 import json
 from pathlib import Path

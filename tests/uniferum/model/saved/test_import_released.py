@@ -1,4 +1,4 @@
-"""Checkpoints of the paper's released code, held against a forward pass composed from timm-3d and transformers."""
+"""Checkpoints of the paper's released code, compared with a forward pass composed from timm-3d and transformers."""
 
 import json
 import warnings

@@ -1,4 +1,4 @@
-"""Same padding and the fast backward pass, held against PyTorch's own convolution and gradient."""
+"""Same padding and the fast backward pass, compared with PyTorch's own convolution and gradient."""
 
 import pytest
 import torch
