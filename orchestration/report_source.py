@@ -11,7 +11,7 @@ from uniferum.errors import UniferumError
 from uniferum.report.checks.margins import Margins
 from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
 from uniferum.report.systems import encoder_word, other_system
-from uniferum.report.tables.naming import of_phantoms, told_apart
+from uniferum.report.tables.naming import distinguish_encoders, of_phantoms
 from uniferum.report.unfinished import unfinished
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
         records, hidden = newest(from_folders(folder))
         pending = unfinished(folder)
         _check_any(records, pending, folder)
-        records, pending = told_apart(records, pending)
+        records, pending = distinguish_encoders(records, pending)
         return Gathered(_of_phantoms(records), pending, Margins(), notes=(*notes, *_hidden(hidden)))
     from orchestration.grid.config import load_grid
 
@@ -75,7 +75,7 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
     records, pending, match_notes = _match(config, grid, recorded)
     _check_any(records, pending, folder or grid)
-    records, pending = told_apart(records, pending)
+    records, pending = distinguish_encoders(records, pending)
     if config.synthetic:
         records = [replace(one, phantoms=True) for one in records]
         pending = [replace(one, phantoms=True) for one in pending]

@@ -57,3 +57,18 @@ def _gpus(grid: GridConfig) -> float:
 
 def _unit(grid: GridConfig) -> str:
     return "GPU-hours" if grid.resources.gpus else "hours"
+
+
+def plan_objects(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[dict[str, object]]:
+    """The plan for scripts: one dictionary a cell, in which a number that is not known is None."""
+    return [
+        {
+            "cell": p.cell.name,
+            "state": str(p.state),
+            "steps": p.cell.config.training.steps,
+            "hours": None if p.hours is None else p.hours * _gpus(grid),
+            "measured": None if p.hours is None else p.measured,
+            "why": p.why,
+        }
+        for p in planned
+    ]

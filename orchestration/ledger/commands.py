@@ -10,8 +10,9 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig, load_grid
@@ -22,6 +23,8 @@ from orchestration.grid.states import PlanState
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import open_ledger
 from uniferum.errors import StateError, UniferumError, near_miss
+
+EVENT_COLUMNS = ("cell", "time", "state", "attempt", "fault", "reason", "node")
 
 
 @dataclass(frozen=True)
@@ -93,17 +96,14 @@ class GridClient:
             ledger.add_command(verb, cell, value)
         return f"{verb}{f' {cell}' if cell else ''}: sent to the driver {holder.owner}"
 
-    def history(self, cell: str | None) -> list[str]:
-        """Describe the events of a cell, or of all cells, one line each, oldest first."""
+    def history(self, cell: str | None) -> list[dict[str, Any]]:
+        """List the events of a cell, or of all cells, oldest first, with the keys of :data:`EVENT_COLUMNS`."""
         if cell is not None:
             self.check(cell)
         with open_ledger(self.grid) as ledger:
             events = ledger.events(cell) if ledger else []
         return [
-            f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(at))}  {name}  {state}"
-            + "".join(
-                f"  {key}={value}" for key, value in detail.items() if key in ("attempt", "fault", "reason", "node")
-            )
+            {"cell": name, "time": _iso(at), "state": state, **{key: detail.get(key) for key in EVENT_COLUMNS[3:]}}
             for at, name, state, detail in events
         ]
 
@@ -146,6 +146,11 @@ class GridClient:
     def _planned(self, name: str) -> PlannedCell:
         (planned,) = make_plan(self.grid, [cell for cell in self.cells if cell.name == name])
         return planned
+
+
+def _iso(at: float) -> str:
+    """Local time with its offset from UTC."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(timespec="seconds")
 
 
 def _state(planned: PlannedCell) -> str:

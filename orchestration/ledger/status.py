@@ -6,9 +6,9 @@ No driver is needed: any shell shows the same rows, also after the driver has en
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
@@ -32,16 +32,24 @@ class StatusRow:
 
     cell: str
     state: str
-    step: str = ""
-    speed: str = ""
-    metric: str = ""
-    left: str = ""
+    step: int | None = None
+    steps: int | None = None
+    volumes_per_second: float | None = None
+    metric: float | None = None
+    seconds_left: float | None = None
     note: str = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
         """The texts in the order of :data:`COLUMNS`."""
-        return self.cell, self.state, self.step, self.speed, self.metric, self.left, self.note
+        step = "" if self.step is None else f"{self.step}" if self.steps is None else f"{self.step} / {self.steps}"
+        speed = "" if self.volumes_per_second is None else f"{self.volumes_per_second:.3g}"
+        metric = "" if self.metric is None else f"{self.metric:.4f}"
+        return self.cell, self.state, step, speed, metric, span(self.seconds_left), self.note
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row for scripts; what is not known is None."""
+        return asdict(self) | {"state": str(self.state)}
 
 
 def rows(planned: Sequence[PlannedCell], entries: "dict[str, CellEntry]") -> list[StatusRow]:
@@ -80,27 +88,25 @@ def _row(planned: PlannedCell, entry: "CellEntry | None") -> StatusRow:
 
 def _done(name: str, state: str, result: dict) -> StatusRow:
     selection = (result.get("selection") or {}).get("value")
-    metric = "" if selection is None else f"{selection:.4f}"
     note = mask_note(result.get("masks"))
     state = PlanState.DONE if state == "done" else state
-    return StatusRow(name, state, str(result.get("steps", "")), metric=metric, note=note)
+    return StatusRow(name, state, result.get("steps"), metric=selection, note=note)
 
 
 def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "CellEntry | None") -> StatusRow:
     progress = record.progress()
     note = (entry.reason or "") if entry else planned.why
     if progress is None or state not in ("running", "waiting"):
-        reached = record.resumable_step()
-        return StatusRow(planned.cell.name, state, "" if reached is None else str(reached), note=note)
+        return StatusRow(planned.cell.name, state, record.resumable_step(), note=note)
     silent = time.time() - progress.updated
-    phase = progress.phase if state == "running" else state
     return StatusRow(
         planned.cell.name,
-        phase,
-        f"{progress.step} / {progress.steps}",
-        "" if progress.volumes_per_second is None else f"{progress.volumes_per_second:.3g}",
-        "" if progress.metric is None else f"{progress.metric:.4f}",
-        span(progress.seconds_left),
+        progress.phase if state == "running" else state,
+        progress.step,
+        progress.steps,
+        progress.volumes_per_second,
+        progress.metric,
+        progress.seconds_left,
         f"silent for {span(silent)}" if silent > 60 else note,
     )
 

@@ -1,4 +1,4 @@
-"""A grid of two cells as the command line sees it, without Ray or data."""
+"""Fixtures: a grid of two cells for the command line, without Ray or data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,8 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cli import main, output
 from orchestration.grid.config import GridConfig
@@ -32,7 +31,7 @@ class Shell:
         return CliRunner().invoke(main.app, arguments)
 
     def record(self, cell: str = FIRST) -> CellFolder:
-        """A cell's record, its folder made."""
+        """Create the folder of a cell, and return its record."""
         folder = cell_folder(self.grid.cells_folder, cell, TRAINING)
         folder.mkdir(parents=True, exist_ok=True)
         return CellFolder(folder)
@@ -40,7 +39,7 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """A grid of two cells, and a terminal that is wide enough."""
+    """A grid of two cells, and a wide terminal."""
     made = grid(tmp_path, seeds=(0, 1), tracking={"enabled": False})
     file = tmp_path / "grid.yaml"
     written = made.model_dump(mode="json", exclude_none=True) | {"root": str(tmp_path / "not-here")}
@@ -57,7 +56,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
 
 @pytest.fixture
 def driver(shell: Shell) -> Iterator[Ledger]:
-    """A driver that lives; both cells are in its run."""
+    """A running driver with both cells."""
     ledger = Ledger.of(shell.grid)
     ledger.take_lease()
     for name in (FIRST, SECOND):

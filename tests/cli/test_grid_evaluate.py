@@ -1,4 +1,4 @@
-"""`uniferum grid evaluate`, and how the end of a grid is told; without Ray or data."""
+"""`uniferum grid evaluate`, and the summary at the end of a grid; without Ray or data."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def test_evaluate_ends_well_when_all_that_could_be_scored_was(shell: Shell) -> N
 def test_evaluate_scores_what_is_to_be_scored_and_fails_with_it(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, ended: str, code: int
 ) -> None:
-    """No room is asked for, since a score makes no checkpoints."""
+    """No free space is required, because scoring writes no checkpoints."""
     finish(shell.record().folder, TRAINING, "an older test set")
     asked: list[str] = []
 

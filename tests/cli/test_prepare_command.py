@@ -1,4 +1,4 @@
-"""`uniferum data prepare` and `verify`, as a person types them."""
+"""`uniferum data prepare` and `verify` from the command line."""
 
 import errno
 import json
@@ -93,7 +93,7 @@ def test_a_cohort_without_a_scan_is_bad_input(cohort, tmp_path):
 
 @pytest.fixture
 def flagging(monkeypatch):
-    """Preparation, with flags and notes of our own."""
+    """Replace the preparation by one with known flags and notes."""
     known = {"a": (("no_lung", "wrong_hu"), ("values lie 1024 above those of a CT",)), "b": ((), ())}
 
     def prepare(source, config):
@@ -117,7 +117,7 @@ def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_
         ]
         assert all(meaning(row[0]) == row[1] for row in rows)
         assert "values lie 1024 above those of a CT" in table
-        assert "training leaves these scans out" in table
+        assert "these scans are left out of training" in table
 
 
 def test_a_program_gets_the_same_as_json(cohort, tmp_path, flagging):

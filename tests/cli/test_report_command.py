@@ -1,4 +1,4 @@
-"""`uniferum report` and `uniferum why` as a user calls them."""
+"""`uniferum report` and `uniferum why` from the command line."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`uniferum run` and `uniferum predict`: one line for every fault, results on standard output."""
+"""`uniferum run` and `uniferum predict`: one line for every error, results on standard output."""
 
 import json
 import sys
@@ -166,7 +166,7 @@ def test_a_question_that_cannot_be_asked_is_one_line(world: Path, run: Run, word
 
 
 class Known:
-    """Answers 0 to every question; a scan's name says its flags, `none` that nobody looked."""
+    """A model that answers 0 to every question; the name of a scan gives its flags, `none`: not checked."""
 
     def answer(self, scan: Path, questions: Sequence[asking.Question]) -> asking.Answer | np.ndarray:
         logits = np.array([np.nan if question.label == "emphysema" else 0.0 for question in questions])
@@ -179,7 +179,7 @@ class Known:
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that is :class:`Known`."""
+    """Replace the model by :class:`Known`."""
     monkeypatch.setattr(asking.Trained, "load", lambda checkpoint, device=None: Known())
 
 
@@ -215,7 +215,7 @@ def test_forced_it_answers_and_says_that_it_is_doubtful(run: Run) -> None:
     assert code == 0
     (answer,) = json.loads(out)
     assert (answer["flags"], answer["notes"]) == (["wrong_hu"], ["a number behind it"])
-    assert "wrong_hu.nii.gz: answered with --force, do not rely on it" in err
+    assert "wrong_hu.nii.gz: answered because of --force; the result is not reliable" in err
 
 
 @pytest.mark.usefixtures("known")

@@ -1,4 +1,4 @@
-"""Which system a cell is: named by its config, not by the word that a grid file gave it; and whether it is the paper's.
+"""Names of text encoders, made from the config of a cell, and the check whether a cell is the paper's system.
 
 ``pubmedbert`` and ``gatortron`` are the paper's two text encoders and nothing else: the hub ids below with their first
 four layers (paper 3.6 and 4). People read the hub id. A published value stands beside a cell of the same system only:
@@ -53,7 +53,7 @@ def encoder_word(kind: str, text: Mapping[str, Any]) -> str:
 
 
 def shown_encoder(word: str) -> str:
-    """A text encoder as people read it: the hub id of the paper's two."""
+    """The printed name of a text encoder: the hub id for the paper's two."""
     return PAPER_TEXT.get(word, word)
 
 
@@ -69,11 +69,11 @@ def other_system(kind: str, model: Mapping[str, Any], geometry: Mapping[str, Any
         return ""
     if not model.get("encoder"):
         return UNRECORDED
-    found = _text_differs(kind, model.get("text") or {}) + _differing("encoder", model["encoder"], PAPER_IMAGE)
+    differences = _text_differs(kind, model.get("text") or {}) + _differing("encoder", model["encoder"], PAPER_IMAGE)
     if kind == UNIFERUM:
         fusion = model.get("fusion") or {}  # positions: both presets' are the paper's
-        found += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
-    return ", ".join([*found, *_differing("geometry", PAPER_INPUT | dict(geometry or {}), PAPER_INPUT)])
+        differences += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
+    return ", ".join([*differences, *_differing("geometry", PAPER_INPUT | dict(geometry or {}), PAPER_INPUT)])
 
 
 _OFF = (None, False, 0, "none")
@@ -89,7 +89,7 @@ def _differing(name: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 
 
 def recorded(folder: Path) -> Mapping[str, Any]:
-    """A cell's recorded config; empty where there is none, or none that can be read."""
+    """Read the recorded config of a cell; empty if it is missing or unreadable."""
     try:
         return load_yaml(RunFiles(folder).config)
     except UniferumError:
@@ -97,11 +97,11 @@ def recorded(folder: Path) -> Mapping[str, Any]:
 
 
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The keys of a section of a recorded config; none where it is absent or damaged."""
+    """Return the keys of a section of a recorded config; empty if it is missing or damaged."""
     keys = config.get(name)
     return keys if isinstance(keys, dict) else {}
 
 
 def natural(word: str) -> list[str | int]:
-    """Sorts words with numbers in them by the numbers: ``tiny-64`` before ``tiny-128``."""
+    """Sort key that orders numbers within words by value: ``tiny-64`` before ``tiny-128``."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", word)]

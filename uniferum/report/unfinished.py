@@ -1,4 +1,4 @@
-"""Cells that have begun and have no result: how far they came, or why they failed, from their folders alone."""
+"""Cells that started but have no result: their progress, or why they failed, read from their folders."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from uniferum.systems import UNIFERUM
 
 
 def unfinished(root: Path | str) -> list[PendingCell]:
-    """Cells below ``root`` that have begun and have no result."""
+    """List the cells below ``root`` that started but have no result."""
     return [_pending(folder) for folder in cell_folders(Path(root)) if not RunFiles(folder).done]
 
 
@@ -49,4 +49,4 @@ def _why_unfinished(folder: Path, config: Mapping[str, Any]) -> str:
     if len(steps) and total and "step" in steps:
         reached = max(steps["step"].tolist())
         return f"unfinished at {100 * reached / float(total):.0f} %"
-    return "begun, no step yet"
+    return "started, no step yet"

@@ -10,7 +10,7 @@ from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid.plan import make_plan
 from orchestration.grid.records import CellFolder, Failure, cell_folder
 from orchestration.ledger import commands
-from orchestration.ledger.commands import GridClient, follow_log, last_lines
+from orchestration.ledger.commands import EVENT_COLUMNS, GridClient, follow_log, last_lines
 from orchestration.ledger.ledger import Ledger
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.errors import UniferumError
@@ -172,10 +172,11 @@ def test_following_waits_while_there_is_no_log(record: CellFolder) -> None:
     assert next(following) == "b\n"
 
 
-def test_history_has_one_line_per_event(client: GridClient) -> None:
+def test_history_lists_the_events_with_the_same_keys_each(client: GridClient) -> None:
     ledger = Ledger.of(client.grid)
     ledger.note(cell().name, "running", attempt=1)
     ledger.note(cell().name, "failed", fault="storage", reason="disk full")
-    lines = client.history(cell().name)
-    assert len(lines) == 2
-    assert "fault=storage" in lines[1]
+    first, second = client.history(cell().name)
+    assert (first["state"], first["attempt"], first["fault"]) == ("running", 1, None)
+    assert (second["fault"], second["reason"]) == ("storage", "disk full")
+    assert list(first) == list(second) == list(EVENT_COLUMNS)

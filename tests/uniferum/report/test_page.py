@@ -1,4 +1,4 @@
-"""The page as a file: whole, escaped, without a network, and without patients unless they were asked for."""
+"""The page: complete, escaped, without network access, and without images of patients unless asked for."""
 
 import hashlib
 import re

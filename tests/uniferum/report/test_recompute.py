@@ -1,4 +1,4 @@
-"""Cells scored again from their predictions agree with what was stored."""
+"""Scores computed again from the predictions equal the stored ones."""
 
 import pandas as pd
 import pytest

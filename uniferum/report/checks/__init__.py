@@ -1,1 +1,1 @@
-"""Statements about numbers: claims, verdicts, comparisons, and where a number comes from."""
+"""Checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance."""

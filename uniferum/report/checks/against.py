@@ -1,8 +1,8 @@
-"""Published values beside the cells that they compare with, and of every other one why it does not.
+"""Published values beside the cells that can be compared with them, and why the other values cannot.
 
-A value stands beside a cell where both are by the same metric of the same labels, the value is of the paper's test set,
-and the cell compares with it (:mod:`uniferum.report.checks.comparability`). A value whose labels are unknown, or whose
-source leaves out what it was scored on, stands beside no cell.
+A value can be compared with a cell if both use the same metric and the same labels, the value was measured on the
+paper's test set, and the cell is comparable (:mod:`uniferum.report.checks.comparability`). A value with unknown labels
+or an unknown test set is compared with no cell.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.checks.comparability import Comparison, compare
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.verdict import place_of
+from uniferum.report.checks.verdict import judged_column
 from uniferum.report.records import CellRecord, RowKey
 from uniferum.report.registry import PublishedValue, read_on, registry
 from uniferum.report.tables.entries import Entry, ReportTable
@@ -21,7 +21,7 @@ from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import trained_by_paper
 
 SCOPES = ("paper", "all")
-"""``paper``: what the paper prints, its own values and those that it cites; ``all``: the other published ones too."""
+"""``paper``: values that the paper prints, its own and cited ones; ``all``: also values published elsewhere."""
 
 NEEDED = {"model", "text_encoder", "train_on", "cohort"}
 HEADINGS = ["Model", "Text encoder", "Training data", "Column", "Ours", "Published system", "Trained on", "Published"]
@@ -30,26 +30,26 @@ HEADINGS += ["Difference", "Its 95 %", "Scored on", "Remarks", "Source", "Date"]
 
 @dataclass(frozen=True)
 class Number:
-    """One number of ours: the row and column that it stands in, and whether it compares with the paper's."""
+    """One of our numbers: its row and column, and whether it can be compared with the paper's."""
 
     at: int
-    """Where it stands in the order of the table."""
+    """Its position in the order of the table."""
     row: RowKey
     column: tuple[str, str, str]
-    """Cohort, group, label; the last empty for a mean."""
+    """Cohort, group and label; the label is empty for a mean."""
     entry: Entry
     compared: Comparison
 
 
 @dataclass
 class Refused:
-    """Lines on the values that stand beside no cell; the paper's own by column, the others one by one."""
+    """Values that cannot be compared, with reasons: the paper's own counted by column, the others one by one."""
 
     own: dict[tuple[str, str], int] = field(default_factory=dict)
     others: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, value: PublishedValue, reason: str) -> None:
-        """Note why a value does not compare; once for each reason."""
+        """Record why a value cannot be compared, once for each reason."""
         if _is_own(value):
             key = " ".join(part for part in (value.test_set.cohort, value.label or value.group) if part), reason
             self.own[key] = self.own.get(key, 0) + 1
@@ -59,9 +59,9 @@ class Refused:
             reasons.append(reason)
 
     def lines(self) -> list[str]:
-        """One a value, the paper's own first; a value that compares with other cells has its line too."""
+        """Format one line for each value, the paper's own first."""
         own = [f"The paper's {n} on {at}: not comparable: {reason}." for (at, reason), n in self.own.items()]
-        reasons = {name: "; with other cells: ".join(found) for name, found in self.others.items()}
+        reasons = {name: "; with other cells: ".join(whys) for name, whys in self.others.items()}
         return [*own, *(f"{name}: not comparable: {reason}." for name, reason in reasons.items())]
 
 
@@ -73,17 +73,17 @@ def against_sheet(
     *,
     values: Sequence[PublishedValue] | None = None,
 ) -> Sheet:
-    """The published values beside a table's cells; below, a line on each that compares with none of them.
+    """Make the table of published values beside our numbers; below it, why the other values cannot be compared.
 
     Args:
-        table: of the cells; a place that is no single model with its training data has nothing beside it.
-        records: the cells that it was made of.
-        agreement: what the grid file says of comparability.
+        table: our numbers; only those of one model with its training data are compared.
+        records: the cells of the table.
+        agreement: margins and comparability from the grid file.
         scope: one of ``SCOPES``.
         values: the published values; by default the registry.
 
     Raises:
-        UniferumError: an unknown scope, or a damaged registry or record.
+        UniferumError: the scope is unknown, or the registry or a record is damaged.
     """
     if scope not in SCOPES:
         raise UniferumError("--against", scope, must="be a known set of values", cure=near_miss(scope, SCOPES))
@@ -116,15 +116,15 @@ def _numbers(table: ReportTable, records: Sequence[CellRecord], agreement: Margi
     cells = {record.name: record for record in records}
     for at, ((row, column), entry) in enumerate(table.entries.items()):
         facts = dict(zip(names, (*row, *column), strict=True))
-        place = place_of(facts, entry)
+        judged = judged_column(facts, entry)
         if entry.known:
             shown = [cells[name] for name in entry.cells if name in cells]
             key = facts["model"], facts["text_encoder"], facts["train_on"]
-            yield Number(at, key, (place.cohort, place.group, place.label), entry, compare(place, shown, agreement))
+            yield Number(at, key, (judged.cohort, judged.group, judged.label), entry, compare(judged, shown, agreement))
 
 
 def _matched(value: PublishedValue, numbers: Sequence[Number], metric: str) -> Iterator[tuple[Number | None, str]]:
-    """The numbers that a value is of the same kind as, each with why it does not compare, empty where it does."""
+    """Find our numbers with the metric and labels of a value, each with the reason why it cannot be compared."""
     if value.metric != metric:
         if value.metric not in METRICS:
             yield None, f"the report has no {value.metric}"
@@ -134,15 +134,15 @@ def _matched(value: PublishedValue, numbers: Sequence[Number], metric: str) -> I
         yield None, fault
         return
     of_row = [one for one in numbers if one.row == value.row] if _is_own(value) else numbers
-    found = [one for one in of_row if _same_labels(value, one)]
+    same = [one for one in of_row if _same_labels(value, one)]
     if fault:
-        yield from [(None, fault)] if found else []
+        yield from [(None, fault)] if same else []
         return
-    yield from ((one, (one.entry.apart if _is_own(value) else "") or one.compared.incomparable) for one in found)
+    yield from ((one, (one.entry.apart if _is_own(value) else "") or one.compared.incomparable) for one in same)
 
 
 def own_fault(value: PublishedValue) -> str:
-    """Why a value can be set beside no cell, whatever the cell; empty where it can."""
+    """Why a value cannot be compared with any cell; empty if it can."""
     if not value.labels_known:
         return "which labels it is of is not known"
     if value.other_labels:

@@ -1,10 +1,10 @@
-"""The paper's own claims, each as checks on the user's cells: what it says, the numbers it rests on, how it is tested.
+"""The nine claims of the paper, each as a list of checks on the user's cells.
 
-The claims and their numbers: paper sections 5.1 to 5.4, Table 2 and appendix Tables 3 and 4. A claim of a gain is
-tested by the paired difference of two cells on the same cases; a claim of no change by whether the interval of the
-difference lies within the margin; a published value by the verdict of its place. Claim 7 is claims 3, 4 and 5 with
-GatorTron, whole: the two checks that the paper's own GatorTron table contradicts (+ RADCHEST lowers INSPECT shared by
-0.7 and INSPECT unique by 1.6 points) are among them.
+Source: paper sections 5.1 to 5.4, Table 2 and appendix Tables 3 and 4. A claimed gain is tested by the paired
+difference of two cells on the same cases. A claim of no change holds if the interval of the difference lies within the
+margin. A printed value is compared with the interval of ours. Claim 7 repeats claims 3, 4 and 5 with GatorTron,
+including the two checks that the paper's own GatorTron table contradicts (+ RADCHEST lowers INSPECT shared by 0.7 and
+INSPECT unique by 1.6 points).
 """
 
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ class Check:
     """One testable part of a claim.
 
     Attributes:
-        kind: ``gain`` and the two of significance compare ``row`` with ``base`` on the same cases, as does ``same``;
-            ``above``, ``below`` and ``near`` hold ``row`` against the number ``printed``.
+        kind: ``gain``, ``same``, ``significant`` and ``not significant`` compare ``row`` with ``base`` on the same
+            cases; ``above``, ``below`` and ``near`` compare ``row`` with the number ``printed``.
         row: the cell that the claim is about.
         column: cohort and group.
         base: the cell that it is compared with.
@@ -44,7 +44,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, by its number in the reading notes, and its checks."""
+    """A claim of the paper with its checks; the number is ours."""
 
     number: int
     text: str
@@ -52,7 +52,7 @@ class Claim:
 
 
 def cell(mix: str, encoder: str = "pubmedbert") -> RowKey:
-    """A Uniferum row."""
+    """Row of a Uniferum cell."""
     return UNIFERUM, encoder, mix
 
 
@@ -72,7 +72,7 @@ def _segmentation(encoder: str) -> tuple[Check, ...]:
 
 
 def _zero_shot() -> tuple[Check, ...]:
-    """Section 5.4: values of both cells, and which of their differences were significant."""
+    """Checks of section 5.4: values of both cells, and which of their differences were significant."""
     plain, seg = cell("CTRATE"), cell("CTRATE+SEG")
     printed = (
         (INSPECT, "1_month_mortality", 0.716, 0.756, False),

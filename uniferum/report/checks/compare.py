@@ -1,6 +1,6 @@
-"""Any cells against each other on the same cases: DeLong's paired test by label, and of group means by patient.
+"""Paired tests between cells on the same cases: DeLong's test for labels, and a test by patient for group means.
 
-Invariant: p values are adjusted within one table, the labels as one family and the group means as another.
+The p values of one table are adjusted as two families: the labels and the group means.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ MEAN = "mean"
 
 
 def compare_sheet(records: Sequence[CellRecord], names: Sequence[str], *, common: bool = False) -> Sheet:
-    """Every pair of the named cells, group means first.
+    """Test every pair of the named cells, group means first.
 
     Args:
         records: finished cells.
-        names: of at least two of them.
-        common: compare on the cases that both have; else cells that were scored on different cases are an error.
+        names: names of at least two cells.
+        common: compare on the cases that both have; otherwise cells that were scored on different cases are an error.
 
     Raises:
         UniferumError: fewer than two cells, a name that no cell has, or cells that were scored on different cases.
@@ -39,7 +39,7 @@ def compare_sheet(records: Sequence[CellRecord], names: Sequence[str], *, common
         if name not in known:
             raise UniferumError("--compare", name, must="be a finished cell", cure=near_miss(name, known))
     if len(set(names)) < 2:
-        raise UniferumError("--compare", ", ".join(names), must="name two cells, one an option")
+        raise UniferumError("--compare", ", ".join(names), must="be given at least twice, with one cell each")
     tables = {name: known[name].predictions(NEEDED) for name in dict.fromkeys(names)}
     groups, labels = [], []
     for first, second in combinations(tables, 2):
@@ -53,7 +53,7 @@ def compare_sheet(records: Sequence[CellRecord], names: Sequence[str], *, common
 
 
 def group_rows(cases: Mapping[LabelKey, Cases], first: str, second: str) -> list[dict[str, object]]:
-    """The test of each group's mean that two cells have."""
+    """Test the mean of each group that both cells have."""
     rows = []
     for cohort, group in dict.fromkeys(key[:2] for key in cases):
         made = group_difference(cases, (cohort, group))
@@ -68,7 +68,7 @@ def group_rows(cases: Mapping[LabelKey, Cases], first: str, second: str) -> list
 
 
 def adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
-    """Tests of one family as text, with their p values adjusted."""
+    """Format the tests of one family as text, with adjusted p values."""
     if not rows:
         return []
     table = pd.DataFrame(rows)
@@ -86,10 +86,10 @@ def adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
 
 
 def tests_said(groups: int, labels: int, common: bool) -> list[str]:
-    """How the tests were made, over how many means and labels."""
+    """Describe the tests, with the number of means and labels."""
     return [
         "Difference: AUROC of the second cell minus that of the first, on the same test volumes"
         + (" (those that both have)." if common else "."),
-        "Labels: DeLong's paired test, a volume a case. Means: its components summed within each patient.",
+        "Labels: DeLong's paired test with volumes as cases. Means: DeLong's components, summed within each patient.",
         f"Two-sided. Adjusted within {groups} means and within {labels} labels.",
     ]

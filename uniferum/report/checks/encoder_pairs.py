@@ -1,7 +1,8 @@
-"""Two text encoders against each other, as the paper compares PubMedBERT with GatorTron: one pair a training mix.
+"""Paired tests between two text encoders, as the paper compares PubMedBERT with GatorTron: a pair a training mix.
 
-Each pair is compared on the same cases: group means by patient, labels by DeLong's paired test. The means of all pairs
-are one family of tests, the labels another. Claim 7 ("the same pattern", paper 4) is put to both encoders, whole.
+The cells of a pair are compared on the same cases: group means by patient, labels by DeLong's paired test. The means of
+all pairs are one family of tests, the labels another. Claim 7 ("the same pattern", paper 4) is checked for both
+encoders.
 """
 
 import math
@@ -22,12 +23,12 @@ from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import UNIFERUM
 
 PATTERN = 7
-"""The claim that the second encoder shows the first one's pattern."""
+"""Number of the claim that both encoders show the same pattern."""
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cells of one training mix and seed that differ in their text encoder."""
+    """Two cells with the same training mix and seed and different text encoders."""
 
     mix: str
     first: CellRecord
@@ -37,16 +38,16 @@ class Pair:
 def encoder_sheets(
     records: Sequence[CellRecord], agreement: Margins, names: Sequence[str] = (), *, common: bool = False
 ) -> list[Sheet]:
-    """Group means, labels and claim 7 of two text encoders.
+    """Make the tables that compare two text encoders: group means, labels and claim 7.
 
     Args:
         records: finished cells.
         agreement: margins and comparability of the grid file.
-        names: the two encoders, by what they are; by default the only two that the cells have.
+        names: the two encoders; by default the only two that the cells have.
         common: compare on the cases that both cells of a pair have.
 
     Raises:
-        UniferumError: not two encoders, no mix that both have, or cells that were scored on different cases.
+        UniferumError: there are not two encoders or no common mix, or cells were scored on different cases.
     """
     encoders = chosen(records, names)
     pairs, lonely = paired(records, encoders)
@@ -63,19 +64,19 @@ def encoder_sheets(
     of_paper = _papers_differences(pairs)
     mean_rows = [[row[0], *row[2:], of_paper.get((row[0], row[2], row[3]), "-")] for row in adjusted(means)]
     label_rows = [[row[0], *row[2:]] for row in adjusted(labels)]
-    found = [
+    sheets = [
         Sheet(f"{title}: group means", [*headings, "Difference in the paper"], mean_rows, below, words=4),
         Sheet(f"{title}: labels", headings, label_rows, below, words=4),
         _pattern_sheet(records, agreement, encoders, common),
     ]
-    return [titled(one, cells) for one in found]
+    return [titled(one, cells) for one in sheets]
 
 
 def chosen(records: Sequence[CellRecord], names: Sequence[str]) -> tuple[str, str]:
-    """The two text encoders to compare: those named, or the only two that there are.
+    """Choose the two text encoders: those named, or the only two of the cells.
 
     Raises:
-        UniferumError: a name that no cell has, or not two encoders.
+        UniferumError: no cell has a named encoder, or there are not two encoders.
     """
     rows = sorted((one.row for one in records if one.model == UNIFERUM), key=row_order)
     known = list(dict.fromkeys(row[1] for row in rows))
@@ -89,7 +90,7 @@ def chosen(records: Sequence[CellRecord], names: Sequence[str]) -> tuple[str, st
     if len(wanted) == 2:
         return wanted[0], wanted[1]
     shown = ", ".join(map(shown_encoder, wanted)) or "none"
-    more = "name two of them, one an --encoder" if len(known) > 1 else "finish cells of two text encoders first"
+    more = "give --encoder twice, with one name each" if len(known) > 1 else "finish cells of two text encoders first"
     raise UniferumError("--compare-encoders", shown, must="have two text encoders of finished cells", cure=more)
 
 
@@ -98,13 +99,16 @@ def _listed(name: str, known: Sequence[str]) -> str:
 
 
 def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[list[Pair], list[str]]:
-    """A pair a mix at the lowest seed that both encoders have, in the paper's order; and what has no partner, in words.
+    """Pair the cells of both encoders by training mix, at the lowest common seed.
+
+    Returns:
+        The pairs in the paper's order, and a line that lists the mixes without a pair.
 
     Raises:
         UniferumError: no mix has a pair.
     """
     cells = {(one.text_encoder, one.mix, one.seed): one for one in records if one.model == UNIFERUM}
-    mixes = sorted({mix for _, mix, _ in cells}, key=lambda mix: (*_place(mix), mix))
+    mixes = sorted({mix for _, mix, _ in cells}, key=lambda mix: (*_rank(mix), mix))
     pairs: list[Pair] = []
     lonely: list[str] = []
     for mix in mixes:
@@ -120,25 +124,25 @@ def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[li
     return pairs, [f"Without a pair: {', '.join(lonely)}."] if lonely else []
 
 
-def _place(mix: str) -> tuple[int]:
+def _rank(mix: str) -> tuple[int]:
     return (MIXES.index(mix) if mix in MIXES else len(MIXES),)
 
 
 def _papers_differences(pairs: Sequence[Pair]) -> dict[tuple[str, str, str], str]:
-    """Mix, cohort and group to the difference in the paper's tables, where both cells are the paper's systems."""
-    found = {}
+    """The difference in the paper's tables by mix, cohort and group, if both cells are the paper's systems."""
+    differences = {}
     for pair in pairs:
         if not_the_papers([pair.first, pair.second]):
             continue
         for score in pair.second.groups:
             values = [find("auroc", one.row, score.cohort, score.group) for one in (pair.first, pair.second)]
             if values[0] and values[1]:
-                found[pair.mix, score.cohort, score.group] = f"{values[1].value - values[0].value:+.4f}"
-    return found
+                differences[pair.mix, score.cohort, score.group] = f"{values[1].value - values[0].value:+.4f}"
+    return differences
 
 
 def _pattern_sheet(records: Sequence[CellRecord], agreement: Margins, encoders: tuple[str, str], common: bool) -> Sheet:
-    """Claim 7: each check of the second encoder beside the first one's, and whether they read alike."""
+    """Make the table of claim 7: each check for both encoders, and whether the outcomes agree."""
     claim = next(one for one in CLAIMS if one.number == PATTERN)
     sides = [examine(records, agreement, common=common, claims=[_of_encoder(claim, encoder)]) for encoder in encoders]
     rows = [
@@ -167,7 +171,7 @@ def _of_encoder(claim: Claim, encoder: str) -> Claim:
 
 
 def _check(check: Check, encoder: str) -> Check:
-    """A comparison of claim 7 with another encoder, and the difference that the paper's tables give for it."""
+    """Change the encoder of a check, and look up the difference in the paper's tables."""
     assert check.base is not None, "claim 7 has comparisons only"
     row, base = (check.row[0], encoder, check.row[2]), (check.base[0], encoder, check.base[2])
     values = [find("auroc", one, *check.column) for one in (row, base)]
@@ -175,19 +179,19 @@ def _check(check: Check, encoder: str) -> Check:
     return replace(check, row=row, base=base, printed=printed)
 
 
-def _side(found: ClaimFinding) -> list[str]:
-    printed = None if found.apart else found.check.printed
+def _side(finding: ClaimFinding) -> list[str]:
+    printed = None if finding.apart else finding.check.printed
     return [
         "-" if printed is None else f"{printed:+.4f}",
-        f"{found.ours:+.4f}" if math.isfinite(found.ours) else "-",
-        f"[{found.lo:+.4f}, {found.hi:+.4f}]" if math.isfinite(found.lo) else "-",
-        f"{found.adjusted:.4f}" if math.isfinite(found.adjusted) else "-",
-        found.reading,
+        f"{finding.ours:+.4f}" if math.isfinite(finding.ours) else "-",
+        f"[{finding.lo:+.4f}, {finding.hi:+.4f}]" if math.isfinite(finding.lo) else "-",
+        f"{finding.adjusted:.4f}" if math.isfinite(finding.adjusted) else "-",
+        finding.reading,
     ]
 
 
 def _alike(first: ClaimFinding, second: ClaimFinding) -> str:
-    """Whether both hold or both are contradicted; ``undecided`` where one of them is neither."""
+    """Whether both hold or both are contradicted; ``undecided`` if one of them is inconclusive."""
     readings = {first.reading, second.reading}
     if "missing" in readings:
         return "-"
@@ -197,7 +201,7 @@ def _alike(first: ClaimFinding, second: ClaimFinding) -> str:
 
 
 def _contradicted(findings: Sequence[ClaimFinding]) -> list[str]:
-    """The gains that the paper's own table of the second encoder contradicts, where a check stands beside it."""
+    """List the gains that the paper's own table of the second encoder contradicts."""
     named = [
         f"{one.check.row[2]} on {' '.join(one.check.column)} ({one.check.printed:+.4f})"
         for one in findings

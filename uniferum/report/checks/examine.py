@@ -1,7 +1,7 @@
-"""The paper's claims put to the user's cells: each check with its difference, interval, p value and reading.
+"""Check the paper's claims on the user's cells: difference, interval, p value and outcome of each check.
 
-Readings: ``holds``, ``contradicted``, ``inconclusive``, ``missing``. Tests of one claim are one family (Holm). On data
-that does not compare with the paper's the verdict is ``not comparable``; the reading stands beside it all the same.
+Outcomes: ``holds``, ``contradicted``, ``inconclusive``, ``missing``. The tests of one claim are one family (Holm). If
+the data is not comparable with the paper's, the verdict is ``not comparable``; the outcome is printed beside it.
 """
 
 import math
@@ -29,7 +29,7 @@ NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "scor
 
 @dataclass(frozen=True)
 class ClaimFinding:
-    """One check's outcome: ours is a difference for comparisons and a value otherwise."""
+    """The outcome of one check; ``ours`` is a difference for comparisons and a value otherwise."""
 
     claim: Claim
     check: Check
@@ -41,31 +41,31 @@ class ClaimFinding:
     reading: str = "missing"
     incomparable: str = ""
     said: tuple[str, ...] = ()
-    """What a check that compares rests on beside its numbers."""
+    """Remarks on a comparable check."""
     because: str = ""
     apart: str = ""
-    """Why the printed number does not stand beside it: phantoms, or another system than the paper's."""
+    """Why the printed number cannot be compared: phantoms, or another system than the paper's."""
 
     @property
     def verdict(self) -> str:
-        """The reading, or that the data does not compare."""
+        """The outcome, or ``not comparable``."""
         return "not comparable" if self.incomparable and self.reading != "missing" else self.reading
 
 
 def examine(
     records: Sequence[CellRecord], agreement: Margins, *, common: bool = False, claims: Sequence[Claim] = CLAIMS
 ) -> list[ClaimFinding]:
-    """Every check of every claim, in order.
+    """Run every check of every claim, in order.
 
     Args:
-        records: finished cells; of several seeds of a row the lowest seed is compared, as the paper has one. Where
-            none has one of the paper's text encoders, the claims are put to those that there are.
+        records: finished cells. Of several seeds the lowest is used, because the paper has one. If no cell has a text
+            encoder of the paper, the claims are checked on the first two encoders of the cells.
         agreement: margins and comparability of the grid file.
         common: compare cells on the cases that both have.
-        claims: which claims.
+        claims: the claims that are checked.
 
     Raises:
-        UniferumError: two cells were scored on different cases and ``common`` is not set.
+        UniferumError: two cells were scored on different cases, and ``common`` is not set.
     """
     cells: dict[RowKey, CellRecord] = {}
     for record in sorted(records, key=lambda one: -one.seed):
@@ -73,16 +73,16 @@ def examine(
     reader, played = _Reader(cells, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
     findings: list[ClaimFinding] = []
     for claim in claims:
-        found = [_examined(claim, _played(check, played), reader, agreement) for check in claim.checks]
-        adjusted = holm([one.p for one in found])
+        checked = [_examined(claim, _played(check, played), reader, agreement) for check in claim.checks]
+        adjusted = holm([one.p for one in checked])
         findings.extend(
-            _read(replace(one, adjusted=float(p)), agreement) for one, p in zip(found, adjusted, strict=True)
+            _read(replace(one, adjusted=float(p)), agreement) for one, p in zip(checked, adjusted, strict=True)
         )
     return findings
 
 
 def _played(check: Check, encoders: Mapping[str, str]) -> Check:
-    """The check with the encoders that take the parts of the paper's."""
+    """Replace the paper's encoders in a check by those of the cells."""
     row, base = (row and (row[0], encoders.get(row[1], row[1]), row[2]) for row in (check.row, check.base))
     assert row is not None
     return replace(check, row=row, base=base)
@@ -90,7 +90,7 @@ def _played(check: Check, encoders: Mapping[str, str]) -> Check:
 
 @dataclass
 class _Reader:
-    """Prediction tables, read once each, by cell and column."""
+    """Prediction tables by cell; each is read once."""
 
     cells: Mapping[RowKey, CellRecord]
     common: bool
@@ -99,7 +99,7 @@ class _Reader:
         self._tables: dict[RowKey, pd.DataFrame] = {}
 
     def part(self, row: RowKey, check: Check) -> pd.DataFrame:
-        """The cases of a check's column, or of its label there."""
+        """Select the cases of the column of a check, or of its label."""
         if row not in self._tables:
             self._tables[row] = self.cells[row].predictions(NEEDED)
         table = self._tables[row]
@@ -123,7 +123,7 @@ def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Margins) -
 
 
 def _labels(reader: _Reader, check: Check) -> tuple[int, int]:
-    """Labels of the column that were scored, and all of them."""
+    """Number of scored labels of the column, and of all its labels."""
     scores = (s for s in reader.cells[check.row].groups if (s.cohort, s.group, s.metric) == (*check.column, "auroc"))
     return next(((s.n_labels, s.n_labels_total) for s in scores), (0, 0))
 
@@ -150,29 +150,30 @@ def _valued(blank: ClaimFinding, part: pd.DataFrame, reader: _Reader) -> ClaimFi
     return replace(blank, ours=stored.value, lo=stored.lo, hi=stored.hi)
 
 
-def _read(found: ClaimFinding, agreement: Margins) -> ClaimFinding:
-    if not math.isfinite(found.ours):
-        return found
-    margin = agreement.margin("auroc", *found.check.column)
-    return replace(found, reading=_reading(found, margin), because="; ".join((_because(found, margin), *found.said)))
+def _read(finding: ClaimFinding, agreement: Margins) -> ClaimFinding:
+    if not math.isfinite(finding.ours):
+        return finding
+    margin = agreement.margin("auroc", *finding.check.column)
+    because = "; ".join((_because(finding, margin), *finding.said))
+    return replace(finding, reading=_reading(finding, margin), because=because)
 
 
-def _reading(found: ClaimFinding, margin: float | None) -> str:
-    lo, hi, printed = found.lo, found.hi, found.check.printed or 0.0
-    match found.check.kind:
+def _reading(finding: ClaimFinding, margin: float | None) -> str:
+    lo, hi, printed = finding.lo, finding.hi, finding.check.printed or 0.0
+    match finding.check.kind:
         case "gain":
-            if found.adjusted > LEVEL:
+            if finding.adjusted > LEVEL:
                 return "inconclusive"
-            return "holds" if found.ours > 0 else "contradicted"
+            return "holds" if finding.ours > 0 else "contradicted"
         case "above":
             return _side(lo > printed, hi < printed)
         case "below":
             return _side(hi < printed, lo > printed)
         case "significant" | "not significant":
-            return "holds" if (found.p <= LEVEL) == (found.check.kind == "significant") else "contradicted"
+            return "holds" if (finding.p <= LEVEL) == (finding.check.kind == "significant") else "contradicted"
     if margin is None:
         return "inconclusive"
-    centre = printed if found.check.kind == "near" else 0.0
+    centre = printed if finding.check.kind == "near" else 0.0
     return _side(centre - margin <= lo and hi <= centre + margin, hi < centre - margin or lo > centre + margin)
 
 
@@ -180,7 +181,7 @@ def _side(holds: bool, contradicted: bool) -> str:
     return "holds" if holds else "contradicted" if contradicted else "inconclusive"
 
 
-def _because(found: ClaimFinding, margin: float | None) -> str:
+def _because(finding: ClaimFinding, margin: float | None) -> str:
     tests = {
         "gain": "paired by patient, Holm within the claim",
         "significant": "paired DeLong",
@@ -188,14 +189,14 @@ def _because(found: ClaimFinding, margin: float | None) -> str:
         "above": "interval against the printed value",
         "below": "interval against the printed value",
     }
-    plain = tests.get(found.check.kind)
+    plain = tests.get(finding.check.kind)
     if plain:
         return plain
     return "no margin in the grid file" if margin is None else f"interval within ±{margin:.4f}"
 
 
 def claims_sheet(findings: Sequence[ClaimFinding]) -> Sheet:
-    """Findings as people read them; below, one line a claim."""
+    """Make the table of findings; below it, one line for each claim."""
     rows = [
         [
             str(one.claim.number),
@@ -215,20 +216,22 @@ def claims_sheet(findings: Sequence[ClaimFinding]) -> Sheet:
     return Sheet("The paper's claims on these cells", headings, rows, below, words=4)
 
 
-def _why(found: ClaimFinding) -> str:
-    """What a verdict rests on; a printed number that does not stand beside ours gives no reading either."""
-    if found.verdict != "not comparable":
-        return found.because
-    if found.apart and found.check.base is None:
-        return found.incomparable
-    return f"would read: {found.reading} ({found.incomparable})"
+def _why(finding: ClaimFinding) -> str:
+    """Explain a verdict. If the printed number cannot be compared with ours, the outcome is not printed either."""
+    if finding.verdict != "not comparable":
+        return finding.because
+    if finding.apart and finding.check.base is None:
+        return finding.incomparable
+    return f"would read: {finding.reading} ({finding.incomparable})"
 
 
 def _stand_ins(findings: Sequence[ClaimFinding]) -> list[str]:
-    """Which encoders take the parts of the paper's, where no cell has one of those."""
+    """Say which encoders replace the paper's, if no cell has one of them."""
     rows = [one.check.row for one in findings]
-    found = sorted({row[1] for row in rows if row[0] == UNIFERUM and row[1] not in PAPER_TEXT}, key=natural)
-    said = [f"{encoder} in {paper}'s part" for encoder, paper in zip(found, ("PubMedBERT", "GatorTron"), strict=False)]
+    others = sorted({row[1] for row in rows if row[0] == UNIFERUM and row[1] not in PAPER_TEXT}, key=natural)
+    said = [
+        f"{encoder} in place of {paper}" for encoder, paper in zip(others, ("PubMedBERT", "GatorTron"), strict=False)
+    ]
     return [f"No cell has a text encoder of the paper: {', '.join(said)}."] if said else []
 
 

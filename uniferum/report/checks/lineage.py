@@ -1,6 +1,6 @@
-"""Trace a printed number to what it rests on: its runs, their fingerprints, commit, data and prediction files.
+"""Trace a printed number to its runs, their fingerprints, commit, data and prediction files.
 
-The number is recomputed from the prediction file, so that a table that no longer agrees with its files is found out.
+The number is computed again from the prediction file, to detect a table that no longer agrees with its files.
 """
 
 import hashlib
@@ -27,16 +27,16 @@ MASK_FACTS = ("cohort", "group", "label")
 
 
 def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecord]) -> str:
-    """The account of one number, as lines of text.
+    """Describe where one number comes from, as lines of text.
 
     Args:
-        table: as printed.
+        table: the printed table.
         row: words that name one row, e.g. ``pubmedbert CTRATE+SEG``.
         column: words that name one column, e.g. ``INSPECT shared``.
-        records: the cells that the table was made of.
+        records: the cells of the table.
 
     Raises:
-        UniferumError: the words name no place, or several.
+        UniferumError: the words match no row or column, or several.
     """
     row_key = _find_row(table, row)
     column_key = _find_column(table, column)
@@ -67,25 +67,26 @@ def _find_column(table: ReportTable, words: str) -> Key:
 
 
 def _words(key: Key) -> set[str]:
-    """What names a row or column: its facts, parts of a hub id or folder, short names of the paper's encoders."""
+    """Words that match a row or column: its facts, parts of a hub id or folder, short names of the paper's encoders."""
     spelt = " ".join(shown_encoder(part) for part in key).replace("/", " ").lower().split()
     return {*spelt, *(part.lower() for part in key)}
 
 
-def _only(found: Sequence[Key], words: str, subject: str, names: Iterable[str]) -> Key:
-    if len(found) == 1:
-        return found[0]
+def _only(matches: Sequence[Key], words: str, subject: str, names: Iterable[str]) -> Key:
+    if len(matches) == 1:
+        return matches[0]
     names = list(names)
-    if found:
-        several = "; ".join(" ".join(part for part in key if part) for key in found)
-        raise UniferumError(subject, words, must="name one place", cure=f"it names {len(found)}: {several}")
+    if matches:
+        several = "; ".join(" ".join(part for part in key if part) for key in matches)
+        cure = f"it matches {len(matches)}: {several}"
+        raise UniferumError(subject, words, must="match exactly one row or column", cure=cure)
     raise UniferumError(subject, words, must="be in the table", cure=near_miss(words, names))
 
 
 def _number_lines(entry: Entry) -> list[str]:
     if not entry.known:
         lines = [f"no number: {entry.missing}"]
-        return [*lines, f"fill it with: {entry.command}"] if entry.command else lines
+        return [*lines, f"get it with: {entry.command}"] if entry.command else lines
     lines = [f"value {entry.value:.6f}"]
     if math.isfinite(entry.lo):
         lines.append(f"interval 95 % [{entry.lo:.6f}, {entry.hi:.6f}]")
@@ -101,7 +102,7 @@ def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> lis
     result = record.result
     said = {
         "run": record.name,
-        "found in": record.source,
+        "read from": record.source,
         "seed": record.seed,
         "training fingerprint": result.get("training_fingerprint"),
         "evaluation fingerprint": result.get("evaluation_fingerprint"),
@@ -125,7 +126,7 @@ def _digest(path: Path) -> str:
 
 
 def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
-    """The labels behind a number, and the number computed again from the prediction file."""
+    """List the labels of a number, and compute the number again from the prediction file."""
     if metric in MASK_METRICS:
         return _recomputed_masks(record, facts, metric)
     table = record.predictions()
@@ -134,7 +135,7 @@ def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> li
             table = table.loc[table[name] == facts[name]]
     stored = _stored(record, facts, metric)
     if not len(table) or stored is None:
-        return ["recomputed: the prediction file has no case of this place"]
+        return ["recomputed: the prediction file has no case of this row and column"]
     labels = score_predictions(table, draws=0).labels
     values = labels[metric].to_numpy(dtype=float)
     again = mean(list(values))
@@ -149,24 +150,24 @@ def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> li
 
 
 def _recomputed_masks(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
-    """A number of masks computed again from their counts."""
+    """Compute a number of masks again from the voxel counts."""
     stored, again = (
         [score.value for score in mask_scores(one, metric) if all(getattr(score, f) == facts[f] for f in MASK_FACTS)]
         for one in (record, replace(record, recomputed=pd.DataFrame()))
     )
     if not stored:
-        return ["recomputed: the cell's masks were not scored here"]
+        return ["recomputed: the masks of the cell were not scored"]
     agrees = "equal" if math.isclose(mean(again), mean(stored), abs_tol=1e-9) else f"NOT EQUAL to {mean(stored)}"
     return [f"recomputed from {record.files.masks}: {mean(again):.6f} ({agrees})"]
 
 
 def _stored(record: CellRecord, facts: Mapping[str, str], metric: str) -> float | None:
-    """The number that the cell keeps for one place; ``None`` where it has none."""
+    """The stored number of a cell for one row and column; None if it has none."""
     by_label = "label" in facts or metric not in GROUP_METRICS
     scores = label_scores(record, metric) if by_label else (s for s in record.groups if s.metric == metric)
-    found = [
+    values = [
         score.value
         for score in scores
         if all(getattr(score, name) == facts[name] for name in ("cohort", "group", "label") if name in facts)
     ]
-    return mean(found) if found else None
+    return mean(values) if values else None

@@ -1,4 +1,4 @@
-"""What a grid file says, before the run, about when its numbers count as the paper's."""
+"""Margins and comparability, which a grid file declares before the run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Margins:
-    """When a number agrees with the paper's.
+    """The rules for when a number agrees with the paper's.
 
     Attributes:
-        margins: metric -> margin, or ``COHORT group`` or ``metric COHORT group`` for a margin of its own.
-        synthetic: the data are phantoms, so that nothing compares with the paper.
-        comparable: cohort -> why another split or label list than the paper's still compares.
+        margins: the margin by metric, by ``COHORT group`` or by ``metric COHORT group``.
+        synthetic: the data are phantoms, so that no number is comparable with the paper's.
+        comparable: for a cohort, why another split or label list than the paper's is comparable.
     """
 
     margins: Mapping[str, float] = field(default_factory=dict)
@@ -19,7 +19,7 @@ class Margins:
     comparable: Mapping[str, str] = field(default_factory=dict)
 
     def margin(self, metric: str, cohort: str, group: str) -> float | None:
-        """The margin of one place, the most specific one given; ``None`` where none was given before the run."""
+        """The most specific margin of a number; None if the grid file has none."""
         for key in (f"{metric} {cohort} {group}", f"{cohort} {group}", metric):
             if key in self.margins:
                 return float(self.margins[key])

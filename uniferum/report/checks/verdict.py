@@ -1,8 +1,8 @@
-"""Is this a reproduction? Each number beside the paper's: difference, interval, and one word.
+"""Compare each number with the paper's: difference, interval and a verdict.
 
-``reproduced``: the 95 % interval lies inside the published value plus or minus the margin that the grid file gave
-before the run. ``differs``: it lies outside. ``inconclusive``: it does neither; how many cases or seeds would decide is
-said. ``missing``: no number. ``not comparable``: phantoms, another split or another label list
+``reproduced``: the 95 % interval lies inside the published value plus or minus the margin of the grid file.
+``differs``: it lies outside. ``inconclusive``: it overlaps the edge; the number of cases or seeds that would decide is
+printed. ``missing``: no number. ``not comparable``: phantoms, another split or another label list
 (:mod:`uniferum.report.checks.comparability`).
 """
 
@@ -21,15 +21,15 @@ from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import trained_by_paper
 
 UNKNOWN_CURE = (
-    "A record that does not say which split it is of is older than that: run uniferum data prepare again, which writes "
-    "it into the store, and report with --grid, which reads it there where the test scans are the very same."
+    "A record without its split was written by an older version. Run uniferum data prepare again, which writes the "
+    "split into the store; then report with --grid, which reads it there if the test scans are the same."
 )
 WORDS = ("reproduced", "differs", "inconclusive", "missing", "not comparable")
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """One judged number; ``because`` says what the word rests on."""
+    """The verdict on one number; ``because`` gives the reason."""
 
     row: Key
     column: Key
@@ -48,26 +48,26 @@ class Verdict:
 
 
 def judge(table: ReportTable, agreement: Margins, records: Sequence[CellRecord] = ()) -> list[Verdict]:
-    """A verdict for every place of a table that the paper has a number for, and no other model's.
+    """Judge every number of a table for which the paper has a number of the same model.
 
-    A place of a table of labels is judged by the margin of its label (``COHORT label``), else by the metric's. The
-    records say what each number rests on; a number whose record is not among them is of an unknown split.
+    The margin of a label (``COHORT label``) is used if there is one, otherwise that of the metric. The records give the
+    test split of each number; without its record a number is of an unknown split.
     """
-    found, cells = [], {record.name: record for record in records}
-    for place in ((row, column) for row in table.rows for column in table.columns):
-        entry = table.entries[place]
-        facts = dict(zip((*table.row_facts, *table.column_facts), (*place[0], *place[1]), strict=True))
+    verdicts, cells = [], {record.name: record for record in records}
+    for key in ((row, column) for row in table.rows for column in table.columns):
+        entry = table.entries[key]
+        facts = dict(zip((*table.row_facts, *table.column_facts), (*key[0], *key[1]), strict=True))
         if (math.isfinite(entry.published) or entry.apart) and trained_by_paper(facts.get("model", "")):
             row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
             column = (facts["cohort"], facts.get("label") or facts["group"])
             shown = [cells[name] for name in entry.cells if name in cells]
-            compared = compare(place_of(facts, entry), shown, agreement)
-            found.append(_judged(row, column, entry, agreement.margin(table.metric, *column), compared))
-    return found
+            compared = compare(judged_column(facts, entry), shown, agreement)
+            verdicts.append(_judged(row, column, entry, agreement.margin(table.metric, *column), compared))
+    return verdicts
 
 
-def place_of(facts: Mapping[str, str], entry: Entry) -> JudgedColumn:
-    """What a place of a table is of."""
+def judged_column(facts: Mapping[str, str], entry: Entry) -> JudgedColumn:
+    """What a number of a table measures."""
     counts = entry.n_cases, entry.n_labels, entry.n_labels_total
     return JudgedColumn(facts["cohort"], facts.get("group", ""), facts.get("label", ""), *counts)
 
@@ -98,7 +98,7 @@ def _word(entry: Entry, lo: float, hi: float, margin: float | None, incomparable
 
 
 def interval_word(lo: float, hi: float, low: float, high: float) -> tuple[str, str] | None:
-    """Where an interval lies against a range: inside, outside, or ``None`` for neither."""
+    """Compare an interval with a range: inside, outside, or None if it overlaps an edge."""
     if low <= lo and hi <= high:
         return "reproduced", f"the interval lies inside {low:.4f} to {high:.4f}"
     if hi < low or lo > high:
@@ -107,7 +107,7 @@ def interval_word(lo: float, hi: float, low: float, high: float) -> tuple[str, s
 
 
 def _what_decides(entry: Entry, lo: float, hi: float, margin: float) -> str:
-    """The cases, and with several seeds the seeds, at which the interval would clear the nearer edge of the range."""
+    """Estimate the number of cases (or seeds) at which the interval would no longer overlap the edge of the range."""
     distance = abs(margin - abs(entry.value - entry.published))
     half = (hi - lo) / 2
     if distance < 1e-4:
@@ -121,7 +121,7 @@ def _what_decides(entry: Entry, lo: float, hi: float, margin: float) -> str:
 
 
 def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
-    """Verdicts as people read them, with a count of each word below."""
+    """Make the table of verdicts; below it, the count of each verdict."""
     rows = [
         [
             *row_names(one.row),

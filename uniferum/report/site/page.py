@@ -1,6 +1,6 @@
-"""Assemble the page: the grid, tables, verdicts, claims, figures, each cell's provenance and, on demand, cases.
+"""Write the page: cells, tables, verdicts, claims, figures, provenance and, if asked for, cases.
 
-Invariant: everything in the page comes from recorded files and is escaped; it refers to nothing outside its folder.
+Invariant: all content comes from recorded files and is escaped; the page refers to nothing outside its folder.
 """
 
 import base64
@@ -28,7 +28,7 @@ from uniferum.report.tables.rendering import Style, as_sheet
 
 HERE = Path(__file__).parent
 MONTAGES = 2
-"""Scans of each cohort."""
+"""Number of scans of each cohort."""
 BANNER = (
     '<p class="banner">This page holds images and predictions of single patients. Data of gated datasets may not be '
     "passed on: keep the page where the data may be.</p>"
@@ -47,19 +47,18 @@ def write_page(
     """Write ``index.html`` into a folder.
 
     Args:
-        folder: made where it is missing.
+        folder: it is created if missing.
         records: finished cells.
         pending: expected cells without a result.
         agreement: margins and comparability of the grid file.
-        data: prepared stores by cohort; with them the page counts the data and names what leaks.
-        pictures: with them the hardest cases are added with their images, in files beside the page, and montages; a
-            banner says so.
+        data: prepared stores by cohort, for the data card.
+        pictures: adds the hardest cases with their images, in files beside the page, montages and a banner.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        UniferumError: a cell's file is unreadable, or there is no store of a cohort that was evaluated.
+        UniferumError: a file of a cell is unreadable, or a store of an evaluated cohort is missing.
     """
     phantoms = of_phantoms([*records, *pending])
     sections = {
@@ -94,7 +93,7 @@ def write_page(
 
 
 def scrolled(drawn: Iterable[str]) -> str:
-    """Tables that are wider than the page, each in a box of its own."""
+    """Wrap each table in a box that scrolls, because it may be wider than the page."""
     return "\n".join(f'<div class="scroll">{text}</div>' for text in drawn)
 
 

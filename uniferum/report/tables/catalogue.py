@@ -1,4 +1,4 @@
-"""The tables by name: those of the paper, those that hold every row, and a label by label one.
+"""The named tables: those of the paper, those with all rows, and those with one row for each label.
 
 A new table is one line here.
 """
@@ -23,14 +23,14 @@ LABEL_FACTS = ("cohort", "group", "label")
 
 @dataclass(frozen=True)
 class Listed:
-    """How a named table is made: its metric, title and the rows that it shows."""
+    """Definition of a named table: metric, title and rows."""
 
     metric: str
     title: str
     shows: Callable[[RowKey, str], bool]
-    """Of a row, given the text encoder in GatorTron's part."""
+    """Whether a row is shown; the second argument is the text encoder that is used in place of GatorTron."""
     layout: Layout | None = None
-    """For tables of labels; group means otherwise."""
+    """For tables of labels; None for tables of group means."""
 
 
 def _every(row: RowKey, second: str) -> bool:
@@ -89,13 +89,13 @@ def make_table(
     published_rows: bool = False,
     where: Mapping[str, str] | None = None,
 ) -> ReportTable:
-    """The named table of these cells.
+    """Make a named table.
 
     Args:
         name: one of ``TABLES``.
         records: finished cells.
         pending: expected cells without a result.
-        published_rows: also the rows, and in tables of labels the columns, that only the paper has.
+        published_rows: include rows, and in tables of labels columns, that only the paper has.
         where: limits a table of labels, e.g. ``{"cohort": "CTRATE"}``.
 
     Raises:
@@ -131,13 +131,13 @@ def make_table(
 
 
 def _limited(records: Sequence[CellRecord], where: Mapping[str, str]) -> tuple[tuple[str, str], ...] | None:
-    """The columns that a limit on cohort or group leaves; ``None`` without a limit."""
+    """The columns of one cohort or group; None if there is no such limit."""
     limits = {name: where[name] for name in ("cohort", "group") if name in where}
     if not limits:
         return None
-    found = dict.fromkeys((score.cohort, score.group) for record in records for score in record.groups)
-    left = [column for column in found if all(column[name == "group"] == limits[name] for name in limits)]
+    columns = dict.fromkeys((score.cohort, score.group) for record in records for score in record.groups)
+    left = [column for column in columns if all(column[name == "group"] == limits[name] for name in limits)]
     if not left:
-        shown = ", ".join(" ".join(column) for column in found)
+        shown = ", ".join(" ".join(column) for column in columns)
         raise UniferumError("--cohort, --group", " ".join(limits.values()), must=f"be among what was scored: {shown}")
     return tuple(left)

@@ -1,7 +1,7 @@
-"""What every table of the report is made of: places that hold a number with what it rests on, or why there is none.
+"""Entries of the tables: a number with its counts and interval, or the reason why there is none.
 
-Invariant: every place of a table is filled. What all its numbers share stands in its protocol lines; what differs is
-marked.
+Invariant: every row and column has an entry. The protocol lines of a table say what all its numbers share; differences
+are marked.
 """
 
 import math
@@ -27,7 +27,7 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One place of a table: a number and what it rests on, or ``missing`` and why."""
+    """One entry of a table: a number with its counts and interval, or ``missing`` with the reason."""
 
     value: float = math.nan
     lo: float = math.nan
@@ -42,9 +42,9 @@ class Entry:
     prevalence: float = math.nan
     published: float = math.nan
     published_half_width: float = math.nan
-    """Half of the interval that the paper prints, where it prints one."""
+    """Half the width of the interval that the paper prints; NaN if it prints none."""
     apart: str = ""
-    """Why the number that the paper has for this row does not stand beside ours: another system, or phantoms."""
+    """Why the paper's number for this row cannot be compared with ours: another system, or phantoms."""
     missing: str = ""
     command: str = ""
     cells: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class ReportTable:
-    """What every format renders."""
+    """A table, independent of the format in which it is printed."""
 
     name: str
     title: str
@@ -73,10 +73,10 @@ class ReportTable:
     column_names: dict[Key, str] = field(default_factory=dict)
     best_of: str = "column"
     phantoms: bool = False
-    """Whether the numbers are of phantoms; programs read it, people see it in the title."""
+    """Whether the numbers are of phantoms; the title says so too."""
 
     def heading(self, column: Key) -> str:
-        """``INSPECT shared``, with the count of labels where all its numbers leave out equally many."""
+        """Heading of a column, e.g. ``INSPECT shared``; with the number of labels if all its numbers leave out some."""
         parts = zip(self.column_facts, column, strict=True)
         named = (shown_encoder(part) if fact == "text_encoder" else part for fact, part in parts)
         text = self.column_names.get(column) or " ".join(part for part in named if part)
@@ -85,7 +85,7 @@ class ReportTable:
         return f"{text} ({partial[0]} labels)" if partial and len(counts) == 1 else text
 
     def own_labels(self, row: Key, column: Key) -> str:
-        """`` on 7/18 labels`` where a number leaves out labels that others of its column do not; else nothing."""
+        """``on 7/18 labels`` if a number leaves out labels that others of its column do not; otherwise empty."""
         entry = self.entries[row, column]
         if not entry.known or entry.n_labels >= entry.n_labels_total or len(self._label_counts(column)) == 1:
             return ""
@@ -98,15 +98,15 @@ class ReportTable:
 def marked_best(
     entries: dict[tuple[Key, Key], Entry], lines: Sequence[Key], *, axis: int = 1, smallest: bool = False
 ) -> dict[tuple[Key, Key], Entry]:
-    """The entries with the best of each line marked; several where they are equal to four digits.
+    """Mark the best entry of each row or column; several if they are equal to four digits.
 
-    A mean over fewer labels than others of its line is no better or worse than they are, and is left out.
+    A mean over fewer labels than others in its column is not comparable with them, and is skipped.
 
     Args:
-        entries: all places of a table.
+        entries: all entries of a table.
         lines: its columns (``axis`` 1) or its rows (``axis`` 0).
-        axis: along which part of a place's key the best is looked for.
-        smallest: less is better.
+        axis: the part of an entry's key that ``lines`` holds.
+        smallest: smaller is better.
     """
     made = dict(entries)
     for line in lines:

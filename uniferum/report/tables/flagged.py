@@ -1,6 +1,6 @@
-"""What the quality flags of the scans mean for a score: how many of its cases, and of what was trained on, carry them.
+"""Quality flags in tables: how many test cases and training scans of a cell carry them.
 
-A record that was written before flags were recorded says nothing here.
+Records of versions before the flags have none.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,23 +15,23 @@ HEADINGS = ["Cohort", "Split", "Scans", "Flagged", "Left out of training"]
 
 
 def flagged_cases(scores: Iterable[Score]) -> str:
-    """``, 3 of them flagged wrong_hu`` for scores of the same cases; nothing where no case is doubtful."""
+    """Text such as ``, 3 of them flagged wrong_hu`` for scores of the same cases; empty if no case is doubtful."""
     counts: dict[str, set[int]] = {flag: set() for flag in DOUBTFUL}
     for score in scores:
         for flag, count in score.flagged:
             counts.setdefault(flag, set()).add(count)
-    shown = {flag: " or ".join(map(str, sorted(found))) for flag, found in counts.items() if found}
+    shown = {flag: " or ".join(map(str, sorted(numbers))) for flag, numbers in counts.items() if numbers}
     return "".join(f", {count} of them flagged {flag}" for flag, count in shown.items())
 
 
 def data_lines(records: Sequence[CellRecord]) -> tuple[str, ...]:
-    """A sentence on each training and selection split of which scans were left out, or kept although doubtful."""
+    """One sentence for each training and selection split with doubtful scans: left out or used."""
     facts = ((line, record.name) for record in records for line in _record_lines(record))
     return tuple(shared_lines(facts, len(records)))
 
 
 def flag_sheet(record: CellRecord) -> Sheet | None:
-    """One row a cohort and split that a cell read; ``None`` where nothing was recorded."""
+    """Make the table of flags of a cell, one row for each cohort and split; None if nothing was recorded."""
     rows = [
         [
             cohort,
@@ -46,7 +46,7 @@ def flag_sheet(record: CellRecord) -> Sheet | None:
 
 
 def flag_line(record: CellRecord) -> str:
-    """Every flagged split of a cell in one line; empty where no scan is flagged, or nothing was recorded."""
+    """Format the flags of a cell in one line; empty if no scan is flagged or nothing was recorded."""
     return "; ".join(
         f"{cohort} {split}: {_counted(counts)} of {counts.get('scans')}"
         for cohort, split, counts in _splits(record)
@@ -61,7 +61,7 @@ def _counted(counts: Mapping[str, Any]) -> str:
 def _record_lines(record: CellRecord) -> Iterator[str]:
     for cohort, split, counts in _splits(record):
         if split == "test":
-            continue  # its flagged cases stand beside each N
+            continue  # the protocol lines count its flagged cases
         kind = "training" if split == "train" else "selection"
         for flag in DOUBTFUL:
             count, total = counts.get("flags", {}).get(flag, 0), counts.get("scans", 0)

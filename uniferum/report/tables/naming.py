@@ -1,6 +1,6 @@
-"""What the cells of one report are called: encoders told apart, phantoms in every title, and who takes which part.
+"""Names of cells in a report: distinct names for text encoders, and "(phantoms)" in titles.
 
-Invariant: a title says "phantoms" as soon as one cell of the report is of phantoms.
+Invariant: a title says "(phantoms)" if any cell of the report is of phantoms.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,17 +17,17 @@ One = TypeVar("One", CellRecord, PendingCell)
 Both = Sequence[CellRecord | PendingCell]
 
 
-def told_apart(
+def distinguish_encoders(
     records: Sequence[CellRecord], pending: Sequence[PendingCell]
 ) -> tuple[list[CellRecord], list[PendingCell]]:
-    """Cells of one row and seed with different text encoders: the keys that differ follow the encoder's name."""
+    """Distinguish cells of one row and seed by appending the config keys in which their text encoders differ."""
     texts: dict[tuple[RowKey, int], list[Mapping[str, object]]] = {}
     for one in (*records, *pending):
         if one.text:
             texts.setdefault((one.row, one.seed), []).append(one.text)
     keys: dict[tuple[str, str], dict[str, None]] = {}
-    for (row, _), found in texts.items():
-        keys.setdefault(row[:2], {}).update(dict.fromkeys(_differing(found)))
+    for (row, _), same_row in texts.items():
+        keys.setdefault(row[:2], {}).update(dict.fromkeys(_differing(same_row)))
     return [_named(one, keys) for one in records], [_named(one, keys) for one in pending]
 
 
@@ -47,27 +47,27 @@ def of_phantoms(cells: Both) -> bool:
 
 
 def title_of(title: str, cells: Both) -> str:
-    """A title, which says so where the cells are of phantoms."""
+    """Mark a title if any cell is of phantoms."""
     return phantom_title(title) if of_phantoms(cells) else title
 
 
 def phantom_title(title: str) -> str:
-    """A title of what was made from phantoms; one that says so already stays."""
+    """Append "(phantoms)" to a title, once."""
     return title if title.endswith(MARK) else f"{title}{MARK}"
 
 
 def titled(drawn: Sheet, cells: Both) -> Sheet:
-    """A sheet with :func:`title_of` its title."""
+    """Mark the title of a sheet if any cell is of phantoms."""
     return replace(drawn, title=title_of(drawn.title, cells))
 
 
 def cell_label(one: CellRecord) -> str:
-    """A cell in a sentence: model, text encoder, training data, and its seed where that is not 0."""
+    """Name of a cell in a sentence: model, text encoder, training data, and the seed if it is not 0."""
     return row_label(one.row) + (f" seed {one.seed}" if one.seed else "")
 
 
 def cell_labels(cells: Sequence[CellRecord]) -> list[str]:
-    """Cells in a figure's legend; the cell's name follows where two would be called the same."""
+    """Names of cells in the legend of a figure; the cell's own name follows if two would be equal."""
     labels = [cell_label(one) for one in cells]
     return [
         f"{label} ({one.name})" if labels.count(label) > 1 else label for label, one in zip(labels, cells, strict=True)
@@ -75,42 +75,42 @@ def cell_labels(cells: Sequence[CellRecord]) -> list[str]:
 
 
 def row_label(row: RowKey) -> str:
-    """A row in a figure or a sentence; the paper's two encoders by their short names."""
+    """Name of a row in a figure or a sentence; the paper's two encoders have short names."""
     return " ".join(part for part in row if part)
 
 
 def encoder_notes(cells: Iterable[CellRecord]) -> list[str]:
-    """What the short names of the paper's encoders stand for, those that the cells have."""
+    """Explain the short names of the paper's encoders, if the cells have them."""
     words = dict.fromkeys(one.text_encoder for one in cells if one.text_encoder in PAPER_TEXT)
     return [f"{word}: {shown_encoder(word)}, first 4 layers." for word in words]
 
 
 def parts(cells: Both) -> tuple[str, str]:
-    """The text encoders in PubMedBERT's and GatorTron's parts: they themselves, or the first two of cells without them.
+    """Choose the two text encoders to compare: PubMedBERT and GatorTron, or the first two if no cell has one of these.
 
-    So the paper's comparisons can be made of any grid; what they find is then never held against the paper's numbers.
+    So the comparisons of the paper work on any grid. Other encoders are never compared with the paper's numbers.
     """
     own = tuple(PAPER_TEXT)
-    found = sorted({one.text_encoder for one in cells if one.model == UNIFERUM and one.text_encoder}, key=natural)
-    if not found or set(found) & set(own):
+    others = sorted({one.text_encoder for one in cells if one.model == UNIFERUM and one.text_encoder}, key=natural)
+    if not others or set(others) & set(own):
         return own[0], own[1]
-    return found[0], found[1] if len(found) > 1 else own[1]
+    return others[0], others[1] if len(others) > 1 else own[1]
 
 
 def not_the_papers(cells: Both) -> dict[RowKey, str]:
-    """Rows beside which no published value may stand, each with the reason."""
+    """Rows that cannot be compared with published values, each with the reason."""
     return {one.row: why_apart(one) for one in cells if why_apart(one)}
 
 
 def why_apart(one: CellRecord | PendingCell) -> str:
-    """Why no published value may stand beside a cell; empty where one may."""
+    """Why a cell cannot be compared with published values; empty if it can."""
     if one.phantoms:
         return "phantoms"
     return f"another system than the paper's ({one.other_system})" if one.other_system else ""
 
 
 def unpublished_notes(cells: Both, *, phantoms: bool) -> list[str]:
-    """Why published values do not stand beside some rows, in one line for phantoms and in one a reason otherwise."""
+    """Explain why rows have no published value: one line for phantoms, otherwise one for each reason."""
     if phantoms:
         return ["No published value stands beside these numbers: they are of phantoms."]
     reasons: dict[str, dict[str, None]] = {}

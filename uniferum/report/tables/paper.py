@@ -1,7 +1,7 @@
-"""The paper's tables: rows are models with their training data, columns are groups of labels.
+"""Tables of group means, as in the paper: rows are models with their training data, columns are groups of labels.
 
-Invariant: a table never mixes protocols unmarked: what all its numbers share stands in its protocol lines, what
-differs is said there. A place without a number says why and how to fill it.
+Invariant: a table that mixes protocols says so in its protocol lines. An entry without a number gives the reason and
+the command that computes it.
 """
 
 import math
@@ -44,18 +44,18 @@ def group_table(
     shows: Callable[[RowKey], bool] = lambda row: True,
     phantoms: bool = False,
 ) -> ReportTable:
-    """Group means of every cell, seeds of one row averaged, and the reason of every place without a number.
+    """Make a table of group means, averaged over seeds.
 
     Args:
-        name: what ``uniferum why`` calls the table.
+        name: the name of the table in ``uniferum why``.
         records: finished cells.
         pending: expected cells without a result.
         metric: ``auroc`` or ``aupr``.
         title: of the table; by default the metric's.
         columns: (cohort, group) pairs; by default the paper's, then those of other cohorts that were evaluated.
-        published_rows: also the rows that only the paper has, and the reason of each row that has no published value.
-        shows: which of those rows.
-        phantoms: the table is one of phantoms even where no cell of it is done or waits.
+        published_rows: include rows that only the paper has, and say why a row has no published value.
+        shows: whether such a row is included.
+        phantoms: the numbers are of phantoms, also if the table has no cell.
     """
     wanted = tuple(columns) if columns is not None else _columns(records)
     cells = (*records, *pending)
@@ -84,7 +84,7 @@ def group_table(
 
 
 def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
-    """One entry from one score a seed: their mean, its interval (:func:`seeds_interval`), and their deviation."""
+    """Average the scores of several seeds: mean, interval (:func:`seeds_interval`) and standard deviation."""
     known = [score.value for score in scores if math.isfinite(score.value)]
     total = max(score.n_labels_total for score in scores)
     lo, hi = seeds_interval(scores)
@@ -106,18 +106,18 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
 
 
 def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
-    """The 95 % interval of a mean over seeds: that over test cases, widened by what training left to chance.
+    """Compute the 95 % interval of a mean over seeds, from the variation over test cases and over seeds.
 
-    All seeds are scored on the same cases, so that averaging them does not shrink the error that the cases make: its
-    half-width is the mean of the seeds' own, below and above. The seeds' error is that of a mean of m values with
-    standard deviation s. The two are independent, and the squares of their distances from the mean v add (the rule of
-    Zou and Donner 2008 for a sum of two estimates)::
+    All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: its half-width is
+    the mean of the seeds' own, below and above. The error due to the seeds is that of a mean of m values with standard
+    deviation s. The two are independent, and the squares of their distances from the mean v add (the rule of Zou and
+    Donner 2008 for a sum of two estimates)::
 
         below = sqrt(mean(v_i - lo_i)^2 + (t s / sqrt(m))^2),  above = sqrt(mean(hi_i - v_i)^2 + (t s / sqrt(m))^2)
 
     with t the 97.5 % point of Student's distribution with m - 1 degrees of freedom: 12.7 for two seeds, 2.8 for five.
-    The interval is cut at 0 and 1, the ends of every metric here. One seed keeps its own interval; NaN where a seed
-    has none.
+    The interval is cut at 0 and 1, the range of every metric here. One seed keeps its own interval; NaN if a seed has
+    none.
     """
     measured = [score for score in scores if math.isfinite(score.value)]
     if len(measured) == 1:
@@ -138,7 +138,7 @@ def _student(freedom: int) -> float:
 
 
 def mean(values: Sequence[float]) -> float:
-    """The mean of the finite values; NaN where there is none."""
+    """Mean of the finite values; NaN if there are none."""
     known = [value for value in values if math.isfinite(value)]
     return fmean(known) if known else math.nan
 
@@ -146,7 +146,7 @@ def mean(values: Sequence[float]) -> float:
 def absent(
     row: RowKey, records: Sequence[CellRecord], pending: Sequence[PendingCell], paper: float = math.nan
 ) -> Entry:
-    """A place without a number: why, and the command that fills it."""
+    """Make an entry without a number: the reason, and the command that computes it."""
     waiting = next((one for one in pending if one.row == row), None)
     if waiting:
         return Entry(published=paper, missing=waiting.reason, command=waiting.command)
@@ -155,36 +155,35 @@ def absent(
 
 
 def progress_notes(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> tuple[str, ...]:
-    """How much of a grid is done, and for each cell that is not, why and how to fill it."""
+    """Say how many cells are done, and for each other cell the reason and the command that runs it."""
     done, waiting = len(records), len(pending)
     lines = [f"{done} of {done + waiting} cells are done."] if waiting else []
     for one in pending:
-        how = f"; fill it with: {one.command}" if one.command else ""
+        how = f"; run: {one.command}" if one.command else ""
         lines.append(f"{one.name}: {one.reason}{how}")
     return tuple(lines)
 
 
 def _columns(records: Sequence[CellRecord]) -> tuple[tuple[str, str], ...]:
-    found = {(score.cohort, score.group) for record in records for score in record.groups}
-    if not found:
+    scored = {(score.cohort, score.group) for record in records for score in record.groups}
+    if not scored:
         return COLUMNS
-    known = [column for column in COLUMNS if column in found]
-    return (*known, *sorted(found - set(COLUMNS)))
+    known = [column for column in COLUMNS if column in scored]
+    return (*known, *sorted(scored - set(COLUMNS)))
 
 
 def _rows(records: Sequence[CellRecord], pending: Sequence[PendingCell], more: Iterable[RowKey]) -> list[RowKey]:
-    found = {one.row for one in (*records, *pending)}
-    return sorted(found | set(more), key=row_order)
+    return sorted({one.row for one in (*records, *pending)} | set(more), key=row_order)
 
 
 def _scores(records: Sequence[CellRecord], metric: str) -> dict[tuple[RowKey, tuple[str, str]], list[Score]]:
-    """The stored means of one metric by place of the table, one a seed."""
-    places: dict[tuple[RowKey, tuple[str, str]], list[Score]] = {}
+    """The stored means of one metric by row and column, one for each seed."""
+    by_entry: dict[tuple[RowKey, tuple[str, str]], list[Score]] = {}
     for record in records:
         for score in record.groups:
             if score.metric == metric:
-                places.setdefault((record.row, (score.cohort, score.group)), []).append(score)
-    return places
+                by_entry.setdefault((record.row, (score.cohort, score.group)), []).append(score)
+    return by_entry
 
 
 def _entry(
@@ -198,6 +197,6 @@ def _entry(
 ) -> Entry:
     printed, apart = find(metric, row, *column), others.get(row, "")
     paper = printed.value if printed and not apart else math.nan
-    found = scores.get((row, column))
-    made = averaged(found, paper) if found else absent(row, records, pending, paper)
-    return replace(made, apart=apart) if printed and apart else made
+    of_seeds = scores.get((row, column))
+    entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper)
+    return replace(entry, apart=apart) if printed and apart else entry

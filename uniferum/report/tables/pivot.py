@@ -1,7 +1,7 @@
-"""Tables of the user's own, and per-label tables: any facts of a cell as rows, any as columns, any stored metric.
+"""Tables of the user's own and tables of labels: any facts of a cell as rows and columns, any stored metric.
 
-Invariant: what a number averages over is said. Seeds are averaged with their spread and an interval; any other fact
-that is neither in a row nor in a column is named in a note, and leaves neither.
+A number may average over facts that are neither rows nor columns. A mean over seeds has a standard deviation and an
+interval. A mean over any other fact has neither, and a note names the fact.
 """
 
 import math
@@ -23,7 +23,7 @@ from uniferum.systems import paper_systems
 FACTS = tuple(HEADINGS)
 CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
 GROUP_METRICS = ("auroc", "aupr")
-#: Metrics of a label, or of a structure's masks, with their titles.
+#: Metrics of labels and of masks, with their titles.
 METRICS = {
     "auroc": "Area under the ROC curve (AUROC)",
     "aupr": "Average precision (AUPR)",
@@ -38,7 +38,7 @@ Measured = tuple[CellRecord, Score]
 
 @dataclass(frozen=True)
 class Layout:
-    """What a table shows: facts of its rows, facts of its columns, the metric, and what it is limited to."""
+    """Definition of a table: facts of its rows and columns, the metric, and limits such as one cohort."""
 
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -47,10 +47,10 @@ class Layout:
     title: str = ""
 
     def check(self) -> None:
-        """Refuse what no cell has.
+        """Check that all facts and the metric exist.
 
         Raises:
-            UniferumError: an unknown fact or metric, or one fact in rows and columns.
+            UniferumError: a fact or the metric is unknown, or a fact is in rows and columns.
         """
         for option, names in (("--rows", self.rows), ("--columns", self.columns), ("--where", self.where or {})):
             for name in names:
@@ -66,7 +66,7 @@ class Layout:
 
     @property
     def by_label(self) -> bool:
-        """Whether a place is one label."""
+        """Whether each number is of one label."""
         return "label" in (*self.rows, *self.columns, *(self.where or {}))
 
 
@@ -80,36 +80,36 @@ def pivot_table(
     published_rows: bool = False,
     phantoms: bool = False,
 ) -> ReportTable:
-    """The table that a layout asks for.
+    """Make the table of a layout.
 
     Args:
-        name: what ``uniferum why`` calls the table.
+        name: the name of the table in ``uniferum why``.
         records: finished cells.
         pending: expected cells without a result.
-        layout: what it shows.
-        printed: the paper's numbers of single labels that get a place also where there is no number of ours.
+        layout: its rows, columns and metric.
+        printed: the paper's numbers of single labels, which are shown even if we have no number.
         published_rows: say which rows have no published value, and why.
-        phantoms: the table is one of phantoms even where no cell of it is done or waits.
+        phantoms: the numbers are of phantoms, also if the table has no cell.
 
     Raises:
-        UniferumError: see :meth:`Layout.check`; or a cell's metrics file is missing.
+        UniferumError: see :meth:`Layout.check`; or the metrics file of a cell is missing.
     """
     layout.check()
     title = layout.title or METRICS[layout.metric]
     measured = [one for one in _measured(records, layout) if _wanted(one, layout.where or {})]
-    places: dict[tuple[Key, Key], list[Measured]] = {}
+    by_entry: dict[tuple[Key, Key], list[Measured]] = {}
     for one in measured:
-        place = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
-        places.setdefault(place, []).append(one)
+        key = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
+        by_entry.setdefault(key, []).append(one)
     cells = (*records, *pending)
     phantoms, others = phantoms or of_phantoms(cells), not_the_papers(cells)
     wanted = [one for one in printed if not phantoms and one.row not in others]
-    paper = {place: one for one in wanted if (place := _place_of(one, layout))}
-    rows = _ordered({row for row, _ in (*places, *paper)} | _waiting_rows(pending, layout), layout.rows)
-    columns = _ordered({column for _, column in (*places, *paper)}, layout.columns)
+    paper = {key: one for one in wanted if (key := _entry_key(one, layout))}
+    rows = _ordered({row for row, _ in (*by_entry, *paper)} | _waiting_rows(pending, layout), layout.rows)
+    columns = _ordered({column for _, column in (*by_entry, *paper)}, layout.columns)
     entries: dict[tuple[Key, Key], Entry] = {
         (row, column): _beside(
-            _entry(places.get((row, column), []), (*row, *column), layout, records, pending), paper.get((row, column))
+            _entry(by_entry.get((row, column), []), (*row, *column), layout, records, pending), paper.get((row, column))
         )
         for row in rows
         for column in columns
@@ -126,7 +126,7 @@ def pivot_table(
         tuple(rows),
         tuple(columns),
         best,
-        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(places, layout)),
+        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(by_entry, layout)),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         layout.rows,
         layout.columns,
@@ -136,7 +136,7 @@ def pivot_table(
 
 
 def fact(one: Measured, name: str) -> str:
-    """One fact of a number, as text."""
+    """Return one fact of a number as text."""
     record, score = one
     if name == "train_on":
         return record.mix
@@ -144,7 +144,7 @@ def fact(one: Measured, name: str) -> str:
 
 
 def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
-    """One label's (of masks: structure's) number; AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    """Yield the score of each label or mask structure: AUROC with DeLong's interval, AUPR with the bootstrap's."""
     if metric in MASK_METRICS:
         yield from segmentation.structure_scores(record, metric)
         return
@@ -182,7 +182,7 @@ def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measure
 
 
 def _means(scores: Iterable[Score]) -> Iterator[Score]:
-    """Group means of a metric that is stored by label only; they carry no interval."""
+    """Group means of a metric that is stored only by label; they have no interval."""
     groups: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         groups.setdefault((score.cohort, score.group), []).append(score)
@@ -210,21 +210,25 @@ def _wanted(one: Measured, where: Mapping[str, str]) -> bool:
 
 
 def _entry(
-    found: Sequence[Measured], place: Key, layout: Layout, records: Sequence[CellRecord], pending: Sequence[PendingCell]
+    measured: Sequence[Measured],
+    key: Key,
+    layout: Layout,
+    records: Sequence[CellRecord],
+    pending: Sequence[PendingCell],
 ) -> Entry:
-    if found:
-        record, score = found[0]
+    if measured:
+        record, score = measured[0]
         printed, apart = find(layout.metric, record.row, score.cohort, score.label or score.group), why_apart(record)
-        entry = averaged([score for _, score in found], printed.value if printed and not apart else math.nan)
+        entry = averaged([score for _, score in measured], printed.value if printed and not apart else math.nan)
         entry = replace(entry, apart=apart) if printed and apart else entry
-        return entry if _differ_in_seed_alone(found) else _without_error(entry, found)
-    facts = {f: value for f, value in zip((*layout.rows, *layout.columns), place, strict=True) if f in CELL_FACTS}
+        return entry if _differ_in_seed_alone(measured) else _without_error(entry, measured)
+    facts = {f: value for f, value in zip((*layout.rows, *layout.columns), key, strict=True) if f in CELL_FACTS}
     waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
     return absent(waiting[0].row, records, waiting) if waiting else Entry(missing="not evaluated")
 
 
-def _place_of(one: Published, layout: Layout) -> tuple[Key, Key] | None:
-    """Where the paper's number of a label stands in a table; ``None`` where it has no place there."""
+def _entry_key(one: Published, layout: Layout) -> tuple[Key, Key] | None:
+    """Row and column of the paper's number of a label; None if the table has no such row or column."""
     label, vocabulary = slug(one.group), Vocabulary.load()
     group = vocabulary.group_of(one.cohort, label)
     model, encoder, mix = one.row
@@ -239,20 +243,20 @@ def _place_of(one: Published, layout: Layout) -> tuple[Key, Key] | None:
 
 
 def _beside(entry: Entry, paper: Published | None) -> Entry:
-    """An entry with the paper's number, also where there is none of ours."""
+    """Add the paper's number to an entry, even if it has no number of ours."""
     if paper is None:
         return entry
     half = paper.half_width
     return replace(entry, published=paper.value, published_half_width=math.nan if half is None else half)
 
 
-def _differ_in_seed_alone(found: Sequence[Measured]) -> bool:
-    return len({(record.row, score.cohort, score.group, score.label) for record, score in found}) == 1
+def _differ_in_seed_alone(measured: Sequence[Measured]) -> bool:
+    return len({(record.row, score.cohort, score.group, score.label) for record, score in measured}) == 1
 
 
-def _without_error(entry: Entry, found: Sequence[Measured]) -> Entry:
-    """A mean over models, cohorts, groups or labels: its parts are no repetitions, so no interval is made of them."""
-    seeds = len({record.seed for record, _ in found})
+def _without_error(entry: Entry, measured: Sequence[Measured]) -> Entry:
+    """Remove the interval of a mean over models, cohorts, groups or labels, because these are not repetitions."""
+    seeds = len({record.seed for record, _ in measured})
     return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan, apart="")
 
 
@@ -261,13 +265,13 @@ def _pending_fact(one: PendingCell, name: str) -> str:
 
 
 def _waiting_rows(pending: Sequence[PendingCell], layout: Layout) -> set[Key]:
-    """Rows that only cells without a result would fill, where a row is made of facts of a cell alone."""
+    """Rows of cells without a result; empty if a row has facts that only results have."""
     if not set(layout.rows) <= set(CELL_FACTS):
         return set()
     return {tuple(_pending_fact(one, name) for name in layout.rows) for one in pending}
 
 
-def _collapsed(places: Mapping[tuple[Key, Key], Sequence[Measured]], layout: Layout) -> list[str]:
+def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: Layout) -> list[str]:
     shown = {*layout.rows, *layout.columns}
     if "name" in shown:
         shown |= set(CELL_FACTS)
@@ -275,14 +279,14 @@ def _collapsed(places: Mapping[tuple[Key, Key], Sequence[Measured]], layout: Lay
     for name in FACTS:
         if name in shown or name in ("seed", "name") or (name == "label" and not layout.by_label):
             continue
-        values = {f for found in places.values() if len(found) > 1 for f in _distinct(found, name)}
+        values = {f for numbers in by_entry.values() if len(numbers) > 1 for f in _distinct(numbers, name)}
         if values:
             lines.append(f"Numbers are means over {HEADINGS[name].lower()}: {', '.join(sorted(values))}.")
     return lines
 
 
-def _distinct(found: Sequence[Measured], name: str) -> set[str]:
-    values = {fact(one, name) for one in found}
+def _distinct(numbers: Sequence[Measured], name: str) -> set[str]:
+    values = {fact(one, name) for one in numbers}
     return values if len(values) > 1 else set()
 
 
@@ -290,11 +294,11 @@ def _ordered(keys: Iterable[Key], facts: Sequence[str]) -> list[Key]:
     orders: dict[str, Sequence[str]] = {"model": paper_systems(), "text_encoder": TEXT_ENCODERS, "train_on": MIXES}
     orders |= {"cohort": list(dict.fromkeys(cohort for cohort, _ in COLUMNS)), "group": ("all", "shared", "unique")}
 
-    def place(key: Key) -> list[tuple[int, str]]:
+    def rank(key: Key) -> list[tuple[int, str]]:
         ranked = []
         for name, value in zip(facts, key, strict=True):
             order = orders.get(name, ())
             ranked.append((order.index(value) if value in order else len(order), value))
         return ranked
 
-    return sorted(keys, key=place)
+    return sorted(keys, key=rank)

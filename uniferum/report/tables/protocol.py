@@ -1,4 +1,4 @@
-"""What the numbers of a table share: cases, unit, labels, split, selection rule, seeds; and where they differ."""
+"""Protocol lines of a table: cases, unit, labels, split, selection rule and seeds of its numbers."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ VALUES = {
 
 
 def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], metric: str) -> tuple[str, ...]:
-    """One line a column, then what holds for the whole table; nothing for a table without a number but of masks."""
+    """Make one line for each column, then the lines for the whole table; empty for a table without a cell."""
     if metric in MASK_METRICS:
         return mask_lines(records, metric)
     if not records:
@@ -45,7 +45,7 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
 
 
 def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
-    """Labels of a column that were scored, and those that could not be, each with its reason; by name."""
+    """List the scored labels of a column, and the other labels with the reason, sorted by name."""
     reasons = record.label_reasons.get(column, {})
     scored = [label for label, reason in reasons.items() if not reason]
     return sorted(scored), sorted(f"{label} ({reason})" for label, reason in reasons.items() if reason)
@@ -58,7 +58,7 @@ def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> 
         for score in record.groups:
             if (score.cohort, score.group, score.metric) == (*column, stored):
                 scored.setdefault(_column_facts(record, score, metric), []).append((record, score))
-    # Flags make no other cases: a record that is older than they are says the same as a newer one.
+    # Flags are ignored when cells are grouped, because records of older versions have none.
     facts = {
         _column_facts(*cells[0], metric, flagged=flagged_cases(score for _, score in cells)): [
             record.name for record, _ in cells

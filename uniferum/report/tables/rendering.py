@@ -1,6 +1,6 @@
-"""A table of the report in each format: terminal, Markdown, LaTeX and HTML for people, CSV and JSON for programs.
+"""Render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON.
 
-Invariant: all formats print the same numbers; four decimals for people, full precision for programs.
+Invariant: all formats print the same numbers; CSV and JSON in full precision, the others with four decimals.
 """
 
 import csv
@@ -30,19 +30,19 @@ _WORDS = {**CITED, **PAPER_TEXT, "": "-"}
 
 @dataclass(frozen=True)
 class Style:
-    """What stands in an entry beside its value."""
+    """What is printed beside a value."""
 
     published: bool = False
     intervals: bool = False
     bold: bool = False
-    """Terminal only: the best in bold, for a terminal that can; a star stands there in any case."""
+    """Print the best value in bold on a terminal; it has a star in any case."""
 
 
 def render(table: ReportTable, kind: str, style: Style | None = None) -> str:
-    """The table as text.
+    """Render a table as text.
 
     Raises:
-        UniferumError: ``kind`` is no known format.
+        UniferumError: the format is unknown.
     """
     style = style or Style()
     check_kind(kind)
@@ -54,20 +54,20 @@ def render(table: ReportTable, kind: str, style: Style | None = None) -> str:
 
 
 def render_sheet(drawn: Sheet, kind: str, *, bold: bool = False) -> str:
-    """Any sheet as text.
+    """Render a sheet as text.
 
     Raises:
-        UniferumError: ``kind`` is no known format.
+        UniferumError: the format is unknown.
     """
     check_kind(kind)
     return sheet.terminal(drawn, bold=bold) if kind == "terminal" else sheet.KINDS[kind](drawn)
 
 
 def render_sheets(drawn: Sequence[Sheet], kind: str) -> str:
-    """Several sheets in one text, one after the other; JSON as one list.
+    """Render several sheets, one after the other; in JSON as one list.
 
     Raises:
-        UniferumError: ``kind`` is no known format.
+        UniferumError: the format is unknown.
     """
     texts = [render_sheet(one, kind) for one in drawn]
     if kind == "json" and len(texts) != 1:
@@ -76,17 +76,17 @@ def render_sheets(drawn: Sequence[Sheet], kind: str) -> str:
 
 
 def check_kind(kind: str) -> None:
-    """Refuse an unknown format.
+    """Check the name of a format.
 
     Raises:
-        UniferumError: ``kind`` is no known format.
+        UniferumError: the format is unknown.
     """
     if kind not in sheet.KINDS:
         raise UniferumError("--format", kind, must="be a known format", cure=near_miss(kind, sheet.KINDS))
 
 
 def several(tables: Sequence[ReportTable], kind: str, style: Style) -> str:
-    """Several tables in one text, one after the other; JSON as a list."""
+    """Render several tables, one after the other; in JSON as one list."""
     check_kind(kind)
     if kind == "json" and len(tables) != 1:
         documents = [as_document(table) for table in tables]
@@ -95,7 +95,7 @@ def several(tables: Sequence[ReportTable], kind: str, style: Style) -> str:
 
 
 def as_sheet(table: ReportTable, style: Style) -> Sheet:
-    """The table as people read it; without the paper's column of brackets where the paper has none of its numbers."""
+    """Convert a table to a sheet; published values are left out if the paper has none for this table."""
     printed = any(math.isfinite(entry.published) for entry in table.entries.values())
     style, columns = replace(style, published=style.published and printed), table.columns
     rows = [
@@ -119,19 +119,19 @@ def as_sheet(table: ReportTable, style: Style) -> Sheet:
 
 
 def row_names(row: Key) -> list[str]:
-    """A row's headings as people read them."""
+    """The printed names of a row."""
     return [shown_name(part) for part in row]
 
 
 def shown_name(part: str) -> str:
-    """A system's title, a text encoder's hub id, or the word itself."""
+    """The title of a system, the hub id of a text encoder, or the word itself."""
     if part in SYSTEMS:
         return SYSTEMS[part].title
     return _WORDS.get(part, part)
 
 
 def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "") -> str:
-    """One place as people read it: value, spread over seeds, interval, a mark, the published value in brackets."""
+    """Format an entry: value, standard deviation over seeds, interval, mark, and the published value in brackets."""
     text = _number(entry, style, digits) + mark if entry.known else _absence(entry)
     if style.published:
         text += f" ({_printed(entry, style, digits)})"
@@ -162,23 +162,23 @@ def _absence(entry: Entry) -> str:
 
 
 def prevalence_row(table: ReportTable) -> list[str]:
-    """For AUPR, what a score at random would reach in each column; empty for other metrics."""
+    """For AUPR, the prevalence in each column, which a random score reaches; empty for other metrics."""
     if table.metric != "aupr" or not {"cohort", "label"} & set(table.column_facts):
         return []
     return [_prevalence(table, column) for column in table.columns]
 
 
 def _prevalence(table: ReportTable, column: Key) -> str:
-    found = {round(entry.prevalence, 4) for (_, at), entry in table.entries.items() if at == column and entry.known}
-    shown = sorted(value for value in found if math.isfinite(value))
+    values = {round(entry.prevalence, 4) for (_, at), entry in table.entries.items() if at == column and entry.known}
+    shown = sorted(value for value in values if math.isfinite(value))
     if not shown:
         return "-"
     return f"{shown[0]:.4f}" if len(shown) == 1 else f"{shown[0]:.4f} to {shown[-1]:.4f}"
 
 
 def long_rows(table: ReportTable) -> list[dict[str, Any]]:
-    """One mapping a place of the table, absent numbers ``None``; what CSV and JSON hold."""
-    found = []
+    """Make the rows of CSV and JSON: one dictionary for each entry, in which missing numbers are None."""
+    lines = []
     for row in table.rows:
         for column in table.columns:
             facts = dict(zip((*table.row_facts, *table.column_facts), (*row, *column), strict=True))
@@ -186,19 +186,19 @@ def long_rows(table: ReportTable) -> list[dict[str, Any]]:
                 facts["text_encoder"] = shown_encoder(facts["text_encoder"])
             entry = {key: plain(value) for key, value in asdict(table.entries[row, column]).items()}
             named = {"table": table.name, "metric": table.metric} | ({"data": "phantoms"} if table.phantoms else {})
-            found.append({**named, **facts, **entry})
-    return found
+            lines.append({**named, **facts, **entry})
+    return lines
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON takes it."""
+    """Convert a value to a JSON type."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return list(value) if isinstance(value, tuple) else value
 
 
 def as_document(table: ReportTable) -> dict[str, Any]:
-    """The whole table as JSON takes it."""
+    """Convert a table to a JSON document."""
     document = {"table": table.name, "title": table.title, "metric": table.metric, "entries": long_rows(table)}
     return document | {"protocol": list(table.protocol), "notes": list(table.notes)}
 

@@ -1,6 +1,6 @@
-"""What the cells were trained on: rows of every kind by cohort and label, and mask rows beside those that were wanted.
+"""Training rows of cells: counts by cohort, kind and label, and mask rows found of those wanted.
 
-A record that was written before rows were recorded says nothing here.
+Records of versions before the counts have none.
 """
 
 import json
@@ -12,17 +12,17 @@ from uniferum.report.tables.shared_lines import shared_lines
 from uniferum.report.tables.sheet import Sheet
 
 HEADINGS = ["Cohort", "Kind", "Label", "Positive", "Negative", "Rows"]
-NOT_RECORDED = "rows were not recorded by the version that trained it"
+NOT_RECORDED = "the version that trained it did not record its rows"
 
 
 def row_lines(records: Sequence[CellRecord]) -> tuple[str, ...]:
-    """A sentence a cohort and kind of row that cells were trained on, with the cells that it holds for."""
+    """One sentence for each cohort and kind of training row, with the cells to which it applies."""
     facts = [(line, record.name) for record in records for line in _record_lines(record)]
     return tuple(shared_lines(sorted(facts, key=lambda one: one[0].partition(":")[0]), len(records)))
 
 
 def row_sheets(records: Sequence[CellRecord]) -> list[Sheet]:
-    """Every label's rows, one table for all cells that were trained on as many rows of each; one says so of no cell."""
+    """Make tables of training rows by label; cells with the same counts share a table."""
     if not records:
         return [Sheet("Training rows", HEADINGS, [], ["No cell is done."], words=3)]
     alike: dict[str, list[CellRecord]] = {}
@@ -32,7 +32,7 @@ def row_sheets(records: Sequence[CellRecord]) -> list[Sheet]:
 
 
 def row_sheet(record: CellRecord) -> Sheet | None:
-    """The rows of one cell; ``None`` where nothing was recorded."""
+    """Make the table of training rows of one cell; None if nothing was recorded."""
     return _sheet([record]) if _rows(record) else None
 
 
@@ -63,8 +63,8 @@ def _record_lines(record: CellRecord) -> Iterator[str]:
             positive, negative = (sum(counts[target] for counts in labels) for target in ("positive", "negative"))
             yield f"Training rows of {cohort}: {positive:,} positive, {negative:,} negative, of {len(labels)} labels"
     for masks in rows.get("masks", ()):
-        found, wanted, without = masks["found"], masks["wanted"], masks["without_masks"]
-        line = f"{masks['kind'].capitalize()} rows of {masks['cohort']}: {found:,} of {wanted:,} wanted"
+        number, wanted, without = masks["found"], masks["wanted"], masks["without_masks"]
+        line = f"{masks['kind'].capitalize()} rows of {masks['cohort']}: {number:,} of {wanted:,} wanted"
         if without:
             line += f"; {without:,} of {masks['scans']:,} training scans have no {masks['kind']} mask"
         yield line

@@ -1,6 +1,6 @@
-"""The cells' coarse masks in tables: a number a structure, the mean of a cohort's structures, and what it rests on.
+"""Scores of masks in tables: one for each structure, and the mean over the structures of a cohort.
 
-No published values exist for masks. A cell that was scored before masks were has none, and says so.
+The paper prints no scores of masks. Cells that older versions scored have none, and the table says so.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,18 +15,20 @@ from uniferum.report.records import CellRecord, Score, read_parquet
 from uniferum.report.tables.shared_lines import shared_lines
 
 MEAN = "(mean)"
-"""In place of a structure's name: the mean of a cohort's structures; sorts before the names."""
+"""Name of the mean over the structures of a cohort; it sorts before the names of structures."""
 ALL = "all"
 SEG = "SEG"
 NO_CELL = "No finished cell here was trained with SEG, so none has masks."
-NOT_SCORED = "its masks were not scored; uniferum run evaluate scores a cell again that is older than masks"
+NOT_SCORED = "its masks were not scored, because an older version scored it; uniferum run evaluate scores it again"
 
 
 def mask_metrics(record: CellRecord) -> pd.DataFrame:
-    """One row a structure: ``mask_metrics.parquet``, or made again from the counts; empty where no mask was scored.
+    """Read ``mask_metrics.parquet``, one row for each structure; computed from the counts for recomputed cells.
+
+    It is empty if no mask was scored.
 
     Raises:
-        UniferumError: a file is unreadable, or missing though the record says that masks were scored.
+        UniferumError: a file is unreadable, or missing although the record says that masks were scored.
     """
     if not any(row.get("n_structures") for row in record.result.get("masks") or ()):
         return pd.DataFrame()
@@ -36,14 +38,14 @@ def mask_metrics(record: CellRecord) -> pd.DataFrame:
 
 
 def structure_scores(record: CellRecord, metric: str) -> Iterator[Score]:
-    """One structure's number after the other; nothing from a cell whose masks were not scored."""
+    """Yield the score of each structure; nothing if masks were not scored."""
     for row in mask_metrics(record).to_dict("records"):
         counts = {"n_cases": int(row["n_scans"]), "n_patients": int(row["n_patients"])}
         yield _score(record, str(row["cohort"]), str(row["group"]), str(row["structure"]), metric, row[metric], counts)
 
 
 def cohort_scores(record: CellRecord, metric: str) -> Iterator[Score]:
-    """The mean of each cohort's structures, weighed alike; nothing for a metric that is not of masks."""
+    """Yield the unweighted mean over the structures of each cohort; nothing if the metric is not of masks."""
     if metric not in METRICS:
         return
     cohorts: dict[str, list[Score]] = {}
@@ -56,13 +58,13 @@ def cohort_scores(record: CellRecord, metric: str) -> Iterator[Score]:
 
 
 def mask_scores(record: CellRecord, metric: str) -> Iterator[Score]:
-    """Structures, then the means of cohorts: every number of the tables."""
+    """Yield the scores of structures, then the means of cohorts."""
     yield from structure_scores(record, metric)
     yield from cohort_scores(record, metric)
 
 
 def mask_lines(records: Sequence[CellRecord], metric: str) -> tuple[str, ...]:
-    """Which scans were scored, cohort by cohort; what the number is; and the cells whose masks stay empty."""
+    """Make the protocol lines of masks: scored scans by cohort, the metric, and cells with empty masks."""
     trained = [record for record in records if SEG in record.train_on]
     if not trained:
         return (NO_CELL,)
@@ -75,7 +77,7 @@ def mask_lines(records: Sequence[CellRecord], metric: str) -> tuple[str, ...]:
 
 
 def mask_cells(record: CellRecord) -> list[str]:
-    """Mean Dice, sensitivity and volume error of the evaluated cohorts, and a note, for the page's list of cells."""
+    """Format mean Dice, sensitivity and volume error, and a note, for the list of cells on the page."""
     scored = [row for row in record.result.get("masks") or () if row.get("n_structures")]
     if not scored:
         return ["", "", "", mask_note(record.result.get("masks"))]

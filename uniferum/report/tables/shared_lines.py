@@ -1,14 +1,14 @@
-"""Facts that several cells of a table share, as sentences: each once, with the cells that it holds for."""
+"""Merge sentences that apply to several cells of a table."""
 
 from collections.abc import Iterable
 
 
 def shared_lines(facts: Iterable[tuple[str, str]], whole: int) -> list[str]:
-    """Each fact as a sentence, in the order of its first cell; one that does not hold for all says how many and which.
+    """Print each fact once; if it does not apply to all cells, with their number and the first name.
 
     Args:
-        facts: a fact without its full stop, and the name of a cell that it holds for.
-        whole: how many cells there are.
+        facts: pairs of a fact (without a full stop) and the name of a cell to which it applies.
+        whole: number of all cells.
     """
     named: dict[str, list[str]] = {}
     for fact, name in facts:

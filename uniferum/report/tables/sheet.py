@@ -1,7 +1,4 @@
-"""Rows of text in each format that people read, and as CSV and JSON for programs.
-
-Invariant: a cell's emphasis and the lines below travel with the text through every format.
-"""
+"""A sheet (headings, rows of text, notes) and its output formats: terminal, Markdown, LaTeX, HTML, CSV, JSON."""
 
 import csv
 import html
@@ -11,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-#: Marks around emphasised text, which no input holds; each format replaces them.
+#: Control characters around emphasised text; each format replaces them.
 BOLD, PLAIN = "\x02", "\x03"
 LATEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}", "±": r"$\pm$"}
 LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
@@ -19,7 +16,7 @@ LATEX |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasci
 
 @dataclass(frozen=True)
 class Sheet:
-    """Headings and rows of text; ``words`` of the headings are left-aligned, the rest are numbers."""
+    """Headings and rows of text; the first ``words`` columns are left-aligned, the others hold numbers."""
 
     title: str
     headings: Sequence[str]
@@ -27,28 +24,28 @@ class Sheet:
     below: Sequence[str] = ()
     words: int = 1
     starred: str = ""
-    """What a star means, for the format that marks emphasis with one."""
+    """What a star means in the terminal format."""
 
 
 def emphasised(text: str) -> str:
-    """Text set off in each format's own way."""
+    """Mark text as emphasised."""
     return f"{BOLD}{text}{PLAIN}"
 
 
 def terminal(sheet: Sheet, *, bold: bool = False) -> str:
-    """Aligned columns; emphasis is a star, and bold where the terminal can."""
+    """Format aligned columns; emphasised text has a star, and is bold if asked for."""
     lines = [[text.replace(BOLD, "").replace(PLAIN, "*") for text in line] for line in (sheet.headings, *sheet.rows)]
     widths = [max(len(line[at]) for line in lines) for at in range(len(sheet.headings))]
     drawn = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     drawn.insert(1, "  ".join("-" * width for width in widths))
     if bold:
-        drawn = [re.sub(r"[\d.]+\*", lambda found: f"\x1b[1m{found.group()}\x1b[0m", line) for line in drawn]
+        drawn = [re.sub(r"[\d.]+\*", lambda match: f"\x1b[1m{match.group()}\x1b[0m", line) for line in drawn]
     star = [f"* {sheet.starred}."] if sheet.starred and any(BOLD in text for row in sheet.rows for text in row) else []
     return "\n".join([sheet.title, "", *drawn, "", *star, *sheet.below]) + "\n"
 
 
 def markdown(sheet: Sheet) -> str:
-    """A table of GitHub's Markdown, the lines below as a list."""
+    """Format a GitHub Markdown table, with the notes as a list."""
     lines = [[_markdown_text(text) for text in line] for line in (sheet.headings, *sheet.rows)]
     drawn = ["| " + " | ".join(line) + " |" for line in lines]
     numbers = len(sheet.headings) - sheet.words
@@ -61,7 +58,7 @@ def _markdown_text(text: str) -> str:
 
 
 def latex(sheet: Sheet) -> str:
-    """A ``table`` with booktabs' rules, the lines below in small print."""
+    """Format a LaTeX ``table`` with booktabs rules, with the notes in small print."""
     rows = [" & ".join(latex_text(text) for text in line) + r" \\" for line in (sheet.headings, *sheet.rows)]
     columns = "l" * sheet.words + "r" * (len(sheet.headings) - sheet.words)
     head = [r"\begin{table}", r"\centering", rf"\caption{{{latex_text(sheet.title)}}}"]
@@ -71,13 +68,13 @@ def latex(sheet: Sheet) -> str:
 
 
 def latex_text(text: str) -> str:
-    """Text with LaTeX's own letters escaped."""
+    """Escape text for LaTeX."""
     escaped = "".join(LATEX.get(letter, letter) for letter in text)
     return escaped.replace(BOLD, r"\textbf{").replace(PLAIN, "}")
 
 
 def as_html(sheet: Sheet) -> str:
-    """A table with a caption, the lines below as paragraphs."""
+    """Format an HTML table with a caption, with the notes as paragraphs."""
     head = "".join(f"<th>{html.escape(text)}</th>" for text in sheet.headings)
     rows = "\n".join("<tr>" + "".join(f"<td>{html_text(text)}</td>" for text in line) + "</tr>" for line in sheet.rows)
     said = "\n".join(f"<p>{html.escape(line)}</p>" for line in sheet.below)
@@ -86,12 +83,12 @@ def as_html(sheet: Sheet) -> str:
 
 
 def html_text(text: str) -> str:
-    """Text with HTML's own letters escaped."""
+    """Escape text for HTML."""
     return html.escape(text).replace(BOLD, "<b>").replace(PLAIN, "</b>")
 
 
 def as_csv(sheet: Sheet) -> str:
-    """Headings and rows, without emphasis."""
+    """Format headings and rows as CSV, without emphasis."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(sheet.headings)
@@ -100,7 +97,7 @@ def as_csv(sheet: Sheet) -> str:
 
 
 def as_json(sheet: Sheet) -> str:
-    """Title, one mapping a row, and the lines below."""
+    """Format title, rows (one object each) and notes as JSON."""
     rows = [dict(zip(sheet.headings, map(_bare, row), strict=True)) for row in sheet.rows]
     document = {"title": sheet.title, "rows": rows, "notes": list(sheet.below)}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,6 +1,6 @@
-"""What the cohorts said of the test splits that cells were scored on, as lines of a protocol; and of older records.
+"""Protocol lines on the test splits of cells.
 
-A record that was written before splits said what they are says nothing here.
+Records of versions before the description of splits have none; :func:`completed` takes it from the stores.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from uniferum.report.tables.shared_lines import shared_lines
 
 
 def split_lines(records: Sequence[CellRecord], cohorts: Iterable[str]) -> tuple[str, ...]:
-    """A sentence on the test split of each cohort; where cells differ, one for each of what they were scored on."""
+    """One sentence for the test split of each cohort; several if the cells were scored on different splits."""
     facts = (
         (_line(cohort, record.test_splits[cohort]), record.name)
         for cohort in dict.fromkeys(cohorts)
@@ -24,30 +24,30 @@ def split_lines(records: Sequence[CellRecord], cohorts: Iterable[str]) -> tuple[
 
 
 def split_line(record: CellRecord) -> str:
-    """Every test split of a cell in one line; empty where nothing was recorded."""
+    """Format the test splits of a cell in one line; empty if nothing was recorded."""
     return "; ".join(_line(cohort, word) for cohort, word in record.test_splits.items())
 
 
 def completed(records: Sequence[CellRecord], stores: Mapping[str, PreparedCohort]) -> list[CellRecord]:
-    """Records without a word on a test split, with that of the store whose test split has the very same content.
+    """Add missing descriptions of test splits to records, from stores whose test split has the same content.
 
     Args:
         records: finished cells.
-        stores: prepared cohorts that say what their splits are.
+        stores: prepared cohorts with a description of their splits.
     """
     return [_completed(record, stores) for record in records]
 
 
 def _completed(record: CellRecord, stores: Mapping[str, PreparedCohort]) -> CellRecord:
     digests = record.result.get("data") or {}
-    found = dict(record.test_splits)
+    splits = dict(record.test_splits)
     for cohort, store in stores.items():
-        word = None if cohort in found else store.split_word("test")
+        word = None if cohort in splits else store.split_word("test")
         if word is not None and digests.get(f"{cohort} test") == store.digest("test"):
-            found[cohort] = word
-    if len(found) == len(record.test_splits):
+            splits[cohort] = word
+    if len(splits) == len(record.test_splits):
         return record
-    words = {cohort: word.model_dump(mode="json") for cohort, word in found.items()}
+    words = {cohort: word.model_dump(mode="json") for cohort, word in splits.items()}
     return replace(record, result={**record.result, "test_splits": words})
 
 

@@ -191,7 +191,7 @@ def test_a_restricted_record_says_how_access_is_had_and_takes_the_owners_link(tm
 def test_inspect_is_fetched_by_a_person_whose_steps_are_printed(tmp_path):
     result = run("INSPECT", "--out", tmp_path / "out")
     assert result.exit_code == 0
-    for words in ("stanfordaimi.azurewebsites.net", "data use agreement", "azcopy copy", "not there yet"):
+    for words in ("stanfordaimi.azurewebsites.net", "data use agreement", "azcopy copy", "still missing"):
         assert words in result.stderr
     assert not (tmp_path / "out").exists()
 

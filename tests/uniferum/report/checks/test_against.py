@@ -1,4 +1,4 @@
-"""Published values beside the cells that they compare with, and the reason of every other one."""
+"""Published values beside comparable cells, and the reasons for the other values."""
 
 import json
 from dataclasses import replace

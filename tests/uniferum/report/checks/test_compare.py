@@ -1,4 +1,4 @@
-"""Cells against each other, as a table."""
+"""The table of paired tests between cells."""
 
 import pandas as pd
 import pytest

@@ -1,4 +1,4 @@
-"""Two text encoders against each other: pairs of equal training, their tests, and claim 7 of both."""
+"""Paired tests between two text encoders: pairs of cells, tests, and claim 7 for both."""
 
 from dataclasses import replace
 from functools import partial
@@ -97,7 +97,7 @@ def test_any_two_encoders_are_compared_and_those_of_three_that_are_named(cells, 
     [
         ((), [], r"--compare-encoders \(none\) must have two text encoders"),
         (("small",), [], r"--compare-encoders \(tiny-64\) must have two text encoders"),
-        (("small", "wide"), ["tiny-64"], r"--compare-encoders \(tiny-64\) must have two.*one an --encoder"),
+        (("small", "wide"), ["tiny-64"], r"--compare-encoders \(tiny-64\) must have two.*give --encoder twice"),
         (("small", "wide"), ["tiny-64", "tiny-69"], r"--encoder \(tiny-69\).*did you mean"),
     ],
 )

@@ -49,11 +49,11 @@ def test_a_place_without_a_number_gives_reason_and_command(folder, tmp_path):
     pending = [PendingCell("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: no memory", "uniferum grid run x")]
     text = traced(tmp_path, row="cnn", pending=pending)
     assert "no number: failed: no memory" in text
-    assert "fill it with: uniferum grid run x" in text
+    assert "get it with: uniferum grid run x" in text
 
 
 def test_words_that_name_several_places_or_none_are_refused(folder, tmp_path):
-    with pytest.raises(UniferumError, match="names 2"):
+    with pytest.raises(UniferumError, match="matches 2"):
         traced(tmp_path, column="RADCHEST")
     with pytest.raises(UniferumError, match=r"CTRATE\+SEG"):
         traced(tmp_path, row="CTRATE+SEGG")

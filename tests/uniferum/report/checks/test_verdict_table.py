@@ -1,4 +1,4 @@
-"""What a verdict says of the split, scans and labels that a recorded cell rests on; from the cell's own files."""
+"""Verdicts by the split, scans and labels in the files of a recorded cell."""
 
 import json
 

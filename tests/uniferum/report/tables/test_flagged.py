@@ -1,4 +1,4 @@
-"""A score says how many of its cases are doubtful, and a table what its cells were not trained on."""
+"""Tables count doubtful test cases, and training scans that were left out."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What cells are called, beside whom the paper's numbers stand, and phantoms in every title."""
+"""Names of cells, which rows have published values, and phantoms in every title."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from uniferum.report.records import PendingCell, from_folders
 from uniferum.report.site import page as site
 from uniferum.report.systems import PAPER_LAYERS, PAPER_TEXT, encoder_word, other_system
 from uniferum.report.tables.catalogue import TABLES, make_table
-from uniferum.report.tables.naming import parts, told_apart
+from uniferum.report.tables.naming import distinguish_encoders, parts
 from uniferum.report.tables.pivot import Layout, pivot_table
 from uniferum.report.tables.rendering import Style, render
 
@@ -170,18 +170,18 @@ def test_claims_on_other_encoders_name_them_and_hold_nothing_against_the_papers_
     sheet = claims_sheet(examine(demo, Margins()))
     assert (
         sheet.below[0]
-        == "No cell has a text encoder of the paper: tiny-64 in PubMedBERT's part, tiny-96 in GatorTron's part."
+        == "No cell has a text encoder of the paper: tiny-64 in place of PubMedBERT, tiny-96 in place of GatorTron."
     )
     near = next(row for row in sheet.rows if row[2] == "near")
     assert near[1] == "Uniferum tiny-64 CTRATE"
     assert (near[4], near[9], near[10]) == ("-", "not comparable", "phantoms")
 
 
-def test_two_encoders_of_one_name_are_told_apart_by_what_differs(cells, tmp_path):
+def test_two_encoders_of_one_name_are_distinguished_by_what_differs(cells, tmp_path):
     cells("CTRATE", encoder="small")
     cells("CTRATE", encoder="deep", text={"name": "tiny", "hidden": 64, "layers": 3})
     cells("INSPECT", encoder="deep", text={"name": "tiny", "hidden": 64, "layers": 3})
-    records, _ = told_apart(from_folders(tmp_path), [])
+    records, _ = distinguish_encoders(from_folders(tmp_path), [])
     assert sorted(one.text_encoder + one.mix for one in records) == [
         "tiny-64 (layers 2)CTRATE",
         "tiny-64 (layers 3)CTRATE",
@@ -192,5 +192,5 @@ def test_two_encoders_of_one_name_are_told_apart_by_what_differs(cells, tmp_path
 def test_encoders_that_differ_between_mixes_alone_keep_one_name(cells, tmp_path):
     cells("CTRATE", encoder="small")
     cells("INSPECT", encoder="small", text={"freeze_words": True})
-    records, _ = told_apart(from_folders(tmp_path), [])
+    records, _ = distinguish_encoders(from_folders(tmp_path), [])
     assert {one.text_encoder for one in records} == {"tiny-64"}

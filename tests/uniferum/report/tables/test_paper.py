@@ -1,4 +1,4 @@
-"""Tables of whole, half-finished and repeated grids."""
+"""Tables of finished and half-finished grids, and of several seeds."""
 
 import csv
 import io
@@ -84,7 +84,7 @@ def test_a_half_finished_grid_gives_numbers_reasons_and_commands(cells, tmp_path
     text = render(make_table("auroc", from_folders(tmp_path), pending), "terminal")
     assert "unfinished at 50 %" in text
     assert "1 of 3 cells are done" in text
-    assert "cnn-RADCHEST: failed: no memory; fill it with: do it" in text
+    assert "cnn-RADCHEST: failed: no memory; run: do it" in text
 
 
 def test_seeds_of_one_row_are_averaged_with_their_spread(cells, tmp_path):

@@ -1,4 +1,4 @@
-"""The report says what its cells were trained on, and nothing of cells that do not say it."""
+"""Tables and lines of training rows; records without them say so."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_every_label_stands_in_one_table_for_all_cells_with_the_same_rows(record
         ["CTRATE", "classification", "emphysema", "1,200", "1,100", "2,300"],
     ]
     assert seg.rows[2:] == [["CTRATE", "organ", "heart", "", "", "7"], ["LUNA16", "nodule", "nodule", "", "", "20"]]
-    assert (old.rows, old.below[1]) == ([], "Rows were not recorded by the version that trained it.")
+    assert (old.rows, old.below[1]) == ([], "The version that trained it did not record its rows.")
     assert all(json.loads(sheet.as_json(one))["notes"] for one in (plain, seg, old))
 
 

@@ -1,4 +1,4 @@
-"""Tables of coarse masks: a number a structure, means of cohorts, what it rests on, and cells without any."""
+"""Tables of masks: scores of structures, means of cohorts, protocol lines, and cells without masks."""
 
 import json
 
