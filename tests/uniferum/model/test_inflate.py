@@ -85,7 +85,7 @@ def test_the_whole_network_differs_from_2d_by_the_zero_padding_along_depth_alone
 
 def test_a_shape_that_does_not_fit_is_named_on_both_sides() -> None:
     with pytest.raises(
-        UniferumError, match=r"file.pth: conv.weight \(\(8, 3, 3, 3\)\) must lead to .*\(4, 1, 3, 3, 3\)"
+        UniferumError, match=r"file.pth: conv.weight \(\(8, 3, 3, 3\)\) must inflate to .*\(4, 1, 3, 3, 3\)"
     ):
         inflate_state(
             {"conv.weight": torch.zeros(8, 3, 3, 3)},

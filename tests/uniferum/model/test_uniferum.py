@@ -296,7 +296,7 @@ def test_the_papers_geometry_gives_160_tokens() -> None:
 
 def test_batch_norm_of_tokens_refuses_a_single_volume() -> None:
     model = small_model(fusion={"visual_norm": "batch"})
-    with pytest.raises(UniferumError, match="at least 2 volumes a micro-batch"):
+    with pytest.raises(UniferumError, match="at least 2 volumes per micro-batch"):
         model.encode(volumes(1))
     assert model.eval().encode(volumes(1)).shape == (1, 6, 16)
 
