@@ -14,6 +14,9 @@ import uniferum
 from cli import checkpoints, data, grid, infra, output, predict, report, run, tune, weights
 from uniferum.errors import UniferumError
 
+GRID_PACKAGES = frozenset({"aiohttp", "filelock", "mlflow", "optuna", "ray", "sqlalchemy"})
+"""Packages of the extra `grid`; every command that trains, evaluates or predicts one run works without them."""
+
 app = typer.Typer(
     name="uniferum",
     no_args_is_help=True,
@@ -62,10 +65,14 @@ def main() -> None:
     except BrokenPipeError:  # who reads the results has enough of them, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # a folder that may not be written, a full disk: the user's machine, no fault of ours
-        if os.environ.get("UNIFERUM_DEBUG") or error.errno is None:
+    except (
+        OSError,
+        ModuleNotFoundError,
+    ) as error:  # a full disk, a missing extra: the user's machine, no fault of ours
+        fault = _fault_of_the_system(error) if isinstance(error, OSError) else _missing_extra(error)
+        if os.environ.get("UNIFERUM_DEBUG") or fault is None:
             raise
-        output.fail(_fault_of_the_system(error))
+        output.fail(fault)
         sys.exit(2)
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # Typer made it an exit of 130
@@ -73,7 +80,16 @@ def main() -> None:
         raise
 
 
-def _fault_of_the_system(error: OSError) -> str:
+def _missing_extra(error: ModuleNotFoundError) -> str | None:
+    package = (error.name or "").partition(".")[0]
+    if package not in GRID_PACKAGES:
+        return None
+    return f"{package} is not installed; the extra 'grid' has it: pip install --editable '.[grid]'"
+
+
+def _fault_of_the_system(error: OSError) -> str | None:
+    if error.errno is None:
+        return None
     where = error.filename or getattr(error, "filename2", None)
     named = f"{os.fsdecode(where)}: " if isinstance(where, (str, bytes, os.PathLike)) else ""
     return f"{named}{os.strerror(error.errno or 0)}; uniferum --debug ... shows where"

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import shapes
+
+shapes.install()  # before any module of the packages that it checks is imported
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")

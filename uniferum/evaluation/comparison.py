@@ -31,7 +31,7 @@ class Cases:
     @property
     def both_classes(self) -> bool:
         """Whether an area exists."""
-        return 0 < self.target.sum() < len(self.target)
+        return bool(0 < self.target.sum() < len(self.target))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ text through that embedding layer once more before (positions 0.. of the text al
 Rows of one volume share what does not depend on the prompt: encoding, projection, embedding, and the first layer's
 queries, keys and values. The last layer is computed only where a head reads it. Both change no result.
 
-Shapes: V volumes, N visual tokens, R rows, U distinct prompts, T text tokens, H hidden, L = N + 2 + T.
+Shapes: V volumes, N visual tokens, M tokens with the summary, R rows, U distinct prompts, T text tokens, H hidden,
+L = N + 2 + T.
 """
 
 import math
@@ -84,7 +85,7 @@ class Uniferum(Model):
 
     def read(
         self,
-        visual: Float[Tensor, "V N H"],
+        visual: Float[Tensor, "V M H"],
         row_volume: Int[Tensor, " R"],
         prompts: Sequence[str],
         labels: Sequence[str],

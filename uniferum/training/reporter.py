@@ -7,12 +7,13 @@ spool instead of raising.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from uniferum.atomic import write_text
 from uniferum.run_files import RunFiles
 
 
+@runtime_checkable
 class Reporter(Protocol):
     """What a listener is told, in this order: params once, metrics as they come, checkpoints, artifacts at the end."""
 

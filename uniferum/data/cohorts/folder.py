@@ -42,7 +42,7 @@ class Folder(Cohort[FolderConfig]):
         table = self.config.root / self.config.table
         self._refuse_columns(table)
         drawn = self._drawn(table) if self.config.columns.split is None else None
-        with Index() as seen, Index() as named, Index() as patients:
+        with Index[str | Mapping[str, int]]() as seen, Index[str]() as named, Index[str]() as patients:
             for row in rows(table, self._needed()):
                 real = self._remember(row, named)
                 entry = self._entry(row, real, seen, drawn)
@@ -71,7 +71,9 @@ class Folder(Cohort[FolderConfig]):
         """The labels and structures of the YAML."""
         return self.words
 
-    def _entry(self, row: Row, real: str, seen: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
+    def _entry(
+        self, row: Row, real: str, seen: Index[str | Mapping[str, int]], drawn: Mapping[str, str] | None
+    ) -> Scan | Dropped:
         columns = self.config.columns
         scan_id = row[columns.scan]
         if not scan_id:
@@ -96,7 +98,7 @@ class Folder(Cohort[FolderConfig]):
         source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
         return Scan(self.name, source, patient, study, split, labels, is_known or columns.patient is None)
 
-    def _without_row(self, named: Index) -> Iterator[Dropped]:
+    def _without_row(self, named: Index[str]) -> Iterator[Dropped]:
         """Volumes that no row names, neither themselves nor by a folder that they lie in."""
         root, follow = self.config.root, self.config.follow_symlinks
         for found in files.files_below(root, dicom=True, follow_symlinks=follow, skip=named):
@@ -107,7 +109,7 @@ class Folder(Cohort[FolderConfig]):
         masks_root = self.config.masks_root
         return masks_root is not None and path.is_relative_to(self.config.root / masks_root)
 
-    def _refuse_leak(self, scan: Scan, row: Row, real: str, named: Index, patients: Index) -> None:
+    def _refuse_leak(self, scan: Scan, row: Row, real: str, named: Index[str], patients: Index[str]) -> None:
         """A patient, or a file, of two splits would be trained on and tested on."""
         known = patients.peek(scan.patient_id)
         patients.add(scan.patient_id, {"split": scan.split})
@@ -124,7 +126,7 @@ class Folder(Cohort[FolderConfig]):
             raise UniferumError(where, value, must="name a file of one split", cure=cure)
         named.merge(real, {"scan": scan.scan_id, "split": scan.split})
 
-    def _refuse_second_split(self, row: Row, split: str, seen: Index) -> None:
+    def _refuse_second_split(self, row: Row, split: str, seen: Index[str | Mapping[str, int]]) -> None:
         """The same scan in two splits would be trained on or tested on by the order of its rows."""
         first = seen.peek(row[self.config.columns.scan])
         if first is not None and first["split"] != split:
@@ -181,7 +183,7 @@ class Folder(Cohort[FolderConfig]):
         known = [*self._needed(), *self.config.ignore]
         refuse_unknown(header(table, needed=known), known, str(table), cure=cure)
 
-    def _remember(self, row: Row, named: Index) -> str:
+    def _remember(self, row: Row, named: Index[str]) -> str:
         """Put the row's paths into this system's form, note which files it names, and say where its volume is."""
         real: list[str] = []
         for column in (self.config.columns.path, *(mask.path for mask in self.config.masks)):

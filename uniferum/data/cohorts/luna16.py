@@ -49,7 +49,7 @@ class Luna16(Cohort[Luna16Config]):
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Volumes, subset after subset, then annotated series without a volume."""
-        with Index() as nodules, Index() as seen:
+        with Index[str]() as nodules, Index[str]() as seen:
             self._read(nodules)
             for subset in SUBSETS:
                 folder, follow = self.config.root / subset, self.config.follow_symlinks
@@ -74,7 +74,9 @@ class Luna16(Cohort[Luna16Config]):
         """None: the nodule task is the paper's."""
         return {}
 
-    def _entry(self, uid: str, relative: str, nodules: Index, seen: Index, unreadable: str | None) -> Scan | Dropped:
+    def _entry(
+        self, uid: str, relative: str, nodules: Index[str], seen: Index[str], unreadable: str | None
+    ) -> Scan | Dropped:
         if unreadable:
             return Dropped(relative, unreadable)
         if not seen.add(uid):
@@ -103,7 +105,7 @@ class Luna16(Cohort[Luna16Config]):
         absent = any(files.volume_fault(root, name, follow_symlinks=follow) for name in voxels)
         return files.NO_VOXELS if absent else None
 
-    def _read(self, nodules: Index) -> None:
+    def _read(self, nodules: Index[str]) -> None:
         """Group the annotations by series, as RAS millimetres."""
         path = self.config.root / ANNOTATIONS
         for row in rows(path, COLUMNS):

@@ -5,12 +5,13 @@ gives no loss. ``Batch.to`` is the only way to a device: where resampling is lef
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float32, Int64
 
 
+@runtime_checkable
 class PendingBatch(Protocol):
     """Work that a batch leaves for the device: the resampling of its volumes and masks."""
 

@@ -1,0 +1,43 @@
+"""Check types and shapes at run time: jaxtyping and beartype around every function of the packages that write them.
+
+Left out are the functions that numba compiles: it cannot compile the check around them, so it is given the function
+itself. Processes that a test starts (Ray's workers, commands in a shell) do not load this module and check nothing.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import numba
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# `run`, `report`, `orchestration` and `cli` pass records and paths, not arrays.
+CHECKED = tuple(f"uniferum.{name}" for name in ("preprocessing", "data", "model", "evaluation", "training"))
+
+# As type checkers read it: an int may stand where a float is written (PEP 484).
+_beartype = beartype(conf=BeartypeConf(is_pep484_tower=True))
+
+
+def install() -> None:
+    """Check every module of these packages that is imported from now on."""
+    numba.njit = _without_checks(numba.njit)
+    install_import_hook(CHECKED, f"{__name__}.check")
+
+
+def check(function: F) -> F:
+    """beartype without `Self`, which it knows in decorated classes only; the hook decorates functions."""
+    function.__annotations__ = {name: hint for name, hint in function.__annotations__.items() if hint is not Self}
+    return _beartype(function)
+
+
+def _without_checks(njit: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(njit)
+    def decorator(*args: Any, **options: Any) -> Callable[..., Any]:
+        compiler = njit(*args, **options)
+        return lambda function: compiler(inspect.unwrap(function))
+
+    return decorator
