@@ -38,6 +38,7 @@ _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder
 # Keys that are younger than finished runs, with the value that trains what was trained before them: at that value they
 # are in no fingerprint, so that finished runs stay finished.
 _AS_BEFORE: dict[str, dict[str, Any]] = {
+    "data": {"transforms": ()},
     "model": {"mask_prior": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
