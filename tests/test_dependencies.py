@@ -82,7 +82,7 @@ def test_what_the_core_and_the_grid_declare_is_imported() -> None:
 
 def test_every_declared_version_is_pinned() -> None:
     pins = {_plain(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
-    assert _declared("grid", "postgres", "offline", "dev") - {"uniferum"} - pins == set()
+    assert _declared("grid", "postgres", "offline", "dev") - pins == set()
 
 
 def _bare(code: str) -> subprocess.CompletedProcess[str]:
