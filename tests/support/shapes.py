@@ -7,13 +7,11 @@ itself. Processes that a test starts (Ray's workers, commands in a shell) do not
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numba
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 # `run`, `report`, `orchestration` and `cli` pass records and paths, not arrays.
 CHECKED = tuple(f"uniferum.{name}" for name in ("preprocessing", "data", "model", "evaluation", "training"))
@@ -28,10 +26,19 @@ def install() -> None:
     install_import_hook(CHECKED, f"{__name__}.check")
 
 
-def check(function: F) -> F:
-    """beartype without `Self`, which it knows in decorated classes only; the hook decorates functions."""
+def check(function: Callable[..., Any]) -> Callable[..., Any]:
+    """beartype, made at a function's first call: for all functions of a session it takes as long as their import.
+
+    `Self` is left out: beartype knows it in decorated classes only, and the hook decorates functions.
+    """
     function.__annotations__ = {name: hint for name, hint in function.__annotations__.items() if hint is not Self}
-    return _beartype(function)
+    made = functools.cache(lambda: _beartype(function))
+
+    @functools.wraps(function)
+    def checked(*args: Any, **keywords: Any) -> Any:
+        return made()(*args, **keywords)
+
+    return checked
 
 
 def _without_checks(njit: Callable[..., Any]) -> Callable[..., Any]:
