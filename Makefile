@@ -10,7 +10,7 @@ install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || python3 -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev,offline]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[grid,dev,offline]'
 	touch $@
 
 demo: install

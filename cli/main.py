@@ -16,6 +16,9 @@ from cli import checkpoints, data, grid, infra, output, predict, report, run, tu
 from cli.examples import examples
 from uniferum.errors import UniferumError
 
+GRID_PACKAGES = frozenset({"aiohttp", "filelock", "mlflow", "optuna", "ray", "sqlalchemy"})
+"""Packages of the extra `grid`; every command that trains, evaluates or predicts one run works without them."""
+
 app = typer.Typer(
     name="uniferum",
     no_args_is_help=True,
@@ -68,10 +71,14 @@ def main() -> None:
     except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except OSError as error:  # a folder that may not be written, a full disk: the user's machine, no fault of ours
-        if os.environ.get("UNIFERUM_DEBUG") or error.errno is None:
+    except (
+        OSError,
+        ModuleNotFoundError,
+    ) as error:  # a full disk, a missing extra: the user's machine, no fault of ours
+        fault = _fault_of_the_system(error) if isinstance(error, OSError) else _missing_extra(error)
+        if os.environ.get("UNIFERUM_DEBUG") or fault is None:
             raise
-        output.fail(_fault_of_the_system(error))
+        output.fail(fault)
         sys.exit(2)
     except SystemExit as end:
         if isinstance(getattr(end.__context__, "__cause__", None), KeyboardInterrupt):  # Typer: exit code 130
@@ -79,7 +86,16 @@ def main() -> None:
         raise
 
 
-def _fault_of_the_system(error: OSError) -> str:
+def _missing_extra(error: ModuleNotFoundError) -> str | None:
+    package = (error.name or "").partition(".")[0]
+    if package not in GRID_PACKAGES:
+        return None
+    return f"{package} is not installed; the extra 'grid' has it: pip install --editable '.[grid]'"
+
+
+def _fault_of_the_system(error: OSError) -> str | None:
+    if error.errno is None:
+        return None
     where = error.filename or getattr(error, "filename2", None)
     named = f"{os.fsdecode(where)}: " if isinstance(where, (str, bytes, os.PathLike)) else ""
     return f"{named}{os.strerror(error.errno or 0)}; `uniferum --debug ...` shows where it happened"

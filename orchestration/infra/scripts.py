@@ -149,7 +149,7 @@ COPY orchestration orchestration
 COPY cli cli
 COPY configs configs
 RUN python -m venv .venv \\
-  && .venv/bin/pip install --no-cache-dir --constraint constraints.txt --editable '.[offline,postgres]'
+  && .venv/bin/pip install --no-cache-dir --constraint constraints.txt --editable '.[grid,offline,postgres]'
 ENV PATH=$project/.venv/bin:$$PATH
 RUN useradd --create-home --uid $user uniferum
 USER uniferum

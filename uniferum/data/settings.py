@@ -1,13 +1,58 @@
 """Settings of batches, sampling and augmentation; separate from code that needs torch, so that plans load fast."""
 
+import re
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from uniferum.config import Section
+from uniferum.errors import near_miss
 
 OnWrongHu = Literal["exclude", "keep", "stop"]
 MissingMasks = Literal["refuse", "warn"]
+
+
+# MONAI's random intensity transforms whose every draw follows from their seed; RandIntensityRemap also draws from a
+# generator that cannot be seeded. A transform without chance would set training volumes apart from test volumes.
+INTENSITY_TRANSFORMS = frozenset(
+    {
+        "RandAdjustContrast",
+        "RandBiasField",
+        "RandCoarseDropout",
+        "RandGaussianNoise",
+        "RandGaussianSharpen",
+        "RandGaussianSmooth",
+        "RandGibbsNoise",
+        "RandHistogramShift",
+        "RandKSpaceSpikeNoise",
+        "RandRicianNoise",
+        "RandScaleIntensity",
+        "RandScaleIntensityFixedMean",
+        "RandShiftIntensity",
+        "RandStdShiftIntensity",
+    }
+)
+# Words in the names of MONAI's transforms that move voxels or change the grid.
+_SPATIAL = re.compile(
+    "Affine|Axis|BoundingRect|Box|Crop|Deform|Distortion|Elastic|Flip|Grid|Orientation|Pad|Patch|Resample|Resize|Rotate"
+    "|Shuffle|SimulateLowResolution|Spacing|Transpose|Warp|Zoom"
+)
+
+
+class TransformConfig(Section):
+    """One MONAI transform of `data.transforms`."""
+
+    name: str = Field(description="a random intensity transform of monai.transforms, e.g. RandAdjustContrast")
+    arguments: dict[str, Any] = Field(default={}, description="its arguments, as MONAI names them")
+
+    @field_validator("name")
+    @classmethod
+    def _changes_intensities_only(cls, name: str) -> str:
+        if name in INTENSITY_TRANSFORMS:
+            return name
+        if _SPATIAL.search(name):
+            raise ValueError("change intensities only: it moves voxels, which augmentation.* does in one resampling")
+        raise ValueError(f"be a random intensity transform of MONAI; {near_miss(name, INTENSITY_TRANSFORMS)}")
 
 
 class DataConfig(Section):
@@ -33,6 +78,9 @@ class DataConfig(Section):
         default="exclude",
         description="scans flagged wrong_hu: exclude removes them from training (selection and test keep and count "
         "them), keep uses all, stop refuses the run",
+    )
+    transforms: tuple[TransformConfig, ...] = Field(
+        default=(), description="MONAI intensity transforms of training volumes, after augmentation and resampling"
     )
 
     def identity(self) -> dict[str, Any]:

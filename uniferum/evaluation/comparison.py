@@ -31,7 +31,7 @@ class Cases:
     @property
     def both_classes(self) -> bool:
         """Whether both classes occur, so that an area is defined."""
-        return 0 < self.target.sum() < len(self.target)
+        return bool(0 < self.target.sum() < len(self.target))
 
 
 @dataclass(frozen=True)

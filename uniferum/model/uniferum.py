@@ -9,7 +9,8 @@ passes that embedding layer once more before (with positions counted from 0), as
 Rows of one volume share what does not depend on the prompt: encoding, projection, embedding, and the queries, keys and
 values of the first layer. The last layer is computed only at the positions that a head reads. Neither changes a result.
 
-Shapes: V volumes, N visual tokens, R rows, U distinct prompts, T text tokens, H hidden, L = N + 2 + T.
+Shapes: V volumes, N visual tokens, M tokens with the summary, R rows, U distinct prompts, T text tokens, H hidden,
+L = N + 2 + T.
 """
 
 import math
@@ -84,7 +85,7 @@ class Uniferum(Model):
 
     def read(
         self,
-        visual: Float[Tensor, "V N H"],
+        visual: Float[Tensor, "V M H"],
         row_volume: Int[Tensor, " R"],
         prompts: Sequence[str],
         labels: Sequence[str],

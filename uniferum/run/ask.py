@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -57,6 +57,7 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class Answers(Protocol):
     """Anything that answers questions about a scan."""
 

@@ -39,6 +39,7 @@ _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder
 # Keys that were added after runs had finished, with the value of the earlier behaviour: at that value they are in no
 # fingerprint, so that finished runs stay valid.
 _AS_BEFORE: dict[str, dict[str, Any]] = {
+    "data": {"transforms": ()},
     "model": {"mask_prior": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},

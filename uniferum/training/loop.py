@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -27,6 +27,7 @@ from uniferum.training.step import Stepper, StepReport
 SELECTION = "validation/auroc"
 
 
+@runtime_checkable
 class StepBatches(Protocol):
     """A source of micro-batches, which are a pure function of the step."""
 

@@ -35,7 +35,11 @@ class LossSums:
 def focal_loss(
     logit: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, alpha: float, gamma: float
 ) -> Float[Tensor, "*shape"]:
-    """Compute the focal loss of each element (Lin et al. 2017, equation 5); ``alpha`` is the weight of positives."""
+    """Compute the focal loss of each element (Lin et al. 2017, equation 5); ``alpha`` is the weight of positives.
+
+    MONAI's is the same for targets of 0 and 1 (a test compares them), but not for the fractions of
+    ``augmentation.masks: linear``.
+    """
     cross_entropy = functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
     probability = torch.sigmoid(logit)
     missed = probability + target - 2 * probability * target

@@ -68,18 +68,22 @@ class Fanout(Reporter):
         self.reporters = tuple(reporters)
 
     def params(self, values: Mapping[str, Any]) -> None:
+        """Forward the settings."""
         for reporter in self.reporters:
             reporter.params(values)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
+        """Forward the numbers."""
         for reporter in self.reporters:
             reporter.metrics(step, values)
 
     def artifact(self, path: Path) -> None:
+        """Forward the file."""
         for reporter in self.reporters:
             reporter.artifact(path)
 
     def checkpoint(self, path: Path, step: int) -> None:
+        """Forward the checkpoint."""
         for reporter in self.reporters:
             reporter.checkpoint(path, step)
 

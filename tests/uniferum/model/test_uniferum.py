@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -204,7 +205,10 @@ def test_compile_wraps_encoder_and_layers_and_keeps_tensor_names(monkeypatch: py
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler looks at tensors in ways that warn
-def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of_any_size() -> None:
+def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of_any_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the compiler would trace the checks as well
     plain, compiled = cast(Uniferum, small_model()), cast(Uniferum, small_model())
     # The front end of the compiler: tracing and guards, without code generation.
     compile_parts((compiled.encoder, *compiled.transformer.layers), backend="aot_eager")

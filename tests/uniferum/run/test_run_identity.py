@@ -69,6 +69,13 @@ def test_the_mask_heads_first_answer_is_part_of_a_run_with_masks_and_its_absence
     assert after["mask_prior"] == 0.1
 
 
+def test_own_transforms_are_part_of_a_run_and_their_absence_of_none() -> None:
+    own = [{"name": "RandAdjustContrast", "arguments": {"prob": 0.3}}]
+    before, after = (identity.identity_of(make_config(data={"transforms": some}))["data"] for some in ([], own))
+    assert "transforms" not in before
+    assert list(after["transforms"]) == own
+
+
 def test_another_version_of_the_codes_results_is_another_training(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:

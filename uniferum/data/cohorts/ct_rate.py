@@ -76,7 +76,7 @@ class CtRate(Cohort[CtRateConfig]):
             self._refuse_columns(part)
             excluded = self._no_chest(part)
             held_out = self._held_out(excluded) if part == "train" else frozenset[str]()
-            with Index() as volumes, Index() as metadata:
+            with Index[Mapping[str, int]]() as volumes, Index[str]() as metadata:
                 if self.config.version == "v1":
                     yield from self._read_metadata(part, metadata)
                 for row in rows(self._labels(part), ("VolumeName", *self.columns.values())):
@@ -141,8 +141,8 @@ class CtRate(Cohort[CtRateConfig]):
         row: Row,
         excluded: frozenset[str],
         held_out: frozenset[str],
-        volumes: Index,
-        metadata: Index,
+        volumes: Index[Mapping[str, int]],
+        metadata: Index[str],
     ) -> Scan | Dropped:
         volume = row["VolumeName"]
         name = NAME.fullmatch(volume)
@@ -181,7 +181,7 @@ class CtRate(Cohort[CtRateConfig]):
             return "another reconstruction of a study"
         return None
 
-    def _source(self, part: str, relative: str, scan_id: str, metadata: Index) -> ScanSource:
+    def _source(self, part: str, relative: str, scan_id: str, metadata: Index[str]) -> ScanSource:
         inner = relative.split("/", 2)[2]
         masks = self._masks(f"dataset/ts_seg/ts_total/{part}_fixed/{inner}")
         intensity, affine = None, None
@@ -200,7 +200,7 @@ class CtRate(Cohort[CtRateConfig]):
     def _relative(self, part: str, name: re.Match[str]) -> str:
         return f"dataset/{self._folder(part)}/{name['patient']}/{name['study']}/{name.group()}"
 
-    def _without_row(self, part: str, volumes: Index) -> Iterator[Dropped]:
+    def _without_row(self, part: str, volumes: Index[Mapping[str, int]]) -> Iterator[Dropped]:
         folder, follow = self.data / self._folder(part), self.config.follow_symlinks
         for on_disk in files.files_below(folder, files.NIFTI, follow_symlinks=follow):
             scan_id = files.without_ending(on_disk.path.name)
@@ -222,7 +222,7 @@ class CtRate(Cohort[CtRateConfig]):
         matches = (NAME.fullmatch(name) for name in names if name not in excluded and name.startswith("train_"))
         return (match["patient"] for match in matches if match is not None)
 
-    def _read_metadata(self, part: str, metadata: Index) -> Iterator[Dropped]:
+    def _read_metadata(self, part: str, metadata: Index[str]) -> Iterator[Dropped]:
         for row in rows(self.data / "metadata" / METADATA_NAMES[part], METADATA):
             if not metadata.add(row["VolumeName"], row):
                 other = " with other values: the first row is used" if metadata.peek(row["VolumeName"]) != row else ""

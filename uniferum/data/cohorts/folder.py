@@ -42,7 +42,7 @@ class Folder(Cohort[FolderConfig]):
         table = self.config.root / self.config.table
         self._refuse_columns(table)
         drawn = self._drawn(table) if self.config.columns.split is None else None
-        with Index() as scans, Index() as files_with_row, Index() as patients:
+        with Index[str | Mapping[str, int]]() as scans, Index[str]() as files_with_row, Index[str]() as patients:
             for row in rows(table, self._needed()):
                 real = self._remember(row, files_with_row)
                 entry = self._entry(row, real, scans, drawn)
@@ -71,7 +71,9 @@ class Folder(Cohort[FolderConfig]):
         """The labels and structures of the YAML."""
         return self.words
 
-    def _entry(self, row: Row, real: str, scans: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
+    def _entry(
+        self, row: Row, real: str, scans: Index[str | Mapping[str, int]], drawn: Mapping[str, str] | None
+    ) -> Scan | Dropped:
         columns = self.config.columns
         scan_id = row[columns.scan]
         if not scan_id:
@@ -96,7 +98,7 @@ class Folder(Cohort[FolderConfig]):
         source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.scan_root)
         return Scan(self.name, source, patient, study, split, labels, is_known or columns.patient is None)
 
-    def _without_row(self, files_with_row: Index) -> Iterator[Dropped]:
+    def _without_row(self, files_with_row: Index[str]) -> Iterator[Dropped]:
         """Volumes of which neither the path nor a parent folder is in a row."""
         root, follow = self.config.root, self.config.follow_symlinks
         for on_disk in files.files_below(root, dicom=True, follow_symlinks=follow, skip=files_with_row):
@@ -107,7 +109,7 @@ class Folder(Cohort[FolderConfig]):
         masks_root = self.config.masks_root
         return masks_root is not None and path.is_relative_to(self.config.root / masks_root)
 
-    def _refuse_leak(self, scan: Scan, row: Row, real: str, files_with_row: Index, patients: Index) -> None:
+    def _refuse_leak(self, scan: Scan, row: Row, real: str, files_with_row: Index[str], patients: Index[str]) -> None:
         """Refuse a patient, or a file, in two splits, which would be used for training and testing."""
         known = patients.peek(scan.patient_id)
         patients.add(scan.patient_id, {"split": scan.split})
@@ -124,7 +126,7 @@ class Folder(Cohort[FolderConfig]):
             raise UniferumError(subject, value, must="name a file of one split", cure=cure)
         files_with_row.merge(real, {"scan": scan.scan_id, "split": scan.split})
 
-    def _refuse_second_split(self, row: Row, split: str, scans: Index) -> None:
+    def _refuse_second_split(self, row: Row, split: str, scans: Index[str | Mapping[str, int]]) -> None:
         """Refuse a scan in two splits, whose use would depend on the order of the rows."""
         first = scans.peek(row[self.config.columns.scan])
         if first is not None and first["split"] != split:
@@ -181,7 +183,7 @@ class Folder(Cohort[FolderConfig]):
         known = [*self._needed(), *self.config.ignore]
         refuse_unknown(header(table, needed=known), known, str(table), cure=cure)
 
-    def _remember(self, row: Row, files_with_row: Index) -> str:
+    def _remember(self, row: Row, files_with_row: Index[str]) -> str:
         """Convert the row's paths to this system, store the files that it names, and return the volume's path."""
         real: list[str] = []
         for column in (self.config.columns.path, *(mask.path for mask in self.config.masks)):

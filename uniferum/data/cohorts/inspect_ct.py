@@ -73,7 +73,13 @@ class Inspect(Cohort[InspectConfig]):
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Rows of the study mapping, then label rows and files without a row."""
-        with Index() as labels, Index() as splits, Index() as reports, Index() as scans, Index() as image_ids:
+        with (
+            Index[int]() as labels,
+            Index[str]() as splits,
+            Index[int]() as reports,
+            Index[str]() as scans,
+            Index[str]() as image_ids,
+        ):
             yield from self._read(labels, splits)
             self._read_report_labels(reports)
             drawn = self._drawn() if self.config.split == "paper_sized" else None
@@ -115,7 +121,7 @@ class Inspect(Cohort[InspectConfig]):
         """Impressions of the test split, the only one with labels from reports."""
         headers_matter = self.config.check_headers and self.config.split == "paper_sized"  # the split depends on them
         reader = Inspect(self.config.replace(report_labels=None, masks_root=None, check_headers=headers_matter))
-        with Index() as test_studies:
+        with Index[str]() as test_studies:
             for scan in reader.scans():
                 if scan.split == "test":
                     test_studies.add(scan.study_id)
@@ -128,10 +134,10 @@ class Inspect(Cohort[InspectConfig]):
     def _entry(
         self,
         row: Row,
-        labels: Index,
-        splits: Index,
-        reports: Index,
-        scans: Index,
+        labels: Index[int],
+        splits: Index[str],
+        reports: Index[int],
+        scans: Index[str],
         drawn: Mapping[str, str] | None,
         patients: PatientSplits,
     ) -> Scan | Dropped:
@@ -156,7 +162,7 @@ class Inspect(Cohort[InspectConfig]):
         return Scan(self.name, source, patient, study, split, all_labels, is_known)
 
     def _left_out(
-        self, scan_id: str, patient: str, split: str | None, scans: Index, patients: PatientSplits
+        self, scan_id: str, patient: str, split: str | None, scans: Index[str], patients: PatientSplits
     ) -> str | None:
         if not scan_id:
             return "row without an image"
@@ -164,13 +170,13 @@ class Inspect(Cohort[InspectConfig]):
             return leak
         return None if scans.add(scan_id) else "duplicate id"
 
-    def _split(self, row: Row, splits: Index, drawn: Mapping[str, str] | None) -> str | None:
+    def _split(self, row: Row, splits: Index[str], drawn: Mapping[str, str] | None) -> str | None:
         if drawn is not None:
             return drawn.get(_patient(row)[0])
         split_row = splits.get(row["impression_id"])
         return None if split_row is None else split_row["split"]
 
-    def _patients(self, splits: Index) -> PatientSplits:
+    def _patients(self, splits: Index[str]) -> PatientSplits:
         patients = PatientSplits()
         if self.config.split == "official":
             for row in self._mapping():
@@ -179,7 +185,7 @@ class Inspect(Cohort[InspectConfig]):
                     patients.add(_patient(row)[0], split_row["split"])
         return patients
 
-    def _without_row(self, image_ids: Index) -> Iterator[Dropped]:
+    def _without_row(self, image_ids: Index[str]) -> Iterator[Dropped]:
         folder = self.config.root / "CTPA"
         for on_disk in files.files_below(folder, files.NIFTI, follow_symlinks=self.config.follow_symlinks):
             scan_id = files.without_ending(on_disk.path.name)
@@ -208,7 +214,7 @@ class Inspect(Cohort[InspectConfig]):
             row["image_id"] = files.without_ending(row["image_id"], files.NIFTI)
             yield row
 
-    def _read(self, labels: Index, splits: Index) -> Iterator[Dropped]:
+    def _read(self, labels: Index[int], splits: Index[str]) -> Iterator[Dropped]:
         path = one_file(self.config.root, "labels_*.tsv")
         for row in rows(path, ("impression_id", *self.columns.values()), delimiter="\t", unit="study"):
             values, study = known_labels(row, self.columns), row["impression_id"]
@@ -224,7 +230,7 @@ class Inspect(Cohort[InspectConfig]):
                 raise UniferumError(row.where("split"), row["split"], must="be train, valid or test")
             yield from self._add_split(row["impression_id"], SPLIT_NAMES[split], splits)
 
-    def _add_split(self, study: str, split: str, splits: Index) -> Iterator[Dropped]:
+    def _add_split(self, study: str, split: str, splits: Index[str]) -> Iterator[Dropped]:
         """Add the split of a study; if it has two, testing has priority over training, as for patients."""
         if splits.add(study, {"split": split}):
             return
@@ -233,7 +239,7 @@ class Inspect(Cohort[InspectConfig]):
         other = OTHER_SPLIT if first != split else ""
         yield Dropped(study, f"duplicate row in the splits table{other}")
 
-    def _read_report_labels(self, reports: Index) -> None:
+    def _read_report_labels(self, reports: Index[int]) -> None:
         if self.config.report_labels is None:
             return
         path = self.config.root / self.config.report_labels
@@ -249,7 +255,7 @@ class Inspect(Cohort[InspectConfig]):
     def _drawn(self) -> dict[str, str]:
         """Draw the splits in a first pass over the mapping that counts each patient's usable scans."""
         counts: Counter[str] = Counter()
-        with Index() as once:
+        with Index[str]() as once:
             for row in self._mapping():
                 if once.add(row["image_id"]) and self._fault(row["image_id"]) is None:
                     counts[_patient(row)[0]] += 1

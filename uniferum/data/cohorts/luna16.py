@@ -49,7 +49,7 @@ class Luna16(Cohort[Luna16Config]):
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Volumes by subset, then annotated series without a volume."""
-        with Index() as nodules, Index() as series:
+        with Index[str]() as nodules, Index[str]() as series:
             self._read(nodules)
             for subset in SUBSETS:
                 folder, follow = self.config.root / subset, self.config.follow_symlinks
@@ -74,7 +74,9 @@ class Luna16(Cohort[Luna16Config]):
         """No additions: the nodule task is the paper's."""
         return {}
 
-    def _entry(self, uid: str, relative: str, nodules: Index, series: Index, unreadable: str | None) -> Scan | Dropped:
+    def _entry(
+        self, uid: str, relative: str, nodules: Index[str], series: Index[str], unreadable: str | None
+    ) -> Scan | Dropped:
         if unreadable:
             return Dropped(relative, unreadable)
         if not series.add(uid):
@@ -103,7 +105,7 @@ class Luna16(Cohort[Luna16Config]):
         absent = any(files.volume_fault(root, name, follow_symlinks=follow) for name in voxels)
         return files.NO_VOXELS if absent else None
 
-    def _read(self, nodules: Index) -> None:
+    def _read(self, nodules: Index[str]) -> None:
         """Read the annotations by series, converted to RAS mm."""
         path = self.config.root / ANNOTATIONS
         for row in rows(path, COLUMNS):

@@ -75,7 +75,7 @@ class RadChest(Cohort[RadChestConfig]):
 
     def entries(self) -> Iterator[Scan | Dropped]:
         """Rows of the three label tables, then volumes without a row."""
-        with Index() as scan_ids, Index() as scans, Index() as patients:
+        with Index[str]() as scan_ids, Index[Mapping[str, int]]() as scans, Index[str]() as patients:
             yield from self._read_patients(patients)
             drawn = self._drawn(patients) if self.config.split == "paper_sized" else None
             splits = self._splits(patients, drawn)
@@ -110,8 +110,8 @@ class RadChest(Cohort[RadChestConfig]):
         scan_id: str,
         labels: Mapping[str, int],
         table: str,
-        scans: Index,
-        patients: Index,
+        scans: Index[Mapping[str, int]],
+        patients: Index[str],
         drawn: Mapping[str, str] | None,
         splits: PatientSplits,
     ) -> Scan | Dropped:
@@ -166,7 +166,7 @@ class RadChest(Cohort[RadChestConfig]):
                     labels[label] = max(values)
             yield row[ID], labels
 
-    def _without_row(self, scan_ids: Index) -> Iterator[Dropped]:
+    def _without_row(self, scan_ids: Index[str]) -> Iterator[Dropped]:
         folder, follow = self.config.root / self.config.images, self.config.follow_symlinks
         for on_disk in files.files_below(folder, (".npz",), follow_symlinks=follow):
             scan_id = files.without_ending(on_disk.path.name, (".npz",))
@@ -192,14 +192,14 @@ class RadChest(Cohort[RadChestConfig]):
     def _table(self, table: str) -> Path:
         return self.config.root / f"{table}_Abnormality_and_Location_Labels.csv"
 
-    def _read_patients(self, patients: Index) -> Iterator[Dropped]:
+    def _read_patients(self, patients: Index[str]) -> Iterator[Dropped]:
         path = self.config.root / METADATA
         if path.exists():
             for row in rows(path, (ID, "MRN_DEID")):
                 if not patients.add(row[ID], row) and (patients.peek(row[ID]) or {})["MRN_DEID"] != row["MRN_DEID"]:
                     yield Dropped(row[ID], "second patient in the metadata table")
 
-    def _splits(self, patients: Index, drawn: Mapping[str, str] | None) -> PatientSplits:
+    def _splits(self, patients: Index[str], drawn: Mapping[str, str] | None) -> PatientSplits:
         """Splits of each patient's scans."""
         splits = PatientSplits()
         for table in TABLES:
@@ -210,7 +210,7 @@ class RadChest(Cohort[RadChestConfig]):
                     splits.add(patient, split)
         return splits
 
-    def _drawn(self, patients: Index) -> dict[str, str]:
+    def _drawn(self, patients: Index[str]) -> dict[str, str]:
         counts: Counter[str] = Counter()
         for table in ("imgvalid", "imgtest"):
             for row in rows(self._table(table), (ID,)):
@@ -225,7 +225,7 @@ def _split(table: str, patient: str, drawn: Mapping[str, str] | None) -> str | N
     return TABLES[table] if drawn is None or table == "imgtrain" else drawn.get(patient)
 
 
-def _patient(scan_id: str, patients: Index) -> tuple[str, bool]:
+def _patient(scan_id: str, patients: Index[str]) -> tuple[str, bool]:
     """Patient of a scan, and whether it is in the metadata; otherwise the scan id is used."""
     row = patients.peek(scan_id)
     patient = "" if row is None else known_id(row["MRN_DEID"])

@@ -14,7 +14,7 @@ class SharedFiles:
     """Counts scans that share a file, or differ from an earlier id only in spelling, in bounded memory."""
 
     def __init__(self) -> None:
-        self._first = Index()
+        self._first = Index[str]()
         self._shared, self._across, self._alike, self._rounded = 0, 0, 0, 0
         self._examples: dict[str, tuple[str, str]] = {}
 

@@ -15,11 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 from uniferum.data.cohorts.dialect import BLANKS, WIDEST_FIELD, Dialect, dialect_of, lines
 from uniferum.data.cohorts.known_tables import named_after
 from uniferum.errors import UniferumError, near_miss
+
+V = TypeVar("V")
 
 INDEX_COLUMN = re.compile(r"Unnamed: \d+|")
 """Names that pandas gives its column of row numbers; skipped if it is first and not needed."""
@@ -217,8 +219,8 @@ def one_file(folder: Path, pattern: str) -> Path:
     return matches[-1]
 
 
-class Index:
-    """Rows on disk by key, for joins and to detect repeated keys, in bounded memory."""
+class Index(Generic[V]):
+    """Rows on disk by key, for joins and to detect repeated keys, in bounded memory; V is the type of a cell."""
 
     def __init__(self) -> None:
         self._base = sqlite3.connect("")  # the empty name is a temporary database on disk
@@ -236,24 +238,24 @@ class Index:
         """Delete the temporary database."""
         self._base.close()
 
-    def add(self, key: str, row: Mapping[str, object] | Sequence[object] = ()) -> bool:
+    def add(self, key: str, row: Mapping[str, V] | None = None) -> bool:
         """Store a row; ``False`` if the key already exists, whose first row is kept."""
-        done = self._base.execute("INSERT OR IGNORE INTO kept (key, row) VALUES (?, ?)", (key, json.dumps(row)))
+        done = self._base.execute("INSERT OR IGNORE INTO kept (key, row) VALUES (?, ?)", (key, json.dumps(row or {})))
         return done.rowcount == 1
 
-    def merge(self, key: str, row: Mapping[str, object]) -> None:
+    def merge(self, key: str, row: Mapping[str, V]) -> None:
         """Merge ``row`` into the stored row of the key."""
         whole = {**(self.peek(key) or {}), **row}
         self._base.execute("INSERT OR REPLACE INTO kept (key, row) VALUES (?, ?)", (key, json.dumps(whole)))
 
-    def get(self, key: str) -> dict[str, str] | None:
+    def get(self, key: str) -> dict[str, V] | None:
         """Row of a key, which is marked as seen; ``None`` if there is none."""
         row = self.peek(key)
         if row is not None:
             self._base.execute("UPDATE kept SET seen = 1 WHERE key = ? AND seen = 0", (key,))
         return row
 
-    def peek(self, key: str) -> dict[str, str] | None:
+    def peek(self, key: str) -> dict[str, V] | None:
         """Row of a key, without marking it; ``None`` if there is none."""
         stored = self._base.execute("SELECT row FROM kept WHERE key = ?", (key,)).fetchone()
         return None if stored is None else json.loads(stored[0])

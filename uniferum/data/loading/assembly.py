@@ -19,6 +19,7 @@ from uniferum.data.loading.device import DeviceResampling
 from uniferum.data.loading.reader import Reader
 from uniferum.data.loading.resample import moved_source, resample_fractions, resample_image, resample_mask
 from uniferum.data.loading.targets import TargetGrid
+from uniferum.data.loading.transforms import UserTransforms
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.tasks import SEGMENTATION
 from uniferum.preprocessing.geometry import Geometry
@@ -50,6 +51,7 @@ class Assembly:
         cache_gib: float,
         targets: TargetGrid,
         augmentation: AugmentationConfig | None = None,
+        transforms: UserTransforms | None = None,
     ) -> None:
         """Extract the table's columns once.
 
@@ -60,6 +62,7 @@ class Assembly:
         self._reader = Reader({n: c for n, c in cohorts.items() if n in used}, geometry, level)
         self._geometry, self._level, self._on_device = geometry, level, on_device
         self._targets, self._how = targets, augmentation or AugmentationConfig()
+        self._transforms = transforms or UserTransforms()
         self._cohort: list[str] = table["cohort"].tolist()
         self._scan: list[str] = table["scan_id"].tolist()
         self._volume_id: list[str] = table["volume_id"].tolist()
@@ -145,6 +148,8 @@ class Assembly:
             generator = torch.Generator().manual_seed(drawn.noise_seed)
             noise = torch.randn(out.size, generator=generator).numpy()
             kernels.add(noise, np.float32(drawn.noise_std), out.reshape(-1))
+        if self._transforms:
+            out[...] = self._transforms(torch.from_numpy(out), drawn.transform_seed).numpy()
 
     def _patches(self, row: int, drawn: Draw) -> np.ndarray:
         mask, members, pool = self._mask(row), self._members(row), self._targets.pool
@@ -183,6 +188,7 @@ class Assembly:
             targets=self._targets,
             linear_masks=self._how.masks == "linear",
             stepwise=self._stepwise,
+            transforms=self._transforms,
         )
 
 

@@ -24,6 +24,7 @@ class Draw:
     noise_std: float = 0.0
     noise_seed: int = 0
     offset: float = 0.0
+    transform_seed: int = 0
 
     @property
     def moves(self) -> bool:
@@ -68,10 +69,12 @@ def draw(config: AugmentationConfig, *, seed: int, step: int, slot: int) -> Draw
     noise_std = random.uniform(0, config.noise)
     offset = random.uniform(-config.offset, config.offset)
     noise_seed = int(random.integers(2**62))
+    transform_seed = int(random.integers(2**32))
     return Draw(
         angles_deg=(float(angles[0]), float(angles[1]), float(angles[2])) if use[0] else (0.0, 0.0, 0.0),
         zoom=float(zoom) if use[1] else 1.0,
         noise_std=float(noise_std) if use[2] else 0.0,
         noise_seed=noise_seed,
         offset=float(offset) if use[3] else 0.0,
+        transform_seed=transform_seed,
     )

@@ -5,12 +5,13 @@ loss. ``Batch.to`` is the only way to a device: resampling that is left to the d
 """
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Float32, Int64
 
 
+@runtime_checkable
 class PendingBatch(Protocol):
     """Work of a batch that is left to the device: the resampling of its volumes and masks."""
 

@@ -17,6 +17,7 @@ from uniferum.data.loading.augmentation import IDENTITY, AugmentationConfig, dra
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.row_order import Group, RowOrder
 from uniferum.data.loading.targets import TargetGrid
+from uniferum.data.loading.transforms import UserTransforms
 from uniferum.data.loading.volume_order import VolumeOrder
 from uniferum.data.prepared import PreparedCohort
 from uniferum.data.settings import DataConfig
@@ -65,7 +66,8 @@ class TrainingBatches:
             world: number of workers that share each step.
 
         Raises:
-            UniferumError: there are no rows, more workers than micro-batches, or a store with another geometry.
+            UniferumError: there are no rows, more workers than micro-batches, a store with another geometry, or
+                arguments of ``data.transforms`` that MONAI refuses.
         """
         if table.empty:
             raise UniferumError("the training table", must="have at least one row")
@@ -82,9 +84,9 @@ class TrainingBatches:
             tasks_per_volume=config.tasks_per_volume,
             seed=seed,
         )
-        self._assembly = _assembly(
-            table, cohorts, geometry, config, TargetGrid.of(geometry.model_shape, tokens_shape, patch), augmentation
-        )
+        targets = TargetGrid.of(geometry.model_shape, tokens_shape, patch)
+        own = UserTransforms(config.transforms)
+        self._assembly = _assembly(table, cohorts, geometry, config, targets, augmentation, own)
 
     @property
     def rows_per_epoch(self) -> int:
@@ -176,6 +178,7 @@ def _assembly(
     config: DataConfig,
     targets: TargetGrid,
     augmentation: AugmentationConfig,
+    transforms: UserTransforms | None = None,
 ) -> Assembly:
     return Assembly(
         table,
@@ -186,6 +189,7 @@ def _assembly(
         cache_gib=config.cache_gib,
         targets=targets,
         augmentation=augmentation,
+        transforms=transforms,
     )
 
 

@@ -4,7 +4,7 @@ Transform, windows and border are those of :mod:`uniferum.data.loading.resample`
 generator, so it has the same distribution but other values.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from uniferum.data.loading.resample import (
     output_grid,
 )
 from uniferum.data.loading.targets import TargetGrid
+from uniferum.data.loading.transforms import UserTransforms
 from uniferum.preprocessing.geometry import Geometry
 
 
@@ -41,6 +42,7 @@ class DeviceResampling:
         targets: division of masks into patches.
         linear_masks: whether masks are interpolated like images.
         stepwise: whether rotation and zoom are interpolated one after the other.
+        transforms: transforms of the user, applied to every volume.
     """
 
     sources: Int16[torch.Tensor, "V a b c"]
@@ -53,6 +55,7 @@ class DeviceResampling:
     targets: TargetGrid
     linear_masks: bool = False
     stepwise: bool = False
+    transforms: UserTransforms = field(default_factory=UserTransforms)
 
     def on(self, device: torch.device) -> tuple[Float32[torch.Tensor, "V 1 X Y Z"], Float32[torch.Tensor, "S P U"]]:
         """Compute volumes and segmentation targets on ``device``."""
@@ -72,7 +75,7 @@ class DeviceResampling:
             generator = torch.Generator(device=source.device).manual_seed(drawn.noise_seed)
             noise = torch.randn(image.shape, generator=generator, device=source.device)
             image = image.add_(noise, alpha=drawn.noise_std)
-        return image
+        return self.transforms(image, drawn.transform_seed) if self.transforms else image
 
     def _resampled(self, source: torch.Tensor, drawn: Draw) -> torch.Tensor:
         """Resample the source to the model's grid, in HU, float32."""

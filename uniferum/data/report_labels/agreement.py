@@ -73,7 +73,10 @@ def agreement(made: Mapping[tuple[str, str], int], by_hand: Mapping[tuple[str, s
 
 
 def kappa(pairs: Iterable[tuple[int, int]]) -> float | None:
-    """Cohen's kappa of pairs of 0 and 1 (Cohen 1960): agreement beyond chance, relative to its maximum."""
+    """Cohen's kappa of pairs of 0 and 1 (Cohen 1960): agreement beyond chance, relative to its maximum.
+
+    scikit-learn's `cohen_kappa_score` ends in other last digits; a test compares the two.
+    """
     counts = Counter(pairs)
     n = sum(counts.values())
     if not n:

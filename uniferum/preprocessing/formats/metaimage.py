@@ -10,8 +10,9 @@ Invariant: voxel files are in the header's folder or below it, and no more than 
 
 import os
 import zlib
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from isal import igzip_lib, isal_zlib
@@ -99,7 +100,7 @@ def _surplus_note(count: int, files: int) -> tuple[str, ...]:
     return (f"{count} bytes more than the MetaImage header declares follow the voxels of {where}.",)
 
 
-def _inflated(stream: BinaryIO, file: Path, header: MetaImageHeader, count: int) -> np.ndarray:
+def _inflated(stream: FileIO, file: Path, header: MetaImageHeader, count: int) -> np.ndarray:
     """Decompress ``count`` bytes of zlib data, which must be all of it; the checksum is verified."""
     out = np.empty(count, dtype=np.uint8)
     left = _compressed_bytes(stream, file, header)
@@ -119,7 +120,7 @@ def _inflated(stream: BinaryIO, file: Path, header: MetaImageHeader, count: int)
     return out
 
 
-def _compressed_bytes(stream: BinaryIO, file: Path, header: MetaImageHeader) -> int:
+def _compressed_bytes(stream: FileIO, file: Path, header: MetaImageHeader) -> int:
     left = os.fstat(stream.fileno()).st_size - header.data_at
     if header.compressed_size is None:
         return left

@@ -8,8 +8,9 @@ limit and against what the file can contain, so that a small file cannot fill me
 """
 
 import struct
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -66,7 +67,7 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _header(stream: BinaryIO, path: Path) -> Any:
+def _header(stream: BufferedIOBase, path: Path) -> Any:
     start = stream.read(4)
     sizes = {struct.unpack(order + "i", start)[0]: order for order in "<>"} if len(start) == 4 else {}
     for size, (kind, magic, _) in _HEADERS.items():

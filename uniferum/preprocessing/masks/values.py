@@ -87,7 +87,7 @@ def _plain(values: np.ndarray, mask: MaskSource, scale: Intensity) -> bool:
     if values.dtype != np.uint8 or scale != Intensity(1.0, 0.0) or mask.value is not None or mask.threshold is not None:
         return False
     most = MAX_ID if mask.layer == TOTALSEGMENTATOR else 1
-    return values.max() <= most and values.min() == 0
+    return bool(values.max() <= most and values.min() == 0)
 
 
 def _rule(mask: MaskSource, spread: Spread, path: Path) -> tuple[Callable[[np.ndarray], np.ndarray], tuple[str, ...]]:

@@ -9,13 +9,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import fsspec
 
 from uniferum.errors import UniferumError
 
 
+@runtime_checkable
 class StoreLocation(Protocol):
     """A folder of files, whose names may contain ``/``."""
 

@@ -1,8 +1,9 @@
 """Read the header of one file once, to its slices or to the reason why it holds none."""
 
 import struct
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pydicom
 from pydicom import uid
@@ -52,7 +53,7 @@ def looks_like_dicom(path: Path) -> bool:
     return head[128:132] == b"DICM" or (path.suffix.lower() in (*_ENDINGS, "") and _begins_like_a_data_set(head))
 
 
-def open_dicom(file: BinaryIO, *, tags: list[str], stop_before_pixels: bool) -> Any:
+def open_dicom(file: BufferedIOBase, *, tags: list[str], stop_before_pixels: bool) -> Any:
     """Parse a DICOM file with or without a preamble; ``None`` if it does not begin like DICOM."""
     head = file.read(140)
     file.seek(0)
