@@ -192,7 +192,7 @@ def test_flags_stand_beside_answers_and_on_the_terminal(run: Run) -> None:
         ("good.nii.gz", ""),
         ("no_lung+lungs_cut.nii.gz", "no_lung;lungs_cut"),
     ]
-    assert "no_lung+lungs_cut.nii.gz: no_lung: no mask and no lung was found by mask or by threshold" in err
+    assert "no_lung+lungs_cut.nii.gz: no_lung: no lung was found by mask or by threshold" in err
     assert "note: a number behind it" in err
     assert "good.nii.gz" not in err
 

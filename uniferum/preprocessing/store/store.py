@@ -181,8 +181,8 @@ class Store:
         """Additional vocabulary of a folder cohort; empty for the cohorts of the paper."""
         return json.loads(self._location.read(PROMPTS)) if self._location.exists(PROMPTS) else {}
 
-    def splits(self) -> dict[str, Any]:
-        """The cohort's statement about each split; empty for an older store without one.
+    def splits(self) -> Any:
+        """The cohort's statement about each split, unchecked; empty for an older store without one.
 
         Raises:
             UniferumError: the file is damaged.
