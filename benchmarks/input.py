@@ -34,7 +34,7 @@ from uniferum.data.loading.resample import resample_image
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.data.phantom.rendering import render
 from uniferum.data.phantom.spec import PhantomSpec
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.tasks import table_of
 from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry

@@ -24,7 +24,7 @@ from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.mask_targets import MaskTargets
 from uniferum.data.loading.resample import resample_mask
 from uniferum.data.loading.targets import TargetGrid
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.evaluation.mask_counts import MaskCounter
 from uniferum.evaluation.predict import predict

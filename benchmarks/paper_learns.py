@@ -24,7 +24,7 @@ from orchestration.grid.config import load_grid
 from orchestration.prepare import prepare_cohort
 from uniferum.config import merge, override
 from uniferum.data.cohorts.base import open_cohort
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.evaluation.spread import prompt_spread
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig

@@ -58,7 +58,7 @@ def card(
         output.result(json.dumps(counted.to_dict() | ({"store": stored.to_dict()} if stored else {}), indent=2))
     else:
         _show_card(counted, stored, form)
-    cohort.refuse(counted.found, counted.dropped)
+    cohort.refuse(counted.scans, counted.dropped)
 
 
 def _show_card(counted: "DataCard", stored: "StoreCard | None", form: str | None) -> None:
@@ -77,7 +77,7 @@ def _show_card(counted: "DataCard", stored: "StoreCard | None", form: str | None
         output.say(organs.sentence())
     output.say_all(f"note: {note}" for note in counted.notes)
     if stored is not None:
-        _show_store(stored, sum(counted.found.values()))
+        _show_store(stored, sum(counted.scans.values()))
 
 
 def _read_store(store: str, cohort: str) -> "StoreCard":

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from orchestration.prepare import PreparationSummary
-    from uniferum.data.preparation import PreparationOutcome
+    from uniferum.data.prepare_cohort import PreparationOutcome
     from uniferum.preprocessing.pipeline import PreparationConfig
     from uniferum.preprocessing.store.store import Store
 

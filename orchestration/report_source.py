@@ -100,7 +100,7 @@ def _of_phantoms(records: list[CellRecord]) -> list[CellRecord]:
 
 def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[CellRecord]:
     """Add descriptions of the test splits to older records, from stores with the same content."""
-    from uniferum.data.prepared import PreparedCohort
+    from uniferum.data.prepared_cohort import PreparedCohort
     from uniferum.preprocessing.store.store import MANIFEST, SPLITS
     from uniferum.report.tables.splits import completed
 

@@ -67,6 +67,9 @@ ALLOWED_WORDS = frozenset(
         "steer",  # cli/steer.py, the group of commands that other shells give to a driver
     }
 )
+STORED_NAMES = frozenset({"uniferum/data/organ_rows.py", "uniferum/data/provenance.py"})
+"""Files whose ``found`` is a key of ``result.json`` and of ``splits.json``."""
+
 ALLOWED_MODULES = frozenset({"job"})  # orchestration/cluster/job.py: a Ray Job, Ray's own word
 ALLOWED_STANDARD = frozenset({"site"})  # uniferum/report/site: imported by its whole name only
 
@@ -131,7 +134,7 @@ def test_names_say_what_they_hold() -> None:
         f"{path}:{line}: {name}"
         for path, tree in FILES.items()
         for name, line in defined_names(tree)
-        if NAMES.fullmatch(name)
+        if NAMES.fullmatch(name) and not (name == "found" and str(path) in STORED_NAMES)
     ]
     assert not faults, "\n".join(faults)
 

@@ -12,7 +12,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from uniferum.data.cohorts.base import Scan
-from uniferum.data.preparation import PreparationOutcome, prepare_chunk
+from uniferum.data.prepare_cohort import PreparationOutcome, prepare_chunk
 
 Chunk = list[Scan]
 Outcomes = Iterator[PreparationOutcome]
@@ -93,7 +93,7 @@ def in_ray(chunks: Iterator[Chunk], store: str, workers: int, with_montage: bool
 
 def _new_pool(workers: int) -> ProcessPoolExecutor:
     context = get_context("forkserver")
-    context.set_forkserver_preload(["uniferum.data.preparation"])
+    context.set_forkserver_preload(["uniferum.data.prepare_cohort"])
     return ProcessPoolExecutor(workers, mp_context=context)
 
 

@@ -9,7 +9,7 @@ from orchestration.prepare.backends import count_cores, in_pool, in_process, in_
 from orchestration.prepare.plan import check_space
 from orchestration.prepare.summary import PreparationSummary
 from uniferum.data.cohorts.base import Cohort, Scan
-from uniferum.data.preparation import PreparationOutcome, card_of, finish_store
+from uniferum.data.prepare_cohort import PreparationOutcome, card_of, finish_store
 from uniferum.errors import StateError
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.store import Store

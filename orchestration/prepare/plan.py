@@ -6,7 +6,7 @@ from pathlib import Path
 from uniferum.data.cohorts.base import Cohort
 from uniferum.data.fetch.plan import gb
 from uniferum.data.needs import level_bytes
-from uniferum.data.preparation import card_of
+from uniferum.data.prepare_cohort import card_of
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.filesystem import location_of

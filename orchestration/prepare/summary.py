@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from uniferum.data.flag_counts import EXAMPLES, FlagCount, count_flags, flags_of, notes_of
-from uniferum.data.preparation import LEFT_OUT, PreparationOutcome
+from uniferum.data.prepare_cohort import LEFT_OUT, PreparationOutcome
 from uniferum.preprocessing.store.store import Store
 
 

@@ -10,9 +10,9 @@ from typer.testing import CliRunner
 
 from cli import output
 from cli.main import app
-from tests.uniferum.data.test_preparation import write_cohort
+from tests.uniferum.data.test_prepare_cohort import write_cohort
 from tests.uniferum.preprocessing.raw_scans import IDS_LUNGS, thorax, write_nifti
-from uniferum.data import preparation
+from uniferum.data import prepare_cohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import pipeline
 from uniferum.preprocessing.flags import meaning
@@ -100,7 +100,7 @@ def flagging(monkeypatch):
         flags, notes = known[source.scan_id]
         return replace(pipeline.prepare(source, config), flags=flags, notes=notes)
 
-    monkeypatch.setattr(preparation, "prepare", prepare)
+    monkeypatch.setattr(prepare_cohort, "prepare", prepare)
 
 
 def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_path, flagging, monkeypatch):
@@ -143,11 +143,11 @@ def test_an_error_that_nobody_foresaw_is_a_line_without_its_own_words(cohort, tm
             raise TypeError("ZZPLANTED^NAME")
         return pipeline.prepare(source, config)
 
-    monkeypatch.setattr(preparation, "prepare", prepare)
+    monkeypatch.setattr(prepare_cohort, "prepare", prepare)
     done = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
     assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
     (reason,) = Store.open(tmp_path / "store").failures()["reason"]
-    assert reason.startswith("a.nii.gz: preparing it failed with TypeError at uniferum.data.preparation line ")
+    assert reason.startswith("a.nii.gz: preparing it failed with TypeError at uniferum.data.prepare_cohort line ")
     assert "--debug data prepare ... --local --workers 0 shows the traceback" in reason
     assert "ZZPLANTED" not in done.stderr + reason
 

@@ -47,7 +47,7 @@ class DataCard:
 
     Attributes:
         cohort: name of the cohort.
-        found: number of scans by split.
+        scans: number of scans by split.
         patients: number of distinct patients by split.
         expected: number of scans by split in the paper's Table 1; empty for a cohort that the paper does not use.
         dropped: reasons for excluded scans (or table rows), with their number and the first few ids.
@@ -58,7 +58,7 @@ class DataCard:
     """
 
     cohort: str
-    found: Mapping[str, int]
+    scans: Mapping[str, int]
     patients: Mapping[str, int]
     expected: Mapping[str, int]
     dropped: Mapping[str, LeftOut]
@@ -70,13 +70,13 @@ class DataCard:
     @property
     def missing(self) -> dict[str, int]:
         """Expected minus existing scans, for splits with fewer than in the paper."""
-        return {s: n - self.found.get(s, 0) for s, n in self.expected.items() if n > self.found.get(s, 0)}
+        return {s: n - self.scans.get(s, 0) for s, n in self.expected.items() if n > self.scans.get(s, 0)}
 
     def to_dict(self) -> dict[str, Any]:
         """Data for JSON and for a store's ``store.json``."""
         return {
             "cohort": self.cohort,
-            "found": dict(self.found),
+            "found": dict(self.scans),
             "patients": dict(self.patients),
             "expected": dict(self.expected),
             "missing": self.missing,
@@ -92,23 +92,23 @@ class DataCard:
 
     def organ_counts(self) -> OrganCounts | None:
         """Number of organ tasks by the paper's share for a training on this cohort; None without a training split."""
-        scans, trainable = self.found.get("train", 0), set(Vocabulary.load().trainable(self.cohort))
+        scans, trainable = self.scans.get("train", 0), set(Vocabulary.load().trainable(self.cohort))
         counts = (by.get("train", Counts()) for label, by in self.labels.items() if label in trainable)
         rows = drawn_rows((count.negative, count.positive) for count in counts)
         return OrganCounts(self.cohort, rows, scans, SamplingConfig.model_validate({})) if rows else None
 
     def splits(self) -> tuple[str, ...]:
         """Splits with scans, in their usual order."""
-        return tuple(split for split in SPLITS if self.found.get(split))
+        return tuple(split for split in SPLITS if self.scans.get(split))
 
     def split_rows(self) -> list[list[object]]:
         """Rows of split, existing, expected by the paper, missing, patients, whether it is the paper's split."""
         rows: list[list[object]] = []
         for split in SPLITS:
-            if split in self.found or split in self.expected:
+            if split in self.scans or split in self.expected:
                 verdict = "yes" if self.papers_split.get(split) else "not the paper's split" if self.expected else "-"
                 expected, missing = self.expected.get(split, "-"), self.missing.get(split, 0)
-                rows.append([split, self.found.get(split, 0), expected, missing, self.patients.get(split, 0), verdict])
+                rows.append([split, self.scans.get(split, 0), expected, missing, self.patients.get(split, 0), verdict])
         return rows
 
     def label_rows(self) -> list[list[object]]:
@@ -156,7 +156,7 @@ class Tally:
         if len(self._examples[reason]) < EXAMPLES:
             self._examples[reason].append(scan_id)
 
-    def found(self) -> dict[str, int]:
+    def scans(self) -> dict[str, int]:
         """Number of scans so far, by split."""
         return {split: self._found[split] for split in SPLITS if self._found[split]}
 
@@ -182,7 +182,7 @@ class Tally:
         }
         return DataCard(
             cohort=cohort,
-            found=self.found(),
+            scans=self.scans(),
             patients={s: len(self._patients[s]) for s in SPLITS if self._found[s]},
             expected=dict(expected),
             dropped=self.left_out(),

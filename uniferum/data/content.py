@@ -1,7 +1,7 @@
 """Content of a prepared store for a run's identity: its cohort, its vocabulary and its splits.
 
 It is read without pandas and the libraries that decode scans, which take longer to load than planning takes. Invariant:
-its digests equal those of :class:`uniferum.data.prepared.PreparedCohort`.
+its digests equal those of :class:`uniferum.data.prepared_cohort.PreparedCohort`.
 """
 
 import hashlib
@@ -53,7 +53,7 @@ class Content:
     def read(cls, path: Path) -> "Content | None":
         """Read the content of a finished local store; None if anything is not as a store writes it.
 
-        Then :meth:`uniferum.data.prepared.PreparedCohort.open` either accepts the store, or reports the fault.
+        Then :meth:`uniferum.data.prepared_cohort.PreparedCohort.open` either accepts the store, or reports the fault.
         """
         try:
             card = json.loads((path / "store.json").read_bytes())
@@ -80,7 +80,7 @@ class Content:
         return {scan: self.flags_of.get(scan, ()) for scan in self.scans.get(split, {})}
 
     def for_training(self, policy: OnWrongHu) -> "Content":
-        """Cohort for a run, as :meth:`uniferum.data.prepared.PreparedCohort.for_training`."""
+        """Cohort for a run, as :meth:`uniferum.data.prepared_cohort.PreparedCohort.for_training`."""
         if policy not in self._views:
             left = left_out(self.flags_in(TRAINING), policy)
             remaining = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
@@ -126,7 +126,7 @@ class Content:
         return self._layers
 
     def digest(self, split: str) -> str:
-        """Digest of a split, as :meth:`uniferum.data.prepared.PreparedCohort.digest`."""
+        """Digest of a split, as :meth:`uniferum.data.prepared_cohort.PreparedCohort.digest`."""
         if split not in self._digests:
             self._digests[split] = split_digest(self.scans.get(split, {}), self.known)
         return self._digests[split]

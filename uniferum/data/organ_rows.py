@@ -19,7 +19,7 @@ from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
     from uniferum.data.content import Content
-    from uniferum.data.prepared import PreparedCohort
+    from uniferum.data.prepared_cohort import PreparedCohort
 
 CONFIGS = {"CTRATE": "ct_rate", "INSPECT": "inspect", "RADCHEST": "rad_chest", "LUNA16": "luna16"}
 """The paper's cohorts, and their files in configs/cohorts/."""

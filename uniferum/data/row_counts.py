@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from uniferum.data.content import Content
-    from uniferum.data.prepared import PreparedCohort
+    from uniferum.data.prepared_cohort import PreparedCohort
 
 SEGMENTED = ("organ", NODULE)
 """Groups of rows whose target is a mask."""

@@ -12,7 +12,7 @@ import pandas as pd
 
 from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.organ_rows import nodule_rows, organ_rows, refuse_missing
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.settings import SamplingConfig
 from uniferum.data.tasks import (
     NODULE,

@@ -13,7 +13,7 @@ from uniferum.errors import UniferumError, near_miss
 
 if TYPE_CHECKING:
     from uniferum.data.content import Content
-    from uniferum.data.prepared import PreparedCohort
+    from uniferum.data.prepared_cohort import PreparedCohort
 
 PURPOSE = {"train": "train on", "validation": "select on", "test": "score"}
 

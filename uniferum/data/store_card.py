@@ -7,7 +7,7 @@ from typing import Any
 
 from uniferum.data.card import SPLITS
 from uniferum.data.flag_counts import FlagCount, by_split, count_flags, flags_of, notes_of
-from uniferum.data.preparation import LEFT_OUT
+from uniferum.data.prepare_cohort import LEFT_OUT
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.store.store import Store
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import NODULE, Structure, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 

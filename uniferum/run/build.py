@@ -8,7 +8,7 @@ import pandas as pd
 
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
-from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
+from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.sampling import training_table
 from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
-from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
+from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig

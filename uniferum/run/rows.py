@@ -13,7 +13,7 @@ from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, R
 
 if TYPE_CHECKING:
     from uniferum.data.content import Content
-    from uniferum.data.prepared import PreparedCohort
+    from uniferum.data.prepared_cohort import PreparedCohort
 
 COHORTS_FILE = "configs/cohorts/inspect.yaml"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, training_level
 from uniferum.preprocessing.store.store import Store, manifest_row

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.uniferum.data.small_stores import SMALL, organs, write_store
 from uniferum.data.content import Content
 from uniferum.data.organ_counts import OrganCounts
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.row_counts import planned_rows
 from uniferum.data.sampling import SamplingConfig, balanced, training_table
 from uniferum.data.tasks import classification_tasks, table_of

@@ -11,7 +11,7 @@ import pytest
 from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.config import fingerprint, parse
 from uniferum.data.content import SPLITS, Content
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.store import store as store_module
 from uniferum.run import RunConfig, evaluation_fingerprint, identity, training_fingerprint

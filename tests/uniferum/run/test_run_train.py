@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.uniferum.run.small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
 from uniferum.config import load, merge
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.prediction_file import read_test_splits

@@ -8,7 +8,7 @@ import pytest
 
 from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.data.content import SPLITS, Content
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, identity

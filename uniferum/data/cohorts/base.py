@@ -194,7 +194,7 @@ class Cohort(ABC, Generic[C]):
                 yield entry
             else:
                 tally.drop(entry.scan_id, entry.reason)
-        self.refuse(tally.found(), tally.left_out())
+        self.refuse(tally.scans(), tally.left_out())
 
     def card(self, on_entry: Callable[[], None] | None = None) -> DataCard:
         """Count everything once, without reading a voxel; ``on_entry`` is called once per entry."""
@@ -214,7 +214,7 @@ class Cohort(ABC, Generic[C]):
 
     def _warnings(self, tally: Tally) -> Iterator[str]:
         """Warnings about the scans on disk, mainly after a partial download."""
-        split_counts, left_out = tally.found(), tally.left_out()
+        split_counts, left_out = tally.scans(), tally.left_out()
         missing = sum(left_out[reason][0] for reason in files.NOT_ON_DISK if reason in left_out)
         if missing:
             total = sum(split_counts.values())

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -78,7 +79,7 @@ def _one(opened: zipfile.ZipFile, archive: Path, info: zipfile.ZipInfo, out: Pat
     part.replace(target)
 
 
-def _copy(packed: zipfile.ZipExtFile, file: IO[bytes], size: int, name: str) -> None:
+def _copy(packed: IO[bytes] | BufferedIOBase, file: IO[bytes], size: int, name: str) -> None:
     """Copy at most the declared bytes; the archive's checksum is verified at the end of the member."""
     written = 0
     while piece := packed.read(CHUNK):

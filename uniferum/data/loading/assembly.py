@@ -20,7 +20,7 @@ from uniferum.data.loading.reader import Reader
 from uniferum.data.loading.resample import moved_source, resample_fractions, resample_image, resample_mask
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.data.loading.transforms import UserTransforms
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.tasks import SEGMENTATION
 from uniferum.preprocessing.geometry import Geometry
 

@@ -19,7 +19,7 @@ from uniferum.data.loading.row_order import Group, RowOrder
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.data.loading.transforms import UserTransforms
 from uniferum.data.loading.volume_order import VolumeOrder
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.settings import DataConfig
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.geometry import Geometry

@@ -141,15 +141,15 @@ def add(cells, weight, out):
 
 
 @njit(cache=True, nogil=True)
-def values_pooled(source, xs, ys, zs, pool, found):
-    """Mark the values in each pooling window: ``found[X, Y, Z, value]`` becomes 1.
+def values_pooled(source, xs, ys, zs, pool, present):
+    """Mark the values in each pooling window: ``present[X, Y, Z, value]`` becomes 1.
 
     ``xs``, ``ys`` and ``zs`` are the source indices of the output voxels along each axis.
     """
     for i in range(xs.shape[0]):
         for j in range(ys.shape[0]):
             for k in range(zs.shape[0]):
-                found[i // pool, j // pool, k // pool, source[xs[i], ys[j], zs[k]]] = 1
+                present[i // pool, j // pool, k // pool, source[xs[i], ys[j], zs[k]]] = 1
 
 
 @njit(cache=True, nogil=True)

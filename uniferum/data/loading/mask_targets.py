@@ -14,7 +14,7 @@ from jaxtyping import Bool, Int64, UInt8
 from uniferum.data.loading import kernels
 from uniferum.data.loading.resample import index_map, level_grid, output_grid, resample_mask
 from uniferum.data.loading.targets import TargetGrid
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Structure
 from uniferum.preprocessing.geometry import Geometry
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from jaxtyping import Int16, UInt8
 
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.geometry import Geometry
 

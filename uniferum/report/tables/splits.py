@@ -6,7 +6,7 @@ Records of versions before the description of splits have none; :func:`completed
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.provenance import SplitWord
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.shared_lines import shared_lines

@@ -139,7 +139,7 @@ def test_further_reconstructions_can_be_left_out(ct_rate_writer: CtRateWriter) -
     for name in ("train_1_a_1", "train_1_a_2", "valid_1_a_1", "valid_1_a_2"):
         ct_rate_writer.volume(name)
     card = open_at(ct_rate_writer.save(), reconstructions="first").card()
-    assert sum(card.found.values()) == 2
+    assert sum(card.scans.values()) == 2
     assert card.papers_split["test"] is False
 
 

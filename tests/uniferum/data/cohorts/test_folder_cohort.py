@@ -174,7 +174,7 @@ def test_an_unknown_split_is_refused(root: Path) -> None:
 def test_the_table_of_the_real_volumes_is_read_whole(realdata: Path) -> None:
     cohort = open_cohort(Path(__file__).parents[3] / "integration" / "realdata.yaml", root=realdata)
     card = cohort.card()
-    assert card.found == {"train": 9, "validation": 3, "test": 3}
+    assert card.scans == {"train": 9, "validation": 3, "test": 3}
     assert card.dropped == {}
     assert card.masks == {"lungs": 3, "gross_tumour_volume": 6, "totalsegmentator": 2, "heart": 1}
     scans = {scan.scan_id: scan for scan in cohort.scans()}

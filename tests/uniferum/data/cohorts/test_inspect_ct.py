@@ -29,7 +29,7 @@ def test_outcomes_are_true_false_or_unknown(tmp_path: Path) -> None:
 
 def test_split_names_are_those_of_the_dataset(tmp_path: Path) -> None:
     card = open_at(write_inspect(tmp_path)).card()
-    assert card.found == {"train": 2, "validation": 2, "test": 2}
+    assert card.scans == {"train": 2, "validation": 2, "test": 2}
     assert not any(card.papers_split.values())
 
 
@@ -153,7 +153,7 @@ def test_any_odd_header_is_counted(tmp_path: Path) -> None:
 def test_a_patient_of_two_official_splits_is_tested_on_and_not_trained_on(tmp_path: Path) -> None:
     write_inspect(tmp_path, studies=6, patients=2)
     card = open_at(tmp_path).card()
-    assert card.found == {"test": 2}
+    assert card.scans == {"test": 2}
     assert card.dropped == {"patient is in test too": (4, ("PE0000", "PE0001", "PE0003"))}
 
 

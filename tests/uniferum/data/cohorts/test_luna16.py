@@ -55,7 +55,7 @@ def test_a_volume_without_its_voxels_and_endings_in_capitals_are_told(root: Path
     (root / "subset0/1.2.3.mhd").write_text(header + "ElementDataFile = 1.2.3.zraw\n", encoding="utf-8")
     touch(root / "subset1/1.2.9.MHD")
     card = open_at(root).card()
-    assert card.found == {"train": 1}
+    assert card.scans == {"train": 1}
     assert card.dropped["voxel file of the volume missing"] == (1, ("1.2.3",))
     assert "1 of 2 volumes in the tables are on disk: the dataset is incomplete" in card.notes
 

@@ -84,7 +84,7 @@ def test_a_missing_abnormality_is_named(tmp_path: Path) -> None:
 
 def test_a_patient_of_two_tables_is_tested_on_and_not_trained_on(tmp_path: Path) -> None:
     card = open_at(write_rad_chest(tmp_path, {"trn00002": {}, "trn00004": {}, "val00005": {}, "tst00003": {}})).card()
-    assert card.found == {"validation": 1, "test": 1}
+    assert card.scans == {"validation": 1, "test": 1}
     assert card.dropped == {
         "patient is in test too": (1, ("trn00002",)),
         "patient is in validation too": (1, ("trn00004",)),

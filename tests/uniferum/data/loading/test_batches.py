@@ -10,7 +10,7 @@ from uniferum.data.loading.augmentation import AugmentationConfig, draw
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.loading.resample import resample_image
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.sampling import SamplingConfig, training_table
 from uniferum.data.settings import DataConfig
 from uniferum.data.tasks import evaluation_tasks, joined

@@ -9,7 +9,7 @@ from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, write_store
 from uniferum.data.loading.mask_targets import MaskTargets
 from uniferum.data.loading.resample import resample_mask
 from uniferum.data.loading.targets import TargetGrid
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Structure
 
 GRID = TargetGrid.of(SMALL.model_shape, TOKENS, PATCH)

@@ -14,7 +14,7 @@ from uniferum.config import parse
 from uniferum.data.loading.augmentation import AugmentationConfig
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.loading.transforms import UserTransforms
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.sampling import SamplingConfig, training_table
 from uniferum.data.settings import INTENSITY_TRANSFORMS, DataConfig
 from uniferum.errors import UniferumError

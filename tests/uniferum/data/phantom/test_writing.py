@@ -47,7 +47,7 @@ def test_the_real_readers_find_every_phantom_in_its_split(phantoms: Path, name: 
     assert card.dropped == {}
     assert card.patients["validation"] == 2
     assert card.patients["test"] == 3
-    assert card.found["train"] >= 4
+    assert card.scans["train"] >= 4
 
 
 @pytest.mark.parametrize("name", ["CTRATE", "INSPECT", "RADCHEST"])

@@ -9,7 +9,7 @@ import pytest
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned, write_dicom, write_nifti
 from uniferum.data.cohorts.base import Cohort, open_cohort
-from uniferum.data.preparation import card_of, finish_store, prepare_one
+from uniferum.data.prepare_cohort import card_of, finish_store, prepare_one
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.store import Store

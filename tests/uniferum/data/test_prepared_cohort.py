@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.uniferum.data.small_stores import SMALL, organs, write_store
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.errors import UniferumError
 
 
