@@ -59,6 +59,7 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         tracemalloc.stop()
         return top
 
+    peak(10)  # what is built at a first call does not count
     assert peak(10_000) < 1.5 * peak(1_000)
 
 
