@@ -8,7 +8,7 @@ import typer
 
 from cli import steer, weights
 from cli.examples import examples
-from cli.grid_output import print_changes, show_end, show_plan, show_status, watch
+from cli.grid_output import print_changes, show_end, show_plan, show_sources, show_status, watch
 from cli.steer import RUN, WATCH, Settings
 from cli.tables import Format
 
@@ -31,6 +31,7 @@ PLAN = examples(
     "uniferum grid plan configs/paper_grid.yaml",
     "uniferum grid plan configs/paper_grid.yaml --format json > plan.json  # one object a cell",
     "uniferum grid plan configs/paper_grid.yaml | cut -f 1,2  # names and states",
+    "uniferum grid plan configs/paper_grid.yaml --sources",
 )
 RUN_EXAMPLES = examples(
     "uniferum grid run configs/demo_grid.yaml",
@@ -52,9 +53,17 @@ STATUS = examples(
 
 
 @app.command(epilog=PLAN, rich_help_panel=RUN)
-def plan(file: File, settings: Settings = None, form: Format = None) -> None:
+def plan(
+    file: File,
+    settings: Settings = None,
+    sources: Annotated[bool, typer.Option("--sources", help="List the file's values with their sources.")] = False,
+    form: Format = None,
+) -> None:
     """Show what `grid run` would do: the state of each cell, the reason, and the hours that it takes."""
-    show_plan(*_open(file, settings), form)
+    if sources:
+        show_sources(file, form)
+    else:
+        show_plan(*_open(file, settings), form)
 
 
 @app.command(epilog=RUN_EXAMPLES, rich_help_panel=RUN)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from cli import output
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orchestration.grid.cells import Cell
     from orchestration.grid.config import GridConfig
     from orchestration.grid.planned import PlannedCell
@@ -70,6 +72,18 @@ def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCe
         output.table("training rows", COLUMNS, [one.texts for one in counted])
     output.say_all(data.lines(counted))
     data.refuse(counted)
+
+
+def show_sources(file: "Path", wanted: str | None = None) -> None:
+    """Print the values of a grid file and of its base with the comments beside them.
+
+    Raises:
+        UniferumError: a file is missing or is no YAML.
+    """
+    from orchestration.grid.sources import COLUMNS, sourced_values
+
+    rows = [value.texts for value in sourced_values(file)]
+    output.listing(f"{file}: values and their sources", COLUMNS, rows, wanted)
 
 
 def show_status(grid: "GridConfig", cells: "list[Cell]", wanted: str | None = None) -> None:

@@ -76,15 +76,19 @@ def draw(
         columns: headings.
         rows: cells as text.
         width: of the terminal, in characters. If the columns do not fit side by side, empty ones are left out; if that
-            is not enough, each name gets a line of its own.
+            is not enough, each name gets a line of its own; and if that is not enough, each cell.
         numbers: headings of the columns that are aligned to the right.
         styles: a rich style for each row.
     """
     styles = styles or [None] * len(rows)
     if not _fits(columns, rows, width):
         columns, rows = _without_empty(columns, rows)
-    drawing = _draw_framed if _fits(columns, rows, width) else _draw_stacked
-    return drawing(title, columns, rows, numbers, styles)
+    if _fits(columns, rows, width):
+        return _draw_framed(title, columns, rows, numbers, styles)
+    middle = sum(_longest(column) + 2 for column in list(zip(columns, *rows, strict=True))[1:-1])
+    if middle + READABLE + 2 <= width:
+        return _draw_stacked(title, columns, rows, numbers, styles)
+    return _draw_listed(title, columns, rows, styles)
 
 
 def _fits(columns: Sequence[str], rows: Texts, width: int) -> bool:
@@ -135,6 +139,16 @@ def _draw_stacked(
     for row, style in zip((columns, *rows), ("bold", *styles), strict=True):
         parts.append(Text(row[0], style=style or "", no_wrap=True, overflow="ignore"))
         parts += [below(row, style)] if len(columns) > 1 else []
+    return Group(*parts)
+
+
+def _draw_listed(title: str, columns: Sequence[str], rows: Texts, styles: Sequence[str | None]) -> RenderableType:
+    """Draw each name on a line of its own, and each other cell below it with its heading."""
+    parts: list[RenderableType] = [Text(title, style="italic")]
+    for row, style in zip(rows, styles, strict=True):
+        parts.append(Text(row[0], style=style or "", no_wrap=True, overflow="ignore"))
+        cells = [f"{heading}: {cell}" for heading, cell in zip(columns[1:], row[1:], strict=True) if cell]
+        parts += [Padding(Text(cell, style=style or "", overflow="fold"), (0, 0, 0, 2)) for cell in cells]
     return Group(*parts)
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from cli import live, output, tables
+from cli import live, main, output, tables
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
 from orchestration.ledger.status import COLUMNS, StatusRow
@@ -94,3 +95,16 @@ def test_a_row_of_the_status_has_the_same_keys_whatever_is_known() -> None:
     assert list(full.to_dict()) == list(StatusRow("b", "due").to_dict())
     assert full.to_dict()["seconds_left"] == 61.0
     assert len(full.texts) == len(COLUMNS)
+
+
+def test_where_cells_are_as_wide_as_the_terminal_each_has_its_heading_and_is_whole() -> None:
+    rows = [["optim.lr", "5.0e-5", "released"], ["text.name", "x" * 70, "paper 3.6, by its hub id"]]
+    lines = [line.strip() for line in drawn(tables.draw("values", ["key", "value", "source"], rows, 80), 80)]
+    assert f"value: {'x' * 70}" in lines
+    assert "source: paper 3.6, by its hub id" in lines
+
+
+def test_the_sources_of_a_grid_s_values_are_a_listing() -> None:
+    shown = CliRunner().invoke(main.app, ["grid", "plan", str(PAPER), "--sources"])
+    assert shown.exit_code == 0
+    assert "training.batch\t64\tpaper 3.6\tbase.yaml" in shown.stdout.splitlines()
