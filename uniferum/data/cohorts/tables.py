@@ -193,7 +193,7 @@ def _other_length(table: _Table, row: Row, length: int) -> UniferumError:
     if length > len(table.names):
         cure = "a comma, semicolon or tab within a cell needs quotes, and decimal numbers need a point"
     return UniferumError(
-        row.where(), f"{length} fields", must=f"have {len(table.names)} fields like the header", cure=cure
+        row.where(), f"{length} fields", must=f"be a row of {len(table.names)} fields like the header", cure=cure
     )
 
 

@@ -28,7 +28,7 @@ def test_rows_give_the_needed_columns_trimmed(tmp_path: Path) -> None:
         (b"", "must hold a header line"),
         (b"id,name,id\n", r"column \(id\) must be named once"),
         (b"idd,name\n", "column id must exist; did you mean 'idd'"),
-        (b"name,id\n1\n", r"line 2 \(1 fields\) must have 2 fields like the header; a cell is missing"),
+        (b"name,id\n1\n", r"line 2 \(1 fields\) must be a row of 2 fields like the header; a cell is missing"),
         (b'id\n"' + b"x" * (17 * 2**20) + b'"\n', "must be a readable table; field larger than"),
     ],
 )
