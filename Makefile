@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export RAY_DEDUP_LOGS := 0
 
-.PHONY: demo test install lint types checks unit integration coverage mutants docs survive chaos hard-data clean
+.PHONY: demo test install lint types unit integration coverage mutants docs survive chaos hard-data clean
 
 install: $(VENV)/.installed
 
@@ -19,13 +19,7 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table auroc --published
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 
-# The integration tests mostly wait for processes to start, so all other checks run beside them, with less priority since
-# those tests have time limits. What each of the two says is printed when it ends.
-test: install
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target integration checks
-
-checks: lint types
-	nice -n 5 $(BIN)/pytest -q -m 'not integration and not chaos and not hard_data'
+test: install lint types unit integration
 
 lint: install
 	$(BIN)/ruff check .
@@ -33,7 +27,7 @@ lint: install
 	$(BIN)/lint-imports
 
 types: install
-	nice -n 5 $(BIN)/basedpyright
+	$(BIN)/basedpyright
 
 unit: install
 	$(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2

@@ -117,7 +117,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_a_second_driver_takes_over(
     log = grid_file.parent / "driver.log"
     until(lambda: "waiting for it to end" in log.read_text())
     driver.send_signal(signal.SIGINT)
-    until(lambda: "again: leave at once" in log.read_text())
+    until(lambda: "press again to exit at once" in log.read_text())
     driver.send_signal(signal.SIGINT)
 
     assert driver.wait(timeout=60) == 130

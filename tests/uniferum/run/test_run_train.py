@@ -212,7 +212,7 @@ def test_a_run_preempted_by_sigterm_and_resumed_is_the_run_never_stopped(
     )  # torchrun and the batch system send one each; the checkpoint is written all the same
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 143, said
-    assert "goes on from there" in said
+    assert "run the same command again to continue" in said
     assert not RunFiles(stopped).done
     train_run(make_config(**often), stores, stopped)
     assert losses(stopped) == losses(whole)
