@@ -1,11 +1,11 @@
-"""What a cell costs besides its training: a bare Ray Train run, a cell on a new lane, cells on a warm lane; one run.
+"""What a cell costs besides its training: a bare Ray Train run, a cell in a new worker group, cells in a warm one.
 
     python benchmarks/grid_overhead.py [--cells 4] [--repeats 3]
 
 Prints seconds from due to the first step, and from the last step until the scheduler knows, and the ratios of their
-sums. The cells train nothing: ``train_run`` here says one step and returns. A round is a bare run and a lane of cells,
-the other way round in every second one; the first round fills the page cache and is not counted, and the figures are
-medians over the rest. Exit code 1 where a goal is missed.
+sums. The cells train nothing: ``train_run`` here says one step and returns. A round is a bare run and a worker group
+with its cells, the other way round in every second one; the first round fills the page cache and is not counted, and
+the figures are medians over the rest. Exit code 1 where a goal is missed.
 """
 
 import argparse
@@ -18,17 +18,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestration import cluster
-from orchestration.cell import Assignment
-from orchestration.executor import Ended, Work
-from orchestration.grid import Policy
-from orchestration.lanes import RayLanes
-from orchestration.ledger import Wish
-from orchestration.resources import Resources
-from orchestration.scheduler import Scheduler
+from orchestration.attempt.attempt import Attempt, AttemptResult
+from orchestration.cluster import connect
+from orchestration.cluster.ray_executor import RayExecutor
+from orchestration.grid.config import Policy
+from orchestration.grid.resources import Resources
+from orchestration.ledger.ledger import Command
+from orchestration.scheduling.scheduler import Scheduler
 
 NEW, WARM = 1.3, 1 / 3
-"""The goals: at most so many times a bare run's overhead, for a cell on a new lane and on a warm one."""
+"""The goals: at most so many times a bare run's overhead, for a cell in a new worker group and in a warm one."""
 
 Overhead = tuple[float, float]
 """Seconds from due to the first step, and from the last step until it is known."""
@@ -52,18 +51,18 @@ class Clock:
         self.due: dict[str, float] = {}
         self.done: dict[str, float] = {}
 
-    def moved(self, work: Work, state: str, attempt: int, ended: Ended | None) -> None:
+    def moved(self, attempt: Attempt, state: str, result: AttemptResult | None) -> None:
         if state == "running":
-            self.due[work.name] = time.time()
+            self.due[attempt.name] = time.time()
         elif state == "done":
-            self.done[work.name] = time.time()
+            self.done[attempt.name] = time.time()
         else:
-            print(work.name, state, ended)
+            print(attempt.name, state, result)
 
     def paused(self, reason: str | None) -> None:
         print("paused", reason)
 
-    def wishes(self) -> Sequence[Wish]:
+    def commands(self) -> Sequence[Command]:
         return ()
 
     def may_start(self) -> str | None:
@@ -91,7 +90,7 @@ def launch_bare(mark: str, storage: str) -> None:
 
 
 def measure_bare(root: Path) -> Overhead:
-    """One bare run, launched as the driver launches a lane: from a Ray task."""
+    """One bare run, launched as the driver launches a worker group: from a Ray task."""
     import ray
 
     mark = root / "bare.json"
@@ -103,24 +102,24 @@ def measure_bare(root: Path) -> Overhead:
 
 
 def measure_cells(root: Path, cells: int) -> list[Overhead]:
-    """One lane, cell after cell: the first is cold, the rest warm."""
+    """One worker group, cell after cell: the first is cold, the rest warm."""
     config = {"name": "bench", "train_on": ["CTRATE"], "training": {"steps": 1, "validate_every": 1}}
-    works = [Work(f"c{n}", 0, Assignment(f"c{n}", str(root / f"c{n}"), config, {}, 0, "")) for n in range(cells)]
+    attempts = [Attempt(f"c{n}", str(root / f"c{n}"), config, {}) for n in range(cells)]
     clock = Clock()
-    lanes = RayLanes(root / "lanes", "bench", Resources(), root / "beat", runner=Path(__file__).stem)
+    executor = RayExecutor(root / "lanes", "bench", Resources(), root / "beat", runner=Path(__file__).stem)
     try:
-        Scheduler(lanes, clock, Policy(), parallel=1).run(works)
+        Scheduler(executor, clock, Policy(), parallel=1).run(attempts)
     finally:
-        lanes.close()
+        executor.close()
     found = []
-    for work in works:
-        marks = json.loads((root / work.name / "bench.json").read_text())
-        found.append((marks["first"] - clock.due[work.name], clock.done[work.name] - marks["last"]))
+    for attempt in attempts:
+        marks = json.loads((root / attempt.name / "bench.json").read_text())
+        found.append((marks["first"] - clock.due[attempt.name], clock.done[attempt.name] - marks["last"]))
     return found
 
 
 def measure(root: Path, cells: int, repeats: int) -> tuple[list[Overhead], list[Overhead], list[Overhead]]:
-    """Bare runs, cells on a new lane, and cells on a warm one, in rounds of which the first is not counted."""
+    """Bare runs, cells in a new worker group and in a warm one, in rounds of which the first is not counted."""
     bares: list[Overhead] = []
     new: list[Overhead] = []
     warm: list[Overhead] = []
@@ -161,18 +160,21 @@ def goal(name: str, value: float, bound: float) -> bool:
 def main() -> None:
     """Measure, print and judge."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=4, help="of a lane; at least two")
+    parser.add_argument("--cells", type=int, default=4, help="of a worker group; at least two")
     parser.add_argument("--repeats", type=int, default=3, help="counted rounds")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        joined = cluster.connect(None, Resources())
+        joined = connect.connect(None, Resources())
         try:
             bares, new, warm = measure(Path(folder), max(2, given.cells), given.repeats)
         finally:
-            cluster.leave(joined)
+            connect.leave(joined)
     bare_s = middle("bare Ray Train run", bares)
-    new_s, warm_s = middle("cell on a new lane", new), middle("cell on a warm lane", warm)
-    met = [goal("new lane / bare", new_s / bare_s, NEW), goal("warm lane / bare", warm_s / bare_s, WARM)]
+    new_s, warm_s = middle("cell in a new worker group", new), middle("cell in a warm worker group", warm)
+    met = [
+        goal("new worker group / bare", new_s / bare_s, NEW),
+        goal("warm worker group / bare", warm_s / bare_s, WARM),
+    ]
     sys.exit(0 if all(met) else 1)
 
 

@@ -21,12 +21,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestration.executor import Ended, NoopExecutor, Work
-from orchestration.grid import GridConfig, Policy, expand, load_grid
-from orchestration.ledger import Ledger, Wish
-from orchestration.plan import Planned, make_plan
-from orchestration.scheduler import Scheduler
-from orchestration.simulation import SimulatedCluster
+from orchestration.attempt.attempt import Attempt, AttemptResult
+from orchestration.grid.cells import expand
+from orchestration.grid.config import GridConfig, Policy, load_grid
+from orchestration.grid.plan import make_plan
+from orchestration.grid.planned import PlannedCell
+from orchestration.ledger.ledger import Command, Ledger
+from orchestration.scheduling.executor import NoopExecutor
+from orchestration.scheduling.scheduler import Scheduler
+from orchestration.scheduling.simulation import SimulatedCluster
 
 ROOT = Path(__file__).parents[1]
 GRID = ROOT / "configs" / "demo_grid.yaml"
@@ -39,13 +42,13 @@ ERROR, DRAWS = 0.3, 9
 class Deaf:
     """Hears nothing and asks nothing: the simulation measures the schedule, not the disk."""
 
-    def moved(self, work: Work, state: str, attempt: int, ended: Ended | None) -> None:
+    def moved(self, attempt: Attempt, state: str, result: AttemptResult | None) -> None:
         pass
 
     def paused(self, reason: str | None) -> None:
         print("paused:", reason)
 
-    def wishes(self) -> Sequence[Wish]:
+    def commands(self) -> Sequence[Command]:
         return ()
 
     def may_start(self) -> str | None:
@@ -58,18 +61,18 @@ class LedgerListener(Deaf):
     def __init__(self, ledger: Ledger, folders: dict[str, str]) -> None:
         self.ledger, self.folders = ledger, folders
 
-    def moved(self, work: Work, state: str, attempt: int, ended: Ended | None) -> None:
-        self.ledger.note(work.name, state, attempt=attempt, folder=self.folders[work.name])
+    def moved(self, attempt: Attempt, state: str, result: AttemptResult | None) -> None:
+        self.ledger.note(attempt.name, state, attempt=attempt.number, folder=self.folders[attempt.name])
 
-    def wishes(self) -> Sequence[Wish]:
-        return self.ledger.take_wishes()
+    def commands(self) -> Sequence[Command]:
+        return self.ledger.take_commands()
 
 
 def write_tables(folder: Path, scans: int = 500) -> dict[str, str]:
     """Stores without volumes: identity reads their tables alone."""
     from uniferum.data.vocabulary import Vocabulary
     from uniferum.preprocessing.pipeline import PreparationConfig
-    from uniferum.preprocessing.store import Store
+    from uniferum.preprocessing.store.store import Store
 
     for name in ("CTRATE", "INSPECT", "RADCHEST", "LUNA16"):
         splits = {f"{name}_{n:04d}": ("train", "train", "train", "validation", "test")[n % 5] for n in range(scans)}
@@ -111,7 +114,7 @@ def drive(settings: Sequence[str]) -> None:
     import mlflow
     import ray
 
-    from orchestration.drive import work_of
+    from orchestration.driver.run import attempt_of
 
     assert mlflow.MlflowClient is not None, "loaded when it is first asked for"
     assert ray.util is not None
@@ -119,10 +122,10 @@ def drive(settings: Sequence[str]) -> None:
     started = time.perf_counter()
     planned = make_plan(grid, expand(grid, source=str(GRID)))
     planned_s = time.perf_counter() - started
-    works = [work_of(grid, p) for p in planned]
+    attempts = [attempt_of(grid, p) for p in planned]
     listener = LedgerListener(Ledger.of(grid), {p.cell.name: str(p.folder) for p in planned})
     started = time.perf_counter()
-    states = Scheduler(NoopExecutor(16), listener, Policy()).run(works)
+    states = Scheduler(NoopExecutor(16), listener, Policy()).run(attempts)
     assert set(states.values()) == {"done"}
     scheduled_s = time.perf_counter() - started
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -139,7 +142,7 @@ def driver_memory(settings: Sequence[str], cells: int) -> float:
     return found["peak_mb"]
 
 
-def finish(planned: Sequence[Planned]) -> None:
+def finish(planned: Sequence[PlannedCell]) -> None:
     """The records of finished cells."""
     for p in planned:
         assert p.folder is not None
@@ -171,7 +174,7 @@ def _while_driven(grid: GridConfig, settings: Sequence[str], done: str, repeats:
     token = ledger.take_lease()
     assert token is not None, "nobody else drives"
     try:
-        return timed("status", settings, f"{done}; driven by", repeats)
+        return timed("status", settings, f"{done}; driver:", repeats)
     finally:
         ledger.release(token)
         ledger.close()
@@ -186,13 +189,14 @@ def simulated(
     """
     draw, error = random.Random(seed), random.Random(1000 + seed)
     lengths = [draw.lognormvariate(9.0, 0.6) for _ in range(cells)]  # seconds, median 2.3 h
-    works = [
-        Work(f"c{n}", payload=length, expected=length / 3600 * error.lognormvariate(0.0, sigma))
+    attempts = [
+        Attempt(f"c{n}", "", {}, {}, expected_hours=length / 3600 * error.lognormvariate(0.0, sigma))
         for n, length in enumerate(lengths)
     ]
-    cluster = SimulatedCluster(nodes, slots, failures_per_node_day=failures_per_node_day, seed=seed)
+    lengths_s = {f"c{n}": length for n, length in enumerate(lengths)}
+    cluster = SimulatedCluster(nodes, slots, lengths_s, failures_per_node_day=failures_per_node_day, seed=seed)
     started = time.perf_counter()
-    states = Scheduler(cluster, Deaf(), Policy(retries=20, backoff_s=5, breaker=0), poll_s=30.0).run(works)
+    states = Scheduler(cluster, Deaf(), Policy(retries=20, backoff_s=5, breaker=0), poll_s=30.0).run(attempts)
     seconds = time.perf_counter() - started
     assert set(states.values()) == {"done"}
     account, total = cluster.account, cluster.time * nodes * slots

@@ -27,19 +27,19 @@ import zstandard
 from monai import transforms as mt
 from numba import njit
 
-from uniferum.data.assembly import Assembly
-from uniferum.data.augmentation import IDENTITY, AugmentationConfig, Draw, draw
-from uniferum.data.batch import Batch
+from uniferum.data.loading.assembly import Assembly
+from uniferum.data.loading.augmentation import IDENTITY, AugmentationConfig, Draw, draw
+from uniferum.data.loading.batch import Batch
+from uniferum.data.loading.resample import resample_image
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.data.phantom.rendering import render
 from uniferum.data.phantom.spec import PhantomSpec
-from uniferum.data.prepared import PreparedCohort
-from uniferum.data.resample import resample_image
-from uniferum.data.targets import TargetGrid
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.tasks import table_of
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare, training_level
-from uniferum.preprocessing.source import ScanSource
-from uniferum.preprocessing.store import Store, manifest_row
+from uniferum.preprocessing.store.store import Store, manifest_row
 
 GEOMETRY = Geometry()
 SCAN = "phantom"

@@ -20,16 +20,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 
-from uniferum.data.batch import Batch
-from uniferum.data.mask_targets import MaskTargets
-from uniferum.data.prepared import PreparedCohort
-from uniferum.data.resample import resample_mask
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.batch import Batch
+from uniferum.data.loading.mask_targets import MaskTargets
+from uniferum.data.loading.resample import resample_mask
+from uniferum.data.loading.targets import TargetGrid
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.evaluation.mask_counts import MaskCounter
 from uniferum.evaluation.predict import predict
-from uniferum.model.build import build_model
 from uniferum.model.config import EncoderConfig, ModelConfig, TextConfig
+from uniferum.model.registry import build_model
 from uniferum.preprocessing.geometry import Geometry
 
 STRIDE, PATCH, LABELS = 32, 4, 18

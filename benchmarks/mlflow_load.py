@@ -2,7 +2,7 @@
 
     python benchmarks/mlflow_load.py --seconds 600
 
-Each client is a process without torch that reports as a cell does: into its spool, never to the server. One sender
+Each client is a process without torch that reports as a cell does: into its spool, never to the server. One uploader
 empties the spools. In the middle the server is killed and stays away for a tenth of the time. At the end the server is
 asked for every metric's history: each (client, metric, step) must be there exactly once, and what a client waited for
 its own reports is printed, since that is all the time that logging takes from a training.
@@ -23,7 +23,7 @@ METRICS = 10
 
 def client(folder: Path, seconds: float) -> None:
     """Report ``METRICS`` values a second, and write down how long the reports took."""
-    from orchestration.spool import SpoolReporter
+    from orchestration.attempt.spool import SpoolReporter
 
     reporter = SpoolReporter(folder)
     start, step, waits = time.monotonic(), 0, []
@@ -39,7 +39,7 @@ def client(folder: Path, seconds: float) -> None:
 
 def outage(root: Path, server_uri: str, begin: float, length: float) -> None:
     """Kill the server with signal 9 after ``begin`` seconds, and start it again at the same address later."""
-    from orchestration import mlflow_server
+    from orchestration.tracking import server as mlflow_server
 
     time.sleep(begin)
     found = mlflow_server.find(root)
@@ -73,18 +73,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--clients", type=int, default=16)
     options = parser.parse_args()
-    from orchestration import mlflow_server
-    from orchestration.sender import Sender
+    from orchestration.tracking import server as mlflow_server
+    from orchestration.tracking.uploader import Uploader
 
     with tempfile.TemporaryDirectory(prefix="mlflow-load-") as place:
         root = Path(place)
         server = mlflow_server.start(root)
         folders = [root / f"client-{index}" for index in range(options.clients)]
-        sender = Sender(server.uri, "load")
+        uploader = Uploader(server.uri, "load")
         for folder in folders:
             folder.mkdir()
-            sender.watch(folder, {})
-        sender.start()
+            uploader.watch(folder, {})
+        uploader.start()
         context = multiprocessing.get_context("spawn")
         clients = [context.Process(target=client, args=(folder, options.seconds)) for folder in folders]
         for process in clients:
@@ -96,7 +96,7 @@ def main() -> None:
         back = mlflow_server.find(root)
         assert back is not None, "the server is back"
         assert back.uri == server.uri, "the server came back at its address"
-        left = sender.finish(seconds=120.0)
+        left = uploader.finish(seconds=120.0)
         drained = time.monotonic() - before
         expected, found, twice = count(back.uri, folders)
         facts = [json.loads((folder / "client.json").read_text()) for folder in folders]

@@ -21,8 +21,8 @@ import torch
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
 from uniferum.model.config import ModelConfig
+from uniferum.model.registry import build_model
 from uniferum.model.text import Text, build_text
 from uniferum.model.transformer import Transformer, TransformerShape
 from uniferum.model.uniferum import build_uniferum

@@ -19,19 +19,20 @@ from typing import Any
 import pandas as pd
 import torch
 
-from orchestration.grid import expand, load_grid
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
 from orchestration.prepare import prepare_cohort
 from uniferum.config import merge, override
 from uniferum.data.cohorts.base import open_cohort
-from uniferum.data.prepared import PreparedCohort
-from uniferum.evaluation.files import CellFiles
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.evaluation.spread import prompt_spread
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.run.config import RunConfig
 from uniferum.run.train import PROMPT_SPREAD, train_run
+from uniferum.run_files import RunFiles
 from uniferum.training.loop import SELECTION
-from uniferum.training.reporter import Silent
+from uniferum.training.reporter import Reporter
 
 COHORT, GOAL = "CTRATE", 0.85
 COHORT_FILE, PHANTOMS = Path("configs/cohorts/demo_ct_rate.yaml"), Path("demo/phantoms/ct_rate")
@@ -103,7 +104,7 @@ def _flat(section: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, A
             yield f"{before}{key}", value
 
 
-class Curve(Silent):
+class Curve(Reporter):
     """Prints each validation against the rows seen."""
 
     def __init__(self, batch: int) -> None:
@@ -153,7 +154,7 @@ def main(arguments: list[str] | None = None) -> float:
     )
     result = train_run(here, {COHORT: store}, given.out / "run", Curve(here.training.batch), device="cpu")
     auroc = result.value(COHORT, "all")
-    spread = prompt_spread(pd.read_parquet(CellFiles(given.out / "run").predictions))
+    spread = prompt_spread(pd.read_parquet(RunFiles(given.out / "run").predictions))
     rows = here.training.steps * here.training.batch
     word = "reached" if auroc >= GOAL else "not reached"
     print(

@@ -21,10 +21,10 @@ import paper_learns
 import torch
 
 from uniferum.config import merge
-from uniferum.evaluation.files import CellFiles
 from uniferum.run.config import RunConfig
 from uniferum.run.train import train_run
-from uniferum.training.reporter import Silent
+from uniferum.run_files import RunFiles
+from uniferum.training.reporter import Reporter
 
 GOALS = {"lungs": 0.85, "liver": 0.7, "heart": 0.7}
 HERE: dict[str, Any] = {
@@ -55,7 +55,7 @@ QUICK: dict[str, Any] = {"training": {"steps": 4, "validate_every": 2, "checkpoi
 SHOWN = (*GOALS, "")
 
 
-class MaskCurve(Silent):
+class MaskCurve(Reporter):
     """Prints the Dice of each validation against the rows seen."""
 
     def __init__(self, batch: int) -> None:
@@ -84,7 +84,7 @@ def learn_masks(store: Path, out: Path, grid_file: Path, changes: Mapping[str, A
     print("\n| rows seen | mask loss | lungs | liver | heart | all | validation AUROC | minutes |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     train_run(here, {paper_learns.COHORT: store}, out, MaskCurve(here.training.batch), device="cpu")
-    table = pd.read_parquet(CellFiles(out).mask_metrics)
+    table = pd.read_parquet(RunFiles(out).mask_metrics)
     dice = dict(zip(table["structure"].tolist(), table["dice"].tolist(), strict=True))
     return {**dice, "(mean)": float(table["dice"].to_numpy().mean())}
 

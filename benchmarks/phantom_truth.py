@@ -23,7 +23,8 @@ from shutil import copyfile
 import numpy as np
 import pandas as pd
 
-from orchestration.grid import expand, load_grid
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
 from uniferum.run.config import RunConfig
 from uniferum.run.train import train_run
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
-from uniferum.preprocessing.signature import signature
-from uniferum.preprocessing.source import ScanSource
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.signature import signature
+from uniferum.preprocessing.store.store import Store
 
 SHAPE, SPACING = (512, 512, 300), (0.7, 0.7, 1.0)
 BOX = (416, 336, 256)

@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uniferum.evaluation.comparison import align, pairwise
-from uniferum.report.catalogue import TABLES, make_table
 from uniferum.report.recompute import recomputed
 from uniferum.report.records import from_folders
-from uniferum.report.rendering import render
+from uniferum.report.tables.catalogue import TABLES, make_table
+from uniferum.report.tables.rendering import render
 
 GROUPS = {("CTRATE", "all"): 18, ("INSPECT", "unique"): 8, ("RADCHEST", "unique"): 32}
 

@@ -16,7 +16,8 @@ from typing import Any
 
 import torch
 
-from orchestration.grid import expand, load_grid
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
 from uniferum.config import merge
 from uniferum.run.config import RunConfig
 from uniferum.run.train import train_run

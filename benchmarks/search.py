@@ -17,9 +17,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orchestration import cluster
-from orchestration.search import Search, load_search
-from orchestration.tuning import Found, run_search
+from orchestration.cluster import connect
+from orchestration.search.config import Search, load_search
+from orchestration.search.run import SearchResult, run_search
 
 WITHIN, AT_MOST = 0.01, 0.5
 
@@ -46,8 +46,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/search"))
     given = parser.parse_args()
     search = load_search(given.search)
-    joined = cluster.connect(None, search.grid.resources)
-    found: dict[str, list[Found]] = {}
+    joined = connect.connect(None, search.grid.resources)
+    found: dict[str, list[SearchResult]] = {}
     changes = {"random": {"trials": given.random_trials, "asha": None}, "tpe": {"trials": given.trials}}
     try:
         for way in changes:
@@ -57,11 +57,11 @@ def main() -> None:
                 found.setdefault(way, []).append(ended)
                 print(f"seed {seed}: {way} {ended.best:.4f} in {ended.steps} steps", flush=True)
     finally:
-        cluster.leave(joined)
+        connect.leave(joined)
     sys.exit(0 if judge(found, given.out) else 1)
 
 
-def judge(found: dict[str, list[Found]], out: Path) -> bool:
+def judge(found: dict[str, list[SearchResult]], out: Path) -> bool:
     """Print gap and share of steps, by seed and over all, write them, and say whether both bounds hold."""
     for seed, (tpe, random) in enumerate(zip(found["tpe"], found["random"], strict=True)):
         print(f"seed {seed}: {tpe.best - random.best:+.4f} with {tpe.steps / random.steps:.2f} of the steps")

@@ -27,11 +27,11 @@ os.environ.setdefault("MKL_NUM_THREADS", "1")
 import psutil
 import torch
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
 from uniferum.model.config import EncoderConfig, ModelConfig, TextConfig
+from uniferum.model.registry import build_model
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.training.config import OptimConfig
 from uniferum.training.optim import build_optimizer

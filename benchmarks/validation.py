@@ -23,13 +23,13 @@ import numpy as np
 import torch
 from input import GEOMETRY, Peer, assembly, augmented_by_monai, item, prepared_scan
 
-from uniferum.data.augmentation import IDENTITY
-from uniferum.data.batch import Batch
+from uniferum.data.loading.augmentation import IDENTITY
+from uniferum.data.loading.batch import Batch
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.evaluation.predict import predict
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
 from uniferum.model.config import EncoderConfig, ModelConfig, TextConfig
+from uniferum.model.registry import build_model
 
 
 def paper_model(hidden: int) -> Model:

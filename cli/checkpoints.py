@@ -1,4 +1,4 @@
-"""The command `uniferum import-checkpoint`: weights of the paper's released code become a model folder of ours."""
+"""The command `uniferum import-checkpoint`: convert weights of the paper's released code to a model folder."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,23 +6,38 @@ from typing import Annotated
 import typer
 
 from cli import output
+from cli.examples import examples
+
+EXAMPLES = examples(
+    "uniferum import-checkpoint released/model.safetensors --out models/released",
+    "uniferum import-checkpoint released --out models/released --weights-dir /data/weights",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the main application."""
-    app.command(name="import-checkpoint")(import_checkpoint)
+    app.command(name="import-checkpoint", epilog=EXAMPLES)(import_checkpoint)
 
 
 def import_checkpoint(
-    checkpoint: Annotated[Path, typer.Argument(help="model.safetensors of the released code, or its folder.")],
-    out: Annotated[Path, typer.Option("--out", help="The model folder to write; must not exist yet.")],
-    text: Annotated[str | None, typer.Option("--text", help="Its text encoder: hub id or folder.")] = None,
-    weights_dir: Annotated[Path | None, typer.Option("--weights-dir", help="Pretrained models, hub format.")] = None,
+    checkpoint: Annotated[
+        Path, typer.Argument(help="model.safetensors of the released code, or the folder of that file.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The model folder that is written; it must not exist yet.")],
+    text: Annotated[
+        str | None, typer.Option("--text", help="The text encoder of the checkpoint: hub id or folder.")
+    ] = None,
+    weights_dir: Annotated[
+        Path | None, typer.Option("--weights-dir", help="A folder of pretrained models in the hub's format.")
+    ] = None,
 ) -> None:
-    """Import a checkpoint of the paper's released code; only the text encoder's config and tokenizer are needed."""
+    """Import a checkpoint of the paper's released code.
+
+    Of the text encoder only the config and the tokenizer are needed, because the checkpoint holds its weights.
+    """
     from uniferum.model.config import PUBMEDBERT
-    from uniferum.model.hub import save_pretrained
-    from uniferum.model.importer import import_released
+    from uniferum.model.saved.hub import save_pretrained
+    from uniferum.model.saved.import_released import import_released
     from uniferum.preprocessing.geometry import Geometry
 
     imported = import_released(checkpoint, text=text or PUBMEDBERT, weights_dir=weights_dir)

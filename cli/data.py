@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import check, fetch, flags, label_reports, output, phantom, prepare, segment
+from cli.examples import examples
+from cli.tables import Format
 
 if TYPE_CHECKING:
+    from uniferum.data.card import DataCard
     from uniferum.data.store_card import StoreCard
 
 app = typer.Typer(no_args_is_help=True)
@@ -24,19 +27,15 @@ Root = Annotated[Path | None, typer.Option("--root", help="The dataset's folder,
 Overrides = Annotated[list[str] | None, typer.Option("--set", help="key=value laid over the cohort's YAML.")]
 
 
-EXAMPLES = """
-**Examples**
-
-`uniferum data card configs/cohorts/ct_rate.yaml --root /data/CT-RATE` counts the dataset as it lies on disk.
-
-`uniferum data card configs/cohorts/ct_rate.yaml --root /data/CT-RATE --store /stores/CTRATE` adds what preparation
-noticed: quality flags by split, and the scans that could not be prepared.
-
-`uniferum data card mine.yaml --store stores/mine --json > card.json` is for a program.
-"""
+CARD = examples(
+    "uniferum data card configs/cohorts/ct_rate.yaml --root /data/CT-RATE",
+    "uniferum data card configs/cohorts/ct_rate.yaml --root /data/CT-RATE --store /stores/CTRATE",
+    "uniferum data card configs/cohorts/ct_rate.yaml > card.tsv",
+    "uniferum data card configs/cohorts/ct_rate.yaml --format json > card.json",
+)
 
 
-@app.command(epilog=EXAMPLES)
+@app.command(epilog=CARD)
 def card(
     config: ConfigPath,
     root: Root = None,
@@ -44,33 +43,41 @@ def card(
     store: Annotated[
         str | None, typer.Option("--store", help="The cohort's prepared store: count its flags and failures too.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the card as JSON on standard output.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    form: Format = None,
 ) -> None:
-    """Print what a cohort holds: found, expected by the paper, missing, dropped and why, labels and prevalence."""
+    """Print what a cohort holds: scans found, expected by the paper, missing and left out; labels and prevalence."""
     from uniferum.data.cohorts.base import open_cohort
 
     cohort = open_cohort(config, settings or (), root=root)
     stored = None if store is None else _read_store(store, cohort.name)
     with output.progress() as bar:
-        task = bar.add_task(f"{cohort.name}: scans and rows looked at", total=None)
-        found = cohort.card(lambda: bar.advance(task))
-    if as_json:
-        output.result(json.dumps(found.to_dict() | ({"store": stored.to_dict()} if stored else {}), indent=2))
-        cohort.refuse(found.found, found.dropped)
-        return
+        task = bar.add_task(f"{cohort.name}: reading scans and rows", total=None)
+        counted = cohort.card(lambda: bar.advance(task))
+    if as_json or form == "json":
+        output.result(json.dumps(counted.to_dict() | ({"store": stored.to_dict()} if stored else {}), indent=2))
+    else:
+        _show_card(counted, stored, form)
+    cohort.refuse(counted.scans, counted.dropped)
+
+
+def _show_card(counted: "DataCard", stored: "StoreCard | None", form: str | None) -> None:
     columns = ("split", "found", "paper's Table 1", "missing", "patients", "the paper's split")
-    output.table(f"{found.cohort}: scans", columns, found.split_rows())
-    output.table("labels: positive / known (prevalence)", ("label", *found.splits()), found.label_rows())
-    output.table("mask layers", ("layer", "scans"), sorted(found.masks.items()))
-    output.table("left out", ("why", "count", "first ones"), found.dropped_rows())
-    organs = found.organ_counts()
+    output.listings(
+        (
+            (f"{counted.cohort}: scans", columns, counted.split_rows()),
+            ("labels: positive / known (prevalence)", ("label", *counted.splits()), counted.label_rows()),
+            ("mask layers", ("layer", "scans"), sorted(counted.masks.items())),
+            ("left out", ("reason", "count", "first ones"), counted.dropped_rows()),
+        ),
+        form,
+    )
+    organs = counted.organ_counts()
     if organs is not None:
         output.say(organs.sentence())
-    for note in found.notes:
-        output.say(f"note: {note}")
+    output.say_all(f"note: {note}" for note in counted.notes)
     if stored is not None:
-        _show_store(stored, sum(found.found.values()))
-    cohort.refuse(found.found, found.dropped)
+        _show_store(stored, sum(counted.scans.values()))
 
 
 def _read_store(store: str, cohort: str) -> "StoreCard":
@@ -95,6 +102,13 @@ def _show_store(stored: "StoreCard", kept: int) -> None:
     flags.show_policy(stored.whole)
 
 
-@app.callback()
-def _noun() -> None:
+@app.callback(
+    epilog=examples(
+        "uniferum data demo",
+        "uniferum data fetch CTRATE --out /data/CT-RATE --dry-run",
+        "uniferum data check configs/cohorts/ct_rate.yaml --root /data/CT-RATE",
+        "uniferum data prepare configs/cohorts/ct_rate.yaml --root /data/CT-RATE --out /stores/CTRATE",
+    )
+)
+def _data() -> None:
     """Write phantoms, read cohorts, prepare and verify stores."""

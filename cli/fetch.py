@@ -6,48 +6,47 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.examples import examples
 
 if TYPE_CHECKING:
-    from uniferum.data.fetch.plan import Plan
+    from uniferum.data.fetch.plan import FetchPlan
     from uniferum.data.fetch.sources import HubSource, PersonSource, Source, ZenodoSource
 
-EPILOG = """
-Examples:
-
-    uniferum data fetch CTRATE --out /data/CT-RATE --dry-run
-
-    uniferum data fetch CTRATE --out /data/CT-RATE --split valid --limit 20
-
-    uniferum data fetch LUNA16 --out /data/LUNA16
-
-    uniferum data fetch INSPECT --out /data/INSPECT
-
-Exit code: 0 all is there, 1 some files did not come, 2 no access or bad input, 130 interrupted.
-Run it again: it goes on.
-Environment: HF_TOKEN (or hf auth login), HF_ENDPOINT, ZENODO_LINK, ZENODO_TOKEN, ZENODO_ENDPOINT.
-"""
+EXAMPLES = examples(
+    "uniferum data fetch CTRATE --out /data/CT-RATE --dry-run",
+    "uniferum data fetch CTRATE --out /data/CT-RATE --split valid --limit 20",
+    "uniferum data fetch LUNA16 --out /data/LUNA16",
+    "uniferum data fetch INSPECT --out /data/INSPECT",
+    more="Exit code: 0 all files are there, 1 some files could not be downloaded, 2 no access or bad input, "
+    "130 interrupted. Run the same command again to continue.\n\n"
+    "Environment: HF_TOKEN (or hf auth login), HF_ENDPOINT, ZENODO_LINK, ZENODO_TOKEN, ZENODO_ENDPOINT.",
+)
 SHOWN = 20
-"""Files that a dry run names; the others are counted."""
+"""Number of files that a dry run lists; the others are only counted."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `uniferum data`."""
-    app.command("fetch", epilog=EPILOG)(fetch)
+    app.command("fetch", epilog=EXAMPLES)(fetch)
 
 
 def fetch(
     dataset: Annotated[str, typer.Argument(help="CTRATE, RADCHEST, LUNA16 or INSPECT.")],
-    out: Annotated[Path, typer.Option("--out", help="The dataset's folder: the cohort's --root.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the dataset, as in --root of other commands.")],
     split: Annotated[
         str | None, typer.Option(help="One split: train or valid (RADCHEST: or test); default: all.")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many scans of each split, with their masks and all tables.")
+        int | None, typer.Option(min=1, help="At most this many scans of each split, with their masks and all tables.")
     ] = None,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="Files of the hub at once.")] = 4,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print files, sizes and free space, and stop.")] = False,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=64, help="How many files are downloaded from the hub at the same time.")
+    ] = 4,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print files, sizes and free space; download nothing.")
+    ] = False,
 ) -> None:
-    """Download a public dataset in its own layout; stopped, the same command goes on."""
+    """Download a public dataset in its own layout. The same command continues an interrupted download."""
     from uniferum.data.fetch.sources import HubSource, PersonSource, chosen_splits, source_of
 
     source = source_of(dataset)
@@ -79,10 +78,12 @@ def _from_hub(
         fetched = hub.download(plan, out, parallel=parallel, heard=bar.bytes, heard_file=bar.file)
     record.done = not fetched.failed
     record.write(out)
-    output.say(f"{fetched.downloaded} files downloaded, {fetched.kept} were there, {len(fetched.failed)} failed")
+    output.say(
+        f"{fetched.downloaded} files downloaded, {fetched.kept} were already there, {len(fetched.failed)} failed"
+    )
     if fetched.failed:
         output.table("not downloaded", ("file", "why"), fetched.failed[:50])
-        output.say("the same command fetches them again")
+        output.say("Run the same command again to download them.")
         raise typer.Exit(1)
     _next(source, out)
 
@@ -102,7 +103,7 @@ def _from_zenodo(
         new, kept = zenodo.download(plan, out, record, heard=bar.bytes, heard_file=bar.file)
     record.done = True
     record.write(out)
-    output.say(f"{new} files downloaded, {kept} were there")
+    output.say(f"{new} files downloaded, {kept} were already there")
     _next(source, out)
 
 
@@ -111,18 +112,18 @@ def _by_a_person(name: str, source: "PersonSource", out: Path) -> None:
 
     absent = missing(source, out)
     if not absent:
-        output.say(f"{out / source.folder}: the tables and volumes of {name} are there")
+        output.say(f"{out / source.folder}: the tables and volumes of {name} are complete")
         _next(source, out / source.folder)
         return
-    output.say(f"Only a person may fetch {name}. The steps:")
+    output.say(f"{name} can only be downloaded by hand. The steps:")
     for line in steps(source, out):
         output.say(line)
-    output.say(f"not there yet: {', '.join(str(out / source.folder / pattern) for pattern in absent)}")
+    output.say(f"still missing: {', '.join(str(out / source.folder / pattern) for pattern in absent)}")
     _next(source, out / source.folder, when="then")
 
 
-def _agreed(plan: "Plan", out: Path, dry_run: bool) -> bool:
-    """Say what would come; false where that was all that was asked for."""
+def _agreed(plan: "FetchPlan", out: Path, dry_run: bool) -> bool:
+    """Say what will be downloaded; False in a dry run."""
     for note in plan.notes:
         output.say(note)
     output.say(plan.sentence(out))

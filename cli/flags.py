@@ -1,4 +1,4 @@
-"""Quality flags at the terminal: the table of them, the notes behind them, and what training does with them."""
+"""Print quality flags: a table, the notes on flagged scans, and what training does with those scans."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from uniferum.data.flag_counts import FlagCount
 
 NOTES = 20
-"""Notes that are printed; the store's manifest holds those of every scan."""
+"""Number of notes that are printed; the manifest of the store holds all of them."""
 
 
 def show_flags(title: str, counts: "Sequence[FlagCount]") -> None:
-    """A table of flags: what each means, how many scans carry it, their share, and the first three."""
+    """Print a table of flags: meaning, number and share of scans, and the first three scans."""
     from uniferum.data.flag_counts import COLUMNS, NO_FLAGS
 
     if counts:
@@ -23,7 +23,7 @@ def show_flags(title: str, counts: "Sequence[FlagCount]") -> None:
 
 
 def show_split_flags(title: str, by_split: "Mapping[str, Sequence[FlagCount]]") -> None:
-    """A table of flags with a column a split: how many of its scans carry the flag, and their share."""
+    """Print a table of flags with one column for each split: number and share of scans."""
     from uniferum.data.flag_counts import NO_FLAGS, split_columns, split_rows
 
     rows = split_rows(by_split)
@@ -34,7 +34,7 @@ def show_split_flags(title: str, by_split: "Mapping[str, Sequence[FlagCount]]") 
 
 
 def show_notes(counts: "Sequence[FlagCount]", notes: Mapping[str, Sequence[str]]) -> None:
-    """The sentences behind the flags of the scans that the table names, the doubtful ones' first."""
+    """Print the notes on the scans that the table names, doubtful scans first."""
     named = dict.fromkeys(scan_id for flag in counts for scan_id in flag.examples)
     rows = [(scan_id, note) for scan_id in named for note in notes.get(scan_id, ())]
     if rows:
@@ -44,17 +44,17 @@ def show_notes(counts: "Sequence[FlagCount]", notes: Mapping[str, Sequence[str]]
 
 
 def show_policy(counts: "Sequence[FlagCount]") -> None:
-    """What is done with scans whose numbers are doubtful."""
+    """Say what training and evaluation do with scans whose intensities or axes are doubtful."""
     from uniferum.preprocessing import flags
 
-    found = {flag.flag: flag.count for flag in counts}
-    if flags.WRONG_HU in found:
+    number = {flag.flag: flag.count for flag in counts}
+    if flags.WRONG_HU in number:
         output.say(
-            f"{flags.WRONG_HU} ({found[flags.WRONG_HU]}): training leaves these scans out, selection and test keep "
-            "them and count them (data.on_wrong_hu: exclude, keep or stop)"
+            f"{flags.WRONG_HU} ({number[flags.WRONG_HU]}): these scans are left out of training; selection and test "
+            "keep and count them (data.on_wrong_hu: exclude, keep or stop)"
         )
-    if flags.ORIENTATION_DOUBTFUL in found:
+    if flags.ORIENTATION_DOUBTFUL in number:
         output.say(
-            f"{flags.ORIENTATION_DOUBTFUL} ({found[flags.ORIENTATION_DOUBTFUL]}): training keeps these scans; look at "
-            "them first (--montage), and mend or leave out those that are wrong"
+            f"{flags.ORIENTATION_DOUBTFUL} ({number[flags.ORIENTATION_DOUBTFUL]}): training keeps these scans; look at "
+            "them first (--montage), and correct or exclude those that are wrong"
         )

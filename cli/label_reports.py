@@ -1,32 +1,33 @@
 """Command `uniferum data label-reports`."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import output
+from cli.examples import examples
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
     from uniferum.data.cohorts.base import HasReports
-    from uniferum.data.report_labels.keywords import Chosen, Question, Report
+    from uniferum.data.report_labels.keywords import Chosen, LabelQuestion, Report
     from uniferum.data.report_labels.labelling import Judged, Kept
     from uniferum.data.report_labels.llm import EndpointConfig
 
+LABEL_COLUMNS = ("label", "positive", "negative", "unknown")
 
-EXAMPLES = """
-**Examples**
-
-`uniferum data label-reports configs/cohorts/inspect.yaml --root /data/INSPECT/full --out report_labels.csv` judges by
-offline rules; nothing leaves this machine.
-
-`uniferum data label-reports ... --endpoint http://127.0.0.1:8000/v1 --ask model=my-model --dry-run` counts the
-questions to a language model, and their cost.
-
-Then set `report_labels: report_labels.csv` in the cohort's YAML. Stopped, the same command asks only what is left.
-"""
+EXAMPLES = examples(
+    "uniferum data label-reports configs/cohorts/inspect.yaml --root /data/INSPECT/full --out report_labels.csv",
+    "uniferum data label-reports configs/cohorts/inspect.yaml --out report_labels.csv --dry-run "
+    "--endpoint http://127.0.0.1:8000/v1 --ask model=my-model",
+    more="Without --endpoint offline rules judge the reports; nothing leaves this machine. With --endpoint a language "
+    "model judges them; the number of questions and their cost are printed first.\n\n"
+    "Then set `report_labels: report_labels.csv` in the cohort's YAML file. The same command continues after an "
+    "interruption.",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -38,46 +39,90 @@ def label_reports(
     config: Annotated[Path, typer.Argument(help="The cohort's YAML file (INSPECT or CT-RATE).")],
     out: Annotated[Path, typer.Option("--out", help="The table to write: id,label,value.")],
     root: Annotated[Path | None, typer.Option("--root", help="The dataset's folder.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="key=value laid over the cohort's YAML.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the reports drawn as potential negatives.")] = 0,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value: replaces a value of the cohort's YAML file.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed for drawing reports without a keyword.")] = 0,
     endpoint: Annotated[
         str | None, typer.Option(help="Base address of an OpenAI-compatible endpoint; default: offline rules.")
     ] = None,
     asking: Annotated[
         list[str] | None, typer.Option("--ask", help="key=value of the endpoint: model, key_env, price_in, parallel...")
     ] = None,
-    cache: Annotated[Path | None, typer.Option(help="Answers kept by content; default: beside the table.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before spending.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the questions and their cost, and stop.")] = False,
-    check: Annotated[Path | None, typer.Option(help="A hand-labelled table to print the agreement with.")] = None,
-    review: Annotated[Path | None, typer.Option(help="Write a blank table for a radiologist, 10 a label.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="SQLite file that stores the answers; default: next to the table.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before reports are sent to the endpoint.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count the questions and their cost; write nothing.")
+    ] = False,
+    check: Annotated[Path | None, typer.Option(help="A table labelled by hand: print the agreement with it.")] = None,
+    review: Annotated[
+        Path | None, typer.Option(help="Write an empty table for a radiologist to fill in, 10 reports for each label.")
+    ] = None,
 ) -> None:
-    """Label reports: keywords find candidates, as many others are drawn, rules or a language model judge them."""
+    """Label radiology reports, by offline rules or a language model.
+
+    Judged are all reports that contain a keyword of the label, and as many random reports without one.
+    """
     from uniferum.data.report_labels.keywords import choose
-    from uniferum.data.report_labels.labelling import by_rules, write_labels, write_review
 
     cohort = _cohort(config, settings or [], root)
     chosen = choose(_reports(cohort), cohort.report_labels, seed)
+    _say_chosen(cohort, chosen, review, seed)
+    if endpoint is not None:
+        asked = Asking(_endpoint(endpoint, asking or []), cache or out.with_suffix(".answers.sqlite"), yes, dry_run)
+        written = _label_by_model(cohort, chosen, asked, out, seed)
+    else:
+        written = not dry_run and _label_by_rules(cohort, chosen, out, seed)
+    if written and check is not None:
+        _print_agreement(out, check, cohort.report_id)
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a language model is asked: its endpoint, the file of answers, and whether to ask the user first."""
+
+    endpoint: "EndpointConfig"
+    cache: Path
+    yes: bool
+    dry_run: bool
+
+
+def _say_chosen(cohort: "HasReports", chosen: "Chosen", review: Path | None, seed: int) -> None:
+    """Say how many questions there are, and write the table for a radiologist."""
+    from uniferum.data.report_labels.labelling import write_review
+
     labels = len(cohort.report_labels)
-    output.say(f"{labels} labels, {chosen.count()} questions: all reports with a keyword, as many without")
+    output.say(f"{labels} labels, {chosen.count()} questions: all reports with a keyword, and as many without")
     if review is not None:
         output.say(f"{review}: {write_review(review, cohort.report_id, chosen, 10, seed)} lines to fill in")
-    if dry_run and endpoint is None:
-        return
+
+
+def _label_by_rules(cohort: "HasReports", chosen: "Chosen", out: Path, seed: int) -> bool:
+    from uniferum.data.report_labels.labelling import by_rules, write_labels
+
     made_by: dict[str, object] = {"labeller": "rules", "seed": seed, "questions": chosen.count()}
-    if endpoint is None:
-        summary = write_labels(out, cohort.report_id, by_rules(_questions(cohort, chosen)), made_by=made_by)
-    else:
-        where = _endpoint(endpoint, asking or [])
-        with _kept(cache or out.with_suffix(".answers.sqlite")) as kept:
-            if not _agreed(cohort, chosen, where, kept, yes=yes, dry_run=dry_run):
-                return
-            made_by |= {"labeller": "language model", "model": where.model}
-            judged = _by_model(cohort, chosen, where, kept)
-            summary = write_labels(out, cohort.report_id, judged, made_by=made_by)
-    output.table(f"{out}", ("label", "positive", "negative", "unknown"), summary.rows())
-    if check is not None:
-        _print_agreement(out, check, cohort.report_id)
+    summary = write_labels(out, cohort.report_id, by_rules(_questions(cohort, chosen)), made_by=made_by)
+    output.table(f"{out}", LABEL_COLUMNS, summary.rows())
+    return True
+
+
+def _label_by_model(cohort: "HasReports", chosen: "Chosen", asked: Asking, out: Path, seed: int) -> bool:
+    """Write the table of labels; False where nothing was asked."""
+    from uniferum.data.report_labels.labelling import Kept, write_labels
+
+    made_by: dict[str, object] = {
+        **{"labeller": "language model", "seed": seed, "questions": chosen.count()},
+        "model": asked.endpoint.model,
+    }
+    with Kept(asked.cache) as kept:
+        if not _agreed(cohort, chosen, asked, kept):
+            return False
+        judged = _by_model(cohort, chosen, asked.endpoint, kept)
+        summary = write_labels(out, cohort.report_id, judged, made_by=made_by)
+    output.table(f"{out}", LABEL_COLUMNS, summary.rows())
+    return True
 
 
 def _cohort(config: Path, settings: list[str], root: Path | None) -> "HasReports":
@@ -97,7 +142,7 @@ def _reports(cohort: "HasReports") -> "Iterator[Report]":
     return (Report(report_id, text) for report_id, text in cohort.reports())
 
 
-def _questions(cohort: "HasReports", chosen: "Chosen") -> "Iterator[Question]":
+def _questions(cohort: "HasReports", chosen: "Chosen") -> "Iterator[LabelQuestion]":
     from uniferum.data.report_labels.keywords import questions
 
     return questions(_reports(cohort), chosen)
@@ -110,22 +155,15 @@ def _endpoint(address: str, settings: list[str]) -> "EndpointConfig":
     return parse(EndpointConfig, {**override({}, settings), "endpoint": address}, source="--ask")
 
 
-def _kept(path: Path) -> "Kept":
-    from uniferum.data.report_labels.labelling import Kept
-
-    return Kept(path)
-
-
-def _agreed(
-    cohort: "HasReports", chosen: "Chosen", where: "EndpointConfig", kept: "Kept", *, yes: bool, dry_run: bool
-) -> bool:
-    """Print the cost before anything is sent, and ask."""
+def _agreed(cohort: "HasReports", chosen: "Chosen", asked: Asking, kept: "Kept") -> bool:
+    """Print the cost, and ask the user before anything is sent."""
     from uniferum.data.report_labels.labelling import planned
 
+    where = asked.endpoint
     output.say(f"{where.endpoint}, {where.model}: {planned(_questions(cohort, chosen), where, kept).sentence()}")
-    if dry_run:
+    if asked.dry_run:
         return False
-    return yes or typer.confirm("The reports leave this machine towards that address. Ask?", err=True)
+    return asked.yes or typer.confirm("The reports will be sent to this address. Continue?", err=True)
 
 
 def _by_model(cohort: "HasReports", chosen: "Chosen", where: "EndpointConfig", kept: "Kept") -> "Iterator[Judged]":
@@ -139,7 +177,7 @@ def _by_model(cohort: "HasReports", chosen: "Chosen", where: "EndpointConfig", k
 def _print_agreement(made: Path, by_hand: Path, id_column: str) -> None:
     from uniferum.data.report_labels.agreement import agreement, read_values
 
-    found = agreement(read_values(made, id_column), read_values(by_hand, id_column))
+    agreed = agreement(read_values(made, id_column), read_values(by_hand, id_column))
     rows = [
         [
             a.label,
@@ -148,6 +186,6 @@ def _print_agreement(made: Path, by_hand: Path, id_column: str) -> None:
             "n/a" if a.kappa is None else f"{a.kappa:.3f}",
             a.unknown,
         ]
-        for a in found
+        for a in agreed
     ]
-    output.table("agreement with the hand-labelled table", ("label", "right", "accuracy", "kappa", "unknown"), rows)
+    output.table("agreement with the table labelled by hand", ("label", "right", "accuracy", "kappa", "unknown"), rows)

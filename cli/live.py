@@ -1,24 +1,25 @@
-"""A running grid on the terminal: a live table where there is one, plain lines where there is none."""
+"""Show a running grid on the terminal: a live table where there is one, else plain lines."""
 
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 
-from cli import output
-from orchestration.view import COLUMNS, NUMBERS, Row
+from cli import output, tables
+from orchestration.ledger.status import COLUMNS, NUMBERS, StatusRow
 
 COLOURS = {"done": "green", "failed": "red", "no data": "yellow", "training": "cyan", "scoring": "cyan"}
 
 
 class GridView:
-    """Shows rows as they change; a context, so that the terminal is left as it was found."""
+    """A live table of the cells; a context manager, so that the terminal is restored at the end."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, console: Console | None = None) -> None:
         self.name = name
-        self.live = Live(console=output.people, refresh_per_second=2) if output.people.is_terminal else None
+        self.console = console or output.people
+        self.live = Live(console=self.console, refresh_per_second=2) if self.console.is_terminal else None
 
     def __enter__(self) -> Self:
         if self.live is not None:
@@ -29,21 +30,17 @@ class GridView:
         if self.live is not None:
             self.live.stop()
 
-    def show(self, rows: Sequence[Row], headline: str) -> None:
-        """Redraw the table; without a terminal the lines of :meth:`say` tell enough."""
+    def show(self, rows: Sequence[StatusRow], headline: str) -> None:
+        """Redraw the table; without a terminal do nothing, because :meth:`say` prints what happens."""
         if self.live is not None:
-            self.live.update(drawn(self.name, rows, headline))
+            self.live.update(drawn(self.name, rows, headline, self.console.width))
 
     def say(self, message: str) -> None:
-        """One line, above the table."""
+        """Print one line above the table."""
         output.say(message)
 
 
-def drawn(name: str, rows: Sequence[Row], headline: str) -> Table:
-    """The cells as a rich table."""
-    table = Table(title=f"{name}: {headline}", title_justify="left")
-    for column in COLUMNS:
-        table.add_column(column, overflow="fold", justify="right" if column in NUMBERS else "left")
-    for row in rows:
-        table.add_row(*row.texts, style=COLOURS.get(row.state))
-    return table
+def drawn(name: str, rows: Sequence[StatusRow], headline: str, width: int) -> RenderableType:
+    """Draw the cells as a table of at most this width."""
+    texts, styles = [row.texts for row in rows], [COLOURS.get(row.state) for row in rows]
+    return tables.draw(f"{name}: {headline}", COLUMNS, texts, width, numbers=NUMBERS, styles=styles)

@@ -1,7 +1,10 @@
-"""The only place that writes to the terminal: rich on standard error for people, standard output for results."""
+"""Output to the terminal: results on standard output, messages and progress bars on standard error.
+
+No other module writes to the terminal.
+"""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,62 +19,115 @@ from rich.progress import (
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
-from rich.table import Table
+
+from cli import tables
 
 people = Console(stderr=True, highlight=False)
+results = Console(highlight=False)
 
-NAME = 26
-"""Characters up to which a table's first column, a name to copy, is kept on one line."""
 
-DRAWN = 100
-"""Rows of a table that is drawn with a frame; the frame of 1,000 rows takes rich half a second."""
+def say_all(lines: Iterable[str]) -> None:
+    """Print each line with :func:`say`."""
+    for line in lines:
+        say(line)
 
 
 def say(message: str) -> None:
-    """A line for the person at the terminal, on standard error, so that results can be piped."""
+    """Print a message on standard error, so that results can be piped."""
     people.print(message, soft_wrap=True, markup=False)
 
 
 def fail(message: str) -> None:
-    """The one line of an error."""
+    """Print an error, as one line on standard error."""
     people.print(f"error: {message}", soft_wrap=True, style="bold red", markup=False)
 
 
 def result(text: str) -> None:
-    """A result, on standard output and nothing else there."""
+    """Print a result on standard output."""
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     sys.stdout.flush()
 
 
 def stream(text: str) -> None:
-    """A piece of a result as it comes, on standard output; no line is ended that the piece does not end."""
+    """Print a part of a result on standard output, without adding a line end."""
     sys.stdout.write(text)
     sys.stdout.flush()
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """A table for people, on standard error; a long one in plain columns, its lines as long as they have to be."""
-    texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
-    if len(texts) > DRAWN:
-        people.file.write("".join(f"{line}\n" for line in [title, *_plain(columns, texts)]))
+    """Print a table on standard error, as part of what the command says while it works."""
+    _print_table(people, title, columns, tables.as_texts(rows))
+
+
+def listing(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    wanted: str | None = None,
+    *,
+    objects: Iterable[Mapping[str, Any]] | None = None,
+    numbers: Sequence[str] = (),
+    styles: Sequence[str | None] = (),
+) -> None:
+    """Print a table that is the command's result, on standard output.
+
+    Args:
+        title: the headline; on standard error where no table is drawn.
+        columns: headings.
+        rows: cells.
+        wanted: table, tsv or json; by default a table on a terminal and tab-separated lines in a pipe.
+        objects: the rows as they are printed in JSON; by default the texts under their headings.
+        numbers: headings of the columns that are aligned to the right.
+        styles: a rich style for each row.
+    """
+    form, texts = tables.chosen_format(wanted), tables.as_texts(rows)
+    if form == "table":
+        _print_table(results, title, columns, texts, numbers, styles)
         return
-    drawn = Table(title=title, title_justify="left")
-    short = all(len(row[0]) <= NAME for row in texts if row)
-    for at, column in enumerate(columns):
-        drawn.add_column(column, overflow="fold", no_wrap=short and not at)
-    for row in texts:
-        drawn.add_row(*row)
-    people.print(drawn, markup=False)
+    say(title)
+    if form == "tsv":
+        result(tables.as_tsv(columns, texts))
+    else:
+        result(tables.as_json(tables.as_objects(columns, texts) if objects is None else objects))
 
 
-def _plain(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    widths = [max(map(len, column)) for column in zip(columns, *rows, strict=True)]
-    for row in (columns, ["-" * width for width in widths], *rows):
-        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+def listings(several: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]]], wanted: str | None = None) -> None:
+    """Print tables that are the command's result, on standard output.
+
+    Args:
+        several: title, headings and cells of each.
+        wanted: table, tsv or json; see :func:`listing`. In tab-separated form the title is a line that begins with
+            ``#``; in JSON each table is an object with ``title`` and ``rows``.
+    """
+    form = tables.chosen_format(wanted)
+    texts = [(title, columns, tables.as_texts(rows)) for title, columns, rows in several]
+    if form == "json":
+        result(tables.as_json({"title": one, "rows": tables.as_objects(heads, rows)} for one, heads, rows in texts))
+        return
+    for title, columns, rows in texts:
+        if form == "table":
+            _print_table(results, title, columns, rows)
+        else:
+            result(f"# {title}\n{tables.as_tsv(columns, rows)}")
+
+
+def _print_table(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    rows: tables.Texts,
+    numbers: Sequence[str] = (),
+    styles: Sequence[str | None] = (),
+) -> None:
+    if len(rows) > tables.MAX_DRAWN:
+        console.file.write("".join(f"{line}\n" for line in [title, *tables.as_lines(columns, rows)]))
+        return
+    drawn = tables.draw(title, columns, rows, console.width, numbers=numbers, styles=styles)
+    console.print(drawn, markup=False, crop=False)
 
 
 def progress() -> Progress:
-    """A progress bar with counts, time spent and time left."""
+    """Make a progress bar with counts, elapsed and remaining time."""
     return Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -84,18 +140,18 @@ def progress() -> Progress:
 
 
 class Transfer:
-    """A download's progress: bytes on a bar, and how many files are whole."""
+    """Progress of a download: bytes on a bar, and the number of complete files."""
 
     def __init__(self, bar: Progress, name: str, total: int, files: int) -> None:
         self._bar, self._name, self._files, self._whole = bar, name, files, 0
         self._shown = bar.add_task(self._text(), total=total)
 
     def bytes(self, count: int) -> None:
-        """Bytes came; negative where some have to come again."""
+        """Count received bytes; negative if some must be received again."""
         self._bar.advance(self._shown, count)
 
     def file(self) -> None:
-        """A file is whole."""
+        """Count a complete file."""
         self._whole += 1
         self._bar.update(self._shown, description=self._text())
 
@@ -105,12 +161,12 @@ class Transfer:
 
 @contextmanager
 def transfer(name: str, total: int, files: int) -> Iterator[Transfer]:
-    """A progress bar in bytes, with speed and time left.
+    """Make a progress bar in bytes, with speed and remaining time.
 
     Args:
-        name: of what is downloaded.
-        total: bytes.
-        files: how many.
+        name: name of the download.
+        total: number of bytes.
+        files: number of files.
     """
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=people, transient=False) as bar:

@@ -7,21 +7,24 @@ from typing import Annotated
 import typer
 
 from cli import output
+from cli.examples import examples
 from cli.prepare import heard_by, report
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `uniferum data`."""
-    app.command("phantom", epilog="Example: uniferum data phantom demo/phantoms --workers 2")(phantom)
-    app.command("demo", epilog="Example: uniferum data demo configs/demo_data.yaml")(demo)
+    app.command("phantom", epilog=examples("uniferum data phantom demo/phantoms --workers 2"))(phantom)
+    app.command("demo", epilog=examples("uniferum data demo configs/demo_data.yaml"))(demo)
 
 
 def phantom(
-    out: Annotated[Path, typer.Argument(help="A new folder, or one that this command wrote.")],
-    config: Annotated[Path, typer.Option(help="How many phantoms of each cohort, from which seed.")] = Path(
+    out: Annotated[Path, typer.Argument(help="A new folder, or one that this command wrote before.")],
+    config: Annotated[Path, typer.Option(help="YAML file: number of phantoms of each cohort, and the seed.")] = Path(
         "configs/demo_phantoms.yaml"
     ),
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Override: key=value.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value: replaces a value of the YAML file.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes at once; default: all cores.")] = None,
 ) -> None:
     """Write phantom cohorts in the layouts and formats of CT-RATE, INSPECT, RAD-ChestCT and LUNA16."""
@@ -29,10 +32,12 @@ def phantom(
 
 
 def demo(
-    config: Annotated[Path, typer.Argument(help="What to make, and where.")] = Path("configs/demo_data.yaml"),
+    config: Annotated[Path, typer.Argument(help="YAML file: what is made, and where.")] = Path(
+        "configs/demo_data.yaml"
+    ),
     workers: Annotated[int | None, typer.Option(min=1, help="Processes at once; default: all cores.")] = None,
 ) -> None:
-    """Write the demo's phantoms and prepare their stores; what is there already is kept."""
+    """Write the phantoms of the demo and prepare their stores; existing files are kept."""
     from orchestration.prepare import prepare_cohort
     from uniferum.config import load
     from uniferum.data.cohorts.base import open_cohort
@@ -44,7 +49,7 @@ def demo(
         cohort = open_cohort(Path(cohort_file))
         with output.progress() as bar:
             heard = heard_by(bar, cohort.name, None)
-            summary = prepare_cohort(cohort, store, wanted.preparation, workers=workers, use_ray=False, heard=heard)
+            summary = prepare_cohort(cohort, store, wanted.preparation, workers=workers, use_ray=False, on_scan=heard)
         report(summary, store)
         if summary.failed:
             raise typer.Exit(1)
@@ -65,4 +70,4 @@ def write(out: Path, config: Path, settings: list[str], workers: int | None) -> 
             workers or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(shown, completed=done, total=total),
         )
-    output.say(f"{out}: {'written' if new else 'there already, unchanged'}")
+    output.say(f"{out}: {'written' if new else 'unchanged, it exists already'}")

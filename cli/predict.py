@@ -1,4 +1,4 @@
-"""The command `uniferum predict`: a trained model asked about raw scans."""
+"""The command `uniferum predict`: ask a trained model about raw scans."""
 
 import csv
 import io
@@ -11,25 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from cli import output, weights
+from cli.examples import examples
 
 if TYPE_CHECKING:
     from uniferum.run.ask import Asked
 
-EXAMPLES = """
-**Examples**
-
-`uniferum predict runs/mine scan.nii.gz --label emphysema --label cardiomegaly`
-
-`uniferum predict runs/mine series_folder/ --prompt "Diagnose the presence of a lung nodule" --format json`
-
-`uniferum predict runs/mine folder_of_volumes/ --label emphysema > answers.csv` asks about every volume in a folder.
-
-`uniferum predict runs/mine scan.nii.gz --label emphysema --force` answers although the scan looks wrong.
-
-Quality flags stand beside each answer. A scan whose intensities (`wrong_hu`) or axes (`orientation_doubtful`) are
-doubtful is not answered without `--force`. Exit code: 0 all scans were answered; 1 some failed or were refused, the
-others were answered; 2 bad input.
-"""
+EXAMPLES = examples(
+    "uniferum predict runs/mine scan.nii.gz --label emphysema --label cardiomegaly",
+    'uniferum predict runs/mine series_folder/ --prompt "Diagnose the presence of a lung nodule" --format json',
+    "uniferum predict runs/mine folder_of_volumes/ --label emphysema > answers.csv  # every volume in the folder",
+    "uniferum predict runs/mine scan.nii.gz --label emphysema --force  # although the scan looks wrong",
+    more="Quality flags stand beside each answer. A scan with doubtful intensities (`wrong_hu`) or axes "
+    "(`orientation_doubtful`) is answered only with `--force`.\n\n"
+    "Exit code: 0 all scans were answered; 1 some failed or were refused, the others were answered; 2 bad input.",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -44,18 +39,22 @@ def predict(
     volumes: Annotated[
         list[Path], typer.Argument(help="NIfTI, MetaImage or npz files, folders of them, or folders of DICOM series.")
     ],
-    prompt: Annotated[list[str] | None, typer.Option("--prompt", help="A question, in words; repeatable.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", help="A label of the vocabulary; repeatable.")] = None,
+    prompt: Annotated[
+        list[str] | None, typer.Option("--prompt", help="A question in words; may be given again.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="A label of the vocabulary; may be given again.")
+    ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Answer also for scans whose intensities or axes are doubtful.")
+        bool, typer.Option("--force", help="Answer also scans with doubtful intensities or axes.")
     ] = False,
     form: Annotated[Literal["csv", "json"], typer.Option("--format", help="How results are printed.")] = "csv",
-    device: Annotated[str | None, typer.Option(help="cuda, cpu; the first GPU where there is one.")] = None,
+    device: Annotated[str | None, typer.Option(help="cuda or cpu; default: the first GPU if there is one.")] = None,
     weights_dir: weights.WeightsDir = None,
 ) -> None:
     """Ask a trained model about raw scans: one probability a scan and prompt. Not for clinical use.
 
-    CSV rows are printed as they are answered. Ctrl-C keeps what was answered, in both formats.
+    CSV rows are printed as soon as they are answered. After Ctrl-C the answers so far are kept, in both formats.
     """
     from uniferum.run.ask import Trained, ask_each, questions_of
     from uniferum.run.scans import scans_of
@@ -68,7 +67,11 @@ def predict(
 
 
 def report(every: "Iterable[Asked]", form: str) -> int:
-    """Print each scan's answers, its quality and its fault as they come; returns the number of scans not answered."""
+    """Print the answers of each scan, its quality flags and its error as soon as they are known.
+
+    Returns:
+        The number of scans that were not answered.
+    """
     from uniferum.run.ask import COLUMNS
 
     rows: list[dict[str, Any]] = []
@@ -90,7 +93,7 @@ def report(every: "Iterable[Asked]", form: str) -> int:
 
 
 def as_csv(cells: "Sequence[Any]") -> str:
-    """One line of CSV; a missing number is an empty cell."""
+    """Format one line of CSV; a missing number is an empty cell."""
     line = io.StringIO()
     empty = ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in cells]
     csv.writer(line, lineterminator="\n").writerow(empty)
@@ -98,7 +101,7 @@ def as_csv(cells: "Sequence[Any]") -> str:
 
 
 def as_json(row: "dict[str, Any]") -> dict[str, Any]:
-    """An answer as an object; what is not known (a missing output, flags nobody looked for) is null."""
+    """Convert an answer to JSON types; unknown values (no output for the label, flags not checked) are null."""
     from uniferum.run.ask import split_flags
 
     numbers = {name: None if math.isnan(row[name]) else row[name] for name in ("logit", "probability")}
@@ -106,7 +109,7 @@ def as_json(row: "dict[str, Any]") -> dict[str, Any]:
 
 
 def say_quality(asked: "Asked") -> None:
-    """For the person at the terminal: why a scan is not answered, or the flags and notes of one that is."""
+    """Say why a scan is not answered, or print the flags and notes of an answered one."""
     from uniferum.preprocessing.flags import doubtful, meaning
     from uniferum.run.ask import split_flags
 
@@ -115,7 +118,7 @@ def say_quality(asked: "Asked") -> None:
     for row in asked.rows[:1]:
         flags = split_flags(row["flags"]) or []
         if doubtful(flags):
-            output.say(f"{row['scan']}: answered with --force, do not rely on it")
+            output.say(f"{row['scan']}: answered because of --force; the result is not reliable")
         for flag in flags:
             output.say(f"{row['scan']}: {flag}: {meaning(flag)}")
         for note in row["notes"]:
@@ -123,7 +126,7 @@ def say_quality(asked: "Asked") -> None:
 
 
 def say_missing(rows: "Sequence[dict[str, Any]]") -> None:
-    """For the person at the terminal: labels that the model has no output for."""
+    """Name the labels for which the model has no output."""
     missing = sorted({row["label"] for row in rows if math.isnan(row["logit"])})
     if missing:
         named = ", ".join(label or "free prompts" for label in missing)

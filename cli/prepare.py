@@ -1,91 +1,100 @@
 """Commands `uniferum data prepare` and `uniferum data verify`."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import flags, output
+from cli.examples import examples
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from orchestration.prepare import Summary
-    from uniferum.data.preparation import Outcome
+    from orchestration.prepare import PreparationSummary
+    from uniferum.data.prepare_cohort import PreparationOutcome
+    from uniferum.preprocessing.pipeline import PreparationConfig
+    from uniferum.preprocessing.store.store import Store
 
 
 NAMED = 50
-"""Failed scans that are named at the end; failures.csv holds all of them."""
+"""Number of failed scans that are listed at the end; failures.csv holds all of them."""
 
-EXAMPLES = """
-**Examples**
-
-`uniferum data prepare configs/cohorts/ct_rate.yaml --root /data/CT-RATE --out /stores/CTRATE` prepares over Ray.
-
-`uniferum data prepare mine.yaml --out stores/mine --local --workers 2 --montage` uses processes, and draws pictures.
-
-`uniferum data prepare mine.yaml --out stores/mine --dry-run` counts only.
-
-`uniferum data prepare mine.yaml --out stores/mine --json > summary.json` writes what the end says for a program.
-
-Exit code: 0 every scan was prepared, flagged or not; 1 some failed (failures.csv); 2 bad input, or no scan was found.
-What to do about each flag: docs/how-to/flags.md.
-"""
-VERIFY_EXAMPLES = """
-**Examples**
-
-`uniferum data verify stores/mine` reads every file of the store and compares its checksums.
-
-`uniferum data verify stores/mine --remove` deletes damaged scans; the same `data prepare` then makes them again.
-
-Exit code: 0 every scan is whole; 1 some are damaged; 2 bad input.
-"""
+PREPARE = examples(
+    "uniferum data prepare configs/cohorts/ct_rate.yaml --root /data/CT-RATE --out /stores/CTRATE  # with Ray",
+    "uniferum data prepare mine.yaml --out stores/mine --local --workers 2 --montage  # processes, and images",
+    "uniferum data prepare mine.yaml --out stores/mine --dry-run",
+    "uniferum data prepare mine.yaml --out stores/mine --json > summary.json",
+    more="Exit code: 0 every scan was prepared, flagged or not; 1 some failed (failures.csv); 2 bad input, or no scan "
+    "was found. What to do about each flag: docs/how-to/flags.md.",
+)
+VERIFY = examples(
+    "uniferum data verify stores/mine",
+    "uniferum data verify stores/mine --remove  # delete damaged scans; `data prepare` then makes them again",
+    more="Exit code: 0 every scan is complete; 1 some are damaged; 2 bad input.",
+)
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands to `uniferum data`."""
-    app.command("prepare", epilog=EXAMPLES)(prepare)
-    app.command("verify", epilog=VERIFY_EXAMPLES)(verify)
+    app.command("prepare", epilog=PREPARE)(prepare)
+    app.command("verify", epilog=VERIFY)(verify)
 
 
 def prepare(
     config: Annotated[Path, typer.Argument(help="The cohort's YAML file.")],
     out: Annotated[str, typer.Option("--out", help="The store: a folder or an fsspec URL.")],
-    root: Annotated[Path | None, typer.Option("--root", help="The dataset's folder, if not the file's own.")] = None,
-    preparation: Annotated[
-        Path | None, typer.Option("--preparation", help="YAML of the preparation's settings; default: the paper's.")
+    root: Annotated[
+        Path | None, typer.Option("--root", help="The dataset's folder; default: the one in the YAML file.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="A setting, e.g. preset=released.")] = None,
+    preparation: Annotated[
+        Path | None,
+        typer.Option("--preparation", help="YAML file with the settings of the preparation; default: the paper's."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="key=value: replaces a setting, e.g. preset=released.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes at once; default: all cores.")] = None,
-    local: Annotated[bool, typer.Option("--local", help="A pool of processes, without Ray.")] = False,
+    local: Annotated[bool, typer.Option("--local", help="Use local processes instead of Ray.")] = False,
     address: Annotated[str | None, typer.Option(help="A Ray cluster to run on; default: one on this machine.")] = None,
-    montage: Annotated[bool, typer.Option("--montage", help="A PNG of each volume in STORE/montages.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what would be prepared, and stop.")] = False,
+    montage: Annotated[
+        bool, typer.Option("--montage", help="Write a PNG image of each volume into STORE/montages.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the scans; prepare nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
 ) -> None:
-    """Prepare a cohort's scans into a store; run again, it goes on from where it stopped.
+    """Prepare the scans of a cohort into a store. The same command continues after an interruption.
 
-    It ends with what was left out and failed and why, and with a table of the quality flags of all scans.
+    At the end it lists the scans that were left out or failed, with the reason, and the quality flags of all scans.
     """
-    from orchestration.prepare import plan, prepare_cohort, ray_for
-    from uniferum.config import load_yaml as read
-    from uniferum.config import override, parse
+    from orchestration.prepare import connect_ray, plan_preparation, prepare_cohort
     from uniferum.data.cohorts.base import open_cohort
-    from uniferum.preprocessing.pipeline import PreparationConfig
 
-    cohort = open_cohort(config, root=root)
-    keys = override(read(preparation) if preparation else {}, settings or ())
-    how = parse(PreparationConfig, keys, source=str(preparation or "--set"))
-    planned = plan(cohort, out, how)
+    cohort, how = open_cohort(config, root=root), _preparation(preparation, settings or ())
+    planned = plan_preparation(cohort, out, how)
     output.say(planned.sentence())
     if dry_run:
         return
-    use_ray = not local and ray_for(address, workers)
+    use_ray = not local and connect_ray(address, workers)
     with output.progress() as bar:
         heard = heard_by(bar, cohort.name, planned.total)
-        summary = prepare_cohort(cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, heard=heard)
+        summary = prepare_cohort(
+            cohort, out, how, workers=workers, use_ray=use_ray, with_montage=montage, on_scan=heard
+        )
+    _end(summary, out, as_json=as_json)
+
+
+def _preparation(file: Path | None, settings: Iterable[str]) -> "PreparationConfig":
+    from uniferum.config import load_yaml, override, parse
+    from uniferum.preprocessing.pipeline import PreparationConfig
+
+    keys = override(load_yaml(file) if file else {}, settings)
+    return parse(PreparationConfig, keys, source=str(file or "--set"))
+
+
+def _end(summary: "PreparationSummary", out: str, *, as_json: bool) -> None:
     report(summary, out)
     if as_json:
         output.result(json.dumps(summary.to_dict(), indent=2))
@@ -95,23 +104,16 @@ def prepare(
 
 def verify(
     store: Annotated[str, typer.Argument(help="A prepared store: a folder or an fsspec URL.")],
-    remove: Annotated[bool, typer.Option("--remove", help="Delete damaged scans: prepare redoes them.")] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Delete damaged scans, so that prepare makes them again.")
+    ] = False,
 ) -> None:
-    """Check every checksum of a store, and say what to prepare again."""
-    from uniferum.preprocessing.store import Store
+    """Check the checksum of every file of a store, and list the damaged scans."""
+    from uniferum.preprocessing.store.store import Store
 
-    opened = Store.open(store)
-    faults: list[tuple[str, str]] = []
-    with output.progress() as bar:
-        shown = bar.add_task(f"{opened.name}", total=len(opened.manifest()))
-        for scan_id, fault in opened.verify():
-            bar.advance(shown)
-            if fault:
-                faults.append((scan_id, fault))
-                if remove:
-                    opened.remove(scan_id)
+    faults = _faults(Store.open(store), remove=remove)
     if not faults:
-        output.say(f"{store}: every scan is whole")
+        output.say(f"{store}: every scan is complete")
         return
     output.table("damaged", ("scan", "fault"), faults)
     cure = "deleted" if remove else "uniferum data verify --remove deletes them"
@@ -119,10 +121,26 @@ def verify(
     raise typer.Exit(1)
 
 
-def report(summary: "Summary", out: str) -> None:
-    """What a preparation did, for the person at the terminal."""
+def _faults(store: "Store", *, remove: bool) -> list[tuple[str, str]]:
+    """Damaged scans, each with what is wrong."""
+    faults: list[tuple[str, str]] = []
+    with output.progress() as bar:
+        shown = bar.add_task(f"{store.name}", total=len(store.manifest()))
+        for scan_id, fault in store.verify():
+            bar.advance(shown)
+            if fault:
+                faults.append((scan_id, fault))
+                if remove:
+                    store.remove(scan_id)
+    return faults
+
+
+def report(summary: "PreparationSummary", out: str) -> None:
+    """Print what a preparation did."""
     if summary.left_out:
-        output.table("left out by the cohort itself", ("why", "scans", "first ones"), left_out_rows(summary.left_out))
+        output.table(
+            "left out by the cohort itself", ("reason", "scans", "first ones"), left_out_rows(summary.left_out)
+        )
     if summary.failed:
         rows = [(outcome.scan_id, outcome.file, outcome.reason) for outcome in summary.failed]
         output.table("not prepared", ("scan", "file", "reason"), rows[:NAMED])
@@ -144,16 +162,16 @@ def report(summary: "Summary", out: str) -> None:
 
 
 def left_out_rows(left_out: Mapping[str, Sequence[str]]) -> list[tuple[str, int, str]]:
-    """Rows of reason, count and first scans; the most frequent reason first."""
+    """Rows of reason, number of scans and first scans; the most frequent reason first."""
     ordered = sorted(left_out.items(), key=lambda one: (-len(one[1]), one[0]))
     return [(why, len(ids), ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")) for why, ids in ordered]
 
 
-def heard_by(bar: "Progress", name: str, total: int | None) -> Callable[["Outcome"], None]:
-    """A listener that moves a progress bar, and names what failed as it fails."""
+def heard_by(bar: "Progress", name: str, total: int | None) -> Callable[["PreparationOutcome"], None]:
+    """Make a callback that moves a progress bar and prints each failure."""
     shown = bar.add_task(name, total=total)
 
-    def one(outcome: "Outcome") -> None:
+    def one(outcome: "PreparationOutcome") -> None:
         bar.advance(shown)
         if outcome.state == "failed":
             bar.console.print(f"{outcome.scan_id}: {outcome.reason}", markup=False, soft_wrap=True)

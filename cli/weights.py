@@ -1,6 +1,6 @@
 """The option `--weights-dir`, shared by the commands that train, and the command `uniferum weights check`.
 
-Where weights lie is no part of what a run is.
+The location of weights is in no fingerprint.
 """
 
 import os
@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import output
+from cli.examples import examples
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
-    from uniferum.model.check_weights import Checked
-    from uniferum.report.sheet import Sheet
+    from uniferum.model.saved.check_weights import WeightsCheck
+    from uniferum.report.tables.sheet import Sheet
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -29,63 +30,70 @@ WeightsDir = Annotated[
 ]
 
 
+EXAMPLES = examples(
+    "uniferum weights check --grid configs/paper_grid.yaml --weights-dir /data/weights",
+    "uniferum weights check /data/weights/my-bert --layers 4 --format json",
+)
+
+
 def use(folder: Path | None) -> None:
-    """Tell this process and the workers that it starts.
+    """Set the folder of pretrained weights for this process and the workers that it starts.
 
     Raises:
-        UniferumError: it is no folder.
+        UniferumError: the folder does not exist.
     """
     if folder is None:
         return
     if not folder.is_dir():
-        raise UniferumError("--weights-dir", folder, must="be a folder that holds a folder for each model")
+        raise UniferumError("--weights-dir", folder, must="be a folder with one folder for each model")
     os.environ["UNIFERUM_WEIGHTS_DIR"] = str(folder.resolve())
 
 
-@app.callback()
+@app.callback(epilog=EXAMPLES)
 def _weights() -> None:
-    """Pretrained weights: whether they load, before a grid starts."""
+    """Check pretrained weights before a grid starts."""
 
 
-@app.command(epilog="Example: uniferum weights check --grid configs/paper_grid.yaml --weights-dir /data/weights")
+@app.command(epilog=EXAMPLES)
 def check(
     names: Annotated[
         list[str] | None, typer.Argument(help="Hub ids or folders of text encoders, or image encoders of timm-3d.")
     ] = None,
     grid: Annotated[Path | None, typer.Option("--grid", help="Check what the cells of this grid file need.")] = None,
-    layers: Annotated[int, typer.Option(min=1, max=48, help="How many layers of a named text encoder.")] = 4,
+    layers: Annotated[int, typer.Option(min=1, max=48, help="How many layers of each named text encoder.")] = 4,
     weights_dir: WeightsDir = None,
     kind: Annotated[str, typer.Option("--format", help="terminal, md, csv, json, latex or html.")] = "terminal",
 ) -> None:
-    """Say whether tensors, tokenizer and layers load, with a checksum and a forward pass; exit code 2 where not."""
-    from uniferum.model.check_weights import check_name
-    from uniferum.report.rendering import check_kind, render_sheet
+    """Check that tensors, tokenizer and layers load: a checksum and a forward pass each. Exit code 2: some do not."""
+    from uniferum.model.saved.check_weights import check_name
+    from uniferum.report.tables.rendering import check_kind, render_sheet
 
     check_kind(kind)
     use(weights_dir)
     if not names and grid is None:
         raise UniferumError("NAME", must="name at least one encoder", cure="or give --grid FILE")
-    found = [check_name(name, layers) for name in dict.fromkeys(names or ())]
-    found += _needed(grid) if grid else []
-    output.result(render_sheet(_sheet(found), kind))
-    if any(one.fault for one in found):
+    checks = [check_name(name, layers) for name in dict.fromkeys(names or ())]
+    checks += _needed(grid) if grid else []
+    output.result(render_sheet(_sheet(checks), kind))
+    if any(one.fault for one in checks):
         raise typer.Exit(2)
 
 
-def _needed(path: Path) -> "list[Checked]":
-    """Each text and image encoder of a grid's cells, checked once."""
-    from orchestration.grid import expand, load_grid
-    from uniferum.model.check_weights import check_image, check_text
-    from uniferum.model.hub import WITH_TEXT
+def _needed(path: Path) -> "list[WeightsCheck]":
+    """Check each text and image encoder of a grid's cells once."""
+    from orchestration.grid.cells import expand
+    from orchestration.grid.config import load_grid
+    from uniferum.model.saved.check_weights import check_image, check_text
+    from uniferum.systems import reads_text
 
     models = [cell.config.model for cell in expand(load_grid(path), source=str(path))]
-    texts = {(m.text.name, m.text.layers): m.text for m in models if m.kind in WITH_TEXT}
+    texts = {(m.text.name, m.text.layers): m.text for m in models if reads_text(m.kind)}
     images = {(m.encoder.name, m.encoder.weights): m.encoder for m in models}
     return [*map(check_text, texts.values()), *map(check_image, images.values())]
 
 
-def _sheet(found: "Sequence[Checked]") -> "Sheet":
-    from uniferum.report.sheet import Sheet
+def _sheet(checks: "Sequence[WeightsCheck]") -> "Sheet":
+    from uniferum.report.tables.sheet import Sheet
 
     headings = ["Name", "Kind", "Loads", "What", "Tokens", "Forward pass", "Off transformers"]
     rows = [
@@ -98,9 +106,9 @@ def _sheet(found: "Sequence[Checked]") -> "Sheet":
             " ".join(f"{number:.5f}" for number in one.numbers) or "-",
             "-" if one.difference is None else f"{one.difference:.1e}",
         ]
-        for one in found
+        for one in checks
     ]
-    below = [f"{one.name}: sha256 {one.sha256}, {one.place}" for one in found if one.sha256]
-    below += [f"{one.name}: {one.fault}" for one in found if one.fault]
+    below = [f"{one.name}: sha256 {one.sha256}, {one.path}" for one in checks if one.sha256]
+    below += [f"{one.name}: {one.fault}" for one in checks if one.fault]
     below.append("Forward pass: text, the first numbers of [CLS]; image, mean, deviation, least and largest feature.")
     return Sheet("Pretrained weights", headings, rows, below, words=5)

@@ -16,8 +16,8 @@ set -euo pipefail
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head_node=${nodes[0]}
 worker_nodes=("${nodes[@]:1}")
-# Called in the background only: exec, so that the signal that ends a background command reaches Ray itself.
-# A step inherits no --cpus-per-task from its job since SLURM 22.05.
+# Runs in the background: exec, so that the signal that ends it reaches Ray itself.
+# Since SLURM 22.05 a step does not inherit --cpus-per-task from its job.
 on_node() { exec srun --overlap --nodes=1 --ntasks=1 --cpus-per-task=16 --nodelist="$1" "${@:2}"; }
 
 cd "/opt/uniferum"
@@ -25,13 +25,13 @@ export PATH="/opt/uniferum/.venv/bin:$PATH"
 export HF_HOME="/mnt/uniferum/huggingface"
 export RAY_AUTH_MODE=token
 if [ -z "${RAY_AUTH_TOKEN:-}" ]; then
-  # The home folder is shared by the nodes, so one token serves them all.
+  # The nodes share the home folder, so they share the token.
   RAY_AUTH_TOKEN=$(ray get-auth-token --generate)
   export RAY_AUTH_TOKEN
 fi
-# MLflow: the grid starts a server of its own.
+# MLflow: the grid starts its own server.
 export RAY_USAGE_STATS_ENABLED=0
-# Ports by the job's number, so that two jobs may share a node; workers and agents take any free one.
+# Ports derived from the job number, so that two jobs can share a node; workers and agents use any free port.
 offset=$((SLURM_JOB_ID % 10000))
 port=${UNIFERUM_RAY_PORT:-$((20000 + offset))}
 dashboard_port=${UNIFERUM_DASHBOARD_PORT:-$((30000 + offset))}
@@ -71,25 +71,25 @@ uniferum grid run "/opt/uniferum/configs/paper_grid.yaml" --address "$head_addre
   --set stores.RADCHEST=/mnt/uniferum/stores/radchest \
   --set stores.LUNA16=/mnt/uniferum/stores/luna16 &
 driver=$!
-# TERM, since a shell starts background commands with INT ignored; once, since at a second one the driver leaves
-# without waiting for the checkpoints.
-told=no
+# TERM, because a shell starts background commands with INT ignored. Only once, because at a second signal the driver
+# exits without waiting for the checkpoints.
+stopping=no
 # shellcheck disable=SC2317,SC2329  # called by the trap
 stop_driver() {
-  if [ "$told" = no ]; then
-    told=yes
+  if [ "$stopping" = no ]; then
+    stopping=yes
     kill -TERM "$driver" 2>/dev/null || true
   fi
 }
 trap stop_driver USR1 TERM INT
-# Every signal ends a wait early, so wait until the driver is gone; bash remembers how it ended.
+# A signal interrupts wait, so repeat it until the driver has ended; bash keeps its exit code.
 while kill -0 "$driver" 2>/dev/null; do
   wait "$driver" || true
 done
 code=0
 wait "$driver" || code=$?
 
-# Interrupted before the end: queue the same job again; finished cells are skipped.
+# Interrupted: queue the same job again; finished cells are skipped.
 if [ "$code" -eq 130 ]; then
   scontrol requeue "$SLURM_JOB_ID"
 fi

@@ -1,4 +1,4 @@
-"""A process and all that it started: told from another that got its number later, and ended together."""
+"""Identify a process tree across PID reuse, and terminate it."""
 
 import contextlib
 import os
@@ -10,31 +10,31 @@ from typing import Any
 
 import psutil
 
-NEAR_S = 60.0  # clocks are set right now and then; no number comes round again so soon
+TOLERANCE_S = 60.0  # for clock adjustments; PIDs are not reused within a minute
 
 
-def me() -> dict[str, Any]:
-    """What this process is found by from another one: host, number, and when it began."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "since": began(os.getpid())}
+def this_process() -> dict[str, Any]:
+    """The identity of this process for other processes: host, PID and start time."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "since": start_time(os.getpid())}
 
 
-def is_me(named: Mapping[str, Any] | None) -> bool:
-    """Whether :func:`me` of this process gave ``named``."""
-    return named is not None and named["pid"] == os.getpid() and lives(named)
+def is_this_process(identity: Mapping[str, Any] | None) -> bool:
+    """Whether ``identity`` is that of this process."""
+    return identity is not None and identity["pid"] == os.getpid() and is_running(identity)
 
 
-def lives(named: Mapping[str, Any] | None) -> bool:
-    """Whether the process that :func:`me` named still runs; one of another host is taken to."""
-    if named is None:
+def is_running(identity: Mapping[str, Any] | None) -> bool:
+    """Whether the process still runs; True for a process of another host, which cannot be checked."""
+    if identity is None:
         return False
-    if named["host"] != socket.gethostname():
+    if identity["host"] != socket.gethostname():
         return True
-    since = began(named["pid"])
-    return since is not None and abs(since - named["since"]) < NEAR_S
+    since = start_time(identity["pid"])
+    return since is not None and abs(since - identity["since"]) < TOLERANCE_S
 
 
-def began(pid: int) -> float | None:
-    """When a process began, in seconds since 1970; None when there is no such process, or only its exit status."""
+def start_time(pid: int) -> float | None:
+    """The start time of a process in seconds since 1970; None when it does not exist or is a zombie."""
     try:
         process = psutil.Process(pid)
         return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
@@ -42,31 +42,31 @@ def began(pid: int) -> float | None:
         return None
 
 
-def group_lives(group: int, since: float | None = None) -> bool:
-    """Whether any process of a group still runs; its first one may have gone before the others.
+def group_is_running(group: int, since: float | None = None) -> bool:
+    """Whether any process of a process group still runs; the first one may end before the others.
 
     Args:
-        group: the number of the group, which is that of its first process.
-        since: when that one began; a later one of the same number leads another group.
+        group: the id of the group, which is the PID of its first process.
+        since: the start time of that process; a later process with the same PID leads another group.
     """
-    first = began(group)
-    if first is not None and since is not None and abs(first - since) > NEAR_S:
+    first = start_time(group)
+    if first is not None and since is not None and abs(first - since) > TOLERANCE_S:
         return False
     try:
         os.killpg(group, 0)
     except OSError:
-        return False  # there is none, or it is another user's
-    return any(_group_of(pid) == group and began(pid) is not None for pid in psutil.pids())
+        return False  # no such group, or another user's
+    return any(_group_of(pid) == group and start_time(pid) is not None for pid in psutil.pids())
 
 
-def end_group(group: int, since: float | None = None, *, seconds: float = 10.0) -> None:
-    """Ask every process of a group to end, and end for good what is left of it after ``seconds``."""
-    for number, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
-        until = time.monotonic() + patience
-        if group_lives(group, since):
+def terminate_group(group: int, since: float | None = None, *, seconds: float = 10.0) -> None:
+    """Send SIGTERM to every process of a group, and SIGKILL to those that still run after ``seconds``."""
+    for number, grace_s in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+        until = time.monotonic() + grace_s
+        if group_is_running(group, since):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(group, number)
-        while group_lives(group, since) and time.monotonic() < until:
+        while group_is_running(group, since) and time.monotonic() < until:
             time.sleep(0.1)
     with contextlib.suppress(ChildProcessError):
         os.waitpid(group, os.WNOHANG)

@@ -1,7 +1,7 @@
-"""Organ masks of a cohort on many GPUs and machines: one Ray task a scan, each with a GPU of its own.
+"""Make the organ masks of a cohort on many GPUs: one Ray task per scan.
 
-Invariant: the masks on disk are the only record. A task looks again before it begins, so that runs that overlap, a
-worker that is tried again and a run after Ctrl-C make no mask twice, and none is ever half written.
+The masks on disk are the only record. A task checks for its mask before it starts, so overlapping runs, retries and a
+run after Ctrl-C make no mask twice; masks are written atomically.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,22 +15,21 @@ from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.segmentation import Segmented, Shard
 from uniferum.errors import UniferumError
 
-Heard = Callable[[Segmented], None]
 WHOLE = Shard()
-LET_GO_S = 15.0
-"""Seconds that cancelled tasks get to end the programs that they started."""
+CANCEL_S = 15.0
+"""Seconds that cancelled tasks have to end their programs."""
 
 
 @dataclass(frozen=True)
-class Segmenting:
-    """How scans are segmented.
+class SegmentationOptions:
+    """Options of a segmentation.
 
     Attributes:
         device: ``gpu``, ``gpu:1`` (only in this process), ``cpu`` or ``mps``.
-        fast: the 3 mm model.
-        timeout_s: for one scan.
-        per_gpu: scans at once on each GPU.
-        cpus: cores that each scan reserves.
+        fast: use the 3 mm model.
+        timeout_s: time limit per scan.
+        per_gpu: number of scans at once on each GPU.
+        cpus: number of cores that Ray reserves per scan.
     """
 
     device: str = "gpu"
@@ -40,88 +39,88 @@ class Segmenting:
     cpus: float = 4.0
 
     @property
-    def options(self) -> dict[str, Any]:
+    def keywords(self) -> dict[str, Any]:
         """Keyword arguments of :func:`uniferum.data.segmentation.segment_one`."""
         return {"device": self.device, "fast": self.fast, "timeout_s": self.timeout_s}
 
     @property
     def resources(self) -> dict[str, Any]:
-        """What Ray reserves for one scan."""
+        """Resources that Ray reserves for one scan."""
         gpus = {"num_gpus": 1 / self.per_gpu} if self.device == "gpu" else {}
         return {"num_cpus": self.cpus, **gpus}
 
 
 @dataclass
-class Summary:
-    """What a run did: masks made now, masks that had appeared in the meantime, and scans that failed."""
+class SegmentationSummary:
+    """Result of a run: masks made, masks that another run made in the meantime, and scans that failed."""
 
     made: int = 0
     kept: int = 0
     failed: list[Segmented] = field(default_factory=list)
 
-    def add(self, done: Segmented) -> None:
-        """Count one scan."""
-        self.kept += done.kept
-        self.made += not (done.fault or done.kept)
-        if done.fault:
-            self.failed.append(done)
+    def add(self, outcome: Segmented) -> None:
+        """Count the result of one scan."""
+        self.kept += outcome.kept
+        self.made += not (outcome.fault or outcome.kept)
+        if outcome.fault:
+            self.failed.append(outcome)
 
 
-def waiting(cohort: Cohort, shard: Shard, limit: int | None = None) -> Iterator[Scan]:
-    """The scans of a shard that have no organ mask yet.
+def scans_without_masks(cohort: Cohort, shard: Shard, limit: int | None = None) -> Iterator[Scan]:
+    """Yield the scans of a shard that have no organ mask yet.
 
     Raises:
-        UniferumError: the cohort's config does not say where masks go.
+        UniferumError: the cohort's config does not name the folder of the masks.
     """
     return islice((scan for scan in segmentation.waiting(cohort) if shard.holds(scan.scan_id)), limit)
 
 
 def segment_cohort(
     cohort: Cohort,
-    how: Segmenting,
+    options: SegmentationOptions,
     *,
     shard: Shard = WHOLE,
     limit: int | None = None,
     use_ray: bool = False,
-    heard: Heard | None = None,
-) -> Summary:
-    """Segment every scan of a shard that has no mask; run again, it goes on.
+    on_scan: Callable[[Segmented], None] | None = None,
+) -> SegmentationSummary:
+    """Segment every scan of a shard that has no mask.
 
     Args:
-        cohort: its config names the masks' folder (``masks_root``).
-        how: device, model, time limit.
-        shard: the part of the cohort that this call is for.
-        limit: at most so many scans.
-        use_ray: over the Ray that this process is connected to; otherwise one scan after the other in this process.
-        heard: told of every scan as it ends.
+        cohort: the cohort; its config names the folder of the masks (``masks_root``).
+        options: device, model, time limit.
+        shard: the part of the cohort to segment.
+        limit: largest number of scans.
+        use_ray: run on the Ray cluster that this process is connected to; default: one scan after the other, here.
+        on_scan: called with the result of each scan.
 
     Raises:
-        UniferumError: TotalSegmentator is not installed where the scans would run, or Ray has no such resources.
+        UniferumError: TotalSegmentator is not installed where the scans would run, or the cluster is too small.
     """
-    scans, folder = waiting(cohort, shard, limit), segmentation.masks_folder(cohort).absolute()
-    summary = Summary()
-    segmentation.sweep(folder, 2 * how.timeout_s)
-    for done in _in_ray(scans, folder, how) if use_ray else _here(scans, folder, how):
-        summary.add(done)
-        if heard is not None:
-            heard(done)
+    scans, folder = scans_without_masks(cohort, shard, limit), segmentation.masks_folder(cohort).absolute()
+    summary = SegmentationSummary()
+    segmentation.sweep(folder, 2 * options.timeout_s)
+    for outcome in _in_ray(scans, folder, options) if use_ray else _in_process(scans, folder, options):
+        summary.add(outcome)
+        if on_scan is not None:
+            on_scan(outcome)
     return summary
 
 
-def _here(scans: Iterator[Scan], folder: Path, how: Segmenting) -> Iterator[Segmented]:
-    return segmentation.segment(scans, folder, segmentation.installed_program(), **how.options)
+def _in_process(scans: Iterator[Scan], folder: Path, options: SegmentationOptions) -> Iterator[Segmented]:
+    return segmentation.segment(scans, folder, segmentation.installed_program(), **options.keywords)
 
 
-def _in_ray(scans: Iterator[Scan], folder: Path, how: Segmenting) -> Iterator[Segmented]:
+def _in_ray(scans: Iterator[Scan], folder: Path, options: SegmentationOptions) -> Iterator[Segmented]:
     import ray
 
-    slots = _slots(how)
-    program = ray.get(ray.remote(**how.resources)(segmentation.installed_program).remote())
-    remote: Any = ray.remote(**how.resources, max_retries=1)(segmentation.segment_one)
+    slots = _slots(options)
+    program = ray.get(ray.remote(**options.resources)(segmentation.installed_program).remote())
+    remote: Any = ray.remote(**options.resources, max_retries=1)(segmentation.segment_one)
     running: dict[Any, Scan] = {}
     try:
         for scan in scans:
-            running[remote.remote(scan, folder, program, **how.options)] = scan
+            running[remote.remote(scan, folder, program, **options.keywords)] = scan
             while len(running) >= 2 * slots:
                 yield _next(running)
         while running:
@@ -130,11 +129,11 @@ def _in_ray(scans: Iterator[Scan], folder: Path, how: Segmenting) -> Iterator[Se
         for reference in running:
             ray.cancel(reference)
         if running:
-            ray.wait(list(running), num_returns=len(running), timeout=LET_GO_S)
+            ray.wait(list(running), num_returns=len(running), timeout=CANCEL_S)
 
 
 def _next(running: dict[Any, Scan]) -> Segmented:
-    """Wait for one scan to end."""
+    """Wait until one of the tasks has ended."""
     import ray
     from ray.exceptions import OutOfMemoryError, WorkerCrashedError
 
@@ -146,19 +145,19 @@ def _next(running: dict[Any, Scan]) -> Segmented:
         return Segmented(scan.scan_id, "its worker died twice (out of memory or killed)")
 
 
-def _slots(how: Segmenting) -> int:
-    """Scans at once on the whole cluster.
+def _slots(options: SegmentationOptions) -> int:
+    """Number of scans at once on the whole cluster.
 
     Raises:
-        UniferumError: not one scan fits.
+        UniferumError: the cluster is too small for one scan.
     """
     import ray
 
-    have = ray.cluster_resources()
-    wanted = {"CPU": how.resources["num_cpus"], "GPU": how.resources.get("num_gpus", 0.0)}
-    slots = min(int(have.get(name, 0) / amount + 1e-9) for name, amount in wanted.items() if amount)
+    available = ray.cluster_resources()
+    needed = {"CPU": options.resources["num_cpus"], "GPU": options.resources.get("num_gpus", 0.0)}
+    slots = min(int(available.get(name, 0) / amount + 1e-9) for name, amount in needed.items() if amount)
     if slots < 1:
-        found = f"{have.get('CPU', 0):g} cores, {have.get('GPU', 0):g} GPUs"
-        cure = "give --address of a cluster, --cpus 1, or --device cpu (hours a scan)"
-        raise UniferumError("Ray", found, must=f"have {wanted['CPU']:g} cores, {wanted['GPU']:g} GPUs", cure=cure)
+        resources = f"{available.get('CPU', 0):g} cores, {available.get('GPU', 0):g} GPUs"
+        cure = "give --address of a cluster, --cpus 1, or --device cpu (hours per scan)"
+        raise UniferumError("Ray", resources, must=f"have {needed['CPU']:g} cores, {needed['GPU']:g} GPUs", cure=cure)
     return slots

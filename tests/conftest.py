@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from tests.support import shapes
+
+shapes.install()  # before any module of the packages that it checks is imported
+settings.register_profile("any machine", deadline=None)  # no test fails for the time that it takes on a busy machine
+settings.load_profile("any machine")
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")
@@ -20,11 +27,3 @@ def realdata() -> Path:
     if not (folder / "labels.csv").exists():
         pytest.skip(f"real volumes are not at {folder}; set UNIFERUM_REALDATA to their folder")
     return folder
-
-
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in a hook of the same name
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share one Ray cluster in one process when `make everything` spreads the others over two."""
-    for item in items:
-        if item.get_closest_marker("integration") and "integration" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("cluster"))

@@ -1,7 +1,7 @@
-"""Config sections: frozen, unknown keys refused, read from YAML with dotted overrides, with a stable fingerprint.
+"""Config sections: frozen, strict about unknown keys, read from YAML with dotted overrides, with a stable fingerprint.
 
-Every section stands beside the code that reads it and derives from :class:`Section`. A change is a replaced copy
-(``section.replace(key=value)``), never an assignment.
+Every section is defined beside the code that reads it and derives from :class:`Section`. To change a value, make a
+copy with ``section.replace(key=value)``.
 """
 
 import hashlib
@@ -19,20 +19,20 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from uniferum.errors import UniferumError, near_miss
 
 try:
-    from yaml import CSafeLoader as _Loader  # libyaml's, twenty times as fast
-except ImportError:  # a PyYAML that was built without it
+    from yaml import CSafeLoader as _Loader  # of libyaml, twenty times faster
+except ImportError:  # PyYAML was built without libyaml
     from yaml import SafeLoader as _Loader
 
 S = TypeVar("S", bound="Section")
 
 
 class Section(BaseModel):
-    """A frozen group of settings; unknown keys are refused."""
+    """A frozen group of settings that refuses unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
     def replace(self, **changes: Any) -> Self:
-        """A validated copy with some keys changed."""
+        """Copy with some keys changed, validated again."""
         return type(self).model_validate({**self.model_dump(), **changes})
 
 
@@ -40,7 +40,7 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     """Read one YAML mapping with the safe loader.
 
     Raises:
-        UniferumError: the file is missing, unreadable, no YAML, or not a mapping.
+        UniferumError: the file is missing, unreadable, not YAML, or not a mapping.
     """
     path = Path(path)
     try:
@@ -61,19 +61,19 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
 
 
 def parse(kind: type[S], data: Mapping[str, Any], *, source: str) -> S:
-    """Validate ``data`` as a section; the first fault is worded as ``source: key (value) must ...``.
+    """Validate ``data`` as a section; the first error is reported as ``source: key (value) must ...``.
 
     Raises:
-        UniferumError: a key is unknown (the nearest known one is suggested), missing, or has a bad value.
+        UniferumError: a key is unknown (the error suggests the nearest known one), missing, or has an invalid value.
     """
     try:
         return kind.model_validate(dict(data))
     except ValidationError as error:
-        raise _worded(error, kind, source) from None
+        raise _as_user_error(error, kind, source) from None
 
 
 def load(kind: type[S], path: Path | str, overrides: Iterable[str] = ()) -> S:
-    """Read a YAML file into a section, with ``a.b=value`` overrides applied first.
+    """Read a YAML file into a section after applying ``a.b=value`` overrides.
 
     Raises:
         UniferumError: see :func:`load_yaml`, :func:`override` and :func:`parse`.
@@ -82,10 +82,10 @@ def load(kind: type[S], path: Path | str, overrides: Iterable[str] = ()) -> S:
 
 
 def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of nested ``data`` with ``a.b.c=value`` settings applied; values are read as YAML.
+    """Copy nested ``data`` and apply ``a.b.c=value`` settings; values are parsed as YAML.
 
     Raises:
-        UniferumError: an override has no ``=``, or walks through something that is no mapping.
+        UniferumError: an override has no ``=``, or a key on its path is not a mapping.
     """
     result = json.loads(json.dumps(data, default=str)) if data else {}
     for setting in overrides:
@@ -103,7 +103,7 @@ def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``changes`` laid over it, mappings merged key by key, everything else replaced."""
+    """Copy ``base`` and apply ``changes``: mappings are merged key by key, other values replaced."""
     merged = dict(base)
     for key, value in changes.items():
         old = merged.get(key)
@@ -112,7 +112,7 @@ def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]
 
 
 def canonical_json(value: Any) -> str:
-    """One text for one meaning: keys sorted, no spaces, tuples as lists, paths and sets refused.
+    """JSON text that is equal for equal values: keys sorted, no spaces, tuples as lists, paths and sets refused.
 
     Raises:
         TypeError: the value has no stable form (a path, a set, a callable, NaN).
@@ -121,7 +121,7 @@ def canonical_json(value: Any) -> str:
 
 
 def canonical_mapping(texts: Mapping[str, str]) -> str:
-    """The canonical JSON of a mapping whose values are canonical JSON already, so that shared parts are worded once."""
+    """Canonical JSON of a mapping whose values are canonical JSON already, so that shared parts are encoded once."""
     return "{" + ",".join(f"{_CANONICAL.encode(key)}:{texts[key]}" for key in sorted(texts)) + "}"
 
 
@@ -138,7 +138,7 @@ def text_fingerprint(text: str, *, length: int = 16) -> str:
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-# Leaves that are stable as they are, told by their exact type: a config has hundreds, and a plan a thousand configs.
+# Types that need no conversion, compared exactly for speed: a config has hundreds of leaves, a plan a thousand configs.
 _PLAIN, _TEXTS = frozenset({str, int, bool, type(None)}), frozenset({str})
 
 
@@ -165,7 +165,7 @@ def _stable_leaf(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no stable form for a fingerprint: {value!r}")
 
 
-def _worded(error: ValidationError, kind: type[Section], source: str) -> UniferumError:
+def _as_user_error(error: ValidationError, kind: type[Section], source: str) -> UniferumError:
     faults = error.errors(include_url=False)
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in fault["loc"])
@@ -181,14 +181,14 @@ def _worded(error: ValidationError, kind: type[Section], source: str) -> Uniferu
 
 
 def _keys_at(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """The keys allowed where ``path`` leads, through nested sections, lists and optional values."""
+    """Allowed keys of the section at ``path``, through nested sections, lists and optional values."""
     current: set[type[BaseModel]] = {kind}
     for part in path:
-        found: set[type[BaseModel]] = set()
+        sections: set[type[BaseModel]] = set()
         for section in current:
             if isinstance(part, str) and part in section.model_fields:
-                found |= _sections_in(section.model_fields[part].annotation)
-        current = found or current
+                sections |= _sections_in(section.model_fields[part].annotation)
+        current = sections or current
     return sorted({name for section in current for name in section.model_fields})
 
 

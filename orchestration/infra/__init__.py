@@ -1,1 +1,1 @@
-"""Files that start the same grid elsewhere, all generated from one small config."""
+"""Generate the files that start a grid on a cluster from one small config."""

@@ -1,24 +1,24 @@
-"""A Grafana dashboard over the gauges of a running grid, as Ray's own Prometheus endpoint exports them.
+"""Generate a Grafana dashboard of the gauges that Ray exports to Prometheus.
 
-Ray puts ``ray_`` before every name (:data:`orchestration.gauges.PROGRESS`). The panels ask for the data source by a
-variable, so that the file can be imported beside any Prometheus.
+Ray adds ``ray_`` to every name of :mod:`orchestration.infra.gauges`. The data source is a dashboard variable, so the
+file works with any Prometheus.
 """
 
 from typing import Any
 
-from orchestration.gauges import METRIC, PROGRESS, STATE
+from orchestration.infra.gauges import METRIC, PROGRESS, STATE
 
 EXPORTED = "ray_"
-HEIGHT, WIDTH = 8, 12  # in Grafana's grid of 24 columns
+HEIGHT, WIDTH = 8, 12  # of a panel, in Grafana's grid of 24 columns
 SOURCE = {"type": "prometheus", "uid": "${source}"}
 UNITS = {"uniferum_step": "short", "uniferum_volumes_per_second": "ops", METRIC: "percentunit"}
 
 
 def dashboard(name: str) -> dict[str, Any]:
-    """Counts of cells by state, then one panel a gauge with a line a cell.
+    """Make the dashboard: numbers of cells by state, then one panel per gauge with a line per cell.
 
     Args:
-        name: of the infra config, for the title.
+        name: name of the cluster, for the title.
     """
     panels = [
         _panel("cells by state", f"sum by (state) ({EXPORTED}{STATE})", "{{state}}", kind="stat"),
@@ -27,9 +27,9 @@ def dashboard(name: str) -> dict[str, Any]:
             for gauge in PROGRESS
         ),
     ]
-    for place, panel in enumerate(panels):
-        where = {"x": WIDTH * (place % 2), "y": HEIGHT * (place // 2), "w": WIDTH, "h": HEIGHT}
-        panel.update(id=place + 1, gridPos=where)
+    for index, panel in enumerate(panels):
+        position = {"x": WIDTH * (index % 2), "y": HEIGHT * (index // 2), "w": WIDTH, "h": HEIGHT}
+        panel.update(id=index + 1, gridPos=position)
     return {
         "uid": f"{name}-grid",
         "title": f"{name}: cells of a grid",

@@ -1,6 +1,6 @@
-"""KubeRay's RayCluster and RayJob (ray.io/v1), as plain data for a YAML writer.
+"""Generate KubeRay's RayCluster and RayJob (ray.io/v1) as plain data for YAML.
 
-Field names follow KubeRay's API reference; `tests/orchestration/infra` holds a model of them that refuses any other.
+Field names follow KubeRay's API reference; `tests/orchestration/infra/kuberay_model.py` refuses any other name.
 """
 
 import shlex
@@ -11,11 +11,11 @@ from orchestration.infra.settings import InfraSettings
 
 HEAD_CPUS, HEAD_MEMORY_GIB = 4, 16
 USER_ID = 1000
-"""The image's user, who is not root; as a group the mounted storage is given to it."""
+"""User of the image (not root), and group of the mounted storage."""
 
 
 def ray_cluster(settings: InfraSettings) -> dict[str, Any]:
-    """A standing cluster: start grids on it with `uniferum grid submit`."""
+    """Make a RayCluster that stays up; `uniferum grid submit` starts grids on it."""
     return {
         "apiVersion": "ray.io/v1",
         "kind": "RayCluster",
@@ -25,11 +25,11 @@ def ray_cluster(settings: InfraSettings) -> dict[str, Any]:
 
 
 def ray_job(settings: InfraSettings, overrides: Sequence[str]) -> dict[str, Any]:
-    """One grid on a cluster of its own; a retry starts a new cluster, and the grid goes on from its records.
+    """Make a RayJob: one grid on its own cluster. A retry starts a new cluster and continues from the records.
 
     Args:
         settings: the cluster.
-        overrides: other values for keys of the grid file.
+        overrides: overrides of the grid file, each ``key=value``.
     """
     command = ["uniferum", "grid", "run", f"{settings.project}/{settings.grid}", "--address", "auto", "--yes"]
     command += [word for override in overrides for word in ("--set", override)]
@@ -39,7 +39,7 @@ def ray_job(settings: InfraSettings, overrides: Sequence[str]) -> dict[str, Any]
         "metadata": {"name": f"{settings.name}-grid"},
         "spec": {
             "entrypoint": shlex.join(command),
-            "entrypointNumCpus": 0,  # with any, Ray would put the driver on a worker, in a cell's place
+            "entrypointNumCpus": 0,  # otherwise Ray places the driver on a worker and takes CPUs from a cell
             "shutdownAfterJobFinishes": True,
             "ttlSecondsAfterFinished": 600,
             "activeDeadlineSeconds": settings.hours * 3600,
@@ -96,7 +96,7 @@ def _pod(
     shared = {"medium": "Memory", "sizeLimit": f"{settings.machine.shared_memory_gib}Gi"}
     return {
         "spec": {
-            # Only where needed: a store may hold many files, and every pod would walk through them.
+            # OnRootMismatch: otherwise every pod changes the group of every file of the stores.
             "securityContext": {"fsGroup": USER_ID, "fsGroupChangePolicy": "OnRootMismatch"},
             "containers": [container],
             "volumes": [

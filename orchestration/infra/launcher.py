@@ -1,4 +1,4 @@
-"""Ray's cluster launcher file (`ray up`) for machines reached over SSH."""
+"""Generate the file of Ray's cluster launcher (`ray up`) for machines with SSH access."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from orchestration.infra.settings import InfraSettings
 
 
 def launcher(settings: InfraSettings) -> dict[str, Any]:
-    """The launcher's file, for Ray's `local` provider; every machine has the image's software already."""
+    """Make the launcher file for Ray's `local` provider; each machine has a checkout and the software of the image."""
     start = f"cd {settings.project} && .venv/bin/ray start"
     stop = f"{settings.project}/.venv/bin/ray stop"
     workers = list(settings.launcher.worker_ips)

@@ -1,4 +1,4 @@
-"""What a cluster looks like, said once: `configs/infra.yaml` becomes every file in `infra/`."""
+"""Schema of `configs/infra.yaml`, the description of a cluster from which the files of `infra/` are generated."""
 
 import re
 from pathlib import PurePosixPath
@@ -13,7 +13,7 @@ PLAIN = r"[A-Za-z0-9_.:/@=-]+"
 
 
 class SlurmSettings(Section):
-    """Site-specific words of SLURM and LSF; empty ones are left out."""
+    """Site-specific options of SLURM and LSF; empty ones are left out."""
 
     partition: str = ""
     account: str = ""
@@ -37,7 +37,7 @@ class MachineSettings(Section):
 
 
 class LauncherSettings(Section):
-    """Machines reached over SSH, for `ray up`."""
+    """Machines with SSH access, for `ray up`."""
 
     head_ip: str = "192.0.2.10"
     worker_ips: tuple[str, ...] = ("192.0.2.11", "192.0.2.12")
@@ -45,11 +45,11 @@ class LauncherSettings(Section):
 
 
 class InfraSettings(Section):
-    """One cluster and the grid that it runs.
+    """A cluster and the grid that runs on it.
 
-    ``project`` is the checkout and ``storage`` the folder for records and stores, both absolute and seen by every node
-    under the same path; on Kubernetes ``storage_claim`` is mounted at ``storage``. ``grid`` is a file of the checkout;
-    its relative ``root`` and ``stores`` lie under ``storage``.
+    ``project`` is the checkout and ``storage`` the folder of records and stores; both are absolute paths, the same on
+    every node. On Kubernetes ``storage_claim`` is mounted at ``storage``. ``grid`` is a file of the checkout; its
+    relative ``root`` and ``stores`` are folders below ``storage``.
     """
 
     name: str = "uniferum"
@@ -101,5 +101,5 @@ class InfraSettings(Section):
 
 def _must_be_plain(value: str) -> str:
     if not re.fullmatch(PLAIN, value):
-        raise ValueError("hold letters, digits and ._:/@=- only, so that no shell reads anything into it")
+        raise ValueError("hold letters, digits and ._:/@=- only, so that a shell cannot misread it")
     return value

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.grid import Cell, GridConfig, expand, load_grid
-from orchestration.mlflow_server import answers, find
-from orchestration.records import CellRecord
+from orchestration.grid.cells import Cell, expand
+from orchestration.grid.config import GridConfig, load_grid
+from orchestration.grid.records import CellFolder
+from orchestration.tracking.server import answers, find
 from tests.integration.conftest import *  # noqa: F403 - the fixtures of the small grid
 from tests.integration.conftest import edit
 from tests.integration.test_survive import same_as_undisturbed, until, worker_pids
@@ -27,10 +28,10 @@ class Raylets:
     """A head without CPUs and two nodes of one CPU; a node can be killed and comes back, and so can the whole."""
 
     def __init__(self) -> None:
-        from orchestration import cluster
-        from orchestration.resources import Resources
+        from orchestration.cluster import connect
+        from orchestration.grid.resources import Resources
 
-        cluster.environment(Resources())
+        connect.environment(Resources())
         self.start()
 
     def start(self, *, dashboard: bool = True) -> None:
@@ -105,7 +106,7 @@ class Ground:
 
     def steps(self) -> int:
         """Of all cells together."""
-        found = [CellRecord(folder).progress() for folder in self.grid.root.glob("cells/*")]
+        found = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
         return sum(progress.step for progress in found if progress)
 
     def work_goes_on(self, driver: subprocess.Popen[bytes], seconds: float = 240.0) -> None:
@@ -139,7 +140,7 @@ class Ground:
 
     def went_on(self) -> list[int]:
         """The first step of each cell's last attempt that trained."""
-        found = [CellRecord(folder).progress() for folder in self.grid.root.glob("cells/*")]
+        found = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
         return [progress.base_step for progress in found if progress and progress.base_step is not None]
 
     def is_undisturbed(self, folder: Path) -> None:

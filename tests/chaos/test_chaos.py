@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.records import read_json
-from orchestration.tracking import read_mlflow, reading_uri
+from orchestration.grid.records import read_json
+from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.chaos.conftest import SEED, Ground
 from tests.chaos.disk import Disk, small_disk
 from tests.integration.conftest import edit
@@ -92,7 +92,7 @@ def test_a_disk_that_fills_up_pauses_the_grid_and_costs_no_digit(ground: Ground,
             assert driver.poll() is None, f"seed {SEED}: {ground.log[-3000:]}"
 
     assert driver.wait(timeout=600) == 0, f"seed {SEED}: {ground.log[-3000:]}"
-    assert "the disk has room again" in ground.log
+    assert "the disk has free space again" in ground.log
     assert "Traceback" not in ground.log
     ground.is_undisturbed(tmp_path / "undisturbed")
 

@@ -1,4 +1,4 @@
-"""A grid of two cells as the command line sees it, without Ray or data."""
+"""Fixtures: a grid of two cells for the command line, without Ray or data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,14 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from cli import main, output
-from orchestration.data_plan import DataPlan
-from orchestration.grid import GridConfig
-from orchestration.ledger import Ledger
-from orchestration.records import CellRecord, cell_folder
+from orchestration.grid.config import GridConfig
+from orchestration.grid.data_plan import DataPlan
+from orchestration.grid.records import CellFolder, cell_folder
+from orchestration.ledger.ledger import Ledger
 from tests.orchestration.worlds import grid
 from uniferum.run import identity
 
@@ -31,16 +30,16 @@ class Shell:
         arguments = ["grid", verb, str(self.file), *words, "--set", f"root={self.grid.root}"]
         return CliRunner().invoke(main.app, arguments)
 
-    def record(self, cell: str = FIRST) -> CellRecord:
-        """A cell's record, its folder made."""
+    def record(self, cell: str = FIRST) -> CellFolder:
+        """Create the folder of a cell, and return its record."""
         folder = cell_folder(self.grid.cells_folder, cell, TRAINING)
         folder.mkdir(parents=True, exist_ok=True)
-        return CellRecord(folder)
+        return CellFolder(folder)
 
 
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    """A grid of two cells, and a terminal that is wide enough."""
+    """A grid of two cells, and a wide terminal."""
     made = grid(tmp_path, seeds=(0, 1), tracking={"enabled": False})
     file = tmp_path / "grid.yaml"
     written = made.model_dump(mode="json", exclude_none=True) | {"root": str(tmp_path / "not-here")}
@@ -48,7 +47,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     found = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
     monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: found)
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: ())
-    monkeypatch.setattr(DataPlan, "counted", lambda data: [])
+    monkeypatch.setattr(DataPlan, "cohort_rows", lambda data: [])
     monkeypatch.setattr(DataPlan, "lines", lambda data, counted: [])
     monkeypatch.setattr(DataPlan, "refuse", lambda data, counted=None: None)
     monkeypatch.setattr(output.people, "_width", 400)
@@ -57,7 +56,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
 
 @pytest.fixture
 def driver(shell: Shell) -> Iterator[Ledger]:
-    """A driver that lives; both cells are in its run."""
+    """A running driver with both cells."""
     ledger = Ledger.of(shell.grid)
     ledger.take_lease()
     for name in (FIRST, SECOND):

@@ -1,4 +1,4 @@
-"""`uniferum data card` and `label-reports` as a user calls them."""
+"""`uniferum data card` and `label-reports` from the command line."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,10 @@ def test_a_card_stands_beside_table_1_and_names_what_is_left_out(tmp_path: Path)
     assert emphysema["train"]["positive"] + emphysema["validation"]["positive"] == 5
     shown = runner.invoke(app, line)
     assert shown.exit_code == 0
-    assert all(text in shown.output for text in ("46168", "volume file missing", "0 / 1 (0.0 %)"))
+    assert all(text in shown.stdout for text in ("\t46168\t", "volume file missing\t1\t", "\t0 / 1 (0.0 %)"))
+    titles = [line for line in shown.stdout.splitlines() if line.startswith("# ")]
+    assert titles[0] == "# CTRATE: scans"
+    assert json.loads(runner.invoke(app, [*line, "--format", "json"]).stdout) == card
 
 
 def test_a_card_without_a_scan_is_shown_and_then_refused(tmp_path: Path) -> None:
@@ -54,8 +57,8 @@ def test_a_card_without_a_scan_is_shown_and_then_refused(tmp_path: Path) -> None
     done = runner.invoke(app, ["data", "card", str(config), "--root", str(writer.root)])
     assert "volume file missing" in done.output
     assert isinstance(done.exception, UniferumError)
-    assert "looked for dataset/train_fixed" in str(done.exception)
-    assert "left out: 1 volume file missing (first: train_1_a_1)" in str(done.exception)
+    assert "searched for dataset/train_fixed" in str(done.exception)
+    assert "excluded: 1 volume file missing (first: train_1_a_1)" in str(done.exception)
 
 
 def test_a_wrong_root_is_one_line(tmp_path: Path) -> None:
@@ -63,7 +66,7 @@ def test_a_wrong_root_is_one_line(tmp_path: Path) -> None:
     config.write_text("kind: luna16\nroot: nowhere\n", encoding="utf-8")
     done = runner.invoke(app, ["data", "card", str(config)])
     assert isinstance(done.exception, UniferumError)
-    assert "root (nowhere) must be a folder; give --root" in str(done.exception)
+    assert "root (nowhere) must be a folder; use --root" in str(done.exception)
 
 
 def test_reports_are_labelled_offline_by_default_and_checked(inspect_yaml: Path, tmp_path: Path) -> None:
@@ -100,14 +103,3 @@ def test_a_cohort_without_reports_is_named(tmp_path: Path) -> None:
     config.write_text(f"kind: luna16\nroot: {tmp_path}\n", encoding="utf-8")
     done = runner.invoke(app, ["data", "label-reports", str(config), "--out", str(tmp_path / "x.csv")])
     assert "must be a cohort with reports" in str(done.exception)
-
-
-@pytest.mark.parametrize(
-    "command",
-    ["data fetch", "data check", "data segment", "data prepare", "data card", "data verify", "data label-reports",
-     "predict", "grid plan"],
-)  # fmt: skip
-def test_the_help_of_a_command_shows_how_it_is_typed(command: str) -> None:
-    shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"COLUMNS": "200"})
-    assert shown.exit_code == 0
-    assert f"uniferum {command} " in shown.stdout.split("Example")[1]

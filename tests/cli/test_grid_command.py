@@ -1,5 +1,6 @@
 """The commands of `uniferum grid` that need neither Ray nor data."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,16 @@ def test_the_plan_of_the_paper_grid_shows_the_hours_of_both_recipes(tmp_path: Pa
     assert len(hours) == 2
     assert all("of them as declared, not measured" in line for line in hours)
     assert hours[1].startswith("paper-fast (")
+
+
+def test_a_plan_in_a_pipe_is_one_line_a_cell_and_in_json_one_object(tmp_path: Path) -> None:
+    words = ["grid", "plan", PAPER, "--set", f"root={tmp_path / 'runs'}"]
+    heads, *lines = CliRunner().invoke(main.app, words).stdout.splitlines()
+    assert heads.split("\t") == ["cell", "state", "steps", "GPU-hours", "why"]
+    cells = json.loads(CliRunner().invoke(main.app, [*words, "--format", "json"]).stdout)
+    assert [line.split("\t")[0] for line in lines] == [cell["cell"] for cell in cells]
+    assert all(list(cell) == ["cell", "state", "steps", "hours", "measured", "why"] for cell in cells)
+    assert {cell["measured"] for cell in cells} == {False}
 
 
 def test_another_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -89,5 +100,5 @@ def test_a_plan_says_once_of_which_cohort_training_scans_are_left_out(
 ) -> None:
     said = "CTRATE: 4 of 12 training scans are left out, flagged wrong_hu (data.on_wrong_hu: exclude)"
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: [said])
-    monkeypatch.setattr("orchestration.plan.missing_stores", lambda cell, stores: [])
+    monkeypatch.setattr("orchestration.grid.plan.missing_stores", lambda cell, stores: [])
     assert shell("plan").stderr.count(said) == 1

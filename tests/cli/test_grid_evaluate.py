@@ -1,10 +1,13 @@
-"""`uniferum grid evaluate`, and how the end of a grid is told; without Ray or data."""
+"""`uniferum grid evaluate`, and the summary at the end of a grid; without Ray or data."""
 
 import pytest
 
-from orchestration import drive
-from orchestration.grid import GridConfig
-from orchestration.records import Failure
+from orchestration.driver import run as drive
+from orchestration.grid.cells import Cell
+from orchestration.grid.config import GridConfig
+from orchestration.grid.plan import make_plan
+from orchestration.grid.records import Failure
+from orchestration.ledger.summary import GridSummary
 from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
 from tests.orchestration.worlds import finish
 
@@ -21,14 +24,13 @@ def test_evaluate_ends_well_when_all_that_could_be_scored_was(shell: Shell) -> N
 def test_evaluate_scores_what_is_to_be_scored_and_fails_with_it(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, ended: str, code: int
 ) -> None:
-    """No room is asked for, since a score makes no checkpoints."""
+    """No free space is required, because scoring writes no checkpoints."""
     finish(shell.record().folder, TRAINING, "an older test set")
     asked: list[str] = []
 
-    def run(grid: GridConfig, due: list[drive.plan.Planned], *rest: object) -> None:
-        asked.extend(p.cell.name for p in due)
-        summary = next(part for part in rest if isinstance(part, drive.Summary))
-        summary.states |= {p.cell.name: ended for p in due}
+    def run(grid_run: drive.GridRun) -> None:
+        asked.extend(p.cell.name for p in grid_run.due)
+        grid_run.summary.states.update({p.cell.name: ended for p in grid_run.due})
 
     monkeypatch.setattr(drive, "_run_due", run)
     assert shell("evaluate", "--set", "resources.checkpoint_gib=1000000000").exit_code == code
@@ -48,9 +50,9 @@ def test_a_dry_evaluation_says_what_it_would_score_and_does_nothing(
 def test_an_evaluation_of_chosen_cells_is_told_to_a_webhook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def run(grid: GridConfig, cells: list[drive.Cell], shown: object, options: drive.Options) -> drive.Summary:
+    def run(grid: GridConfig, cells: list[Cell], shown: object, options: drive.Options) -> GridSummary:
         asked.extend([[cell.name for cell in cells], options.only_scores, options.notify])
-        return drive.Summary(states={FIRST: "done"})
+        return GridSummary(states={FIRST: "done"})
 
     monkeypatch.setattr(drive, "run_grid", run)
     done = shell("evaluate", "--only", SECOND, "--notify", "http://127.0.0.1:9/x")
@@ -59,10 +61,10 @@ def test_an_evaluation_of_chosen_cells_is_told_to_a_webhook(shell: Shell, monkey
 
 
 def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    def run(grid: GridConfig, cells: list[drive.Cell], *rest: object) -> drive.Summary:
-        planned = drive.plan.make_plan(grid, cells)
+    def run(grid: GridConfig, cells: list[Cell], *rest: object) -> GridSummary:
+        planned = make_plan(grid, cells)
         shell.record(SECOND).write_failure(Failure("user error", "NaN loss at step 3", 1, 0.0))
-        return drive.Summary(states={FIRST: "done", SECOND: "failed"}, planned=planned)
+        return GridSummary(states={FIRST: "done", SECOND: "failed"}, planned=planned)
 
     monkeypatch.setattr(drive, "run_grid", run)
     done = shell("run", "--yes")
@@ -72,3 +74,19 @@ def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkey
     assert "user error: NaN loss at step 3" in text
     assert SECOND in text.partition("failed cells")[2]
     assert str(shell.record(SECOND).log) in text
+
+
+@pytest.mark.parametrize(("words", "states"), [((), ["due", "due"]), (("--yes",), [])])
+def test_the_driver_gets_the_plan_that_was_shown(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], states: list[str]
+) -> None:
+    given: list[str] = []
+
+    def run(grid: GridConfig, cells: list[Cell], view: object, options: drive.Options) -> GridSummary:
+        given.extend(p.state for p in options.shown_plan)
+        return GridSummary(states={FIRST: "done"})
+
+    monkeypatch.setattr(drive, "run_grid", run)
+    done = shell("run", *words)
+    assert done.exit_code == 0, done.exception
+    assert given == states

@@ -1,20 +1,20 @@
-"""Looking into and steering a grid from another shell, its driver alive, ended or killed; without Ray or data."""
+"""Commands to a grid from another shell, with a running, ended or killed driver; without Ray or data."""
 
+import json
 import os
 import socket
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from cli import grid as commands
-from cli import main
-from orchestration import steering
-from orchestration.ledger import Ledger
-from orchestration.records import Failure
-from orchestration.spool import ProgressReporter
+from cli import grid_output, main
+from orchestration.attempt.spool import ProgressReporter
+from orchestration.grid.records import Failure
+from orchestration.ledger import commands as steering
+from orchestration.ledger.ledger import Ledger
 from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
 from tests.orchestration.worlds import finish
 from uniferum.errors import UniferumError
@@ -25,12 +25,12 @@ VERBS = [*OF_A_CELL, "pause", "stop", "resume", "parallel", "status", "plan"]
 
 @pytest.fixture
 def dead_driver(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver was killed: its lease runs on, its cells are noted as running, and one of them had failed."""
+    """A killed driver: its lease has not expired, one cell is recorded as running and the other as failed."""
     gone = subprocess.Popen(["true"])
     gone.wait()
     ledger = Ledger.of(shell.grid)
     with monkeypatch.context() as patch:
-        patch.setattr("orchestration.ledger._me", lambda: f"{socket.gethostname()}:{gone.pid}")
+        patch.setattr("orchestration.ledger.ledger._me", lambda: f"{socket.gethostname()}:{gone.pid}")
         assert ledger.take_lease() == 1
     failed, running = shell.record(FIRST), shell.record(SECOND)
     ledger.note(FIRST, "failed", folder=str(failed.folder), fault="user error", reason="NaN loss")
@@ -53,13 +53,13 @@ def test_every_verb_takes_the_settings_that_the_grid_is_run_with(shell: Shell, d
     assert done.exit_code == 0, done.exception
     assert not (shell.file.parent / "not-here").exists()
     if verb in ("cancel", "retry", "priority", "pause", "stop", "resume", "parallel"):
-        assert f"asked of {socket.gethostname()}:{os.getpid()}" in done.stderr
-        assert [wish.verb for wish in driver.take_wishes()] == [verb]
+        assert f"sent to the driver {socket.gethostname()}:{os.getpid()}" in done.stderr
+        assert [command.verb for command in driver.take_commands()] == [verb]
 
 
 @pytest.mark.parametrize("verb", ["submit", "ui", "run", "evaluate"])
 def test_the_longer_commands_take_settings_too(shell: Shell, verb: str) -> None:
-    """Refused by the setting, before anything starts."""
+    """The wrong setting is refused before anything starts."""
     address = ["--address", "http://head:8265"] if verb == "submit" else []
     words = ["grid", verb, str(shell.file), *address, "--set", "rot=x"]
     done = CliRunner().invoke(main.app, words)
@@ -75,24 +75,24 @@ def test_status_after_the_drivers_death_comes_from_the_records(shell: Shell) -> 
     done = shell("status")
     assert done.exit_code == 0, done.exception
     assert "no driver" in done.stderr
-    assert "NaN loss" in done.stderr
-    assert "running" not in done.stderr
+    assert "NaN loss" in done.stdout
+    assert "running" not in done.stdout
 
 
 @pytest.mark.usefixtures("dead_driver")
 def test_logs_and_events_outlive_the_driver(shell: Shell) -> None:
     assert shell("logs", FIRST).stdout == "first\nlast\n"
     assert shell("logs", FIRST, "-n", "1").stdout == "last\n"
-    events = shell("events").stdout.splitlines()
-    assert [line.split("  ")[1:3] for line in events] == [[FIRST, "failed"], [SECOND, "running"]]
-    assert len(shell("events", SECOND).stdout.splitlines()) == 1
+    _, *events = shell("events").stdout.splitlines()
+    assert [line.split("\t")[0:3:2] for line in events] == [[FIRST, "failed"], [SECOND, "running"]]
+    assert [event["cell"] for event in json.loads(shell("events", SECOND, "--format", "json").stdout)] == [SECOND]
 
 
 @pytest.mark.usefixtures("dead_driver")
 def test_cancel_all_reaches_workers_that_outlived_the_driver(shell: Shell) -> None:
     done = shell("cancel", "--all")
     assert done.exit_code == 0, done.exception
-    assert "no driver runs; 1 cells are told to stop" in done.stderr
+    assert "No driver is running; 1 cells are asked to stop" in done.stderr
     assert shell.record(SECOND).stop_reason() == "cancelled by hand"
     assert shell.record(FIRST).stop_reason() is None
 
@@ -101,7 +101,7 @@ def test_cancel_all_reaches_workers_that_outlived_the_driver(shell: Shell) -> No
 def test_retry_after_the_drivers_death_is_for_the_next_run(shell: Shell) -> None:
     done = shell("retry", FIRST)
     assert done.exit_code == 0, done.exception
-    assert "the next uniferum grid run tries" in done.stderr
+    assert "the next `uniferum grid run` runs" in done.stderr
     assert shell.record().failure() is None
 
 
@@ -110,9 +110,9 @@ def test_retry_after_the_drivers_death_is_for_the_next_run(shell: Shell) -> None
 def test_what_only_a_driver_can_do_says_that_none_runs(shell: Shell, verb: str) -> None:
     done = shell(verb, *words_of(verb))
     assert done.exit_code == 0, done.exception
-    assert f"no driver runs, so there is nothing to {verb}" in done.stderr
+    assert f"No driver is running, so there is nothing to {verb}" in done.stderr
     ledger = Ledger.of(shell.grid)
-    assert not ledger.take_wishes(), "a later driver must not find it"
+    assert not ledger.take_commands(), "a later driver must not find it"
     ledger.close()
 
 
@@ -124,13 +124,13 @@ def test_a_done_cell_is_not_tried_again(shell: Shell, driver: Ledger) -> None:
     driver.set_fact("began", str(driver.entries()[FIRST].updated + 1))
     done = shell("retry", FIRST)
     assert isinstance(done.exception, UniferumError), "the command line ends with exit code 2"
-    assert "it is done: finished at step 4" in str(done.exception)
-    assert not driver.take_wishes()
+    assert "is done: finished at step 4" in str(done.exception)
+    assert not driver.take_commands()
 
 
 def test_cancel_all_reaches_the_driver(shell: Shell, driver: Ledger) -> None:
-    assert "cancel: asked of" in shell("cancel", "--all").stderr
-    assert [(wish.verb, wish.cell) for wish in driver.take_wishes()] == [("cancel", None)]
+    assert "cancel: sent to the driver" in shell("cancel", "--all").stderr
+    assert [(command.verb, command.cell) for command in driver.take_commands()] == [("cancel", None)]
 
 
 @pytest.mark.parametrize("words", [(), (FIRST, "--all")])
@@ -141,8 +141,8 @@ def test_cancel_wants_one_cell_or_all(shell: Shell, words: tuple[str, ...]) -> N
 # -- logs -f, status --watch ------------------------------------------------------------------------------------------
 
 
-def _sleeps(steps: list[Callable[[], object]]) -> Callable[[float], None]:
-    """Instead of sleeping do the next step; after the last, Ctrl-C."""
+def _sleeps(steps: Sequence[Callable[[], object]]) -> Callable[[float], None]:
+    """Replace sleep: run the next step; after the last one raise KeyboardInterrupt."""
     left = iter(steps)
 
     def sleep(seconds: float) -> None:
@@ -171,16 +171,16 @@ def test_logs_follow_what_is_appended_and_what_a_new_attempt_writes(
 
 def test_logs_of_a_cell_that_began_without_a_log_say_so(shell: Shell) -> None:
     shell.record()
-    assert "the cell has not started yet" in str(shell("logs", FIRST).exception)
+    assert "has not started yet" in str(shell("logs", FIRST).exception)
 
 
 def test_status_is_one_table_of_the_cells(shell: Shell, driver: Ledger) -> None:
     driver.note(FIRST, "running")
     done = shell("status")
     assert done.exit_code == 0, done.exception
-    assert f"driven by {socket.gethostname()}:{os.getpid()}" in done.stderr
+    assert f"driver: {socket.gethostname()}:{os.getpid()}" in done.stderr
     for name, state in ((FIRST, "running"), (SECOND, "pending")):
-        (line,) = [line for line in done.stderr.splitlines() if f" {name} " in line]
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(f"{name}\t")]
         assert state in line
 
 
@@ -195,7 +195,7 @@ def test_a_watch_without_a_terminal_prints_each_change_and_ends_with_the_grid(
         lambda: driver.release(1),
     ]
     clock = SimpleNamespace(sleep=_sleeps(steps), monotonic=lambda: 0.0)
-    monkeypatch.setattr(commands, "time", clock)
+    monkeypatch.setattr(grid_output, "time", clock)
     done = shell("status", "--watch")
     assert done.exit_code == 0, done.exception
     titles = [line.partition("; ")[0].strip() for line in done.stderr.splitlines() if line.startswith("g: ")]
@@ -209,6 +209,6 @@ def test_a_watch_without_a_terminal_shows_moving_steps_once_a_minute(
     now = iter([0.0, 30.0, 61.0, 61.0, 90.0])
     driver.note(FIRST, "running")
     clock = SimpleNamespace(sleep=_sleeps([lambda: None] * 3), monotonic=lambda: next(now))
-    monkeypatch.setattr(commands, "time", clock)
+    monkeypatch.setattr(grid_output, "time", clock)
     done = shell("status", "--watch")
     assert done.stderr.count("g: 1 pending, 1 running") == 2

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command with exit code 130, and says that the same command goes on."""
+"""Ctrl-C ends a command with exit code 130 and a hint to run it again."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def test_an_interrupted_command_says_that_it_goes_on(
     with pytest.raises(SystemExit) as end:
         main.main()
     assert end.value.code == 130
-    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    assert "interrupted; run the same command again" in capsys.readouterr().err
 
 
 def test_a_fault_of_the_operating_system_is_one_line_that_names_the_file(

@@ -1,4 +1,4 @@
-"""`uniferum data prepare` and `verify`, as a person types them."""
+"""`uniferum data prepare` and `verify` from the command line."""
 
 import errno
 import json
@@ -10,13 +10,13 @@ from typer.testing import CliRunner
 
 from cli import output
 from cli.main import app
-from tests.uniferum.data.test_preparation import write_cohort
+from tests.uniferum.data.test_prepare_cohort import write_cohort
 from tests.uniferum.preprocessing.raw_scans import IDS_LUNGS, thorax, write_nifti
-from uniferum.data import preparation
+from uniferum.data import prepare_cohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import pipeline
 from uniferum.preprocessing.flags import meaning
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 HU, IDS = thorax()
 SMALL = ("--set", "geometry={spacing_mm: [8, 8, 8], model_shape: [24, 20, 16]}", "--local", "--workers", "0")
@@ -93,14 +93,14 @@ def test_a_cohort_without_a_scan_is_bad_input(cohort, tmp_path):
 
 @pytest.fixture
 def flagging(monkeypatch):
-    """Preparation, with flags and notes of our own."""
+    """Replace the preparation by one with known flags and notes."""
     known = {"a": (("no_lung", "wrong_hu"), ("values lie 1024 above those of a CT",)), "b": ((), ())}
 
     def prepare(source, config):
         flags, notes = known[source.scan_id]
         return replace(pipeline.prepare(source, config), flags=flags, notes=notes)
 
-    monkeypatch.setattr(preparation, "prepare", prepare)
+    monkeypatch.setattr(prepare_cohort, "prepare", prepare)
 
 
 def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_path, flagging, monkeypatch):
@@ -117,7 +117,7 @@ def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_
         ]
         assert all(meaning(row[0]) == row[1] for row in rows)
         assert "values lie 1024 above those of a CT" in table
-        assert "training leaves these scans out" in table
+        assert "these scans are left out of training" in table
 
 
 def test_a_program_gets_the_same_as_json(cohort, tmp_path, flagging):
@@ -143,11 +143,11 @@ def test_an_error_that_nobody_foresaw_is_a_line_without_its_own_words(cohort, tm
             raise TypeError("ZZPLANTED^NAME")
         return pipeline.prepare(source, config)
 
-    monkeypatch.setattr(preparation, "prepare", prepare)
+    monkeypatch.setattr(prepare_cohort, "prepare", prepare)
     done = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
     assert (done.exit_code, done.exception.__class__) == (1, SystemExit)
     (reason,) = Store.open(tmp_path / "store").failures()["reason"]
-    assert reason.startswith("a.nii.gz: preparing it failed with TypeError at uniferum.data.preparation line ")
+    assert reason.startswith("a.nii.gz: preparing it failed with TypeError at uniferum.data.prepare_cohort line ")
     assert "--debug data prepare ... --local --workers 0 shows the traceback" in reason
     assert "ZZPLANTED" not in done.stderr + reason
 
@@ -206,10 +206,10 @@ def test_a_disk_that_becomes_full_ends_it_at_the_first_scan_and_leaves_no_half_f
         if any(name.name.endswith(".ufs") or ".ufs." in name.name for name in (tmp_path / "store").rglob("*")):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("uniferum.preprocessing.places.os.fsync", full)
+    monkeypatch.setattr("uniferum.preprocessing.store.filesystem.os.fsync", full)
     result = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
     assert isinstance(result.exception, UniferumError)
-    assert "must be on a disk with free space (it became full); free some" in str(result.exception)
+    assert "store is full. Free some space, then run the same command again" in str(result.exception)
     assert list((tmp_path / "store/scans").iterdir()) == []
     monkeypatch.undo()
     assert "2 prepared now" in run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL).stderr

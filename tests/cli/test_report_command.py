@@ -1,17 +1,13 @@
-"""`uniferum report` and `uniferum why` as a user calls them."""
+"""`uniferum report` and `uniferum why` from the command line."""
 
 import json
-import sys
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from written_cells import write_cell
 
 runner = CliRunner()
 
@@ -55,7 +51,7 @@ def test_no_grid_and_no_folder_names_both(tmp_path, monkeypatch):
 
 def test_the_help_lists_every_table():
     from cli.report import TABLE_NAMES
-    from uniferum.report.catalogue import TABLES
+    from uniferum.report.tables.catalogue import TABLES
 
     assert set(TABLES) == set(TABLE_NAMES)
 

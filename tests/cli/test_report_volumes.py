@@ -1,23 +1,18 @@
-"""`uniferum report --html --with-volumes`: a real cell's own masks in the page, and which cell is asked for them."""
+"""`uniferum report --html --with-volumes`: the masks of a trained cell on the page, and the choice of the cell."""
 
 import re
-import sys
-from pathlib import Path
 
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.volumes import outliners
+from cli.volumes import mask_models
+from tests.support.written_cells import write_cell
+from tests.uniferum.run.small_runs import make_config, make_stores
 from uniferum.report.records import from_folders
 from uniferum.report.site import page as site
 from uniferum.run import train_run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "uniferum" / "run"))
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from small_runs import make_config, make_stores
-from written_cells import write_cell
 
 runner = CliRunner()
 
@@ -48,11 +43,11 @@ def test_cells_that_were_trained_on_masks_are_asked_first(tmp_path):
     cnn = write_cell(tmp_path, "CTRATE", model="cnn", encoder="")
     for folder in (plain, seg, cnn):
         (folder / "checkpoints" / "best").mkdir(parents=True)
-    assert [folder for _, folder in outliners(from_folders(tmp_path), None)] == [seg, plain]
+    assert [folder for _, folder in mask_models(from_folders(tmp_path), None)] == [seg, plain]
 
 
 def test_a_checkpoint_is_found_in_the_grid_for_a_record_from_elsewhere(tmp_path):
     write_cell(tmp_path / "server")
     kept = tmp_path / "cells" / "uniferum-pubmedbert-CTRATE-01234567"
     (kept / "checkpoints" / "best").mkdir(parents=True)
-    assert [folder for _, folder in outliners(from_folders(tmp_path / "server"), tmp_path / "cells")] == [kept]
+    assert [folder for _, folder in mask_models(from_folders(tmp_path / "server"), tmp_path / "cells")] == [kept]

@@ -1,4 +1,4 @@
-"""`uniferum run` and `uniferum predict`: one line for every fault, results on standard output."""
+"""`uniferum run` and `uniferum predict`: one line for every error, results on standard output."""
 
 import json
 import sys
@@ -12,17 +12,14 @@ import pytest
 import torch
 import yaml
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "uniferum" / "run"))
-
-from small_runs import CONFIG, make_config, make_stores
-
 from cli import main as command
 from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
-from uniferum.evaluation.files import CellFiles
-from uniferum.model.build import build_model
-from uniferum.model.hub import save_pretrained
+from tests.uniferum.run.small_runs import CONFIG, make_config, make_stores
+from uniferum.model.registry import build_model
+from uniferum.model.saved.hub import save_pretrained
 from uniferum.run import RunConfig, train_run
 from uniferum.run import ask as asking
+from uniferum.run_files import RunFiles
 from uniferum.training.checkpoint import load_weights
 
 Run = Callable[..., tuple[int, str, str]]
@@ -75,7 +72,7 @@ def test_training_a_finished_run_shows_its_table_again(world: Path, run: Run) ->
     folder = world / "finished"
     code, out, err = run("run", "train", world / "run.yaml", "--stores", given(world), "--folder", folder)
     assert code == 0, err
-    assert out.strip() == str(CellFiles(folder).result)
+    assert out.strip() == str(RunFiles(folder).result)
     assert "CTRATE" in err
 
 
@@ -89,16 +86,16 @@ def test_what_the_machine_computes_in_is_said_and_recorded(
     )
     assert code == 0, err
     assert "in fp32, because this cpu has no bf16 arithmetic" in err
-    made = json.loads(CellFiles(tmp_path).result.read_text())["devices"]
+    made = json.loads(RunFiles(tmp_path).result.read_text())["devices"]
     assert (made["precision"], made["precision_reason"]) == ("fp32", "fp32, because this cpu has no bf16 arithmetic")
 
 
 def test_evaluating_scores_again(world: Path, run: Run) -> None:
     folder = world / "finished"
-    before = CellFiles(folder).result.stat().st_mtime_ns
+    before = RunFiles(folder).result.stat().st_mtime_ns
     code, _, err = run("run", "evaluate", world / "run.yaml", "--stores", given(world), "--folder", folder)
     assert code == 0, err
-    assert CellFiles(folder).result.stat().st_mtime_ns > before
+    assert RunFiles(folder).result.stat().st_mtime_ns > before
 
 
 @pytest.mark.parametrize(
@@ -138,7 +135,7 @@ def test_a_raw_scan_is_asked_by_prompt_and_by_label(world: Path, run: Run) -> No
 
 
 def test_a_saved_model_is_asked_as_its_checkpoint_is(world: Path, run: Run, tmp_path: Path) -> None:
-    best = CellFiles(world / "finished").best
+    best = RunFiles(world / "finished").best
     card, config = json.loads((best / "checkpoint.json").read_text()), make_config()
     model = build_model(config.model, config.geometry, tuple(card["labels"]), 0)
     load_weights(model, best)
@@ -169,7 +166,7 @@ def test_a_question_that_cannot_be_asked_is_one_line(world: Path, run: Run, word
 
 
 class Known:
-    """Answers 0 to every question; a scan's name says its flags, `none` that nobody looked."""
+    """A model that answers 0 to every question; the name of a scan gives its flags, `none`: not checked."""
 
     def answer(self, scan: Path, questions: Sequence[asking.Question]) -> asking.Answer | np.ndarray:
         logits = np.array([np.nan if question.label == "emphysema" else 0.0 for question in questions])
@@ -182,7 +179,7 @@ class Known:
 
 @pytest.fixture
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that is :class:`Known`."""
+    """Replace the model by :class:`Known`."""
     monkeypatch.setattr(asking.Trained, "load", lambda checkpoint, device=None: Known())
 
 
@@ -195,7 +192,7 @@ def test_flags_stand_beside_answers_and_on_the_terminal(run: Run) -> None:
         ("good.nii.gz", ""),
         ("no_lung+lungs_cut.nii.gz", "no_lung;lungs_cut"),
     ]
-    assert "no_lung+lungs_cut.nii.gz: no_lung: no mask and no threshold shows a lung" in err
+    assert "no_lung+lungs_cut.nii.gz: no_lung: no lung was found by mask or by threshold" in err
     assert "note: a number behind it" in err
     assert "good.nii.gz" not in err
 
@@ -218,7 +215,7 @@ def test_forced_it_answers_and_says_that_it_is_doubtful(run: Run) -> None:
     assert code == 0
     (answer,) = json.loads(out)
     assert (answer["flags"], answer["notes"]) == (["wrong_hu"], ["a number behind it"])
-    assert "wrong_hu.nii.gz: answered with --force, do not rely on it" in err
+    assert "wrong_hu.nii.gz: answered because of --force; the result is not reliable" in err
 
 
 @pytest.mark.usefixtures("known")

@@ -1,4 +1,4 @@
-"""`uniferum tune`, as far as it needs neither Ray nor data."""
+"""The parts of `uniferum tune` that need neither Ray nor data."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import main
-from tests.orchestration.search_worlds import search_file
+from tests.orchestration.search.search_worlds import search_file
 from uniferum.errors import UniferumError
 
 DEMO = Path(__file__).resolve().parents[2] / "configs" / "searches" / "demo.yaml"
@@ -23,7 +23,7 @@ def test_the_dry_run_prints_the_demos_space_and_makes_nothing(tmp_path: Path, mo
 
 def test_what_a_search_cannot_do_is_one_line_with_its_cure(tmp_path: Path) -> None:
     path = search_file(tmp_path, {"resources": {"workers": 2}})
-    for words, cure in (([], "name a grid file with workers 1"), (["--address", "ray://h:1"], "workers 1")):
+    for words, cure in (([], "use a grid file with workers 1"), (["--address", "ray://h:1"], "workers 1")):
         done = CliRunner().invoke(main.app, ["tune", str(path), *words])
         assert isinstance(done.exception, UniferumError)
         assert cure in str(done.exception)

@@ -1,4 +1,4 @@
-"""`uniferum weights check` as a user calls it."""
+"""`uniferum weights check` from the command line."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`--weights-dir` reaches whatever loads weights, and a wrong folder is named."""
+"""`--weights-dir` is passed to everything that loads weights; a wrong folder is an error."""
 
 import os
 from pathlib import Path

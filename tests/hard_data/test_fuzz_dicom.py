@@ -11,7 +11,7 @@ from pydicom.uid import RLELossless
 
 from tests.uniferum.preprocessing.dicom_series import ct_slice, enhanced, heights, write_series
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.dicom import read_dicom
+from uniferum.preprocessing.formats.dicom import read_dicom
 
 pytestmark = pytest.mark.hard_data
 

@@ -11,9 +11,9 @@ from tests.uniferum.preprocessing.intensity_forms import int16, sound, wrong
 from uniferum.data.phantom.acquisition import draw_acquisition
 from uniferum.data.phantom.cases import draw_case
 from uniferum.preprocessing import hu_check
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.histogram import Histogram, histogram_of, without_far_padding, without_near_padding
-from uniferum.preprocessing.source import ScanSource
 
 pytestmark = pytest.mark.hard_data
 FINE = 400

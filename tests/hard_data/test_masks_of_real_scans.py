@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.uniferum.preprocessing.test_mask_geometry import _any_affine, _image
+from tests.uniferum.preprocessing.masks.test_geometry import _any_affine, _image
 from tests.uniferum.preprocessing.test_realdata import rows, source
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import body as bodies
-from uniferum.preprocessing import masks
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.intensities import clip_in_place
-from uniferum.preprocessing.layers import Found, check_layers, read_layers
+from uniferum.preprocessing.formats.intensities import clip_in_place
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.masks import grids
+from uniferum.preprocessing.masks.layers import ScanQuality, check_layers, read_layers
 
 pytestmark = pytest.mark.hard_data
 MOVES_MM = (-50, -20, 20, 50)
@@ -34,10 +34,10 @@ class Checked:
         clip_in_place(self.volume.hu, -1000, 1000)
         self.small = bodies.reduced(self.volume, 3.0)
         self.body = bodies.largest_soft_tissue(self.small.hu, -150, 250)
-        (self.raw,) = read_layers(self.source, self.volume, Found(), keep_bad=False)
+        (self.raw,) = read_layers(self.source, self.volume, ScanQuality(), keep_bad=False)
 
     def flags(self, raw):
-        found = Found()
+        found = ScanQuality()
         try:
             check_layers(self.source, [raw], self.volume, self.small, self.body, found, keep_bad=False)
         except UniferumError:
@@ -75,7 +75,7 @@ def test_nearest_neighbour_is_simpleitks_on_a_thousand_random_affines():
         shape = tuple(int(n) for n in random.integers(6, 20, 3))
         affine[:3, 3] = mask_affine[:3, :3] @ (np.array(ids.shape) / 2) + mask_affine[:3, 3]
         affine[:3, 3] -= affine[:3, :3] @ (np.array(shape) / 2)
-        ours, saved = masks.onto_grid(ids, mask_affine, affine, shape)
+        ours, saved = grids.onto_grid(ids, mask_affine, affine, shape)
         grid = _image(np.zeros(shape, np.uint8), affine)
         theirs = sitk.Resample(_image(ids, mask_affine), grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         differ = ours != sitk.GetArrayFromImage(theirs).transpose(2, 1, 0)

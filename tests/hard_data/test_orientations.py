@@ -17,11 +17,11 @@ from scipy import ndimage
 from uniferum.data.phantom.config import PhantomConfig
 from uniferum.data.phantom.writing import ORDERS
 from uniferum.preprocessing import body, orientation
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.intensities import clip_in_place
-from uniferum.preprocessing.mask_files import read_mask
+from uniferum.preprocessing.formats.intensities import clip_in_place
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
+from uniferum.preprocessing.masks.files import read_mask
 from uniferum.preprocessing.orientation import Labels
-from uniferum.preprocessing.source import MaskSource, ScanSource
 from uniferum.preprocessing.volume import Volume
 
 pytestmark = pytest.mark.hard_data

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import SimpleITK
 
-from uniferum.preprocessing.metaimage import read_metaimage
-from uniferum.preprocessing.nifti import read_nifti
+from uniferum.preprocessing.formats.metaimage import read_metaimage
+from uniferum.preprocessing.formats.nifti import read_nifti
 
 pytestmark = pytest.mark.hard_data
 

@@ -29,10 +29,10 @@ def ray_address(home: Path) -> Iterator[str]:
     """A Ray of two CPUs with its dashboard, started once; its address for other processes."""
     import ray
 
-    from orchestration import cluster
-    from orchestration.resources import Resources
+    from orchestration.cluster import connect
+    from orchestration.grid.resources import Resources
 
-    cluster.environment(Resources())
+    connect.environment(Resources())
     os.environ["RAY_metrics_report_interval_ms"] = "1000"  # noqa: SIM112 - Ray reads it so; its default of 10 s is long
     options = {"include_dashboard": True, "log_to_driver": False, "namespace": "uniferum"}
     ray.init(address="local", num_cpus=2, **options)  # not the one that somebody else started on this machine

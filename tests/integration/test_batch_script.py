@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.grid import GridConfig, expand, load_grid
-from orchestration.infra.render import write
+from orchestration.grid.cells import expand
+from orchestration.grid.config import GridConfig, load_grid
+from orchestration.grid.records import CellFolder, named_folders
 from orchestration.infra.settings import InfraSettings
-from orchestration.records import CellRecord, named_folders
 from tests.integration.conftest import edit
 from tests.integration.test_submit import free_port
 from tests.integration.test_survive import step_of, until
+from tests.support.infra_files import write
 from uniferum.config import parse
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -117,6 +118,6 @@ def test_a_preempted_slurm_job_checkpoints_is_queued_again_and_ends_the_grid(gri
     until(lambda: not batch.processes(), 30)
 
 
-def _record(grid: GridConfig, name: str) -> CellRecord:
+def _record(grid: GridConfig, name: str) -> CellFolder:
     (folder,) = named_folders(grid.cells_folder, name)
-    return CellRecord(folder)
+    return CellFolder(folder)

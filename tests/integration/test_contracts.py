@@ -64,19 +64,19 @@ def _token_modes(folder: Path) -> None:
     import os
     import stat
 
-    from orchestration import cluster
-    from orchestration.resources import Resources
+    from orchestration.cluster import connect
+    from orchestration.grid.resources import Resources
 
     os.umask(0o022)
     os.environ["HOME"] = str(folder)
     os.environ.pop("RAY_AUTH_MODE", None)
-    cluster.environment(Resources())
+    connect.environment(Resources())
     import ray
 
     ray.init(address="local", num_cpus=1, include_dashboard=False, log_to_driver=False)
-    token = cluster.TOKEN.expanduser()
+    token = connect.TOKEN.expanduser()
     modes = [stat.S_IMODE(token.stat().st_mode)]
-    cluster.connect(None, Resources())
+    connect.connect(None, Resources())
     modes.append(stat.S_IMODE(token.stat().st_mode))
     (folder / "modes.json").write_text(json.dumps(modes))
     ray.shutdown()

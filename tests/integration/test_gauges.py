@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestration import gauges
-from orchestration.drive import Options, run_grid
-from orchestration.grid import expand, load_grid
+from orchestration.driver.run import Options, run_grid
+from orchestration.grid import metrics
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
+from orchestration.infra import gauges
 from tests.integration.conftest import Quiet, edit
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -63,4 +65,4 @@ def test_ray_exports_step_loss_speed_and_state_of_every_cell(grid_file: Path, ra
     assert {name for name, _ in ours} == {*gauges.PROGRESS, gauges.STATE}
     assert all(value > 0 for (name, _), value in ours.items() if name != gauges.STATE)
     states = {re.search(r'state="(\w+)"', labels)[1] for name, labels in ours if name == gauges.STATE}  # type: ignore[index]
-    assert states == set(gauges.STATES)
+    assert states == set(metrics.STATES)

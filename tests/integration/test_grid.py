@@ -6,13 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestration.drive import Options, run_grid
-from orchestration.grid import Cell, GridConfig, expand, load_grid
-from orchestration.tracking import read_mlflow, reading_uri
+from orchestration.driver.run import Options, run_grid
+from orchestration.grid.cells import Cell, expand
+from orchestration.grid.config import GridConfig, load_grid
+from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.integration.conftest import Quiet
-from uniferum.report.catalogue import make_table
 from uniferum.report.records import CellRecord, from_folders
-from uniferum.report.rendering import render
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.rendering import render
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 import yaml
 
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.training.reporter import read_steps
 
 pytestmark = pytest.mark.integration

@@ -14,18 +14,18 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
 def _launch(settings: dict[str, Any], name: str, storage: str) -> None:
-    from orchestration.worker import launch_lane
+    from orchestration.cluster.worker_group import launch_worker_group
 
     (Path(settings["folder"]) / "caller").write_text(str(os.getpid()))
-    launch_lane(settings, {"CPU": 1}, name, storage)
+    launch_worker_group(settings, {"CPU": 1}, name, storage)
 
 
 def _observe(folder: Path) -> None:
     """In a process of its own: a Ray of one CPU without dashboard, a lane on it, and the end of the lane's caller."""
-    from orchestration import cluster, reaper
-    from orchestration.resources import Resources
+    from orchestration.cluster import cleanup, connect
+    from orchestration.grid.resources import Resources
 
-    cluster.environment(Resources())
+    connect.environment(Resources())
     import ray
     from ray.util.placement_group import placement_group
 
@@ -36,11 +36,11 @@ def _observe(folder: Path) -> None:
     lane.mkdir()
     task: Any = ray.remote(_launch).options(num_cpus=0, max_retries=0)
     task.remote({"folder": str(lane)}, "lane", str(folder / "ray"))
-    _until(lambda: (lane / reaper.CARD).exists())
+    _until(lambda: (lane / cleanup.CARD).exists())
     os.kill(int((lane / "caller").read_text()), signal.SIGKILL)
     time.sleep(6)
     free = [ray.available_resources().get("CPU", 0.0)]
-    reaped = [reaper.reap([lane]), reaper.reap([lane])]
+    reaped = [cleanup.release_placement_groups([lane]), cleanup.release_placement_groups([lane])]
     _until(lambda: ray.available_resources().get("CPU", 0.0) > 0)
     free.append(ray.available_resources()["CPU"])
     states = {facts["state"] for facts in ray.util.placement_group_table().values()}

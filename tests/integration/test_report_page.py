@@ -4,20 +4,16 @@ import json
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.support.written_cells import write_cell
 from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
-from uniferum.report.margins import Agreement
-from uniferum.report.records import Pending, from_folders
+from uniferum.report.checks.margins import Margins
+from uniferum.report.records import PendingCell, from_folders
 from uniferum.report.site.cases import Pictures, hardest
 from uniferum.report.site.page import write_page
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
-from written_cells import write_cell
 
 pytestmark = pytest.mark.integration
 
@@ -122,9 +118,9 @@ def page(tmp_path):
     records = from_folders(tmp_path / "grid")
     found = hardest(records)
     masks = ModelMasks("The model's masks are these.", {(one.cohort, one.scan_id): outlined() for one in found})
-    pending = [Pending("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "do it")]
+    pending = [PendingCell("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "do it")]
     pictures = Pictures(found, stores, masks)
-    return write_page(tmp_path / "site", records, pending, Agreement(synthetic=True), pictures=pictures)
+    return write_page(tmp_path / "site", records, pending, Margins(synthetic=True), pictures=pictures)
 
 
 WEBGL = ["--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]

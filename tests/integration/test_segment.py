@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration.segment import Segmenting, segment_cohort
+from orchestration.segment import SegmentationOptions, segment_cohort
 from tests.uniferum.data.cohorts.layouts import write_rad_chest
 from uniferum.data.cohorts.base import Cohort, open_cohort
 from uniferum.data.segmentation import Shard
@@ -14,7 +14,7 @@ from uniferum.errors import UniferumError
 pytestmark = pytest.mark.integration
 
 NAMES = [f"trn{number:05d}" for number in range(1, 7)]
-HOW = Segmenting(device="cpu", cpus=1)
+HOW = SegmentationOptions(device="cpu", cpus=1)
 # A stand-in of TotalSegmentator: the mask is the scan itself; files larger than `broken` says fail while it exists.
 STAND_IN = """#!/bin/sh
 here=$(dirname "$0")
@@ -51,7 +51,7 @@ def test_masks_are_made_by_several_workers_and_a_second_run_makes_only_what_fail
 ) -> None:
     (stand_in.parent / "broken").write_text("10000", encoding="utf-8")
     heard: list[str] = []
-    first = segment_cohort(cohort, HOW, use_ray=True, heard=lambda done: heard.append(done.scan_id))
+    first = segment_cohort(cohort, HOW, use_ray=True, on_scan=lambda done: heard.append(done.scan_id))
     assert (first.made, first.kept) == (5, 0)
     assert [(done.scan_id, "no CT of a human" in done.fault) for done in first.failed] == [(NAMES[2], True)]
     assert sorted(heard) == NAMES
@@ -74,4 +74,4 @@ def test_two_shards_make_all_masks_together(cohort: Cohort, stand_in: Path, ray_
 
 def test_a_cluster_without_gpus_is_refused_with_the_remedy(cohort: Cohort, stand_in: Path, ray_address: str) -> None:
     with pytest.raises(UniferumError, match=r"2 cores, 0 GPUs.*must have 1 cores, 1 GPUs.*--device cpu"):
-        segment_cohort(cohort, Segmenting(cpus=1), use_ray=True)
+        segment_cohort(cohort, SegmentationOptions(cpus=1), use_ray=True)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.grid import expand, load_grid
-from orchestration.records import CellRecord
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
+from orchestration.grid.records import CellFolder
 from tests.integration.conftest import edit
 from tests.integration.test_survive import step_of, until
 
@@ -103,4 +104,4 @@ def test_a_submitted_grid_runs_on_the_cluster_though_its_submitter_detaches(
     assert "2 of 2 cells done" in logs[1]
     for cell in cells:
         (folder,) = [path for path in grid.cells_folder.iterdir() if path.name[:-9] == cell.name]
-        assert CellRecord(folder).done
+        assert CellFolder(folder).done

@@ -11,9 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestration.drive import Options, run_grid
-from orchestration.grid import Cell, GridConfig, expand, load_grid
-from orchestration.records import CellRecord, named_folders, read_json
+from orchestration.driver.run import Options, run_grid
+from orchestration.grid.cells import Cell, expand
+from orchestration.grid.config import GridConfig, load_grid
+from orchestration.grid.records import CellFolder, named_folders, read_json
 from tests.integration.conftest import Quiet, edit
 from uniferum.run import train_run
 
@@ -38,7 +39,7 @@ def until(condition: Callable[[], object], seconds: float = 180.0) -> None:
 def step_of(grid: GridConfig, name: str) -> int:
     """How far a cell is."""
     folders = named_folders(grid.cells_folder, name)
-    progress = CellRecord(folders[-1]).progress() if folders else None
+    progress = CellFolder(folders[-1]).progress() if folders else None
     return progress.step if progress else 0
 
 
@@ -94,7 +95,7 @@ def test_ctrl_c_writes_a_checkpoint_and_the_next_run_goes_on_from_it(grid_file: 
 
     assert driver.wait(timeout=120) == 130
     (folder,) = named_folders(grid.cells_folder, cell.name)
-    record = CellRecord(folder)
+    record = CellFolder(folder)
     assert 2 <= (record.resumable_step() or 0) < 200
     assert not record.done
 
@@ -116,7 +117,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_a_second_driver_takes_over(
     log = grid_file.parent / "driver.log"
     until(lambda: "waiting for it to end" in log.read_text())
     driver.send_signal(signal.SIGINT)
-    until(lambda: "again: leave at once" in log.read_text())
+    until(lambda: "press again to exit at once" in log.read_text())
     driver.send_signal(signal.SIGINT)
 
     assert driver.wait(timeout=60) == 130

@@ -1,5 +1,6 @@
-"""The multi-node part of the chaos in its short form: a Ray of several raylets loses a node, the MLflow server and its
-driver, and the table is that of an undisturbed run. ``make chaos`` has all of it.
+"""The multi-node part of the chaos in its short form; ``make chaos`` has all of it.
+
+A Ray of several raylets loses a node, the MLflow server and its driver, and the table is that of an undisturbed run.
 """
 
 import random
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.tracking import read_mlflow, reading_uri
+from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.chaos.conftest import SEED, Ground
 from tests.chaos.conftest import ground as ground
 from tests.chaos.conftest import raylets as raylets

@@ -12,15 +12,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestration.grid import expand, load_grid
-from orchestration.records import CellRecord
-from orchestration.search import load_search
-from orchestration.spool import append
-from orchestration.spooled import unsent
-from orchestration.study import open_study
-from orchestration.tracking import reading_uri
-from orchestration.trial import run_trial, trained_steps
-from orchestration.tuning import run_search
+from orchestration.attempt.spool import append
+from orchestration.grid.cells import expand
+from orchestration.grid.config import load_grid
+from orchestration.grid.records import CellFolder
+from orchestration.search.config import load_search
+from orchestration.search.run import run_search
+from orchestration.search.study import open_study
+from orchestration.search.trial import run_trial, trained_steps
+from orchestration.tracking.reader import reading_uri
+from orchestration.tracking.spool_reader import has_unsent
 from tests.integration.conftest import edit
 from tests.integration.test_survive import until
 from uniferum.config import load_yaml
@@ -75,7 +76,7 @@ def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth
     again = open_study(search).trials
     assert (found.trials, found.failed, len(again)) == (2, 0, 2)
     assert (again[0].params, again[0].value) == (first.params, first.value)
-    logs = [CellRecord(folder).log.read_text() for folder in (search.root / "trials").iterdir()]
+    logs = [CellFolder(folder).log.read_text() for folder in (search.root / "trials").iterdir()]
     assert [log.count("attempt 1 of trial") for log in logs] == [1, 1], "no finished trial was trained again"
 
 
@@ -139,7 +140,7 @@ def test_every_trial_is_in_mlflow_under_one_parent_and_one_without_a_number_ends
     record = next(record for record in _records(search.root) if record.done)
     append(record.folder, {"tags": {"late": "yes"}})  # what a driver that was killed had no time to send
     assert run_search(search, lines.append).params == found.params
-    assert not unsent(record.folder)
+    assert not has_unsent(record.folder)
     assert _runs(search.root)[0] == ["FINISHED"]
 
 
@@ -158,15 +159,15 @@ def _runs(root: Path) -> tuple[list[str], dict[str, str]]:
     return [run.info.status for run in parents], {run.data.params["optim.lr"]: run.info.status for run in children}
 
 
-def _records(root: Path) -> list[CellRecord]:
-    return [CellRecord(folder) for folder in sorted(root.glob("trials/*"))]
+def _records(root: Path) -> list[CellFolder]:
+    return [CellFolder(folder) for folder in sorted(root.glob("trials/*"))]
 
 
-def _attempts(record: CellRecord) -> int:
+def _attempts(record: CellFolder) -> int:
     return record.log.read_text().count("attempt 1 of trial")
 
 
-def _process_of(record: CellRecord) -> int:
+def _process_of(record: CellFolder) -> int:
     return int(re.findall(r"attempt 1 of trial on \S+, process (\d+)", record.log.read_text())[-1])
 
 

@@ -1,4 +1,4 @@
-"""A cohort over several processes: everything once, whatever dies on the way."""
+"""Preparation with several processes: each scan once, also after a worker died."""
 
 import os
 import signal
@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from orchestration import prepare as preparing
-from orchestration.prepare import plan, prepare_cohort
-from tests.uniferum.data.test_preparation import CONFIG, write_cohort
+from orchestration.prepare import backends, plan_preparation, prepare_cohort
+from tests.uniferum.data.test_prepare_cohort import CONFIG, write_cohort
 from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 HU, _ = thorax()
 
@@ -35,12 +34,16 @@ def cohort_yaml(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_every_scan_is_prepared_once_and_heard_of_once(cohort_yaml, tmp_path, workers):
-    heard = []
+def test_every_scan_is_prepared_once_and_reported_once(cohort_yaml, tmp_path, workers):
+    ids = []
     summary = prepare_cohort(
-        open_cohort(cohort_yaml), tmp_path / "store", CONFIG, workers=workers, heard=lambda o: heard.append(o.scan_id)
+        open_cohort(cohort_yaml),
+        tmp_path / "store",
+        CONFIG,
+        workers=workers,
+        on_scan=lambda o: ids.append(o.scan_id),
     )
-    assert sorted(heard) == [f"s{n}" for n in range(6)]
+    assert sorted(ids) == [f"s{n}" for n in range(6)]
     assert (summary.prepared, summary.kept, summary.scans) == (5, 0, 5)
     assert [outcome.scan_id for outcome in summary.failed] == ["s3"]
     assert summary.cohort_notes == open_cohort(cohort_yaml).card().notes
@@ -58,14 +61,14 @@ def test_workers_change_no_byte(cohort_yaml, tmp_path):
 def _chunk_that_kills_its_worker(scans, store, *, with_montage=False):
     if any(scan.scan_id == "s1" for scan in scans):
         os.kill(os.getpid(), signal.SIGKILL)
-    return preparing_chunk(scans, store, with_montage=with_montage)
+    return prepare_chunk(scans, store, with_montage=with_montage)
 
 
-preparing_chunk = preparing.prepare_chunk
+prepare_chunk = backends.prepare_chunk
 
 
 def test_a_worker_that_dies_costs_the_scan_it_held_and_no_other(cohort_yaml, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparing, "prepare_chunk", _chunk_that_kills_its_worker)
+    monkeypatch.setattr(backends, "prepare_chunk", _chunk_that_kills_its_worker)
     summary = prepare_cohort(open_cohort(cohort_yaml), tmp_path / "store", CONFIG, workers=2)
     assert sorted(outcome.scan_id for outcome in summary.failed) == ["s1", "s3"]
     assert summary.scans == 4
@@ -74,13 +77,13 @@ def test_a_worker_that_dies_costs_the_scan_it_held_and_no_other(cohort_yaml, tmp
 
 
 @pytest.mark.chaos
-def test_after_kill_9_the_same_command_does_only_the_rest(cohort_yaml, tmp_path):
+def test_after_kill_9_the_same_command_prepares_only_the_rest(cohort_yaml, tmp_path):
     store = tmp_path / "store"
     script = (
         "from orchestration.prepare import prepare_cohort\nfrom uniferum.data.cohorts.base import open_cohort\n"
-        "from tests.uniferum.data.test_preparation import CONFIG\nimport time\n"
+        "from tests.uniferum.data.test_prepare_cohort import CONFIG\nimport time\n"
         f"prepare_cohort(open_cohort({str(cohort_yaml)!r}), {str(store)!r}, CONFIG, workers=0,"
-        " heard=lambda o: time.sleep(1))\n"
+        " on_scan=lambda o: time.sleep(1))\n"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=Path(__file__).parents[2]) as process:
         while len(list(store.glob("scans/*.ufs"))) < 2:
@@ -101,7 +104,11 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_scan(cohort_yaml, 
 
 
 def test_a_plan_counts_and_writes_nothing(cohort_yaml, tmp_path):
-    assert plan(open_cohort(cohort_yaml), tmp_path / "store", CONFIG).sentence().startswith("6 scans, 0 of them")
+    assert (
+        plan_preparation(open_cohort(cohort_yaml), tmp_path / "store", CONFIG)
+        .sentence()
+        .startswith("6 scans, 0 of them")
+    )
     assert not (tmp_path / "store").exists()
 
 
@@ -113,7 +120,7 @@ def test_over_ray_the_store_is_the_same(cohort_yaml, tmp_path):
     try:
         states = Counter()
         summary = prepare_cohort(
-            open_cohort(cohort_yaml), tmp_path / "ray", CONFIG, use_ray=True, heard=lambda o: states.update([o.state])
+            open_cohort(cohort_yaml), tmp_path / "ray", CONFIG, use_ray=True, on_scan=lambda o: states.update([o.state])
         )
     finally:
         ray.shutdown()

@@ -11,9 +11,10 @@ import optuna
 import pytest
 from filelock import FileLock
 
-from orchestration import cluster, mlflow_server, worker
-from orchestration.resources import Resources
-from orchestration.tuning import take_up
+from orchestration.cluster import connect, worker_group
+from orchestration.grid.resources import Resources
+from orchestration.search.run import requeue_interrupted
+from orchestration.tracking import server as mlflow_server
 from uniferum.errors import UniferumError
 
 
@@ -33,7 +34,7 @@ def test_rays_own_failure_limits_are_endless_and_a_lanes_are_not(monkeypatch: py
             given["fitted"] = True
 
     monkeypatch.setattr(ray.train.torch, "TorchTrainer", Recorder)
-    worker.launch_lane({"folder": "f"}, {"CPU": 1}, "lane", "/storage")
+    worker_group.launch_worker_group({"folder": "f"}, {"CPU": 1}, "lane", "/storage")
     limits = given["run_config"].failure_config
     assert (limits.max_failures, limits.max_preemption_failures) == (0, 0)
     assert limits.controller_failure_limit >= 0
@@ -46,7 +47,7 @@ def test_rays_token_is_made_private(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     token.parent.mkdir()
     token.write_text("secret")
     token.chmod(0o644)
-    cluster.protect_token()
+    connect.protect_token()
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
 
 
@@ -61,7 +62,7 @@ def test_rays_token_is_made_private(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 )
 def test_an_address_that_cannot_carry_a_grid_is_refused_with_what_can(address: str, cure: str) -> None:
     with pytest.raises(UniferumError) as caught:
-        cluster.check_address(address)
+        connect.check_address(address)
     assert cure in str(caught.value)
 
 
@@ -89,7 +90,7 @@ def test_several_processes_that_open_a_fresh_mlflow_file_leave_it_whole(tmp_path
 @pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "./mlruns", "file:///tmp/mlruns"])
 def test_a_tracking_address_that_cells_cannot_share_is_refused(uri: str) -> None:
     with pytest.raises(UniferumError, match="http"):
-        mlflow_server.configured(uri)
+        mlflow_server.configured_uri(uri)
 
 
 def test_optuna_leaves_a_killed_trial_running_and_it_is_proposed_again(tmp_path: Path) -> None:
@@ -103,7 +104,7 @@ def test_optuna_leaves_a_killed_trial_running_and_it_is_proposed_again(tmp_path:
 
     again = optuna.load_study(storage=url, study_name="s")
     assert again.trials[1].state == optuna.trial.TrialState.RUNNING
-    assert take_up(again) == 1
+    assert requeue_interrupted(again) == 1
     assert again.trials[1].state == optuna.trial.TrialState.FAIL
     assert again.ask().suggest_float("lr", 0, 1) == value
 
@@ -132,7 +133,7 @@ def test_slots_are_counted_node_by_node(monkeypatch: pytest.MonkeyPatch, wanted:
 
     nodes = [_Node(CPU=8, GPU=4), _Node(CPU=4), _Node(alive=False, CPU=64, GPU=8)]
     monkeypatch.setattr(ray, "nodes", lambda: nodes)
-    assert cluster.slots(wanted) == fits
+    assert connect.slots(wanted) == fits
 
 
 def test_asking_for_what_no_node_has_says_at_once_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,4 +142,4 @@ def test_asking_for_what_no_node_has_says_at_once_what_there_is(monkeypatch: pyt
     monkeypatch.setattr(ray, "nodes", lambda: [_Node(CPU=2)])
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0})
     with pytest.raises(UniferumError, match=re.escape("the whole cluster has 2 CPUs, 0 GPUs")):
-        cluster.check_fits(Resources(cpus=1, gpus=1))
+        connect.check_fits(Resources(cpus=1, gpus=1))

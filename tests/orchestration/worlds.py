@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from orchestration.cell import Assignment
-from orchestration.grid import Cell, GridConfig
+from orchestration.attempt.attempt import Attempt
+from orchestration.grid.cells import Cell
+from orchestration.grid.config import GridConfig
 from uniferum.run import RunConfig
 
 
@@ -20,11 +21,11 @@ def cell(name: str = "uniferum-small-CTRATE", **changes: Any) -> Cell:
     return Cell(name, config(name, **changes), "uniferum", "small", "CTRATE", 0)
 
 
-def assignment(folder: Path, **changes: Any) -> Assignment:
+def attempt(folder: Path, **changes: Any) -> Attempt:
     """An attempt at it."""
     named = cell()
-    keys = {"attempt": 1, "token": "1-1-a", "config": named.config.model_dump(mode="json"), "stores": {}}
-    return Assignment(**{"name": named.name, "folder": str(folder), **keys, **changes})
+    keys = {"number": 1, "token": "1-1-a", "config": named.config.model_dump(mode="json"), "stores": {}}
+    return Attempt(**{"name": named.name, "folder": str(folder), **keys, **changes})
 
 
 def grid(root: Path, **changes: Any) -> GridConfig:

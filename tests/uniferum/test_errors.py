@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from uniferum.errors import UniferumError, near_miss
+from uniferum.errors import StateError, UniferumError, near_miss
 
 
 def test_the_message_reads_as_a_sentence() -> None:
@@ -35,3 +35,8 @@ def test_the_password_of_an_address_is_never_shown(address: str) -> None:
     text = str(UniferumError(f"x: {address}", address + "/long" * 30, must="be right", cure=f"not {address}"))
     assert "sesame" not in text
     assert text.count("***") == 3
+
+
+def test_a_state_is_a_statement_with_its_remedy_and_survives_pickling() -> None:
+    error = pickle.loads(pickle.dumps(StateError("No free port on 127.0.0.1", cure="Stop another server.")))  # noqa: S301 - our own bytes
+    assert str(error) == "No free port on 127.0.0.1. Stop another server."

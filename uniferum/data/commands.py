@@ -1,4 +1,4 @@
-"""Commands that an error or a plan tells a person to type, with the words of a store filled in and quoted."""
+"""Commands that an error or a plan suggests, with quoted paths of a store."""
 
 import shlex
 from collections.abc import Mapping
@@ -6,16 +6,16 @@ from typing import Any
 
 
 def cohort_args(card: Mapping[str, Any], file: str) -> str:
-    """The cohort's file, and ``--root`` where the store says where its dataset lies.
+    """The cohort's file, and ``--root`` if the store knows its dataset's folder.
 
     Args:
-        card: what a store says of its cohort; empty where there is no store yet.
-        file: the cohort's file where the card names none.
+        card: the store's description of its cohort; empty if there is no store yet.
+        file: the cohort's file if the card has none.
     """
     root = f" --root {shlex.quote(str(card['root']))}" if card.get("root") else ""
     return f"{shlex.quote(str(card.get('config') or file))}{root}"
 
 
 def prepare_command(cohort: str, store: object) -> str:
-    """``uniferum data prepare ... --out ...`` for what :func:`cohort_args` gives."""
+    """Command ``uniferum data prepare ... --out ...`` for the result of :func:`cohort_args`."""
     return f"uniferum data prepare {cohort} --out {shlex.quote(str(store))}"

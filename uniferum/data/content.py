@@ -1,7 +1,7 @@
-"""What identity needs of a prepared store: whose it is, its words, and what its splits hold.
+"""Content of a prepared store for a run's identity: its cohort, its vocabulary and its splits.
 
-Read without pandas and the libraries that decode scans, which take longer to load than a plan to make. Invariant: it
-gives the digests that :class:`uniferum.data.prepared.PreparedCohort` gives.
+It is read without pandas and the libraries that decode scans, which take longer to load than planning takes. Invariant:
+its digests equal those of :class:`uniferum.data.prepared_cohort.PreparedCohort`.
 """
 
 import hashlib
@@ -25,14 +25,14 @@ TRAINING = "train"
 
 @dataclass(frozen=True)
 class Content:
-    """What identity needs of a store: whose it is, its words, and what its splits hold.
+    """Content of a store for a run's identity: its cohort, its vocabulary and its splits.
 
     Attributes:
         scans: split to scan to patient and checksum, in the order of the scans.
         known: scan to label to 0 or 1.
-        flags_of: scan to its quality flags, of those flagged ``wrong_hu`` alone: identity asks for no others.
-        left_out: scans of the training split that :meth:`for_training` took out, with their flags.
-        card: what the store says of its cohort: the YAML file and the folder that it was prepared from.
+        flags_of: scan to its quality flags, only for scans flagged ``wrong_hu``, because identity needs no others.
+        left_out: training scans that :meth:`for_training` removed, with their flags.
+        card: the store's description of its cohort: the YAML file and the folder from which it was prepared.
         path: the store's folder.
     """
 
@@ -51,9 +51,9 @@ class Content:
 
     @classmethod
     def read(cls, path: Path) -> "Content | None":
-        """The content of a finished local store; None where anything is not as a store writes it.
+        """Read the content of a finished local store; None if anything is not as a store writes it.
 
-        Then :meth:`uniferum.data.prepared.PreparedCohort.open` either takes the store, or says what is wrong with it.
+        Then :meth:`uniferum.data.prepared_cohort.PreparedCohort.open` either accepts the store, or reports the fault.
         """
         try:
             card = json.loads((path / "store.json").read_bytes())
@@ -64,7 +64,7 @@ class Content:
             scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
             flagged = _flagged(path / "manifest.parquet", WRONG_HU)
             labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
-        except (OSError, ValueError, KeyError, TypeError, NotImplementedError):  # pyarrow's own faults are among these
+        except (OSError, ValueError, KeyError, TypeError, NotImplementedError):  # these include pyarrow's errors
             return None
         if not isinstance(card, dict) or card.get("format") != 1:
             return None
@@ -76,44 +76,44 @@ class Content:
         return cls(str(cohort.get("name", "")), vocabulary, rows, known, flagged, card=cohort, path=path)
 
     def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
-        """Scan to flags of a split; those of scans that are not flagged ``wrong_hu`` are not read, and empty here."""
+        """Map the scans of a split to flags, which are only read for scans flagged ``wrong_hu`` and else empty."""
         return {scan: self.flags_of.get(scan, ()) for scan in self.scans.get(split, {})}
 
     def for_training(self, policy: OnWrongHu) -> "Content":
-        """As :meth:`uniferum.data.prepared.PreparedCohort.for_training`."""
+        """Cohort for a run, as :meth:`uniferum.data.prepared_cohort.PreparedCohort.for_training`."""
         if policy not in self._views:
             left = left_out(self.flags_in(TRAINING), policy)
-            kept = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
-            scans = {**self.scans, TRAINING: kept}
+            remaining = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
+            scans = {**self.scans, TRAINING: remaining}
             view = replace(self, scans=scans, left_out=left, _counts={}, _digests={}, _views={})
             self._views[policy] = view if left else self
         return self._views[policy]
 
     def split_sizes(self) -> dict[str, int]:
-        """Every split that the manifest names, and its number of scans."""
+        """Number of scans of each split in the manifest."""
         return {split: len(scans) for split, scans in self.scans.items()}
 
     def unlisted(self) -> list[str]:
-        """Scans with a known label that the manifest does not name, sorted."""
+        """Scans with a known label that are not in the manifest, sorted."""
         return sorted(self.known.keys() - {scan for scans in self.scans.values() for scan in scans} - {*self.left_out})
 
     def scans_in(self, split: str) -> list[str]:
-        """The scans of a split, sorted."""
+        """Scans of a split, sorted."""
         return list(self.scans.get(split, {}))
 
     def label_counts(self, split: str) -> dict[str, tuple[int, int]]:
-        """Label to its number of known negatives and positives in a split."""
+        """Map each label to its numbers of known negatives and positives in a split."""
         if split not in self._counts:
             values = (self.known.get(scan, {}).items() for scan in self.scans.get(split, {}))
-            self._counts[split] = count_labels(pair for own in values for pair in own)
+            self._counts[split] = count_labels(pair for labels in values for pair in labels)
         return self._counts[split]
 
     @property
     def layers_of(self) -> Mapping[str, tuple[str, ...]]:
-        """The mask layers of each scan, from the manifest; read on first use, for only +SEG runs ask for them.
+        """Mask layers of each scan in the manifest, read on first use because only +SEG runs need them.
 
         Raises:
-            UniferumError: the manifest does not say which scans have masks.
+            UniferumError: the manifest does not list the scans' masks.
         """
         if not self._layers and self.path is not None:
             manifest = self.path / "manifest.parquet"
@@ -126,29 +126,29 @@ class Content:
         return self._layers
 
     def digest(self, split: str) -> str:
-        """As :meth:`uniferum.data.prepared.PreparedCohort.digest`."""
+        """Digest of a split, as :meth:`uniferum.data.prepared_cohort.PreparedCohort.digest`."""
         if split not in self._digests:
             self._digests[split] = split_digest(self.scans.get(split, {}), self.known)
         return self._digests[split]
 
 
 def left_out(flags: Mapping[str, tuple[str, ...]], policy: OnWrongHu) -> dict[str, tuple[str, ...]]:
-    """Which of some training scans are not trained on, in the order given, with their flags."""
-    return {scan: own for scan, own in flags.items() if WRONG_HU in own} if policy == "exclude" else {}
+    """Training scans that are removed by the policy, in the given order, with their flags."""
+    return {scan: names for scan, names in flags.items() if WRONG_HU in names} if policy == "exclude" else {}
 
 
 def count_labels(values: Iterable[tuple[str, int]]) -> dict[str, tuple[int, int]]:
-    """Label to its number of zeros and ones."""
+    """Map each label to its numbers of zeros and ones."""
     counted = Counter(values)
     return {label: (counted[label, 0], counted[label, 1]) for label in dict.fromkeys(label for label, _ in counted)}
 
 
 def split_digest(scans: Mapping[str, tuple[str, str]], known: Mapping[str, Mapping[str, int]]) -> str:
-    """SHA-256 over a split: its scans in the order of their ids, with patient, content checksum and known labels.
+    """SHA-256 of a split: its scans in the order of their ids, with patient, content checksum and known labels.
 
     Args:
         scans: scan to patient and checksum, sorted.
-        known: scan to label to 0 or 1; may hold the scans of other splits too.
+        known: scan to label to 0 or 1; may contain scans of other splits.
     """
     total = hashlib.sha256()
     for scan, (patient, checksum) in scans.items():
@@ -157,10 +157,10 @@ def split_digest(scans: Mapping[str, tuple[str, str]], known: Mapping[str, Mappi
 
 
 def _columns(file: Path, names: tuple[str, ...]) -> list[list[Any]]:
-    """Some columns of a Parquet file.
+    """Read columns of a Parquet file.
 
     Raises:
-        OSError, ValueError, KeyError: there is no such file, it is damaged, or it lacks a column.
+        OSError, ValueError, KeyError: the file is missing or damaged, or has no such column.
     """
     import pyarrow.parquet
 
@@ -170,10 +170,10 @@ def _columns(file: Path, names: tuple[str, ...]) -> list[list[Any]]:
 
 
 def _flagged(manifest: Path, flag: str) -> dict[str, tuple[str, ...]]:
-    """The scans that carry a flag, with all their flags; looked for in Arrow, for a list a scan in Python is slow.
+    """Scans with a flag, and all their flags; searched in Arrow, because a Python list per scan is slow.
 
     Raises:
-        OSError, ValueError, KeyError, TypeError, NotImplementedError: as :func:`_columns`, or the column is no lists.
+        OSError, ValueError, KeyError, TypeError, NotImplementedError: as :func:`_columns`, or the column has no lists.
     """
     import pyarrow
     import pyarrow.compute
@@ -184,30 +184,30 @@ def _flagged(manifest: Path, flag: str) -> dict[str, tuple[str, ...]]:
     flags = table.column("flags")
     call = pyarrow.compute.call_function
     texts = call("list_flatten", [flags]).cast(pyarrow.string())
-    # Not `equal`: a scalar made of a Python value loads pandas.
+    # `equal` is not used: a scalar made of a Python value loads pandas.
     near = call("match_substring", [texts], pyarrow.compute.MatchSubstringOptions(flag))
     rows = table.take(call("list_parent_indices", [flags]).filter(near))
-    found = zip(rows.column("scan_id").to_pylist(), rows.column("flags").to_pylist(), strict=True)
-    return {scan: tuple(own) for scan, own in found if flag in own}
+    pairs = zip(rows.column("scan_id").to_pylist(), rows.column("flags").to_pylist(), strict=True)
+    return {scan: tuple(names) for scan, names in pairs if flag in names}
 
 
 def _by_split(
     scans: list[Any], patients: list[Any], splits: list[Any], checksums: list[Any]
 ) -> dict[str, dict[str, tuple[str, str]]]:
-    """The scans of each split, sorted; nothing where an id is no text, or a scan's occurs twice."""
+    """Map each split to its scans, sorted; empty if an id is not a text, or a scan occurs twice."""
     if {str} != {*map(type, scans), *map(type, patients), *map(type, splits), *map(type, checksums)}:
         return {}
-    found: dict[str, dict[str, tuple[str, str]]] = {}
+    by_split: dict[str, dict[str, tuple[str, str]]] = {}
     for scan, patient, split, checksum in sorted(zip(scans, patients, splits, checksums, strict=True)):
-        found.setdefault(split, {})[scan] = patient, checksum
-    return found if len(set(scans)) == len(scans) else {}
+        by_split.setdefault(split, {})[scan] = patient, checksum
+    return by_split if len(set(scans)) == len(scans) else {}
 
 
 def _by_scan(scans: list[Any], labels: list[Any], values: list[Any]) -> dict[str, dict[str, int]] | None:
-    """The known labels of each scan; None where an id is no text, a value not 0 or 1, or a label is given twice."""
+    """Known labels of each scan; None if an id is not a text, a value not 0 or 1, or a label is given twice."""
     if not {*map(type, scans), *map(type, labels)} <= {str} or not set(values) <= {0, 1}:
         return None
-    found: dict[str, dict[str, int]] = {}
+    by_scan: dict[str, dict[str, int]] = {}
     for scan, label, value in zip(scans, labels, values, strict=True):
-        found.setdefault(scan, {})[label] = value
-    return found if sum(map(len, found.values())) == len(values) else None
+        by_scan.setdefault(scan, {})[label] = value
+    return by_scan if sum(map(len, by_scan.values())) == len(values) else None

@@ -1,7 +1,7 @@
-"""What a preparation takes: bytes in the store at each level, and hours, from what was measured.
+"""Estimate disk space of the store at each level, and hours, of a preparation, from measurements.
 
-Sources: docs/performance.md (benchmarks/preparation.py): 1.43 core seconds for a scan of 512 x 512 x 300 voxels, 0.017
-for one of the demo's size; a noisy CT's prepared voxel takes at most about a byte, masks included.
+Source: docs/performance.md (benchmarks/preparation.py): 1.43 core seconds for a scan of 512 x 512 x 300 voxels, 0.017
+for one of the demo's size; a prepared voxel of a noisy CT takes at most about a byte, masks included.
 """
 
 import math
@@ -13,17 +13,17 @@ BYTES_A_VOXEL = 1.0
 SECONDS_A_SCAN = 0.015
 SECONDS_A_VOXEL = 1.43 / (512 * 512 * 300)
 TYPICAL_VOXELS = 512 * 512 * 300
-"""Of a chest CT, where the scans' headers were not looked at."""
+"""Voxels of a chest CT, if the scans' headers were not read."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What preparing some scans takes.
+    """Disk space and time for preparing scans.
 
     Attributes:
-        scans: how many.
-        level_bytes: level (``train``, ``full``) to bytes in the store.
-        core_seconds: on one core.
+        scans: number of scans.
+        level_bytes: bytes in the store for each level (``train``, ``full``).
+        core_seconds: seconds on one core.
     """
 
     scans: int
@@ -31,7 +31,7 @@ class Needs:
     core_seconds: float
 
     def hours(self, cores: int) -> float:
-        """Wall time on so many cores, reading of the raw files from a slow disk apart."""
+        """Wall time on ``cores`` cores in hours, without reading raw files from a slow disk."""
         return self.core_seconds / max(1, cores) / 3600
 
 
@@ -41,6 +41,6 @@ def level_bytes(geometry: Geometry, level: str) -> int:
 
 
 def needs(scans: int, geometry: Geometry, voxels: float | None = None) -> Needs:
-    """What preparing ``scans`` scans of ``voxels`` voxels on average takes."""
+    """Estimate the needs of ``scans`` scans of ``voxels`` voxels on average."""
     seconds = SECONDS_A_SCAN + SECONDS_A_VOXEL * (TYPICAL_VOXELS if voxels is None else voxels)
     return Needs(scans, {one: scans * level_bytes(geometry, one) for one in ("train", "full")}, scans * seconds)

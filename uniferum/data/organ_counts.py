@@ -1,7 +1,7 @@
-"""How many organ tasks a cohort is given: a share of its training rows, or of its training scans.
+"""Number of organ tasks of a cohort: a share of its training rows, or of its training scans.
 
-The paper's sentence, "an extra 10% samples from the dataset" (3.3), may mean either, so both counts are always shown.
-Read without pandas, so that a plan can say it.
+The paper's sentence, "an extra 10% samples from the dataset" (3.3), can mean either, so both counts are always shown.
+The module needs no pandas, so that a plan can show them.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from uniferum.data.settings import SamplingConfig
 
 @dataclass(frozen=True)
 class OrganCounts:
-    """The rows and scans of a cohort's training split, and what ``sampling.organ_share`` of each is."""
+    """Rows and scans of a cohort's training split, and ``sampling.organ_share`` of each."""
 
     cohort: str
     rows: int
@@ -21,21 +21,21 @@ class OrganCounts:
 
     @property
     def of_rows(self) -> int:
-        """Organ tasks where the share is of rows."""
+        """Organ tasks if the share is of rows."""
         return round(self.sampling.organ_share * self.rows)
 
     @property
     def of_scans(self) -> int:
-        """Organ tasks where the share is of scans."""
+        """Organ tasks if the share is of scans."""
         return round(self.sampling.organ_share * self.scans)
 
     @property
     def wanted(self) -> int:
-        """Organ tasks as ``sampling.organ_share_of`` has it."""
+        """Organ tasks according to ``sampling.organ_share_of``."""
         return self.of_scans if self.sampling.organ_share_of == "scans" else self.of_rows
 
     def sentence(self) -> str:
-        """Both counts, and which of them holds."""
+        """Both counts, and the one that applies, in words."""
         return (
             f"{self.cohort}: {self.wanted:,} organ rows wanted (sampling.organ_share_of: "
             f"{self.sampling.organ_share_of}): {self.sampling.organ_share:.0%} of {self.rows:,} training rows are "
@@ -44,20 +44,20 @@ class OrganCounts:
 
 
 def drawn(negative: int, positive: int, *, balance: bool = True) -> tuple[int, int]:
-    """Negative and positive training rows that a label's known values give, as sampling draws them.
+    """Negative and positive training rows that sampling draws from a label's known values.
 
     Args:
-        negative: known negatives.
-        positive: known positives.
-        balance: draw as many negatives as there are positives, and nothing where one class is absent
+        negative: number of known negatives.
+        positive: number of known positives.
+        balance: whether to draw as many negatives as positives, and none if one class is absent
             (:func:`uniferum.data.sampling.balanced`); otherwise every known value is a row.
     """
     if not balance:
         return negative, positive
-    kept = min(negative, positive)
-    return kept, positive if kept else 0
+    balanced_count = min(negative, positive)
+    return balanced_count, positive if balanced_count else 0
 
 
 def drawn_rows(counts: Iterable[tuple[int, int]]) -> int:
-    """How many training rows some labels give, from the negatives and positives of each; balanced."""
+    """Number of training rows from the negatives and positives of each label; balanced."""
     return sum(sum(drawn(negative, positive)) for negative, positive in counts)

@@ -1,7 +1,7 @@
-"""A cohort's own word on one of its splits: who made it, from which seed, how many scans it should have, which lack.
+"""A cohort's statement about a split: who made it, its seed, its expected number of scans, and absent scans.
 
-It is written into the store when the cohort has been prepared (``splits.json``) and travels from there with the
-predictions, so that a verdict knows what it compares. It is part of no fingerprint: the scans themselves are.
+It is stored after preparation (``splits.json``) and copied with the predictions, so that a verdict knows what it
+compares. It is not part of a fingerprint, unlike the scans.
 """
 
 from collections import Counter, defaultdict
@@ -18,13 +18,13 @@ from uniferum.errors import UniferumError
 Kind = Literal["official", "paper_sized", "own"]
 
 NAMED = 5
-"""How many absent scans of a split are named."""
+"""Maximum number of absent scans that are named."""
 
 UNPREPARED = "could not be prepared"
-"""Why a scan is absent that is on disk; the store's failures.csv gives the reason of each."""
+"""Reason for an absent scan that is on disk; the store's failures.csv has details."""
 
 PHANTOM_MARK = "phantoms.json"
-"""The file that ``uniferum data phantom`` leaves above the datasets that it writes."""
+"""File that ``uniferum data phantom`` writes above its datasets."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class SplitRule:
     """How a split is made.
 
     Attributes:
-        kind: ``official`` as the dataset gives it, ``paper_sized`` drawn by us to the paper's sizes, ``own`` any other.
-        papers: whether the paper's split is made by this very rule; it then is the paper's where no scan is absent.
-        seed: of a drawn split.
-        note: what else decides it.
+        kind: ``official`` from the dataset, ``paper_sized`` drawn here with the paper's sizes, ``own`` any other.
+        papers: whether the paper uses the same rule; if no scan is absent, the split is the paper's.
+        seed: seed of a drawn split.
+        note: further rules.
     """
 
     kind: Kind
@@ -45,16 +45,16 @@ class SplitRule:
 
 
 class SplitWord(Section):
-    """What is known of a split that was scored.
+    """Statement about a split that was scored.
 
     Attributes:
-        kind: see :class:`SplitRule`, as ``papers``, ``seed`` and ``note``.
-        phantoms: the scans are drawings.
-        expected: scans of the paper's split (its Table 1); ``None`` for a cohort that the paper does not use.
-        found: scans that are prepared.
-        absent: scans that the dataset's own tables put into the split and that are not prepared.
+        kind: kind of the split; this and ``papers``, ``seed`` and ``note`` as in :class:`SplitRule`.
+        phantoms: whether the scans are phantoms.
+        expected: number of scans in the paper's split (Table 1); ``None`` for a cohort that the paper does not use.
+        found: number of prepared scans.
+        absent: number of scans of the split in the dataset's tables that are not prepared.
         absent_first: the first of them by name.
-        absent_why: how many of them for which reason.
+        absent_why: reason to number of absent scans.
     """
 
     kind: Kind
@@ -71,47 +71,47 @@ class SplitWord(Section):
     @model_validator(mode="after")
     def _papers_size_is_known(self) -> Self:
         if self.papers and self.expected is None:
-            raise ValueError("have expected, the size of the paper's split, where papers is true")
+            raise ValueError("have expected, the size of the paper's split, if papers is true")
         return self
 
     @property
     def name(self) -> str:
-        """``official``, ``paper_sized, seed 0``, ``own: the first reconstruction of each study``."""
+        """Kind, seed and note: ``official``, ``paper_sized, seed 0``, ``own: the first reconstruction ...``."""
         seed = "" if self.seed is None else f", seed {self.seed}"
         return f"{self.kind}{seed}" + (f": {self.note}" if self.note else "")
 
     @property
     def first_names(self) -> str:
-        """The first absent scans; with dots where there are more."""
+        """The first absent scans, with dots if there are more."""
         return ", ".join(self.absent_first) + (", ..." if self.absent > len(self.absent_first) else "")
 
 
 @dataclass
 class SplitCounts:
-    """Counts the scans of each split one by one, those that are there and those that should be."""
+    """Counts prepared and absent scans of each split."""
 
     _found: Counter[str] = field(default_factory=Counter)
     _absent: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     _why: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
 
     def there(self, split: str) -> None:
-        """Count a scan that is prepared."""
+        """Count a prepared scan."""
         self._found[split] += 1
 
     def absent(self, split: str, scan_id: str, reason: str) -> None:
-        """Count a scan of the split that is not."""
+        """Count a scan of the split that is not prepared."""
         self._absent[split].append(scan_id)
         self._why[split][reason] += 1
 
     def words(
         self, rules: Mapping[str, SplitRule], expected: Mapping[str, int], *, phantoms: bool
     ) -> dict[str, SplitWord]:
-        """Split to word, for the splits that hold a scan or should.
+        """Statements by split, for splits that have scans or should have some.
 
         Args:
-            rules: how each split is made.
-            expected: scans of the paper's splits.
-            phantoms: whether the scans are drawings.
+            rules: rule of each split.
+            expected: number of scans in the paper's splits.
+            phantoms: whether the scans are phantoms.
         """
         return {
             split: SplitWord(
@@ -132,19 +132,19 @@ class SplitCounts:
 
 
 def holds_phantoms(root: Path) -> bool:
-    """Whether a dataset's folder lies in one that ``uniferum data phantom`` wrote, at most two levels up."""
+    """Whether a dataset's folder is in the output of ``uniferum data phantom``, at most two levels up."""
     whole = root.resolve()
     return any((folder / PHANTOM_MARK).is_file() for folder in (whole, *whole.parents[:2]))
 
 
 def read_words(written: Any, *, source: str) -> dict[str, SplitWord]:
-    """Words as they were written, e.g. in ``result.json``.
+    """Parse stored statements, e.g. from ``result.json``.
 
     Raises:
-        UniferumError: one of them is no word of a split.
+        UniferumError: a statement is invalid.
     """
     if not isinstance(written, Mapping):
-        raise UniferumError(source, written, must="be a mapping of names to words")
+        raise UniferumError(source, written, must="be a mapping of names to statements")
     return {str(name): _parsed(word, f"{source}: {name}") for name, word in written.items()}
 
 

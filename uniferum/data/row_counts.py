@@ -1,7 +1,7 @@
-"""How many rows of every kind a training has, by cohort and label: planned from the stores' tables, or counted.
+"""Number of training rows of each kind, by cohort and label: planned from the stores' tables, or counted.
 
-Invariant: the plan gives the numbers that :func:`uniferum.data.sampling.training_table` then has; of organ rows it
-knows which scans have masks, not which structures a mask shows.
+Invariant: the planned numbers equal those of :func:`uniferum.data.sampling.training_table`, except for organ rows: the
+tables show which scans have masks, but not which structures are in a mask.
 """
 
 from collections import Counter
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from uniferum.data.content import Content
-    from uniferum.data.prepared import PreparedCohort
+    from uniferum.data.prepared_cohort import PreparedCohort
 
 SEGMENTED = ("organ", NODULE)
-"""Groups whose rows have a mask as their target."""
+"""Groups of rows whose target is a mask."""
 
 
 @dataclass(frozen=True)
 class PlannedRows:
-    """Rows of one cohort's training split.
+    """Planned rows of one cohort's training split.
 
     Attributes:
-        cohort: its name.
-        scans: training scans.
-        labels: label to its negative and positive rows; labels without a row are left out.
-        masks: organ or nodule rows; ``None`` without SEG.
-        organs: how many organ rows are wanted, counted in both ways; ``None`` without organ rows.
+        cohort: name of the cohort.
+        scans: number of training scans.
+        labels: label to its numbers of negative and positive rows; labels without rows are absent.
+        masks: number of organ or nodule rows; ``None`` without SEG.
+        organs: requested number of organ rows, in both ways of counting; ``None`` without organ rows.
     """
 
     cohort: str
@@ -55,13 +55,13 @@ class PlannedRows:
 
 
 def planned_rows(cohort: "Content | PreparedCohort", config: SamplingConfig, *, segmentation: bool) -> PlannedRows:
-    """What a training reads of one of its cohorts, as :meth:`for_training` gives it; no scan file is opened."""
+    """Plan the rows of a cohort given by :meth:`for_training`; no scan file is opened."""
     counts = cohort.label_counts(TRAINING)
     labels = {}
     for label in cohort.vocabulary.trainable(cohort.name):
-        kept = drawn(*counts.get(label, (0, 0)), balance=config.balance)
-        if any(kept):
-            labels[label] = kept
+        label_rows = drawn(*counts.get(label, (0, 0)), balance=config.balance)
+        if any(label_rows):
+            labels[label] = label_rows
     rows = sum(map(sum, labels.values()))
     scans = len(cohort.scans_in(TRAINING))
     if not segmentation:
@@ -71,28 +71,28 @@ def planned_rows(cohort: "Content | PreparedCohort", config: SamplingConfig, *, 
 
 
 def planned_nodules(cohort: "Content | PreparedCohort", config: SamplingConfig) -> PlannedRows:
-    """What a training with SEG reads of the cohort of nodules."""
+    """Plan the rows of the nodule cohort in a training with SEG."""
     rows = nodule_rows(cohort, config.luna_factor)
     return PlannedRows(cohort.name, rows.scans, {}, rows)
 
 
 def counted_rows(table: "pd.DataFrame") -> dict[str, Any]:
-    """Rows of a training table: cohort to kind to label; of classification labels positive and negative rows.
+    """Count the rows of a training table by cohort, kind and label; classification labels by positive and negative.
 
     Returns:
         ``{"CTRATE": {"classification": {"emphysema": {"positive": 12, "negative": 12}}, "organ": {"heart": 2}}}``
-        in the order of the table; kinds without a row are left out.
+        in the order of the table; kinds without rows are absent.
     """
-    found: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     columns = (table[name].tolist() for name in ("cohort", "group", "label", "target"))
     for (cohort, group, label, target), count in Counter(
         (cohort, group, label, "" if group in SEGMENTED else target)
         for cohort, group, label, target in zip(*columns, strict=True)
     ).items():
-        kinds = found.setdefault(cohort, {})
+        kinds = counts.setdefault(cohort, {})
         if group in SEGMENTED:
             kinds.setdefault(group, {})[label] = count
         else:
             both = kinds.setdefault("classification", {}).setdefault(label, {"positive": 0, "negative": 0})
             both["positive" if target == 1 else "negative"] += count
-    return found
+    return counts

@@ -1,7 +1,7 @@
-"""The training table: balanced negatives, organ tasks, LUNA16 nodules (paper 3.3, "Creating training data").
+"""Build the training table: balanced negatives, organ tasks, LUNA16 nodules (paper 3.3, "Creating training data").
 
-Only the training split is resampled, by draws that depend on the seed and on names, never on the order of rows; the 12
-labels that INSPECT shares with CT-RATE serve evaluation only (paper 3.4.3) and make no training row.
+Only the training split is resampled; draws depend on the seed and on names, never on the order of rows. The 12 labels
+that INSPECT shares with CT-RATE are used for evaluation only (paper 3.4.3) and give no training rows.
 """
 
 import zlib
@@ -12,7 +12,7 @@ import pandas as pd
 
 from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.organ_rows import nodule_rows, organ_rows, refuse_missing
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.settings import SamplingConfig
 from uniferum.data.tasks import (
     NODULE,
@@ -32,20 +32,20 @@ NODULE_COHORT = "LUNA16"
 def training_table(
     cohorts: Mapping[str, PreparedCohort], train_on: Sequence[str], config: SamplingConfig, seed: int
 ) -> pd.DataFrame:
-    """The rows that a training draws from.
+    """Build the table of rows from which a training draws its batches.
 
     Args:
-        cohorts: the opened stores by cohort key.
+        cohorts: opened stores by cohort key.
         train_on: cohort keys, and ``SEG`` for organ tasks on them plus LUNA16 nodules.
         config: the sampling section.
-        seed: of every draw.
+        seed: seed of every draw.
 
     Returns:
-        A task table of the training split: the cohorts in the order given, then nodules.
+        the task table of the training split: the cohorts in the given order, then nodules.
 
     Raises:
-        UniferumError: a cohort is not among the stores, there is nothing to train on, or masks are missing and
-            ``missing_masks`` is to refuse.
+        UniferumError: a cohort has no store, there are no rows, or masks are missing and ``missing_masks`` is to refuse
+            them.
     """
     parts: list[pd.DataFrame] = []
     for name in (n for n in train_on if n != SEG):
@@ -55,15 +55,15 @@ def training_table(
             rows = balanced(rows, seed)
         parts.append(rows)
         if SEG in train_on:
-            wanted = OrganCounts(name, len(rows), len(cohort.patients("train")), config).wanted
-            organs = organ_tasks(cohort, wanted, seed)
-            refuse_missing(organ_rows(cohort, wanted, len(organs)), config.missing_masks, cohort.card, cohort.path)
+            organ_count = OrganCounts(name, len(rows), len(cohort.patients("train")), config).wanted
+            organs = organ_tasks(cohort, organ_count, seed)
+            refuse_missing(organ_rows(cohort, organ_count, len(organs)), config.missing_masks, cohort.card, cohort.path)
             parts.append(organs)
     if SEG in train_on and config.luna_factor:
         cohort = _opened(cohorts, NODULE_COHORT)
         nodules = nodule_tasks(cohort, config.luna_factor)
-        found = nodule_rows(cohort, config.luna_factor, len(nodules))
-        refuse_missing(found, config.missing_masks, cohort.card, cohort.path)
+        nodule_counts = nodule_rows(cohort, config.luna_factor, len(nodules))
+        refuse_missing(nodule_counts, config.missing_masks, cohort.card, cohort.path)
         parts.append(nodules)
     table = joined(parts)
     if table.empty:
@@ -73,21 +73,21 @@ def training_table(
 
 
 def balanced(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Every positive of each (cohort, label), and as many negatives drawn without replacement (all, if fewer).
+    """Keep all positives of each (cohort, label), and as many negatives drawn without replacement (all, if fewer).
 
-    A label without a positive, or without a negative, keeps no row: there is nothing to tell apart.
+    A label with only one class keeps no row, because the model cannot learn to separate anything.
     """
     columns = (rows[name].tolist() for name in ("cohort", "label", "scan_id", "target"))
     tasks: dict[tuple[str, str], tuple[list[int], list[tuple[str, int]]]] = {}
-    for place, (cohort, label, scan, target) in enumerate(zip(*columns, strict=True)):
+    for index, (cohort, label, scan, target) in enumerate(zip(*columns, strict=True)):
         positives, negatives = tasks.setdefault((cohort, label), ([], []))
         if target == 1:
-            positives.append(place)
+            positives.append(index)
         else:
-            negatives.append((scan, place))
+            negatives.append((scan, index))
     keep: list[int] = []
     for (cohort, label), (positives, negatives) in tasks.items():
-        pool = [place for _, place in sorted(negatives)]
+        pool = [index for _, index in sorted(negatives)]
         count = min(len(positives), len(pool))
         drawn = _random(seed, "balance", cohort, label).choice(len(pool), count, replace=False) if count else ()
         keep += [*positives, *(pool[int(n)] for n in drawn)] if count else []
@@ -95,28 +95,28 @@ def balanced(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def organ_tasks(cohort: PreparedCohort, count: int, seed: int) -> pd.DataFrame:
-    """``count`` organ tasks on training scans with masks: scans in random turn, then an organ present in the scan.
+    """Draw ``count`` organ tasks on training scans with masks: a random scan, then an organ that it shows.
 
-    A scan has its second task only after every scan with a mask has had one, and no task twice.
+    A scan gets a second task only after every scan with a mask has one, and no task is drawn twice.
     """
     random = _random(seed, "organs", cohort.name)
     left: dict[str, list[Structure]] = {}
     chosen: list[tuple[str, Structure]] = []
-    turn = [s for s in cohort.patients("train") if layer_structures(cohort.vocabulary, cohort.layers_of[s])]
-    while turn and len(chosen) < count:
-        again: list[str] = []
-        for place in random.permutation(len(turn))[: count - len(chosen)].tolist():
-            scan = turn[place]
+    candidates = [s for s in cohort.patients("train") if layer_structures(cohort.vocabulary, cohort.layers_of[s])]
+    while candidates and len(chosen) < count:
+        remaining: list[str] = []
+        for index in random.permutation(len(candidates))[: count - len(chosen)].tolist():
+            scan = candidates[index]
             organs = left[scan] if scan in left else left.setdefault(scan, _present(cohort, scan))
             if organs:
                 chosen.append((scan, organs.pop(int(random.integers(len(organs))))))
-                again.append(scan)
-        turn = sorted(again)
+                remaining.append(scan)
+        candidates = sorted(remaining)
     return segmentation_tasks(cohort, "train", sorted(chosen, key=lambda pair: pair[0]))
 
 
 def nodule_tasks(cohort: PreparedCohort, factor: int) -> pd.DataFrame:
-    """``factor`` nodule tasks on every training scan that has a nodule; each copy is augmented by itself."""
+    """Make ``factor`` nodule tasks for each training scan with a nodule; each copy gets its own augmentation."""
     structure = cohort.vocabulary.structures[NODULE]
     layers = cohort.layers_of
     scans = [s for s in cohort.patients("train") if NODULE in layers[s] and cohort.present(s, NODULE)]
@@ -124,13 +124,13 @@ def nodule_tasks(cohort: PreparedCohort, factor: int) -> pd.DataFrame:
 
 
 def _present(cohort: PreparedCohort, scan_id: str) -> list[Structure]:
-    """The structures with at least one voxel in the scan's mask layers, in the vocabulary's order."""
+    """Structures with at least one voxel in the scan's mask layers, in the vocabulary's order."""
     structures = layer_structures(cohort.vocabulary, cohort.layers_of[scan_id])
     return [s for s in structures if not cohort.present(scan_id, s.layer).isdisjoint(s.ids)]
 
 
 def _random(seed: int, *names: str) -> np.random.Generator:
-    """A generator that depends on the seed and on names only."""
+    """Random generator that depends only on the seed and on names."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 

@@ -1,9 +1,8 @@
-"""Organ masks by TotalSegmentator, where it is installed, into the folder that the cohort reads them from (paper 3.5).
+"""Make organ masks with TotalSegmentator, if it is installed, in the cohort's folder for masks (paper 3.5).
 
-Each scan is handed over as a NIfTI file written by our own reader, so that the masks stand in the frame that
-preparation believes, also where a dataset's own header lies or is missing (npz, CT-RATE v1). A mask appears whole or
-not at all; scans that have one are skipped, so that a stopped run goes on. ``orchestration/segment.py`` spreads the
-scans over GPUs and machines.
+Each scan is written as NIfTI by our own reader, so that masks have the geometry that preparation uses, even if a
+dataset's header is wrong or missing (npz, CT-RATE v1). A mask is written completely or not at all; scans with a mask
+are skipped, so an interrupted run continues. ``orchestration/segment.py`` distributes the scans over GPUs and machines.
 """
 
 import hashlib
@@ -23,25 +22,25 @@ import nibabel
 from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.vocabulary import TOTALSEGMENTATOR
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.load import read_volume
 
 PROGRAM = "TotalSegmentator"
 INSTALL = "pip install -e '.[segment]' in the project's folder gets TotalSegmentator 2"
 UNFINISHED = ".segment-"
-"""How the name of a folder begins in which a mask is being made."""
+"""Prefix of the folder in which a mask is being made."""
 
 LAST_WORDS = 200
-"""Characters of the program's own error that are shown."""
+"""Number of characters of the program's error that are shown."""
 
 
 @dataclass(frozen=True)
 class Segmented:
-    """What became of one scan; ``fault`` is empty where its mask is there.
+    """Result of one scan; ``fault`` is empty if its mask exists.
 
     Attributes:
-        scan_id: as the dataset publishes it.
-        fault: why there is no mask, one line.
-        kept: the mask was there already, made by another run in the meantime.
+        scan_id: the dataset's scan id.
+        fault: reason why there is no mask, in one line.
+        kept: whether the mask already existed, made by another run in the meantime.
     """
 
     scan_id: str
@@ -51,9 +50,9 @@ class Segmented:
 
 @dataclass(frozen=True)
 class Shard:
-    """Every ``count``-th part of a cohort, so that machines that know nothing of each other share the work.
+    """One of ``count`` parts of a cohort, so that independent machines can share the work.
 
-    A scan's part follows from its id alone: it stays the same while masks appear and scans are added.
+    The part of a scan depends only on its id, so it does not change when masks are made and scans are added.
     """
 
     index: int = 0
@@ -61,10 +60,10 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
-        """``INDEX/COUNT``, the index from 0.
+        """Parse ``INDEX/COUNT`` with the index from 0.
 
         Raises:
-            UniferumError: it is no such text, or the index is not below the count.
+            UniferumError: the text has another form, or the index is not below the count.
         """
         index, slash, count = text.partition("/")
         if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
@@ -77,10 +76,10 @@ class Shard:
 
 
 def installed_program() -> str:
-    """The program's path.
+    """Path of the program.
 
     Raises:
-        UniferumError: it is not installed; says how to install it.
+        UniferumError: it is not installed; the message says how to install it.
     """
     program = shutil.which(PROGRAM)
     if program is None:
@@ -89,10 +88,10 @@ def installed_program() -> str:
 
 
 def waiting(cohort: Cohort) -> Iterator[Scan]:
-    """The scans that have no TotalSegmentator layer yet.
+    """Yield the scans without a TotalSegmentator layer.
 
     Raises:
-        UniferumError: the cohort's config does not say where masks go.
+        UniferumError: the cohort's config has no folder for masks.
     """
     masks_folder(cohort)
     for scan in cohort.scans():
@@ -101,27 +100,27 @@ def waiting(cohort: Cohort) -> Iterator[Scan]:
 
 
 def masks_folder(cohort: Cohort) -> Path:
-    """Where the cohort reads masks from, and they are written to.
+    """Folder for masks, from which the cohort reads them.
 
     Raises:
-        UniferumError: its config has no ``masks_root``.
+        UniferumError: the config has no ``masks_root``.
     """
     config = cohort.config
     if config.masks_root is None:
-        cure = "set masks_root=ts_total; CT-RATE ships its own masks"
+        cure = "set masks_root=ts_total; CT-RATE contains masks"
         raise UniferumError(f"cohort {cohort.name}: masks_root", must="be given", cure=cure)
     return config.root / config.masks_root
 
 
 def sweep(folder: Path, older_than_s: float) -> None:
-    """Delete what a killed run left half made, each the size of a scan; younger ones may be another run's."""
+    """Delete unfinished masks of killed runs, which are as large as a scan; recent ones may belong to other runs."""
     for entry in folder.glob(f"{UNFINISHED}*") if folder.is_dir() else ():
         if time.time() - entry.stat().st_mtime > older_than_s:
             shutil.rmtree(entry, ignore_errors=True)
 
 
 def arguments(program: str, scan: Path, mask: Path, *, device: str, fast: bool) -> list[str]:
-    """The command line, never read by a shell: one multi-label file of task ``total``."""
+    """Command line, used without a shell, for one multi-label file of task ``total``."""
     line = [program, "-i", str(scan), "-o", str(mask), "--ml", "--task", "total", "--device", device]
     return [*line, "--fast"] if fast else line
 
@@ -135,15 +134,15 @@ def segment(
     fast: bool = False,
     timeout_s: float = 3600.0,
 ) -> Iterator[Segmented]:
-    """Segment one scan after the other; a scan that fails is reported and the next one is taken.
+    """Segment the scans one after another; a scan that fails is reported, and the next one follows.
 
     Args:
-        scans: see :func:`waiting`.
-        folder: where ``<scan id>.nii.gz`` goes.
-        program: see :func:`installed_program`.
+        scans: scans from :func:`waiting`.
+        folder: folder for ``<scan id>.nii.gz``.
+        program: path from :func:`installed_program`.
         device: ``gpu``, ``gpu:1``, ``cpu`` or ``mps``.
-        fast: the 3 mm model.
-        timeout_s: for one scan.
+        fast: whether to use the 3 mm model.
+        timeout_s: time-out for one scan in seconds.
     """
     for scan in scans:
         yield segment_one(scan, folder, program, device=device, fast=fast, timeout_s=timeout_s)
@@ -152,7 +151,7 @@ def segment(
 def segment_one(
     scan: Scan, folder: Path, program: str, *, device: str = "gpu", fast: bool = False, timeout_s: float = 3600.0
 ) -> Segmented:
-    """Segment one scan, unless its mask has appeared; arguments as :func:`segment`; never raises for a bad scan."""
+    """Segment one scan, unless its mask exists; arguments as in :func:`segment`; a bad scan raises no error."""
     try:
         if Path(scan.scan_id).name != scan.scan_id:
             raise UniferumError("scan id", scan.scan_id, must="be a file name")
@@ -173,19 +172,19 @@ def _write_mask(scan: Scan, target: Path, program: str, *, device: str, fast: bo
     with tempfile.TemporaryDirectory(prefix=UNFINISHED, dir=target.parent) as temporary:
         source, mask = Path(temporary, "scan.nii.gz"), Path(temporary, "mask.nii.gz")
         nibabel.save(nibabel.Nifti1Image(volume.hu, volume.affine), source)
-        code, said = _run(arguments(program, source, mask, device=device, fast=fast), timeout_s)
+        code, error_text = _run(arguments(program, source, mask, device=device, fast=fast), timeout_s)
         if code or not mask.is_file():
-            raise UniferumError(f"{PROGRAM} on {scan.scan_id}", f"exit {code}", must="write a mask", cure=said)
+            raise UniferumError(f"{PROGRAM} on {scan.scan_id}", f"exit {code}", must="write a mask", cure=error_text)
         with mask.open("rb") as file:
             os.fsync(file.fileno())
         mask.replace(target)
 
 
 def _run(line: Sequence[str], timeout_s: float) -> tuple[int, str]:
-    """Exit code and last words of a program.
+    """Run a program; return its exit code and the end of its error output.
 
-    The program has a session of its own: whatever ends this call ends all that the program started with it
-    (TotalSegmentator starts processes that would keep the GPU).
+    It runs in a separate session, so that all its processes can be ended with it (TotalSegmentator starts processes
+    that would otherwise keep the GPU).
     """
     with subprocess.Popen(
         line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace", start_new_session=True

@@ -1,44 +1,86 @@
-"""How stored volumes become batches, as settings; apart from the code that needs torch, so that a plan can be made
-without it.
-"""
+"""Settings of batches, sampling and augmentation; separate from code that needs torch, so that plans load fast."""
 
+import re
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from uniferum.config import Section
+from uniferum.errors import near_miss
 
 OnWrongHu = Literal["exclude", "keep", "stop"]
 MissingMasks = Literal["refuse", "warn"]
 
 
-class DataConfig(Section):
-    """How stored volumes become batches."""
+# MONAI's random intensity transforms whose every draw follows from their seed; RandIntensityRemap also draws from a
+# generator that cannot be seeded. A transform without chance would set training volumes apart from test volumes.
+INTENSITY_TRANSFORMS = frozenset(
+    {
+        "RandAdjustContrast",
+        "RandBiasField",
+        "RandCoarseDropout",
+        "RandGaussianNoise",
+        "RandGaussianSharpen",
+        "RandGaussianSmooth",
+        "RandGibbsNoise",
+        "RandHistogramShift",
+        "RandKSpaceSpikeNoise",
+        "RandRicianNoise",
+        "RandScaleIntensity",
+        "RandScaleIntensityFixedMean",
+        "RandShiftIntensity",
+        "RandStdShiftIntensity",
+    }
+)
+# Words in the names of MONAI's transforms that move voxels or change the grid.
+_SPATIAL = re.compile(
+    "Affine|Axis|BoundingRect|Box|Crop|Deform|Distortion|Elastic|Flip|Grid|Orientation|Pad|Patch|Resample|Resize|Rotate"
+    "|Shuffle|SimulateLowResolution|Spacing|Transpose|Warp|Zoom"
+)
 
-    # Keys that say how fast, not what: they change no number of any batch and belong in no fingerprint.
+
+class TransformConfig(Section):
+    """One MONAI transform of `data.transforms`."""
+
+    name: str = Field(description="a random intensity transform of monai.transforms, e.g. RandAdjustContrast")
+    arguments: dict[str, Any] = Field(default={}, description="its arguments, as MONAI names them")
+
+    @field_validator("name")
+    @classmethod
+    def _changes_intensities_only(cls, name: str) -> str:
+        if name in INTENSITY_TRANSFORMS:
+            return name
+        if _SPATIAL.search(name):
+            raise ValueError("change intensities only: it moves voxels, which augmentation.* does in one resampling")
+        raise ValueError(f"be a random intensity transform of MONAI; {near_miss(name, INTENSITY_TRANSFORMS)}")
+
+
+class DataConfig(Section):
+    """Settings of the conversion of stored volumes to batches."""
+
+    # Keys that affect only speed and change no number of a batch, so they are not in the fingerprint.
     RESOURCE_KEYS: ClassVar[frozenset[str]] = frozenset({"loader_workers", "prefetch", "cache_gib"})
-    # What it decides, which scans are trained on, stands in the digest of the training split, which covers those alone:
-    # so it makes no other run where no scan is flagged.
+    # It selects the scans of the training split, whose digest covers only these scans. So without flagged scans the
+    # fingerprint does not change.
     CONTENT_KEYS: ClassVar[frozenset[str]] = frozenset({"on_wrong_hu"})
 
     level: Literal["train", "full"] = Field(
         "train", description="resample from the stored training level, or from 1 mm"
     )
-    tasks_per_volume: int = Field(default=4, ge=1, description="rows of one volume that share one encoding of it")
+    tasks_per_volume: int = Field(default=4, ge=1, description="maximum number of rows per encoding of their volume")
     resample: Literal["host", "device"] = Field(default="host", description="where the augmentation's resampling runs")
-    loader_workers: int = Field(
-        default=0, ge=0, description="threads that prepare volumes ahead; 0 prepares them in line"
-    )
-    prefetch: int = Field(
-        default=2, ge=1, description="steps (evaluation: batches) prepared ahead where there are threads"
-    )
+    loader_workers: int = Field(default=0, ge=0, description="threads that prepare volumes in advance; 0 uses none")
+    prefetch: int = Field(default=2, ge=1, description="steps (evaluation: batches) that threads prepare in advance")
     cache_gib: float = Field(
-        default=1.0, ge=0, description="keep decoded volumes in memory where all of them fit in this"
+        default=1.0, ge=0, description="cache decoded volumes in memory if all of them fit in this many GiB"
     )
     on_wrong_hu: OnWrongHu = Field(
         default="exclude",
-        description="scans flagged wrong_hu: exclude leaves them out of training (selection and test keep and count "
+        description="scans flagged wrong_hu: exclude removes them from training (selection and test keep and count "
         "them), keep uses all, stop refuses the run",
+    )
+    transforms: tuple[TransformConfig, ...] = Field(
+        default=(), description="MONAI intensity transforms of training volumes, after augmentation and resampling"
     )
 
     def identity(self) -> dict[str, Any]:
@@ -47,25 +89,21 @@ class DataConfig(Section):
 
 
 class SamplingConfig(Section):
-    """How training rows are drawn from the known labels and masks."""
+    """Settings for drawing training rows from the known labels and masks."""
 
-    # Keys that decide whether a training may start, never what it sees: they belong in no fingerprint.
+    # Keys that decide whether a training may start, not its data, so they are not in the fingerprint.
     GATE_KEYS: ClassVar[frozenset[str]] = frozenset({"missing_masks"})
 
     balance: bool = Field(default=True, description="draw as many negatives as a task has positives (paper 3.3)")
-    organ_share: float = Field(
-        default=0.10, ge=0, description="organ tasks as a share of what organ_share_of names (paper 3.3)"
-    )
+    organ_share: float = Field(default=0.10, ge=0, description="organ tasks, as a share of organ_share_of (paper 3.3)")
     organ_share_of: Literal["rows", "scans"] = Field(
-        default="rows", description="what organ_share is a share of: a cohort's training rows, or its training scans"
+        default="rows", description="base of organ_share: a cohort's training rows, or its training scans"
     )
-    luna_factor: int = Field(
-        default=10, ge=0, description="how often each LUNA16 scan's nodule task is repeated (paper 3.3)"
-    )
+    luna_factor: int = Field(default=10, ge=0, description="repetitions of each LUNA16 scan's nodule task (paper 3.3)")
     missing_masks: MissingMasks = Field(
         default="refuse",
-        description="a training with SEG for which organ or nodule masks are missing: refuse stops it before its first "
-        "step, warn trains on the rows that are found and says so",
+        description="a training with SEG with missing organ or nodule masks: refuse stops it before its first "
+        "step, warn trains on the existing rows with a warning",
     )
 
     def identity(self) -> dict[str, Any]:
@@ -74,31 +112,33 @@ class SamplingConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """How strongly training volumes are varied; ``probability: 0`` leaves them as they are."""
+    """Strength of the random augmentation of training volumes; ``probability: 0`` switches it off."""
 
-    probability: float = Field(default=0.5, ge=0, le=1, description="of each of the four (released configuration)")
-    rotation_deg: float = Field(default=15.0, ge=0, le=180, description="largest angle about each axis (paper 3.5)")
-    zoom: float = Field(default=0.1, ge=0, lt=1, description="zoom from 1 - zoom to 1 + zoom (paper 3.5)")
+    probability: float = Field(
+        default=0.5, ge=0, le=1, description="of each of the four steps (released configuration)"
+    )
+    rotation_deg: float = Field(default=15.0, ge=0, le=180, description="maximum angle about each axis (paper 3.5)")
+    zoom: float = Field(default=0.1, ge=0, lt=1, description="zoom factor from 1 - zoom to 1 + zoom (paper 3.5)")
     noise: float = Field(
-        default=0.01, ge=0, description="largest standard deviation, [0, 1] units (released configuration)"
+        default=0.01, ge=0, description="maximum standard deviation of noise, [0, 1] units (released configuration)"
     )
     offset: float = Field(
-        default=0.01, ge=0, description="largest intensity offset, [0, 1] units (released configuration)"
+        default=0.01, ge=0, description="maximum intensity offset, in [0, 1] units (released configuration)"
     )
     outside: Literal["edge", "air"] = Field(
         default="edge",
-        description="what lies beyond the stored box: the border repeated (the released chain's), or -1000 HU",
+        description="values outside the stored box: the border repeated (released code), or -1000 HU",
     )
     unit: Literal["volume", "row"] = Field(
         default="volume",
-        description="what draws an augmentation of its own: a volume with all its rows, which share one encoding, or "
-        "every row, which is then encoded by itself",
+        description="unit of one drawn augmentation: a volume with all its rows, which share one encoding, or "
+        "every row, which is then encoded separately",
     )
     masks: Literal["nearest", "linear"] = Field(
         default="nearest",
-        description="masks by nearest neighbour, or interpolated as the image is, to fractions (released code)",
+        description="masks by nearest neighbour, or interpolated like the image to fractions (released code)",
     )
     resampling: Literal["once", "stepwise"] = Field(
         default="once",
-        description="rotation and zoom in one interpolation, or rotated first and then zoomed (released code)",
+        description="rotation and zoom in one interpolation, or rotation first and then zoom (released code)",
     )

@@ -1,4 +1,4 @@
-"""What a prepared store says about its cohort beyond the dataset's own files: quality flags by split, and failures."""
+"""Summary of a prepared store beyond its dataset's files: quality flags by split, and failures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 from uniferum.data.card import SPLITS
 from uniferum.data.flag_counts import FlagCount, by_split, count_flags, flags_of, notes_of
-from uniferum.data.preparation import LEFT_OUT
+from uniferum.data.prepare_cohort import LEFT_OUT
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 
 @dataclass(frozen=True)
 class StoreCard:
-    """A finished store, counted.
+    """Counts of a finished store.
 
     Attributes:
-        url: where it lies.
-        scans: that are prepared.
-        flags: split to the flags of its scans.
-        whole: the flags of all scans.
-        notes: scan id to the sentences behind its flags, for the scans that ``whole`` names.
-        failed: scan id to the reason, for those that could not be prepared.
+        url: path or URL of the store.
+        scans: number of prepared scans.
+        flags: flags of each split's scans.
+        whole: flags of all scans.
+        notes: scan id to notes on its flags, for the scans that ``whole`` names.
+        failed: scan id to the reason, for scans that could not be prepared.
     """
 
     url: str
@@ -34,10 +34,10 @@ class StoreCard:
 
     @classmethod
     def read(cls, path: Path | str, cohort: str) -> "StoreCard":
-        """Count a cohort's store.
+        """Count the flags and failures of a cohort's store.
 
         Raises:
-            UniferumError: there is no finished store, or it is another cohort's.
+            UniferumError: there is no finished store, or it belongs to another cohort.
         """
         store = Store.open(path)
         if store.name != cohort:
@@ -50,7 +50,7 @@ class StoreCard:
         return cls(str(path), len(manifest), by_split(manifest, SPLITS), whole, notes, failed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON."""
+        """Data for JSON."""
         return {
             "scans": self.scans,
             "flags": {split: [flag.to_dict() for flag in counts] for split, counts in self.flags.items()},

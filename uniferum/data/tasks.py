@@ -1,6 +1,6 @@
-"""A task is a row: volume, prompt, kind, target (paper 3.3); a table is a data frame of such rows.
+"""Task tables: each row is a task with volume, prompt, kind and target (paper 3.3).
 
-Unknown is not negative: only known labels make rows, and nothing here resamples.
+Unknown is not negative: only known labels give rows. Nothing is resampled here.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import NODULE, Structure, Vocabulary
 from uniferum.errors import UniferumError, near_miss
 
 SEGMENTATION = "segmentation"
 
-# Column -> its type. `target` is NaN on segmentation rows; `ids` are the values of `layer` that make the structure;
-# `copy` numbers the repetitions of a repeated task and is 0 otherwise.
+# Column to its type. `target` is NaN on segmentation rows; `ids` are the values of `layer` that belong to the
+# structure; `copy` numbers repetitions of a task, otherwise it is 0.
 COLUMNS: dict[str, type] = {
     "task_id": str,
     "cohort": str,
@@ -38,7 +38,7 @@ GROUPS = ("all", "shared", "unique", "organ", "nodule")
 
 
 def table_of(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> pd.DataFrame:
-    """A task table of exactly the known columns, in order and of their types; ``{}`` gives no rows."""
+    """Task table with exactly the known columns, ordered and typed; ``{}`` gives no rows."""
     plain = {str: "str", float: np.float64, int: np.int64, list: object}
     return pd.DataFrame(
         {name: pd.Series(columns.get(name, []), dtype=plain[kind]) for name, kind in COLUMNS.items()}  # pyright: ignore[reportArgumentType]
@@ -46,32 +46,32 @@ def table_of(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> pd.DataFrame:
 
 
 def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of several task tables, one after the other."""
+    """Concatenate task tables."""
     parts = [table for table in tables if len(table)]
     return pd.concat(parts, ignore_index=True) if parts else table_of({})
 
 
 def classification_tasks(cohort: PreparedCohort, split: str, labels: Sequence[str] | None = None) -> pd.DataFrame:
-    """One row for every known label of every scan of a split; never resampled.
+    """One row per known label of every scan of a split; never resampled.
 
     Args:
         cohort: a prepared cohort.
         split: ``train``, ``validation`` or ``test``.
-        labels: only these label ids; None for all of the cohort's.
+        labels: only these label ids; None for all labels of the cohort.
 
     Returns:
-        A task table, sorted by scan and then in the vocabulary's order of labels.
+        a task table, sorted by scan and then by the vocabulary's order of labels.
 
     Raises:
-        UniferumError: a label that the cohort's vocabulary does not have.
+        UniferumError: a label is not in the cohort's vocabulary.
     """
-    wanted = _wanted(cohort, labels)
-    order = {label: place for place, label in enumerate(wanted)}
+    selected = _selected_labels(cohort, labels)
+    order = {label: index for index, label in enumerate(selected)}
     patients = cohort.patients(split)
     known = [row for row in cohort.known() if row[0] in patients and row[1] in order]
     known.sort(key=lambda row: (row[0], order[row[1]]))
-    name, words = cohort.name, {label: cohort.vocabulary.labels[label] for label in wanted}
-    group = {label: cohort.vocabulary.group_of(name, label) for label in wanted}
+    name, words = cohort.name, {label: cohort.vocabulary.labels[label] for label in selected}
+    group = {label: cohort.vocabulary.group_of(name, label) for label in selected}
     return table_of(
         {
             "task_id": [f"{name}/{scan}:{label}" for scan, label, _ in known],
@@ -93,17 +93,17 @@ def classification_tasks(cohort: PreparedCohort, split: str, labels: Sequence[st
 
 
 def evaluation_tasks(cohort: PreparedCohort, split: str) -> pd.DataFrame:
-    """Every known label of a split, the labels that serve evaluation only with them."""
+    """Tasks for all known labels of a split, including those only for evaluation."""
     return classification_tasks(cohort, split)
 
 
 def trainable_labels(cohort: PreparedCohort) -> tuple[str, ...]:
-    """The cohort's labels that may be trained and selected on (INSPECT's 12 shared ones may not: paper 3.4.3)."""
+    """Labels of the cohort for training and selection (without INSPECT's 12 shared ones: paper 3.4.3)."""
     return cohort.vocabulary.trainable(cohort.name)
 
 
 def selection_tasks(cohorts: Mapping[str, PreparedCohort], names: Iterable[str]) -> pd.DataFrame:
-    """The validation tasks that choose the best checkpoint: trainable labels of the named cohorts, not resampled."""
+    """Validation tasks that select the best checkpoint: trainable labels of the named cohorts, not resampled."""
     opened = [cohorts[name] for name in names]
     return joined(classification_tasks(cohort, "validation", trainable_labels(cohort)) for cohort in opened)
 
@@ -111,13 +111,13 @@ def selection_tasks(cohorts: Mapping[str, PreparedCohort], names: Iterable[str])
 def segmentation_tasks(
     cohort: PreparedCohort, split: str, chosen: Sequence[tuple[str, Structure]], *, copies: int = 1
 ) -> pd.DataFrame:
-    """Segmentation rows of a split, in the order given.
+    """Make segmentation rows of a split, in the given order.
 
     Args:
         cohort: a prepared cohort.
-        split: the split that the scans belong to.
-        chosen: a scan id and the structure to segment in it, for each row.
-        copies: how often each is repeated; more than one are numbered in ``copy`` and in the task's id.
+        split: split of the scans.
+        chosen: scan id and structure of each row.
+        copies: number of repetitions of each row; more than one are numbered in ``copy`` and in the task id.
     """
     patients = cohort.patients(split)
     rows = [(scan, structure, copy) for copy in range(copies) for scan, structure in chosen]
@@ -143,17 +143,17 @@ def segmentation_tasks(
 
 
 def group_of_structure(structure: Structure) -> str:
-    """``nodule`` for lung nodules, ``organ`` for everything else that is segmented."""
+    """Group of a structure: ``nodule`` for lung nodules, ``organ`` for all others."""
     return NODULE if structure.layer == NODULE else "organ"
 
 
 def layer_structures(vocabulary: Vocabulary, layers: Iterable[str]) -> list[Structure]:
-    """The structures that a scan with these mask layers can have, nodules apart."""
+    """Structures that a scan with these mask layers can have, without nodules."""
     held = set(layers) - {NODULE}
     return [s for s in vocabulary.structures.values() if s.layer in held]
 
 
-def _wanted(cohort: PreparedCohort, labels: Sequence[str] | None) -> list[str]:
+def _selected_labels(cohort: PreparedCohort, labels: Sequence[str] | None) -> list[str]:
     all_labels = cohort.vocabulary.of_cohort(cohort.name)
     if labels is None:
         return list(all_labels)

@@ -1,7 +1,7 @@
-"""The words of the tasks: labels with their prompts, segmentable structures, and the groups that scores are given for.
+"""Vocabulary of the tasks: labels with prompts, structures to segment, and groups of labels for scores.
 
-Paper 3.3 and appendix Table 1. The words themselves stand in ``configs/terms/*.yaml``, one line of prompt each; a label
-that two cohorts share is one label with one prompt, so that 18 + 8 + 32 = 58 prompts are distinct.
+Paper 3.3 and appendix Table 1. The entries are in ``configs/terms/*.yaml``, with one line of prompt each. A label of
+two cohorts is one label with one prompt, so there are 18 + 8 + 32 = 58 distinct prompts.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,9 +17,9 @@ from uniferum.errors import UniferumError, near_miss
 
 TERMS = Path(__file__).parents[2] / "configs" / "terms"
 TOTALSEGMENTATOR = "totalsegmentator"
-"""The mask layer that holds TotalSegmentator v2 ids 0 to 117; every other layer is binary."""
+"""Mask layer with TotalSegmentator v2 ids 0 to 117; all other layers are binary."""
 NODULE = "nodule"
-"""The mask layer, and the structure, of lung nodules."""
+"""Name of the mask layer, and of the structure, of lung nodules."""
 
 Kind = Literal["diagnosis", "prognosis"]
 GroupKey = tuple[str, str]
@@ -27,7 +27,7 @@ GroupKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Label:
-    """One classification label: what is asked, and what each dataset's own label file calls it."""
+    """A classification label: its prompt, and its column in each dataset's label file."""
 
     id: str
     name: str
@@ -39,7 +39,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Structure:
-    """Something to segment: the voxels of ``layer`` whose value is one of ``ids``."""
+    """A structure to segment: the voxels of ``layer`` with one of the values ``ids``."""
 
     id: str
     prompt: str
@@ -50,7 +50,7 @@ class Structure:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Labels and structures by id, and which labels make up each (cohort, group)."""
+    """Labels and structures by id, and the labels of each (cohort, group)."""
 
     labels: Mapping[str, Label]
     structures: Mapping[str, Structure]
@@ -59,7 +59,7 @@ class Vocabulary:
 
     @classmethod
     def load(cls) -> "Vocabulary":
-        """The paper's vocabulary, read once from ``configs/terms``.
+        """Load the paper's vocabulary from ``configs/terms``; it is read once.
 
         Raises:
             UniferumError: a terms file is missing or malformed.
@@ -67,14 +67,14 @@ class Vocabulary:
         return _load(TERMS)
 
     def of_cohort(self, cohort: str) -> tuple[str, ...]:
-        """Ids of every label that ``cohort`` carries, group after group; empty for a cohort without labels."""
+        """Ids of all labels of ``cohort``, by group; empty for a cohort without labels."""
         return tuple(label for (name, _), labels in self.groups.items() if name == cohort for label in labels)
 
     def group_of(self, cohort: str, label: str) -> str:
-        """The group (``all``, ``shared`` or ``unique``) that ``label`` is scored in for ``cohort``.
+        """Group (``all``, ``shared`` or ``unique``) of ``label`` in the scores of ``cohort``.
 
         Raises:
-            UniferumError: the cohort has no such label.
+            UniferumError: the cohort does not have this label.
         """
         for (name, group), labels in self.groups.items():
             if name == cohort and label in labels:
@@ -82,33 +82,33 @@ class Vocabulary:
         raise UniferumError(f"label of {cohort}", label, must="be in its vocabulary", cure=self._nearest(cohort, label))
 
     def columns(self, cohort: str) -> dict[str, str]:
-        """Label id -> column of the dataset's own label file, for the labels that the dataset itself ships."""
+        """Label id to column of the dataset's label file, for the labels that the dataset contains."""
         named = ((label, self.labels[label].columns.get(cohort)) for label in self.of_cohort(cohort))
         return {label: column for label, column in named if column is not None}
 
     def trainable(self, cohort: str) -> tuple[str, ...]:
-        """The labels of ``cohort`` that may be trained and selected on (not INSPECT's 12 shared ones: paper 3.4.3)."""
-        kept = [labels for key, labels in self.groups.items() if key[0] == cohort and key not in self.evaluation_only]
-        return tuple(label for labels in kept for label in labels)
+        """Labels of ``cohort`` for training and selection (without INSPECT's 12 shared ones: paper 3.4.3)."""
+        groups = [labels for key, labels in self.groups.items() if key[0] == cohort and key not in self.evaluation_only]
+        return tuple(label for labels in groups for label in labels)
 
     def organ_layers(self) -> frozenset[str]:
-        """The mask layers that give organ tasks: every layer of a structure but that of the nodules."""
+        """Mask layers for organ tasks: all layers of structures except nodules."""
         return frozenset(structure.layer for structure in self.structures.values()) - {NODULE}
 
     def organs(self) -> tuple[Structure, ...]:
-        """The structures of the TotalSegmentator layer: the paper's 60 organ tasks."""
+        """Structures of the TotalSegmentator layer: the paper's 60 organ tasks."""
         return tuple(s for s in self.structures.values() if s.layer == TOTALSEGMENTATOR)
 
     def extended(self, extra: Mapping[str, Any]) -> "Vocabulary":
-        """This vocabulary with a folder cohort's own words added, its labels as the group ``all``.
+        """Copy of this vocabulary with the additions of a folder cohort; its labels form the group ``all``.
 
         Args:
             extra: ``{"cohort": name, "labels": {id: {name, prompt, kind}}, "structures": {id: {name, prompt, layer,
-                ids}}}``, as :meth:`uniferum.data.cohorts.base.Cohort.extra_vocabulary` gives it and a prepared store
-                keeps it in ``prompts.json``; an empty mapping changes nothing.
+                ids}}}`` from :meth:`uniferum.data.cohorts.base.Cohort.extra_vocabulary`, as stored in ``prompts.json``;
+                an empty mapping changes nothing.
 
         Raises:
-            UniferumError: a malformed entry, or a known label with another prompt.
+            UniferumError: an entry is malformed, or a known label has another prompt.
         """
         if not extra:
             return self
@@ -127,7 +127,7 @@ class Vocabulary:
         if known is None:
             return Label(label, entry.name or label, entry.prompt, entry.kind, (cohort,))
         if known.prompt != entry.prompt:
-            cure = f"the vocabulary already asks '{known.prompt}' for this id; leave the prompt out, or rename it"
+            cure = f"this id already has the prompt '{known.prompt}'; remove the prompt, or rename the label"
             raise UniferumError(f"label {label} of {cohort}", entry.prompt, must="keep its known prompt", cure=cure)
         return known if cohort in known.cohorts else replace(known, cohorts=(*known.cohorts, cohort))
 
@@ -136,7 +136,7 @@ class Vocabulary:
 
 
 def totalsegmentator_classes() -> tuple[str, ...]:
-    """Names of the 117 classes of TotalSegmentator v2, task ``total``; the class of id ``i`` stands at ``i - 1``."""
+    """Names of the 117 classes of TotalSegmentator v2, task ``total``; the class with id ``i`` has index ``i - 1``."""
     return tuple(_words(TERMS / "structures.yaml", _StructuresFile).totalsegmentator_v2_classes)
 
 
@@ -215,7 +215,7 @@ def _load(terms: Path) -> Vocabulary:
     }
     unknown = sorted({label for group in groups.values() for label in group} - labels.keys())
     if unknown:
-        raise UniferumError(f"{terms / 'groups.yaml'}: label", unknown[0], must="stand in labels.yaml")
+        raise UniferumError(f"{terms / 'groups.yaml'}: label", unknown[0], must="be in labels.yaml")
     file = _words(terms / "structures.yaml", _StructuresFile)
     structures = {
         e.id: Structure(e.id, e.prompt, e.layer, e.ids, e.name)
@@ -239,9 +239,9 @@ def _cohorts_with(label: str, groups: Mapping[GroupKey, tuple[str, ...]]) -> tup
 
 
 def _unique(entries: Iterable[E], path: Path) -> Iterable[E]:
-    seen: set[str] = set()
+    ids: set[str] = set()
     for entry in entries:
-        if entry.id in seen:
+        if entry.id in ids:
             raise UniferumError(f"{path}: id", entry.id, must="occur once")
-        seen.add(entry.id)
+        ids.add(entry.id)
         yield entry

@@ -1,1 +1,1 @@
-"""Predictions to metrics with intervals."""
+"""Predictions, and metrics with confidence intervals."""

@@ -1,8 +1,8 @@
-"""What a column of the results means for a training mix: in-distribution, shared (out of distribution) or zero-shot.
+"""Classify the columns of the results for a training mix: in-distribution, shared or zero-shot (paper section 4).
 
-Paper section 4: tasks of a training cohort are in-distribution; tasks that another cohort shares with a training cohort
-test generalisation to its scans; tasks whose label was never trained are zero-shot. INSPECT's labels read from reports
-are never trained on (paper 3.4.3), so they are never in-distribution.
+Tasks of a training cohort are in-distribution; tasks that another cohort shares with a training cohort (out of
+distribution) test generalisation to its scans; tasks whose label was never trained are zero-shot. INSPECT's labels from
+reports are never trained on (paper 3.4.3), so they are never in-distribution.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,7 +20,7 @@ def trained_labels(
     train_on: Iterable[str],
     evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
 ) -> set[str]:
-    """Ids of every label that the mix trains on; ``SEG`` trains no label."""
+    """Return the ids of all labels that the mix trains; ``SEG`` trains no label."""
     mix = set(train_on)
     return {
         label
@@ -37,7 +37,7 @@ def label_role(
     label: str,
     evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
 ) -> Role:
-    """The role of one label of one cohort's group for a training mix."""
+    """Return the role of one label of a cohort's group for a training mix."""
     mix = set(train_on)
     if column[0] in mix and column not in evaluation_only:
         return "in-distribution"
@@ -50,12 +50,12 @@ def group_roles(
     column: GroupKey,
     evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
 ) -> dict[Role, tuple[str, ...]]:
-    """The labels of one column by role; a column can be mixed (RADCHEST's labels after training on INSPECT alone)."""
+    """Group the labels of one column by role; a column can have several (RADCHEST after training on INSPECT only)."""
     mix = tuple(train_on)
-    found: dict[Role, list[str]] = {}
+    by_role: dict[Role, list[str]] = {}
     for label in groups[column]:
-        found.setdefault(label_role(groups, mix, column, label, evaluation_only), []).append(label)
-    return {role: tuple(labels) for role, labels in found.items()}
+        by_role.setdefault(label_role(groups, mix, column, label, evaluation_only), []).append(label)
+    return {role: tuple(labels) for role, labels in by_role.items()}
 
 
 def in_distribution(
@@ -63,6 +63,6 @@ def in_distribution(
     columns: Iterable[GroupKey],
     evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
 ) -> tuple[GroupKey, ...]:
-    """The columns that are in-distribution for a mix."""
+    """Return the columns that are in-distribution for a mix."""
     mix = set(train_on)
     return tuple(column for column in columns if column[0] in mix and column not in evaluation_only)

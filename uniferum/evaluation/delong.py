@@ -1,8 +1,8 @@
 """DeLong's variance of the area under the ROC curve, in O(n log n), with ties counted as one half.
 
-Invariant: the area is that of the Mann-Whitney statistic, P(score of a positive > score of a negative) + P(tie) / 2.
-Method: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845; the sort instead of the pairwise comparison
-is Sun and Xu, IEEE Signal Processing Letters 21 (2014) 1389-1393.
+Invariant: the area is the Mann-Whitney statistic, P(score of a positive > score of a negative) + P(tie) / 2.
+Method: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988) 837-845; sorting instead of pairwise comparison: Sun and
+Xu, IEEE Signal Processing Letters 21 (2014) 1389-1393.
 """
 
 import math
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Area:
-    """An area under the ROC curve with its standard error and interval; NaN where it is undefined."""
+    """An area under the ROC curve with standard error and interval; NaN where undefined."""
 
     value: float
     se: float
@@ -46,7 +46,7 @@ UNDEFINED = Area(math.nan, math.nan, math.nan, math.nan)
 
 
 def midranks(values: ArrayLike) -> Floats:
-    """Ranks from 1, ties sharing the mean of their ranks; ``values`` (n,) -> (n,)."""
+    """Return ranks from 1, with the mean rank for ties; ``values`` (n,) -> (n,)."""
     array = np.asarray(values, dtype=np.float64)
     order = np.argsort(array, kind="stable")
     start, stop = _tie_bounds(array[order])
@@ -56,15 +56,15 @@ def midranks(values: ArrayLike) -> Floats:
 
 
 def placements(target: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats]:
-    """DeLong's structural components.
+    """Compute DeLong's structural components.
 
     Args:
         target: (n,) of 0 and 1.
         score: (n,), larger = more positive; finite.
 
     Returns:
-        For each positive (m,) the share of negatives that it beats, and for each negative (n - m,) the share of
-        positives that beat it, both in the order of the cases. The mean of either is the area.
+        For each positive (m,) the fraction of negatives with a lower score, and for each negative (n - m,) the
+        fraction of positives with a higher score, both in the order of the cases. The mean of either is the area.
     """
     positive = np.asarray(target) > 0.5
     values = np.asarray(score, dtype=np.float64)
@@ -81,22 +81,22 @@ def placements(target: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def auroc(target: ArrayLike, score: ArrayLike) -> float:
-    """The area alone; NaN where there are no positives or no negatives."""
+    """Compute the area only; NaN without positives or without negatives."""
     return delong(target, score).value
 
 
 def delong(target: ArrayLike, score: ArrayLike, *, level: float = 0.95, scale: str = "linear") -> Area:
-    """The area with DeLong's interval.
+    """Compute the area with DeLong's interval.
 
     Args:
         target: (n,) of 0 and 1.
         score: (n,), finite.
         level: coverage of the interval.
-        scale: ``linear`` (as the paper and pROC print it, cut at 0 and 1) or ``logit`` (never leaves 0 to 1).
+        scale: ``linear`` (as in the paper and pROC, clipped to 0 and 1) or ``logit`` (always within 0 to 1).
 
     Returns:
-        All NaN where a class is missing. With a single case in a class its variance term is taken as 0 and the
-        interval is too narrow; a perfect separation has se 0 and an interval of one point, as in pROC.
+        All NaN if a class is missing. With a single case in a class its variance term is 0 and the interval is too
+        narrow; a perfect separation has se 0 and an interval of one point, as in pROC.
 
     Raises:
         UniferumError: a score is not finite, or the lengths differ.
@@ -111,7 +111,7 @@ def delong(target: ArrayLike, score: ArrayLike, *, level: float = 0.95, scale: s
 
 
 def interval(value: float, se: float, *, level: float = 0.95, scale: str = "linear") -> Area:
-    """A normal interval around an area, on the linear or the logit scale."""
+    """Compute a normal interval around an area, on the linear or the logit scale."""
     width = float(ndtri(0.5 + level / 2)) * se
     if scale == "linear" or value in (0.0, 1.0) or se == 0:
         return Area(value, se, max(0.0, value - width), min(1.0, value + width))
@@ -121,7 +121,7 @@ def interval(value: float, se: float, *, level: float = 0.95, scale: str = "line
 
 
 def covariance(target: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
-    """Areas (k,) of k models on the same cases and their covariance (k, k); ``scores`` is (k, n)."""
+    """Compute areas (k,) of k models on the same cases and their covariance (k, k); ``scores`` is (k, n)."""
     rows = np.atleast_2d(np.asarray(scores, dtype=np.float64))
     parts = [placements(target, row) for row in rows]
     of_pos = np.stack([part[0] for part in parts])
@@ -130,7 +130,7 @@ def covariance(target: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
 
 
 def paired_delong(target: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> PairedTest:
-    """DeLong's test of two models on the same cases.
+    """Run DeLong's test of two models on the same cases.
 
     Raises:
         UniferumError: a class is missing, a score is not finite, or the lengths differ.
@@ -145,7 +145,7 @@ def paired_delong(target: ArrayLike, first: ArrayLike, second: ArrayLike, *, lev
 
 
 def paired_test(first: float, second: float, variance: float, *, level: float = 0.95) -> PairedTest:
-    """The z test of a difference; a variance that vanishes (the same ranking) gives p = 1 for no difference."""
+    """Run the z test of a difference; with zero variance (equal rankings) p is 1 for no difference."""
     difference = float(second - first)
     se = math.sqrt(max(variance, 0.0))
     half = float(ndtri(0.5 + level / 2)) * se
@@ -162,7 +162,7 @@ def check_scores(target: ArrayLike, score: ArrayLike) -> None:
     """Refuse scores that cannot be ranked.
 
     Raises:
-        UniferumError: a score is NaN or infinite, or there are not as many scores as targets.
+        UniferumError: a score is NaN or infinite, or the numbers of scores and targets differ.
     """
     values = np.asarray(score, dtype=np.float64)
     if len(values) != len(np.asarray(target)):
@@ -173,7 +173,7 @@ def check_scores(target: ArrayLike, score: ArrayLike) -> None:
 
 
 def _tie_bounds(ordered: Floats) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """For each place of a sorted array, where its run of equal values starts and stops (exclusive)."""
+    """Return, for each element of a sorted array, start and end (exclusive) of its run of equal values."""
     if not len(ordered):
         return np.empty(0, np.intp), np.empty(0, np.intp)
     new = np.concatenate(([True], ordered[1:] != ordered[:-1]))
@@ -188,7 +188,7 @@ def _variance(values: Floats) -> float:
 
 
 def _covariance(rows: Floats) -> Floats:
-    """The sample covariance of rows (k, n); zeros where there is one column only."""
+    """Sample covariance of rows (k, n); zeros for a single column."""
     if rows.shape[1] < 2:
         return np.zeros((len(rows), len(rows)))
     centred = rows - rows.mean(axis=1, keepdims=True)

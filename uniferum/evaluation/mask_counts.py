@@ -1,6 +1,6 @@
-"""Count a model's coarse masks against the stored ones, from the encodings that a prediction makes anyway.
+"""Compare predicted masks with the stored ones by counting voxels, using the encodings of a running prediction.
 
-A volume is encoded once for its labels and its masks; its structures are read from that one encoding.
+A volume is encoded once for both its labels and its masks.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -13,26 +13,26 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.data.tasks import group_of_structure
 from uniferum.data.vocabulary import Structure
 from uniferum.evaluation.mask_scores import mask_table
 from uniferum.model.base import Model
 
 Targets = Callable[[str, str], tuple[list[Structure], Bool[np.ndarray, "S P U"]]]
-"""Cohort and scan id to the scan's structures and their targets, as ``MaskTargets.of`` gives them."""
+"""Function from cohort and scan id to the scan's structures and targets, like ``MaskTargets.of``."""
 
 
 @dataclass
 class MaskCounter:
-    """Asked after each batch of a prediction (``also`` of :func:`uniferum.evaluation.predict.predict`).
+    """Counts masks after each batch of a prediction (``also`` of :func:`uniferum.evaluation.predict.predict`).
 
     Attributes:
         targets: the stored masks.
-        patients: volume id to cohort, scan id and patient id, of the volumes that are scored; others are passed over.
-        split: which split they are of.
-        answered: whether the model predicts masks; None until it was asked.
-        rows: one a scored scan and structure.
+        patients: volume id to cohort, scan id and patient id of the volumes to score; other volumes are skipped.
+        split: the split of these volumes.
+        answered: whether the model predicts masks; None before the first volume.
+        rows: one per scored scan and structure.
     """
 
     targets: Targets
@@ -42,33 +42,38 @@ class MaskCounter:
     rows: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, model: Model, visual: Tensor, batch: Batch, rows_at_once: int) -> None:
-        """Count the masks of a batch's volumes."""
-        for place, volume_id in enumerate(batch.volume_ids):
+        """Count the masks of the volumes of a batch."""
+        for index, volume_id in enumerate(batch.volume_ids):
             if volume_id in self.patients and self.answered is not False:
-                self._count(model, visual, place, volume_id, rows_at_once)
+                self._count(model, visual, index, volume_id, rows_at_once)
 
     def table(self) -> pd.DataFrame:
         """The rows of ``masks.parquet``."""
         return mask_table(self.rows)
 
-    def _count(self, model: Model, visual: Tensor, place: int, volume_id: str, rows_at_once: int) -> None:
+    def _count(self, model: Model, visual: Tensor, index: int, volume_id: str, rows_at_once: int) -> None:
         cohort, scan_id, patient_id = self.patients[volume_id]
         structures, targets = self.targets(cohort, scan_id)
         for start in range(0, len(structures), rows_at_once):
-            asked = structures[start : start + rows_at_once]
-            counts = self._counts(model, visual, place, asked, targets[start : start + rows_at_once])
+            requested = structures[start : start + rows_at_once]
+            counts = self._counts(model, visual, index, requested, targets[start : start + rows_at_once])
             facts = {"cohort": cohort, "split": self.split, "volume_id": volume_id, "scan_id": scan_id}
-            for one, (target, drawn, overlap) in zip(asked, counts, strict=False):
+            for one, (target, drawn, overlap) in zip(requested, counts, strict=False):
                 words = {"patient_id": patient_id, "group": group_of_structure(one), "structure": one.id}
                 numbers = {"target_voxels": target, "drawn_voxels": drawn, "overlap_voxels": overlap}
                 self.rows.append({**facts, **words, **numbers})
 
     def _counts(
-        self, model: Model, visual: Tensor, place: int, asked: Sequence[Structure], targets: Bool[np.ndarray, "S P U"]
+        self,
+        model: Model,
+        visual: Tensor,
+        index: int,
+        requested: Sequence[Structure],
+        targets: Bool[np.ndarray, "S P U"],
     ) -> list[list[int]]:
-        """Voxels of the target, drawn, and of both, for each structure; none from a model that predicts no masks."""
-        row_volume = torch.full((len(asked),), place, dtype=torch.int64, device=visual.device)
-        output = model.read(visual, row_volume, [one.prompt for one in asked], [one.id for one in asked])
+        """Count voxels of target, prediction and overlap for each structure; empty if the model predicts no masks."""
+        row_volume = torch.full((len(requested),), index, dtype=torch.int64, device=visual.device)
+        output = model.read(visual, row_volume, [one.prompt for one in requested], [one.id for one in requested])
         self.answered = output.mask_logit is not None
         if output.mask_logit is None:
             return []
@@ -79,8 +84,8 @@ class MaskCounter:
 
 
 def spread_out(names: Collection[str], most: int | None) -> list[str]:
-    """At most ``most`` names in order, evenly spread over all of them; None: all."""
+    """Select at most ``most`` names, evenly spaced in sorted order; None: all."""
     ordered = sorted(names)
     if most is None or most >= len(ordered):
         return ordered
-    return [ordered[place * len(ordered) // most] for place in range(most)]
+    return [ordered[index * len(ordered) // most] for index in range(most)]

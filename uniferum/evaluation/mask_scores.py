@@ -1,9 +1,9 @@
-"""How well a cell's coarse masks fit: Dice, sensitivity and volume error by structure, from three counts a mask.
+"""Scores of predicted masks: Dice, sensitivity and volume error by structure, from three counts per mask.
 
-A voxel is drawn where the model's probability is above 0.5, on the grid that the model predicts masks in. Only scans
-that show a structure in the model's field count for it. Invariant: every number follows from the counts of
-``masks.parquet``, so that it can be computed again without masks. ``monai.metrics`` would need the masks themselves,
-and 6 s of import in every worker: a test holds these numbers to it instead.
+A voxel is predicted where the probability is above 0.5, on the grid of the model's masks. A structure is scored only on
+scans that show it in the model's field of view. Invariant: every number is a function of the counts in
+``masks.parquet``, so it can be computed again without masks. ``monai.metrics`` needs the masks themselves and 6 s of
+import in every worker; a test compares these numbers with it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ import pandas as pd
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_words import METRICS
 
-#: Column -> type of ``masks.parquet``: one row a scored scan and structure.
+#: Column -> type of ``masks.parquet``: one row per scored scan and structure.
 COLUMNS: Mapping[str, str] = {
     "cohort": "str",
     "split": "str",
@@ -32,20 +32,20 @@ COLUMNS: Mapping[str, str] = {
 
 
 class MaskScores(NamedTuple):
-    """``structures``: one row a (cohort, structure); ``cohorts``: one row a cohort, structures weighed alike."""
+    """``structures``: one row per (cohort, structure); ``cohorts``: one row per cohort, structures equally weighted."""
 
     structures: pd.DataFrame
     cohorts: pd.DataFrame
 
 
 def mask_table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Counts as a table of exactly the known columns and types; no rows give an empty one."""
+    """Build a table with exactly the known columns and types, also without rows."""
     listed = list(rows)
     return pd.DataFrame({name: pd.Series([row[name] for row in listed], dtype=kind) for name, kind in COLUMNS.items()})  # pyright: ignore[reportArgumentType]
 
 
 def score_masks(masks: pd.DataFrame) -> MaskScores:
-    """Means over the scans that have the structure, then over structures.
+    """Average over the scans that have the structure, then over structures.
 
     Args:
         masks: the columns of ``masks.parquet``.
@@ -81,14 +81,14 @@ def _cohort(name: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def metric_values(scores: MaskScores, stage: str) -> dict[str, float]:
-    """The numbers as a reporter takes them: ``<stage>/dice/CTRATE``, ``<stage>/dice/CTRATE/lungs``, and so on."""
-    found: dict[str, float] = {}
+    """Name the numbers for reporters: ``<stage>/dice/CTRATE``, ``<stage>/dice/CTRATE/lungs``, and so on."""
+    values: dict[str, float] = {}
     for name in METRICS:
         for row in scores.cohorts.to_dict("records"):
-            found[f"{stage}/{name}/{row['cohort']}"] = float(row[name])
+            values[f"{stage}/{name}/{row['cohort']}"] = float(row[name])
         for row in scores.structures.to_dict("records"):
-            found[f"{stage}/{name}/{row['cohort']}/{row['structure']}"] = float(row[name])
-    return found
+            values[f"{stage}/{name}/{row['cohort']}/{row['structure']}"] = float(row[name])
+    return values
 
 
 def _measured(masks: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""The numbers of coarse masks by name, and what a person is told of a cell's masks; reads no table, for long lists."""
+"""Names and meanings of the mask scores, and a note on a cell's masks; needs only ``result.json``, no table."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,9 +16,9 @@ MEANINGS: Mapping[str, str] = {
 
 
 def mask_note(summary: Sequence[Mapping[str, Any]] | None) -> str:
-    """What a person must know of a cell's masks before believing in them, from ``masks`` of its ``result.json``.
+    """Describe problems of a cell's masks, from ``masks`` of its ``result.json``.
 
-    Empty for a cell that draws every structure, and for one that was trained without masks.
+    Empty if the cell predicts every structure, or was trained without masks.
     """
     if not summary:
         return ""

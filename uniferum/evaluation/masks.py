@@ -1,6 +1,6 @@
-"""What a model outlined in one case, for a person to look at: not what its scores are made of.
+"""Predicted masks of single cases for display; scores are computed elsewhere.
 
-Invariant: masks lie on the training level's grid of the prepared store, like the stored masks that they are set beside.
+Invariant: masks are on the grid of the prepared store's training level, like the stored masks that are shown with them.
 """
 
 from collections.abc import Mapping
@@ -15,26 +15,26 @@ CaseKey = tuple[str, str]
 
 @dataclass(frozen=True)
 class Outlined:
-    """One structure that the model was asked for: the value that marks it, and the stored values that belong to it."""
+    """One requested structure: its value in the predicted mask, and its values in the stored mask."""
 
     name: str
     value: int
     ids: tuple[int, ...]
     dice: float
-    """Against the stored mask, both at the resolution that the model predicts masks in."""
+    """Dice with the stored mask, at the resolution of the model's masks."""
 
 
 @dataclass(frozen=True)
 class CaseMasks:
-    """The model's masks of one case."""
+    """The predicted masks of one case."""
 
     layer: str
-    """The mask layer of the store that holds the same structures."""
+    """The mask layer of the store with the same structures."""
     mask: UInt8[np.ndarray, "x y z"]
     structures: tuple[Outlined, ...]
 
     def like(self, stored: UInt8[np.ndarray, "x y z"]) -> UInt8[np.ndarray, "x y z"]:
-        """A stored mask with one value for each structure that the model was asked for, the others as they are."""
+        """Map each requested structure of a stored mask to one value; other values stay."""
         values = np.arange(256, dtype=np.uint8)
         for one in self.structures:
             values[list(one.ids)] = one.value
@@ -43,13 +43,13 @@ class CaseMasks:
 
 @dataclass(frozen=True)
 class ModelMasks:
-    """The model's masks of several cases, and which cell's they are."""
+    """The predicted masks of several cases, and a sentence that names their cell."""
 
     said: str
     cases: Mapping[CaseKey, CaseMasks]
 
 
 def dice(a: np.ndarray, b: np.ndarray) -> float:
-    """Twice the overlap of two masks over the sum of their sizes (Dice 1945); NaN where both are empty."""
+    """Compute the Dice coefficient of two masks (Dice 1945); NaN if both are empty."""
     total = int(np.count_nonzero(a)) + int(np.count_nonzero(b))
     return 2 * int(np.count_nonzero(np.logical_and(a, b))) / total if total else float("nan")

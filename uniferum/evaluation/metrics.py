@@ -1,7 +1,7 @@
-"""From predictions to numbers: one row a label, one row a group of labels, made once and stored with the cell.
+"""Score predictions: one row per label and one row per group of labels, computed once and stored with the cell.
 
-Invariant: a label with one class has no area: it is shown with its reason, left out of the mean and counted. Group
-means weigh labels alike (paper section 4, "average AUROC"); their intervals draw patients, not cases.
+Invariant: a label with only one class has no area; it is listed with a reason, left out of the mean, and counted. Group
+means weight labels equally (paper section 4, "average AUROC"); their intervals resample patients, not cases.
 """
 
 import math
@@ -18,17 +18,17 @@ from uniferum.evaluation import bootstrap, calibration
 from uniferum.evaluation.curves import average_precision, sensitivity_at_specificity
 from uniferum.evaluation.delong import Area, auroc, delong
 
-#: Groups of labels as the vocabulary gives them: (cohort, group) -> label ids.
+#: Groups of labels as in the vocabulary: (cohort, group) -> label ids.
 Groups = Mapping[tuple[str, str], Iterable[str]]
 
 NEEDED = ("cohort", "group", "label", "volume_id", "patient_id", "target", "score")
 DRAWS = 1000
-#: Where the clinical operating point of the table stands; a convention, not the paper's.
+#: Specificity of the operating point in the table; a convention, not from the paper.
 SPECIFICITY = 0.9
 
 
 class Scores(NamedTuple):
-    """``labels``: one row a label; ``groups``: one row a (cohort, group, metric)."""
+    """``labels``: one row per label; ``groups``: one row per (cohort, group, metric)."""
 
     labels: pd.DataFrame
     groups: pd.DataFrame
@@ -36,7 +36,7 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class _Label:
-    """The known cases of one label: arrays (n,) and the replicates of the joint patient draw."""
+    """The scores of one label, and its replicates of the joint patient draw."""
 
     row: dict[str, object]
     joint: bootstrap.Replicates | None
@@ -53,17 +53,17 @@ def score_predictions(
     """Score one cell's predictions.
 
     Args:
-        predictions: a row a known (volume, label): cohort, group, label, volume_id, patient_id, target (0 or 1),
-            score (logit); ``kind`` and ``split`` where there are any.
-        groups: the labels that each group should have; a label without a row is listed with its reason and counted.
-        split: the split to score where the table has several; ``None`` takes all rows.
-        draws: bootstrap draws; 0 leaves the bootstrap intervals NaN.
-        seed: of the draws.
+        predictions: one row per known (volume, label): cohort, group, label, volume_id, patient_id, target (0 or 1),
+            score (logit); optionally ``kind`` and ``split``.
+        groups: the labels that each group should have; a label without a row is listed with a reason and counted.
+        split: the split to score if the table has several; ``None``: all rows.
+        draws: number of bootstrap draws; 0: bootstrap intervals are NaN.
+        seed: seed of the draws.
 
     Returns:
         The tables written to ``metrics.parquet`` and to ``groups`` of ``result.json``. Intervals are 95 %: DeLong for
-        a label's AUROC (``auroc_lo``), patients drawn for the same (``auroc_patient_lo``), patients drawn within
-        positive and negative for its AUPR, patients of the cohort drawn jointly for group means.
+        a label's AUROC (``auroc_lo``), bootstrap by patient for the same (``auroc_patient_lo``), bootstrap by patient
+        within positives and negatives for its AUPR, joint bootstrap of the cohort's patients for group means.
 
     Raises:
         UniferumError: a column is missing, a score is not finite, a target is not 0 or 1, or a case occurs twice.
@@ -75,15 +75,15 @@ def score_predictions(
         wanted = _wanted(of_cohort, str(cohort), groups)
         scored = _score_cohort(of_cohort, draws, seed)
         for group, names in wanted.items():
-            found = [scored.get((group, name)) or _absent(str(cohort), group, name) for name in names]
-            labels.extend(one.row for one in found)
+            of_group = [scored.get((group, name)) or _absent(str(cohort), group, name) for name in names]
+            labels.extend(one.row for one in of_group)
             cases = of_cohort.loc[of_cohort["group"] == group]
-            means.extend(_group_rows(str(cohort), group, found, cases))
+            means.extend(_group_rows(str(cohort), group, of_group, cases))
     return Scores(pd.DataFrame(labels), pd.DataFrame(means))
 
 
 def group_records(groups: pd.DataFrame) -> list[dict[str, Any]]:
-    """The group table as JSON takes it: plain numbers, ``None`` where there is none."""
+    """Convert the group table for JSON: plain numbers, ``None`` for NaN."""
     return [
         {str(key): None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
         for row in groups.to_dict("records")
@@ -91,9 +91,9 @@ def group_records(groups: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:
-    """The mean AUROC over all (cohort, label) pairs with both classes, labels alike; NaN where there is none.
+    """Average the AUROC over all (cohort, label) pairs with both classes, equally weighted; NaN if there are none.
 
-    This is the selection metric (paper 3.6): give it the validation predictions of the training cohorts' own tasks.
+    This is the selection metric (paper 3.6), computed on validation predictions of the training cohorts' own tasks.
 
     Raises:
         UniferumError: see :func:`score_predictions`.
@@ -108,7 +108,7 @@ def mean_auroc(predictions: pd.DataFrame) -> float:
 
 
 def check_predictions(predictions: pd.DataFrame, *, split: str | None = "test") -> pd.DataFrame:
-    """The rows of one split, after the checks that a score must pass; see :func:`score_predictions`."""
+    """Return the rows of one split after checking their values; see :func:`score_predictions`."""
     missing = [name for name in NEEDED if name not in predictions.columns]
     if missing:
         raise UniferumError("predictions: columns", ", ".join(missing), must="be there", cure="evaluate the cell again")
@@ -147,7 +147,7 @@ def _check_values(table: pd.DataFrame) -> None:
 
 
 def _wanted(table: pd.DataFrame, cohort: str, groups: Groups | None) -> dict[str, list[str]]:
-    """Group -> labels, in the vocabulary's order where it knows the group, else in order of appearance."""
+    """Map groups to labels, in the order of the vocabulary, else in order of appearance."""
     pairs = table[["group", "label"]].drop_duplicates()
     wanted = {str(group): [str(x) for x in rows["label"]] for group, rows in pairs.groupby("group", sort=False)}
     for (named, group), names in (groups or {}).items():
@@ -159,7 +159,7 @@ def _wanted(table: pd.DataFrame, cohort: str, groups: Groups | None) -> dict[str
 
 
 def _score_cohort(table: pd.DataFrame, draws: int, seed: int) -> dict[tuple[str, str], _Label]:
-    """Score each label of a cohort under one joint draw of the cohort's patients."""
+    """Score each label of a cohort, with one joint draw of the cohort's patients."""
     owner, patients = pd.factorize(table["patient_id"])
     weights = bootstrap.draw_patients(len(patients), draws, seed) if draws else None
     rows = table.assign(_owner=owner)

@@ -1,6 +1,6 @@
-"""Predictions: every volume is encoded once, and all its prompts read that one encoding.
+"""Predict tasks: encode every volume once, then read all its prompts from that encoding.
 
-With k prompts a volume this costs one encoder pass instead of k. Scores are logits, float64 in the table.
+With k prompts per volume this needs one encoder pass instead of k. Scores are logits, float64 in the table.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -11,18 +11,18 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model
 from uniferum.model.folding import folded
-from uniferum.model.memory import kept_memory
+from uniferum.model.speed.malloc import kept_memory
 
-# Rows read at once bound the memory of attention over (tokens + prompt) x rows; the result does not depend on them. A
-# CPU is fastest where the widest layer's states still fit its cache, a GPU where its cores are busy.
+# Limits the memory of attention over (tokens + prompt) x rows, without effect on the result. A CPU is fastest while the
+# states of the widest layer fit into its cache, a GPU needs more rows to be busy.
 ROWS_AT_ONCE = {"cpu": 16}
 ROWS_ELSEWHERE = 64
 
 Also = Callable[[Model, Tensor, Batch, int], None]
-"""Given the model, a batch's encodings, the batch and how many rows to read at once: what else is read from them."""
+"""Function of model, encodings of a batch, the batch and the number of rows to read at once."""
 
 
 @torch.inference_mode()
@@ -38,12 +38,12 @@ def predict(
     """Predict the classification rows of all batches.
 
     Args:
-        model: any compared system; left in evaluation mode.
+        model: any compared system; it is in evaluation mode afterwards.
         batches: volumes with their rows, each volume in one batch only.
-        device: where the model lies.
-        autocast: makes the context that sets the number format; float32 without.
-        rows_at_once: how many prompts are read in one pass over the fusion layers; None: what suits the device.
-        also: asked after each batch, so that other rows of its volumes cost no second encoding.
+        device: the device of the model.
+        autocast: makes the autocast context; default: float32.
+        rows_at_once: number of prompts per pass over the fusion layers; None: a value for the device.
+        also: called after each batch, to read other rows of its volumes from the same encodings.
 
     Returns:
         Columns ``task_id`` and ``score`` (logit, float64), in the order of the batches.
@@ -67,13 +67,13 @@ def predict(
 
 
 def predict_tasks(table: pd.DataFrame, scores: pd.DataFrame, outputs: Collection[str] = ()) -> pd.DataFrame:
-    """Put scores beside their tasks: the columns of ``predictions.parquet``, in the order of the task table.
+    """Join scores with their tasks: the columns of ``predictions.parquet``, in the order of the task table.
 
     Args:
         table: classification tasks with ``task_id``; each must have a score.
-        scores: what :func:`predict` gave, of one worker or of several.
-        outputs: labels that were trained. A label outside of them may have NaN scores, from a model with one output a
-            label; such tasks are left out: that model does not answer them.
+        scores: results of :func:`predict`, of one worker or of several.
+        outputs: the trained labels. Other labels may have NaN scores, from a model with one output per label; such
+            tasks are left out, because the model cannot answer them.
     """
     kept = [name for name in PREDICTION_COLUMNS if name in table.columns]
     joined = table[["task_id", *kept]].merge(scores, on="task_id", how="left", validate="one_to_one", indicator=True)

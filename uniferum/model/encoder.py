@@ -1,7 +1,7 @@
-"""The vision encoder: timm-3d EfficientNet features, cut at the wanted stride (paper 3.2 and 3.6).
+"""The vision encoder: a timm-3d EfficientNet up to the configured stride (paper 3.2 and 3.6).
 
-Tensor names are timm's (``conv_stem``, ``bn1``, ``blocks``, ``conv_head``, ``bn2``). At stride 32 the network is whole
-up to its classifier; below, it ends with the last stage of that stride, and has no ``conv_head``.
+Tensor names are timm's (``conv_stem``, ``bn1``, ``blocks``, ``conv_head``, ``bn2``). At stride 32 only the classifier
+is removed; at smaller strides the network ends with the last stage of that stride and has no ``conv_head``.
 """
 
 import warnings
@@ -16,21 +16,21 @@ from torch.utils.checkpoint import checkpoint
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
-from uniferum.model.depthwise import SameConv3d
 from uniferum.model.inflate import image_weights, inflate_state
+from uniferum.model.speed.depthwise import SameConv3d
 
 MEASURED_AFTER = 100
-"""Training passes after which undivided batch norms count as measured: 0.9 ** 100 of the stored value is left."""
+"""Training passes after which undivided batch norms count as measured: 0.9 ** 100 of the stored value remains."""
 
 
 class Encoder(nn.Module):
-    """Volumes to features, (V, 1, X, Y, Z) to (V, ``channels``, X/stride, Y/stride, Z/stride)."""
+    """Map volumes (V, 1, X, Y, Z) to features (V, ``channels``, X/stride, Y/stride, Z/stride)."""
 
     folded = False
-    """Whether this is a copy for prediction, without batch norms (:mod:`uniferum.model.folding`)."""
+    """Whether this is a copy without batch norms for prediction (:mod:`uniferum.model.folding`)."""
 
     def __init__(self, config: EncoderConfig, *, gradient_checkpointing: bool = False) -> None:
-        """Build with random weights; see :func:`build_encoder` for pretrained ones."""
+        """Build the network with random weights; :func:`build_encoder` loads pretrained ones."""
         super().__init__()
         network = _timm_network(config)
         self.config, self.gradient_checkpointing = config, gradient_checkpointing
@@ -44,10 +44,10 @@ class Encoder(nn.Module):
         self._freeze()
 
     def forward(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V C x y z"]:
-        """Features of each volume.
+        """Compute the features of each volume.
 
         Raises:
-            UniferumError: evaluation of undivided weights whose batch norms were never measured anew.
+            UniferumError: evaluation of undivided weights whose batch-norm statistics were never measured anew.
         """
         self.refuse_unmeasured()
         x = self.bn1(self.conv_stem(volume))
@@ -59,7 +59,7 @@ class Encoder(nn.Module):
         return self.bn2(self.conv_head(x)) if self.has_head else x
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Switch modes; frozen stages keep their stored batch-norm statistics where the config says so."""
+        """Switch modes; with ``frozen_norm: running`` frozen stages keep their stored batch-norm statistics."""
         super().train(mode)
         if mode and self.config.frozen_norm == "running":
             for module in self._frozen():
@@ -67,7 +67,7 @@ class Encoder(nn.Module):
         return self
 
     def _frozen(self) -> Sequence[nn.Module]:
-        """The stem and the first stages; with the last stage of a whole network its head too."""
+        """The frozen modules: the stem and the first stages; with all stages of a whole network also its head."""
         count, stages = self.config.frozen_stages, list(self.blocks.children())
         if not count:
             return []
@@ -79,7 +79,7 @@ class Encoder(nn.Module):
             module.requires_grad_(False)
 
     def refuse_unmeasured(self) -> None:
-        """Raise where undivided kernels would meet batch norms that were never measured anew."""
+        """Refuse undivided kernels with batch-norm statistics that were never measured anew."""
         if self.training or self.folded or self.config.divide_by_depth or self.config.weights == "none":
             return
         passes = int(self.bn1.num_batches_tracked)
@@ -99,10 +99,10 @@ def build_encoder(
     gradient_checkpointing: bool = False,
     pretrained: bool = True,
 ) -> Encoder:
-    """An encoder with the weights that its config names (random ones where ``pretrained`` is false).
+    """Build an encoder with the weights that its config names (random if ``pretrained`` is false).
 
     Raises:
-        UniferumError: an unknown network, or weights that cannot be had or do not fit.
+        UniferumError: an unknown network, or weights that are missing or do not fit.
     """
     encoder = Encoder(config, gradient_checkpointing=gradient_checkpointing)
     if pretrained and config.weights != "none":
@@ -116,10 +116,10 @@ def build_encoder(
 
 @torch.no_grad()
 def measure_norms(encoder: Encoder, batches: list[Float[Tensor, "V 1 X Y Z"]]) -> None:
-    """Measure batch-norm statistics anew: the mean over ``batches``, which replaces what was stored.
+    """Replace the batch-norm statistics by their mean over ``batches``.
 
     Args:
-        encoder: is left in the mode it was in.
+        encoder: changed in place; its mode is kept.
         batches: volumes as in training.
     """
     norms = [module for module in encoder.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
@@ -155,7 +155,7 @@ def _timm_network(config: EncoderConfig) -> Any:  # timm-3d has no types
 
 
 def _cut(network: Any, config: EncoderConfig) -> list[nn.Module]:
-    """The stages up to the last one whose output has the wanted stride."""
+    """The stages up to the last one with the configured stride."""
     stages: list[nn.Module] = []
     stride = 2
     for stage in network.blocks:

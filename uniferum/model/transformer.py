@@ -1,8 +1,8 @@
-"""The bidirectional transformer of BERT and of Megatron-BERT, as one embedding and one layer.
+"""The bidirectional transformer of BERT and Megatron-BERT.
 
-BERT: layer norm after each residual sum, and after the embedding. Megatron-BERT (``pre_norm``): layer norm before
-attention and before the feed-forward part, none after the embedding, one after the last layer. Both are held against
-transformers' own forward pass. No class here derives from a transformers model: those redraw weights when composed.
+BERT: layer norm after each residual sum and after the embedding. Megatron-BERT (``pre_norm``): layer norm before
+attention and before the feed-forward part, none after the embedding, one after the last layer. Tests compare both with
+the transformers library. No class here derives from a transformers model: those reinitialise weights when composed.
 
 Shapes: R rows, L positions, H hidden, A heads.
 """
@@ -13,12 +13,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from uniferum.model.products import Product, product
+from uniferum.model.speed.linear import Product, product
 
 
 @dataclass(frozen=True)
 class TransformerShape:
-    """Everything of a BERT-family config that decides the shape of its tensors and its arithmetic."""
+    """The values of a BERT config that define tensor shapes and arithmetic."""
 
     hidden: int
     heads: int
@@ -37,7 +37,7 @@ ACTIVATIONS = {"gelu": F.gelu, "relu": F.relu}
 
 
 class Embeddings(nn.Module):
-    """Word, position and type embeddings, their sum normalised (BERT) or not (Megatron-BERT)."""
+    """Sum of word, position and type embeddings, normalised in BERT but not in Megatron-BERT."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
@@ -47,13 +47,13 @@ class Embeddings(nn.Module):
         self.norm = nn.Identity() if shape.pre_norm else nn.LayerNorm(shape.hidden, eps=shape.norm_eps)
 
     def forward(self, x: Float[Tensor, "*batch L H"], first: int) -> Float[Tensor, "*batch L H"]:
-        """Add type 0 and the positions from ``first`` on, and normalise."""
+        """Add type 0 and the positions from ``first`` on, then normalise."""
         positions = self.position.weight[first : first + x.shape[-2]]
         return self.norm(x + positions + self.token_type.weight[0])
 
 
 class Layer(nn.Module):
-    """One attention layer; queries, keys and values are one matrix product."""
+    """One transformer layer; queries, keys and values are one matrix product."""
 
     def __init__(self, shape: TransformerShape) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Layer(nn.Module):
         self.norm = nn.LayerNorm(hidden, eps=shape.norm_eps)
 
     def project(self, x: Float[Tensor, "*batch L H"]) -> Float[Tensor, "*batch L 3*H"]:
-        """Queries, keys and values of each position; a position's depend on nothing else, so that rows share them."""
+        """Compute queries, keys and values of each position, which depend on no other position."""
         return self.qkv(self.attention_norm(x) if self.pre_norm else x)
 
     def forward(
@@ -79,13 +79,13 @@ class Layer(nn.Module):
         at: slice | None = None,
         projected: Float[Tensor, "R L 3*H"] | None = None,
     ) -> Float[Tensor, "R Q H"]:
-        """Attend and feed forward.
+        """Apply attention and the feed-forward part.
 
         Args:
             x: the sequence.
-            visible: false where a position is padding, which nobody attends to; None: all are visible.
-            at: the positions that are wanted; None: all. Attention still sees the whole sequence.
-            projected: what :meth:`project` gives for ``x``, where the caller has it.
+            visible: false where a position is padding, which is masked; None: no padding.
+            at: the positions to return; None: all. Attention still covers the whole sequence.
+            projected: the result of :meth:`project` for ``x``, if already computed.
         """
         if projected is not None or at is None:
             query, key, value = (self.project(x) if projected is None else projected).chunk(3, dim=-1)
@@ -101,7 +101,7 @@ class Layer(nn.Module):
         return self._feed_forward((x if at is None else x[:, at]) + self._drop(context))
 
     def _narrow(self, x: Tensor, at: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """Queries of the wanted positions only, keys and values of all."""
+        """Compute queries of the positions ``at`` only, keys and values of all."""
         hidden = x.shape[-1]
         x = self.attention_norm(x) if self.pre_norm else x
         weight, bias = self.qkv.weight, self.qkv.bias
@@ -128,7 +128,7 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Embeddings, the first layers, and Megatron-BERT's last norm."""
+    """Embeddings, the first layers, and the final norm of Megatron-BERT."""
 
     def __init__(self, shape: TransformerShape, layers: int) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.norm_eps) if shape.pre_norm else nn.Identity()
 
     def encode_text(self, ids: Tensor, visible: Bool[Tensor, "R L"] | None = None) -> Float[Tensor, "R L H"]:
-        """The plain text encoder, without a volume (what transformers' own forward pass gives)."""
+        """Encode text without a volume, like the forward pass of the transformers library."""
         x = self.embeddings(self.embeddings.word(ids), 0)
         for layer in self.layers:
             x = layer(x, visible)
@@ -146,12 +146,12 @@ class Transformer(nn.Module):
 
 
 def draw(transformer: Transformer, spread: float | None = None) -> None:
-    """Draw random weights: normal, zero biases, norms at one.
+    """Initialise weights at random: normal matrices, zero biases; norms stay at one.
 
     Args:
         transformer: changed in place.
-        spread: standard deviation of all matrices; None: 1 / sqrt(inputs) for the layers, so that a layer passes
-            signals on at their own size and few steps suffice, and 1 for the embedding tables, which are normalised.
+        spread: standard deviation of all matrices; None: 1 / sqrt(inputs) for the layers, which keeps the size of
+            signals, and 1 for the embedding tables, which are normalised afterwards.
     """
     for module in transformer.modules():
         if isinstance(module, nn.Linear):

@@ -1,15 +1,16 @@
-"""Uniferum: [CLS], the volume's tokens, [SEP] and the prompt through one transformer (paper 3.2).
+"""Uniferum: one transformer over [CLS], the volume's tokens, [SEP] and the prompt (paper 3.2).
 
     Z = concat([v_cls, E_v, v_sep, E_t]) + E_pos,    E = TransformerLayers(Z)
 
-The class logit comes from position 0, u x u x u mask voxels from each visual position. E_pos is the text encoder's own
-position table over the whole sequence, with its type embedding and norm as in BERT. Preset ``released`` passes the
-text through that embedding layer once more before (positions 0.. of the text alone), as the released code does.
+The class logit is read at position 0, u x u x u mask voxels at each visual position. E_pos is the text encoder's own
+position table over the whole sequence, with its type embedding and norm as in BERT. With preset ``released`` the text
+passes that embedding layer once more before (with positions counted from 0), as in the released code.
 
-Rows of one volume share what does not depend on the prompt: encoding, projection, embedding, and the first layer's
-queries, keys and values. The last layer is computed only where a head reads it. Both change no result.
+Rows of one volume share what does not depend on the prompt: encoding, projection, embedding, and the queries, keys and
+values of the first layer. The last layer is computed only at the positions that a head reads. Neither changes a result.
 
-Shapes: V volumes, N visual tokens, R rows, U distinct prompts, T text tokens, H hidden, L = N + 2 + T.
+Shapes: V volumes, N visual tokens, M tokens with the summary, R rows, U distinct prompts, T text tokens, H hidden,
+L = N + 2 + T.
 """
 
 import math
@@ -23,10 +24,10 @@ from torch.utils.checkpoint import checkpoint
 
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model, RowOutput
-from uniferum.model.compiled import compile_parts
 from uniferum.model.config import ModelConfig, tokens_shape
 from uniferum.model.encoder import Encoder, build_encoder
-from uniferum.model.fusion import GatedSummary, Part, join, visual_norm
+from uniferum.model.sequence import GatedSummary, Part, join, visual_norm
+from uniferum.model.speed.compile import compile_parts
 from uniferum.model.text import Text, build_text
 from uniferum.model.transformer import Layer
 
@@ -35,7 +36,7 @@ class Uniferum(Model):
     """The paper's model."""
 
     def __init__(self, config: ModelConfig, model_shape: tuple[int, int, int], encoder: Encoder, text: Text) -> None:
-        """Compose the parts; see :func:`build_uniferum`.
+        """Compose the parts; :func:`build_uniferum` builds them.
 
         Raises:
             UniferumError: the sequence is longer than the text encoder has positions.
@@ -61,18 +62,18 @@ class Uniferum(Model):
 
     @property
     def tokens(self) -> int:
-        """N."""
+        """Number of visual tokens."""
         x, y, z = self.tokens_shape
         return x * y * z
 
     def encode(self, volume: Float[Tensor, "V 1 X Y Z"]) -> Float[Tensor, "V M H"]:
-        """Visual tokens of each volume in x, y, z raster order (z fastest), in the transformer's width.
+        """Compute each volume's visual tokens in x, y, z raster order (z fastest), in the transformer's hidden size.
 
-        With ``fusion.summary`` M is N + 1, a summary of the volume being the last; else M is N.
+        With ``fusion.summary`` M is N + 1 and the last token is a summary of the volume; else M is N.
         """
         features = self.encoder(volume)
-        found = tuple(features.shape[2:])
-        assert found == self.tokens_shape, f"the encoder gave {found} tokens, the config says {self.tokens_shape}"
+        grid = tuple(features.shape[2:])
+        assert grid == self.tokens_shape, f"the encoder gave {grid} tokens, the config says {self.tokens_shape}"
         features = self.visual_norm(features.flatten(2).transpose(1, 2))
         visual = self.project(features)
         if self.config.fusion.visual_positions:
@@ -84,13 +85,13 @@ class Uniferum(Model):
 
     def read(
         self,
-        visual: Float[Tensor, "V N H"],
+        visual: Float[Tensor, "V M H"],
         row_volume: Int[Tensor, " R"],
         prompts: Sequence[str],
         labels: Sequence[str],
         mask_rows: Int[Tensor, " S"] | None = None,
     ) -> RowOutput:
-        """Class logit of every row, mask patches of the wanted ones (see :meth:`Model.read`)."""
+        """Return the class logit of every row and the mask patches of the requested rows (see :meth:`Model.read`)."""
         read = self.reader.read(prompts, visual.device)
         words = self.transformer.embeddings.word(read.ids)
         gated = None
@@ -125,7 +126,7 @@ class Uniferum(Model):
     def _layers(
         self, x: Tensor, projected: Tensor | None, visible: Tensor, mask_rows: Tensor | None
     ) -> tuple[Float[Tensor, "R 1 H"], Float[Tensor, "S N H"]]:
-        """States of [CLS] in every row and of the visual tokens in the rows whose masks are wanted."""
+        """Apply the layers; return the states of [CLS] in all rows and of the visual tokens in ``mask_rows``."""
         *inner, last = self.transformer.layers
         for layer in inner:
             x, projected = self._run(layer, x, visible, None, projected), None
@@ -137,7 +138,7 @@ class Uniferum(Model):
         return self.transformer.norm(class_state), self.transformer.norm(masks)
 
     def _joined(self, parts: list[Part], rows: int) -> tuple[Float[Tensor, "R L H"], Tensor | None]:
-        """The rows' sequences and, where no dropout makes rows of a volume differ, the first layer's projections."""
+        """Join the rows' sequences; without dropout also project them for the first layer, once per part."""
         x = self._dropout(join(parts, rows))
         if self.training and self.transformer.shape.dropout:
             return x, None
@@ -154,7 +155,7 @@ class Uniferum(Model):
         return nn.functional.dropout(x, self.transformer.shape.dropout, self.training)
 
     def _draw(self) -> None:
-        """Draw what no pretrained model gives; [CLS] and [SEP] at the word embeddings' own spread."""
+        """Initialise the new parameters; [CLS] and [SEP] with the standard deviation of the word embeddings."""
         spread = float(self.transformer.embeddings.word.weight.detach().std())
         for vector in (self.start, self.separator, *getattr(self, "axes", ())):
             nn.init.normal_(vector, std=spread)
@@ -180,7 +181,7 @@ def build_uniferum(
     pretrained: bool = True,
     text: Text | None = None,
 ) -> Uniferum:
-    """The paper's model with pretrained parts; ``labels`` play no role (prompts do), ``text`` is one built before."""
+    """Build the paper's model with pretrained parts; ``labels`` is not used, ``text`` replaces the text encoder."""
     text = text or build_text(config.text, weights_dir, pretrained=pretrained)
     encoder = build_encoder(
         config.encoder, weights_dir, gradient_checkpointing=config.gradient_checkpointing, pretrained=pretrained

@@ -1,7 +1,7 @@
-"""Where pretrained weights come from: a folder, a Python package, or the hub and its cache; never silently random.
+"""Find and read pretrained weights: in a folder, a Python package, or the hub and its cache; never silently random.
 
-Looked for in this order: the name is itself a folder; ``weights_dir`` (or ``UNIFERUM_WEIGHTS_DIR``) holds it; the hub's
-cache (``HF_HOME``) or the hub has it, unless ``HF_HUB_OFFLINE`` is set.
+Search order: a folder of that name; ``weights_dir`` (or ``UNIFERUM_WEIGHTS_DIR``); the hub's cache (``HF_HOME``) and
+the hub, unless ``HF_HUB_OFFLINE`` is set.
 """
 
 import json
@@ -20,20 +20,20 @@ from uniferum.errors import UniferumError
 WEIGHTS_DIR = "UNIFERUM_WEIGHTS_DIR"
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 NOT_A_PICKLE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
-"""What reading bytes raises that are something else than their name says."""
+"""Errors raised when a file is not of the format that its name says."""
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 
 
 def find_pretrained(name: str, weights_dir: Path | None = None, *, weights: bool = True) -> Path:
-    """The folder with a pretrained model in the hub's format.
+    """Find the folder of a pretrained model in the hub's format.
 
     Args:
         name: a hub id (``owner/name``) or a folder.
         weights_dir: a folder that holds models as ``owner/name``, ``name`` or in the hub cache's own layout.
-        weights: whether its weights are wanted, or its config and tokenizer only.
+        weights: whether the weights are needed, or only config and tokenizer.
 
     Raises:
-        UniferumError: it is nowhere to be had.
+        UniferumError: the model was not found.
     """
     has = _has_weights if weights else _has_config
     if has(Path(name)):
@@ -74,13 +74,13 @@ def _from_hub(name: str, weights_dir: Path | None, weights: bool) -> Path:
         if weights and not (folder / SAFE).is_file():
             folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, PICKLED]))
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise _not_to_be_had(name, weights_dir, f"the hub said: {type(error).__name__}") from None
+        raise _not_found(name, weights_dir, f"the hub said: {type(error).__name__}") from None
     if weights and not _has_weights(folder):
-        raise _not_to_be_had(name, weights_dir, f"neither {SAFE} nor {PICKLED} is there")
+        raise _not_found(name, weights_dir, f"neither {SAFE} nor {PICKLED} is there")
     return folder
 
 
-def _not_to_be_had(name: str, weights_dir: Path | None, why: str) -> UniferumError:
+def _not_found(name: str, weights_dir: Path | None, why: str) -> UniferumError:
     looked = f"in {weights_dir} and on the hub" if weights_dir else "on the hub"
     if Path(name).is_dir():
         why += f"; the folder {name} here holds no model in the hub's format"
@@ -92,17 +92,17 @@ def _not_to_be_had(name: str, weights_dir: Path | None, why: str) -> UniferumErr
 
 
 def is_installed(package: str) -> bool:
-    """Whether a Python package with weights is here."""
+    """Whether a Python package with weights is installed."""
     return find_spec(package) is not None
 
 
 def weights_file(folder: Path) -> Path:
-    """The weights file of a folder that has one."""
+    """The weights file of a folder."""
     return folder / SAFE if (folder / SAFE).is_file() else folder / PICKLED
 
 
 def in_package(package: str, path: str, extra: str = "offline") -> Path:
-    """A file or folder inside an installed Python package.
+    """Return a file or folder inside an installed Python package.
 
     Raises:
         UniferumError: the package is not installed.
@@ -116,10 +116,10 @@ def in_package(package: str, path: str, extra: str = "offline") -> Path:
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a weights file, or of the weights file in a folder; pickles are read without running code.
+    """Read the tensors of a weights file, or of the weights file in a folder; pickles cannot run code.
 
     Raises:
-        UniferumError: the file is missing, cut short, or holds more than tensors.
+        UniferumError: the file is missing, incomplete, or holds more than tensors.
     """
     if path.is_dir():
         path = weights_file(path)
@@ -132,14 +132,16 @@ def read_state(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, OSError, *NOT_A_PICKLE) as error:
         reason = " ".join(str(error).split())[:120]
         size = f"{path.stat().st_size} bytes"
-        raise UniferumError(str(path), size, must=f"be a whole weights file{_size_wanted(path)}", cure=reason) from None
+        raise UniferumError(
+            str(path), size, must=f"be a whole weights file{_expected_size(path)}", cure=reason
+        ) from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UniferumError(str(path), must="hold tensors by name and nothing else", cure="give its state dict alone")
     return state
 
 
-def _size_wanted(path: Path) -> str:
-    """How long a safetensors file must be by its own header, in words; nothing where the header is not whole."""
+def _expected_size(path: Path) -> str:
+    """The size that the header of a safetensors file gives, in words; empty where the header is incomplete."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -1,4 +1,4 @@
-"""Which affines can be true of a scan or a mask."""
+"""Check the affine of a scan or mask for plausible values, and convert its unit to mm."""
 
 from pathlib import Path
 
@@ -7,19 +7,19 @@ import numpy as np
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.volume import closest_axes, spacing_of
 
-# Slices leaning by more than this are no gantry tilt (scanners reach 30 degrees) but a damaged header.
+# A larger lean of the slices is not a gantry tilt (scanners reach 30 degrees) but a damaged header.
 _MAX_TILT_DEG = 35.0
 _MAX_SKEW_DEG = 1.0
-# Voxel sizes in mm that no scan has: rounding to zero below, a wrong unit above.
+# Limits of the voxel size in mm: below it was rounded to zero, above it has a wrong unit.
 _LIMITS_MM = (1e-3, 1e2)
 LARGEST = 1e9
-"""Numbers beyond this are damage in an affine of whatever unit; computing with them would overflow."""
-# Voxel sizes in mm that a scan of a person can have.
+"""Larger numbers in an affine are damage whatever the unit, and would overflow in computations."""
+# Plausible voxel sizes in mm of a scan of a person.
 _PLAUSIBLE_MM = (0.05, 25.0)
 
 
 def check_affine(affine: np.ndarray, path: Path) -> tuple[str, ...]:
-    """``("gantry_tilt",)`` where the slices lean; a volume that is turned as a whole has no such flag.
+    """Check the affine; return ``("gantry_tilt",)`` if the slices lean (a rotated volume has no such flag).
 
     Raises:
         UniferumError: the affine is not finite, is singular, or skews the axes of a slice.
@@ -39,10 +39,10 @@ def check_affine(affine: np.ndarray, path: Path) -> tuple[str, ...]:
 
 
 def check_finite(affine: np.ndarray, path: Path) -> None:
-    """Refuse what is no affine before anything is computed from it.
+    """Refuse a matrix that is not an affine before computing with it.
 
     Raises:
-        UniferumError: it is not 4 x 4, holds no number, or one that no scan has.
+        UniferumError: it is not 4 x 4, or a number is not finite or too large for any scan.
     """
     if affine.shape != (4, 4) or not np.isfinite(affine).all() or np.abs(affine).max() > LARGEST:
         raise UniferumError(f"{path}: affine", must=f"be 4 x 4 numbers of at most {LARGEST:g}")
@@ -51,14 +51,14 @@ def check_finite(affine: np.ndarray, path: Path) -> None:
 def in_millimetres(
     affine: np.ndarray, unit: tuple[str, float], format_name: str
 ) -> tuple[np.ndarray, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """The affine of a header that names another unit than mm, in mm; with flags and notes.
+    """Convert the affine of a header with another unit than mm; return it with flags and notes.
 
-    It is converted where that makes voxels of a plausible size; many headers name a wrong unit for numbers in mm.
+    It is only converted if the voxel size is then plausible: many headers name a wrong unit for numbers in mm.
 
     Args:
-        affine: 4 x 4, in the header's numbers.
-        unit: its name, and its factor to mm.
-        format_name: of the header, for the note.
+        affine: 4 x 4, in the header's unit.
+        unit: the name of the unit, and its factor to mm.
+        format_name: the format of the header, for the note.
     """
     name, factor = unit
     lengths = np.asarray(spacing_of(affine)) * factor
@@ -67,5 +67,5 @@ def in_millimetres(
         converted = np.diag([factor, factor, factor, 1.0]) @ affine
         return converted, (("spacing_units",), (f"The {format_name} header is in {name}; converted to mm.",))
     size = f"{lengths.max():.3g} mm"
-    note = f"The {format_name} header names {name}, by which a voxel would be {size}; its numbers were taken as mm."
+    note = f"The {format_name} header names {name}, but a voxel would then be {size}; its numbers were used as mm."
     return affine, (("spacing_units",), (note,))

@@ -1,6 +1,7 @@
-"""Where the patient is: the largest soft-tissue component, and the centre of its convex hull in x-y (paper 3.5).
+"""Find the patient's body and its centre in the axial plane (paper 3.5).
 
-Both are found on block means of a few millimetres: thousands of voxels decide a centre, so nothing is lost but noise.
+The body is the largest soft-tissue component, its centre that of the convex hull of each slice. Both are computed on
+block means of a few millimetres: the centre depends on thousands of voxels, so only noise is lost.
 """
 
 from typing import Any
@@ -15,13 +16,13 @@ from uniferum.preprocessing.volume import Volume
 
 
 def reduced(volume: Volume, spacing_mm: float) -> Volume:
-    """Means over whole blocks of voxels, as near to ``spacing_mm`` as whole blocks come without passing it."""
+    """Average whole blocks of voxels to at most ``spacing_mm``, as near to it as whole blocks allow."""
     x, y, z = (max(1, min(int(spacing_mm / s + 1e-6), n)) for s, n in zip(volume.spacing_mm, volume.shape, strict=True))
     return block_means(volume, (x, y, z))
 
 
 def block_means(volume: Volume, factors: tuple[int, int, int]) -> Volume:
-    """Means over whole blocks of ``factors`` voxels; the volume itself for blocks of one."""
+    """Average whole blocks of ``factors`` voxels; return the volume itself for blocks of one voxel."""
     if factors == (1, 1, 1):
         return volume
     affine = volume.affine.copy()
@@ -59,20 +60,20 @@ def component_centre(body: Bool[np.ndarray, "x y z"]) -> tuple[float, float]:
 
 
 def touches_sides(body: Bool[np.ndarray, "x y z"], share: float = 0.05) -> bool:
-    """Whether the body is cut by the sides of the field of view: it fills more than ``share`` of one of the faces."""
+    """Whether the field of view cuts the body: the body fills more than ``share`` of one of its side faces."""
     faces = (body[0], body[-1], body[:, 0], body[:, -1])
     return any(float(face.mean()) > share for face in faces)
 
 
 def labelled(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Face-connected pieces, numbered from 1, and how many there are."""
-    found: Any = ndimage.label(mask)
-    return found[0], int(found[1])
+    """Face-connected components, numbered from 1, and their number."""
+    components: Any = ndimage.label(mask)
+    return components[0], int(components[1])
 
 
 @numba.njit(cache=True, nogil=True)
 def _corners(image, points):
-    """Corners of each column's first and last voxel, in order of x; how many."""
+    """Write the corners of each column's first and last voxel in order of x; return their number."""
     count = 0
     for i in range(image.shape[0]):
         first, last = -1, -1
@@ -90,7 +91,7 @@ def _corners(image, points):
 
 @numba.njit(cache=True, nogil=True)
 def _chain(points, order, hull, base):
-    """One half of the monotone chain, written behind ``base`` corners of the hull; the new number of corners."""
+    """Write one half of the monotone chain from index ``base`` of the hull; return the new number of corners."""
     size = base
     for index in order:
         px, py = points[index, 0], points[index, 1]
@@ -107,7 +108,7 @@ def _chain(points, order, hull, base):
 
 @numba.njit(cache=True, nogil=True)
 def _hull_moments(body):
-    """Sums over slices of the hulls' area, and of area times centre in x and y; corners of voxels span the hull."""
+    """Sum the hulls' area, and area times centre in x and y, over slices; hulls are spanned by voxel corners."""
     nx, ny, nz = body.shape
     points = np.empty((4 * nx, 2), np.float64)
     hull = np.empty((8 * nx + 2, 2), np.float64)
@@ -116,7 +117,7 @@ def _hull_moments(body):
         count = _corners(body[:, :, k], points)
         if count == 0:
             continue
-        # Neighbouring columns share the edge between them: sorted by x, then y, as the chain needs.
+        # Neighbouring columns share corners: sort by x, then y, as the monotone chain requires.
         order = np.argsort(points[:count, 0] * (4.0 * ny) + points[:count, 1])
         size = _chain(points, order[::-1], hull, _chain(points, order, hull, 0))
         for index in range(size):

@@ -1,10 +1,10 @@
-"""What the landmarks of a chest say about its axes, as log-odds with a reason.
+"""Evidence about a scan's axes from the landmarks of the chest, as log-odds with a reason.
 
-Each cue is a log-likelihood ratio "as the header says" against "turned round": the measure times a slope, cut off at a
-limit so that no single organ (a collapsed lung, a raised diaphragm, a pneumonectomy) outvotes the others. Slope and
-limit were set on three real thoraces under crops, cuts, noise and turns of 10 degrees, and on 160 phantoms with
-findings: ``tests/hard_data/test_orientations.py`` prints what comes of them. A limit of 2 means that the cue is
-believed to be wrong in one patient of eight, 3 in one of twenty, 4 in one of fifty.
+Each cue is a log-likelihood ratio of "the header is right" to "the axis is reversed": a measure times a slope, clipped
+so that no single organ (a collapsed lung, a raised diaphragm, a pneumonectomy) outvotes the others. Slopes and limits
+were set on three real thoraces with crops, cuts, noise and rotations of 10 degrees, and on 160 phantoms with findings;
+``tests/hard_data/test_orientations.py`` prints the results. A limit of 2 assumes that the cue is wrong in one patient
+of eight, 3 in one of twenty, 4 in one of fifty.
 """
 
 from dataclasses import dataclass, replace
@@ -18,25 +18,25 @@ from uniferum.preprocessing import landmarks
 from uniferum.preprocessing.landmarks import Chest, X, Y, Z
 
 Question = Literal["axes", "left_right", "front_back", "head_foot"]
-# Two lungs are seen where the valley between them is at least half as deep as they are, and neither is a remnant.
+# Two lungs are visible if the valley between them is at least half as deep as they are high, and neither is a remnant.
 MIN_VALLEY, MIN_LUNG_ML, MIN_LUNG_SHARE = 0.5, 150.0, 0.1
-# A column of bone of less than this density is no spine (vertebrae of real scans: 0.16 to 0.52 of a block).
+# Minimum density of a column of bone that counts as the spine (vertebrae of real scans: 0.16 to 0.52 of a block).
 MIN_SPINE = 0.08
 MIN_BONE_ML, MIN_TISSUE_ML = 20.0, 50.0
-# Lungs that fill less of the trunk than this are ill, collapsed or half seen, and count in proportion (sound thoraces
-# fill 0.18 to 0.46 of it; phantoms whose lungs are consolidated or resected 0.03 to 0.1).
+# Lungs that fill less of the trunk are diseased, collapsed or partly outside the scan; their cues count in proportion
+# (healthy thoraces: 0.18 to 0.46; phantoms with consolidated or resected lungs: 0.03 to 0.1).
 FULL_TRUST_SHARE = 0.12
 _NAMES = ("left to right", "front to back", "head to foot")
 
 
 @dataclass(frozen=True)
 class Cue:
-    """One piece of evidence.
+    """One piece of evidence about the axes.
 
     Attributes:
-        question: what it speaks about.
-        log_odds: for the header (positive) or against it (negative).
-        against: what was seen, in words, should it speak against the header.
+        question: the property of the axes that it concerns.
+        log_odds: positive if it supports the header, negative if it contradicts it.
+        against: the observation in words, for the case that it contradicts the header.
     """
 
     question: Question
@@ -45,7 +45,7 @@ class Cue:
 
 
 def of_chest(chest: Chest) -> list[Cue]:
-    """All cues of a chest that shows two lungs; none of another scan: a limb or half a thorax gives no verdict."""
+    """All cues of a chest with two visible lungs; none for other scans, such as a limb or half a thorax."""
     depths = [landmarks.gap_between_lungs(chest, axis) for axis in range(3)]
     if max(depths) < MIN_VALLEY or chest.lungs.sum() * chest.block_ml < 2 * MIN_LUNG_ML:
         return []
@@ -59,7 +59,7 @@ def of_chest(chest: Chest) -> list[Cue]:
 
 
 def _axes(chest: Chest, depths: list[float]) -> Cue:
-    """Lungs side by side along x, the spine and the blunt ends of the trunk along z, against every other order."""
+    """Order of the axes: lungs side by side along x, spine and cut ends of the trunk along z, against all others."""
     spines = [max(landmarks.spine(chest, axis)[0], 0.03) for axis in range(3)]
     blunt = [landmarks.open_ends(chest, axis) for axis in range(3)]
 
@@ -70,8 +70,8 @@ def _axes(chest: Chest, depths: list[float]) -> Cue:
     orders = sorted(permutations(range(3)), key=score)
     best = orders[-1] if orders[-1] != (X, Y, Z) else orders[-2]
     lungs, spine = _NAMES[best[0]], _NAMES[best[2]]
-    seen = f"the lungs lie side by side along what the header calls {lungs}, the spine along {spine}"
-    return Cue("axes", _limited(score((X, Y, Z)) - score(best), 1, 6), seen)
+    observation = f"the lungs lie side by side along what the header calls {lungs}, the spine along {spine}"
+    return Cue("axes", _limited(score((X, Y, Z)) - score(best), 1, 6), observation)
 
 
 def _front_back(chest: Chest) -> list[Cue]:
@@ -79,13 +79,13 @@ def _front_back(chest: Chest) -> list[Cue]:
     cues = []
     density, (_, y) = landmarks.spine(chest, Z)
     if density > MIN_SPINE:
-        place = _place(float(y), first, last)
-        cues.append(Cue("front_back", _limited(-place, 12, 4), "the spine lies in the front half of the body"))
+        position = _relative_position(float(y), first, last)
+        cues.append(Cue("front_back", _limited(-position, 12, 4), "the spine lies in the front half of the body"))
     bone = landmarks.profile(chest.bone, Y)
     if bone.sum() * chest.block_ml > MIN_BONE_ML:
-        place = _place(_centre(bone), first, last)
+        position = _relative_position(_centre(bone), first, last)
         limit = 2 if landmarks.is_cut(chest.body, Y) else 3
-        cues.append(Cue("front_back", _limited(-place, 8, limit), "the bones lie in front of the body's middle"))
+        cues.append(Cue("front_back", _limited(-position, 8, limit), "the bones lie in front of the body's middle"))
     return cues
 
 
@@ -103,8 +103,8 @@ def _left_right(chest: Chest) -> list[Cue]:
         cues.append(Cue("left_right", _limited(-lean, 0.35, 3), f"the heart leans {lean:.0f} mm to the right"))
     denser = _denser_side(chest)
     if denser is not None:
-        seen = "the tissue below the lung on the left is the denser, as the liver is"
-        cues.append(Cue("left_right", _limited(denser, 0.12, 2.5), seen))
+        observation = "the tissue below the lung on the left is the denser, as the liver is"
+        cues.append(Cue("left_right", _limited(denser, 0.12, 2.5), observation))
     return cues
 
 
@@ -132,9 +132,9 @@ def _head_foot(chest: Chest) -> list[Cue]:
 
 
 def _mediastinum(chest: Chest) -> tuple[np.ndarray, np.ndarray]:
-    """For each line from left to right: the width between the lungs, and how far its middle is from theirs (blocks).
+    """For each line from left to right: width of the mediastinum, and offset of its middle from the lungs' (blocks).
 
-    Where the field of view cuts a lung, its outer edge says nothing: there it is how far the middle is from the spine.
+    Where the field of view cuts a lung, its outer edge is unknown: the offset is then measured from the spine.
     """
     count = chest.lungs.shape[X]
     left, right = chest.lungs[: chest.middle + 1], chest.lungs[chest.middle :]
@@ -151,9 +151,9 @@ def _mediastinum(chest: Chest) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _denser_side(chest: Chest) -> float | None:
-    """By how many HU the tissue below the right lung, the liver, is denser than that below the left, stomach and fat.
+    """Difference in HU between the tissue below the right lung (liver) and below the left lung (stomach, fat).
 
-    It counts the less, the more of the lungs' lower end the scan cuts off: then the heart is what lies below the left.
+    It is reduced in proportion to the part of the lungs' lower ends that the scan cuts off: there, the heart is below.
     """
     columns = np.asarray(chest.lungs.any(axis=Z))
     cut = float(chest.lungs[:, :, 0].sum() / columns.sum())
@@ -172,16 +172,16 @@ def _below_lungs(chest: Chest) -> np.ndarray:
 
 
 def _above_lungs(chest: Chest) -> np.ndarray:
-    """As :func:`_below_lungs`, above their highest blocks."""
+    """Soft tissue above the lungs' highest blocks, in the columns that hold lung."""
     return ~landmarks.before(chest.lungs, Z) & chest.lungs.any(axis=Z, keepdims=True) & chest.body
 
 
 def _domes_mm(chest: Chest) -> float:
-    """How much higher the lungs' ends are amid their outline than at its rim: apex and diaphragm both bulge up."""
+    """Height of the lungs' ends inside their outline above those at its rim: apex and diaphragm are both convex."""
     columns = chest.lungs.any(axis=Z)
     lowest = chest.lungs.argmax(axis=Z)
     highest = chest.lungs.shape[Z] - 1 - np.flip(chest.lungs, axis=Z).argmax(axis=Z)
-    # Where the field of view cuts the lungs in front or behind, that is no rim of theirs.
+    # Where the field of view cuts the lungs in front or behind, their rim is outside the scan.
     outline = np.pad(np.pad(columns, ((0, 0), (1, 1)), mode="edge"), ((1, 1), (0, 0)))
     depth = np.asarray(ndimage.distance_transform_edt(outline, sampling=chest.spacing_mm[:2]))[1:-1, 1:-1]
     inner = columns & (depth > np.median(depth[columns]))
@@ -192,23 +192,23 @@ def _domes_mm(chest: Chest) -> float:
 
 
 def _half(chest: Chest, *, low: bool) -> np.ndarray:
-    """The lower or the upper half of the lungs' height."""
+    """The lower or upper half of the lungs' height."""
     first, last = chest.reach[Z]
     below = np.arange(chest.lungs.shape[Z]) <= (first + last) / 2
     return below if low else ~below
 
 
 def _central(chest: Chest) -> np.ndarray:
-    """The middle 60 and 70 % of the lungs' depth and height, where both lungs border on the mediastinum."""
+    """The middle 60 % of the lungs' depth and 70 % of their height, where both lungs touch the mediastinum."""
     depth, height = (
-        np.array([abs(_place(i, *chest.reach[axis])) < share for i in range(chest.lungs.shape[axis])])
+        np.array([abs(_relative_position(i, *chest.reach[axis])) < share for i in range(chest.lungs.shape[axis])])
         for axis, share in ((Y, 0.6), (Z, 0.7))
     )
     return depth[:, None] & height[None]
 
 
-def _place(index: float, first: int, last: int) -> float:
-    """Where between first and last, as -1 to 1."""
+def _relative_position(index: float, first: int, last: int) -> float:
+    """Position of ``index`` between ``first`` and ``last``, as -1 to 1."""
     return (index - (first + last) / 2) / max(1, last - first) * 2
 
 

@@ -1,7 +1,7 @@
-"""One line on why a scan failed: its file, what was being done, and the kind of error.
+"""Describe in one line why a scan failed: its file, the step that failed and the kind of error.
 
-Invariant: an error that is not worded for a person may quote a header or a table, so its own text is never shown; what
-is shown is its class, the place in our code, and the operating system's own words for a number of its own.
+Invariant: an unexpected error may quote a header or a table, which can identify a patient. So its own text is never
+shown, only its class, the line of our code, and the operating system's text for an error number.
 """
 
 import logging
@@ -10,18 +10,18 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.source import MaskSource
+from uniferum.preprocessing.formats.source import MaskSource
 
 log = logging.getLogger(__name__)
 
 DEBUG = "UNIFERUM_DEBUG"
-"""Environment variable that asks for tracebacks; ``uniferum --debug`` sets it."""
+"""Environment variable that enables tracebacks; ``uniferum --debug`` sets it."""
 
 PACKAGE = "uniferum"
 
-# The first of these modules (beginnings of their names) that an error came through says what was being done; masks
-# stand before scans, since the same readers serve both.
-_DEEDS = (
+# The step is that of the first entry one of whose name prefixes matches a module in the traceback. Masks come before
+# scans because both are read by the same modules.
+_STEPS = (
     (("layers", "masks", "mask_files"), "reading its masks"),
     (("signature",), "comparing its files with what it was prepared from"),
     (("formats", "read", "dicom", "nifti", "metaimage", "npz", "intensities"), "reading the scan"),
@@ -32,12 +32,12 @@ _DEEDS = (
 
 
 def fault_line(error: BaseException, file: str, *, doing: str = "preparing it", debug: str = "") -> str:
-    """One line on why a scan failed, without a word of its header.
+    """Describe in one line why a scan failed, without any text of its header.
 
     Args:
-        error: what was raised; where ``UNIFERUM_DEBUG`` is set its traceback is logged.
-        file: the scan's file or folder, as it may be shown.
-        doing: what was being done, where the error's own way through the code does not tell.
+        error: the exception; its traceback is logged if ``UNIFERUM_DEBUG`` is set.
+        file: the scan's file or folder, in the form that may be shown.
+        doing: the step to name if the traceback does not show it.
         debug: the command that shows the traceback of an unexpected error.
     """
     if os.environ.get(DEBUG):
@@ -46,11 +46,11 @@ def fault_line(error: BaseException, file: str, *, doing: str = "preparing it", 
         return " ".join(str(error).split())
     frames = list(_frames(error.__traceback__))
     hint = f"; {debug} shows the traceback" if debug else ""
-    return f"{file}: {_deed(frames) or doing} failed with {_kind(error)}{_place(frames)}{hint}"
+    return f"{file}: {_step(frames) or doing} failed with {_kind(error)}{_code_line(frames)}{hint}"
 
 
 def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, TracebackType]]:
-    """Our own modules that an error came through, outermost first."""
+    """The frames of our own modules in a traceback, outermost first."""
     while traceback is not None:
         name = str(traceback.tb_frame.f_globals.get("__name__", ""))
         if name.partition(".")[0] == PACKAGE:
@@ -58,18 +58,18 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, TracebackTyp
         traceback = traceback.tb_next
 
 
-def _deed(frames: list[tuple[str, TracebackType]]) -> str:
+def _step(frames: list[tuple[str, TracebackType]]) -> str:
     passed = {part for name, _ in frames for part in name.split(".")}
-    found = next((deed for modules, deed in _DEEDS if any(part.startswith(modules) for part in passed)), "")
+    step = next((step for modules, step in _STEPS if any(part.startswith(modules) for part in passed)), "")
     layer = next((mask.layer for _, traceback in frames for mask in _masks(traceback)), "")
-    return f"{found} (layer {layer})" if layer and found.startswith("reading its masks") else found
+    return f"{step} (layer {layer})" if layer and step.startswith("reading its masks") else step
 
 
 def _masks(traceback: TracebackType) -> Iterator[MaskSource]:
     yield from (value for value in traceback.tb_frame.f_locals.values() if isinstance(value, MaskSource))
 
 
-def _place(frames: list[tuple[str, TracebackType]]) -> str:
+def _code_line(frames: list[tuple[str, TracebackType]]) -> str:
     if not frames:
         return ""
     name, traceback = frames[-1]
@@ -77,7 +77,7 @@ def _place(frames: list[tuple[str, TracebackType]]) -> str:
 
 
 def _kind(error: BaseException) -> str:
-    """The error's class and, of an error number, the operating system's words; never the error's own text."""
+    """The error's class and the operating system's text for its number; never the error's own text."""
     number = error.errno if isinstance(error, OSError) else None
     words = os.strerror(number) if number is not None else "not enough memory" if isinstance(error, MemoryError) else ""
     return f"{type(error).__name__} ({words})" if words else type(error).__name__

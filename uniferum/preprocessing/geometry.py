@@ -1,8 +1,8 @@
-"""The prepared grids, all derived from one section: the box, the crop inside it, and the training level.
+"""Grids of the prepared volumes: the box, the centred crop inside it and the training level.
 
-Invariant: the training level lies on the grid of the centred crop, so that the middle ``model_shape`` voxels of the
-level are the model's input whenever nothing is augmented (paper section 3.5: 416 x 336 x 256 mm, then the centred
-384 x 320 x 256 mm as 256 x 160 x 128 voxels).
+Invariant: the training level is aligned with the centred crop, so that its middle ``model_shape`` voxels are the
+model's input when no augmentation is used (paper 3.5: 416 x 336 x 256 mm, then the centred 384 x 320 x 256 mm as
+256 x 160 x 128 voxels).
 """
 
 import math
@@ -19,7 +19,7 @@ Shape = tuple[int, int, int]
 
 
 class Geometry(Section):
-    """Grids of the prepared volume; axes x, y, z of RAS+, millimetres.
+    """Sizes of the prepared grids; axes x, y, z of RAS+, in millimetres.
 
     Attributes:
         spacing_mm: voxel size of the full level (paper 3.5: 1 mm).
@@ -41,7 +41,7 @@ class Geometry(Section):
             if not all(_whole(mm / spacing) for mm in (box, crop, (box - crop) / 2)):
                 raise ValueError("box_mm, crop_mm and half their difference must be whole multiples of spacing_mm")
             if crop / spacing < count:
-                raise ValueError("model_shape must not be finer than spacing_mm: it is made by averaging")
+                raise ValueError("model_shape must not be finer than spacing_mm, because it is computed by averaging")
         return self
 
     @property
@@ -62,7 +62,7 @@ class Geometry(Section):
 
     @property
     def level_margin(self) -> Shape:
-        """Voxels of the training level beyond the crop, on each side (10, 4, 0 for the paper)."""
+        """Voxels of the training level on each side of the crop (10, 4, 0 for the paper)."""
         return _shape(
             math.floor((box - crop) / 2 / spacing + 1e-9)
             for box, crop, spacing in zip(self.box_mm, self.crop_mm, self.level_spacing_mm, strict=True)
@@ -74,15 +74,15 @@ class Geometry(Section):
         return _shape(count + 2 * margin for count, margin in zip(self.model_shape, self.level_margin, strict=True))
 
     def shape(self, level: str) -> Shape:
-        """Voxels of ``full`` or ``train``."""
+        """Voxels of the level ``full`` or ``train``."""
         return self.box_shape if level == "full" else self.level_shape
 
     def spacing(self, level: str) -> Triple:
-        """Voxel size in mm of ``full`` or ``train``."""
+        """Voxel size in mm of the level ``full`` or ``train``."""
         return self.spacing_mm if level == "full" else self.level_spacing_mm
 
     def affine(self, level: str, centre_mm: tuple[float, float, float]) -> np.ndarray:
-        """Voxel index to RAS mm of a level (4 x 4, float64) whose middle is at ``centre_mm``."""
+        """Affine (voxel index to RAS mm, 4 x 4, float64) of a level centred at ``centre_mm``."""
         spacing = np.asarray(self.spacing(level), dtype=np.float64)
         affine = np.diag([*spacing, 1.0])
         affine[:3, 3] = np.asarray(centre_mm) - spacing * (np.asarray(self.shape(level)) - 1) / 2

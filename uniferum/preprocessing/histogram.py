@@ -1,6 +1,6 @@
-"""How often each int16 value occurs in a volume, and the volume's padding told from its air and tissue.
+"""Histogram of the int16 values of a volume, and separation of padding from air and tissue.
 
-Invariant: beside the counts only the eight corners are looked at, so nothing here depends on how the axes lie.
+Invariant: only counts and the values of the eight corners are used, so the result does not depend on the axes.
 """
 
 import numba
@@ -8,27 +8,27 @@ import numpy as np
 from jaxtyping import Int16, Int64
 
 _ZERO = 32768
-"""Place of the value 0 among the counts."""
+"""Index of the value 0 in the counts."""
 LEAST, END = -_ZERO, _ZERO
 """The lowest int16 value, and one above the highest."""
 
 _SPIKE = 10
-"""A value so many times as frequent as those around it is no tissue with noise but a constant."""
+"""A value this many times as frequent as its neighbours is a constant, not tissue with noise."""
 _NEAR, _FEWEST = 20, 20
 _SPREAD = 200
-"""Interpolation and noise spread a padding value so far to each side, in HU."""
+"""HU range on each side of a padding value over which interpolation and noise spread it."""
 _USUAL_PADDING = (0, -1024)
-"""Padding within the range of HU: a mask times the scan, and absent voxels (:func:`intensities.to_hu`)."""
+"""Padding values within the range of HU: of scans multiplied by a mask, and of missing voxels (-1024)."""
 PADDING_SHARE = 0.005
 _ENOUGH = 1 << 22
-"""Of a volume of more voxels, every second, third, ... row of as many slices is counted."""
+"""Volumes with more voxels are sampled: every n-th row of every n-th slice is counted."""
 
 
 class Histogram:
     """Counts of int16 values.
 
     Attributes:
-        counts: one for each value, -32768 first.
+        counts: one count per value, starting at -32768.
     """
 
     def __init__(self, counts: Int64[np.ndarray, "65536"]) -> None:
@@ -41,43 +41,43 @@ class Histogram:
         return int(self.below[-1])
 
     def count(self, low: int, high: int) -> int:
-        """Values from ``low`` to ``high``, the latter not included."""
+        """Number of values from ``low`` to ``high``, exclusive."""
         first, last = (min(max(value + _ZERO, 0), 2 * _ZERO) for value in (low, high))
         return int(self.below[last] - self.below[first])
 
     def share(self, low: int, high: int, *, of: tuple[int, int] = (LEAST, END)) -> float:
-        """Share of the values from ``low`` to ``high`` in those of the range ``of``; 0 where that is empty."""
+        """Share of the values from ``low`` to ``high`` among those of the range ``of``; 0 if that range is empty."""
         return self.count(low, high) / max(1, self.count(*of))
 
     def quantile(self, share: float) -> int:
-        """The value up to which this share lies."""
+        """The value below or at which this share of all values lies."""
         return int(np.searchsorted(self.below[1:], max(1.0, share * self.total))) - _ZERO
 
     def most_frequent(self, low: int, high: int) -> int:
-        """The most frequent value from ``low`` to ``high``, the latter not included."""
+        """The most frequent value from ``low`` to ``high``, exclusive."""
         return int(self.counts[low + _ZERO : high + _ZERO].argmax()) + low
 
     def is_spike(self, value: int, share: float) -> bool:
-        """Whether a value is far more frequent than those around it, and at least this share of all."""
+        """Whether a value is far more frequent than its neighbours and makes up at least this share of all."""
         count = self.count(value, value + 1)
         first, last = max(LEAST, value - _NEAR), min(END, value + _NEAR + 1)
         near = (self.count(first, last) - count) / (last - first - 1)
         return count >= max(_FEWEST, share * self.total) and count >= _SPIKE * near
 
     def without(self, low: int, high: int) -> "Histogram":
-        """Without the values from ``low`` to ``high``, the latter not included."""
+        """Copy without the values from ``low`` to ``high``, exclusive."""
         counts = self.counts.copy()
         counts[max(0, low + _ZERO) : max(0, high + _ZERO)] = 0
         return Histogram(counts)
 
     def moved(self, slope: float, intercept: float) -> "Histogram":
-        """The histogram of ``slope * value + intercept``, limited to int16."""
+        """Histogram of ``slope * value + intercept``, limited to int16."""
         values = np.rint(slope * np.arange(LEAST, END) + intercept).clip(LEAST, END - 1).astype(np.int64)
         return Histogram(np.bincount(values + _ZERO, weights=self.counts, minlength=2 * _ZERO).astype(np.int64))
 
 
 def histogram_of(hu: Int16[np.ndarray, "x y z"]) -> tuple[Histogram, tuple[int, ...]]:
-    """The counts of a volume (of a large one, of rows spread over it), and the values in its eight corners."""
+    """Histogram of a volume (a large one is sampled by rows), and the values of its eight corners."""
     corners = hu[:: max(1, hu.shape[0] - 1), :: max(1, hu.shape[1] - 1), :: max(1, hu.shape[2] - 1)]
     by_memory = hu.transpose(np.argsort([-abs(stride) for stride in hu.strides]))
     step = max(1, round((hu.size / _ENOUGH) ** 0.5))
@@ -95,7 +95,7 @@ def _count(values):
 
 
 def without_far_padding(histogram: Histogram, low: int, high: int) -> Histogram:
-    """Without the most frequent value below ``low``, that above ``high``, and what interpolation spread around them."""
+    """Remove the most frequent value below ``low``, that above ``high``, and the values interpolated around them."""
     for first, last in ((LEAST, low), (high, END)):
         value = histogram.most_frequent(first, last)
         histogram = histogram.without(max(first, value - _SPREAD), min(last, value + _SPREAD + 1))
@@ -103,14 +103,14 @@ def without_far_padding(histogram: Histogram, low: int, high: int) -> Histogram:
 
 
 def without_near_padding(histogram: Histogram, corners: tuple[int, ...]) -> Histogram:
-    """Without a constant that fills at least half of the corners, or is one of the usual paddings."""
-    for value in dict.fromkeys((corner_value(corners), *_USUAL_PADDING)):  # in order: each removal changes the shares
+    """Remove constants that fill at least half of the corners or are one of the usual padding values."""
+    for value in dict.fromkeys((corner_value(corners), *_USUAL_PADDING)):  # each removal changes the shares
         if value is not None and histogram.is_spike(value, PADDING_SHARE):
             histogram = histogram.without(value, value + 1)
     return histogram
 
 
 def corner_value(corners: tuple[int, ...]) -> int | None:
-    """The value of at least half of the corners, if there is one."""
-    value = max(corners, key=corners.count)  # of two that are as frequent, the one of the earlier corner
+    """The value of at least half of the corners, or ``None``."""
+    value = max(corners, key=corners.count)  # among equally frequent values the first is taken
     return value if 2 * corners.count(value) >= len(corners) else None

@@ -1,4 +1,4 @@
-"""How far the lungs reach in z: from a mask where there is one, else found by threshold and marked so."""
+"""Find the lowest and highest slice of the lungs, from a mask or, without one, by threshold."""
 
 import numba
 import numpy as np
@@ -12,16 +12,16 @@ from uniferum.preprocessing.volume import Volume
 # TotalSegmentator v2: 10 and 11 are the left lobes, 12 to 14 the right ones (its map_to_binary.py).
 LUNG_IDS = (10, 11, 12, 13, 14)
 LEFT_LUNG_IDS, RIGHT_LUNG_IDS = (10, 11), (12, 13, 14)
-# Less than this is not a lung but stray voxels of a segmentation or bowel gas; a newborn's lungs hold ten times more.
+# Smaller volumes are stray voxels of a segmentation or bowel gas; even a newborn's lungs are ten times larger.
 MIN_LUNG_ML = 10.0
-# Aerated lung as block means of some mm see it; air outside the patient lies below, partial volume above.
+# Range of aerated lung in block means of a few mm: air outside the patient is lower, partial volume higher.
 LUNG_HU = (-970, -400)
-# Smallest piece of a lung, and the smallest that touches a side of a field of view that cuts the body: a limb's scan
-# may graze the chest, and is not to be cropped to what it grazes.
+# Minimum volume of a piece of lung, and of one that touches a side where the field of view cuts the body: the scan
+# of a limb may include a bit of the chest, and must not be cropped to it.
 MIN_PIECE_ML, MIN_CUT_ML = 100.0, 150.0
-# A lung mask with less aerated tissue than this share is of something else: even severely consolidated lungs hold more.
+# Lung masks with a smaller share of aerated tissue label something else: even severely consolidated lungs hold more.
 MIN_AERATED_SHARE = 0.05
-# The room's air, and how much of it a piece at such a side may hold (lungs in cut fields of view: 0 to 1 %).
+# Upper limit of room air, and its maximum share in a piece that touches such a side (lungs there: 0 to 1 %).
 PURE_AIR_HU, MAX_AIR_SHARE = -960, 0.05
 
 
@@ -31,9 +31,9 @@ def limits_from_mask(
     """Heights in mm of the centres of the lowest and highest slices that hold lung; ``None`` without a lung.
 
     Args:
-        mask: ids, RAS+ axes.
-        affine: its voxel index to RAS mm.
-        ids: those that are lung.
+        mask: label ids, RAS+ axes.
+        affine: voxel index of the mask to RAS mm.
+        ids: the ids of lung.
     """
     wanted = np.zeros(256, dtype=np.bool_)
     wanted[list(ids)] = True
@@ -44,29 +44,29 @@ def limits_from_mask(
 
 
 def holds_air(mask: UInt8[np.ndarray, "x y z"], affine: np.ndarray, ids: tuple[int, ...], small: Volume) -> bool:
-    """Whether there is air in the mask's lungs: in those of TotalSegmentator v1's ids 10 to 14 there is none."""
+    """Whether the mask's lungs contain air; ids 10 to 14 of TotalSegmentator v1 are other organs, without air."""
     on_small = resampling.nearest(mask, np.linalg.inv(affine) @ small.affine, small.shape)
     inside = small.hu[np.isin(on_small, ids)]
     return inside.size == 0 or float((inside < LUNG_HU[1]).mean()) > MIN_AERATED_SHARE
 
 
 def limits_from_found(lungs: Bool[np.ndarray, "x y z"], affine: np.ndarray) -> tuple[float, float]:
-    """As :func:`limits_from_mask`, for lungs that :func:`find_lungs` found."""
+    """Heights as in :func:`limits_from_mask`, for the lungs that :func:`find_lungs` returns."""
     return _heights(np.asarray(lungs.any(axis=(0, 1))), affine, lungs.shape)
 
 
 def find_lungs(small: Volume, body: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarray, "x y z"] | None:
-    """Lungs by threshold: large aerated pieces inside the outline of the body.
+    """Find the lungs by threshold: large aerated pieces inside the outline of the body.
 
-    Where the field of view cuts through the patient, the outline goes on to its side, and a piece must hold next to no
-    pure air, since the room beside the patient may look like it.
+    Where the field of view cuts through the patient, the outline is extended to its side, and a piece must contain
+    almost no pure air, because the air of the room may look like lung.
 
     Args:
         small: block means of the clipped scan, RAS+.
-        body: its largest soft-tissue component.
+        body: the largest soft-tissue component of the scan.
 
     Returns:
-        the lungs, or ``None`` where there are none.
+        the lungs, or ``None`` if there are none.
     """
     hu: Int16[np.ndarray, "x y z"] = small.hu
     voxel_ml = float(abs(np.linalg.det(small.affine[:3, :3]))) / 1000
@@ -79,7 +79,7 @@ def find_lungs(small: Volume, body: Bool[np.ndarray, "x y z"]) -> Bool[np.ndarra
 def _pieces(
     aerated: Bool[np.ndarray, "x y z"], min_voxels: float, hu: Int16[np.ndarray, "x y z"], max_air: float
 ) -> Bool[np.ndarray, "x y z"]:
-    """Pieces that are thick, large and not of air; thin rims of partial volume fall away."""
+    """Keep pieces that are thick and large and hold little pure air; thin rims of partial volume are removed."""
     cube = np.ones((3, 3, 3), dtype=bool)
     core = np.asarray(ndimage.binary_opening(aerated, structure=cube))
     labels, count = labelled(core)
@@ -94,19 +94,19 @@ def _pieces(
 def _outline(body: Bool[np.ndarray, "x y z"], *, cut_sides: bool) -> Bool[np.ndarray, "x y z"]:
     """Voxels with body on both sides along x and along y, in each slice.
 
-    With ``cut_sides`` a side of the field of view that cuts the body counts as body: behind it the patient goes on.
+    With ``cut_sides``, a side of the field of view that cuts the body counts as body: the patient continues behind it.
     """
     inside = np.ones_like(body)
     for axis in (0, 1):
-        for seen in (body, np.flip(body, axis=axis)):
-            cut = np.take(seen, 0, axis=axis).any(axis=0) & cut_sides
-            behind = np.maximum.accumulate(seen, axis=axis) | cut
-            inside &= behind if seen is body else np.flip(behind, axis=axis)
+        for direction in (body, np.flip(body, axis=axis)):
+            cut = np.take(direction, 0, axis=axis).any(axis=0) & cut_sides
+            behind = np.maximum.accumulate(direction, axis=axis) | cut
+            inside &= behind if direction is body else np.flip(behind, axis=axis)
     return inside
 
 
 def _heights(present: Bool[np.ndarray, " z"], affine: np.ndarray, shape: tuple[int, ...]) -> tuple[float, float]:
-    """Heights of the middles of the lowest and highest slice that are present."""
+    """Heights of the centres of the lowest and highest slice that is marked ``present``."""
     slices = np.flatnonzero(present)[[0, -1]]
     middle = affine[2, :2] @ ((np.array(shape[:2]) - 1) / 2) + affine[2, 3]
     low, high = (middle + affine[2, 2] * slices).tolist()

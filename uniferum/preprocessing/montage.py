@@ -1,9 +1,9 @@
-"""A picture of a prepared volume, as a radiologist looks at it: upright, the patient's left on the image's right."""
+"""Draw a prepared volume in radiological orientation: upright, the patient's left on the right of the image."""
 
 import numpy as np
 from jaxtyping import Int16, UInt8
 
-# Window in HU, centre 0 and width 1500: lung and soft tissue both show.
+# Window in HU, centre -250 and width 1500: shows both lung and soft tissue.
 _WINDOW_HU = (-1000.0, 500.0)
 _LEFT_MARK = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 0, 0], [1, 1, 1]], dtype=bool)
 
@@ -15,21 +15,21 @@ def montage(
     *,
     pixel_mm: float = 2.0,
 ) -> UInt8[np.ndarray, "rows columns 3"]:
-    """Five axial slices above five coronal and five sagittal ones, an ``L`` on the left side, masks' edges in red.
+    """Draw five axial, five coronal and five sagittal slices, with an ``L`` on the left side and mask edges in red.
 
     Args:
-        hu: a level, RAS+ axes.
-        spacing_mm: its voxel size.
+        hu: a level of a prepared volume, RAS+ axes.
+        spacing_mm: voxel size of that level.
         mask: ids on the same grid.
-        pixel_mm: size of the picture's pixels.
+        pixel_mm: pixel size of the picture.
     """
     rows = []
     for axis in (2, 1, 0):
-        places = np.linspace(0, hu.shape[axis] - 1, 7)[1:-1].round().astype(int)
+        indices = np.linspace(0, hu.shape[axis] - 1, 7)[1:-1].round().astype(int)
         tiles = []
-        for place in places:
-            image = np.take(hu, place, axis=axis)
-            edge = None if mask is None else _edges(np.take(mask, place, axis=axis))
+        for index in indices:
+            image = np.take(hu, index, axis=axis)
+            edge = None if mask is None else _edges(np.take(mask, index, axis=axis))
             tiles.append(_tile(image, edge, axis, spacing_mm, pixel_mm))
         rows.append(np.concatenate(tiles, axis=1))
     width = max(row.shape[1] for row in rows)
@@ -49,7 +49,7 @@ def _tile(
         np.minimum((np.arange(max(1, round(n * s / pixel_mm))) + 0.5) * pixel_mm / s, n - 1).astype(int)
         for n, s in zip(image.shape, (first, second), strict=True)
     ]
-    # Columns run to the patient's left (for a sagittal slice: to the back), rows to the back or to the feet.
+    # Columns run to the patient's left (sagittal: to the back), rows to the back (coronal and sagittal: to the feet).
     upright = colour[np.ix_(at[0], at[1])].transpose(1, 0, 2)[::-1, ::-1].copy()
     if axis != 0 and upright.shape[1] > 12:
         upright[3:13, -9:-3][_LEFT_MARK.repeat(2, axis=0).repeat(2, axis=1)] = (255, 255, 0)

@@ -1,6 +1,6 @@
-"""Paper section 3.5 in paper order: HU, clip, body, hull centre, lung limits, 1 mm, box; then the training level.
+"""Prepare a scan in the paper's order (3.5): HU, clip, body, hull centre, lung limits, 1 mm, box; training level.
 
-Invariant: every voxel of a level is interpolated once from the raw scan (the training level averages the full one),
+Invariant: every voxel of a level is interpolated once from the raw scan (the training level averages the full level),
 and every mask once from its own grid.
 """
 
@@ -15,17 +15,17 @@ from uniferum.errors import UniferumError
 from uniferum.preprocessing import body as bodies
 from uniferum.preprocessing import lungs, orientation, resampling
 from uniferum.preprocessing.flags import ORIENTATION_DOUBTFUL
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.intensities import clip_in_place
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.intensities import clip_in_place
-from uniferum.preprocessing.layers import Found, check_layers, layers_on_grids, read_layers, within
-from uniferum.preprocessing.mask_files import RawMask
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.masks.files import RawMask
+from uniferum.preprocessing.masks.layers import ScanQuality, check_layers, layers_on_grids, read_layers, within
 from uniferum.preprocessing.volume import Volume
 
-# What the released code does where it differs from the paper's text: no upper limit of soft tissue, no hull, the
-# volume cut to a box about the component's centre, no margin about the lungs and their last slice lost; training reads
-# the volume of 1 mm, so that level is stored too.
+# Differences of the released code from the paper's text: no upper limit of soft tissue, no hull, the volume is cut to a
+# box around the component's centre, no margin around the lungs, and their last slice is lost. It trains on the volume
+# of 1 mm, so that level is stored too.
 _RELEASED: dict[str, Any] = {
     "soft_tissue_hu": (-150, None),
     "hull": False,
@@ -38,24 +38,24 @@ _RELEASED: dict[str, Any] = {
 
 
 class PreparationConfig(Section):
-    """How raw scans become prepared volumes.
+    """How raw scans are prepared.
 
     Attributes:
-        preset: ``paper`` (the text of 3.5) or ``released`` (the released code); a key that is given outranks both.
-        geometry: the grids.
-        hu_clip: limits in HU (paper 3.5).
-        soft_tissue_hu: what the body is made of (paper 3.5: -150 to 250).
-        hull: centre on the slices' convex hulls (paper 3.5), not on the component itself (released).
-        cut_to_body: air outside the box, symmetric about the centre, that just holds the body (released).
-        lung_margin_mm: slices kept beyond the lungs (paper 3.5: 5 mm).
-        keep_last_lung_slice: off repeats the released code's off-by-one.
-        find_lungs: find lungs by threshold where no mask has them.
-        lung_layers: binary mask layers that are lungs.
-        exclude_without_lung: refuse a scan without a lung; otherwise it is flagged and keeps its z range.
-        body_spacing_mm: block means on which body and lungs are looked for.
-        levels: which levels are stored; the training level is all that the paper's grid reads, and a seventh of both.
-        keep_with_bad_mask: keep a scan without a mask of it that cannot be used, flagged ``bad_mask:<layer>``;
-            otherwise the scan is refused.
+        preset: ``paper`` (the text of 3.5) or ``released`` (the released code); explicit keys have priority.
+        geometry: the prepared grids.
+        hu_clip: limits to which HU are clipped (paper 3.5).
+        soft_tissue_hu: HU range of the body (paper 3.5: -150 to 250).
+        hull: centre on the convex hulls of the slices (paper 3.5), not on the component itself (released code).
+        cut_to_body: set to air what lies outside the smallest centred box around the body (released code).
+        lung_margin_mm: height kept beyond the lungs (paper 3.5: 5 mm).
+        keep_last_lung_slice: ``false`` repeats the off-by-one error of the released code.
+        find_lungs: find lungs by threshold if no mask contains them.
+        lung_layers: names of binary mask layers that are lungs.
+        exclude_without_lung: refuse a scan without a lung; otherwise it is flagged and keeps its whole height.
+        body_spacing_mm: size of the block means on which body and lungs are searched.
+        levels: levels to store; the paper's grid needs only the training level, a seventh of the size of both.
+        keep_with_bad_mask: keep a scan without a mask that cannot be used, and flag it ``bad_mask:<layer>``; otherwise
+            the scan is refused.
     """
 
     preset: Literal["paper", "released"] = "paper"
@@ -75,15 +75,15 @@ class PreparationConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _preset(cls, given: Any) -> Any:
-        released = isinstance(given, dict) and given.get("preset") == "released"
-        return {**_RELEASED, **given} if released else given
+    def _preset(cls, values: Any) -> Any:
+        is_released = isinstance(values, dict) and values.get("preset") == "released"
+        return {**_RELEASED, **values} if is_released else values
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         low, high = self.soft_tissue_hu
         if self.hu_clip[0] >= self.hu_clip[1] or (high is not None and low >= high):
-            raise ValueError("hu_clip and soft_tissue_hu must be a lower and a higher limit")
+            raise ValueError("hu_clip and soft_tissue_hu must each be a lower and a higher limit")
         if not self.levels or self.body_spacing_mm <= 0 or self.lung_margin_mm < 0:
             raise ValueError("levels must not be empty, body_spacing_mm positive, lung_margin_mm not negative")
         return self
@@ -91,18 +91,18 @@ class PreparationConfig(Section):
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """A scan on the prepared grids.
+    """A scan and its masks on the prepared grids.
 
     Attributes:
-        levels: ``train`` and ``full`` to int16 HU, x y z.
-        masks: layer to level to uint8.
-        affine: level to 4 x 4, voxel index to RAS mm.
-        flags: quality, sorted; see docs/store.md.
-        centre_mm: the middle of the box, RAS mm of the raw scan.
+        levels: level name (``train``, ``full``) to int16 HU, axes x y z.
+        masks: layer name to level name to uint8.
+        affine: level name to the affine (voxel index to RAS mm, 4 x 4).
+        flags: quality flags, sorted; see docs/store.md.
+        centre_mm: centre of the box, RAS mm of the raw scan.
         lung_source: ``mask``, ``threshold`` or ``none``.
         z_range_mm: lowest and highest kept height, RAS mm.
-        kept_voxels: structures that would have vanished and were kept as one voxel.
-        notes: sentences on what the flags name, with numbers.
+        kept_voxels: number of structures that became smaller than a voxel and were kept as one voxel.
+        notes: the flags in sentences with numbers.
     """
 
     scan_id: str
@@ -119,7 +119,7 @@ class PreparedScan:
     notes: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
-        """Everything but the arrays, as JSON values."""
+        """All fields except the arrays, as JSON values."""
         return {
             "scan_id": self.scan_id,
             "affine": {level: affine.tolist() for level, affine in self.affine.items()},
@@ -135,27 +135,35 @@ class PreparedScan:
 
 
 def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
-    """Read one scan and put it and its masks on the prepared grids.
+    """Read one scan and resample it and its masks to the prepared grids.
 
     Raises:
         UniferumError: the scan or a mask of it cannot be read, or it has no lung and the config excludes such scans.
+
+    Example:
+        >>> import uniferum
+        >>> from uniferum.preprocessing.formats.source import ScanSource
+        >>> from uniferum.preprocessing.pipeline import PreparationConfig
+        >>> prepared = uniferum.prepare(ScanSource(scan_id="one", path=scan), PreparationConfig())
+        >>> prepared.levels["train"].shape
+        (276, 168, 128)
     """
     volume = read_volume(source)
-    found = Found(list(volume.flags), list(volume.notes))
+    quality = ScanQuality(list(volume.flags), list(volume.notes))
     clip_in_place(volume.hu, *config.hu_clip)
-    raw_masks = read_layers(source, volume, found, keep_bad=config.keep_with_bad_mask)
+    raw_masks = read_layers(source, volume, quality, keep_bad=config.keep_with_bad_mask)
     small = bodies.reduced(volume, config.body_spacing_mm)
     body = bodies.largest_soft_tissue(small.hu, *config.soft_tissue_hu)
     keep_bad = config.keep_with_bad_mask
-    raw_masks = check_layers(source, raw_masks, volume, small, body, found, keep_bad=keep_bad)
-    limits = _lung_limits(raw_masks, small, body, config, found)
+    raw_masks = check_layers(source, raw_masks, volume, small, body, quality, keep_bad=keep_bad)
+    limits = _lung_limits(raw_masks, small, body, config, quality)
     if limits is None and config.exclude_without_lung:
         raise UniferumError(source.scan_id, must="show a lung", cure="or set exclude_without_lung: false")
     low, high = _kept_heights(volume, limits, config)
     if limits is not None:
-        found.flags += _lung_flags(limits, volume, config)
-    x, y = _centre_xy(volume, small, body, config, found)
-    found.flags += _orientation_flags(raw_masks, small, config, found)
+        quality.flags += _lung_flags(limits, volume, config)
+    x, y = _centre_xy(volume, small, body, config, quality)
+    quality.flags += _orientation_flags(raw_masks, small, config, quality)
     centre = (x, y, (low + high) / 2)
     affine = {level: config.geometry.affine(level, centre) for level in ("train", "full")}
     stored = {level: affine[level] for level in config.levels}
@@ -163,28 +171,28 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
     if config.cut_to_body and body is not None:
         _cut_to_body(full, affine["full"], small, body, config)
     made = {"full": full, "train": training_level(full, config.geometry)}
-    layers, kept = layers_on_grids(source, raw_masks, stored, (low, high), config.geometry, found)
+    layers, kept = layers_on_grids(source, raw_masks, stored, (low, high), config.geometry, quality)
     return PreparedScan(
         scan_id=source.scan_id,
         levels={level: made[level] for level in config.levels},
         masks=layers,
         affine=stored,
-        flags=tuple(sorted(set(found.flags))),
+        flags=tuple(sorted(set(quality.flags))),
         centre_mm=centre,
-        lung_source=found.lung_source,
+        lung_source=quality.lung_source,
         z_range_mm=(low, high),
         spacing_raw_mm=volume.spacing_mm,
         shape_raw=volume.shape,
         kept_voxels=kept,
-        notes=tuple(dict.fromkeys(found.notes)),
+        notes=tuple(dict.fromkeys(quality.notes)),
     )
 
 
 def training_level(full: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """The full level area-averaged on the grid of the centred crop, continued to the margins of the box.
+    """Average the full level over areas of the centred crop's grid, continued to the margins of the box.
 
-    A window covers every full voxel that its cell touches, as ``torch.nn.functional.interpolate(mode="area")`` has
-    it, which is what the released code resizes with: the middle ``model_shape`` voxels are its input.
+    A window covers every full voxel that its cell touches, like ``torch.nn.functional.interpolate(mode="area")``, with
+    which the released code resizes: the middle ``model_shape`` voxels are its input.
     """
     windows = []
     for box, crop, count, margin in zip(
@@ -197,30 +205,34 @@ def training_level(full: np.ndarray, geometry: Geometry) -> np.ndarray:
 
 
 def _lung_limits(
-    raw_masks: list[RawMask], small: Volume, body: np.ndarray | None, config: PreparationConfig, found: Found
+    raw_masks: list[RawMask],
+    small: Volume,
+    body: np.ndarray | None,
+    config: PreparationConfig,
+    quality: ScanQuality,
 ) -> tuple[float, float] | None:
-    """Lung limits +- nothing, in mm (paper 3.5: "the top/bottom of the lung")."""
+    """Heights of the lungs' lower and upper end in mm, without margin (paper 3.5: "the top/bottom of the lung")."""
     for mask in raw_masks:
         multi = mask.source.layer == "totalsegmentator"
         if multi or mask.source.layer in config.lung_layers:
             ids = lungs.LUNG_IDS if multi else (1,)
             limits = lungs.limits_from_mask(mask.ids, mask.affine, ids)
             if limits is not None and lungs.holds_air(mask.ids, mask.affine, ids, small):
-                found.lung_source = "mask"
+                quality.lung_source = "mask"
                 return limits
             if limits is not None:
-                found.flags.append("lung_mask_not_air")
+                quality.flags.append("lung_mask_not_air")
     if config.find_lungs and body is not None:
-        seen = lungs.find_lungs(small, body)
-        if seen is not None:
-            found.lung_source = "threshold"
-            return lungs.limits_from_found(seen, small.affine)
-    found.flags.append("no_lung")
+        found_lungs = lungs.find_lungs(small, body)
+        if found_lungs is not None:
+            quality.lung_source = "threshold"
+            return lungs.limits_from_found(found_lungs, small.affine)
+    quality.flags.append("no_lung")
     return None
 
 
 def _kept_heights(volume: Volume, limits: tuple[float, float] | None, config: PreparationConfig) -> tuple[float, float]:
-    """Heights of the lowest and highest kept slice: lungs and margin, within the field of view."""
+    """Heights of the lowest and highest kept slice: the lungs with their margin, within the field of view."""
     bottom, top, step = _heights(volume)
     if limits is None:
         return (bottom, top)
@@ -231,7 +243,7 @@ def _kept_heights(volume: Volume, limits: tuple[float, float] | None, config: Pr
 
 
 def _heights(volume: Volume) -> tuple[float, float, float]:
-    """Heights in mm of the middles of the lowest and highest slice, and the step between slices."""
+    """Heights in mm of the centres of the lowest and highest slice, and the slice spacing."""
     slices = np.array([[(n - 1) / 2 for n in volume.shape[:2]] + [k, 1] for k in (0, volume.shape[2] - 1)])
     bottom, top = (volume.affine @ slices.T)[2].tolist()
     return bottom, top, float(volume.affine[2, 2])
@@ -246,29 +258,31 @@ def _lung_flags(limits: tuple[float, float], volume: Volume, config: Preparation
 
 
 def _centre_xy(
-    volume: Volume, small: Volume, body: np.ndarray | None, config: PreparationConfig, found: Found
+    volume: Volume, small: Volume, body: np.ndarray | None, config: PreparationConfig, quality: ScanQuality
 ) -> tuple[float, float]:
     middle = (np.asarray(small.shape) - 1) / 2
     if body is None:
-        found.flags.append("no_body")
+        quality.flags.append("no_body")
     else:
         middle[:2] = bodies.hull_centre(body) if config.hull else bodies.component_centre(body)
         if bodies.touches_sides(body):
-            found.flags.append("field_of_view_cut")
+            quality.flags.append("field_of_view_cut")
     x, y, _ = (small.affine @ [*middle, 1.0])[:3]
     return (float(x), float(y))
 
 
-def _orientation_flags(raw_masks: list[RawMask], small: Volume, config: PreparationConfig, found: Found) -> list[str]:
-    masks = [] if "lung_mask_not_air" in found.flags else raw_masks
-    labels = orientation.labels_of(masks, config.lung_layers, lungs_seen=found.lung_source == "mask")
+def _orientation_flags(
+    raw_masks: list[RawMask], small: Volume, config: PreparationConfig, quality: ScanQuality
+) -> list[str]:
+    masks = [] if "lung_mask_not_air" in quality.flags else raw_masks
+    labels = orientation.labels_of(masks, config.lung_layers, lungs_seen=quality.lung_source == "mask")
     doubts = orientation.doubts(small, labels)
-    found.notes += doubts
+    quality.notes += doubts
     return [ORIENTATION_DOUBTFUL] * bool(doubts)
 
 
 def _full_level(volume: Volume, affine: np.ndarray, kept: tuple[float, float], config: PreparationConfig) -> np.ndarray:
-    # On the paper's grid of 1 mm this is plain linear interpolation; a coarser one (the demo's) averages what it skips.
+    # On the paper's grid of 1 mm this is linear interpolation; a coarser grid (the demo's) averages skipped voxels.
     x, y, z = (
         max(1, int(to / max(of, 1.0) + 1e-6))
         for to, of in zip(config.geometry.spacing_mm, volume.spacing_mm, strict=True)
@@ -285,12 +299,12 @@ def _full_level(volume: Volume, affine: np.ndarray, kept: tuple[float, float], c
 def _cut_to_body(
     full: np.ndarray, affine: np.ndarray, small: Volume, body: np.ndarray, config: PreparationConfig
 ) -> None:
-    """Air outside the smallest box about the centre that holds the body (released code)."""
+    """Replace everything outside the smallest centred box around the body by air (released code)."""
     for axis in (0, 1):
         reach = np.flatnonzero(body.any(axis=tuple(a for a in range(3) if a != axis)))
         edges = small.affine[axis, 3] + small.affine[axis, axis] * (reach[[0, -1]] + [-0.5, 0.5])
         centre = affine[axis, 3] + affine[axis, axis] * (full.shape[axis] - 1) / 2
         half = np.abs(edges - centre).max()
-        place = affine[axis, 3] + affine[axis, axis] * np.arange(full.shape[axis])
-        outside = np.abs(place - centre) > half
+        position = affine[axis, 3] + affine[axis, axis] * np.arange(full.shape[axis])
+        outside = np.abs(position - centre) > half
         full[(slice(None),) * axis + (outside,)] = config.hu_clip[0]

@@ -1,7 +1,7 @@
-"""The loops over voxels, compiled: one resampling from raw to prepared, in int16, with no grid in memory.
+"""Compiled resampling kernels: from a raw to a prepared volume in one step, in int16, without a grid in memory.
 
-Invariant: every kernel maps an output index to a source index by a matrix given by the caller; a position further than
-half a voxel outside the outermost centres is outside the field of view and takes the fill value.
+Invariant: every kernel maps output indices to source indices by the caller's matrix. Positions more than half a voxel
+outside the outermost voxel centres are outside the field of view and get the fill value.
 """
 
 import numba
@@ -11,12 +11,12 @@ Shape = tuple[int, int, int]
 
 
 def linear(source: np.ndarray, matrix: np.ndarray, shape: Shape, *, fill: int) -> np.ndarray:
-    """Trilinear values of ``source`` (int16, three axes) on a grid of ``shape``.
+    """Resample ``source`` (int16, three axes) trilinearly to a grid of ``shape``.
 
     Args:
-        source: the array, any memory order.
+        source: the array, in any memory order.
         matrix: 4 x 4, output index to source index.
-        shape: of the result.
+        shape: of the output.
         fill: the value outside the field of view.
 
     Returns:
@@ -33,7 +33,7 @@ def linear(source: np.ndarray, matrix: np.ndarray, shape: Shape, *, fill: int) -
 
 
 def nearest(source: np.ndarray, matrix: np.ndarray, shape: Shape) -> np.ndarray:
-    """The nearest voxel of ``source`` (any integer type) on a grid of ``shape``; 0 outside the field of view."""
+    """Sample the nearest voxel of ``source`` (any integer type) on a grid of ``shape``; 0 outside the field of view."""
     axes = _axis_map(matrix)
     if axes is None:
         return _nearest_affine(source, np.ascontiguousarray(matrix[:3]), shape)
@@ -50,7 +50,7 @@ def nearest(source: np.ndarray, matrix: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def block_mean(source: np.ndarray, factors: Shape) -> np.ndarray:
-    """Means over whole blocks of ``factors`` voxels (int16, rounded); an incomplete block at the end is left out.
+    """Average whole blocks of ``factors`` voxels (int16, rounded); an incomplete last block is dropped.
 
     Returns:
         int16 of ``source.shape // factors``, C order.
@@ -59,18 +59,18 @@ def block_mean(source: np.ndarray, factors: Shape) -> np.ndarray:
 
 
 def area_pool(source: np.ndarray, starts_ends: tuple[tuple[np.ndarray, np.ndarray], ...]) -> np.ndarray:
-    """Means over the windows ``[start, end)`` of each axis (int16, rounded half away from zero).
+    """Average the windows ``[start, end)`` of each axis (int16, rounded half up).
 
     Args:
         source: int16, C order.
-        starts_ends: a pair of int64 arrays for each axis.
+        starts_ends: start and end indices (int64) for each axis.
     """
     (x0, x1), (y0, y1), (z0, z1) = starts_ends
     return _area_pool(source, x0, x1, y0, y1, z0, z1)
 
 
 def _axis_map(matrix: np.ndarray) -> list[int] | None:
-    """For each output axis the one source axis that it runs along, or ``None`` for an oblique matrix."""
+    """Source axis parallel to each output axis, or ``None`` for an oblique matrix."""
     used = np.abs(matrix[:3, :3]) > 1e-5 * np.abs(matrix[:3, :3]).max()
     if not (used.sum(axis=0) == 1).all() or not (used.sum(axis=1) == 1).all():
         return None
@@ -78,7 +78,7 @@ def _axis_map(matrix: np.ndarray) -> list[int] | None:
 
 
 def _memory_order(source: np.ndarray) -> np.ndarray:
-    """The array as (z, y, x) with x contiguous: a view where memory allows, else one copy."""
+    """View the array as (z, y, x) with x contiguous; copy it only if its memory order requires it."""
     turned = source.transpose(2, 1, 0)
     return turned if abs(turned.strides[2]) == turned.itemsize else np.ascontiguousarray(turned)
 
@@ -100,7 +100,7 @@ def _nearest_table(step: float, offset: float, count: int, size: int) -> np.ndar
 
 @numba.njit(cache=True, nogil=True)
 def _blend(below, above, weight, out):
-    """``out = below * (1 - weight) + above * weight`` in float32, over a row."""
+    """Compute ``out = below * (1 - weight) + above * weight`` of a row in float32."""
     rest = np.float32(1) - weight
     for c in range(out.size):
         out[c] = np.float32(below[c]) * rest + np.float32(above[c]) * weight
@@ -108,7 +108,7 @@ def _blend(below, above, weight, out):
 
 @numba.njit(cache=True, nogil=True)
 def _blend_at(row, low, high, weight, fill, out):
-    """Values of a row between ``low`` and ``high``, rounded; ``fill`` where ``low`` is negative."""
+    """Interpolate a row between the indices ``low`` and ``high`` and round; ``fill`` where ``low`` is negative."""
     for i in range(low.size):
         value = row[low[i]] * (np.float32(1) - weight[i]) + row[high[i]] * weight[i]
         out[i] = fill if low[i] < 0 else np.int16(np.floor(value + np.float32(0.5)))
@@ -116,7 +116,7 @@ def _blend_at(row, low, high, weight, fill, out):
 
 @numba.njit(cache=True, nogil=True)
 def _turn(slab, depth, first, out):
-    """A few (z, y, x) slices into (x, y, z)."""
+    """Transpose a few (z, y, x) slices into (x, y, z)."""
     for i in range(out.shape[0]):
         for j in range(out.shape[1]):
             for d in range(depth):

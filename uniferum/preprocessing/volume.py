@@ -1,4 +1,4 @@
-"""A volume is an array and the affine that says where it lies; everything here keeps the two in step.
+"""A CT volume: the array of HU values with its affine, and operations that keep the two consistent.
 
 Invariant: affines map a voxel index to RAS+ millimetres (x grows to the patient's right, y to the front, z to the
 head); values are HU in int16.
@@ -18,9 +18,9 @@ class Volume:
 
     Attributes:
         hu: int16, axes as the affine says (x, y, z after :func:`reorient_to_ras`).
-        affine: 4 x 4 float64, voxel index to RAS mm.
-        flags: what the reader noticed, names of ``preprocessing/flags.py``.
-        notes: the same in sentences, see :class:`~uniferum.preprocessing.stored.Stored`.
+        affine: voxel index to RAS mm, 4 x 4 float64.
+        flags: quality flags of the reader, see ``preprocessing/flags.py``.
+        notes: the flags in sentences, see :class:`~uniferum.preprocessing.formats.stored.Stored`.
     """
 
     hu: Int16[np.ndarray, "x y z"]
@@ -63,7 +63,7 @@ def reorient_array(
 
 
 def reorient_to_ras(volume: Volume) -> Volume:
-    """The same voxels with x, y, z as the array's axes; a view, no voxel is copied or interpolated."""
+    """Reorder the axes to x, y, z as a view: no voxel is copied or interpolated."""
     hu, affine = reorient_array(volume.hu, volume.affine)
     return Volume(hu, affine, volume.flags, volume.notes)
 
@@ -71,7 +71,7 @@ def reorient_to_ras(volume: Volume) -> Volume:
 def resample(
     volume: Volume, affine: Float[np.ndarray, "4 4"], shape: tuple[int, int, int], *, fill: int = -1000
 ) -> Volume:
-    """Trilinear resampling onto another grid; what lies outside the volume becomes ``fill``.
+    """Resample trilinearly onto another grid; positions outside the volume get ``fill``.
 
     The field of view ends half a voxel outside the outermost voxel centres.
     """
@@ -80,7 +80,7 @@ def resample(
 
 
 def crop_or_pad(volume: Volume, shape: tuple[int, int, int], *, fill: int = -1000) -> Volume:
-    """Cut or pad each axis about the middle to ``shape``; the odd voxel goes to the end."""
+    """Crop or pad each axis symmetrically to ``shape``; an odd voxel goes to the end."""
     out = np.full(shape, fill, dtype=volume.hu.dtype)
     source, target, shift = [], [], []
     for have, want in zip(volume.hu.shape, shape, strict=True):
@@ -96,7 +96,7 @@ def crop_or_pad(volume: Volume, shape: tuple[int, int, int], *, fill: int = -100
 
 
 def closest_axes(affine: np.ndarray) -> list[int]:
-    """For each of x, y, z the array axis that runs most along it; each axis is used once."""
+    """For each of x, y, z the array axis closest to it; each array axis is used once."""
     cosines = np.abs(affine[:3, :3] / np.asarray(spacing_of(affine)))
     axes = [-1, -1, -1]
     for flat in np.argsort(-cosines, axis=None):

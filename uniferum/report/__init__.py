@@ -1,1 +1,1 @@
-"""Recorded predictions and metrics to the tables of the paper."""
+"""The report: tables, figures, tests and a page, made from recorded predictions and metrics."""

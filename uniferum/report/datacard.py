@@ -1,7 +1,7 @@
-"""The data before a GPU-hour is spent: counts by cohort, split and label, and what leaks between splits.
+"""The data card of prepared stores: counts by cohort, split and label, and leakage between splits.
 
-Read from prepared stores. A patient or a study in two splits, or the same volume (by the checksum of its content)
-twice, is leakage; volumes are compared across cohorts too.
+Leakage is a patient or a study in two splits, or the same volume twice, by the checksum of its content. Volumes are
+compared across cohorts too.
 """
 
 import io
@@ -18,19 +18,19 @@ from uniferum.data.flag_counts import NO_FLAGS, by_split, split_columns, split_r
 from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.montage import montage
-from uniferum.preprocessing.store import Store, scan_file
+from uniferum.preprocessing.store.store import Store, scan_file
 from uniferum.report.figures.style import footnote, new_figure, series
-from uniferum.report.sheet import Sheet
+from uniferum.report.tables.sheet import Sheet
 
 SPLITS = ("train", "validation", "test")
 NAMED = 3
 HU_SCANS = 16
-"""Scans of each cohort whose voxels make the histogram."""
+"""Number of scans of each cohort in the histogram of HU."""
 
 
 @dataclass(frozen=True)
 class Leak:
-    """Something that stands in two places: what, where, how often, and the first few."""
+    """One kind of leakage: what is duplicated, where, how often, and the first few names."""
 
     kind: str
     where: str
@@ -39,67 +39,67 @@ class Leak:
 
 
 def read_stores(root: Path) -> dict[str, Store]:
-    """The prepared stores in a folder, by cohort; or the one store that the folder is.
+    """Open the prepared stores in a folder, by cohort; the folder itself may be a store.
 
     Raises:
-        UniferumError: there is none.
+        UniferumError: the folder holds no store.
     """
-    places = [root] if (root / "store.json").exists() else [p.parent for p in sorted(root.glob("*/store.json"))]
-    if not places:
+    folders = [root] if (root / "store.json").exists() else [p.parent for p in sorted(root.glob("*/store.json"))]
+    if not folders:
         raise UniferumError(str(root), must="hold a prepared store", cure="prepare one: uniferum data prepare")
-    return {store.name: store for store in map(Store.open, places)}
+    return {store.name: store for store in map(Store.open, folders)}
 
 
 def of_phantoms(stores: Mapping[str, Store]) -> bool:
-    """Whether a cohort says of a split that its scans are phantoms.
+    """Whether the scans of any split are phantoms, as the store of the cohort records.
 
     Raises:
-        UniferumError: the words of a store are damaged.
+        UniferumError: the splits.json of a store is damaged.
     """
     words = (read_words(store.splits(), source=f"{store.url}/splits.json") for store in stores.values())
     return any(word.phantoms for of_store in words for word in of_store.values())
 
 
 def manifest_of(stores: Mapping[str, Store]) -> pd.DataFrame:
-    """All manifests in one table, with a column ``cohort``."""
+    """Concatenate all manifests into one table, with a column ``cohort``."""
     return pd.concat([store.manifest().assign(cohort=name) for name, store in stores.items()], ignore_index=True)
 
 
 def leaks(manifest: pd.DataFrame) -> list[Leak]:
-    """Patients and studies in several splits of a cohort, and volumes whose content occurs twice anywhere."""
-    found: list[Leak] = []
+    """Find patients and studies in several splits of a cohort, and volumes whose content occurs twice."""
+    shared: list[Leak] = []
     for cohort in dict.fromkeys(manifest["cohort"]):
         part = manifest.loc[manifest["cohort"] == cohort]
         for kind, column in (("patient in several splits", "patient_id"), ("study in several splits", "study_id")):
             pairs = part[[column, "split"]].drop_duplicates()
             twice = sorted(map(str, pairs.loc[pairs.duplicated(column), column].unique()))
             if twice:
-                found.append(Leak(kind, str(cohort), len(twice), tuple(twice[:NAMED])))
-    return found + _duplicates(manifest)
+                shared.append(Leak(kind, str(cohort), len(twice), tuple(twice[:NAMED])))
+    return shared + _duplicates(manifest)
 
 
 def _duplicates(manifest: pd.DataFrame) -> list[Leak]:
-    places: dict[str, dict[str, list[str]]] = {}
+    by_checksum: dict[str, dict[str, list[str]]] = {}
     for cohort, split, scan, checksum in zip(
         *(manifest[name].tolist() for name in ("cohort", "split", "scan_id", "checksum")), strict=True
     ):
-        places.setdefault(str(checksum), {}).setdefault(f"{cohort} {split}", []).append(str(scan))
+        by_checksum.setdefault(str(checksum), {}).setdefault(f"{cohort} {split}", []).append(str(scan))
     groups: dict[str, list[str]] = {}
-    for by_place in places.values():
-        scans = [scan for found in by_place.values() for scan in found]
+    for by_split_name in by_checksum.values():
+        scans = [scan for part in by_split_name.values() for scan in part]
         if len(scans) > 1:
-            groups.setdefault(" and ".join(sorted(by_place)), []).append(" = ".join(scans))
+            groups.setdefault(" and ".join(sorted(by_split_name)), []).append(" = ".join(scans))
     return [Leak("volume twice", where, len(same), tuple(same[:NAMED])) for where, same in sorted(groups.items())]
 
 
 def sheets(stores: Mapping[str, Store]) -> list[Sheet]:
-    """Scans by split, labels by split, quality flags by split, leakage."""
+    """Make the tables of the data card: scans, labels and quality flags by split, and leakage."""
     manifest = manifest_of(stores)
     return [_scans(manifest), _labels(stores), flag_sheet(manifest), leak_sheet(leaks(manifest))]
 
 
 def flag_sheet(manifest: pd.DataFrame) -> Sheet:
-    """How many scans of each split carry each flag, their share, and the first three of the cohort's."""
+    """Make the table of quality flags: number and share of scans by split, and the first three scans."""
     rows = []
     for cohort in dict.fromkeys(manifest["cohort"]):
         counts = by_split(manifest.loc[manifest["cohort"] == cohort], SPLITS)
@@ -110,10 +110,10 @@ def flag_sheet(manifest: pd.DataFrame) -> Sheet:
     return Sheet("Quality flags: scans (share of the split)", headings, rows, [] if rows else [f"{NO_FLAGS}."], words=4)
 
 
-def leak_sheet(found: Sequence[Leak]) -> Sheet:
-    """Leakage as people read it."""
-    rows = [[one.kind, one.where, str(one.count), ", ".join(one.first)] for one in found]
-    said = [] if found else ["No patient or study stands in two splits, and no volume occurs twice."]
+def leak_sheet(shared: Sequence[Leak]) -> Sheet:
+    """Make the table of leakage."""
+    rows = [[one.kind, one.where, str(one.count), ", ".join(one.first)] for one in shared]
+    said = [] if shared else ["No patient or study is in two splits, and no volume occurs twice."]
     return Sheet("Leakage", ["What", "Where", "Count", "First ones"], rows, said, words=2)
 
 
@@ -150,7 +150,7 @@ def _count(values: pd.Series) -> str:
 
 
 def figures(stores: Mapping[str, Store]) -> dict[str, Figure]:
-    """Histograms of the delivered spacing and of the prepared HU, one line a cohort."""
+    """Draw histograms of the original spacing and of the prepared HU, one line for each cohort."""
     manifest = manifest_of(stores)
     spacing = new_figure(8, 2.8)
     for at, axes in enumerate(spacing.subplots(1, 3, sharey=True)):
@@ -173,11 +173,11 @@ def figures(stores: Mapping[str, Store]) -> dict[str, Figure]:
 
 
 def montages(stores: Mapping[str, Store], count: int) -> dict[str, bytes]:
-    """Pictures of single patients, as PNG: ``count`` scans of each cohort, evenly spread over its manifest.
+    """Draw PNG images of ``count`` scans of each cohort, evenly spread over its manifest.
 
-    Five slices in each plane, the edges of the first mask layer in red.
+    Each shows five slices in each plane, with the edges of the first mask layer in red. They are images of patients.
     """
-    found: dict[str, bytes] = {}
+    images: dict[str, bytes] = {}
     for cohort, store in stores.items():
         for scan_id in _spread(store, count):
             layer = next(iter(store.layers(scan_id)), None)
@@ -185,8 +185,8 @@ def montages(stores: Mapping[str, Store], count: int) -> dict[str, bytes]:
             x, y, z = np.linalg.norm(store.affine(scan_id, "train")[:3, :3], axis=0).tolist()
             content = io.BytesIO()
             imsave(content, montage(store.read(scan_id, "train"), (x, y, z), mask), format="png")
-            found[f"montage-{cohort}-{Path(scan_file(scan_id)).stem}"] = content.getvalue()
-    return found
+            images[f"montage-{cohort}-{Path(scan_file(scan_id)).stem}"] = content.getvalue()
+    return images
 
 
 def _spread(store: Store, count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""The numbers that the paper printed, each with where it stands; packaged with the report."""
+"""The numbers that the paper prints, each with its table or section."""
 
 import csv
 import re
@@ -11,6 +11,7 @@ from pydantic import Field
 
 from uniferum.config import Section, parse
 from uniferum.report.records import RowKey, mix_name
+from uniferum.systems import trained_by_paper
 
 PATH = Path(__file__).with_name("published_results.csv")
 
@@ -20,7 +21,7 @@ GROUPS = ("all", "shared", "unique")
 
 @dataclass(frozen=True)
 class Published:
-    """One printed number; ``half_width`` where the paper gives a 95 % DeLong interval."""
+    """One number of the paper."""
 
     table: str
     metric: str
@@ -33,21 +34,21 @@ class Published:
 
     @property
     def half_width(self) -> float | None:
-        """Half of the printed 95 % interval, from section 5.4."""
+        """Half the width of the printed 95 % DeLong interval (section 5.4); None where the paper prints none."""
         return self._noted(r"half-width ([\d.]+\d)")
 
     @property
     def p(self) -> float | None:
-        """The printed p value of the difference from the same model without segmentation, from section 5.4."""
+        """The printed p value of the difference from the same model without segmentation (section 5.4)."""
         return self._noted(r"\bp ([\d.]+\d)")
 
     def _noted(self, pattern: str) -> float | None:
-        found = re.search(pattern, self.note)
-        return float(found[1]) if found else None
+        match = re.search(pattern, self.note)
+        return float(match[1]) if match else None
 
 
 class Line(Section):
-    """One line of the file; ``val_group`` is a group of the vocabulary, one label, or empty where that is unknown."""
+    """One line of the CSV file; ``val_group`` is a group of the vocabulary, one label, or empty if unknown."""
 
     table: str = Field(min_length=1)
     metric: str = Field(min_length=1)
@@ -63,10 +64,10 @@ class Line(Section):
 
 @cache
 def published(path: Path = PATH) -> tuple[Published, ...]:
-    """Every published number, in the file's order.
+    """Read every published number, in the order of the file.
 
     Raises:
-        UniferumError: a line of the file is damaged; names it and its column.
+        UniferumError: a line of the file is damaged; the message names the line and the column.
     """
     with path.open(encoding="utf-8", newline="") as lines:
         reader = csv.DictReader(lines, restkey="more", restval="")
@@ -81,18 +82,18 @@ def _read(row: Mapping[str, object], source: str) -> Published:
 
 
 def find(metric: str, row: RowKey, cohort: str, group: str) -> Published | None:
-    """The paper's number for one place of a table; ``group`` may be a label, by its id or as the paper spells it."""
+    """Find the paper's number for a row and a column; ``group`` may be a label, by its id or as the paper spells it."""
     return _index().get((metric, row, cohort, slug(group)))
 
 
 def slug(label: str) -> str:
-    """A label's id from the paper's spelling: ``Pacemaker or defib`` is ``pacemaker_or_defib``."""
+    """Convert the paper's spelling of a label to its id: ``Pacemaker or defib`` to ``pacemaker_or_defib``."""
     return re.sub(r"[^a-z0-9]+", "_", label.lower()).strip("_")
 
 
 def of_labels(metric: str) -> list[Published]:
-    """The numbers that the paper prints of single labels (appendix Table 3, section 5.4), in the file's order."""
-    ours = [p for p in published() if p.metric == metric and p.row[0] in ("uniferum", "cnn")]
+    """List the numbers that the paper prints for single labels (appendix Table 3, section 5.4)."""
+    ours = [p for p in published() if p.metric == metric and trained_by_paper(p.row[0])]
     return [p for p in ours if p.group and p.group not in GROUPS]
 
 
@@ -102,5 +103,5 @@ def _index() -> dict[tuple[str, RowKey, str, str], Published]:
 
 
 def rows(metric: str) -> list[RowKey]:
-    """Rows that the paper prints group means for, its cited ones included, in the file's order."""
+    """List the rows for which the paper prints group means, including the systems that it cites."""
     return list(dict.fromkeys(p.row for p in published() if p.metric == metric and p.group in GROUPS))

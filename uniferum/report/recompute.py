@@ -1,6 +1,6 @@
-"""Score cells again from their prediction files: point values and DeLong intervals of everything, in seconds.
+"""Compute the scores of cells again from their prediction files: values and DeLong intervals.
 
-Bootstrap intervals are made once, at evaluation; they are not made again here, so recomputed group means have none.
+Bootstrap intervals are computed only at evaluation, because they take minutes. Recomputed group means have none.
 """
 
 import math
@@ -13,15 +13,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from uniferum.evaluation.segments import Segments, score_file
+from uniferum.evaluation.fast_scores import Segments, score_file
 from uniferum.report.records import CellRecord
-from uniferum.report.tables import mean
+from uniferum.report.tables.paper import mean
 
 LabelKey = tuple[str, str, str]
 
 
 def recomputed(records: Sequence[CellRecord], *, threads: int = 2) -> list[CellRecord]:
-    """The same cells with their labels and group means scored from the prediction files.
+    """Return the cells with labels and group means scored from the prediction files.
 
     Raises:
         UniferumError: a prediction file is missing or unreadable, or holds a score that is not finite.

@@ -1,8 +1,8 @@
-"""A finished cell as the report sees it, wherever it was read from: its facts, its scores, its files.
+"""Records of cells for the report: configuration, scores and files.
 
-A cell folder and a tracking server hold the same files (``result.json``, ``metrics.parquet``, ``predictions.parquet``,
-``config.yaml``, ``environment.json``, ``steps.jsonl``), so both give the same :class:`CellRecord`. A cell that has no
-result yet is a :class:`Pending`, with the reason and the command that fills it.
+A cell folder and an MLflow run hold the same files (``result.json``, ``metrics.parquet``, ``predictions.parquet``,
+``config.yaml``, ``environment.json``, ``steps.jsonl``), so both give the same :class:`CellRecord`. A cell without a
+result is a :class:`PendingCell`, with the reason and the command that runs it.
 """
 
 import json
@@ -17,25 +17,25 @@ import pandas as pd
 
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, section
+from uniferum.run_files import RESULT_FORMAT, RunFiles
+from uniferum.systems import UNIFERUM, paper_systems
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
     *("CTRATE", "CTRATE+SEG", "CTRATE+INSPECT", "CTRATE+INSPECT+SEG"),
     *("CTRATE+RADCHEST", "CTRATE+RADCHEST+SEG", "INSPECT", "RADCHEST"),
 )
-MODELS = ("uniferum", "cnn")
 TEXT_ENCODERS = (*PAPER_TEXT, "")
 
 RowKey = tuple[str, str, str]
-"""Model, text encoder by what it is (:mod:`uniferum.report.systems`; "" where there is none), training mix."""
+"""Model, text encoder as named by :mod:`uniferum.report.systems` (empty if it has none), training mix."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One stored number of one cell: a group mean, or one label's; an absent number is NaN, an absent count 0."""
+    """One stored score of a cell, for a group or for one label; a missing value is NaN, a missing count 0."""
 
     cell: str
     cohort: str
@@ -52,12 +52,12 @@ class Score:
     n_patients: int
     prevalence: float
     flagged: tuple[tuple[str, int], ...] = ()
-    """Of the cases: how many have each flag that makes their intensities or axes doubtful."""
+    """Number of cases with each flag that makes intensities or axes doubtful."""
 
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One finished cell; ``result`` is the whole of ``result.json``."""
+    """One finished cell; ``result`` is the content of ``result.json``."""
 
     name: str
     model: str
@@ -67,42 +67,42 @@ class CellRecord:
     folder: Path
     result: Mapping[str, Any] = field(hash=False, compare=False)
     source: str = ""
-    """Where a person finds it: a folder, or the run of a tracking server."""
+    """Where the record was read: a folder, or a run on a tracking server."""
     recomputed: pd.DataFrame | None = field(default=None, hash=False, compare=False)
-    """Labels scored again from the predictions, in place of the stored ones."""
+    """Scores of labels that were computed again from the predictions; they replace the stored ones."""
     other_system: str = ""
-    """Why it is not the paper's system of its row, so that no published value stands beside it; empty where it is."""
+    """How it differs from the paper's system of its row; empty if it does not. Then it has no published value."""
     phantoms: bool = False
     """Whether its data are phantoms."""
     text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
-    """The keys of its text encoder, where its config is recorded."""
+    """The config keys of its text encoder; empty if its config was not recorded."""
 
     @property
     def mix(self) -> str:
-        """The training data as the tables write it, ``CTRATE+SEG``."""
+        """The training data as written in tables, e.g. ``CTRATE+SEG``."""
         return mix_name(self.train_on)
 
     @property
     def row(self) -> RowKey:
-        """Which row of a table the cell belongs to; cells that differ in their seed alone share it."""
+        """The row of a table to which the cell belongs; cells that differ only in their seed share it."""
         return self.model, self.text_encoder, self.mix
 
     @property
-    def files(self) -> CellFiles:
-        """Where its files lie."""
-        return CellFiles(self.folder)
+    def files(self) -> RunFiles:
+        """The paths of its files."""
+        return RunFiles(self.folder)
 
     @cached_property
     def groups(self) -> tuple[Score, ...]:
-        """The group means, as stored with the cell."""
+        """The stored group means."""
         return tuple(_group_score(self.name, line) for line in self.result.get("groups", ()))
 
     @cached_property
     def test_splits(self) -> dict[str, SplitWord]:
-        """Cohort to its own word on its test split; a record that is older than those words has none.
+        """The recorded test split of each cohort; empty for records of older versions.
 
         Raises:
-            UniferumError: a word is damaged.
+            UniferumError: the recorded splits are damaged.
         """
         written = self.result.get("test_splits")
         if written is None:
@@ -111,7 +111,7 @@ class CellRecord:
 
     @cached_property
     def labels(self) -> pd.DataFrame:
-        """One row a label (``metrics.parquet``).
+        """The table of label scores (``metrics.parquet``), one row for each label.
 
         Raises:
             UniferumError: the file is missing or unreadable.
@@ -120,18 +120,18 @@ class CellRecord:
 
     @cached_property
     def label_reasons(self) -> dict[tuple[str, str], dict[str, str]]:
-        """(cohort, group) -> label -> why it could not be scored, empty where it was; nothing without its labels."""
-        found: dict[tuple[str, str], dict[str, str]] = {}
+        """Why each label could not be scored, by (cohort, group) and label; the reason is empty if it was scored."""
+        reasons: dict[tuple[str, str], dict[str, str]] = {}
         if self.recomputed is None and not self.files.metrics.exists():
-            return found
+            return reasons
         table = self.labels
         facts = (table[name].tolist() for name in ("cohort", "group", "label", "reason"))
         for cohort, group, label, reason in zip(*facts, strict=True):
-            found.setdefault((str(cohort), str(group)), {})[str(label)] = str(reason)
-        return found
+            reasons.setdefault((str(cohort), str(group)), {})[str(label)] = str(reason)
+        return reasons
 
     def predictions(self, columns: Iterable[str] | None = None) -> pd.DataFrame:
-        """One row a test volume and known label.
+        """Read the predictions, one row for each test volume and known label.
 
         Raises:
             UniferumError: the file is missing or unreadable.
@@ -139,13 +139,13 @@ class CellRecord:
         return read_parquet(self.files.predictions, list(columns) if columns else None)
 
     def steps(self) -> pd.DataFrame:
-        """The metrics by step; empty where none were kept."""
+        """Read the metrics by step; empty if none were recorded."""
         return read_steps(self.files.steps)
 
 
 @dataclass(frozen=True)
-class Pending:
-    """A cell that has no result yet: its facts, why, and the command that fills it."""
+class PendingCell:
+    """A cell without a result, with the reason and the command that runs it."""
 
     name: str
     model: str
@@ -160,31 +160,31 @@ class Pending:
 
     @property
     def row(self) -> RowKey:
-        """Which row of a table waits for it."""
+        """The row of a table to which the cell belongs."""
         return self.model, self.text_encoder, self.mix
 
 
 def mix_name(train_on: Iterable[str]) -> str:
-    """Cohorts joined by plus signs, ``SEG`` last."""
+    """Join cohort names with plus signs, ``SEG`` last."""
     names = list(train_on)
     return "+".join([name for name in names if name != "SEG"] + ["SEG"] * ("SEG" in names))
 
 
 def row_order(row: RowKey) -> tuple[object, ...]:
-    """Sorts rows as the paper does: model, text encoder, then the order of its Table 2; the unknown after the known."""
+    """Sort key of a row: model, text encoder, then the order of the paper's Table 2; unknown values last."""
     return tuple(
         (order.index(value) if value in order else len(order), natural(value))
-        for value, order in zip(row, (MODELS, TEXT_ENCODERS, MIXES), strict=True)
+        for value, order in zip(row, (paper_systems(), TEXT_ENCODERS, MIXES), strict=True)
     )
 
 
 def read_cell(folder: Path, source: str = "") -> CellRecord:
-    """The record of one finished cell.
+    """Read the record of one finished cell.
 
     Raises:
-        UniferumError: ``result.json`` is missing, is no record, or is of a later format.
+        UniferumError: ``result.json`` is missing, is not a record, or has a later format.
     """
-    path = CellFiles(folder).result
+    path = RunFiles(folder).result
     try:
         result = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -195,14 +195,14 @@ def read_cell(folder: Path, source: str = "") -> CellRecord:
 
 
 def as_record(result: Any, folder: Path, source: str) -> CellRecord:
-    """A record from the content of ``result.json``; see :func:`read_cell`."""
+    """Make a record from the content of ``result.json``; see :func:`read_cell`."""
     where = f"{source}: result.json"
     if not isinstance(result, dict) or not {"name", "train_on", "groups"} <= result.keys():
         raise UniferumError(where, must="be the record of a cell", cure="it lacks name, train_on or groups")
     if result.get("format", RESULT_FORMAT) != RESULT_FORMAT:
         cure = f"this version reads format {RESULT_FORMAT}"
         raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
-    name, model = str(result["name"]), str(result.get("model") or "uniferum")
+    name, model = str(result["name"]), str(result.get("model") or UNIFERUM)
     mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
     config = recorded(folder)
     keys = section(config, "model")
@@ -222,7 +222,7 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
 
 
 def from_folders(root: Path | str) -> list[CellRecord]:
-    """Every finished cell below ``root``: a grid's root, its ``cells`` folder, or one cell's folder.
+    """Read every finished cell below ``root``: the root of a grid, its ``cells`` folder, or the folder of one cell.
 
     Raises:
         UniferumError: the folder does not exist, or a record in it is unreadable.
@@ -230,17 +230,16 @@ def from_folders(root: Path | str) -> list[CellRecord]:
     root = Path(root)
     if not root.is_dir():
         raise UniferumError(str(root), must="be a folder of cells", cure="give the root of a grid to --from")
-    return [read_cell(folder) for folder in cell_folders(root) if CellFiles(folder).done]
+    return [read_cell(folder) for folder in cell_folders(root) if RunFiles(folder).done]
 
 
 def cell_folders(root: Path) -> list[Path]:
-    """Folders below ``root`` that are a cell's, finished or not, by name."""
-    found = {path.parent for pattern in _PATTERNS for path in root.glob(pattern)}
-    return sorted(found)
+    """List the cell folders below ``root``, finished or not, sorted by name."""
+    return sorted({path.parent for pattern in _PATTERNS for path in root.glob(pattern)})
 
 
 def newest(records: Iterable[CellRecord]) -> tuple[list[CellRecord], list[CellRecord]]:
-    """The newest record of each cell name, and the older ones that it hides (the same cell with other settings)."""
+    """Split records into the newest of each cell name and the older ones (the same cell with other settings)."""
     kept: dict[str, CellRecord] = {}
     hidden: list[CellRecord] = []
     for record in sorted(records, key=_finished):
@@ -251,7 +250,7 @@ def newest(records: Iterable[CellRecord]) -> tuple[list[CellRecord], list[CellRe
 
 
 def read_steps(path: Path) -> pd.DataFrame:
-    """``steps.jsonl`` as a table; a last line cut short by a crash is left out."""
+    """Read ``steps.jsonl`` as a table; an incomplete last line, left by a crash, is skipped."""
     if not path.exists():
         return pd.DataFrame({"step": pd.Series(dtype=int)})
     rows = []
@@ -286,7 +285,11 @@ def _finished(record: CellRecord) -> float:
 
 
 def read_parquet(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
-    """A cell's table; what is missing or unreadable is named."""
+    """Read a Parquet file of a cell.
+
+    Raises:
+        UniferumError: the file is missing or unreadable.
+    """
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:

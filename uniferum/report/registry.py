@@ -1,4 +1,4 @@
-"""Every published value with what it rests on: system, training data, test set, labels, metric, interval, source, date.
+"""The registry of published values: system, training data, test set, labels, metric, interval, source, date.
 
 Two sources make one registry: what the paper prints (``published_results.csv``) and ``registry.yaml``, which adds other
 systems' values and says what each was scored on. A fact that a source does not state, or that was not read there, is
@@ -19,18 +19,18 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import near_miss
 from uniferum.report.published import GROUPS, Published, published, slug
 from uniferum.report.records import RowKey
-from uniferum.report.rendering import NAMES
+from uniferum.report.tables.rendering import shown_name
 
 PATH = Path(__file__).with_name("registry.yaml")
 PAPER_YEAR = "2025"
 ENCODERS = {"pubmedbert": "PubMedBERT", "gatortron": "GatorTron"}
-"""The paper's text encoders as it calls them."""
+"""Names of the text encoders in the paper."""
 
 
 class TestSet(Section):
-    """What a value was scored on; ``papers`` where it is the paper's own test set of the cohort."""
+    """A test set; ``papers`` if it is the paper's own test set of the cohort."""
 
-    __test__ = False  # no class of tests
+    __test__ = False  # pytest: not a test class
 
     cohort: str
     n: int | None = Field(gt=0)
@@ -46,7 +46,7 @@ class TestSet(Section):
 
     @property
     def unknown(self) -> str:
-        """What of it is not known, in words."""
+        """The unknown facts, as text."""
         facts = {"N": self.n, "the unit": self.unit, "the split": self.split}
         return ", ".join(name for name, value in facts.items() if value is None)
 
@@ -57,7 +57,7 @@ class TestSet(Section):
 
 
 class RegistryRow(Section):
-    """One value of ``registry.yaml``; its labels are a group of the vocabulary, one label, others, or unknown."""
+    """One value of ``registry.yaml``; its labels are a group of the vocabulary, one label, others or unknown."""
 
     system: str = Field(min_length=1)
     setting: str | None
@@ -118,7 +118,7 @@ class RegistryFile(Section):
 
 @dataclass(frozen=True)
 class PublishedValue:
-    """One published value, wherever it is from.
+    """One published value.
 
     Attributes:
         row: the row of the paper's tables that it stands in; ``None`` for a value from elsewhere.
@@ -149,10 +149,10 @@ class PublishedValue:
 
 @cache
 def registry(path: Path = PATH) -> tuple[PublishedValue, ...]:
-    """Every published value: the paper's in the order of its tables, then the others.
+    """Read every published value: the paper's in the order of its tables, then the others.
 
     Raises:
-        UniferumError: the file is damaged; names the key.
+        UniferumError: the file is damaged; the message names the key.
     """
     file = _read(path)
     own = {test_set.cohort: test_set for test_set in file.test_sets.values() if test_set.papers}
@@ -162,7 +162,7 @@ def registry(path: Path = PATH) -> tuple[PublishedValue, ...]:
 
 
 def read_on(path: Path = PATH) -> datetime.date:
-    """The day on which the sources of ``registry.yaml`` were read."""
+    """The date on which the sources of ``registry.yaml`` were read."""
     return _read(path).read
 
 
@@ -176,7 +176,7 @@ def _printed(one: Published, test_set: TestSet) -> PublishedValue:
     label = "" if one.group in GROUPS else slug(one.group)
     half = one.half_width
     return PublishedValue(
-        system=NAMES.get(model, model) + (f" ({ENCODERS.get(encoder, encoder)})" if encoder else ""),
+        system=shown_name(model) + (f" ({ENCODERS.get(encoder, encoder)})" if encoder else ""),
         training_data=mix,
         test_set=test_set,
         group=Vocabulary.load().group_of(one.cohort, label) if label else one.group,

@@ -1,4 +1,4 @@
-"""Which system a cell is: named by its config, not by the word that a grid file gave it; and whether it is the paper's.
+"""Names of text encoders, made from the config of a cell, and the check whether a cell is the paper's system.
 
 ``pubmedbert`` and ``gatortron`` are the paper's two text encoders and nothing else: the hub ids below with their first
 four layers (paper 3.6 and 4). People read the hub id. A published value stands beside a cell of the same system only:
@@ -12,7 +12,8 @@ from typing import Any
 
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import CellFiles
+from uniferum.run_files import RunFiles
+from uniferum.systems import UNIFERUM, reads_text, trained_by_paper
 
 PAPER_LAYERS = 4
 PAPER_TEXT = {
@@ -23,7 +24,6 @@ PAPER_IMAGE = {"name": "tf_efficientnet_b0", "weights": "imagenet", "stride": 32
 """The keys of ``model.encoder`` that make it the paper's (paper 3.6, and its released configuration)."""
 PAPER_INPUT = {"crop_mm": [384, 320, 256], "model_shape": [256, 160, 128]}
 """The keys of ``geometry`` that make the model's input, and so its visual tokens, the paper's (paper 3.5)."""
-READS_TEXT = ("uniferum", "ct_clip")
 UNRECORDED = "its config is not recorded"
 
 
@@ -38,7 +38,7 @@ def encoder_word(kind: str, text: Mapping[str, Any]) -> str:
         text: the keys of ``model.text``.
     """
     name, layers = str(text.get("name") or ""), text.get("layers")
-    if kind not in READS_TEXT or not name:
+    if not reads_text(kind) or not name:
         return ""
     if name == "tiny":
         return f"tiny-{text['hidden']}" if "hidden" in text else name
@@ -53,7 +53,7 @@ def encoder_word(kind: str, text: Mapping[str, Any]) -> str:
 
 
 def shown_encoder(word: str) -> str:
-    """A text encoder as people read it: the hub id of the paper's two."""
+    """The printed name of a text encoder: the hub id for the paper's two."""
     return PAPER_TEXT.get(word, word)
 
 
@@ -61,19 +61,19 @@ def other_system(kind: str, model: Mapping[str, Any], geometry: Mapping[str, Any
     """Why a model is not the paper's system of its kind; empty where it is.
 
     Args:
-        kind: ``model.kind``; only ``uniferum`` and ``cnn`` are systems that the paper trained.
+        kind: ``model.kind``; only those that the paper trained can be the paper's.
         model: the keys of ``model``, all of them as a run records them; an empty mapping where they are unknown.
         geometry: the keys of ``geometry``; those that are not given are the paper's, as in a run.
     """
-    if kind not in ("uniferum", "cnn"):
+    if not trained_by_paper(kind):
         return ""
     if not model.get("encoder"):
         return UNRECORDED
-    found = _text_differs(kind, model.get("text") or {}) + _differing("encoder", model["encoder"], PAPER_IMAGE)
-    if kind == "uniferum":
+    differences = _text_differs(kind, model.get("text") or {}) + _differing("encoder", model["encoder"], PAPER_IMAGE)
+    if kind == UNIFERUM:
         fusion = model.get("fusion") or {}  # positions: both presets' are the paper's
-        found += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
-    return ", ".join([*found, *_differing("geometry", PAPER_INPUT | dict(geometry or {}), PAPER_INPUT)])
+        differences += [f"fusion.{key}" for key, value in fusion.items() if key != "positions" and value not in _OFF]
+    return ", ".join([*differences, *_differing("geometry", PAPER_INPUT | dict(geometry or {}), PAPER_INPUT)])
 
 
 _OFF = (None, False, 0, "none")
@@ -81,7 +81,7 @@ _OFF = (None, False, 0, "none")
 
 def _text_differs(kind: str, text: Mapping[str, Any]) -> list[str]:
     word = encoder_word(kind, text)
-    return [] if kind == "cnn" or word in PAPER_TEXT else [f"text encoder {word}"]
+    return [] if not reads_text(kind) or word in PAPER_TEXT else [f"text encoder {word}"]
 
 
 def _differing(name: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -89,19 +89,19 @@ def _differing(name: str, keys: Mapping[str, Any], wanted: Mapping[str, Any]) ->
 
 
 def recorded(folder: Path) -> Mapping[str, Any]:
-    """A cell's recorded config; empty where there is none, or none that can be read."""
+    """Read the recorded config of a cell; empty if it is missing or unreadable."""
     try:
-        return load_yaml(CellFiles(folder).config)
+        return load_yaml(RunFiles(folder).config)
     except UniferumError:
         return {}
 
 
 def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The keys of a section of a recorded config; none where it is absent or damaged."""
+    """Return the keys of a section of a recorded config; empty if it is missing or damaged."""
     keys = config.get(name)
     return keys if isinstance(keys, dict) else {}
 
 
 def natural(word: str) -> list[str | int]:
-    """Sorts words with numbers in them by the numbers: ``tiny-64`` before ``tiny-128``."""
+    """Sort key that orders numbers within words by value: ``tiny-64`` before ``tiny-128``."""
     return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", word)]

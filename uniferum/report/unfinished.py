@@ -1,4 +1,4 @@
-"""Cells that have begun and have no result: how far they came, or why they failed, from their folders alone."""
+"""Cells that started but have no result: their progress, or why they failed, read from their folders."""
 
 import json
 from collections.abc import Mapping
@@ -6,25 +6,26 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.config import load_yaml
-from uniferum.evaluation.files import CellFiles
-from uniferum.report.records import Pending, cell_folders, mix_name, read_steps
+from uniferum.report.records import PendingCell, cell_folders, mix_name, read_steps
 from uniferum.report.systems import encoder_word, other_system, section
+from uniferum.run_files import RunFiles
+from uniferum.systems import UNIFERUM
 
 
-def unfinished(root: Path | str) -> list[Pending]:
-    """Cells below ``root`` that have begun and have no result."""
-    return [_pending(folder) for folder in cell_folders(Path(root)) if not CellFiles(folder).done]
+def unfinished(root: Path | str) -> list[PendingCell]:
+    """List the cells below ``root`` that started but have no result."""
+    return [_pending(folder) for folder in cell_folders(Path(root)) if not RunFiles(folder).done]
 
 
-def _pending(folder: Path) -> Pending:
-    path = CellFiles(folder).config
+def _pending(folder: Path) -> PendingCell:
+    path = RunFiles(folder).config
     config = load_yaml(path) if path.exists() else {}
     name = str(config.get("name") or folder.name.rsplit("-", 1)[0])
     model = section(config, "model")
-    kind = str(model.get("kind") or "uniferum")
+    kind = str(model.get("kind") or UNIFERUM)
     mix, seed = mix_name(config.get("train_on") or ["?"]), int(config.get("seed") or 0)
     text = model.get("text") or {}
-    return Pending(
+    return PendingCell(
         name,
         kind,
         encoder_word(kind, text),
@@ -43,9 +44,9 @@ def _why_unfinished(folder: Path, config: Mapping[str, Any]) -> str:
             return f"failed: {json.loads(failure.read_text(encoding='utf-8'))['reason']}"
         except (ValueError, KeyError, TypeError):
             return "failed: the reason is unreadable"
-    steps = read_steps(CellFiles(folder).steps)
+    steps = read_steps(RunFiles(folder).steps)
     total = (config.get("training") or {}).get("steps")
     if len(steps) and total and "step" in steps:
         reached = max(steps["step"].tolist())
         return f"unfinished at {100 * reached / float(total):.0f} %"
-    return "begun, no step yet"
+    return "started, no step yet"

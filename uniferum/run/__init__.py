@@ -1,6 +1,6 @@
 """One run from config to metrics: RunConfig, train_run, evaluate_run and the two fingerprints.
 
-Names are imported when they are first used, so that reading a RunConfig does not load torch.
+Names are imported on first use, so that reading a RunConfig does not load torch.
 """
 
 from importlib import import_module
@@ -37,7 +37,7 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name == "ask":  # the module itself: its function of this name must not hide it
+    if name == "ask":  # the module, not its function of the same name
         return import_module(f"{__name__}.ask")
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,34 +1,34 @@
-"""Ask a trained model about raw scans: preparation, one encoding a scan, one answer a prompt.
+"""Ask a trained model about raw scans: prepare each scan, encode it once, and answer every prompt.
 
-A scan passes through the preparation that the run's own stores had (its geometry is in the checkpoint), unaugmented.
-What preparation notices about it stands beside every answer, and a scan whose intensities or axes are doubtful is
-refused; no fault of one scan keeps the others from their answers.
+A scan gets the preparation of the run's own stores (its geometry is in the checkpoint), without augmentation. The flags
+and notes of the preparation are returned with every answer. A scan with doubtful intensities or orientation is refused.
+An error in one scan does not stop the others.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 import torch
 
 from uniferum.config import parse
-from uniferum.data.resample import resample_image
+from uniferum.data.loading.resample import resample_image
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.model.base import Model
-from uniferum.model.build import build_model
+from uniferum.model.base import Model, labels_of
 from uniferum.model.config import ModelConfig
-from uniferum.model.hub import CONFIG, from_pretrained, read_description
+from uniferum.model.registry import build_model
+from uniferum.model.saved.hub import CONFIG, from_pretrained, read_description
 from uniferum.preprocessing import flags as quality
 from uniferum.preprocessing.faults import fault_line
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
-from uniferum.preprocessing.source import ScanSource
-from uniferum.preprocessing.store import Level
+from uniferum.preprocessing.store.store import Level
 from uniferum.run.config import RunConfig
 from uniferum.training.checkpoint import CARD, load_weights, read_card
 from uniferum.training.precision import Compute, choose_compute
@@ -36,7 +36,7 @@ from uniferum.training.precision import Compute, choose_compute
 
 @dataclass(frozen=True)
 class Question:
-    """One prompt, and the label id that models with one output a label need."""
+    """One prompt, and the label id that models with one output per label need."""
 
     prompt: str
     label: str = ""
@@ -44,12 +44,12 @@ class Question:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one scan, and what preparation noticed about the scan.
+    """The logits of one scan, with the flags and notes of its preparation.
 
     Attributes:
-        logits: float64, one a question; NaN where the model has no such output.
-        flags: names of ``preprocessing/flags.py``; ``None`` where nobody looked.
-        notes: sentences on what the flags name.
+        logits: float64, one per question; NaN where the model has no such output.
+        flags: names of ``preprocessing/flags.py``; ``None`` where the scan was not checked.
+        notes: sentences that explain the flags.
     """
 
     logits: np.ndarray
@@ -57,17 +57,18 @@ class Answer:
     notes: tuple[str, ...] = ()
 
 
+@runtime_checkable
 class Answers(Protocol):
-    """Whoever can be asked about scans."""
+    """Anything that answers questions about a scan."""
 
     def answer(self, scan: Path, questions: Sequence[Question]) -> Answer | np.ndarray:
-        """All answers about one raw scan; bare logits say nothing of its quality."""
+        """Answer all questions about one raw scan; plain logits carry no information on its quality."""
         ...
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model with its weights, ready to be asked."""
+    """A model with its weights and the preparation of its scans."""
 
     model: Model
     preparation: PreparationConfig
@@ -76,7 +77,7 @@ class Trained:
 
     @property
     def geometry(self) -> Geometry:
-        """The grids that the model reads."""
+        """The voxel grids of the model's input."""
         return self.preparation.geometry
 
     @classmethod
@@ -84,9 +85,9 @@ class Trained:
         """Build the model of a checkpoint and load its weights.
 
         Args:
-            checkpoint: a checkpoint folder, a run's folder (its best checkpoint is taken), or a saved model's
+            checkpoint: a checkpoint folder, a run's folder (its best checkpoint is used), or a saved model's folder
                 (``save_pretrained``, ``uniferum import-checkpoint``).
-            device: where to compute; the first GPU, else the CPU.
+            device: the torch device; default: the first GPU, else the CPU.
 
         Raises:
             UniferumError: no checkpoint, a damaged one, or weights that do not fit its config.
@@ -99,7 +100,7 @@ class Trained:
         config = parse(RunConfig, card["config"], source=f"{folder}: config")
         labels = tuple(card["labels"])
         preparation = parse(PreparationConfig, card["preparation"], source=f"{folder}: preparation")
-        # The checkpoint holds all weights, so no pretrained ones have to be found.
+        # The checkpoint holds all weights, so no pretrained ones are needed.
         model = build_model(config.model, config.geometry, labels, config.seed, pretrained=False)
         load_weights(model, folder)
         compute = choose_compute(config.training.precision, device, tf32=config.training.tf32)
@@ -109,7 +110,7 @@ class Trained:
 
     @classmethod
     def _saved(cls, folder: Path, device: str | None) -> "Trained":
-        """A saved model names its grids and preset; scans are prepared by that preset."""
+        """Load a saved model; scans are prepared with the geometry and preset in its description."""
         described = read_description(folder)
         preset = parse(ModelConfig, described["model"], source=f"{folder}: model").preset
         geometry = parse(Geometry, described["geometry"], source=f"{folder}: geometry")
@@ -120,7 +121,7 @@ class Trained:
 
     @torch.inference_mode()
     def answer(self, scan: Path, questions: Sequence[Question]) -> Answer:
-        """Logits of all questions about one raw scan, with the scan's flags and notes.
+        """Return the logits of all questions about one raw scan, with the scan's flags and notes.
 
         Raises:
             UniferumError: the scan cannot be read.
@@ -140,39 +141,39 @@ class Trained:
 
 
 def questions_of(prompts: Iterable[str], labels: Iterable[str]) -> list[Question]:
-    """Free prompts, then labels of the vocabulary with their own prompts.
+    """Make questions from free prompts, then from labels of the vocabulary with their own prompts.
 
     Raises:
-        UniferumError: a label that the vocabulary does not have, or nothing to ask.
+        UniferumError: a label that the vocabulary does not have, or no question at all.
     """
     words = Vocabulary.load()
-    found = [Question(prompt) for prompt in prompts]
+    questions = [Question(prompt) for prompt in prompts]
     for label in labels:
         if label not in words.labels:
             raise UniferumError("--label", label, must="be in the vocabulary", cure=near_miss(label, words.labels))
-        found.append(Question(words.labels[label].prompt, label))
-    if not found:
+        questions.append(Question(words.labels[label].prompt, label))
+    if not questions:
         raise UniferumError(
             "--prompt", must="be given at least once", cure="or name a label of the vocabulary: --label"
         )
-    return found
+    return questions
 
 
 COLUMNS = ("scan", "label", "prompt", "logit", "probability", "flags", "notes")
 UNKNOWN = "unknown"
-"""In place of flags where nobody looked at the scan's quality."""
+"""Replaces the flags of a scan whose quality was not checked."""
 
 SHOWS_TRACEBACK = "uniferum --debug predict ..."
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What became of one scan.
+    """The result for one scan.
 
     Attributes:
-        scan: as the user named it.
-        rows: one a question, see :data:`COLUMNS`; empty where it was not answered.
-        fault: why it failed or was refused, one line; empty where it was answered.
+        scan: the path as the user gave it.
+        rows: one per question, see :data:`COLUMNS`; empty where the scan was not answered.
+        fault: why the scan failed or was refused, one line; empty where it was answered.
     """
 
     scan: Path
@@ -183,7 +184,7 @@ class Asked:
 def ask_each(
     trained: Answers, scans: Iterable[Path], questions: Sequence[Question], *, force: bool = False
 ) -> Iterator[Asked]:
-    """:func:`ask`, one scan after the other, so that what is answered is not lost when the next one is interrupted."""
+    """Ask about one scan after the other (see :func:`ask`), so that finished answers survive an interruption."""
     for scan in dict.fromkeys(scans):
         try:
             answer = _whole(trained.answer(scan, questions))
@@ -192,40 +193,55 @@ def ask_each(
                 asked = Asked(scan, fault=refusal(scan, doubts, answer.notes))
             else:
                 asked = Asked(scan, tuple(_rows(scan, questions, answer)))
-        except Exception as error:  # noqa: BLE001 - one bad scan must not keep the others from their answers
+        except Exception as error:  # noqa: BLE001 - an error in one scan must not stop the others
             asked = Asked(scan, fault=_fault(scan, error))
         yield asked
 
 
 def ask(
-    trained: Answers, scans: Iterable[Path], questions: Sequence[Question], *, force: bool = False
+    trained: Answers | Path | str,
+    scans: Iterable[Path | str],
+    questions: Sequence[Question | str],
+    *,
+    force: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, str]]:
-    """Ask about scans; one that cannot be read, or should not be believed, does not stop the others.
+    """Ask a model about scans; a scan that cannot be read or is refused does not stop the others.
 
     Args:
-        trained: a model, or whatever else answers.
-        scans: files, or folders of DICOM slices; each is asked about once.
-        questions: see :func:`questions_of`.
-        force: answer also for scans whose intensities or orientation are doubtful.
+        trained: a model, or a folder for :meth:`Trained.load`.
+        scans: files, or folders of DICOM slices; a scan that is named twice is asked about once.
+        questions: prompts, or questions with a label (see :func:`questions_of`).
+        force: answer also for scans with doubtful intensities or orientation.
 
     Returns:
-        A row a scan and question (scan, label, prompt, logit, probability, flags joined by ``;``, notes as a tuple),
+        A row per scan and question (scan, label, prompt, logit, probability, flags joined by ``;``, notes as a tuple),
         and scan to reason, one line each, for those that failed or were refused.
+
+    Example:
+        >>> import uniferum
+        >>> prompts = ["Diagnose the presence of emphysema in the lungs"]
+        >>> answers, failed = uniferum.ask(folder, ["absent.nii.gz"], prompts)
+        >>> list(answers.columns)
+        ['scan', 'label', 'prompt', 'logit', 'probability', 'flags', 'notes']
+        >>> list(failed)
+        ['absent.nii.gz']
     """
-    every = list(ask_each(trained, scans, questions, force=force))
-    rows = [row for asked in every for row in asked.rows]
+    model = Trained.load(Path(trained)) if isinstance(trained, Path | str) else trained
+    asked = [Question(one, *labels_of([one])) if isinstance(one, str) else one for one in questions]
+    every = list(ask_each(model, map(Path, scans), asked, force=force))
+    rows = [row for one in every for row in one.rows]
     return pd.DataFrame(rows, columns=list(COLUMNS)), {str(one.scan): one.fault for one in every if one.fault}
 
 
 def refusal(scan: Path, doubts: Sequence[str], notes: Sequence[str]) -> str:
-    """Why a scan is not answered, with the sentences behind its flags, in one line."""
+    """Say in one line why a scan is refused, with the notes behind its flags."""
     why = ", ".join(f"{flag} ({quality.meaning(flag)})" for flag in doubts)
     said = "".join(f"; {note}" for note in notes)
-    return f"{scan}: not answered, for it is flagged {why}{said}; --force answers all the same"
+    return f"{scan}: not answered: flagged {why}{said}; --force answers all the same"
 
 
 def split_flags(cell: str) -> list[str] | None:
-    """The flags of a row of the table; ``None`` where nobody looked."""
+    """The flags of a row of the table; ``None`` where the scan was not checked."""
     return None if cell == UNKNOWN else [flag for flag in cell.split(";") if flag]
 
 
@@ -255,6 +271,6 @@ def _probability(logit: float) -> float:
 
 
 def _fault(scan: Path, error: Exception) -> str:
-    """One line that names the scan as the user typed it."""
+    """One line that names the scan as the user gave it."""
     line = fault_line(error, str(scan), doing="answering", debug=SHOWS_TRACEBACK)
     return line if str(scan) in line else f"{scan}: {line}"

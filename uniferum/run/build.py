@@ -1,4 +1,4 @@
-"""From a config and stores to what a run works with: cohorts, task tables, model, batches."""
+"""Build the parts of a run from a config and stores: cohorts, task tables, model, batches."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.data.batch import Batch
-from uniferum.data.dataset import EvaluationBatches, TrainingBatches
-from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
+from uniferum.data.loading.batch import Batch
+from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
+from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.sampling import training_table
 from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits
@@ -16,7 +16,7 @@ from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
 from uniferum.evaluation.predict import Also, predict, predict_tasks
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
+from uniferum.model.registry import build_model
 from uniferum.preprocessing.flags import WRONG_HU
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
@@ -27,32 +27,32 @@ from uniferum.training.precision import Compute
 
 
 def _nothing() -> None:
-    """Nobody is told."""
+    """Do nothing."""
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """Everything opened for one run."""
+    """The opened stores and devices of one run, and builders of its tables, model and batches."""
 
     config: RunConfig
     cohorts: Mapping[str, PreparedCohort]
     compute: Compute
     workers: Workers
     between: Callable[[], None] = _nothing
-    """Called between the batches of a prediction, which may take longer than a training step: a sign of life, and the
-    place where a run may be stopped."""
+    """Called between the batches of a prediction, which can take longer than a training step: sends a heartbeat, and
+    can stop the run."""
 
     @property
     def preparation(self) -> dict[str, Any]:
-        """How the scans of the first training cohort were prepared."""
+        """The preparation of the scans of the first training cohort."""
         return self.cohorts[self.config.training_cohorts[0]].store.config.model_dump(mode="json")
 
     def left_out_lines(self) -> list[str]:
-        """A sentence a training cohort of which scans are left out."""
+        """One sentence for each training cohort with scans that are left out."""
         return [line for name in self.config.trained_stores if (line := left_out_line(self.cohorts[name]))]
 
     def preset_lines(self) -> list[str]:
-        """A sentence where stores were prepared by another preset than the model's, so that neither holds whole."""
+        """One sentence per other preset than the model's by which stores were prepared, so that presets are mixed."""
         own = self.config.model.preset
         others: dict[str, list[str]] = {}
         for name, cohort in self.cohorts.items():
@@ -65,37 +65,37 @@ class Workbench:
         ]
 
     def training_table(self, missing_masks: MissingMasks | None = None) -> pd.DataFrame:
-        """The rows to train on.
+        """Make the rows to train on.
 
         Args:
-            missing_masks: in place of the run's own policy, where rows are only counted.
+            missing_masks: replaces the run's own policy, where rows are only counted.
 
         Raises:
-            UniferumError: there is none, or ``sampling.missing_masks`` refuses the run.
+            UniferumError: there are no rows, or ``sampling.missing_masks`` refuses the run.
         """
         config = self.config
         sampling = config.sampling if missing_masks is None else config.sampling.replace(missing_masks=missing_masks)
         return training_table(self.cohorts, config.train_on, sampling, config.seed)
 
     def selection_table(self) -> pd.DataFrame:
-        """The validation tasks that choose the best checkpoint."""
+        """Make the validation tasks that select the best checkpoint."""
         return selection_tasks(self.cohorts, self.config.selection_cohorts)
 
     def test_table(self) -> pd.DataFrame:
-        """The test tasks that the run is scored on."""
+        """Make the test tasks of the run."""
         return joined(evaluation_tasks(self.cohorts[name], TEST_SPLIT) for name in self.config.evaluate_on)
 
     def model(self, labels: Sequence[str], *, pretrained: bool = True) -> Model:
-        """The model with its first weights; ``labels`` are the outputs of models with one output a label.
+        """Build the model with its initial weights; ``labels`` are the outputs of models with one output per label.
 
-        ``pretrained`` is false where a checkpoint's weights will be loaded, so that no others need be had.
+        ``pretrained`` is false where a checkpoint's weights will be loaded, so that no others are needed.
         """
         config = self.config
         model = build_model(config.model, config.geometry, tuple(labels), config.seed, pretrained=pretrained)
         return model.to(self.compute.device)
 
     def training_batches(self, table: pd.DataFrame, model: Model) -> TrainingBatches:
-        """This worker's micro-batches of every step."""
+        """Make this worker's micro-batches of all steps."""
         config = self.config
         return TrainingBatches(
             table,
@@ -116,9 +116,9 @@ class Workbench:
     def predictions(
         self, model: Model, table: pd.DataFrame, outputs: Iterable[str], *, also: Also | None = None
     ) -> pd.DataFrame:
-        """Predict a table's tasks, the volumes shared among the workers; all of them get the whole.
+        """Predict the tasks of a table; workers share the volumes, and each gets the complete result.
 
-        ``also`` is asked after each batch of this worker (:func:`uniferum.evaluation.predict.predict`).
+        ``also`` is called after each batch of this worker (:func:`uniferum.evaluation.predict.predict`).
         """
         batches = EvaluationBatches(
             table,
@@ -131,27 +131,27 @@ class Workbench:
             world=self.workers.size,
         )
         device, autocast = self.compute.device, self.compute.autocast
-        scores = predict(model, self._told(batches), device=device, autocast=autocast, also=also)
+        scores = predict(model, self._interruptible(batches), device=device, autocast=autocast, also=also)
         return predict_tasks(table, pd.concat(self.workers.gather(scores)), set(outputs))
 
-    def _told(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+    def _interruptible(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
             self.between()
             yield batch
 
 
 def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_scores: bool = False) -> Workbench:
-    """Open every store that the run reads, check that they were prepared on the run's grid, and set the number format.
+    """Open every store that the run reads, check that it has the run's geometry, and set TF32.
 
     Args:
         config: the run.
         stores: the prepared store of every cohort that it names.
-        compute: where it is computed.
-        only_scores: nothing is trained, so that only the test splits need a scan.
+        compute: device and precision.
+        only_scores: no training, so only the test splits need scans.
 
     Raises:
-        UniferumError: a store is missing, was prepared for another geometry or lacks a split or the level that is
-            read, or ``data.on_wrong_hu`` refuses it.
+        UniferumError: a store is missing, has another geometry, lacks a split or the level that is read, or is refused
+            by ``data.on_wrong_hu``.
     """
     compute.use()
     names = dict.fromkeys([*config.trained_stores, *config.selection_cohorts, *config.evaluate_on])
@@ -172,7 +172,7 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
 
 
 def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None:
-    """Raise where a store does not hold the level that is read, before the first batch meets it."""
+    """Refuse a store without the level that is read, before the first batch."""
     held = cohort.store.config.levels
     if level not in held:
         raise UniferumError(
@@ -184,7 +184,7 @@ def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None
 
 
 def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
-    """A cohort without the scans that the run does not train on."""
+    """Return a cohort without the scans that are left out of training."""
     name, policy = cohort.name, config.data.on_wrong_hu
     read = {
         TRAINING_SPLIT: config.trained_stores,
@@ -197,7 +197,7 @@ def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
     seen = cohort.for_training(policy)
     if seen.left_out and name in config.trained_stores and not seen.patients(TRAINING_SPLIT):
         shown = f"all {len(seen.left_out)} scans are flagged {WRONG_HU}"
-        cure = "mend them and prepare again, or set data.on_wrong_hu=keep"
+        cure = "correct them and prepare again, or set data.on_wrong_hu=keep"
         raise UniferumError(f"{name} train split", shown, must="hold a scan to train on", cure=cure)
     return seen
 

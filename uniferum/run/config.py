@@ -1,6 +1,6 @@
-"""RunConfig: everything that one run is, and nothing about where it runs.
+"""RunConfig: the complete config of one run, without the place where it runs.
 
-Store paths, threads, loader workers and devices are given beside it, never in it.
+Store paths and devices are separate arguments of :func:`uniferum.run.train.train_run`, not keys of the config.
 """
 
 from typing import Any, Self
@@ -20,11 +20,17 @@ NODULE_COHORT = "LUNA16"
 
 
 class RunConfig(Section):
-    """One run: what it is trained on, tested on, and every section.
+    """The config of one run: training and test cohorts, and all sections.
 
-    ``train_on`` names cohorts, and ``SEG`` for organ tasks on them plus the nodules of LUNA16. ``select_on`` empty
-    means the training cohorts: the best checkpoint is never chosen on a zero-shot task. ``model.preset: released``
+    ``train_on`` names cohorts, and ``SEG`` for organ tasks on them plus the nodules of LUNA16. An empty ``select_on``
+    means the training cohorts: the best checkpoint is never selected on a zero-shot task. ``model.preset: released``
     fills the keys of :mod:`uniferum.run.presets` that are not given.
+
+    Example:
+        >>> import uniferum
+        >>> config = uniferum.RunConfig.model_validate({"name": "first", "train_on": ["CTRATE", "SEG"]})
+        >>> config.training_cohorts, config.segmentation
+        (('CTRATE',), True)
     """
 
     name: str = Field(min_length=1)
@@ -66,16 +72,16 @@ class RunConfig(Section):
 
     @property
     def selection_cohorts(self) -> tuple[str, ...]:
-        """The cohorts whose validation tasks choose the best checkpoint."""
+        """The cohorts whose validation tasks select the best checkpoint."""
         return self.select_on or self.training_cohorts
 
     @property
     def trained_stores(self) -> tuple[str, ...]:
-        """The cohorts whose train split is read: with ``SEG`` also LUNA16, unless ``sampling.luna_factor`` is 0."""
+        """The cohorts whose training split is read: with ``SEG`` also LUNA16, unless ``sampling.luna_factor`` is 0."""
         nodules = self.segmentation and self.sampling.luna_factor > 0
         return (*self.training_cohorts, *((NODULE_COHORT,) if nodules and NODULE_COHORT not in self.train_on else ()))
 
 
 def resolved_yaml(config: RunConfig) -> str:
-    """A config with every key, as the YAML that reads back to it."""
+    """Write a config with all keys as YAML."""
     return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

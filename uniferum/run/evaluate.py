@@ -1,4 +1,4 @@
-"""Score a trained run: predictions with the best weights, metrics, and ``result.json`` last of all."""
+"""Score a trained run: predict with the best weights, compute metrics, and write ``result.json`` last."""
 
 import platform
 import time
@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from uniferum.atomic import write_atomically, write_json, write_text
 from uniferum.data.flag_counts import count_flags
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import RESULT_FORMAT, CellFiles, write_atomically, write_json, write_text
 from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.evaluation.prediction_file import write_predictions
@@ -21,14 +21,16 @@ from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Stores, fingerprints
 from uniferum.run.result import RunResult, environment, plain, read_result
-from uniferum.run.rows import row_record
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
+from uniferum.run.trained_rows import row_record
+from uniferum.run_files import RESULT_FORMAT, RunFiles
+from uniferum.systems import reads_text
 from uniferum.training.checkpoint import load_weights, read_card
 from uniferum.training.errors import Interrupted
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import choose_compute
-from uniferum.training.reporter import Reporter, Silent
-from uniferum.training.state import Progress
+from uniferum.training.reporter import Reporter
+from uniferum.training.state import TrainingProgress
 
 
 def evaluate_run(
@@ -41,22 +43,28 @@ def evaluate_run(
     alive: Callable[[], None] | None = None,
     device: str | None = None,
 ) -> RunResult:
-    """Predict the test splits again and score them; nothing is trained.
+    """Predict and score the test splits again, without training.
 
     Args:
-        config: the run; its ``evaluate_on`` may differ from what was evaluated before.
+        config: the run; its ``evaluate_on`` may differ from the earlier evaluation.
         stores: the prepared store of every cohort that the run names.
         folder: the run's folder, with a best checkpoint.
-        reporter: who is told the files.
-        stop: asked by a lone worker between the batches; once it says yes, ``Interrupted`` is raised.
-        alive: called between the batches.
-        device: where to compute; the first GPU, else the CPU.
+        reporter: receives the files that are written.
+        stop: called between batches by a single worker; when it returns true, ``Interrupted`` is raised.
+        alive: called between batches, as a heartbeat.
+        device: the torch device; default: the first GPU, else the CPU.
 
     Raises:
-        Interrupted: ``stop`` said so; the old record stands.
-        UniferumError: no best checkpoint, one of another config, or a store that is missing.
+        Interrupted: ``stop`` returned true; the old record is unchanged.
+        UniferumError: no best checkpoint, one of another config, or a missing store.
+
+    Example:
+        >>> import uniferum
+        >>> result = uniferum.evaluate_run(config, stores, run_folder, device="cpu")
+        >>> result.record["evaluate_on"]
+        ['CTRATE', 'RADCHEST']
     """
-    files = CellFiles(Path(folder))
+    files = RunFiles(Path(folder))
     card = read_card(files.best)
     identity = fingerprints(config, stores)
     if card["fingerprint"] != identity.training:
@@ -71,11 +79,11 @@ def evaluate_run(
     bench = replace(bench, between=stoppable(bench.workers, files, stop, alive))
     rows = _rows_trained(bench, identity, files)
     write_text(files.config, resolved_yaml(config))
-    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Silent(), rows)
+    return score(bench.model(card["labels"], pretrained=False), bench, identity, files, reporter or Reporter(), rows)
 
 
-def _rows_trained(bench: Workbench, identity: Fingerprints, files: CellFiles) -> Mapping[str, Any]:
-    """The rows that a finished training had: as its record says, else counted again from the same data and seed."""
+def _rows_trained(bench: Workbench, identity: Fingerprints, files: RunFiles) -> Mapping[str, Any]:
+    """Return the training rows of a finished run: from its record, else counted again from the same data and seed."""
     done = read_result(files.root)
     if done and done.training_fingerprint == identity.training and "rows" in done.record:
         return done.record["rows"]
@@ -83,9 +91,9 @@ def _rows_trained(bench: Workbench, identity: Fingerprints, files: CellFiles) ->
 
 
 def stoppable(
-    workers: Workers, files: CellFiles, stop: Callable[[], bool] | None, alive: Callable[[], None] | None
+    workers: Workers, files: RunFiles, stop: Callable[[], bool] | None, alive: Callable[[], None] | None
 ) -> Callable[[], None]:
-    """What is done between the batches of a prediction; several workers wait for each other, so none leaves alone."""
+    """Make the function that is called between batches of a prediction; only a single worker can stop there."""
 
     def between() -> None:
         if alive is not None:
@@ -101,19 +109,19 @@ def score(
     model: Model,
     bench: Workbench,
     identity: Fingerprints,
-    files: CellFiles,
+    files: RunFiles,
     reporter: Reporter,
     rows: Mapping[str, Any],
 ) -> RunResult:
-    """Predict with the best weights, write predictions, metrics, environment and, last, the record.
+    """Predict with the best weights; write predictions, metrics, environment and, last, the record.
 
     Args:
-        model: of the run's config; it is given the best checkpoint's weights.
+        model: a model of the run's config; the best checkpoint is loaded into it.
         bench: the opened run.
         identity: the run's fingerprints.
-        files: the run's folder.
-        reporter: who is told the files.
-        rows: of :func:`uniferum.run.rows.row_record`.
+        files: the files of the run's folder.
+        reporter: receives the files.
+        rows: the result of :func:`uniferum.run.trained_rows.row_record`.
     """
     card = read_card(files.best)
     load_weights(model, files.best)
@@ -137,20 +145,20 @@ def score(
     return result
 
 
-def _made(files: CellFiles) -> tuple[Path, ...]:
+def _made(files: RunFiles) -> tuple[Path, ...]:
     scores = (files.predictions, files.metrics, files.masks, files.mask_metrics)
     return (files.config, *scores, files.environment)
 
 
 def _mask_record(masks: Scored | None) -> dict[str, Any]:
-    """What the record says of masks; nothing for a run without ``SEG``."""
+    """The entries of the record on masks; empty for a run without ``SEG``."""
     if masks is None:
         return {}
     summary = plain(masks.summary())
     return {"masks": summary, "mask_note": mask_note(summary)}
 
 
-def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles) -> list[dict[str, Any]]:
+def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: RunFiles) -> list[dict[str, Any]]:
     if predictions.empty:
         return []
     splits = _test_splits(bench)
@@ -170,7 +178,7 @@ def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: CellFiles)
 def _flagged(
     bench: Workbench, predictions: pd.DataFrame, row: Mapping[Any, Any], groups: Mapping[tuple[str, str], Any]
 ) -> dict[str, int]:
-    """How many of a group mean's cases have doubtful intensities or axes, by flag; nothing where none has."""
+    """Count the cases of a group mean with doubtful intensities or orientation, by flag."""
     cohort, labels = row["cohort"], list(groups[row["cohort"], row["group"]])
     part = predictions.loc[(predictions["cohort"] == cohort) & predictions["label"].isin(labels), "scan_id"]
     flags_of = bench.cohorts[cohort].flags_of
@@ -181,12 +189,14 @@ def _flagged(
 def _record(
     bench: Workbench,
     identity: Fingerprints,
-    files: CellFiles,
+    files: RunFiles,
     groups: list[dict[str, Any]],
     rows: Mapping[str, Any],
 ) -> Mapping[str, Any]:
     config = bench.config
-    last, best = (Progress.from_json(read_card(place)["progress"]) for place in (files.last, files.best))
+    last, best = (
+        TrainingProgress.from_json(read_card(checkpoint)["progress"]) for checkpoint in (files.last, files.best)
+    )
     made = environment()
     return plain(
         {
@@ -197,7 +207,7 @@ def _record(
             "train_on": config.train_on,
             "evaluate_on": config.evaluate_on,
             "model": config.model.kind,
-            "text_encoder": config.model.text.name if config.model.kind == "uniferum" else None,
+            "text_encoder": config.model.text.name if reads_text(config.model.kind) else None,
             "seed": config.seed,
             "best_step": best.step,
             "selection": {
@@ -230,32 +240,32 @@ def _record(
 
 
 def _data(bench: Workbench) -> dict[str, str]:
-    """The content of every split that the run trained or was scored on, so that a printed number leads to its data."""
+    """Digests of all splits that the run trained or was scored on, to trace a number back to its data."""
     config = bench.config
     trained = {f"{name} train": bench.cohorts[name].digest("train") for name in config.training_cohorts}
     return trained | {f"{name} test": bench.cohorts[name].digest("test") for name in config.evaluate_on}
 
 
 def _test_splits(bench: Workbench) -> dict[str, Any]:
-    """Cohort to its own word on its test split, for the cohorts that say one."""
+    """Map cohorts to the description of their test split, where there is one."""
     words = {name: bench.cohorts[name].split_word(TEST_SPLIT) for name in bench.config.evaluate_on}
     return {name: word.model_dump(mode="json") for name, word in words.items() if word is not None}
 
 
 def _flags(bench: Workbench) -> dict[str, Any]:
-    """Cohort to split: how many scans it has, how many carry each flag, and how many of them were not trained on."""
+    """Map cohort and split to the number of scans, of scans with each flag, and of scans left out of training."""
     config = bench.config
     read = {
         TRAINING_SPLIT: config.trained_stores,
         SELECTION_SPLIT: config.selection_cohorts,
         TEST_SPLIT: config.evaluate_on,
     }
-    found: dict[str, Any] = {}
+    counted: dict[str, Any] = {}
     for split, names in read.items():
         for name in names:
             cohort = bench.cohorts[name]
             out = cohort.left_out if split == TRAINING_SPLIT else {}
             scans = {**cohort.flags_in(split), **out}
             flags = {flag.flag: flag.count for flag in count_flags(scans)}
-            found.setdefault(name, {})[split] = {"scans": len(scans), "flags": flags, "left_out": len(out)}
-    return found
+            counted.setdefault(name, {})[split] = {"scans": len(scans), "flags": flags, "left_out": len(out)}
+    return counted

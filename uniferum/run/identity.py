@@ -1,9 +1,9 @@
-"""What a run is, twice: by what its weights depend on, and by what it is tested on.
+"""Two fingerprints of a run: one for training, one for evaluation.
 
-The training fingerprint covers the config, the prompts, the training and selection splits' content, and the version of
-the code's results; the evaluation fingerprint adds the test splits. A changed test set re-scores a run and never
-retrains it. Of a training split only the scans that are trained on count (``data.on_wrong_hu``). Store paths, threads,
-loader workers and devices are in neither.
+The training fingerprint covers the config, the prompts, the content of the training and selection splits, and the
+version of the code's results. The evaluation fingerprint adds the test splits: a changed test set only re-scores a
+run. Scans that are left out of training (``data.on_wrong_hu``) are not covered. Store paths, threads, loader workers
+and devices are in neither.
 """
 
 import os
@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
-from uniferum.data.prepared import PreparedCohort, left_out_line, refuse_flagged
+from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
@@ -28,16 +28,18 @@ Opened = TypeVar("Opened", Content, PreparedCohort)
 TEST_SPLIT, SELECTION_SPLIT, TRAINING_SPLIT = "test", "validation", "train"
 
 RESULTS = 1
-"""The code's own version of what changes results: raised by hand whenever the same config and data train to other
-weights than before (beyond rounding). A hash of the sources would train two weeks of cells anew for a renamed variable;
-``tests/uniferum/run/test_golden.py`` fails when the losses of a fixed run move and this number does not."""
+"""Version of the results: increased by hand when the same config and data give other weights than before (beyond
+rounding). A hash of the sources would retrain all cells after renaming a variable.
+``tests/uniferum/run/test_golden.py``
+fails when the losses of a fixed run change and this number does not."""
 
-# Keys of the model section that say how, not what, is computed; results agree within rounding.
+# Keys of the model section that change how results are computed, but not the results (within rounding).
 _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder": {"fast_depthwise", "channels_last"}}
 
-# Keys that are younger than finished runs, with the value that trains what was trained before them: at that value they
-# are in no fingerprint, so that finished runs stay finished.
+# Keys that were added after runs had finished, with the value of the earlier behaviour: at that value they are in no
+# fingerprint, so that finished runs stay valid.
 _AS_BEFORE: dict[str, dict[str, Any]] = {
+    "data": {"transforms": ()},
     "model": {"mask_prior": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
@@ -50,7 +52,7 @@ def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
     """Open the prepared store of a cohort.
 
     Raises:
-        UniferumError: no store is given for it, the store cannot be read, or it is another cohort's.
+        UniferumError: no store is given for it, the store cannot be read, or it belongs to another cohort.
     """
     path = _path(stores, cohort)
     opened = _opened(str(path), _stamp(path)) if Path(path).is_dir() else PreparedCohort.open(path)
@@ -58,23 +60,23 @@ def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
 
 
 def read_content(stores: Stores, cohort: str) -> Content | PreparedCohort:
-    """What identity needs of a cohort's store; raises as :func:`open_cohort`."""
+    """Read the part of a cohort's store that fingerprints need; raises like :func:`open_cohort`."""
     path = _path(stores, cohort)
-    found = _content_of(str(path), _stamp(path)) if Path(path).is_dir() else None
-    return open_cohort(stores, cohort) if found is None else _of(cohort, found, path)
+    content = _content_of(str(path), _stamp(path)) if Path(path).is_dir() else None
+    return open_cohort(stores, cohort) if content is None else _of(cohort, content, path)
 
 
 @lru_cache(maxsize=32)
 def _opened(path: str, stamp: Stamp) -> PreparedCohort:
-    """A local store as it is now, read once in all."""
-    assert stamp is not None, "part of the key: a store that changes is read again"
+    """Open a local store, cached until its files change."""
+    assert stamp is not None, "part of the cache key: a store that changes is read again"
     return PreparedCohort.open(path)
 
 
 @lru_cache(maxsize=32)
 def _content_of(path: str, stamp: Stamp) -> Content | None:
-    """As :func:`_opened`, for identity alone; a watched grid asks for it once a second."""
-    assert stamp is not None, "part of the key: a store that changes is read again"
+    """Like :func:`_opened`, for fingerprints only; watching a grid calls it once a second."""
+    assert stamp is not None, "part of the cache key: a store that changes is read again"
     return Content.read(Path(path))
 
 
@@ -99,26 +101,26 @@ def _of(cohort: str, opened: Opened, path: Path | str) -> Opened:
 
 @dataclass(frozen=True)
 class Fingerprints:
-    """What a run is: by what its weights depend on, and by that and what it is tested on."""
+    """The training and the evaluation fingerprint of a run."""
 
     training: str
     evaluation: str
 
 
 class Reading:
-    """The stores as they are now: each is looked at once, and what runs share is worded once, for any number of runs.
+    """A snapshot of the stores: each is read once, and shared JSON is computed once, for any number of runs.
 
-    For one pass over a grid, never for longer: it does not see a store that changes.
+    Use it for one pass over a grid only: it does not notice a store that changes.
     """
 
     def __init__(self, stores: Stores) -> None:
-        """Nothing is read before it is asked for."""
+        """Keep the paths; stores are read on first use."""
         self.stores = stores
         self._found: dict[str, Content | PreparedCohort] = {}
         self._texts: dict[tuple[str, ...], str] = {}
 
     def fingerprints(self, config: RunConfig) -> Fingerprints:
-        """Both fingerprints of a run; raises as :func:`fingerprints`."""
+        """Compute both fingerprints of a run; raises like :func:`fingerprints`."""
         training, policy = self._training_text(config), config.data.on_wrong_hu
         tests = canonical_mapping({name: self._text(name, TEST_SPLIT, policy) for name in config.evaluate_on})
         evaluation = canonical_mapping({"training": training, "tests": tests})
@@ -136,7 +138,7 @@ class Reading:
         }
 
     def _training_text(self, config: RunConfig) -> str:
-        """The canonical JSON of :meth:`training_content`."""
+        """Canonical JSON of :meth:`training_content`."""
         trained, policy = config.trained_stores, config.data.on_wrong_hu
         return canonical_mapping(
             {
@@ -151,7 +153,7 @@ class Reading:
         )
 
     def cohort(self, cohort: str) -> Content | PreparedCohort:
-        """What the tables of a cohort's store hold; raises as :func:`open_cohort`."""
+        """Return the content of a cohort's store; raises like :func:`open_cohort`."""
         return self._of(cohort)
 
     def _of(self, cohort: str) -> Content | PreparedCohort:
@@ -160,7 +162,7 @@ class Reading:
         return self._found[cohort]
 
     def left_out(self, config: RunConfig) -> list[str]:
-        """A sentence a cohort of which training scans are left out; see ``data.on_wrong_hu``."""
+        """One sentence for each cohort with training scans that are left out; see ``data.on_wrong_hu``."""
         policy = config.data.on_wrong_hu
         return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
 
@@ -180,7 +182,7 @@ class Reading:
 
 
 def fingerprints(config: RunConfig, stores: Stores) -> Fingerprints:
-    """Both fingerprints, the stores' tables read once.
+    """Compute both fingerprints.
 
     Raises:
         UniferumError: a store is missing or unreadable.
@@ -189,7 +191,7 @@ def fingerprints(config: RunConfig, stores: Stores) -> Fingerprints:
 
 
 def training_fingerprint(config: RunConfig, stores: Stores) -> str:
-    """The fingerprint of everything that the weights depend on.
+    """Compute the fingerprint of everything that the weights depend on.
 
     Raises:
         UniferumError: a store is missing or unreadable.
@@ -198,7 +200,7 @@ def training_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 
 def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
-    """The fingerprint of the training and of the content of the test splits that the run is scored on.
+    """Compute the fingerprint of the training and of the content of the test splits.
 
     Raises:
         UniferumError: a store is missing or unreadable.
@@ -207,7 +209,7 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
-    """The part of a config that changes the weights."""
+    """Return the part of a config that affects the weights."""
     kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "sampling", "training", "model"})
     whole = {
         **kept,
@@ -226,14 +228,14 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
 
 
 def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
-    """Those of the younger keys that change nothing in this run."""
+    """The keys of ``_AS_BEFORE`` without effect on this run."""
     of_masks = {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
     one_row = {("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set()
     return one_row | (set() if config.segmentation else of_masks)
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:
-    """What the training fingerprint is made of; a run keeps it beside its config, to name later what changed.
+    """Return the content of the training fingerprint; a run stores it, to show later what changed.
 
     Raises:
         UniferumError: a store is missing or unreadable.

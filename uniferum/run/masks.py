@@ -1,7 +1,7 @@
-"""A trained model's masks of prepared scans, for a person to look at.
+"""Predict masks of prepared scans for display.
 
-The model predicts masks at the resolution of its targets (d / u voxels a side, paper 3.2); here each of its voxels
-fills the same place on the training level's grid. A voxel that several structures claim is the most certain one's.
+The model predicts masks at the resolution of its targets (d / u voxels per side, paper 3.2); they are enlarged to the
+grid of the training level. Where structures overlap, the one with the highest probability is shown.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,45 +11,45 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 
-from uniferum.data.resample import resample_image, resample_mask
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.resample import resample_image, resample_mask
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Structure, Vocabulary
 from uniferum.evaluation.masks import CaseKey, CaseMasks, Outlined, dice
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.run.ask import Trained
 
 SHOWN = ("lungs", "heart", "aorta", "trachea", "liver", "stomach", "thoracic_vertebrae", "sternum")
-"""Structures that a person finds at once, and that do not overlap; only those in a scan's mask layer are asked for."""
+"""Structures that are easy to recognise and do not overlap; only those in a scan's mask layer are requested."""
 
 
 def model_masks(
     checkpoint: Path, stores: Mapping[str, Store], cases: Iterable[CaseKey], *, device: str | None = None
 ) -> dict[CaseKey, CaseMasks]:
-    """Masks of the cases whose store has organ masks; nothing from a model that predicts none.
+    """Predict masks of the cases whose store has organ masks; empty if the model predicts none.
 
     Args:
         checkpoint: a cell's folder, or one of its checkpoints.
         stores: the prepared store of each cohort.
         cases: cohort and scan id.
-        device: where to compute; the first GPU, else the CPU.
+        device: the torch device; default: the first GPU, else the CPU.
 
     Raises:
         UniferumError: no checkpoint, a damaged one, or a scan that cannot be read.
     """
     trained = Trained.load(checkpoint, device=device)
-    found = {}
+    by_case = {}
     for cohort, scan_id in cases:
         store = stores[cohort]
         if store.geometry != trained.geometry or TOTALSEGMENTATOR not in store.layers(scan_id):
             continue
         made = case_masks(trained, store, scan_id)
         if made is not None:
-            found[cohort, scan_id] = made
-    return found
+            by_case[cohort, scan_id] = made
+    return by_case
 
 
 def case_masks(trained: Trained, store: Store, scan_id: str) -> CaseMasks | None:
-    """The model's masks of one prepared scan; ``None`` where it predicts none or the scan shows no such structure."""
+    """Predict the masks of one prepared scan; ``None`` if the model predicts none or no structure is present."""
     stored = store.read_mask(scan_id, TOTALSEGMENTATOR, "train")
     present = set(np.unique(stored).tolist())
     structures = [one for one in map(Vocabulary.load().structures.__getitem__, SHOWN) if present & set(one.ids)]
@@ -88,7 +88,7 @@ def _logits(
 def _on_level(
     logits: Float[np.ndarray, "S X Y Z"], structures: Sequence[Outlined], pool: int, margin: tuple[int, int, int]
 ) -> UInt8[np.ndarray, "x y z"]:
-    """The most certain structure of each place, on the training level: enlarged, with nothing beyond the crop."""
+    """The most probable structure of each voxel, enlarged to the training level and padded outside the crop."""
     values = np.array([one.value for one in structures], dtype=np.uint8)
     chosen = np.where(logits.max(axis=0) > 0, values[logits.argmax(axis=0)], 0).astype(np.uint8)
     for axis in range(3):

@@ -1,9 +1,8 @@
-"""The two sets of choices where the paper's text and its released code differ, or only the code says anything.
+"""Presets ``paper`` and ``released``: values for keys where the paper's text and its released code differ.
 
-``model.preset: released`` fills the keys of :data:`RELEASED` that a run does not give; what both sets share stands in
-configs/base.yaml, each value with its source, and :data:`SHARED` holds it for a test. ``null`` given by hand stays.
-Preparation has its own (:mod:`uniferum.preprocessing.pipeline`), and so have the model's parts
-(:mod:`uniferum.model.config`).
+``model.preset: released`` fills the keys of :data:`RELEASED` and :data:`SHARED` that a run does not give; an explicit
+``null`` is kept. The values that both presets share are in configs/base.yaml, with their sources. The presets of the
+preparation are in :mod:`uniferum.preprocessing.pipeline`, those of the model in :mod:`uniferum.model.config`.
 """
 
 from collections.abc import Mapping
@@ -12,43 +11,43 @@ from typing import Any
 from uniferum.config import Section, merge
 
 SHARED: dict[str, dict[str, Any]] = {
-    # Released: one (volume, prompt) row is one item, and a volume is decoded for each.
+    # Released: a dataset item is one (volume, prompt) row, and the volume is decoded for each.
     "data": {"tasks_per_volume": 1},
     # Default of the Hugging Face Trainer, which the released code uses (max_grad_norm).
     "optim": {"clip_norm": 1.0},
-    # The Trainer's defaults: neither fp16 nor bf16, and tf32 None, which leaves PyTorch's: TF32 in convolutions alone.
+    # The Trainer's defaults: neither fp16 nor bf16; tf32 None keeps PyTorch's default: TF32 in convolutions only.
     "training": {"precision": "fp32", "tf32": "convolutions"},
 }
-"""What holds for the paper's numbers and for the released code alike."""
+"""Values for both the paper's numbers and the released code."""
 
 PAPER: dict[str, dict[str, Any]] = {
-    # The text of 3.5 names no interpolation: our own choices, which are the keys' defaults.
+    # Section 3.5 names no interpolation: these are this project's choices, and the defaults.
     "augmentation": {"masks": "nearest", "resampling": "once"},
     "data": {"level": "train"},
 }
 
 RELEASED: dict[str, dict[str, Any]] = {
-    # Image and mask share bilinear and area interpolation; rotation and zoom are two transforms, each interpolated.
+    # Image and mask use bilinear and area interpolation; rotation and zoom interpolate separately.
     "augmentation": {"masks": "linear", "resampling": "stepwise"},
-    # Augmentation acts on the volume of 1 mm, which is resized last.
+    # Augmentation is applied to the volume of 1 mm, which is resized afterwards.
     "data": {"level": "full"},
 }
 
 
 def with_preset(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A run's keys with those of its preset laid under them; the paper's are the defaults and are not filled in."""
+    """Fill in the keys of a run's preset that it does not give; the paper's values are the defaults."""
     if _plain(given.get("model")).get("preset") != "released":
         return dict(given)
     filled = dict(given)
     for name, keys in merge(SHARED, RELEASED).items():
         own = given.get(name, {})
-        if isinstance(own, Section | Mapping):  # anything else is left for the validation to refuse
+        if isinstance(own, Section | Mapping):  # the validation refuses anything else
             filled[name] = {**keys, **_plain(own)}
     return filled
 
 
 def _plain(section: Any) -> dict[str, Any]:
-    """The keys that a section was given."""
+    """The keys that were given in a section."""
     if isinstance(section, Section):
         return section.model_dump(exclude_unset=True)
     return dict(section) if isinstance(section, Mapping) else {}

@@ -1,4 +1,4 @@
-"""The record of a finished run, ``result.json``, and the environment it was made in."""
+"""Read the record of a finished run (``result.json``), and describe the environment of a run."""
 
 import json
 import math
@@ -13,30 +13,30 @@ from typing import Any
 import torch
 
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import RESULT_FORMAT, CellFiles
+from uniferum.run_files import RESULT_FORMAT, RunFiles
 
 PACKAGES = ("torch", "timm", "timm-3d", "transformers", "numpy", "pandas", "scikit-learn", "monai", "ray")
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a finished run says about itself; ``record`` is the content of ``result.json``."""
+    """The record of a finished run; ``record`` is the content of ``result.json``."""
 
     folder: Path
     record: dict[str, Any]
 
     @property
     def training_fingerprint(self) -> str:
-        """What was trained."""
+        """Fingerprint of the training."""
         return self.record["training_fingerprint"]
 
     @property
     def evaluation_fingerprint(self) -> str:
-        """What was trained and what it was tested on."""
+        """Fingerprint of training and test data."""
         return self.record["evaluation_fingerprint"]
 
     def value(self, cohort: str, group: str, metric: str = "auroc") -> float:
-        """One mean of the comparison table; NaN where it is undefined or was not evaluated."""
+        """Return one group mean; NaN if it is undefined or was not evaluated."""
         for row in self.record["groups"]:
             if (row["cohort"], row["group"], row["metric"]) == (cohort, group, metric):
                 return math.nan if row["value"] is None else float(row["value"])
@@ -44,12 +44,12 @@ class RunResult:
 
 
 def read_result(folder: Path) -> RunResult | None:
-    """The record of a run's folder, or None when it has not finished.
+    """Read the record of a run's folder; None if the run has not finished.
 
     Raises:
-        UniferumError: the file is there but is no record of ours.
+        UniferumError: the file exists but is not a record of this format.
     """
-    path = CellFiles(folder).result
+    path = RunFiles(folder).result
     if not path.exists():
         return None
     try:
@@ -62,7 +62,7 @@ def read_result(folder: Path) -> RunResult | None:
 
 
 def plain(value: Any) -> Any:
-    """JSON-ready: NaN and infinity become null, numpy scalars become numbers."""
+    """Convert to JSON values: NaN and infinity become null, numpy scalars become numbers."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -73,32 +73,32 @@ def plain(value: Any) -> Any:
 
 
 def environment() -> dict[str, Any]:
-    """Versions, commit, devices: what one needs to know to make a result again."""
-    found = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    """Describe versions, commit and devices, to reproduce a result."""
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "git_commit": git_commit(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpus": found,
+        "gpus": gpus,
         "versions": versions(),
     }
 
 
 def versions() -> dict[str, str]:
-    """The installed versions of the packages that results depend on."""
-    found: dict[str, str] = {}
+    """Return the installed versions of packages that results depend on."""
+    installed: dict[str, str] = {}
     for name in ("uniferum", *PACKAGES):
         try:
-            found[name] = metadata.version(name)
+            installed[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            installed[name] = "not installed"
+    return installed
 
 
 def git_commit() -> str | None:
-    """The commit of this source tree, with ``+`` when it has changes; ``UNIFERUM_COMMIT`` where there is no tree."""
+    """Return the commit of this source tree, with ``+`` if it has changes; without a tree ``UNIFERUM_COMMIT``."""
     here = Path(__file__).parent
     commit = _git(here, "rev-parse", "HEAD")
     if commit is None:

@@ -1,30 +1,25 @@
-"""The rows of a run: planned before it starts, with what cannot be scored, and counted for its record."""
+"""Count the rows of a run before it starts, and find labels that cannot be scored."""
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from uniferum.data.commands import cohort_args, prepare_command
-from uniferum.data.organ_counts import OrganCounts
-from uniferum.data.organ_rows import MaskRows, nodule_rows, organ_rows, refuse_missing
-from uniferum.data.row_counts import SEGMENTED, PlannedRows, counted_rows, planned_nodules, planned_rows
+from uniferum.data.organ_rows import refuse_missing
+from uniferum.data.row_counts import PlannedRows, planned_nodules, planned_rows
 from uniferum.data.splits import refuse_splits
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Reading
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from uniferum.data.content import Content
-    from uniferum.data.prepared import PreparedCohort
-    from uniferum.run.build import Workbench
+    from uniferum.data.prepared_cohort import PreparedCohort
 
 COHORTS_FILE = "configs/cohorts/inspect.yaml"
 
 
 def splits_read(config: RunConfig, *, only_scores: bool = False) -> dict[str, tuple[str, ...]]:
-    """Cohort to the splits of which a run needs a scan; ``only_scores`` where nothing is trained."""
+    """Map cohorts to the splits that a run reads; with ``only_scores`` nothing is trained."""
     read = {
         TRAINING_SPLIT: config.trained_stores,
         SELECTION_SPLIT: config.selection_cohorts,
@@ -36,7 +31,7 @@ def splits_read(config: RunConfig, *, only_scores: bool = False) -> dict[str, tu
 
 
 def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRows:
-    """The rows of one of the cohorts that a run trains on, from the tables of its store; no scan file is opened.
+    """Count the rows of one training cohort from the tables of its store, without opening scans.
 
     Raises:
         UniferumError: the store is missing or unreadable.
@@ -48,25 +43,25 @@ def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRow
 
 
 def rows_of_run(reading: Reading, config: RunConfig) -> list[PlannedRows]:
-    """The rows of each cohort that a run trains on; raises as :func:`rows_of_cohort`."""
+    """Count the rows of each training cohort; raises like :func:`rows_of_cohort`."""
     return [rows_of_cohort(reading, name, config) for name in config.trained_stores]
 
 
 def refuse_stores(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
-    """Refuse a store whose splits do not fit the run; ``only_scores`` where nothing is trained.
+    """Refuse a store whose splits do not fit the run; with ``only_scores`` nothing is trained.
 
     Raises:
-        UniferumError: the first fault.
+        UniferumError: names the first problem.
     """
     for name, splits in splits_read(config, only_scores=only_scores).items():
         refuse_splits(reading.cohort(name), splits)
 
 
 def refuse_run(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
-    """Refuse a run before it starts, as :func:`refuse_stores`, and a training for which masks are missing.
+    """Refuse a run before it starts, like :func:`refuse_stores`, and a training with missing masks.
 
     Raises:
-        UniferumError: the first fault.
+        UniferumError: names the first problem.
     """
     refuse_stores(reading, config, only_scores=only_scores)
     for rows in [] if only_scores else rows_of_run(reading, config):
@@ -76,7 +71,7 @@ def refuse_run(reading: Reading, config: RunConfig, *, only_scores: bool = False
 
 
 def planned_lines(reading: Reading, config: RunConfig) -> list[str]:
-    """A sentence a cohort on the rows that a run trains on, and one a group of labels that it cannot score."""
+    """One sentence per cohort on its training rows, and one per group of labels that cannot be scored."""
     lines = []
     for rows in rows_of_run(reading, config):
         counts = f"{rows.positive:,} positive and {rows.negative:,} negative rows of {rows.scans:,} scans"
@@ -86,7 +81,7 @@ def planned_lines(reading: Reading, config: RunConfig) -> list[str]:
 
 
 def unscored(cohort: "Content | PreparedCohort") -> Iterator[str]:
-    """A sentence a group of a cohort's labels of which the test split knows none or not all, and the cure."""
+    """One sentence, with its remedy, for each group with labels without known values in the test split."""
     known, words = cohort.label_counts(TEST_SPLIT), cohort.vocabulary
     for (name, group), labels in words.groups.items():
         absent = [label for label in labels if label not in known]
@@ -101,7 +96,7 @@ def unscored(cohort: "Content | PreparedCohort") -> Iterator[str]:
 
 
 def _label_command(cohort: "Content | PreparedCohort") -> str:
-    """How labels that only reports hold come into a store."""
+    """The commands that add labels from reports to a store."""
     file, root = str(cohort.card.get("config") or COHORTS_FILE), cohort.card.get("root")
     base = cohort_args(cohort.card, COHORTS_FILE)
     table = f"{root or 'ROOT'}/report_labels.csv"
@@ -109,32 +104,3 @@ def _label_command(cohort: "Content | PreparedCohort") -> str:
         f"make report_labels with: uniferum data label-reports {base} --out {shlex.quote(table)} ; set report_labels:"
         f" report_labels.csv in {file} ; {prepare_command(base, cohort.path)}"
     )
-
-
-def mask_rows(bench: "Workbench", table: "pd.DataFrame") -> list[MaskRows]:
-    """The organ and nodule rows of a training table beside what was wanted; nothing without SEG."""
-    config, sampling = bench.config, bench.config.sampling
-    if not config.segmentation:
-        return []
-    sizes = table.groupby(["cohort", "group"], sort=False).size().to_dict()
-    count = {key: int(size) for key, size in sizes.items()}
-    found = []
-    for name in config.training_cohorts:
-        organs = count.get((name, "organ"), 0)
-        asked = sum(size for (own, group), size in count.items() if own == name and group not in SEGMENTED)
-        cohort = bench.cohorts[name]
-        wanted = OrganCounts(name, asked, len(cohort.scans_in(TRAINING_SPLIT)), sampling).wanted
-        found.append(organ_rows(cohort, wanted, organs))
-    if sampling.luna_factor:
-        nodules = count.get((NODULE_COHORT, "nodule"), 0)
-        found.append(nodule_rows(bench.cohorts[NODULE_COHORT], sampling.luna_factor, nodules))
-    return found
-
-
-def row_record(bench: "Workbench", table: "pd.DataFrame") -> dict[str, Any]:
-    """The counts of a training table for ``result.json``: every kind of row by cohort and label, and masks wanted."""
-    return {
-        "labels": counted_rows(table),
-        "masks": [asdict(rows) for rows in mask_rows(bench, table)],
-        "missing_masks": bench.config.sampling.missing_masks,
-    }

@@ -1,7 +1,7 @@
-"""Masks as metrics of a run that is trained with ``SEG``: which scans are scored, and what the record says of them.
+"""Score the masks of a run that is trained with ``SEG``, and summarise them for its record.
 
-A validation scores the masks of a few scans (``training.mask_scans``), the test all of them. Scans without masks are
-counted, never taken for scans without structures.
+A validation scores the masks of a few scans (``training.mask_scans``), the test all of them. Scans without stored masks
+are counted separately; they are not scans without structures.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.data.mask_targets import MaskTargets
-from uniferum.data.targets import TargetGrid
-from uniferum.evaluation.files import CellFiles, write_atomically
+from uniferum.atomic import write_atomically
+from uniferum.data.loading.mask_targets import MaskTargets
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.mask_counts import MaskCounter, spread_out
 from uniferum.evaluation.mask_scores import MaskScores, metric_values, score_masks
 from uniferum.model.base import Model
 from uniferum.run.build import Workbench
+from uniferum.run_files import RunFiles
 
 NO_MASKS = "the model predicts no masks"
 NO_SCANS = "no scan has masks"
@@ -26,11 +27,11 @@ NO_STRUCTURE = "none of the scans with masks has both a label to be scored on an
 
 @dataclass(frozen=True)
 class Scored:
-    """The counts of one prediction, of all workers, and which scans they are of.
+    """The mask counts of one prediction, of all workers.
 
     Attributes:
         table: the rows of ``masks.parquet``.
-        scans: cohort to how many scans the split has, how many of them have masks, and how many were scored.
+        scans: cohort to the number of scans of the split, of scans with masks, and of scored scans.
         answered: whether the model predicts masks.
     """
 
@@ -40,19 +41,19 @@ class Scored:
 
     @cached_property
     def scores(self) -> MaskScores:
-        """Means by structure and by cohort."""
+        """Mean scores by structure and by cohort."""
         return score_masks(self.table)
 
     def summary(self) -> list[dict[str, Any]]:
-        """``masks`` of ``result.json``: one entry a cohort; one without a scored mask says why."""
-        found = {row["cohort"]: row for row in self.scores.cohorts.to_dict("records")}
+        """Make ``masks`` of ``result.json``: one entry per cohort, with a reason if no mask was scored."""
+        by_cohort = {row["cohort"]: row for row in self.scores.cohorts.to_dict("records")}
         return [
-            {"cohort": name, **counts, **(found.get(name) or self._empty(counts))}
+            {"cohort": name, **counts, **(by_cohort.get(name) or self._empty(counts))}
             for name, counts in self.scans.items()
         ]
 
     def _empty(self, counts: Mapping[str, int]) -> dict[str, Any]:
-        """What stands for the scores of a cohort without a scored mask."""
+        """The entry of a cohort without a scored mask."""
         reason = NO_STRUCTURE if counts["n_with_masks"] else NO_SCANS
         return {"n_structures": 0, "reason": reason if self.answered else NO_MASKS}
 
@@ -60,14 +61,14 @@ class Scored:
 def mask_counter(
     bench: Workbench, model: Model, table: pd.DataFrame, split: str, *, most: int | None = None
 ) -> MaskCounter | None:
-    """What scores masks beside the prediction of a table; None for a run without ``SEG``.
+    """Make a counter of masks for the prediction of a table; None for a run without ``SEG``.
 
     Args:
         bench: the opened run.
         model: gives the grid of its masks.
-        table: the tasks that are predicted; only their volumes are encoded, so only these are scored.
-        split: of the table.
-        most: scans a cohort; None for all.
+        table: the tasks that are predicted; only the masks of their volumes are scored.
+        split: the split of the table.
+        most: number of scans per cohort; None: all.
     """
     if not bench.config.segmentation or most == 0:
         return None
@@ -84,7 +85,7 @@ def mask_counter(
 
 
 def scored_masks(bench: Workbench, counter: MaskCounter, cohorts: Sequence[str]) -> Scored:
-    """The counts of all workers, with how many scans of each cohort they are of."""
+    """Collect the counts of all workers and the number of scans of each cohort."""
     parts = bench.workers.gather((counter.table(), counter.answered))
     table = pd.concat([part for part, _ in parts], ignore_index=True)
     scored = set(zip(table["cohort"].tolist(), table["scan_id"].tolist(), strict=True))
@@ -93,15 +94,15 @@ def scored_masks(bench: Workbench, counter: MaskCounter, cohorts: Sequence[str])
 
 
 def validation_metrics(bench: Workbench, counter: MaskCounter | None) -> dict[str, float]:
-    """The numbers of a validation, by cohort and structure; none without masks."""
+    """Compute the mask scores of a validation, by cohort and structure; empty without masks."""
     if counter is None:
         return {}
     scored = scored_masks(bench, counter, bench.config.selection_cohorts)
     return metric_values(scored.scores, "validation") if len(scored.table) else {}
 
 
-def write_masks(scored: Scored | None, files: CellFiles) -> None:
-    """Write the counts and their means; files of an earlier evaluation that no longer hold are removed."""
+def write_masks(scored: Scored | None, files: RunFiles) -> None:
+    """Write counts and means; without scored masks, remove the files of an earlier evaluation."""
     if scored is None or scored.table.empty:
         files.masks.unlink(missing_ok=True)
         files.mask_metrics.unlink(missing_ok=True)

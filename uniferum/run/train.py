@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from uniferum.evaluation.files import CellFiles, write_json, write_text
+from uniferum.atomic import write_json, write_text
 from uniferum.evaluation.metrics import mean_auroc
 from uniferum.evaluation.spread import prompt_spread
 from uniferum.model.base import Model
@@ -19,13 +19,15 @@ from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
 from uniferum.run.identity import SELECTION_SPLIT, Stores, fingerprints, training_content
 from uniferum.run.result import RunResult, read_result
-from uniferum.run.rows import mask_rows, row_record, unscored
+from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
+from uniferum.run.trained_rows import mask_rows, row_record
+from uniferum.run_files import RunFiles
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import Fanout, JsonlReporter, Reporter
-from uniferum.training.state import Progress
+from uniferum.training.state import TrainingProgress
 
 PROMPT_SPREAD = "validation/prompt_spread"
 
@@ -43,28 +45,34 @@ def train_run(
     resume: bool = True,
     device: str | None = None,
 ) -> RunResult:
-    """Train, choose the best checkpoint, predict the test splits, score them, write the record.
+    """Train a model, select the best checkpoint, predict and score the test splits, and write the record.
 
-    Called again after a stop or a kill it goes on; called on a finished run it returns its record. Where a process
-    group of torch.distributed is initialised, its workers share the micro-batches and the volumes to predict.
+    A call after an interruption resumes from the last checkpoint; a call on a finished run returns its record. Where a
+    process group of torch.distributed is initialised, its workers share the micro-batches and the volumes to predict.
 
     Args:
         config: the run.
         stores: the prepared store of every cohort that the run names, and of LUNA16 for ``SEG``.
-        folder: where everything is written; shared by all workers.
-        reporter: who listens, besides ``steps.jsonl``; the first worker's alone is told.
-        stop: asked after every step, and by a lone worker between the batches of a prediction; once it says yes, a
-            checkpoint is written (before a prediction it was) and ``Interrupted`` raised.
-        alive: called between the batches of a prediction, where nothing else is reported for long.
-        resume: go on from the folder's last checkpoint; False begins anew.
-        device: where to compute; the first GPU, else the CPU.
+        folder: the run's folder; shared by all workers.
+        reporter: receives params, metrics and files of the first worker, in addition to ``steps.jsonl``.
+        stop: called after every step, and by a single worker between the batches of a prediction; when it returns true,
+            a checkpoint is written (during a prediction it exists already) and ``Interrupted`` is raised.
+        alive: called between the batches of a prediction, as a heartbeat.
+        resume: continue from the folder's last checkpoint; False starts again.
+        device: the torch device; default: the first GPU, else the CPU.
 
     Raises:
-        Interrupted: ``stop`` said so.
+        Interrupted: ``stop`` returned true.
         NonFiniteLoss: the loss or its gradient became NaN or infinite.
         UniferumError: a store is missing or of another geometry, or the folder holds another run.
+
+    Example:
+        >>> import uniferum
+        >>> result = uniferum.train_run(config, stores, run_folder, device="cpu")
+        >>> result.record["train_on"], result.record["steps"]
+        (['CTRATE'], 2)
     """
-    files = CellFiles(Path(folder))
+    files = RunFiles(Path(folder))
     identity = fingerprints(config, stores)
     done = read_result(files.root) if resume else None
     if done and done.evaluation_fingerprint == identity.evaluation:
@@ -89,7 +97,7 @@ def train_run(
     batches = bench.training_batches(table, model)
     incomplete = [rows.sentence() for rows in mask_rows(bench, table) if rows.incomplete]
     incomplete += [line for name in config.evaluate_on for line in unscored(bench.cohorts[name])]
-    listeners = _begin(config, stores, files, reporter, reached or Progress(), bench, incomplete)
+    listeners = _begin(config, stores, files, reporter, reached or TrainingProgress(), bench, incomplete)
     training = Training(
         model=model,
         batches=batches,
@@ -107,28 +115,29 @@ def train_run(
     return score(model, bench, identity, files, listeners, row_record(bench, table))
 
 
-def _reached(checkpoints: Checkpoints) -> Progress | None:
-    """What the last checkpoint says of itself, None where there is none; another run's folder is refused."""
+def _reached(checkpoints: Checkpoints) -> TrainingProgress | None:
+    """Read the progress of the last checkpoint, None where there is none; another run's folder is refused."""
     if not checkpoints.last.exists():
         return None
     card = read_card(checkpoints.last)
     checkpoints.refuse_stranger(card)
-    return Progress.from_json(card["progress"])
+    return TrainingProgress.from_json(card["progress"])
 
 
 def _begin(
     config: RunConfig,
     stores: Stores,
-    files: CellFiles,
+    files: RunFiles,
     reporter: Reporter | None,
-    reached: Progress,
+    reached: TrainingProgress,
     bench: Workbench,
     incomplete: Sequence[str],
 ) -> Reporter:
-    """Write the resolved config and set the step log to the last checkpoint; called once all that may fail was built.
+    """Write the resolved config and rewind the step log to the last checkpoint.
 
-    A record that is there already is removed only where steps are left; a new one replaces it otherwise. The log says
-    where stores have another preset, what is left out, and what is ``incomplete``: mask rows, and labels to score.
+    Called after everything that may fail was built. An old record is removed only where training steps remain; a new
+    record replaces it otherwise. Log warnings for stores of another preset, for scans that are left out, and for
+    ``incomplete``: mask rows, and labels to score.
     """
     log.info("computing in %s", bench.compute.reason)
     for line in (*bench.preset_lines(), *bench.left_out_lines(), *incomplete):
@@ -147,9 +156,10 @@ def _begin(
 
 
 def _validate(model: Model, *, bench: Workbench, table: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
-    """Mean AUROC over the selection tasks, whole and by cohort; NaN where no label has both classes. And the masks.
+    """Return the mean AUROC over the selection tasks, in total and by cohort, and the scores of the masks.
 
-    Beside it stands how far answers about one volume differ between prompts, which shows a model that ignores them.
+    NaN where no label has both classes. The spread of the answers about one volume between prompts is returned too: it
+    shows a model that ignores the prompts.
     """
     if table.empty:
         return {SELECTION: math.nan}

@@ -1,8 +1,9 @@
-"""Batch-norm running statistics over all micro-batches of a step, whoever computed them.
+"""Update batch-norm running statistics from all micro-batches of a step, on any number of workers.
 
-PyTorch moves the running statistics at every forward pass: with several workers each would see its own micro-batches
-only, and gradient checkpointing would move them twice. Here every micro-batch's statistics are set apart, and the
-moving average is taken at the step's end, in the order of the micro-batches: the same on 1 worker and on 8.
+PyTorch updates the running statistics in every forward pass: each of several workers would see only its own
+micro-batches, and gradient checkpointing would update twice. Here the statistics of each micro-batch are stored, and
+the moving average is updated at the end of the step, in the order of the micro-batches. The result is the same on 1
+worker and on 8.
 """
 
 from collections.abc import Iterator
@@ -28,9 +29,9 @@ class RunningStatistics:
 
     @contextmanager
     def apart(self) -> Iterator[None]:
-        """Within, a forward pass in training mode leaves a micro-batch's own statistics in the buffers.
+        """Store only the last micro-batch's statistics in the buffers within the context.
 
-        At the end the buffers hold what they held before; :meth:`settle` moves them.
+        At the end the buffers get their earlier values back; :meth:`settle` updates them.
         """
         momenta = [norm.momentum for norm in self.norms]
         held = [*self._buffers(), *self._counts()]
@@ -46,12 +47,12 @@ class RunningStatistics:
                 buffer.copy_(value)
 
     def measure(self, micro_batch: int) -> None:
-        """Set apart what the forward pass of this micro-batch measured."""
+        """Keep the statistics that the forward pass of this micro-batch measured."""
         if self._moving():
             self.measured[micro_batch] = torch.cat([buffer.flatten() for buffer in self._buffers()])
 
     def settle(self, workers: Workers, micro_batches: int) -> None:
-        """Move the running statistics by all micro-batches of the step, in order."""
+        """Update the running statistics with all micro-batches of the step, in order."""
         if not self._moving():
             return
         ours = next(iter(self.measured.values()), None)

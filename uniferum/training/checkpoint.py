@@ -1,8 +1,8 @@
-"""Checkpoints on disk: whole or absent, named by what they belong to, read without executing anything.
+"""Write and read checkpoints: atomically, with the fingerprint of their run, and without executing code.
 
-A checkpoint is a folder of ``model.safetensors``, ``checkpoint.json`` and, for going on, ``optimizer.pt``. It is
-filled beside its place, synced and renamed; then the links ``best`` and ``last`` are switched to it, each in one
-rename, and only then is what nothing points to any more removed. So a kill at any moment leaves a whole checkpoint.
+A checkpoint is a folder with ``model.safetensors``, ``checkpoint.json`` and, to resume, ``optimizer.pt``. It is
+written to a temporary folder, synced and renamed; then the links ``best`` and ``last`` are switched, each by one
+rename, and old checkpoints without a link are removed. A kill at any moment therefore leaves a complete checkpoint.
 """
 
 import json
@@ -19,53 +19,53 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from uniferum.atomic import sync
 from uniferum.errors import OtherHardware, UniferumError
-from uniferum.evaluation.files import sync
-from uniferum.training.state import Progress
+from uniferum.training.state import TrainingProgress
 
 WEIGHTS, OPTIMIZER, CARD = "model.safetensors", "optimizer.pt", "checkpoint.json"
 FORMAT = 1
 CARD_KEYS = ("name", "fingerprint", "progress", "labels", "config", "preparation")
 NOT_AS_WRITTEN = (ValueError, KeyError, TypeError, AttributeError, IndexError)
-"""What reading a file raises that is whole, but holds something else."""
+"""Errors raised by a complete file with other content than expected."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What a checkpoint belongs to, and all that is needed to build its model again."""
+    """The run of a checkpoint, with everything needed to build its model again."""
 
     name: str
     fingerprint: str
     config: Mapping[str, Any]
     """The resolved RunConfig."""
     labels: tuple[str, ...]
-    """The output order of models that have one output a label."""
+    """The output order of models with one output per label."""
     preparation: Mapping[str, Any] = field(default_factory=dict)
-    """How the scans were prepared, so that a raw scan can be prepared alike."""
+    """The preparation of the scans, to prepare a raw scan in the same way."""
     precision: str = "fp32"
-    """The number format that this machine computes in; part of no identity where the config says ``auto``."""
+    """The precision of this machine; it is in no fingerprint if the config says ``auto``."""
 
 
 class Checkpoints:
-    """The checkpoints of one run: ``last`` to go on from, ``best`` to predict with."""
+    """The checkpoints of one run: ``last`` to resume, ``best`` to predict."""
 
     def __init__(self, folder: Path, identity: Identity) -> None:
         self.folder, self.identity = folder, identity
 
     @property
     def last(self) -> Path:
-        """Where training goes on from."""
+        """The checkpoint that training resumes from."""
         return self.folder / "last"
 
     @property
     def best(self) -> Path:
-        """The best weights."""
+        """The checkpoint with the best validation."""
         return self.folder / "best"
 
     def save(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool = False
+        self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: TrainingProgress, *, best: bool = False
     ) -> Path:
-        """Write a checkpoint and point ``last``, and with ``best`` also ``best``, to it."""
+        """Write a checkpoint and link ``last`` to it, with ``best`` also the link ``best``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(dir=self.folder, prefix=".draft-"))
         try:
@@ -75,20 +75,20 @@ class Checkpoints:
             for path in [*draft.iterdir(), draft]:
                 sync(path)
         except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)  # on a full disk half a checkpoint must not keep the room
+            shutil.rmtree(draft, ignore_errors=True)  # on a full disk an incomplete checkpoint must not use space
             raise
         draft.chmod(0o755)
-        place = self._free_place(progress.step)
-        draft.rename(place)
-        if best:  # first: a kill in between makes the same best again, where the other order would forget it
-            _point(self.best, place)
-        _point(self.last, place)
+        target = self._free_place(progress.step)
+        draft.rename(target)
+        if best:  # first: after a kill in between, the resumed run links the same best again
+            _point(self.best, target)
+        _point(self.last, target)
         sync(self.folder)
         self._prune()
         return self.last
 
-    def load_last(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-        """Go on from the last checkpoint, or None when there is none.
+    def load_last(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingProgress | None:
+        """Load the last checkpoint and return its progress, or None if there is none.
 
         Raises:
             UniferumError: it belongs to another config, or is damaged.
@@ -100,10 +100,10 @@ class Checkpoints:
         before, now = card.get("precision", self.identity.precision), self.identity.precision
         if before != now:
             raise OtherHardware(
-                f"number format of {self.last}",
+                f"precision of {self.last}",
                 before,
-                must=f"be what this machine computes in ({now})",
-                cure=f"go on where {before} is, or train it anew with training.precision: {now}",
+                must=f"be the precision of this machine ({now})",
+                cure=f"resume on a machine with {before}, or train again with training.precision: {now}",
             )
         load_weights(model, self.last)
         try:
@@ -111,10 +111,10 @@ class Checkpoints:
         except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, *NOT_AS_WRITTEN) as error:
             raise _damaged(self.last / OPTIMIZER, error) from None
         _lay_out_as_weights(optimizer)
-        return Progress.from_json(card["progress"])
+        return TrainingProgress.from_json(card["progress"])
 
     def refuse_stranger(self, card: Mapping[str, Any]) -> None:
-        """Raise when a checkpoint's card is that of another config than ours."""
+        """Refuse the card of a checkpoint of another config."""
         if card["fingerprint"] != self.identity.fingerprint:
             raise UniferumError(
                 str(self.folder),
@@ -123,7 +123,7 @@ class Checkpoints:
                 cure="give another folder, or the config (and data) that it was trained with",
             )
 
-    def _card(self, progress: Progress) -> dict[str, Any]:
+    def _card(self, progress: TrainingProgress) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "name": self.identity.name,
@@ -136,27 +136,27 @@ class Checkpoints:
         }
 
     def _free_place(self, step: int) -> Path:
-        place, again = self.folder / f"step-{step:08d}", 1
-        while place.exists():
+        target, again = self.folder / f"step-{step:08d}", 1
+        while target.exists():
             again += 1
-            place = self.folder / f"step-{step:08d}-{again}"
-        return place
+            target = self.folder / f"step-{step:08d}-{again}"
+        return target
 
     def _prune(self) -> None:
         last, best = self.last.resolve(), self.best.resolve()
-        for place in self.folder.iterdir():
-            if place.is_symlink() or not place.is_dir() or place.resolve() in (last, best):
+        for target in self.folder.iterdir():
+            if target.is_symlink() or not target.is_dir() or target.resolve() in (last, best):
                 continue
-            shutil.rmtree(place)
+            shutil.rmtree(target)
         if best != last:
             (best / OPTIMIZER).unlink(missing_ok=True)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
-    """What a checkpoint says about itself: name, fingerprint, progress, labels, config.
+    """Read the card of a checkpoint: name, fingerprint, progress, labels, config.
 
     Raises:
-        UniferumError: the folder is no checkpoint of ours.
+        UniferumError: the folder is not a checkpoint of this format.
     """
     path = folder / CARD
     if not path.exists():
@@ -179,7 +179,7 @@ def load_weights(model: nn.Module, folder: Path) -> None:
     """Load a checkpoint's weights into a model of the same shape.
 
     Raises:
-        UniferumError: the file is missing or cut short, or holds other tensors than the model.
+        UniferumError: the file is missing or incomplete, or holds other tensors than the model.
     """
     path = folder / WEIGHTS
     try:
@@ -202,7 +202,7 @@ def _shape(tensor: Tensor | None) -> str:
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:
-    """The state to save; tensors that share memory are written apart, as safetensors wants it."""
+    """Return the state dict to save; tensors that share memory are copied, because safetensors requires it."""
     seen: set[int] = set()
     state: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
@@ -212,9 +212,9 @@ def _state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
-    """Give each moment the memory order of its weight: the fused optimizer goes through both as they lie in memory.
+    """Give each optimizer moment the memory order of its weight, which the fused optimizer needs.
 
-    They differ where the checkpoint was written with another ``encoder.channels_last``.
+    They differ if the checkpoint was written with another ``encoder.channels_last``.
     """
     for weight, held in optimizer.state.items():
         for name, moment in held.items():
@@ -222,10 +222,10 @@ def _lay_out_as_weights(optimizer: torch.optim.Optimizer) -> None:
                 held[name] = torch.empty_like(weight, dtype=moment.dtype).copy_(moment)
 
 
-def _point(link: Path, place: Path) -> None:
+def _point(link: Path, target: Path) -> None:
     draft = link.with_name(f".{link.name}.link")
     draft.unlink(missing_ok=True)
-    draft.symlink_to(place.name)
+    draft.symlink_to(target.name)
     draft.replace(link)
 
 

@@ -1,8 +1,8 @@
-"""The settings of a training, and which of them are part of a run's identity.
+"""Config sections of training, and which keys are part of a run's fingerprint.
 
-``batch`` and ``micro_batch`` count rows (volume, prompt); with ``micro_batch_volumes`` in place of ``micro_batch`` both
-count volumes, however many rows read each. Batch norm sees micro-batches, so they are part of what a run is; how many
-workers share the micro-batches is not.
+``batch`` and ``micro_batch`` count rows (volume, prompt). With ``micro_batch_volumes`` instead of ``micro_batch``, both
+count volumes, independent of the number of rows per volume. Batch norm depends on micro-batches, so they are in the
+fingerprint; the number of workers that share them is not.
 """
 
 from typing import Any, Literal, Self
@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from uniferum.config import Section
 
-# Keys that say how or where the same weights are computed: they are in no fingerprint.
+# Keys without effect on the weights: they are in no fingerprint.
 NOT_IDENTITY = frozenset({"threads", "checkpoint_every", "log_every", "mask_scans"})
 
 Tf32 = Literal["none", "convolutions", "all"]
@@ -20,9 +20,9 @@ Tf32 = Literal["none", "convolutions", "all"]
 class TrainingConfig(Section):
     """Steps, batches, precision and checkpoints.
 
-    Sources: 25,000 steps, validation every 5,000 (paper 3.6); batch 64 (paper 3.6) as 8 a device times 8 accumulated
-    (the paper's released code). ``tf32`` says where float32 products may be rounded to TF32 on a GPU: ``convolutions``
-    is PyTorch's own default, which the Hugging Face Trainer of the released code leaves as it is.
+    Sources: 25,000 steps, validation every 5,000 (paper 3.6); batch 64 (paper 3.6) as 8 per device times 8 accumulated
+    (the paper's released code). ``tf32``: which float32 products may use TF32 on a GPU; ``convolutions`` is PyTorch's
+    default, which the Hugging Face Trainer of the released code keeps.
     """
 
     steps: int = Field(default=25_000, ge=1)
@@ -36,13 +36,13 @@ class TrainingConfig(Section):
     log_every: int = Field(default=1, ge=1)
     threads: int | None = Field(default=None, ge=1)
     mask_scans: int = Field(
-        default=32, ge=0, description="with SEG: scans a cohort whose masks each validation scores; the test: all"
+        default=32, ge=0, description="with SEG: scans per cohort whose masks a validation scores; the test scores all"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _one_unit(cls, given: Any) -> Any:
-        """Micro-batches in volumes leave none in rows, unless somebody asks for both."""
+        """Set ``micro_batch`` to null if only ``micro_batch_volumes`` is given."""
         if isinstance(given, dict) and given.get("micro_batch_volumes") is not None and "micro_batch" not in given:
             return {**given, "micro_batch": None}
         return given
@@ -59,7 +59,7 @@ class TrainingConfig(Section):
 
     @property
     def by_volumes(self) -> bool:
-        """Whether ``batch`` and micro-batches count volumes, not rows."""
+        """Whether ``batch`` and micro-batches count volumes instead of rows."""
         return self.micro_batch_volumes is not None
 
     @property
@@ -71,11 +71,11 @@ class TrainingConfig(Section):
 
     @property
     def micro_batches(self) -> int:
-        """How many micro-batches make one optimizer step."""
+        """Number of micro-batches per optimizer step."""
         return self.batch // self.micro
 
     def validations(self, step: int) -> int:
-        """How many validations a training has seen once it is through with ``step``; the last step has one."""
+        """Number of validations up to and including ``step``; the last step has one."""
         every = self.validate_every
         return step // every + (step == self.steps and step % every > 0)
 
@@ -96,8 +96,8 @@ class OptimConfig(Section):
     plateau_patience: int = Field(default=2, ge=0)
     clip_norm: float | None = Field(default=None, gt=0)
     encoder_lr: float | None = Field(default=None, gt=0)
-    """Learning rate of the vision encoder, with the same warm-up and schedule; ``null``: ``lr``, as the paper has one
-    rate for all weights."""
+    """Learning rate of the vision encoder, with the same warm-up and schedule; ``null``: ``lr`` (the paper has one rate
+    for all weights)."""
     segmentation_weight: float = Field(default=10.0, ge=0)
     focal_alpha: float = Field(default=0.25, ge=0, le=1)
     focal_gamma: float = Field(default=2.0, ge=0)

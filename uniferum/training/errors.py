@@ -1,4 +1,4 @@
-"""How a training ends before its last step, told apart for those who decide what to do next."""
+"""Exceptions that end a training run before its last step."""
 
 from pathlib import Path
 
@@ -6,11 +6,11 @@ from uniferum.errors import UniferumError
 
 
 class NonFiniteLoss(UniferumError):
-    """The loss became NaN or infinite: the same run would do so again, so it is not to be retried."""
+    """The loss became NaN or infinite; a retry of the same run would fail again."""
 
 
 class Interrupted(RuntimeError):
-    """A training was asked to stop and has written its checkpoint: the same call goes on from there."""
+    """Training was stopped on request after writing a checkpoint; the same call resumes from it."""
 
     def __init__(self, step: int, checkpoint: Path | None) -> None:
         super().__init__(step, checkpoint)

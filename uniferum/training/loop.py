@@ -1,18 +1,18 @@
-"""The training loop: steps, validations, checkpoints; nothing here knows a cohort or a tracking server.
+"""The training loop: steps, validations and checkpoints, independent of cohorts and tracking servers.
 
-Killed at any moment and called again, it goes on from the last checkpoint and gives, on a CPU, the same losses and
-weights as if it had never been stopped.
+After a kill at any moment, a new call resumes from the last checkpoint. On a CPU, losses and weights are then identical
+to those of an uninterrupted run.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model
 from uniferum.training.checkpoint import Checkpoints
 from uniferum.training.config import OptimConfig, TrainingConfig
@@ -21,27 +21,28 @@ from uniferum.training.optim import build_optimizer, learning_rate
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 from uniferum.training.reporter import Reporter
-from uniferum.training.state import Progress
+from uniferum.training.state import TrainingProgress
 from uniferum.training.step import Stepper, StepReport
 
 SELECTION = "validation/auroc"
 
 
+@runtime_checkable
 class StepBatches(Protocol):
-    """Where the micro-batches of a step come from: a pure function of the step's number."""
+    """A source of micro-batches, which are a pure function of the step."""
 
     def steps(self, start: int, stop: int) -> Iterable[Sequence[Batch]]:
-        """This worker's micro-batches of optimizer steps ``start`` to ``stop - 1``: those of ``Workers.share``."""
+        """Yield this worker's micro-batches (``Workers.share``) of optimizer steps ``start`` to ``stop - 1``."""
         ...
 
 
-# Validates the model as it is: metrics by name, among them SELECTION (NaN where undefined).
+# Validates the current model: metrics by name, including SELECTION (NaN where undefined).
 Validate = Callable[[Model], dict[str, float]]
 
 
 @dataclass
 class Training:
-    """One training, ready to go."""
+    """All parts of one training run."""
 
     model: Model
     batches: StepBatches
@@ -55,20 +56,20 @@ class Training:
     workers: Workers = field(default_factory=Workers.current)
     stop: Callable[[], bool] | None = None
 
-    def run(self, *, resume: bool = True) -> Progress:
+    def run(self, *, resume: bool = True) -> TrainingProgress:
         """Train to the last step.
 
         Args:
-            resume: go on from the last checkpoint where there is one.
+            resume: continue from the last checkpoint if there is one.
 
         Raises:
-            Interrupted: ``stop`` said so; the checkpoint is written.
+            Interrupted: ``stop`` returned true; the checkpoint is written.
             NonFiniteLoss: the loss or its gradient was NaN or infinite; the weights before that step are kept.
             UniferumError: the checkpoint belongs to another config.
         """
         self.model.to(self.compute.device)
         optimizer = build_optimizer(self.model, self.optim)
-        progress = (self.checkpoints.load_last(self.model, optimizer) if resume else None) or Progress()
+        progress = (self.checkpoints.load_last(self.model, optimizer) if resume else None) or TrainingProgress()
         self.workers.align(self.model)
         stepper = Stepper(
             self.model,
@@ -88,8 +89,10 @@ class Training:
             free = time.perf_counter()
         return progress
 
-    def _step(self, stepper: Stepper, progress: Progress, batches: Sequence[Batch], free: float) -> Progress:
-        """One optimizer step; ``free`` is when the step before it had ended, so that the wait for input counts."""
+    def _step(
+        self, stepper: Stepper, progress: TrainingProgress, batches: Sequence[Batch], free: float
+    ) -> TrainingProgress:
+        """Run one optimizer step; ``free`` is the end of the previous step, so that waiting for input is timed too."""
         started = time.perf_counter()
         step = progress.step
         lr = learning_rate(self.optim, step, self.config.steps, progress.history)
@@ -105,8 +108,8 @@ class Training:
             self.reporter.metrics(progress.step, {**report.values(), "lr": lr, **speed})
         return self._between_steps(stepper.optimizer, progress)
 
-    def _between_steps(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
-        """Validate and save where it is due; a stop is granted before a validation, which the next call makes up."""
+    def _between_steps(self, optimizer: torch.optim.Optimizer, progress: TrainingProgress) -> TrainingProgress:
+        """Validate and save if due; a stop takes effect before a validation, which the next call then does first."""
         at_end = progress.step == self.config.steps
         due = len(progress.history) < self.config.validations(progress.step)
         stopped = self.workers.any(self.stop is not None and self.stop(), self.compute.device)
@@ -116,7 +119,7 @@ class Training:
             raise Interrupted(progress.step, self.checkpoints.last)
         return self._validated(optimizer, progress) if due else progress
 
-    def _validated(self, optimizer: torch.optim.Optimizer, progress: Progress) -> Progress:
+    def _validated(self, optimizer: torch.optim.Optimizer, progress: TrainingProgress) -> TrainingProgress:
         started = time.perf_counter()
         metrics = self.validate(self.model)
         seconds = progress.seconds + time.perf_counter() - started
@@ -127,7 +130,7 @@ class Training:
         self._save(optimizer, progress, best=progress.best_step == progress.step)
         return progress
 
-    def _save(self, optimizer: torch.optim.Optimizer, progress: Progress, *, best: bool) -> None:
+    def _save(self, optimizer: torch.optim.Optimizer, progress: TrainingProgress, *, best: bool) -> None:
         if self.workers.first:
             path = self.checkpoints.save(self.model, optimizer, progress, best=best)
             self.reporter.checkpoint(path, progress.step)

@@ -1,7 +1,7 @@
 """The loss of a row: binary cross-entropy of a label, or 10 x the mean focal loss of a mask (paper 3.2).
 
-Sums over rows are returned, with their counts, so that a step's mean over rows does not depend on how its rows were
-split into micro-batches or over workers. A row without a known target gives no loss.
+Sums over rows are returned with their counts, so that the mean over a step does not depend on its split into
+micro-batches and workers. A row without a known target has no loss.
 """
 
 from dataclasses import dataclass
@@ -19,23 +19,27 @@ class LossSums:
     """Sums over the rows of one micro-batch; divide by the counts of the whole step for means."""
 
     total: Float[Tensor, ""]
-    """Sum over rows of the weighted loss, with its graph."""
+    """Sum over rows of the weighted loss, with its autograd graph."""
     classification: Float[Tensor, ""]
     segmentation: Float[Tensor, ""]
-    """Unweighted sums by kind, without graph."""
+    """Unweighted sums by kind, without autograd graph."""
     classification_rows: int
     segmentation_rows: int
 
     @property
     def rows(self) -> int:
-        """Rows that gave a loss."""
+        """Number of rows with a loss."""
         return self.classification_rows + self.segmentation_rows
 
 
 def focal_loss(
     logit: Float[Tensor, "*shape"], target: Float[Tensor, "*shape"], *, alpha: float, gamma: float
 ) -> Float[Tensor, "*shape"]:
-    """Focal loss of each element (Lin et al. 2017, equation 5); ``alpha`` weighs the positives."""
+    """Compute the focal loss of each element (Lin et al. 2017, equation 5); ``alpha`` is the weight of positives.
+
+    MONAI's is the same for targets of 0 and 1 (a test compares them), but not for the fractions of
+    ``augmentation.masks: linear``.
+    """
     cross_entropy = functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
     probability = torch.sigmoid(logit)
     missed = probability + target - 2 * probability * target
@@ -53,7 +57,7 @@ def row_losses(
     """Sum the losses of one micro-batch.
 
     Args:
-        class_logit: one logit a row; read only where ``label_target`` is known.
+        class_logit: one logit per row; used only where ``label_target`` is known.
         mask_logit: logits of the S rows that have a mask, in the order of ``mask_target``; None for models without.
         label_target: 0 or 1, NaN where the row has no known label.
         mask_target: mask patches in [0, 1].

@@ -1,7 +1,6 @@
-"""AdamW with warm-up, then a linear decay (paper 3.6) or a plateau schedule (the CNN baseline, paper 4).
+"""AdamW with warm-up, then linear decay (paper 3.6) or a plateau schedule (CNN baseline, paper 4).
 
-The learning rate of a step is a pure function of the step and of the validation history, so a resumed run has it
-without any hidden state.
+The learning rate is a pure function of the step and the validation history, so a resumed run needs no scheduler state.
 """
 
 from collections.abc import Sequence
@@ -14,13 +13,13 @@ from uniferum.training.config import OptimConfig
 
 
 def learning_rate(config: OptimConfig, step: int, steps: int, history: Sequence[float] = ()) -> float:
-    """The learning rate of optimizer step ``step`` (from 0) of ``steps``; never zero, so that no step is wasted.
+    """Return the learning rate of optimizer step ``step`` (from 0) of ``steps``; it is never zero.
 
     Args:
         config: the schedule.
-        step: steps done so far.
-        steps: steps in all.
-        history: selection metrics of the validations so far, higher is better; read by ``plateau`` only.
+        step: number of completed steps.
+        steps: total number of steps.
+        history: selection metrics of the validations so far, higher is better; used by ``plateau`` only.
     """
     if step < config.warmup_steps:
         return config.lr * (step + 1) / config.warmup_steps
@@ -32,7 +31,7 @@ def learning_rate(config: OptimConfig, step: int, steps: int, history: Sequence[
 
 
 def plateaus(history: Sequence[float], patience: int) -> int:
-    """How often more than ``patience`` validations in a row brought no new best, as ReduceLROnPlateau counts."""
+    """Count how often more than ``patience`` validations in a row had no new best, like ReduceLROnPlateau."""
     best, waiting, count = float("-inf"), 0, 0
     for value in history:
         if value > best:
@@ -45,12 +44,12 @@ def plateaus(history: Sequence[float], patience: int) -> int:
 
 
 def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """AdamW over the trainable parameters; biases and norms (one dimension or fewer) are not decayed.
+    """Build AdamW over the trainable parameters, without weight decay for biases and norms (fewer than two dimensions).
 
-    The Hugging Face Trainer of the released code exempts biases and layer norms, but decays the scales of timm's batch
-    norms, whose names hold no "norm": by 0.006 % over the paper's whole training.
+    The Hugging Face Trainer of the released code also excludes biases and layer norms, but decays the scales of timm's
+    batch norms, whose names do not contain "norm": by 0.006 % over the paper's whole training.
 
-    A group's ``rate`` is its multiple of ``optim.lr``.
+    The ``rate`` of a parameter group is the factor of its learning rate.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     parts = [(trainable, 1.0)]
@@ -69,14 +68,16 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
 
 
 def _of_encoder(model: nn.Module) -> set[int]:
-    """Identities of the vision encoder's parameters.
+    """Return the ids of the vision encoder's parameters.
 
     Raises:
-        UniferumError: the model has no part of that name.
+        UniferumError: the model has no vision encoder.
     """
     encoder = getattr(model, "encoder", None)
     if not isinstance(encoder, nn.Module):
         raise UniferumError(
-            "optim.encoder_lr", must="be null for a model without a vision encoder of ours", cure="set optim.lr alone"
+            "optim.encoder_lr",
+            must="be null for a model without this project's vision encoder",
+            cure="set optim.lr alone",
         )
     return {id(p) for p in encoder.parameters()}

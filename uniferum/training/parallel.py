@@ -1,7 +1,7 @@
-"""The workers that share a step's micro-batches: sums, votes and gathering, with one worker as the plain case.
+"""Share the micro-batches of a step among workers; one worker needs no communication.
 
-Micro-batches, not workers, decide what the model sees: worker r of n takes micro-batches r, r + n, ... of every step,
-gradients are summed over workers and divided by the rows of the whole step. So 1, 2 or 8 workers train the same run.
+Worker r of n takes micro-batches r, r + n, ... of every step. Gradients are summed over workers and divided by the rows
+of the whole step, so 1, 2 or 8 workers train the same run.
 """
 
 import os
@@ -18,14 +18,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Workers:
-    """This process's place among the workers."""
+    """Rank of this process and number of workers."""
 
     rank: int = 0
     size: int = 1
 
     @classmethod
     def current(cls) -> "Workers":
-        """The initialised process group, whoever started it (torchrun, Ray Train), or one worker."""
+        """Return the initialised process group (of torchrun or Ray Train), or a single worker."""
         if distributed.is_available() and distributed.is_initialized():
             return cls(distributed.get_rank(), distributed.get_world_size())
         return cls()
@@ -36,7 +36,7 @@ class Workers:
         return self.rank == 0
 
     def share(self, count: int) -> range:
-        """Which of ``count`` parts are this worker's."""
+        """The indices of ``count`` parts that this worker takes."""
         return range(self.rank, count, self.size)
 
     def sum(self, values: Tensor) -> Tensor:
@@ -46,37 +46,37 @@ class Workers:
         return values
 
     def any(self, flag: bool, device: torch.device) -> bool:
-        """Whether any worker raised the flag; all get the same answer."""
+        """Whether the flag is set on any worker; all workers get the same result."""
         if self.size == 1:
             return flag
         return bool(self.sum(torch.tensor([float(flag)], device=device)).item())
 
     def gather(self, part: T) -> list[T]:
-        """Every worker's part, in rank order, on every worker."""
+        """Collect the parts of all workers in rank order, on every worker."""
         if self.size == 1:
             return [part]
         parts: list[T | None] = [None] * self.size
         distributed.all_gather_object(parts, part)
-        return [found for found in parts if found is not None]
+        return [gathered for gathered in parts if gathered is not None]
 
     def wait(self) -> None:
-        """Go on when all workers have come here."""
+        """Wait until all workers reach this call."""
         if self.size > 1:
             distributed.barrier()
 
     def align(self, model: nn.Module) -> None:
-        """Give every worker the first one's weights and buffers."""
+        """Copy weights and buffers of the first worker to all workers."""
         if self.size == 1:
             return
         for tensor in [*model.parameters(), *model.buffers()]:
-            whole = tensor.data.contiguous()  # weights may lie in channels-last order, which not every backend takes
+            whole = tensor.data.contiguous()  # not every backend accepts channels-last tensors
             distributed.broadcast(whole, 0)
             tensor.data.copy_(whole)
 
     def sum_gradients(self, parameters: Sequence[nn.Parameter], scale: float) -> None:
-        """Sum gradients over the workers and multiply them by ``scale``; a parameter without one gets zeros.
+        """Sum gradients over the workers and multiply them by ``scale``; a missing gradient becomes zeros.
 
-        Zeros, so that whether a parameter is decayed does not depend on which worker saw a row of its kind.
+        Otherwise weight decay of a parameter would depend on whether this worker had rows of its kind.
         """
         for parameter in parameters:
             if parameter.grad is None:
@@ -93,9 +93,9 @@ class Workers:
 
 @contextmanager
 def joined_workers() -> Iterator[Workers]:
-    """Join the process group that torchrun describes in the environment, NCCL on GPUs and gloo on CPUs; else be alone.
+    """Join the process group that torchrun describes in the environment (NCCL on GPUs, gloo on CPUs).
 
-    Without ``WORLD_SIZE`` in the environment, or where a group is initialised already, nothing is joined.
+    No group is joined without ``WORLD_SIZE`` in the environment, or if a group is already initialised.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
         yield Workers.current()

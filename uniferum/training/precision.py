@@ -1,7 +1,7 @@
-"""Which device computes, and in which number format.
+"""Choose device and precision.
 
-bf16 autocast is used only where the device computes in it: on a CPU without AVX-512 BF16 or AMX it is emulated, nine
-times slower than float32 (measured on an EPYC without them).
+bf16 autocast is used only on devices with bf16 arithmetic: on a CPU without AVX-512 BF16 or AMX it is emulated and nine
+times slower than float32 (measured on an EPYC).
 """
 
 from contextlib import AbstractContextManager, nullcontext
@@ -17,23 +17,23 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and the number format of its products; ``reason`` says why in words."""
+    """A device and its precision; ``reason`` explains the choice in words."""
 
     device: torch.device
     precision: Precision
     reason: str
     tf32: Tf32 = "none"
-    """Which float32 products may be rounded to TF32; always ``none`` where the device has no such arithmetic."""
+    """Which float32 products may use TF32; always ``none`` on a device without TF32."""
 
     def use(self) -> None:
-        """Set TF32 for this process, which PyTorch has no context for; each run on a GPU sets its own."""
+        """Set TF32 for the whole process (PyTorch has no context manager for it); every run on a GPU sets it."""
         if self.device.type != "cuda":
             return
         torch.backends.cudnn.allow_tf32 = self.tf32 != "none"
         torch.set_float32_matmul_precision("high" if self.tf32 == "all" else "highest")
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The context in which forward passes run."""
+        """Return the context for forward passes."""
         if self.precision == "bf16":
             return torch.autocast(self.device.type, dtype=torch.bfloat16)
         return nullcontext()
@@ -45,9 +45,9 @@ def choose_compute(
     """Choose the device (the first GPU, else the CPU) and the precision.
 
     Args:
-        wanted: ``auto`` is bf16 on a GPU that computes in it, float32 elsewhere; ``bf16`` is taken at its word only
-            where the hardware has it.
-        device: in place of the first GPU.
+        wanted: ``auto`` is bf16 on a GPU with bf16 arithmetic, else float32; ``bf16`` falls back to float32 on
+            hardware without it.
+        device: a device instead of the first GPU.
         tf32: which of the float32 products a GPU may round to TF32.
     """
     if device is None:
@@ -65,7 +65,7 @@ def choose_compute(
 
 
 def computes_in_bf16(device: torch.device) -> bool:
-    """Whether products of bf16 numbers are an instruction of the device, not an emulation."""
+    """Whether the device has bf16 arithmetic in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":

@@ -1,68 +1,52 @@
-"""Who listens to a training: one seam, so that the trainer knows no tracking server and no scheduler.
+"""Reporters: objects that receive what a training run reports, so that the trainer needs no tracking server.
 
-A reporter has no say in what is trained; one that raises would fail a run, so implementations that talk to a network
-spool instead of raising.
+A reporter does not change what is trained. One that raises stops the run, so a reporter that uses a network should
+write to a local file and send later.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from uniferum.evaluation.files import CellFiles, write_text
-
-
-class Reporter(Protocol):
-    """What a listener is told, in this order: params once, metrics as they come, checkpoints, artifacts at the end."""
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """The resolved settings of the run, nested."""
-        ...
-
-    def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Numbers measured after ``step`` optimizer steps."""
-        ...
-
-    def artifact(self, path: Path) -> None:
-        """A file of the run's folder that is complete."""
-        ...
-
-    def checkpoint(self, path: Path, step: int) -> None:
-        """A checkpoint folder that is complete; it may be replaced by a later one."""
-        ...
+from uniferum.atomic import write_text
+from uniferum.run_files import RunFiles
 
 
-class Silent:
-    """A reporter that listens and says nothing."""
+class Reporter:
+    """Base class of reporters: every method does nothing, and a subclass overrides those it needs.
+
+    Order of calls: ``params`` once, ``metrics`` and ``checkpoint`` during training, ``artifact`` at the end.
+    """
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Not kept."""
+        """Receive the resolved config of the run, nested."""
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Not kept."""
+        """Receive numbers measured after ``step`` optimizer steps."""
 
     def artifact(self, path: Path) -> None:
-        """Not kept."""
+        """Receive a complete file of the run's folder."""
 
     def checkpoint(self, path: Path, step: int) -> None:
-        """Not kept."""
+        """Receive a complete checkpoint folder; a later checkpoint may replace it."""
 
 
-class JsonlReporter:
-    """Metrics as one JSON object a line in ``steps.jsonl`` of the run's folder.
+class JsonlReporter(Reporter):
+    """Write metrics as one JSON object per line to ``steps.jsonl`` in the run's folder.
 
-    A resumed run goes on from its last checkpoint, so lines after that step were undone: :meth:`rewind` drops them, and
-    the file reads like that of a run never stopped.
+    A resumed run continues from its last checkpoint; :meth:`rewind` drops the lines after that step, so the file is the
+    same as that of a run without interruption.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = CellFiles(folder).steps
+        self.path = RunFiles(folder).steps
         folder.mkdir(parents=True, exist_ok=True)
 
     def rewind(self, step: int, *, validated: bool = True) -> None:
-        """Drop the lines of later steps than ``step``, and a last line cut short by a kill.
+        """Drop the lines after ``step``, and an incomplete last line.
 
-        With ``validated`` false the validation of ``step`` is still to come, so its line goes too.
+        With ``validated`` false the validation at ``step`` will run again, so its line is dropped too.
         """
         if not self.path.exists():
             return
@@ -71,50 +55,41 @@ class JsonlReporter:
             kept = [line for line in kept if _step_of(line, default=step) < step or "loss" in json.loads(line)]
         write_text(self.path, "".join(f"{line}\n" for line in kept))
 
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Not kept here: ``config.yaml`` holds them."""
-
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Append one line."""
         with self.path.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps({"step": step, **values}) + "\n")
 
-    def artifact(self, path: Path) -> None:
-        """Not kept here: the file lies in the same folder."""
 
-    def checkpoint(self, path: Path, step: int) -> None:
-        """Not kept here: the checkpoint lies in the same folder."""
-
-
-class Fanout:
-    """Tells several reporters the same, in their order."""
+class Fanout(Reporter):
+    """Forward every call to several reporters, in their order."""
 
     def __init__(self, reporters: Sequence[Reporter]) -> None:
         self.reporters = tuple(reporters)
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Pass on."""
+        """Forward the settings."""
         for reporter in self.reporters:
             reporter.params(values)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Pass on."""
+        """Forward the numbers."""
         for reporter in self.reporters:
             reporter.metrics(step, values)
 
     def artifact(self, path: Path) -> None:
-        """Pass on."""
+        """Forward the file."""
         for reporter in self.reporters:
             reporter.artifact(path)
 
     def checkpoint(self, path: Path, step: int) -> None:
-        """Pass on."""
+        """Forward the checkpoint."""
         for reporter in self.reporters:
             reporter.checkpoint(path, step)
 
 
 def read_steps(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a ``steps.jsonl``; a last line cut short by a kill is left out."""
+    """Read all complete lines of a ``steps.jsonl``; an incomplete last line is left out."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if _step_of(line, default=-1) >= 0]

@@ -1,7 +1,7 @@
-"""How far a training is: with model and optimizer, everything that its next step depends on.
+"""The progress of a training: with model and optimizer, the complete state that the next step depends on.
 
-There is no other state. The batch of a step, its augmentation and its dropout masks are functions of (seed, step,
-micro-batch), the learning rate of (step, history): so a resumed training repeats one never stopped, bit for bit.
+Batches, augmentation and dropout masks are functions of (seed, step, micro-batch), the learning rate is a function of
+(step, history). A resumed training is therefore bit for bit equal to an uninterrupted one.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ from typing import Any, Self
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Steps done and validations seen."""
+class TrainingProgress:
+    """Completed steps and validations."""
 
     step: int = 0
     history: tuple[float, ...] = ()
@@ -20,16 +20,16 @@ class Progress:
     best_step: int = 0
     best_value: float = math.nan
     seconds: float = 0.0
-    """Time spent in training and validation, over all its sittings."""
+    """Time spent in training and validation, summed over all resumed runs."""
 
     def validated(self, value: float) -> Self:
-        """After a validation at this step: a higher value is the new best, and so is any while none was defined."""
+        """Add the result of a validation at this step; it is the best if it is higher, or if no best is defined yet."""
         better = math.isnan(self.best_value) or value > self.best_value
         best = {"best_step": self.step, "best_value": value} if better else {}
         return replace(self, history=(*self.history, value), **best)
 
     def as_json(self) -> dict[str, Any]:
-        """JSON-ready; NaN becomes null."""
+        """Return values for JSON; NaN becomes null."""
         held = asdict(self)
         held["history"] = [_null(value) for value in self.history]
         held["best_value"] = _null(self.best_value)
@@ -44,7 +44,7 @@ class Progress:
 
 
 def random_seed(*parts: int | str) -> int:
-    """A 63-bit seed that depends on every part and on nothing else (not on the process, not on the platform)."""
+    """Return a 63-bit seed that depends only on the given parts, not on process or platform."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

@@ -1,7 +1,7 @@
-"""One optimizer step: this worker's micro-batches forward and backward, then one update of the whole step's gradient.
+"""One optimizer step: forward and backward of this worker's micro-batches, then one update with the summed gradient.
 
-The random state of a micro-batch (dropout, stochastic depth) is a function of (seed, step, micro-batch), so it depends
-neither on the worker that computes it nor on what ran before.
+The random state of a micro-batch (dropout, stochastic depth) is a function of (seed, step, micro-batch). It does not
+depend on the worker or on earlier computations.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model
 from uniferum.training.batchnorm import RunningStatistics
 from uniferum.training.config import OptimConfig
@@ -23,7 +23,7 @@ from uniferum.training.state import random_seed
 
 @dataclass(frozen=True)
 class StepReport:
-    """Means over all rows of a step, over all workers."""
+    """Mean losses over all rows of a step, of all workers."""
 
     loss: float
     classification: float
@@ -33,11 +33,11 @@ class StepReport:
 
     @property
     def finite(self) -> bool:
-        """Whether the update may be applied; a step without any target has no loss, and nothing wrong with it."""
+        """Whether the update can be applied; a step without any target has no loss, which is not an error."""
         return (not self.rows or math.isfinite(self.loss)) and math.isfinite(self.gradient_norm)
 
     def values(self) -> dict[str, float]:
-        """For reporters; a kind without rows is left out."""
+        """The values for reporters, without losses of kinds that have no rows."""
         named = {
             "loss": self.loss,
             "loss/classification": self.classification,
@@ -50,7 +50,7 @@ class StepReport:
 
 @dataclass
 class Stepper:
-    """What a step needs; holds no state of a training beyond model and optimizer."""
+    """Computes optimizer steps; it holds no state of the training except model, optimizer and batch-norm statistics."""
 
     model: Model
     optimizer: torch.optim.Optimizer
@@ -59,7 +59,7 @@ class Stepper:
     workers: Workers
     seed: int
     batch: int
-    """Rows of a full step; gradients are scaled by it while they are summed."""
+    """Rows of a full step; losses are divided by it before the backward pass."""
     micro_batches: int
     trainable: list[nn.Parameter] = field(init=False)
     statistics: RunningStatistics = field(init=False)
@@ -69,11 +69,11 @@ class Stepper:
         self.statistics = RunningStatistics(self.model)
 
     def gradient(self, step: int, batches: Iterable[tuple[int, Batch]]) -> StepReport:
-        """Leave the mean gradient of step ``step`` in the parameters; the weights stay as they are.
+        """Compute the mean gradient of a step and store it in the parameters; weights do not change.
 
         Args:
-            step: number of the step, from 0.
-            batches: this worker's micro-batches with their place in the step.
+            step: index of the step, from 0.
+            batches: this worker's micro-batches with their index in the step.
         """
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
@@ -97,7 +97,7 @@ class Stepper:
         )
 
     def update(self, report: StepReport, lr: float) -> None:
-        """Apply the gradient with learning rate ``lr``, clipped where the config says so."""
+        """Update the weights with learning rate ``lr``, after gradient clipping if configured."""
         if self.config.clip_norm is not None:
             norm = torch.tensor(report.gradient_norm, device=self.compute.device)
             torch.nn.utils.clip_grads_with_norm_(self.trainable, self.config.clip_norm, norm)
@@ -107,7 +107,7 @@ class Stepper:
         self.statistics.settle(self.workers, self.micro_batches)
 
     def backward(self, step: int, index: int, batch: Batch) -> LossSums:
-        """Forward and backward of one micro-batch; the gradient is added to what is there."""
+        """Run forward and backward of one micro-batch; gradients accumulate."""
         torch.manual_seed(random_seed(self.seed, "step", step, index))
         with self.compute.autocast():
             visual = self.model.encode(batch.volume)

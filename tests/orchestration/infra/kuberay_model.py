@@ -1,4 +1,4 @@
-"""The fields of KubeRay's API reference (ray.io/v1) that the generated resources may use; any other is refused."""
+"""A model of KubeRay's API (ray.io/v1) with the fields that the generated resources use; it refuses any other."""
 
 from typing import Any, Literal
 

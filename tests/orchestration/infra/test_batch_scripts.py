@@ -1,6 +1,6 @@
-"""The generated batch scripts, run by bash: which node is the head, what a step is given, and what signals do.
+"""The generated batch scripts, run by bash: the head node, the options of each step, the handling of signals.
 
-Ray, the driver and the words of SLURM and LSF are stand-ins that note how they were called;
+Ray, the driver and the commands of SLURM and LSF are stand-ins that log their arguments;
 `tests/integration/test_batch_script.py` runs the SLURM script over real raylets.
 """
 
@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestration.infra.render import write
 from orchestration.infra.settings import InfraSettings
 from tests.orchestration.worlds import grid
+from tests.support.infra_files import write
 from uniferum.config import parse
 
 HOSTS = ("node9", "node1", "node5")  # the batch system's order: the script runs on the first
 NOTE = '#!/bin/bash\necho "${0##*/} $*" >> "$CALLS"\n'
-# Checkpoints take a while after the first signal; a second one would end it at once.
+# After the first signal it takes a while, as for checkpoints; a second one ends it at once.
 DRIVER = r"""#!/bin/bash
 stop() {
   echo stopping >> "$CALLS"
@@ -48,7 +48,7 @@ STAND_INS = {
 
 
 class Job:
-    """A script of three nodes under way."""
+    """A running script of three nodes."""
 
     def __init__(self, folder: Path, name: str) -> None:
         project, self.calls = folder / "project", folder / "calls"
@@ -78,12 +78,12 @@ class Job:
             )
 
     def lines(self, word: str) -> list[str]:
-        """What was noted, of one stand-in."""
+        """Logged calls of one stand-in."""
         noted = self.calls.read_text().splitlines() if self.calls.exists() else []
         return [line for line in noted if line.split()[0] == word]
 
     def until(self, word: str) -> None:
-        """Wait for a note."""
+        """Wait for the first call of a stand-in."""
         end = time.monotonic() + 30
         while not self.lines(word):
             assert self.process.poll() is None, self.log.read_text()
@@ -91,7 +91,7 @@ class Job:
             time.sleep(0.02)
 
     def ends(self, code: int) -> int:
-        """Let the driver come to its end; the script's exit code."""
+        """Let the driver end with ``code``; return the script's exit code."""
         whole = self.calls.with_name("code")
         whole.write_text(str(code))
         whole.rename(self.calls.with_name("calls.end"))
@@ -100,7 +100,7 @@ class Job:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
-    """Starts a script and leaves nothing of it behind."""
+    """Start scripts; kill them at the end of the test."""
     started: list[Job] = []
 
     def start(name: str) -> Job:
@@ -117,7 +117,7 @@ def job(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
 @pytest.mark.parametrize(
     ("name", "step"), [("uniferum.slurm.sh", "srun"), ("uniferum.lsf.sh", "blaunch")], ids=["slurm", "lsf"]
 )
-def test_the_head_is_the_node_that_the_script_runs_on_and_each_node_joins_it_once(
+def test_the_head_is_the_node_of_the_script_and_each_other_node_joins_it_once(
     job: Callable[[str], Job], name: str, step: str
 ) -> None:
     started = job(name)
@@ -135,7 +135,7 @@ def test_the_head_is_the_node_that_the_script_runs_on_and_each_node_joins_it_onc
     assert f"--address {HOSTS[0]}:20007" in started.lines("uniferum")[0]
 
 
-def test_every_step_of_slurm_is_given_the_cpus_that_its_ray_offers(job: Callable[[str], Job]) -> None:
+def test_every_slurm_step_has_as_many_cpus_as_its_ray_node(job: Callable[[str], Job]) -> None:
     started = job("uniferum.slurm.sh")
     started.until("driving")
     assert started.ends(0) == 0, started.log.read_text()
@@ -152,7 +152,7 @@ def test_every_step_of_slurm_is_given_the_cpus_that_its_ray_offers(job: Callable
     [("uniferum.slurm.sh", "scontrol requeue 7"), ("uniferum.lsf.sh", "brequeue 7")],
     ids=["slurm", "lsf"],
 )
-def test_signals_while_the_driver_stops_neither_hurry_it_nor_lose_the_requeue(
+def test_more_signals_while_the_driver_stops_do_not_hurry_it_and_the_job_is_requeued(
     job: Callable[[str], Job], name: str, again: str
 ) -> None:
     started = job(name)

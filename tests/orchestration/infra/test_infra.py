@@ -1,4 +1,4 @@
-"""Every generated file is accepted by an independent reader of its format, and is what the repository holds."""
+"""Every generated file passes an independent check of its format and equals the one in the repository."""
 
 import json
 import os
@@ -6,16 +6,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+from typer.main import get_command
 
-from orchestration import gauges
-from orchestration.infra.render import rendered, write
+from cli.main import app
+from orchestration.infra import gauges
 from orchestration.infra.settings import InfraSettings
 from tests.orchestration.infra.kuberay_model import model_of
+from tests.support.infra_files import rendered, write
 from uniferum.config import load, parse
 from uniferum.errors import UniferumError
 
@@ -41,7 +45,7 @@ def test_kuberay_resources_use_documented_fields_only(settings: InfraSettings, n
     model_of(document["kind"]).model_validate(document)
 
 
-def test_gpus_are_asked_for_where_there_are_some_and_nowhere_else(settings: InfraSettings) -> None:
+def test_gpus_are_requested_only_if_the_machines_have_some(settings: InfraSettings) -> None:
     job = yaml.safe_load(rendered(settings, ROOT)["kuberay-job.yaml"])
     worker = job["spec"]["rayClusterSpec"]["workerGroupSpecs"][0]["template"]["spec"]["containers"][0]
     wanted = settings.machine.gpus
@@ -77,7 +81,7 @@ def test_shellcheck_finds_nothing_in_commands_inside_of_other_files(settings: In
     assert all(lines)
     for number, line in enumerate(lines):
         path = tmp_path / f"{number}.sh"
-        # RAY_HEAD_IP is Ray's own; in a script of one line nothing comes after a failed cd.
+        # RAY_HEAD_IP is set by Ray; in a script of one line nothing follows a failed cd.
         path.write_text(f'#!/bin/bash\nset -e\n: "${{RAY_HEAD_IP:=}}"\n{line}\n')
         assert _complaints(path) == ""
 
@@ -114,7 +118,7 @@ def test_the_scripts_parse_as_bash(settings: InfraSettings, name: str, tmp_path:
     assert done.returncode == 0, done.stderr
 
 
-def test_every_panel_of_the_dashboard_asks_for_a_gauge_that_is_exported(settings: InfraSettings) -> None:
+def test_every_panel_of_the_dashboard_shows_an_exported_gauge(settings: InfraSettings) -> None:
     board = json.loads(rendered(settings, ROOT)["grafana-dashboard.json"])
     queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     asked = [re.findall(r"ray_(uniferum_[a-z_]+)", query) for query in queries]
@@ -142,6 +146,40 @@ def test_what_a_shell_or_a_cluster_could_misread_is_refused(change: dict[str, ob
     with pytest.raises(UniferumError) as caught:
         parse(InfraSettings, change, source="infra.yaml")
     assert expected in str(caught.value)
+
+
+def _options_of(words: list[str]) -> set[str]:
+    command: Any = get_command(app)
+    for word in words:
+        command = command.commands[word]
+    return {option for parameter in command.params for option in parameter.opts}
+
+
+def test_what_the_files_call_exists() -> None:
+    files = rendered(load(InfraSettings, ROOT / "configs" / "infra.yaml"), ROOT)
+    scripts = [files[name].replace("\\\n", " ") for name in ("uniferum.slurm.sh", "uniferum.lsf.sh")]
+    calls = [*re.findall(r"^uniferum .*", "\n".join(scripts), re.MULTILINE)]
+    calls.append(yaml.safe_load(files["kuberay-job.yaml"])["spec"]["entrypoint"])
+    assert len(calls) == 3
+    for call in calls:
+        _, *words = call.split()
+        assert {word for word in words if word.startswith("--")} <= _options_of(words[:2])
+
+    sources = [
+        word for line in re.findall(r"^COPY (.*) \S+$", files["Dockerfile"], re.MULTILINE) for word in line.split()
+    ]
+    assert sources
+    assert all((ROOT / source).exists() for source in sources)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (extras,) = re.findall(r"--editable '\.\[(.*)\]'", files["Dockerfile"])
+    assert set(extras.split(",")) <= set(project["optional-dependencies"])
+    assert "uniferum" in project["scripts"]
+
+    targets = re.findall(r"make (\w+)", files["ray-launcher.yaml"])
+    assert targets
+    assert all(
+        re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE) for target in targets
+    )
 
 
 def test_the_files_in_the_repository_are_what_the_config_generates() -> None:

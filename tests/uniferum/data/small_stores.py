@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, training_level
-from uniferum.preprocessing.store import Store, manifest_row
+from uniferum.preprocessing.store.store import Store, manifest_row
 
 # The demo's grid: 4 mm, a level of 52 x 42 x 32, an input of 48 x 40 x 32 voxels of 8 mm; stride 8: 6 x 5 x 4 tokens.
 SMALL = Geometry(spacing_mm=(4.0, 4.0, 4.0), model_shape=(48, 40, 32))

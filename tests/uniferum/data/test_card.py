@@ -11,7 +11,7 @@ def test_counts_prevalence_and_missing() -> None:
     for i in range(5):
         tally.drop(str(i), "duplicate id")
     card = tally.card("X", expected={"train": 3, "test": 1}, papers_split={"train": True, "test": True}, notes=("n",))
-    assert (card.found, card.patients) == ({"train": 2, "test": 1}, {"train": 1, "test": 1})
+    assert (card.scans, card.patients) == ({"train": 2, "test": 1}, {"train": 1, "test": 1})
     assert card.missing == {"train": 1}
     assert card.labels["a"]["train"].prevalence == 0.5
     assert card.labels["b"]["train"].prevalence == 0.0
@@ -46,4 +46,4 @@ def test_a_patient_of_two_splits_is_noted() -> None:
     tally = Tally(())
     for split in ("train", "test"):
         tally.scan(split, "p", {}, ())
-    assert "1 patients lie in more than one split" in tally.card("X", expected={}, papers_split={}, notes=()).notes
+    assert "1 patients are in more than one split" in tally.card("X", expected={}, papers_split={}, notes=()).notes

@@ -24,7 +24,7 @@ def test_doubtful_flags_come_first_then_the_most_frequent() -> None:
 def test_a_row_has_meaning_share_and_three_examples() -> None:
     flag = count_flags(FLAGS)[1]
     assert flag.row()[0] == "no_lung"
-    assert "no threshold shows a lung" in flag.row()[1]
+    assert "no lung was found by mask or by threshold" in flag.row()[1]
     assert flag.row()[2:] == ("6", "75.0 %", "s0, s1, s2, ...")
     assert count_flags(FLAGS)[2].meaning.startswith("the mask could not be used")
 

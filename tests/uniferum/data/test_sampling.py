@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.uniferum.data.small_stores import SMALL, organs, write_store
 from uniferum.data.content import Content
 from uniferum.data.organ_counts import OrganCounts
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.row_counts import planned_rows
 from uniferum.data.sampling import SamplingConfig, balanced, training_table
 from uniferum.data.tasks import classification_tasks, table_of
@@ -60,6 +60,8 @@ def test_negatives_match_positives_without_repetition(positives: int, negatives:
     assert (kept["target"] == 0).sum() == count
     assert kept["task_id"].is_unique
     assert set(kept["task_id"]) <= set(rows["task_id"])
+    assert list(kept.columns) == list(rows.columns)
+    assert kept.index.tolist() == list(range(len(kept)))
 
 
 def test_draws_do_not_depend_on_the_order_of_rows_and_do_on_the_seed(cohorts: dict[str, PreparedCohort]) -> None:
@@ -175,3 +177,13 @@ def test_a_missing_store_and_an_empty_table_are_named(cohorts: dict[str, Prepare
     bare = write_store(tmp_path / "s", "CTRATE", ["train"], {"emphysema": [0]})
     with pytest.raises(UniferumError, match="must give at least one training row"):
         training_table({"CTRATE": bare}, ["CTRATE"], SamplingConfig(), seed=0)
+
+
+def test_a_training_that_lacks_organ_or_nodule_masks_is_refused(
+    cohorts: dict[str, PreparedCohort], tmp_path: Path
+) -> None:
+    with pytest.raises(UniferumError, match=r"organ rows of CTRATE .*must not lack masks"):
+        training_table(cohorts, ["CTRATE", "SEG"], SamplingConfig(organ_share=0.9, luna_factor=0), seed=0)
+    without = {**cohorts, "LUNA16": write_store(tmp_path / "luna", "LUNA16", ["train"], {})}
+    with pytest.raises(UniferumError, match=r"nodule rows of LUNA16 .*must not lack masks"):
+        training_table(without, ["CTRATE", "SEG"], SamplingConfig(), seed=0)

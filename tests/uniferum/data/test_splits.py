@@ -8,7 +8,7 @@ import pytest
 
 from tests.uniferum.data.small_stores import write_store
 from uniferum.data.content import Content
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.splits import refuse_splits
 from uniferum.errors import UniferumError
 

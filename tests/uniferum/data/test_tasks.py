@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.uniferum.data.small_stores import organs, write_store
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.tasks import COLUMNS, classification_tasks, evaluation_tasks, joined, selection_tasks, table_of
 from uniferum.errors import UniferumError
 

@@ -1,4 +1,4 @@
-"""Weighted replicates equal recomputation on resampled copies; intervals cover what they should."""
+"""Weighted replicates equal recomputation on resampled copies; intervals have the expected coverage."""
 
 import numpy as np
 import pytest
@@ -45,10 +45,11 @@ def test_each_draw_has_as_many_patients_as_the_cohort():
 
 
 def test_stratified_draws_keep_the_size_of_every_stratum():
-    strata = np.array([0] * 9 + [1] * 3)
+    strata = np.array([0] * 9 + [1] * 3 + [2] * 5)
     weights = bootstrap.draw_stratified(strata, 200, 0)
     assert (weights[:, :9].sum(axis=1) == 9).all()
-    assert (weights[:, 9:].sum(axis=1) == 3).all()
+    assert (weights[:, 9:12].sum(axis=1) == 3).all()
+    assert (weights[:, 12:].sum(axis=1) == 5).all()
 
 
 def test_interval_of_the_average_precision_covers_its_mean():
@@ -77,3 +78,21 @@ def test_interval_of_nothing_is_nan():
 def test_a_label_that_is_undefined_in_a_draw_leaves_the_mean_of_that_draw_to_the_others():
     mean = bootstrap.mean_over_labels([np.array([0.5, np.nan, np.nan]), np.array([0.7, 0.9, np.nan])])
     np.testing.assert_allclose(mean, [0.6, 0.9, np.nan])
+
+
+def test_an_interval_leaves_out_half_of_the_rest_on_each_side():
+    assert bootstrap.percentile_interval(np.arange(101.0)) == pytest.approx((2.5, 97.5))
+    assert bootstrap.percentile_interval([*range(101), np.nan, np.inf], level=0.5) == pytest.approx((25.0, 75.0))
+
+
+def test_draws_repeat_with_the_seed_and_change_with_it():
+    first, again, other = (bootstrap.draw_patients(20, 5, seed) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_a_draw_of_one_class_has_no_area():
+    weights = np.array([[2, 0], [0, 2], [1, 1]], np.uint16)
+    made = bootstrap.replicate([1, 0], [0.9, 0.1], np.arange(2), weights)
+    np.testing.assert_array_equal(made.auroc, [np.nan, np.nan, 1.0])
+    np.testing.assert_array_equal(made.aupr, [np.nan, np.nan, 1.0])

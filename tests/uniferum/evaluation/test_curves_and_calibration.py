@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_curve
 
 from uniferum.evaluation.calibration import brier, expected_calibration_error, probability, reliability
@@ -32,8 +33,8 @@ def test_roc_points_equal_scikit_learn(case):
     target, score = case
     false, true, _ = roc_curve(target, score, drop_intermediate=False)
     points = curve(target, score)
-    np.testing.assert_allclose(points.false_positive_rate, false[1:])
-    np.testing.assert_allclose(points.sensitivity, true[1:])
+    np.testing.assert_array_equal(points.false_positive_rate, false[1:])
+    np.testing.assert_array_equal(points.sensitivity, true[1:])
 
 
 @pytest.mark.parametrize("target", [[0, 0], [1, 1]])
@@ -58,6 +59,16 @@ def test_brier_equals_scikit_learn():
     generator = np.random.default_rng(2)
     target, logit = generator.integers(0, 2, 50), generator.normal(size=50)
     assert brier(target, logit) == pytest.approx(brier_score_loss(target, probability(logit)))
+
+
+@given(cases)
+@settings(max_examples=50, deadline=None)
+def test_reliability_equals_scikit_learn(case):
+    target, logit = case
+    observed, predicted = calibration_curve(target, probability(logit), n_bins=15)
+    bins = reliability(target, logit)
+    np.testing.assert_array_equal(bins.observed, observed)
+    np.testing.assert_array_equal(bins.predicted, predicted)
 
 
 def test_calibration_error_by_hand():

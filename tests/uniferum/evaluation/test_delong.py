@@ -10,7 +10,16 @@ from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from uniferum.errors import UniferumError
-from uniferum.evaluation.delong import auroc, covariance, delong, midranks, paired_delong, placements
+from uniferum.evaluation.delong import (
+    auroc,
+    covariance,
+    delong,
+    interval,
+    midranks,
+    paired_delong,
+    paired_test,
+    placements,
+)
 
 
 def brute_force(target, scores):
@@ -132,3 +141,69 @@ def test_a_score_that_cannot_be_ranked_is_refused(score):
 def test_paired_test_needs_both_classes():
     with pytest.raises(UniferumError, match="both classes"):
         paired_delong([1, 1], [0.1, 0.2], [0.3, 0.1])
+
+
+def test_an_interval_is_normal_unless_asked_otherwise_and_cut_at_0_and_1():
+    area = interval(0.6, 0.1)
+    assert (area.lo, area.hi) == pytest.approx((0.6 - 0.1959963984540054, 0.6 + 0.1959963984540054))
+    assert (interval(0.05, 0.1).lo, interval(0.95, 0.1).hi) == (0.0, 1.0)
+    wider = interval(0.6, 0.1, level=0.99)
+    assert wider.hi - 0.6 == pytest.approx(0.1 * 2.5758293035489004)
+
+
+@pytest.mark.parametrize(("value", "se"), [(1.0, 0.1), (0.0, 0.1), (0.7, 0.0)])
+def test_on_the_logit_scale_an_area_without_a_logit_or_without_an_error_has_the_normal_interval(value, se):
+    assert interval(value, se, scale="logit") == interval(value, se)
+
+
+def test_a_very_large_error_gives_the_whole_range_on_the_logit_scale():
+    area = interval(0.5, 300.0, scale="logit")
+    assert (area.lo, area.hi) == pytest.approx((0.0, 1.0))
+
+
+def test_a_difference_of_two_standard_errors_has_the_p_and_the_interval_of_the_normal_table():
+    test = paired_test(0.5, 0.6, 0.05**2)
+    assert (test.difference, test.se, test.z) == pytest.approx((0.1, 0.05, 2.0))
+    assert test.p == pytest.approx(0.04550026389635842)
+    assert (test.lo, test.hi) == pytest.approx((0.1 - 0.0979981992270027, 0.1 + 0.0979981992270027))
+    assert (test.first, test.second) == (0.5, 0.6)
+
+
+def test_a_difference_without_variance_is_certain_and_no_difference_is_none():
+    certain = paired_test(0.7, 0.5, 0.0)
+    assert (certain.z, certain.p) == (-math.inf, 0.0)
+    none = paired_test(0.7, 0.7, -1e-18)
+    assert (none.z, none.p, none.se) == (0.0, 1.0, 0.0)
+
+
+def test_a_single_case_of_a_class_adds_no_variance():
+    # Positives 2, 1 and the negative 1.5: V10 = (1, 0), whose variance 1/2 over 2 cases is 1/4.
+    assert delong([1, 1, 0], [2.0, 1.0, 1.5]).se == pytest.approx(0.5)
+    areas, matrix = covariance([1, 1, 0], [[2.0, 1.0, 1.5]])
+    assert (areas.tolist(), matrix.tolist()) == ([0.5], [[0.25]])
+
+
+def test_scores_and_targets_of_different_lengths_are_refused_in_both_models():
+    with pytest.raises(UniferumError, match="as many as the targets"):
+        paired_delong([0, 1], [0.1, 0.2], [0.1, 0.2, 0.3])
+    with pytest.raises(UniferumError, match="finite"):
+        paired_delong([0, 1], [0.1, 0.2], [0.1, math.nan])
+
+
+@pytest.mark.parametrize("target", [[1, 1], [0, 0]])
+def test_paired_test_names_the_class_that_is_missing_before_it_divides(target):
+    with pytest.raises(UniferumError, match="both classes"):
+        paired_delong(target, [0.1, 0.2], [0.3, 0.1])
+
+
+@pytest.mark.parametrize("target", [[1, 0, 0, 0], [1, 1, 1, 0]])
+def test_paired_test_needs_one_case_of_each_class_only(target):
+    assert paired_delong(target, [0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]).difference != 0
+
+
+@pytest.mark.parametrize("value", [0.2, 0.5, 0.8])
+def test_a_logit_interval_lies_evenly_about_the_logit_of_the_area(value):
+    area = interval(value, 0.1, scale="logit")
+    lo, middle, hi = (math.log(x / (1 - x)) for x in (area.lo, value, area.hi))
+    half = 0.1959963984540054 / (value * (1 - value))
+    assert (middle - lo, hi - middle) == pytest.approx((half, half))

@@ -1,4 +1,4 @@
-"""Numbers of coarse masks: by hand, against MONAI, and what a person is told of empty ones."""
+"""Mask scores: by hand, against MONAI, and the note on empty masks."""
 
 import warnings
 

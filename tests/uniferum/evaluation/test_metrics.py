@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_intervals():
 
 
 def test_a_patient_with_many_volumes_widens_the_interval():
-    """Eight copies of each patient's volume are no new information: the interval by patient must not shrink."""
+    """Eight copies of each patient's volume add no information: the interval by patient must not shrink."""
     alone = predictions(("a",), n=40, per_patient=1)
     copies = pd.concat([alone.assign(volume_id=alone["volume_id"] + f"-{k}") for k in range(8)])
     single = score_predictions(alone, draws=400).labels.iloc[0]

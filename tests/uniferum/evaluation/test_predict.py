@@ -1,4 +1,4 @@
-"""One encoding a volume for all its prompts; the scores stand beside their own tasks."""
+"""One encoding per volume for all its prompts; scores are joined with their own tasks."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.evaluation.predict import predict, predict_tasks
 from uniferum.model.base import Model, RowOutput
 
@@ -92,7 +92,7 @@ def test_scores_of_several_workers_find_their_tasks_in_any_order() -> None:
 def test_labels_that_a_model_has_no_output_for_are_left_out_and_only_those() -> None:
     scores = pd.DataFrame({"task_id": ["a", "b"], "score": [np.nan, 1.0]})
     assert predict_tasks(table(["a", "b"], ["x", "y"]), scores, ["y"])["label"].tolist() == ["y"]
-    # A trained label without a score is a diverged model: it stays, and scoring names it.
+    # A trained label without a score means a diverged model: it stays, and scoring reports it.
     assert predict_tasks(table(["a", "b"], ["x", "y"]), scores, ["x", "y"])["score"].isna().tolist() == [True, False]
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
-from uniferum.model.check_weights import PROMPT
+from uniferum.model.saved.check_weights import PROMPT
 
 SIZES = {"hidden_size": 24, "num_hidden_layers": 5, "num_attention_heads": 4, "intermediate_size": 40}
 
 
 def write_words(folder: Path, special: tuple[str, ...] = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")) -> int:
-    """A BERT tokenizer of the words of the reference prompt; how many tokens it has."""
+    """Write a BERT tokenizer of the words of the reference prompt; return the number of tokens."""
     folder.mkdir(parents=True, exist_ok=True)
     words = [*special, *sorted({word.lower() for word in PROMPT.split()})]
     (folder / "vocab.txt").write_text("\n".join(words) + "\n")
@@ -22,14 +22,14 @@ def write_words(folder: Path, special: tuple[str, ...] = ("[PAD]", "[UNK]", "[CL
 
 
 def write_bert(folder: Path) -> Path:
-    """A BERT of five layers, as PubMedBERT is one."""
+    """Write a BERT of five layers, like PubMedBERT."""
     torch.manual_seed(0)
     BertModel(BertConfig(vocab_size=write_words(folder), initializer_range=0.4, **SIZES)).save_pretrained(folder)
     return folder
 
 
 def write_megatron(folder: Path) -> Path:
-    """A Megatron-BERT of five layers, with more rows than tokens, as GatorTron is one."""
+    """Write a Megatron-BERT of five layers with more embedding rows than tokens, like GatorTron."""
     torch.manual_seed(0)
     config = MegatronBertConfig(vocab_size=write_words(folder) + 7, initializer_range=0.4, **SIZES)
     MegatronBertModel(config).save_pretrained(folder)

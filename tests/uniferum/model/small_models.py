@@ -5,8 +5,8 @@ from typing import Any
 import torch
 
 from uniferum.model.base import Model
-from uniferum.model.build import build_model
 from uniferum.model.config import ModelConfig
+from uniferum.model.registry import build_model
 from uniferum.preprocessing.geometry import Geometry
 
 SHAPE = (24, 16, 8)
@@ -20,7 +20,7 @@ PROMPTS = (
 
 
 def small_config(**changes: Any) -> ModelConfig:
-    """A Uniferum of 3 x 2 x 1 visual tokens and hidden size 16; ``changes`` are laid over its sections."""
+    """Config of a Uniferum with 3 x 2 x 1 visual tokens and hidden size 16; ``changes`` override its sections."""
     sections: dict[str, Any] = {
         "encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8},
         "text": {"name": "tiny", "layers": 2, "hidden": 16, "heads": 2},

@@ -1,4 +1,4 @@
-"""The vision encoder: cuts, frozen stages, and norms that must be measured."""
+"""The vision encoder: strides, frozen stages, and batch norms that must be measured anew."""
 
 import pytest
 import torch

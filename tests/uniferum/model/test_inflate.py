@@ -1,4 +1,4 @@
-"""2D weights as 3D weights, held against 2D convolutions, one at a time, with real ImageNet weights."""
+"""Inflated 3D weights, compared with 2D convolutions one by one, with real ImageNet weights."""
 
 import pytest
 import timm
@@ -9,9 +9,9 @@ from torch.nn import functional as F
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
-from uniferum.model.depthwise import SameConv3d
 from uniferum.model.encoder import build_encoder
 from uniferum.model.inflate import image_weights, inflate, inflate_state, one_channel
+from uniferum.model.speed.depthwise import SameConv3d
 
 LITE0 = EncoderConfig(name="tf_efficientnet_lite0", weights="offline")
 ESPRESSO, EGYPTIAN_CAT = 967, 285
@@ -19,7 +19,7 @@ ESPRESSO, EGYPTIAN_CAT = 967, 285
 
 @pytest.fixture(scope="module")
 def flat() -> nn.Module:
-    """timm's own 2D network with the package's ImageNet weights."""
+    """The 2D network of timm network with the package's ImageNet weights."""
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
     state, _ = image_weights(LITE0, list(network.state_dict()), None)
     network.load_state_dict(state)
@@ -27,7 +27,7 @@ def flat() -> nn.Module:
 
 
 def _image(name: str) -> Tensor:
-    """A photograph as the network wants it: 1 x 3 x 224 x 224, mean and deviation 0.5."""
+    """A photograph as input of the network: 1 x 3 x 224 x 224, normalised by mean and deviation 0.5."""
     pixels = torch.from_numpy(getattr(data, name)()).permute(2, 0, 1)[None].float() / 255
     side = min(pixels.shape[2:])
     top, left = (pixels.shape[2] - side) // 2, (pixels.shape[3] - side) // 2
@@ -71,7 +71,7 @@ def test_the_one_channel_kernel_answers_a_grey_image_as_the_three_channel_kernel
 
 
 def test_the_whole_network_differs_from_2d_by_the_zero_padding_along_depth_alone(flat: nn.Module) -> None:
-    """Largest at the ends of the depth; ``benchmarks/inflation.py`` prints by how much."""
+    """The difference is largest at the ends of the depth; ``benchmarks/inflation.py`` prints it."""
     encoder = build_encoder(EncoderConfig(name="tf_efficientnet_lite0", weights="offline", stride=8)).eval()
     grey = _image("coffee").mean(1, keepdim=True)[..., 64:160, 64:160]
     with torch.no_grad():
@@ -85,7 +85,7 @@ def test_the_whole_network_differs_from_2d_by_the_zero_padding_along_depth_alone
 
 def test_a_shape_that_does_not_fit_is_named_on_both_sides() -> None:
     with pytest.raises(
-        UniferumError, match=r"file.pth: conv.weight \(\(8, 3, 3, 3\)\) must lead to .*\(4, 1, 3, 3, 3\)"
+        UniferumError, match=r"file.pth: conv.weight \(\(8, 3, 3, 3\)\) must inflate to .*\(4, 1, 3, 3, 3\)"
     ):
         inflate_state(
             {"conv.weight": torch.zeros(8, 3, 3, 3)},

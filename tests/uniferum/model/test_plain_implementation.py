@@ -1,8 +1,8 @@
-"""A second, plain implementation of paper 3.2 learns as ours does: on the same batches its losses are the same.
+"""A second, plain implementation of paper 3.2 has the same losses as this project's on the same batches.
 
-It is written from the paper's equations with PyTorch's own layers and timm-3d's own network: one row at a time, no
-padding, nothing shared between the rows of a volume, losses and schedule spelt out. A fault in what ours shares,
-reorders or leaves out would move the weights, and the losses with them.
+It follows the paper's equations with PyTorch's layers and timm-3d's network: one row at a time, without padding,
+without sharing between the rows of a volume, with explicit losses and schedule. An error in what the model shares,
+reorders or leaves out would change the weights, and so the losses.
 """
 
 import math
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.uniferum.run.small_runs import make_config, write_store
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.uniferum import Uniferum
 from uniferum.run.build import open_workbench
 from uniferum.training.config import OptimConfig
@@ -92,7 +92,7 @@ class Plain(nn.Module):
             mine.load_state_dict({m + kind: held[t + kind] for m, t in names.items() for kind in ("weight", "bias")})
 
     def forward(self, visual: Tensor, prompt: str) -> tuple[Tensor, Tensor]:
-        """The class logit and the mask logits of one row; ``visual`` are the features of its volume, (C, x, y, z)."""
+        """Compute class logit and mask logits of one row; ``visual``: the features of its volume, (C, x, y, z)."""
         seen = self.project(visual.flatten(1).T)
         words = self.word(torch.tensor(self.reader.tokenizer.encode(prompt).ids))
         z = torch.cat([self.v_cls[None], seen, self.v_sep[None], words])
@@ -103,7 +103,7 @@ class Plain(nn.Module):
 
 
 def _plain_loss(model: Plain, batches: Sequence[Batch]) -> Tensor:
-    """The mean over all rows of a step: cross-entropy of a label, or ten times the mean focal loss of a mask."""
+    """Average over all rows of a step: cross-entropy of a label, or ten times the mean focal loss of a mask."""
     losses: list[Tensor] = []
     for batch in batches:
         features = model.network(batch.volume)
@@ -126,7 +126,7 @@ def _plain_rate(step: int) -> float:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[float], list[float]]:
-    """The losses of ours and of the plain one over the same steps, from the same first weights."""
+    """Train this project's and the plain implementation over the same steps from equal initial weights."""
     root = tmp_path_factory.mktemp("plain")
     stores = {
         "CTRATE": write_store(

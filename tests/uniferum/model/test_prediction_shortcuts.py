@@ -1,4 +1,4 @@
-"""The shorter ways of prediction on a CPU give what the plain ones give, and leave model and process as they were."""
+"""Fast prediction on a CPU equals plain prediction, and leaves model and process unchanged."""
 
 import ctypes
 import sys
@@ -11,16 +11,16 @@ from torch.nn import functional as F
 
 from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
 from uniferum.errors import UniferumError
-from uniferum.model import products
 from uniferum.model.config import EncoderConfig
-from uniferum.model.depthwise import SameConv3d
 from uniferum.model.encoder import Encoder, build_encoder
 from uniferum.model.folding import fold_norms, folded
-from uniferum.model.memory import kept_memory
+from uniferum.model.speed import linear
+from uniferum.model.speed.depthwise import SameConv3d
+from uniferum.model.speed.malloc import kept_memory
 
 
 def _trained_norms(encoder: Encoder) -> Encoder:
-    """Statistics, scales and offsets as no fresh norm has them."""
+    """Set statistics, scales and offsets that differ from those of a new norm."""
     generator = torch.Generator().manual_seed(1)
     for module in encoder.modules():
         if isinstance(module, nn.BatchNorm3d):
@@ -73,30 +73,30 @@ def test_a_widened_kernel_gives_what_a_padded_volume_gives(kernel: int, stride: 
 
 @pytest.mark.parametrize("then", ["none", "gelu"])
 def test_products_without_gradient_agree_with_pytorchs(monkeypatch: pytest.MonkeyPatch, then: str) -> None:
-    monkeypatch.setattr(products, "WORTH_IT", 1)
+    monkeypatch.setattr(linear, "WORTH_IT", 1)
     x, weight, bias = torch.randn(3, 5, 24), torch.randn(40, 24), torch.randn(40)
     plain = F.linear(x, weight, bias)
     with torch.no_grad():
-        assert products._fits(x, weight)
-        found = products.product(x, weight, bias, then)  # pyright: ignore[reportArgumentType]
-        # A slice of positions and of rows of a fused matrix, as the last layer has them.
-        part = products.product(x[:, 1:3], weight[8:], bias[8:])
+        assert linear._fits(x, weight)
+        found = linear.product(x, weight, bias, then)  # pyright: ignore[reportArgumentType]
+        # A slice of positions and of rows of a fused matrix, as in the last layer.
+        part = linear.product(x[:, 1:3], weight[8:], bias[8:])
     torch.testing.assert_close(found, F.gelu(plain) if then == "gelu" else plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(part, plain[:, 1:3, 8:], atol=1e-5, rtol=1e-5)
 
 
 def test_where_gradients_or_narrow_numbers_are_wanted_the_product_is_pytorchs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "WORTH_IT", 1)
+    monkeypatch.setattr(linear, "WORTH_IT", 1)
     x, weight = torch.randn(2, 8), torch.randn(8, 8)
-    assert not products._fits(x, weight)
+    assert not linear._fits(x, weight)
     with torch.no_grad():
-        assert not products._fits(x.bfloat16(), weight)
+        assert not linear._fits(x.bfloat16(), weight)
         with torch.autocast("cpu", torch.bfloat16):
-            assert not products._fits(x, weight)
+            assert not linear._fits(x, weight)
 
 
 def test_a_whole_model_gives_the_same_logits_either_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "WORTH_IT", 1)
+    monkeypatch.setattr(linear, "WORTH_IT", 1)
     model = small_model().eval().requires_grad_(False)
     _trained_norms(model.encoder)
     rows = torch.tensor([0, 1, 0])

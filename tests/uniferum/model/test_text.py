@@ -1,4 +1,4 @@
-"""Text encoders held against transformers' own forward pass: real BERT weights and a small random Megatron-BERT."""
+"""Text encoders compared with the transformers library: real BERT weights and a small random Megatron-BERT."""
 
 import json
 from pathlib import Path
@@ -32,7 +32,7 @@ def _our_forward(config: TextConfig) -> torch.Tensor:
 
 
 def _words(folder: Path, extra: int = 0) -> int:
-    """A WordPiece vocabulary file of whole words; how many tokens it has."""
+    """Write a WordPiece vocabulary file of whole words; return the number of tokens."""
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     words += [*sorted({word.strip(".").lower() for prompt in PROMPTS for word in prompt.split()}), "."]
     words += [f"filler{index}" for index in range(extra)]
@@ -45,7 +45,7 @@ def _words(folder: Path, extra: int = 0) -> int:
 
 @pytest.fixture
 def megatron(tmp_path: Path) -> Path:
-    """A small random Megatron-BERT in the hub's format, with more embedding rows than tokens, as GatorTron has."""
+    """Write a small random Megatron-BERT in the hub's format, with more embedding rows than tokens, like GatorTron."""
     torch.manual_seed(0)
     tokens = _words(tmp_path)
     config = MegatronBertConfig(

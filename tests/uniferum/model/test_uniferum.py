@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, cast
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -11,12 +12,12 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
 from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, small_config, small_model, volumes
-from uniferum.data.targets import TargetGrid
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.errors import UniferumError
-from uniferum.model.build import build_model
-from uniferum.model.compiled import compile_parts
 from uniferum.model.config import ModelConfig, TextConfig, tokens_shape
 from uniferum.model.encoder import Encoder, build_encoder
+from uniferum.model.registry import build_model
+from uniferum.model.speed.compile import compile_parts
 from uniferum.model.text import build_text
 from uniferum.model.uniferum import Uniferum
 
@@ -26,7 +27,7 @@ NAMES = ["emphysema", "pleural_effusion", "heart", "emphysema"]
 
 
 def _hub_model(folder: Path, kind: str) -> Any:
-    """A small random BERT or Megatron-BERT in the hub's format, its words those of the prompts."""
+    """Write a small random BERT or Megatron-BERT in the hub's format, with the words of the prompts."""
     torch.manual_seed(1)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "."]
     words += sorted({word.strip(".").lower() for prompt in PROMPTS for word in prompt.split()})
@@ -100,7 +101,7 @@ def test_only_the_wanted_masks_are_computed_in_their_order() -> None:
 
 
 class _Averages(Encoder):
-    """An encoder whose feature is the mean intensity of each token's cube."""
+    """Encoder whose feature is the mean intensity of each token's cube."""
 
     def __init__(self) -> None:
         nn.Module.__init__(self)
@@ -204,9 +205,12 @@ def test_compile_wraps_encoder_and_layers_and_keeps_tensor_names(monkeypatch: py
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # the compiler looks at tensors in ways that warn
-def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of_any_size() -> None:
+def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of_any_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # the compiler would trace the checks as well
     plain, compiled = cast(Uniferum, small_model()), cast(Uniferum, small_model())
-    # The compiler's front half: it traces and guards as always, and leaves out the code generation.
+    # The front end of the compiler: tracing and guards, without code generation.
     compile_parts((compiled.encoder, *compiled.transformer.layers), backend="aot_eager")
     torch._dynamo.utils.counters.clear()
     for rows in ([0, 1, 0], [0, 0, 0, 0, 1], [1, 0], [0, 1, 1, 0]):
@@ -296,7 +300,7 @@ def test_the_papers_geometry_gives_160_tokens() -> None:
 
 def test_batch_norm_of_tokens_refuses_a_single_volume() -> None:
     model = small_model(fusion={"visual_norm": "batch"})
-    with pytest.raises(UniferumError, match="at least 2 volumes a micro-batch"):
+    with pytest.raises(UniferumError, match="at least 2 volumes per micro-batch"):
         model.encode(volumes(1))
     assert model.eval().encode(volumes(1)).shape == (1, 6, 16)
 

@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.sequence import Sequence as Items
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from uniferum.preprocessing.stored import Stored
+from uniferum.preprocessing.formats.stored import Stored
 
 SHAPE = (14, 12)
 SPACING = (2.0, 3.0, 5.0)

@@ -12,7 +12,7 @@ import SimpleITK
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.affines import check_affine
-from uniferum.preprocessing.metaimage import read_metaimage
+from uniferum.preprocessing.formats.metaimage import read_metaimage
 
 TYPES = {
     "MET_CHAR": "i1",

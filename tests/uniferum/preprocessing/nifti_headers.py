@@ -13,7 +13,7 @@ import numpy as np
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.affines import check_affine
-from uniferum.preprocessing.nifti import read_nifti
+from uniferum.preprocessing.formats.nifti import read_nifti
 
 # 4,000 headers with codes of every kind; 77 and 3 are no codes at all.
 CODES = (2, 4, 8, 16, 64, 256, 512, 768, 1024, 1280)

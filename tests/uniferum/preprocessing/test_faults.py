@@ -9,7 +9,7 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.faults import DEBUG, fault_line
-from uniferum.preprocessing.source import MaskSource
+from uniferum.preprocessing.formats.source import MaskSource
 
 SECRET = "ZZPLANTED^NAME"
 

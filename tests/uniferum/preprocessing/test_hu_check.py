@@ -7,9 +7,9 @@ from tests.uniferum.preprocessing.intensity_forms import outside_circle, padded,
 from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
 from uniferum.data.phantom.acquisition import draw_acquisition
 from uniferum.data.phantom.cases import draw_case
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import Intensity, ScanSource
 from uniferum.preprocessing.hu_check import check_hu
-from uniferum.preprocessing.source import Intensity, ScanSource
 from uniferum.preprocessing.volume import Volume
 
 NOISY = thorax(noise=15)[0][:, :, ::2]
@@ -107,7 +107,7 @@ def test_nan_around_scaled_values_hides_them_not(tmp_path):
         (1, 8192, "HU + 8192"),
         (1, -8192, "HU - 8192"),
         (10, 0, "10 x HU"),
-        (-1, 0, "sign turned"),
+        (-1, 0, "sign reversed"),
     ],
 )
 def test_the_note_names_the_likely_cause_and_the_remedy(tmp_path, slope, intercept, said):

@@ -12,12 +12,12 @@ from uniferum.data.phantom.rendering import Rendered, render
 from uniferum.data.phantom.spec import PhantomSpec
 from uniferum.preprocessing import body, landmarks, organs, orientation
 from uniferum.preprocessing.cues import Cue
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.intensities import clip_in_place
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.intensities import clip_in_place
 from uniferum.preprocessing.orientation import Labels
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
-from uniferum.preprocessing.source import MaskSource, ScanSource
 from uniferum.preprocessing.volume import Volume
 
 CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(8, 8, 8), model_shape=(24, 20, 16)))

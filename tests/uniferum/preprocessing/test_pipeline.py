@@ -7,9 +7,9 @@ from pydantic import ValidationError
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, FAT, LIVER, TISSUE, thorax, turned, write_nifti
 from uniferum.errors import UniferumError
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare, training_level
-from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
 
 # The paper's box in voxels of 2 mm: everything is the paper's but eight times faster.
 GEOMETRY = Geometry(spacing_mm=(2, 2, 2), model_shape=(128, 80, 64))

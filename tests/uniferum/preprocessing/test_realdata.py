@@ -11,12 +11,12 @@ import SimpleITK
 from scipy import ndimage
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.dicom import read_dicom
-from uniferum.preprocessing.formats import read_volume
+from uniferum.preprocessing.formats.dicom import read_dicom
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.mask_files import read_mask
+from uniferum.preprocessing.masks.files import read_mask
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
-from uniferum.preprocessing.source import MaskSource, ScanSource
 
 pytestmark = pytest.mark.integration
 GEOMETRY = Geometry(spacing_mm=(2, 2, 2), model_shape=(128, 80, 64))

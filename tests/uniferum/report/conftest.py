@@ -1,13 +1,11 @@
 """A fixture that writes cells below a test's own folder."""
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "support"))
-from written_cells import write_cell
+from tests.support.written_cells import write_cell
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Cells recorded on one group of labels of one cohort, with the cohort's word on its test split."""
+"""Cells scored on one group of labels of one cohort, with a recorded test split."""
 
 import json
 from functools import cache
@@ -38,7 +38,7 @@ MODEL = {
     "encoder": {"name": "tf_efficientnet_b0", "weights": "imagenet", "stride": 32, "frozen_stages": 0},
     "text": {"name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext", "layers": 4},
 }
-"""The paper's own system, so that its published values are of the same one."""
+"""Config of the paper's own system, so that its published values can be compared."""
 
 DRAWN = {"kind": "paper_sized", "seed": 7}
 SHARED = ("RADCHEST", "shared", 360)
@@ -68,7 +68,7 @@ def scored(
 
 
 def record_cell(root, cohort, group, cases, word, *, one_class=(), unscored=(), in_result=True, seed=0):
-    """A cell's folder as a run leaves it, scored on one group of one cohort."""
+    """Write the folder of a finished cell that was scored on one group of one cohort."""
     table, scores = scored(cohort, group, cases, tuple(one_class), tuple(unscored))
     folder = root / "cells" / f"uniferum-pubmedbert-CTRATE-{seed}"
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The data card finds what leaks, and counts what is there."""
+"""The data card finds leakage, and counts scans, labels and flags."""
 
 import io
 

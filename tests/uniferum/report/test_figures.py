@@ -1,4 +1,4 @@
-"""Figures: what is drawn, what is said to be missing, and that grey is enough to read them."""
+"""Figures: their content, their notes on missing data, and that they are readable in grey."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The page as a file: whole, escaped, without a network, and without patients unless they were asked for."""
+"""The page: complete, escaped, without network access, and without images of patients unless asked for."""
 
 import hashlib
 import re
@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.margins import Agreement
-from uniferum.report.records import Pending, from_folders
+from uniferum.report.checks.margins import Margins
+from uniferum.report.records import PendingCell, from_folders
 from uniferum.report.site import cases as browsing
 from uniferum.report.site import page as site
 from uniferum.report.site.cells import cell_details, device_hours, glance
@@ -24,8 +24,8 @@ def quiet_figures(monkeypatch):
 @pytest.fixture
 def text(cells, tmp_path, quiet_figures):
     cells("CTRATE")
-    pending = [Pending("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "fill & go")]
-    return site.write_page(tmp_path / "site", from_folders(tmp_path), pending, Agreement()).read_text()
+    pending = [PendingCell("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "fill & go")]
+    return site.write_page(tmp_path / "site", from_folders(tmp_path), pending, Margins()).read_text()
 
 
 def test_nothing_in_the_page_comes_from_a_network(text):
@@ -77,7 +77,7 @@ class Counted:
 def test_the_data_is_counted_and_its_leaks_are_named_without_a_picture(cells, tmp_path, quiet_figures):
     cells("CTRATE")
     data = {"CTRATE": Counted()}
-    text = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Agreement(), data=data).read_text()
+    text = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Margins(), data=data).read_text()
     section = text[text.index('<section id="data">') :]
     assert "patient in several splits" in section
     assert "lung_nodule" in section
@@ -88,7 +88,7 @@ def test_the_data_is_counted_and_its_leaks_are_named_without_a_picture(cells, tm
 
 
 def test_counts_of_phantoms_say_so_where_the_store_does(tmp_path, quiet_figures):
-    text = site.write_page(tmp_path, [], [], Agreement(), data={"CTRATE": Counted(phantoms=True)}).read_text()
+    text = site.write_page(tmp_path, [], [], Margins(), data={"CTRATE": Counted(phantoms=True)}).read_text()
     section = text[text.index('<section id="data">') :]
     assert section.count("<caption>") == section.count("(phantoms)</caption>") > 0
     assert 'alt="data-hu (phantoms)"' in section
@@ -100,7 +100,7 @@ def test_cases_need_the_prepared_store_of_each_cohort(cells, tmp_path, quiet_fig
     records = from_folders(tmp_path)
     pictures = browsing.Pictures(browsing.hardest(records), browsing.open_stores(tmp_path / "stores"))
     with pytest.raises(UniferumError, match="prepared store of every evaluated cohort"):
-        site.write_page(tmp_path / "site", records, [], Agreement(), pictures=pictures)
+        site.write_page(tmp_path / "site", records, [], Margins(), pictures=pictures)
 
 
 def test_device_hours_count_every_device(cells, tmp_path):
@@ -120,7 +120,7 @@ def test_a_cell_shows_its_config_and_its_curve(cells, tmp_path):
 
 def test_the_glance_lists_cells_done_and_not(cells, tmp_path):
     cells("CTRATE")
-    text = glance(from_folders(tmp_path), [Pending("x", "cnn", "", "INSPECT", 0, "pending", "run x")])
+    text = glance(from_folders(tmp_path), [PendingCell("x", "cnn", "", "INSPECT", 0, "pending", "run x")])
     assert "uniferum-pubmedbert-CTRATE" in text
     assert "x: run x" in text
 

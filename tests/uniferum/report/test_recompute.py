@@ -1,12 +1,12 @@
-"""Cells scored again from their predictions agree with what was stored."""
+"""Scores computed again from the predictions equal the stored ones."""
 
 import pandas as pd
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.catalogue import make_table
 from uniferum.report.recompute import recomputed
 from uniferum.report.records import from_folders
+from uniferum.report.tables.catalogue import make_table
 
 
 def test_recomputed_numbers_are_the_stored_ones(cells, tmp_path):

@@ -1,14 +1,11 @@
 """The small runs beside these tests."""
 
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from small_runs import make_stores
+from tests.uniferum.run.small_runs import make_stores
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A world of three small stores whose findings can be seen, and a run over them of a few seconds."""
+"""Three small stores with visible findings, and a run over them of a few seconds."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from uniferum.config import merge
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, training_level
-from uniferum.preprocessing.store import Store, manifest_row
+from uniferum.preprocessing.store.store import Store, manifest_row
 from uniferum.run import RunConfig
 
 GEOMETRY = Geometry(spacing_mm=(8.0, 8.0, 8.0), model_shape=(24, 20, 16))

@@ -1,4 +1,4 @@
-"""Every scan that can be answered is, its flags beside the answer; a doubtful one is refused unless forced."""
+"""Answers with the flags of their scan; a doubtful scan is refused unless forced."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from tests.uniferum.model.small_models import GEOMETRY, LABELS, small_config, small_model
 from uniferum.errors import UniferumError
-from uniferum.model.hub import save_pretrained
+from uniferum.model.saved.hub import save_pretrained
 from uniferum.run.ask import Answer, Question, Trained, ask, questions_of, split_flags
 from uniferum.run.scans import scans_of
 from uniferum.training.precision import Compute
@@ -54,7 +54,7 @@ def test_a_doubtful_scan_is_refused_with_flag_meaning_and_note_and_the_others_ar
     table, failed = ask(Known(), [Path(f"{n}.nii.gz") for n in ("wrong", "good", "turned")], QUESTIONS)
     assert set(table["scan"]) == {"good.nii.gz"}
     assert set(failed) == {"wrong.nii.gz", "turned.nii.gz"}
-    assert failed["wrong.nii.gz"].startswith("wrong.nii.gz: not answered, for it is flagged wrong_hu (")
+    assert failed["wrong.nii.gz"].startswith("wrong.nii.gz: not answered: flagged wrong_hu (")
     assert failed["wrong.nii.gz"].endswith("; an offset of 1024; --force answers all the same")
     assert "orientation_doubtful" in failed["turned.nii.gz"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_runs import make_config
 
+from tests.uniferum.run.small_runs import make_config
 from uniferum.run import train_run
 from uniferum.training.reporter import read_steps
 

@@ -1,15 +1,15 @@
-"""A model's masks of a prepared scan: in the right place, of the right size, and only of what the scan shows."""
+"""Predicted masks of a prepared scan: position, size, and only structures that the scan shows."""
 
 import numpy as np
 import pytest
 import torch
-from small_runs import GEOMETRY, make_config
 
-from uniferum.data.targets import TargetGrid
+from tests.uniferum.run.small_runs import GEOMETRY, make_config
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.masks import CaseMasks, Outlined, dice
 from uniferum.model.base import Model, RowOutput
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.run.ask import Trained
 from uniferum.run.masks import SHOWN, case_masks
 from uniferum.training.precision import choose_compute
@@ -19,7 +19,7 @@ GRID = TargetGrid.of(GEOMETRY.model_shape, (6, 5, 4), 2)
 
 
 class Knowing(Model):
-    """A model that answers with one stored mask, whatever it is asked; or has no masks at all."""
+    """Model with the same stored mask for every prompt, or without masks."""
 
     tokens_shape, patch = GRID.tokens_shape, GRID.patch
 

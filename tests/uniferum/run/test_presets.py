@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import make_config
 
+from tests.uniferum.run.small_runs import make_config
 from uniferum.config import fingerprint, load_yaml, parse
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, training_fingerprint

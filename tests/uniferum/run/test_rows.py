@@ -1,4 +1,4 @@
-"""A training knows which masks it lacks: it refuses, or trains and says so; its record counts every kind of row."""
+"""Missing masks: training refuses or warns, and the record counts every kind of row."""
 
 import json
 import logging
@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import COUNTS, LABELS, make_config, write_store
 
+from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import CellFiles
 from uniferum.run import RunConfig, evaluate_run, train_run, training_fingerprint
 from uniferum.run.identity import Reading, identity_of
 from uniferum.run.rows import planned_lines, refuse_run, rows_of_run
+from uniferum.run_files import RunFiles
 
 Stores = dict[str, Path]
 TRAIN = [f"train_{number:02d}" for number in range(COUNTS["train"])]
@@ -20,7 +20,7 @@ TRAIN = [f"train_{number:02d}" for number in range(COUNTS["train"])]
 
 @pytest.fixture(scope="module")
 def bare(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Stores:
-    """The small world with one training mask of RADCHEST left."""
+    """The small stores with only one training mask of RADCHEST."""
     root = tmp_path_factory.mktemp("bare")
     few = write_store(root / "R", "RADCHEST", LABELS["RADCHEST"], COUNTS, maskless=TRAIN[1:])
     none = write_store(root / "L", "LUNA16", (), {"train": 2}, maskless=TRAIN)
@@ -40,7 +40,7 @@ def test_a_training_that_lacks_masks_is_refused_before_its_first_step(bare: Stor
     said = "organ rows of RADCHEST (2 wanted, 1 found; 11 of 12 training scans have no organ mask) must not lack masks"
     assert str(caught.value).startswith(said)
     assert "uniferum data segment configs/cohorts/rad_chest.yaml ; uniferum data prepare" in str(caught.value)
-    assert not CellFiles(tmp_path / "run").steps.exists()
+    assert not RunFiles(tmp_path / "run").steps.exists()
     with pytest.raises(UniferumError, match="organ rows of RADCHEST"):
         refuse_run(Reading(bare), config())
     refuse_run(Reading(bare), config(), only_scores=True)
@@ -74,7 +74,7 @@ def test_warn_trains_says_so_and_its_record_counts_every_row(
     }  # fmt: skip
     again = evaluate_run(run, bare, tmp_path).record
     assert again["rows"] == record["rows"]
-    files = CellFiles(tmp_path)
+    files = RunFiles(tmp_path)
     del record["rows"]
     files.result.write_text(json.dumps(record))
     refusing = config()  # the policy of a cell that was trained before there was one

@@ -1,4 +1,4 @@
-"""What a run is: fingerprints follow what decides weights and scores, and nothing else."""
+"""Fingerprints depend on what affects weights and scores, and on nothing else."""
 
 import shutil
 import subprocess
@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import COUNTS, LABELS, make_config, write_store
 
+from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.config import fingerprint, parse
 from uniferum.data.content import SPLITS, Content
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.errors import UniferumError
-from uniferum.preprocessing import store as store_module
+from uniferum.preprocessing.store import store as store_module
 from uniferum.run import RunConfig, evaluation_fingerprint, identity, training_fingerprint
 
 Stores = dict[str, Path]
@@ -67,6 +67,13 @@ def test_the_mask_heads_first_answer_is_part_of_a_run_with_masks_and_its_absence
     )
     assert "mask_prior" not in before
     assert after["mask_prior"] == 0.1
+
+
+def test_own_transforms_are_part_of_a_run_and_their_absence_of_none() -> None:
+    own = [{"name": "RandAdjustContrast", "arguments": {"prob": 0.3}}]
+    before, after = (identity.identity_of(make_config(data={"transforms": some}))["data"] for some in ([], own))
+    assert "transforms" not in before
+    assert list(after["transforms"]) == own
 
 
 def test_another_version_of_the_codes_results_is_another_training(
@@ -188,10 +195,11 @@ def test_a_plan_loads_nothing_that_decodes_scans_or_trains(stores: Stores) -> No
         "pydicom",
         "ray",
         "mlflow",
-        "uniferum.preprocessing.store",
+        "uniferum.preprocessing.store.store",
     ]
     code = (
-        "import sys; from orchestration import grid, plan, view; from uniferum.run.identity import read_content;"
+        "import sys; from orchestration.grid import cells, config, plan; from orchestration.ledger import status;"
+        "from uniferum.run.identity import read_content;"
         f"from uniferum.run import RunConfig; read_content({ {'CTRATE': str(stores['CTRATE'])}!r}, 'CTRATE');"
         f"print(sorted(set({heavy!r}) & set(sys.modules)))"
     )

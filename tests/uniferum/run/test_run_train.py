@@ -1,4 +1,4 @@
-"""One run from stores to its record, in the few ways that it can go."""
+"""One run from stores to its record, with stops, resumes and errors."""
 
 import json
 import os
@@ -19,24 +19,24 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
-from small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
 
+from tests.uniferum.run.small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
 from uniferum.config import load, merge
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
-from uniferum.evaluation.files import CellFiles
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, read_result, train_run
 from uniferum.run.identity import fingerprints
+from uniferum.run_files import RunFiles
 from uniferum.training.errors import Interrupted
-from uniferum.training.reporter import read_steps
+from uniferum.training.reporter import Reporter, read_steps
 
 Stores = dict[str, Path]
 
 
-class Listener:
-    """Notes what it is told."""
+class Listener(Reporter):
+    """Keep what is reported."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -56,16 +56,16 @@ class Listener:
 
 
 def losses(folder: Path) -> list[float]:
-    return [line["loss"] for line in read_steps(CellFiles(folder).steps) if "loss" in line]
+    return [line["loss"] for line in read_steps(RunFiles(folder).steps) if "loss" in line]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(CellFiles(folder).last / "model.safetensors")
+    return load_file(RunFiles(folder).last / "model.safetensors")
 
 
 @pytest.fixture(scope="module")
 def finished(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Listener]:
-    """A finished run, and what its listener heard."""
+    """A finished run, and what its reporter received."""
     folder, listener = tmp_path_factory.mktemp("runs") / "small", Listener()
     train_run(make_config(), stores, folder, listener)
     return folder, listener
@@ -73,7 +73,7 @@ def finished(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def test_a_run_leaves_every_file_and_tells_its_listener_in_order(finished: tuple[Path, Listener]) -> None:
     folder, listener = finished
-    files = CellFiles(folder)
+    files = RunFiles(folder)
     assert files.done
     assert load(RunConfig, files.config) == make_config()
     steps = ["1 loss", "2 loss", "3 loss", "checkpoint 3", "3 validation", "checkpoint 3"]
@@ -84,7 +84,7 @@ def test_a_run_leaves_every_file_and_tells_its_listener_in_order(finished: tuple
 
 def test_the_record_holds_the_scores_of_the_stored_predictions(finished: tuple[Path, Listener]) -> None:
     folder, _ = finished
-    predictions = pd.read_parquet(CellFiles(folder).predictions)
+    predictions = pd.read_parquet(RunFiles(folder).predictions)
     assert set(predictions["split"]) == {"test"}
     assert len(predictions) == 4 * COUNTS["test"]
     result = read_result(folder)
@@ -92,7 +92,7 @@ def test_the_record_holds_the_scores_of_the_stored_predictions(finished: tuple[P
     of_ctrate = predictions[predictions["cohort"] == "CTRATE"].groupby("label")
     areas = [roc_auc_score(rows["target"], rows["score"]) for _, rows in of_ctrate]
     assert result.value("CTRATE", "all") == pytest.approx(np.mean(areas))
-    json.loads(CellFiles(folder).result.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
+    json.loads(RunFiles(folder).result.read_text(), parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
 
 
 def test_record_and_prediction_file_say_which_test_splits_were_scored(finished: tuple[Path, Listener]) -> None:
@@ -104,7 +104,7 @@ def test_record_and_prediction_file_say_which_test_splits_were_scored(finished: 
         "CTRATE": ("own", 3, COUNTS["test"]),
         "RADCHEST": ("own", 3, COUNTS["test"]),
     }
-    assert read_test_splits(CellFiles(folder).predictions) == result.record["test_splits"]
+    assert read_test_splits(RunFiles(folder).predictions) == result.record["test_splits"]
 
 
 def test_what_a_cohort_says_of_its_splits_is_part_of_no_fingerprint(stores: Stores, tmp_path: Path) -> None:
@@ -118,15 +118,15 @@ def test_what_a_cohort_says_of_its_splits_is_part_of_no_fingerprint(stores: Stor
 
 def test_selection_sees_validation_scans_of_training_cohorts_only(finished: tuple[Path, Listener]) -> None:
     folder, _ = finished
-    names = {name for line in read_steps(CellFiles(folder).steps) for name in line if name.startswith("validation")}
+    names = {name for line in read_steps(RunFiles(folder).steps) for name in line if name.startswith("validation")}
     assert names == {"validation/auroc", "validation/auroc/CTRATE", "validation/prompt_spread"}
 
 
 def test_a_finished_run_is_not_run_again(finished: tuple[Path, Listener], stores: Stores) -> None:
     folder, listener = finished
-    before = (CellFiles(folder).result.stat().st_mtime_ns, len(listener.heard))
+    before = (RunFiles(folder).result.stat().st_mtime_ns, len(listener.heard))
     again = train_run(make_config(), stores, folder, listener)
-    assert (CellFiles(folder).result.stat().st_mtime_ns, len(listener.heard)) == before
+    assert (RunFiles(folder).result.stat().st_mtime_ns, len(listener.heard)) == before
     assert again.record["name"] == "small"
 
 
@@ -134,10 +134,10 @@ def test_another_config_in_the_same_folder_is_refused_and_harms_nothing(
     finished: tuple[Path, Listener], stores: Stores
 ) -> None:
     folder, _ = finished
-    before = CellFiles(folder).result.read_text()
+    before = RunFiles(folder).result.read_text()
     with pytest.raises(UniferumError, match=r"run small, fingerprint \w+.*must hold checkpoints of run other"):
         train_run(make_config(name="other", seed=3), stores, folder)
-    assert CellFiles(folder).result.read_text() == before
+    assert RunFiles(folder).result.read_text() == before
 
 
 def test_a_changed_test_set_is_scored_again_without_training(
@@ -145,13 +145,13 @@ def test_a_changed_test_set_is_scored_again_without_training(
 ) -> None:
     folder, _ = finished
     moved = {**stores, "CTRATE": write_store(tmp_path / "again", "CTRATE", LABELS["CTRATE"], COUNTS, shift=1)}
-    old, trained = read_result(folder), CellFiles(folder).steps.read_text()
+    old, trained = read_result(folder), RunFiles(folder).steps.read_text()
     assert old is not None
     new = evaluate_run(make_config(), moved, folder)
     assert new.training_fingerprint == old.training_fingerprint
     assert new.evaluation_fingerprint != old.evaluation_fingerprint
     assert new.value("CTRATE", "all") == pytest.approx(1 - old.value("CTRATE", "all"))
-    assert CellFiles(folder).steps.read_text() == trained
+    assert RunFiles(folder).steps.read_text() == trained
     evaluate_run(make_config(), stores, folder)
     assert read_result(folder).value("CTRATE", "all") == pytest.approx(old.value("CTRATE", "all"))
 
@@ -159,7 +159,7 @@ def test_a_changed_test_set_is_scored_again_without_training(
 def test_segmentation_rows_train_beside_labels(stores: Stores, tmp_path: Path) -> None:
     config = make_config(train_on=["CTRATE", "SEG"], sampling={"organ_share": 0.5}, evaluate_on=["CTRATE"])
     train_run(config, stores, tmp_path)
-    found = [line["loss/segmentation"] for line in read_steps(CellFiles(tmp_path).steps) if "loss/segmentation" in line]
+    found = [line["loss/segmentation"] for line in read_steps(RunFiles(tmp_path).steps) if "loss/segmentation" in line]
     assert len(found) >= 4
     assert found[-1] < found[0]
 
@@ -172,7 +172,7 @@ def test_the_cnn_baseline_is_scored_on_its_own_labels_and_shows_the_rest_as_unde
     assert result.record["text_encoder"] is None
     assert 0 <= result.value("RADCHEST", "shared") <= 1
     assert np.isnan(result.value("RADCHEST", "unique"))
-    assert set(pd.read_parquet(CellFiles(tmp_path).predictions)["label"]) == set(LABELS["CTRATE"])
+    assert set(pd.read_parquet(RunFiles(tmp_path).predictions)["label"]) == set(LABELS["CTRATE"])
 
 
 def test_a_store_on_another_grid_is_refused_before_training(stores: Stores, tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ def test_a_run_preempted_by_sigterm_and_resumed_is_the_run_never_stopped(
     whole, stopped = finished[0], tmp_path / "stopped"
     often = {"training": {"checkpoint_every": 1, "threads": 1}}
     process = start(stopped, stores, merge(CONFIG, often))
-    while not CellFiles(stopped).last.exists():
+    while not RunFiles(stopped).last.exists():
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.02)
     process.send_signal(signal.SIGTERM)
@@ -212,8 +212,8 @@ def test_a_run_preempted_by_sigterm_and_resumed_is_the_run_never_stopped(
     )  # torchrun and the batch system send one each; the checkpoint is written all the same
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 143, said
-    assert "goes on from there" in said
-    assert not CellFiles(stopped).done
+    assert "run the same command again to continue" in said
+    assert not RunFiles(stopped).done
     train_run(make_config(**often), stores, stopped)
     assert losses(stopped) == losses(whole)
     ours, theirs = weights(stopped), weights(whole)
@@ -232,14 +232,14 @@ def test_two_workers_train_select_and_score_the_run_of_one(
     said = [process.communicate(timeout=240)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
     assert np.abs(np.subtract(losses(shared), losses(alone))).max() < 1e-5
-    one, two = (read_steps(CellFiles(folder).steps) for folder in (alone, shared))
+    one, two = (read_steps(RunFiles(folder).steps) for folder in (alone, shared))
     assert [line["step"] for line in one] == [line["step"] for line in two]
     ours, theirs = read_result(shared), read_result(alone)
     assert ours is not None
     assert theirs is not None
     assert ours.record["devices"]["workers"] == 2
     assert ours.evaluation_fingerprint == theirs.evaluation_fingerprint
-    mine, yours = (pd.read_parquet(CellFiles(folder).predictions) for folder in (shared, alone))
+    mine, yours = (pd.read_parquet(RunFiles(folder).predictions) for folder in (shared, alone))
     pd.testing.assert_frame_equal(mine.drop(columns="score"), yours.drop(columns="score"))
     assert np.allclose(mine["score"], yours["score"], atol=1e-3)
 
@@ -247,7 +247,7 @@ def test_two_workers_train_select_and_score_the_run_of_one(
 def test_a_stop_before_the_end_leaves_no_record(stores: Stores, tmp_path: Path) -> None:
     with pytest.raises(Interrupted):
         train_run(make_config(), stores, tmp_path, stop=lambda: True)
-    assert not CellFiles(tmp_path).done
+    assert not RunFiles(tmp_path).done
     assert len(losses(tmp_path)) == 1
 
 
@@ -255,10 +255,10 @@ def test_training_again_on_a_changed_test_set_scores_without_a_step(
     finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(finished[0], tmp_path / "copy", symlinks=True))
-    before, listener = CellFiles(folder).steps.read_text(), Listener()
+    before, listener = RunFiles(folder).steps.read_text(), Listener()
     moved = {**stores, "RADCHEST": write_store(tmp_path / "again", "RADCHEST", LABELS["RADCHEST"], COUNTS, shift=1)}
     train_run(make_config(), moved, folder, listener)
-    assert CellFiles(folder).steps.read_text() == before
+    assert RunFiles(folder).steps.read_text() == before
     assert not [heard for heard in listener.heard if "loss" in heard]
     result = read_result(folder)
     assert result is not None
@@ -305,12 +305,12 @@ def test_a_record_stays_until_what_replaces_it_can_be_made(
 
     monkeypatch.setattr("uniferum.run.build.build_model", fails)
     moved = {**stores, "RADCHEST": write_store(tmp_path / "again", "RADCHEST", LABELS["RADCHEST"], COUNTS, shift=1)}
-    before = CellFiles(folder).steps.read_text()
+    before = RunFiles(folder).steps.read_text()
     for resume in (True, False):
         with pytest.raises(UniferumError, match="pretrained weights"):
             train_run(make_config(), moved, folder, resume=resume)
-        assert CellFiles(folder).done
-        assert CellFiles(folder).steps.read_text() == before
+        assert RunFiles(folder).done
+        assert RunFiles(folder).steps.read_text() == before
 
 
 def test_a_stop_during_a_prediction_ends_it_and_the_next_call_gives_the_undisturbed_record(
@@ -320,7 +320,7 @@ def test_a_stop_during_a_prediction_ends_it_and_the_next_call_gives_the_undistur
     asked: list[int] = []
 
     def in_the_second_batch_of_the_scoring() -> bool:
-        validated = [line for line in read_steps(CellFiles(tmp_path).steps) if "validation/auroc" in line]
+        validated = [line for line in read_steps(RunFiles(tmp_path).steps) if "validation/auroc" in line]
         if len(losses(tmp_path)) == steps and len(validated) == 2:
             asked.append(1)
         return len(asked) >= 2
@@ -328,12 +328,12 @@ def test_a_stop_during_a_prediction_ends_it_and_the_next_call_gives_the_undistur
     with pytest.raises(Interrupted) as caught:
         train_run(make_config(), stores, tmp_path, stop=in_the_second_batch_of_the_scoring)
     assert caught.value.step == steps
-    assert not CellFiles(tmp_path).done
+    assert not RunFiles(tmp_path).done
     beats: list[int] = []
     train_run(make_config(), stores, tmp_path, alive=lambda: beats.append(1))
     assert len(beats) > 1, "a long prediction gives signs of life"
     assert losses(tmp_path) == losses(finished[0])
-    mine, yours = (pd.read_parquet(CellFiles(folder).predictions) for folder in (tmp_path, finished[0]))
+    mine, yours = (pd.read_parquet(RunFiles(folder).predictions) for folder in (tmp_path, finished[0]))
     pd.testing.assert_frame_equal(mine, yours)
 
 
@@ -341,7 +341,7 @@ def test_a_stop_during_scoring_anew_leaves_the_old_record(
     finished: tuple[Path, Listener], stores: Stores, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(finished[0], tmp_path / "copy", symlinks=True))
-    before = CellFiles(folder).result.read_text()
+    before = RunFiles(folder).result.read_text()
     with pytest.raises(Interrupted):
         evaluate_run(make_config(), stores, folder, stop=lambda: True)
-    assert CellFiles(folder).result.read_text() == before
+    assert RunFiles(folder).result.read_text() == before

@@ -1,4 +1,4 @@
-"""Masks as metrics of a run: which scans are scored, which files stay, and what the record says."""
+"""Mask scores of a run: the scored scans, the files, and the record."""
 
 import json
 from pathlib import Path
@@ -7,17 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
 
-from uniferum.data.targets import TargetGrid
-from uniferum.evaluation.files import CellFiles
+from tests.uniferum.run.small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
+from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.model.base import Model, RowOutput
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.run import evaluate_run, train_run
 from uniferum.run.build import open_workbench
 from uniferum.run.identity import training_content
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks
+from uniferum.run_files import RunFiles
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import read_steps
 
@@ -25,13 +25,13 @@ SEG = {"train_on": ["CTRATE", "SEG"], "training": {"steps": 2, "validate_every":
 
 
 @pytest.fixture(scope="module")
-def finished(stores: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> CellFiles:
+def finished(stores: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     folder = tmp_path_factory.mktemp("masks") / "seg"
     train_run(make_config(**SEG), stores, folder)
-    return CellFiles(folder)
+    return RunFiles(folder)
 
 
-def test_every_test_scan_is_scored_and_the_record_says_so(finished: CellFiles) -> None:
+def test_every_test_scan_is_scored_and_the_record_says_so(finished: RunFiles) -> None:
     record = json.loads(finished.result.read_text())
     assert [row["cohort"] for row in record["masks"]] == ["CTRATE", "RADCHEST"]
     for row in record["masks"]:
@@ -45,23 +45,23 @@ def test_every_test_scan_is_scored_and_the_record_says_so(finished: CellFiles) -
     pd.testing.assert_frame_equal(means, score_masks(table).structures, check_dtype=False)
 
 
-def test_masks_are_metrics_of_every_validation(finished: CellFiles) -> None:
+def test_masks_are_metrics_of_every_validation(finished: RunFiles) -> None:
     (line,) = [line for line in read_steps(finished.steps) if "validation/auroc" in line]
     for name in ("dice", "mask_sensitivity", "volume_error"):
         assert line[f"validation/{name}/CTRATE"] == line[f"validation/{name}/CTRATE/heart"]
 
 
-def test_a_run_without_seg_keeps_no_masks(stores: dict[str, Path], finished: CellFiles, tmp_path: Path) -> None:
+def test_a_run_without_seg_keeps_no_masks(stores: dict[str, Path], finished: RunFiles, tmp_path: Path) -> None:
     config = make_config(evaluate_on=["CTRATE"], training={"steps": 1, "validate_every": 1})
     train_run(config, stores, tmp_path)
-    files = CellFiles(tmp_path)
+    files = RunFiles(tmp_path)
     assert "masks" not in json.loads(files.result.read_text())
     assert not files.masks.exists()
     assert not any("dice" in name for line in read_steps(files.steps) for name in line)
 
 
 def test_masks_of_some_scans_only_are_counted_and_stale_ones_go(
-    stores: dict[str, Path], finished: CellFiles, tmp_path: Path
+    stores: dict[str, Path], finished: RunFiles, tmp_path: Path
 ) -> None:
     """A store whose test scans have masks for one scan only, then for none."""
     config = make_config(**SEG, evaluate_on=["RADCHEST"])
@@ -77,7 +77,7 @@ def test_masks_of_some_scans_only_are_counted_and_stale_ones_go(
 
 
 def without_masks(path: Path, held: int) -> Path:
-    """The cohort with masks for its first ``held`` test scans alone."""
+    """The cohort with masks for its first ``held`` test scans only."""
     write_store(path, "RADCHEST", LABELS["RADCHEST"], COUNTS)
     manifest = path / "manifest.parquet"
     table = pd.read_parquet(manifest)
@@ -89,7 +89,7 @@ def without_masks(path: Path, held: int) -> Path:
 
 
 class Knowing(Model):
-    """Answers with one mask whatever it is asked, or has none at all."""
+    """Model with the same mask for every prompt, or without masks."""
 
     tokens_shape, patch = (6, 5, 4), 2
 

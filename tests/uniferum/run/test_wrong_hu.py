@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_runs import COUNTS, LABELS, make_config, write_store
 
+from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.data.content import SPLITS, Content
-from uniferum.data.prepared import PreparedCohort
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, identity
@@ -25,7 +25,7 @@ FLAGS |= {"train_03": ("no_lung",), "test_03": ("no_lung", "wrong_hu"), "test_05
 
 @pytest.fixture(scope="module")
 def flagged(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Stores:
-    """The small world with four training scans of CT-RATE, and some of its other splits, flagged."""
+    """The small stores with flags on four training scans of CT-RATE and on some scans of its other splits."""
     root = tmp_path_factory.mktemp("flagged")
     return {**stores, "CTRATE": write_store(root / "CTRATE", "CTRATE", LABELS["CTRATE"], COUNTS, flags=FLAGS)}
 

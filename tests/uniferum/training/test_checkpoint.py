@@ -1,4 +1,4 @@
-"""Checkpoints are whole or absent, say what they belong to, and refuse what does not fit in one line."""
+"""Checkpoints are complete or absent, name their run, and refuse other content with an error of one line."""
 
 import json
 import os
@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_training import TinyModel, tiny_training
 from torch import nn
 
+from tests.uniferum.training.tiny_training import TinyModel, tiny_training
 from uniferum.errors import OtherHardware, UniferumError
 from uniferum.training.checkpoint import Checkpoints, Identity, load_weights, read_card
 from uniferum.training.config import OptimConfig
 from uniferum.training.optim import build_optimizer
-from uniferum.training.state import Progress, random_seed
+from uniferum.training.state import TrainingProgress, random_seed
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
         pass
 
     def dies_at(call: int) -> bool:
-        """Whether a save was cut short at its ``call``-th change on disk; what is there must load all the same."""
+        """Whether a save was interrupted at its ``call``-th change on disk; the checkpoint must load in any case."""
         folder, left = tmp_path / f"killed-{call}", [call]
         shutil.copytree(saved, folder, symlinks=True)
         checkpoints, model, optimizer = fresh(folder)
@@ -57,7 +57,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
             patched.setattr(os, "fsync", counted(os.fsync))
             patched.setattr(shutil, "rmtree", counted(shutil.rmtree))
             try:
-                checkpoints.save(model, optimizer, Progress(step=9, best_step=9, best_value=0.9), best=True)
+                checkpoints.save(model, optimizer, TrainingProgress(step=9, best_step=9, best_value=0.9), best=True)
                 survived = True
             except Killed:
                 survived = False
@@ -66,10 +66,10 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
         assert progress is not None
         assert progress.step in (4, 9)
         load_weights(model, folder / "best")
-        # Whoever goes on from step 9 knows it as the best: its weights must be what "best" points to.
+        # A run that resumes from step 9 takes it as the best, so "best" must link to its weights.
         assert read_card(folder / "best")["progress"]["step"] >= progress.best_step
         assert progress.step == 4 or read_card(folder / "best")["progress"]["step"] == 9
-        again.save(model, optimizer, Progress(step=10), best=True)
+        again.save(model, optimizer, TrainingProgress(step=10), best=True)
         assert sorted(path.name for path in folder.iterdir()) == ["best", "last", "step-00000010"]
         return not survived
 
@@ -82,7 +82,7 @@ def test_a_kill_at_any_write_leaves_a_whole_checkpoint_to_go_on_from(
 def test_only_the_last_and_the_best_checkpoint_are_kept(tmp_path: Path) -> None:
     checkpoints, model, optimizer = fresh(tmp_path / "checkpoints")
     for step in range(1, 6):
-        checkpoints.save(model, optimizer, Progress(step=step), best=step in (1, 3))
+        checkpoints.save(model, optimizer, TrainingProgress(step=step), best=step in (1, 3))
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == [
         "best",
         "last",
@@ -146,13 +146,13 @@ def test_an_optimizer_file_of_something_else_is_one_line(saved: Path, content: b
 def test_going_on_in_another_number_format_is_refused_naming_both(saved: Path) -> None:
     checkpoints, model, optimizer = fresh(saved)
     checkpoints.identity = replace(checkpoints.identity, precision="bf16")
-    with pytest.raises(OtherHardware, match=r"\(fp32\) must be what this machine computes in \(bf16\)"):
+    with pytest.raises(OtherHardware, match=r"\(fp32\) must be the precision of this machine \(bf16\)"):
         checkpoints.load_last(model, optimizer)
 
 
 @pytest.mark.parametrize("last", [True, False])
 def test_an_optimizer_goes_on_where_its_weights_lie_in_another_memory_order(tmp_path: Path, last: bool) -> None:
-    """The fused AdamW takes weights and moments as they lie in memory, so that unlike orders mix them up silently."""
+    """The fused AdamW reads weights and moments in memory order, so different orders would be mixed up silently."""
     torch.manual_seed(0)
     x, start = torch.rand(2, 4, 5, 5, 5), nn.Conv3d(4, 8, 3)
     checkpoints = Checkpoints(tmp_path, Identity("tiny", "f" * 16, {}, ()))
@@ -168,7 +168,7 @@ def test_an_optimizer_goes_on_where_its_weights_lie_in_another_memory_order(tmp_
                 checkpoints.load_last(conv, optimizer)
             (conv(x) ** 2).mean().backward()
             optimizer.step()
-            checkpoints.save(conv, optimizer, Progress(step=place + 1))
+            checkpoints.save(conv, optimizer, TrainingProgress(step=place + 1))
             held = conv.state_dict()
         return held["weight"]
 
@@ -183,8 +183,8 @@ def test_a_damaged_card_is_refused(saved: Path, text: str) -> None:
 
 
 def test_progress_survives_json_to_the_last_bit() -> None:
-    progress = Progress(7, (0.1 + 0.2, float("nan")), 3, 1 / 3, 12.5)
-    back = Progress.from_json(json.loads(json.dumps(progress.as_json(), allow_nan=False)))
+    progress = TrainingProgress(7, (0.1 + 0.2, float("nan")), 3, 1 / 3, 12.5)
+    back = TrainingProgress.from_json(json.loads(json.dumps(progress.as_json(), allow_nan=False)))
     assert back.history[0] == progress.history[0]
     assert back.history[1] != back.history[1]
     assert (back.step, back.best_step, back.best_value, back.seconds) == (7, 3, 1 / 3, 12.5)

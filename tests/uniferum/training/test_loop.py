@@ -1,4 +1,4 @@
-"""A training goes on as if nothing had happened: after a kill, a stop, on other workers; and says why it stops."""
+"""Training resumes identically after a kill or a stop and on other workers, and reports why it stops."""
 
 import math
 import os
@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_training import TinyModel, losses, tiny_training
 
+from tests.uniferum.training.tiny_training import TinyModel, losses, tiny_training
 from uniferum.errors import UniferumError
 from uniferum.training.checkpoint import read_card
 from uniferum.training.config import OptimConfig
@@ -68,7 +68,7 @@ class Killed(BaseException):
 
 
 def killed_at(call: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether a training died at the ``call``-th of its reports and of its changes on disk."""
+    """Kill a training at the ``call``-th of its reports and changes on disk; return whether it was reached."""
     left = [call]
 
     def counted(real):

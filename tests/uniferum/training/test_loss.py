@@ -1,9 +1,10 @@
-"""The loss of a row, against torchvision and by hand."""
+"""The loss of a row, against torchvision, MONAI and by hand."""
 
 import math
 
 import pytest
 import torch
+from monai.losses.focal_loss import sigmoid_focal_loss as monai_focal_loss
 from torch.nn.functional import binary_cross_entropy_with_logits
 from torchvision.ops import sigmoid_focal_loss
 
@@ -13,13 +14,14 @@ from uniferum.training.loss import focal_loss, row_losses
 NAN = math.nan
 
 
-def test_focal_loss_is_torchvisions() -> None:
+def test_focal_loss_is_torchvisions_and_monais() -> None:
     torch.manual_seed(0)
     logit = torch.randn(5, 7, 64) * 4
     target = (torch.rand(5, 7, 64) < 0.2).float()
     ours = focal_loss(logit, target, alpha=0.25, gamma=2.0)
     theirs = sigmoid_focal_loss(logit, target, alpha=0.25, gamma=2.0, reduction="none")
     assert torch.allclose(ours, theirs, atol=1e-6)
+    assert torch.allclose(ours, monai_focal_loss(logit, target, alpha=0.25, gamma=2.0), atol=1e-6)
 
 
 def test_focal_loss_of_one_voxel_by_hand() -> None:

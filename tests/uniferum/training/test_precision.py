@@ -1,4 +1,4 @@
-"""bf16 only where the device computes in it, and the choice is said."""
+"""bf16 is chosen only on devices with bf16 arithmetic, and the reason is given."""
 
 import pytest
 import torch

@@ -1,6 +1,6 @@
-"""A training of a few milliseconds a step with everything in it: batch norm, dropout, both losses, validation.
+"""A training of a few milliseconds per step with all parts: batch norm, dropout, both losses, validation.
 
-Run as a program it trains in a process of its own, to be killed or to be one of several workers.
+As a program it trains in its own process, which a test can kill or use as one of several workers.
 """
 
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, distributed, nn
 
-from uniferum.data.batch import Batch
+from uniferum.data.loading.batch import Batch
 from uniferum.model.base import Model, RowOutput
 from uniferum.training.checkpoint import Checkpoints, Identity
 from uniferum.training.config import OptimConfig, TrainingConfig
@@ -23,14 +23,14 @@ VOLUMES, ROWS_A_VOLUME, PATCHES = 2, 2, 8
 
 
 class TinyModel(Model):
-    """A convolution with batch norm, dropout, and a head for each kind of row."""
+    """Convolution with batch norm, dropout, and a head for each kind of row."""
 
     tokens_shape = (2, 2, 2)
     patch = 2
 
     def __init__(self) -> None:
         super().__init__()
-        # No bias before batch norm: its gradient is zero but for rounding, which Adam would scale up to full steps.
+        # No bias before batch norm: its gradient is only rounding error, which Adam would scale up to full steps.
         stem = nn.Conv3d(1, 6, 2, stride=2, bias=False)
         self.stem = nn.Sequential(stem, nn.BatchNorm3d(6), nn.ReLU(), nn.Dropout(0.3))
         self.words = nn.Embedding(4, 6)
@@ -55,7 +55,7 @@ class TinyModel(Model):
 
 
 class TinyBatches:
-    """Random volumes whose mean says the label; a pure function of the step."""
+    """Random volumes whose mean gives the label; a pure function of the step."""
 
     def __init__(
         self, micro_batches: int, workers: Workers, poison: int | None = None, value: float = torch.nan
@@ -130,7 +130,7 @@ def tiny_training(
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:
-    """The loss curve; of a step reported twice, the later line."""
+    """Return the loss by step; of a step reported twice, the later line."""
     found = {line["step"]: line["loss"] for line in read_steps(folder / "steps.jsonl") if "loss" in line}
     return sorted(found.items())
 

@@ -1,1 +1,1 @@
-"""A look at a dataset's folder before anything is prepared."""
+"""Checks of a dataset's folder before preparation."""

@@ -1,7 +1,7 @@
-"""Look at a dataset's folder before anything is prepared, and say what to type next.
+"""Check a dataset's folder before preparation, and suggest the next command.
 
-No voxel is decoded (see ``file_faults``); every count is of the cohort's own reader, so that what is found here is what
-a preparation would meet.
+No voxel is decoded (see ``file_faults``); every count comes from the cohort's reader, so the results are those of a
+preparation.
 """
 
 import shlex
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from uniferum.data.checks.findings import Finding, findings
+from uniferum.data.checks.findings import CheckFinding, findings
 from uniferum.data.checks.layout import refuse_wrong_layout
 from uniferum.data.checks.look import Looked, look
 from uniferum.data.cohorts.base import Cohort
@@ -21,28 +21,28 @@ from uniferum.preprocessing.geometry import Geometry
 
 
 @dataclass(frozen=True)
-class Checked:
-    """The answer.
+class CohortCheck:
+    """Result of a check.
 
     Attributes:
-        cohort: its name.
-        looked: counts.
-        findings: the heaviest first.
-        needs: disk and time of a preparation.
-        free: bytes free where the store will lie; None for a URL.
-        next_command: what to type.
+        cohort: name of the cohort.
+        looked: counts of scans and files.
+        findings: problems first, then steps to do, then notes.
+        needs: disk space and time of a preparation.
+        free: free bytes at the store's location; None for a URL.
+        next_command: the command to run next.
     """
 
     cohort: str
     looked: Looked
-    findings: tuple[Finding, ...]
+    findings: tuple[CheckFinding, ...]
     needs: Needs
     free: int | None
     next_command: str
 
     @property
     def exit_code(self) -> int:
-        """0 fine, 1 problems that cost scans, 2 nothing usable."""
+        """Exit code: 0 without problems, 1 for problems that lose scans, 2 if nothing is usable."""
         if not self.looked.usable.total():
             return 2
         return int(any(finding.weight == "problem" for finding in self.findings))
@@ -55,15 +55,15 @@ def check(
     *,
     geometry: Geometry | None = None,
     heard: Callable[[int], None] | None = None,
-) -> Checked:
-    """Look at a cohort's folder.
+) -> CohortCheck:
+    """Check a cohort's folder.
 
     Args:
-        cohort: opened.
-        config: the YAML file that it was opened from.
-        store: where it would be prepared into.
-        geometry: of the preparation; the paper's where not given.
-        heard: told of scans as they are looked at.
+        cohort: the opened cohort.
+        config: its YAML file.
+        store: planned store of the preparation.
+        geometry: geometry of the preparation; by default the paper's.
+        heard: called with the number of scans checked since the last call.
 
     Raises:
         UniferumError: the root, the version or a table is wrong.
@@ -71,21 +71,23 @@ def check(
     refuse_wrong_layout(cohort, config)
     record = Record.read(cohort.config.root)
     looked = look(cohort, heard)
-    found = findings(cohort, looked, record, str(config))
-    wanted = needs(looked.usable.total(), geometry or Geometry(), looked.mean_voxels)
+    results = findings(cohort, looked, record, str(config))
+    required = needs(looked.usable.total(), geometry or Geometry(), looked.mean_voxels)
     free = None if "://" in store else free_bytes(Path(store))
-    if free is not None and wanted.level_bytes["train"] > free:
-        what = f"{gb(free)} are free at {store}, the training level takes more"
-        found.insert(0, Finding("problem", what, cure="give another --store, or a larger disk"))
-    command = _next(cohort, config, store, found, record)
-    return Checked(cohort.name, looked, tuple(found), wanted, free, command)
+    if free is not None and required.level_bytes["train"] > free:
+        what = f"{gb(free)} are free at {store}, but the training level needs more"
+        results.insert(0, CheckFinding("problem", what, cure="use another --store, or a larger disk"))
+    command = _next(cohort, config, store, results, record)
+    return CohortCheck(cohort.name, looked, tuple(results), required, free, command)
 
 
-def _next(cohort: Cohort, config: Path | str, store: str, found: Sequence[Finding], record: Record | None) -> str:
-    """The next command to type: the data first, then masks, then labels from reports, then the preparation."""
+def _next(
+    cohort: Cohort, config: Path | str, store: str, results: Sequence[CheckFinding], record: Record | None
+) -> str:
+    """The next command to run: for data first, then masks, then labels from reports, then the preparation."""
     root = cohort.config.root
     base = f"{shlex.quote(str(config))} --root {shlex.quote(str(root))}"
-    steps = {finding.step for finding in found}
+    steps = {finding.step for finding in results}
     if "fetch" in steps:
         return _fetch_command(cohort, record) if cohort.name in sources() else f"uniferum data check {base}"
     if "edit" in steps:
@@ -109,5 +111,5 @@ def _fetch_command(cohort: Cohort, record: Record | None) -> str:
 
 
 def needed_store(cohort: Cohort) -> str:
-    """Where the paper's grid looks for a cohort's store."""
+    """Store of a cohort in the paper's grid."""
     return f"stores/{cohort.name.lower()}"

@@ -1,7 +1,7 @@
-"""Faults of a volume's or mask's file that a cheap look shows: its size, its first and its last bytes.
+"""Find faults of a volume's or mask's file quickly, from its size, its first and its last bytes.
 
-No voxel is decoded, except where a gzip file's last four bytes (its length) contradict its NIfTI header and only
-decoding can tell a cut file from one written in several pieces.
+No voxel is decoded, except if the last four bytes of a gzip file (its length) contradict its NIfTI header: only
+decoding can distinguish a truncated file from one that was written in several members.
 """
 
 import math
@@ -11,9 +11,9 @@ from pathlib import Path
 from isal import igzip
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.content import LFS_POINTER, UNFINISHED
-from uniferum.preprocessing.metaimage_header import ENDINGS, MetaImageHeader, parse_header
-from uniferum.preprocessing.nifti_layout import (
+from uniferum.preprocessing.formats.content import LFS_POINTER, UNFINISHED
+from uniferum.preprocessing.formats.metaimage_header import ENDINGS, MetaImageHeader, parse_header
+from uniferum.preprocessing.formats.nifti_layout import (
     DAMAGED_GZIP,
     LARGEST_HEADER,
     NiftiLayout,
@@ -21,24 +21,24 @@ from uniferum.preprocessing.nifti_layout import (
     nifti_layout,
     open_unzipped,
 )
-from uniferum.preprocessing.npz import declared_array
+from uniferum.preprocessing.formats.npz import declared_array
 
 MISSING = "missing"
 EMPTY = "of zero bytes"
-POINTER = "a Git pointer, not the file itself (git lfs pull, or git annex get)"
-NOT_GZIP = "no gzip file (an error page of the server?)"
-CUT = "cut short"
-DAMAGED = "damaged: its bytes do not decode"
-NOT_ZIP = "no whole npz file"
-NO_VOXELS = "a header whose voxel file is missing or cut short"
+POINTER = "a Git pointer instead of the file (git lfs pull, or git annex get)"
+NOT_GZIP = "not a gzip file (an error page of the server?)"
+CUT = "truncated"
+DAMAGED = "damaged: it cannot be decompressed"
+NOT_ZIP = "not a complete npz file"
+NO_VOXELS = "a header whose voxel file is missing or truncated"
 
 POINTERS = (LFS_POINTER, b"/annex/objects/", b"../.git/annex/")
 SMALL = 1024
-"""Bytes below which a file may be a pointer."""
+"""Maximum size of a pointer file."""
 
 
 def file_fault(path: Path) -> str | None:
-    """What is wrong with a file; None where it looks whole. A folder (DICOM slices, class files) must not be empty."""
+    """Fault of a file; None if there seems to be none. A folder (DICOM slices, class files) must not be empty."""
     try:
         return _fault(path)
     except FileNotFoundError:
@@ -63,12 +63,12 @@ def _fault(path: Path) -> str | None:
 
 
 def is_partial(name: str) -> bool:
-    """Whether a file's name is one that a download gives to what it has not finished."""
+    """Whether a file name is one that downloads use for unfinished files."""
     return name.lower().endswith(UNFINISHED)
 
 
 def voxels(path: Path) -> int | None:
-    """The number of voxels that a file's header states; None where that takes more than a cheap look."""
+    """Number of voxels in a file's header; None if it cannot be read quickly."""
     name = path.name.lower()
     try:
         if name.endswith(NIFTI):
@@ -85,7 +85,7 @@ def voxels(path: Path) -> int | None:
 
 
 def _nifti(path: Path, size: int) -> str | None:
-    """Gzipped or not is seen from the content, as the reader sees it."""
+    """Check a NIfTI file; gzip is recognised by its content, as in the reader."""
     gzipped = is_gzip(path)
     try:
         layout = _layout(path)
@@ -93,7 +93,7 @@ def _nifti(path: Path, size: int) -> str | None:
         return CUT if size < SMALL else _decoded(path)
     if layout is None and not gzipped and path.name.lower().endswith(".gz"):
         return NOT_GZIP
-    if layout is None or layout.voxels is None:  # no NIfTI header: the reader says so better than a look can
+    if layout is None or layout.voxels is None:  # not a NIfTI header: the reader reports it better
         return None
     whole = layout.voxels_at + layout.voxels * layout.bits // 8
     if not gzipped:
@@ -125,16 +125,16 @@ def _metaimage(path: Path, size: int) -> str | None:
     try:
         header = parse_header(path)
     except UniferumError:
-        return None  # the reader says what is wrong with its header
+        return None  # the reader reports the fault of its header
     each = _least_bytes(header) // len(header.files)
     if header.files == (path,):
         return CUT if size - header.data_at < each else None
-    there = (file.stat().st_size if file.is_file() else -1 for file in header.files)
-    return NO_VOXELS if any(length < each for length in there) else None
+    lengths = (file.stat().st_size if file.is_file() else -1 for file in header.files)
+    return NO_VOXELS if any(length < each for length in lengths) else None
 
 
 def _least_bytes(header: MetaImageHeader) -> int:
-    """What the voxels take in their files, at least."""
+    """Minimum size of the voxels in their files."""
     if header.compressed:
         return header.compressed_size or 1
     return max(0, header.header_size) + math.prod(header.shape) * header.dtype.itemsize

@@ -1,6 +1,6 @@
-"""Is a dataset's folder the one that its config means: the right root, the right ``version:``, the right label file?
+"""Check that a dataset's folder fits its config: its root, its ``version:`` and its label file.
 
-Each mistake is an error of one line that says what fits, before any scan is looked at.
+Each mistake is an error of one line with the correct setting, before any scan is checked.
 """
 
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from uniferum.data.cohorts.tables import rows
 from uniferum.errors import UniferumError
 
 FOLDERS = {"v2": ("train_fixed", "valid_fixed"), "v1": ("train", "valid")}
-"""CT-RATE: version -> folders of the volumes."""
+"""Folders of the volumes of each version of CT-RATE."""
 
 LOOKED_AT = 1000
-"""Rows of a label table whose names are compared with the table's own split."""
+"""Number of rows of a label table whose names are compared with the table's split."""
 
 
 def refuse_wrong_layout(cohort: Cohort, config: Path | str) -> None:
-    """Refuse a folder that holds the dataset in another place or another version than the config says.
+    """Refuse a folder with the dataset in another place or version than in the config.
 
     Raises:
-        UniferumError: says which ``--root`` or which key of the config fits.
+        UniferumError: with the correct ``--root`` or key of the config.
     """
     settings, source = cohort.config, str(config)
     if isinstance(settings, CtRateConfig):
@@ -41,10 +41,10 @@ def refuse_wrong_layout(cohort: Cohort, config: Path | str) -> None:
 def _ct_rate(settings: CtRateConfig, source: str) -> None:
     _needs(settings.root, "dataset", "the folder that holds dataset/")
     data = settings.root / "dataset"
-    there = {version: [name for name in names if (data / name).is_dir()] for version, names in FOLDERS.items()}
+    existing = {version: [name for name in names if (data / name).is_dir()] for version, names in FOLDERS.items()}
     other = "v1" if settings.version == "v2" else "v2"
-    if not there[settings.version] and there[other]:
-        cure = f"{data} holds {' and '.join(there[other])}, which is {other}"
+    if not existing[settings.version] and existing[other]:
+        cure = f"{data} holds {' and '.join(existing[other])}, which is {other}"
         if other == "v1":
             cure += "; v1 also needs dataset/metadata/train_metadata.csv and validation_metadata.csv"
         raise UniferumError(f"{source}: version", settings.version, must=f"be {other}", cure=cure)
@@ -68,21 +68,21 @@ def _rad_chest(settings: RadChestConfig, source: str) -> None:
     _needs(settings.root, "imgtrain_Abnormality_and_Location_Labels.csv", "the folder of RAD-ChestCT's tables")
     folder = settings.root / settings.images
     if folder.is_dir() and next(folder.glob("*.npz"), None) is None:
-        found = min(settings.root.rglob("*.npz"), default=None)  # the same one on every disk
-        if found is not None:
-            named = found.parent.relative_to(settings.root)
-            must = f"be {named}"
-            raise UniferumError(f"{source}: images", settings.images, must=must, cure=f"{named} holds the npz files")
+        example = min(settings.root.rglob("*.npz"), default=None)  # the same one on every disk
+        if example is not None:
+            folder = example.parent.relative_to(settings.root)
+            must = f"be {folder}"
+            raise UniferumError(f"{source}: images", settings.images, must=must, cure=f"{folder} holds the npz files")
 
 
 def _needs(root: Path, pattern: str, what: str) -> None:
-    """Refuse a root without a file or folder of a name; looks for it one or two levels below, and above."""
+    """Refuse a root without a file or folder of a name; search for it one or two levels below, and above."""
     if next(root.glob(pattern), None) is not None:
         return
     for other in _near(root):
         if next(other.glob(pattern), None) is not None:
             raise UniferumError(f"root {root}", must=f"be {what}", cure=f"{other} is: --root {other}")
-    cure = f"{pattern} is not there; uniferum data fetch gets it, docs/datasets.md has the layout"
+    cure = f"{pattern} does not exist; get it with uniferum data fetch; docs/datasets.md has the layout"
     raise UniferumError(f"root {root}", must=f"be {what}", cure=cure)
 
 

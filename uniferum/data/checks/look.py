@@ -1,4 +1,4 @@
-"""One pass over a cohort's scans: what their files look like, without decoding a voxel."""
+"""Check the files of all scans of a cohort in one pass, without decoding voxels."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -13,23 +13,23 @@ from uniferum.data.vocabulary import TOTALSEGMENTATOR
 
 CHUNK = 256
 LOOKING = 8
-"""Files looked at at once: a look waits for the disk or the network, not for the processor."""
+"""Number of files that are checked in parallel; a check waits for the disk or network, not for the CPU."""
 
 MEASURED = 200
-"""Scans whose headers give the mean number of voxels."""
+"""Number of scans whose headers give the mean number of voxels."""
 
 
 @dataclass
 class Looked:
-    """What one pass over a cohort's scans gave.
+    """Result of one pass over a cohort's scans.
 
     Attributes:
         usable: scans by split.
         patients: patients by split.
-        dropped: reason of the cohort -> identifiers.
-        faults: (``volume`` or ``mask``, fault) -> identifiers.
+        dropped: exclusion reason of the cohort to identifiers.
+        faults: (``volume`` or ``mask``, fault) to identifiers.
         without_mask: usable scans without a TotalSegmentator mask, by split.
-        voxels: of some scans.
+        voxels: number of voxels of some scans.
     """
 
     usable: Counter[str] = field(default_factory=Counter)
@@ -41,12 +41,12 @@ class Looked:
 
     @property
     def mean_voxels(self) -> float | None:
-        """Of the scans whose header was read."""
+        """Mean number of voxels of the scans whose header was read."""
         return sum(self.voxels) / len(self.voxels) if self.voxels else None
 
 
 def look(cohort: Cohort, heard: Callable[[int], None] | None = None) -> Looked:
-    """One pass over the cohort's entries and the files of its scans."""
+    """Check the cohort's entries and the files of its scans in one pass."""
     looked, version_known = Looked(), False
     entries = cohort.entries()
     with ThreadPoolExecutor(LOOKING) as pool:
@@ -85,7 +85,7 @@ def _count(looked: Looked, scan: Scan, fault: str | None, bad_masks: Sequence[st
 
 
 def _version_known(scan: Scan) -> bool:
-    """Refuse masks of TotalSegmentator 1, once a mask is there."""
+    """Refuse masks of TotalSegmentator 1; return whether a mask existed to check."""
     for mask in scan.source.masks:
         if mask.layer == TOTALSEGMENTATOR and mask.path is not None and mask.path.is_file():
             refuse_version_1(mask.path)

@@ -1,1 +1,1 @@
-"""The source datasets, each read from its own files as downloaded."""
+"""Source datasets, each read from its files as downloaded."""

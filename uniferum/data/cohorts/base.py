@@ -1,8 +1,8 @@
-"""What a cohort is: a source dataset on disk that yields its scans one by one, from its own files as downloaded.
+"""Base class of cohorts: a source dataset on disk that yields its scans one by one, from its files as downloaded.
 
-A cohort says where each scan lies, whose it is, which split it belongs to and which labels are known; it reads no
-voxels. A label that is not in ``Scan.labels`` is unknown, never negative. Everything that is left out is counted, with
-its reason, in the data card. Adding a cohort is one module and one line in ``REGISTRY``.
+A cohort gives each scan's files, patient, split and known labels; it reads no voxels. A label that is not in
+``Scan.labels`` is unknown, never negative. The data card counts everything that is excluded, by reason. A new cohort is
+one module and one line in ``REGISTRY``.
 """
 
 from abc import ABC, abstractmethod
@@ -22,7 +22,7 @@ from uniferum.data.cohorts.totalsegmentator import refuse_version_1
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import ScanSource
+from uniferum.preprocessing.formats.source import ScanSource
 
 REGISTRY = {
     "ct_rate": "uniferum.data.cohorts.ct_rate:CtRate",
@@ -31,21 +31,21 @@ REGISTRY = {
     "luna16": "uniferum.data.cohorts.luna16:Luna16",
     "rad_chest": "uniferum.data.cohorts.rad_chest:RadChest",
 }
-"""Kind of a cohort in its YAML -> module and class."""
+"""Kind of a cohort in its YAML file, to module and class."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """One scan of a cohort: where it lies, whose it is, its split and its known labels.
+    """One scan of a cohort: its files, patient, split and known labels.
 
     Attributes:
-        cohort: the cohort's name, e.g. ``CTRATE``.
-        source: files, and what their headers do not say.
-        patient_id: as the dataset publishes it.
-        study_id: as the dataset publishes it; several scans may belong to one study.
+        cohort: name of the cohort, e.g. ``CTRATE``.
+        source: its files, and properties that their headers lack.
+        patient_id: the dataset's patient id.
+        study_id: the dataset's study id; a study may have several scans.
         split: ``train``, ``validation`` or ``test``.
-        labels: label id -> 0 or 1, known labels only.
-        patient_known: false where the dataset does not say whose it is, and ``patient_id`` is the scan's own.
+        labels: label id to 0 or 1, known labels only.
+        patient_known: false if the dataset does not identify the patient; ``patient_id`` is then the scan's id.
     """
 
     cohort: str
@@ -58,35 +58,35 @@ class Scan:
 
     @property
     def scan_id(self) -> str:
-        """The scan's identifier within its cohort."""
+        """Identifier of the scan within its cohort."""
         return self.source.scan_id
 
     @property
     def volume_id(self) -> str:
-        """The scan's identifier among all cohorts."""
+        """Identifier of the scan among all cohorts."""
         return f"{self.cohort}/{self.source.scan_id}"
 
 
 @runtime_checkable
 class HasReports(Protocol):
-    """A cohort whose reports can be judged.
+    """A cohort with reports that can be labelled.
 
     Attributes:
-        report_id: column of the identifier in the table that is made.
-        report_labels: ids of the labels that reports are judged for.
+        report_id: column name of the identifier in the table of labels.
+        report_labels: ids of the labels to find in the reports.
     """
 
     report_id: str
     report_labels: tuple[str, ...]
 
     def reports(self) -> Iterator[tuple[str, str]]:
-        """Identifier and text of each report of the test split; the text is never written anywhere."""
+        """Identifier and text of each report of the test split; the text is never written to a file."""
         ...
 
 
 @dataclass(frozen=True)
 class Dropped:
-    """A scan, or a row of a table, that is left out, and why; ``split``: which one it is absent from, or empty."""
+    """A scan or table row that is excluded, with the reason and the split that it is missing from (or empty)."""
 
     scan_id: str
     reason: str
@@ -94,15 +94,14 @@ class Dropped:
 
 
 class CohortConfig(Section):
-    """Settings that every kind of cohort has.
+    """Settings of every kind of cohort.
 
     Attributes:
         kind: a key of ``REGISTRY``.
-        root: the dataset's folder; relative to the working directory.
-        follow_symlinks: read files that links lead to outside ``root``, as in a Hugging Face cache.
-        masks_root: TotalSegmentator v2 output beside a dataset that ships none: ``<scan id>.nii.gz`` (one multi-label
-            file) or ``<scan id>/`` (one file a class); relative to ``root``, or absolute where ``root`` cannot be
-            written to.
+        root: folder of the dataset, relative to the working directory.
+        follow_symlinks: whether to read files outside ``root`` through links, as in a Hugging Face cache.
+        masks_root: TotalSegmentator v2 output for a dataset without masks: ``<scan id>.nii.gz`` (one multi-label file)
+            or ``<scan id>/`` (one file per class); relative to ``root``, or absolute if ``root`` is read-only.
     """
 
     kind: str
@@ -111,8 +110,8 @@ class CohortConfig(Section):
     masks_root: Path | None = None
 
     @cached_property
-    def fence(self) -> Path | None:
-        """The folder that no file of a scan may lie outside of; ``None`` where the config itself leads outside."""
+    def scan_root(self) -> Path | None:
+        """Folder that must contain all files of a scan; ``None`` if the config allows other folders."""
         masks = self.root if self.masks_root is None else self.root / self.masks_root
         inside = masks.resolve().is_relative_to(self.root.resolve())
         return None if self.follow_symlinks or not inside else self.root
@@ -122,71 +121,71 @@ C = TypeVar("C", bound=CohortConfig)
 
 
 class Cohort(ABC, Generic[C]):
-    """A source dataset; subclasses say what it holds (``entries``) and are final."""
+    """A source dataset; final subclasses define its scans (``entries``)."""
 
     name: str
     config: C
     file: Path | None = None
-    """The YAML file that describes it; ``None`` for a cohort made in code."""
+    """The YAML file of the cohort; ``None`` for a cohort made in code."""
     looked_for: str
-    """Where this kind of cohort has its volumes, below ``root``, in words."""
+    """Location and names of the volumes below ``root``, in words."""
 
     @abstractmethod
     def entries(self) -> Iterator[Scan | Dropped]:
-        """Every scan and everything that is left out, one by one, in the order of the dataset's own table."""
+        """All scans and all exclusions, one by one, in the order of the dataset's table."""
 
     @abstractmethod
     def expected(self) -> Mapping[str, int]:
-        """Scans by split in the paper's Table 1; empty where the paper does not use the cohort."""
+        """Scans by split in the paper's Table 1; empty if the paper does not use the cohort."""
 
     @abstractmethod
     def split_rules(self) -> Mapping[str, SplitRule]:
-        """How each split is made, and whether the paper's is made so too."""
+        """Rule for each split, and whether the paper uses the same rule."""
 
     def papers_split(self) -> Mapping[str, bool]:
-        """Whether each split is made by the paper's own rule, so that a score may stand beside its score."""
+        """Whether each split follows the paper's rule, so that scores can be compared with the paper's."""
         return {split: rule.papers for split, rule in self.split_rules().items()}
 
     @abstractmethod
     def notes(self) -> Iterable[str]:
-        """Sentences that belong beside every count and score of this cohort."""
+        """Notes to show beside every count and score of this cohort."""
 
     @abstractmethod
     def extra_vocabulary(self) -> dict[str, Any]:
-        """The cohort's own words, as :meth:`Vocabulary.extended` takes them; empty for the paper's datasets."""
+        """The cohort's additions for :meth:`Vocabulary.extended`; empty for the paper's datasets."""
 
     def vocabulary(self) -> Vocabulary:
-        """The paper's vocabulary with this cohort's own words."""
+        """The paper's vocabulary with the cohort's additions."""
         return Vocabulary.load().extended(self.extra_vocabulary())
 
-    def refuse_splits(self, found: Mapping[str, int]) -> None:
-        """Refuse scans on disk that make a wrong split; ``found`` is scans by split.
+    def refuse_splits(self, split_counts: Mapping[str, int]) -> None:
+        """Refuse invalid splits of the scans on disk, from ``split_counts``, the scans by split.
 
         Raises:
-            UniferumError: they do.
+            UniferumError: a split is invalid.
         """
 
-    def refuse(self, found: Mapping[str, int], left_out: Mapping[str, LeftOut]) -> None:
-        """Refuse a cohort that nothing can be prepared of.
+    def refuse(self, split_counts: Mapping[str, int], left_out: Mapping[str, LeftOut]) -> None:
+        """Refuse a cohort that cannot be prepared.
 
         Args:
-            found: scans by split.
-            left_out: why rows and scans are left out.
+            split_counts: number of scans by split.
+            left_out: reasons for exclusions.
 
         Raises:
-            UniferumError: no scan is there, or no sound split.
+            UniferumError: there is no scan, or a split is invalid.
         """
-        if not any(found.values()):
-            cure = "; ".join(self._why_empty(left_out))
+        if not any(split_counts.values()):
+            cure = "; ".join(self._empty_reasons(left_out))
             raise UniferumError(f"cohort {self.name}", must="hold at least one scan", cure=cure)
-        self.refuse_splits(found)
+        self.refuse_splits(split_counts)
 
     def scans(self) -> Iterator[Scan]:
-        """The scans that are kept, one by one.
+        """Yield the scans that are not excluded.
 
         Raises:
-            UniferumError: nothing is left to prepare, no sound split is, or a table of the dataset is unreadable; the
-                first two are known, and raised, after the last scan.
+            UniferumError: there is no scan or no valid split (raised after the last scan), or a table of the dataset is
+                unreadable.
         """
         tally = Tally(())
         for entry in _checked(self.entries()):
@@ -195,10 +194,10 @@ class Cohort(ABC, Generic[C]):
                 yield entry
             else:
                 tally.drop(entry.scan_id, entry.reason)
-        self.refuse(tally.found(), tally.left_out())
+        self.refuse(tally.scans(), tally.left_out())
 
-    def card(self, heard: Callable[[], None] | None = None) -> DataCard:
-        """Count everything once, without reading a voxel; ``heard`` is called once an entry."""
+    def card(self, on_entry: Callable[[], None] | None = None) -> DataCard:
+        """Count everything once, without reading a voxel; ``on_entry`` is called once per entry."""
         tally = Tally(self.vocabulary().of_cohort(self.name))
         with SharedFiles() as shared:
             for entry in _checked(self.entries()):
@@ -208,57 +207,58 @@ class Cohort(ABC, Generic[C]):
                     shared.add(entry.scan_id, entry.split, entry.source.path)
                 else:
                     tally.drop(entry.scan_id, entry.reason)
-                if heard is not None:
-                    heard()
+                if on_entry is not None:
+                    on_entry()
             notes = [*self.notes(), *self._warnings(tally), *shared.notes()]
         return tally.card(self.name, expected=self.expected(), papers_split=self.papers_split(), notes=notes)
 
     def _warnings(self, tally: Tally) -> Iterator[str]:
-        """What is wrong with the scans as they lie on disk, most of all after a partial download."""
-        found, left_out = tally.found(), tally.left_out()
+        """Warnings about the scans on disk, mainly after a partial download."""
+        split_counts, left_out = tally.scans(), tally.left_out()
         missing = sum(left_out[reason][0] for reason in files.NOT_ON_DISK if reason in left_out)
         if missing:
-            total = sum(found.values())
-            yield f"{total} of {total + missing} volumes that the tables name are on disk: the dataset is not whole"
-        yield from (f"no {split} scan was found" for split in self.expected() if found and not found.get(split))
-        train, validation = found.get("train", 0), found.get("validation", 0)
+            total = sum(split_counts.values())
+            yield f"{total} of {total + missing} volumes in the tables are on disk: the dataset is incomplete"
+        empty = [split for split in self.expected() if split_counts and not split_counts.get(split)]
+        yield from (f"no {split} scan was found" for split in empty)
+        train, validation = split_counts.get("train", 0), split_counts.get("validation", 0)
         if 0 < train < validation:
-            yield f"only {train} scans to train on beside {validation} held out for selection"
+            yield f"only {train} scans for training, and {validation} held out for selection"
         try:
-            self.refuse(found, left_out)
+            self.refuse(split_counts, left_out)
         except UniferumError as error:
             yield f"cannot be prepared: {error}"
 
-    def _why_empty(self, left_out: Mapping[str, LeftOut]) -> Iterator[str]:
-        yield f"looked for {self.looked_for} below {self.config.root}"
+    def _empty_reasons(self, left_out: Mapping[str, LeftOut]) -> Iterator[str]:
+        yield f"searched for {self.looked_for} below {self.config.root}"
         reasons = sorted(left_out.items(), key=lambda entry: -entry[1][0])[:TOP_REASONS]
         if reasons:
-            yield "left out: " + ", ".join(f"{n} {why} (first: {ids[0]})" for why, (n, ids) in reasons)
+            yield "excluded: " + ", ".join(f"{n} {why} (first: {ids[0]})" for why, (n, ids) in reasons)
         elif not any(files.files_below(self.config.root, dicom=True)):
-            yield "no volume of any known format lies below it: check root"
+            yield "it contains no volume of a known format: check root"
         if files.MISSING in left_out:
-            yield "check root and whether the download is whole"
+            yield "check root, and that the download is complete"
         if files.OUTSIDE in left_out:
-            yield "links out of root are read with follow_symlinks=true"
+            yield "set follow_symlinks=true to read links that lead out of root"
 
 
 def repeated(row: Mapping[str, object], first: Mapping[str, object]) -> str:
-    """Why a second row of one id is left out, and whether it says something else than the first, which counts.
+    """Reason for excluding a second row with one id, which names differences from the first row.
 
     Args:
-        row: what matters of it, by the same keys as in ``first``.
-        first: the row that is kept.
+        row: the relevant values, with the same keys as ``first``.
+        first: the row that is used.
     """
     unlike = [name for name, value in row.items() if first.get(name) != value]
-    return f"duplicate id with other {' and '.join(unlike)}; the first row counts" if unlike else "duplicate id"
+    return f"duplicate id with other {' and '.join(unlike)}; the first row is used" if unlike else "duplicate id"
 
 
 TOP_REASONS = 3
-"""Reasons for which scans are left out that the error of an empty cohort names."""
+"""Exclusion reasons that the error of an empty cohort lists."""
 
 
 def _checked(entries: Iterator[Scan | Dropped]) -> Iterator[Scan | Dropped]:
-    """Pass everything on, once the first readable TotalSegmentator file is known not to be of version 1."""
+    """Yield all entries after checking that the first readable TotalSegmentator file is not of version 1."""
     waiting = True
     for entry in entries:
         if waiting and isinstance(entry, Scan):
@@ -274,12 +274,12 @@ def open_cohort(path: Path | str, overrides: Iterable[str] = (), *, root: Path |
     """Open the cohort that a YAML file describes.
 
     Args:
-        path: the cohort's YAML file; its key ``kind`` chooses the reader.
-        overrides: ``key=value`` settings laid over the file.
-        root: the dataset's folder, in place of the file's own ``root``.
+        path: YAML file of the cohort; its key ``kind`` selects the reader.
+        overrides: ``key=value`` settings with priority over the file.
+        root: folder of the dataset, with priority over the file's ``root``.
 
     Raises:
-        UniferumError: the file, its kind, one of its keys or the dataset's folder is wrong.
+        UniferumError: the file, its kind, a key or the dataset's folder is invalid.
     """
     data = override(load_yaml(path), overrides)
     if root is not None:
@@ -291,7 +291,7 @@ def open_cohort(path: Path | str, overrides: Iterable[str] = (), *, root: Path |
     reader = getattr(import_module(module), name)
     config = parse(reader.config_type, data, source=str(path))
     if not config.root.is_dir():
-        raise UniferumError(f"{path}: root", config.root, must="be a folder", cure="give --root or set root=FOLDER")
+        raise UniferumError(f"{path}: root", config.root, must="be a folder", cure="use --root or set root=FOLDER")
     cohort = reader(config)
     cohort.file = Path(path)
     return cohort

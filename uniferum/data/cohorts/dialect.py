@@ -1,7 +1,7 @@
-"""How a table's text is written: its encoding, its delimiter, and what is no table at all.
+"""Detect how a table is written: its encoding, its delimiter, and files that are not tables.
 
-UTF-8 and UTF-16 with a byte order mark are read; any other encoding cannot be told from its neighbours by its bytes,
-so it is refused by name. The delimiter is the one that gives the columns that are needed.
+UTF-8 and UTF-16 with a byte order mark are read. Other encodings cannot be recognised by their bytes, so they are
+refused with a remedy. The delimiter is the one that yields the needed columns.
 """
 
 import csv
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.content import LFS_POINTER, is_web_page
+from uniferum.preprocessing.formats.content import LFS_POINTER, is_web_page
 
 WIDEST_FIELD = 16 * 2**20
-"""Characters of one field (a report, a list of numbers) that are still read."""
+"""Maximum number of characters in a field, such as a report or a list of numbers."""
 
 BLANKS = " \t\r\n\f\v\x85\xa0\u2007\u200b\u202f\u3000\ufeff"
-"""Stripped from cells: white space, and what spreadsheets paste with it (no-break spaces, byte order marks)."""
+"""Characters stripped from cells: white space, no-break spaces and byte order marks from spreadsheets."""
 
 DELIMITERS = (",", ";", "\t", "|")
 NOT_TABLES = {
@@ -25,7 +25,7 @@ NOT_TABLES = {
     b"\x1f\x8b": ("a gzip file", "unpack it"),
     LFS_POINTER: ("a Git LFS pointer", "download the file itself"),
 }
-"""First bytes -> what the file is, and the cure."""
+"""First bytes of other files, with their kind and a remedy."""
 
 BOMS = {
     b"\xff\xfe\0\0": "utf-32",
@@ -38,12 +38,12 @@ BOMS = {
 
 @dataclass(frozen=True)
 class Dialect:
-    """How the text of one table is written.
+    """Encoding and delimiter of a table.
 
     Attributes:
-        encoding: for ``open``.
-        delimiter: between two cells.
-        skip: lines before the header (Excel's ``sep=;``).
+        encoding: encoding for ``open``.
+        delimiter: character between two cells.
+        skip: number of lines before the header (Excel's ``sep=;``).
     """
 
     encoding: str
@@ -52,16 +52,16 @@ class Dialect:
 
 
 def dialect_of(path: Path, delimiter: str, needed: Sequence[str]) -> Dialect:
-    """Find out how a table is written.
+    """Detect how a table is written.
 
     Args:
         path: the table.
-        delimiter: the one that its dataset uses.
-        needed: names of columns; the delimiter is the one whose header has most of them, then most cells, else the
-            dataset's own.
+        delimiter: the dataset's usual delimiter.
+        needed: column names; the delimiter is the one whose header has most of them, then most cells, then the
+            dataset's usual one.
 
     Raises:
-        UniferumError: the file is missing, is no text table, or is in an encoding that cannot be recognised.
+        UniferumError: the file is missing, is not a text table, or has an encoding that cannot be recognised.
     """
     encoding = _encoding(path)
     first = next(lines(path, encoding), "")
@@ -78,20 +78,20 @@ def dialect_of(path: Path, delimiter: str, needed: Sequence[str]) -> Dialect:
 
 
 def lines(path: Path, encoding: str) -> Iterator[str]:
-    """The lines of a text, their ends kept, whichever of the three kinds of line end it has.
+    """Yield the lines of a text with their ends, for each of the three kinds of line ends.
 
     Raises:
-        UniferumError: it cannot be read, or holds bytes that are no text.
+        UniferumError: the file cannot be read, or contains bytes that are not text.
     """
     try:
         with path.open(encoding=encoding, newline="") as file:
             for number, line in enumerate(file, start=1):
                 if "\0" in line:
-                    cure = "a NUL byte: the file is damaged, or is UTF-16 without a byte order mark; save it as UTF-8"
+                    cure = "it has a NUL byte: the file is damaged or UTF-16 without byte order mark; save it as UTF-8"
                     raise UniferumError(f"{path}: line {number}", must="be text", cure=cure)
                 yield line
     except FileNotFoundError:
-        cure = "check the cohort's root; its layout is in docs/datasets.md"
+        cure = "check the cohort's root; docs/datasets.md describes its layout"
         raise UniferumError(str(path), must="exist", cure=cure) from None
     except UnicodeError:
         raise _undecodable(path, encoding) from None
@@ -104,32 +104,32 @@ def _encoding(path: Path) -> str:
         with path.open("rb") as file:
             head = file.read(64)
     except OSError:
-        return "utf-8-sig"  # told by `lines`, which opens it too
+        return "utf-8-sig"  # `lines` opens the file too, and reports the error
     for magic, (what, cure) in NOT_TABLES.items():
         if head.startswith(magic):
             raise UniferumError(str(path), what, must="be a text table", cure=cure)
     if is_web_page(head):
         cure = "download the file itself (a login may be needed)"
         raise UniferumError(str(path), "a web page", must="be a text table", cure=cure)
-    found = next((name for bom, name in BOMS.items() if head.startswith(bom)), "utf-8-sig")
-    if found == "utf-32":
+    encoding = next((name for bom, name in BOMS.items() if head.startswith(bom)), "utf-8-sig")
+    if encoding == "utf-32":
         raise UniferumError(str(path), "UTF-32", must="be UTF-8 text", cure="save the table as UTF-8")
-    return found
+    return encoding
 
 
 def _undecodable(path: Path, encoding: str) -> UniferumError:
     if encoding != "utf-8-sig":
-        return UniferumError(str(path), must="be whole UTF-16 text", cure="save the table as UTF-8")
-    where, byte = str(path), 0
+        return UniferumError(str(path), must="be valid UTF-16 text", cure="save the table as UTF-8")
+    location, byte = str(path), 0
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             try:
                 raw.decode("utf-8")
             except UnicodeDecodeError as error:
-                where, byte = f"{path}: line {number}", raw[error.start]
+                location, byte = f"{path}: line {number}", raw[error.start]
                 break
     cure = f"byte {byte:#04x} is not UTF-8 (Latin-1 or Windows-1252?); save the table as UTF-8"
-    return UniferumError(where, must="be UTF-8 text", cure=cure)
+    return UniferumError(location, must="be UTF-8 text", cure=cure)
 
 
 def _split(line: str, delimiter: str) -> list[str]:

@@ -1,6 +1,6 @@
-"""Finding a cohort's files without leaving its folder: no absolute path, no ``..``, no link that leads outside.
+"""Find a cohort's files inside its folder: no absolute path, no ``..``, no link that leads outside.
 
-A check of one file costs the same whatever lies beside it: no folder is listed for it.
+The check of a file does not list its folder, so it takes the same time however many files there are.
 """
 
 import os
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from uniferum.preprocessing.content import has_dicom_preamble
+from uniferum.preprocessing.formats.content import has_dicom_preamble
 
 OUTSIDE = "path leaves the cohort's folder"
 MISSING = "volume file missing"
@@ -22,7 +22,7 @@ WITHOUT_ROW = "scan without a label row"
 ELSEWHERE = "volume lies where its row does not say"
 NO_VOXELS = "voxel file of the volume missing"
 NOT_ON_DISK = (MISSING, OTHER_NAME, EMPTY, NO_VOXELS)
-"""What a download that was cut off leaves behind."""
+"""File name endings of unfinished downloads."""
 
 NIFTI = (".nii.gz", ".nii")
 VOLUMES = (*NIFTI, ".mhd", ".mha", ".npz")
@@ -30,69 +30,69 @@ DICOM = (".dcm", ".ima", ".dicom")
 NOT_SLICES = (".txt", ".csv", ".tsv", ".json", ".yaml", ".yml", ".xml", ".md", ".html", ".pdf", ".png", ".jpg", ".raw")
 
 LOOKED_INTO = 3
-"""Files of unknown ending in one folder that are opened to see whether they are DICOM slices."""
+"""Number of files with unknown endings in a folder that are opened to detect DICOM slices."""
 
 
 def fault(root: Path, relative: str, *, follow_symlinks: bool, real: str | None = None) -> str | None:
-    """Why the file or folder ``root/relative`` is not to be read; ``None`` where all is well.
+    """Reason why the file or folder ``root/relative`` must not be read; ``None`` if there is none.
 
     Args:
-        root: the cohort's folder.
+        root: folder of the cohort.
         relative: a path from a table of the dataset.
         follow_symlinks: allow links that lead outside ``root``.
-        real: ``root/relative`` without links, where the caller knows it already.
+        real: ``root/relative`` with links resolved, if the caller knows it.
     """
-    return _look(root, relative, follow_symlinks, real)[0]
+    return _check_path(root, relative, follow_symlinks, real)[0]
 
 
 def volume_fault(root: Path, relative: str, *, follow_symlinks: bool, real: str | None = None) -> str | None:
-    """:func:`fault` of a volume, which must not be an empty file either."""
-    reason, found = _look(root, relative, follow_symlinks, real)
-    empty = found is not None and stat.S_ISREG(found.st_mode) and found.st_size == 0
+    """Reason as in :func:`fault` for a volume, which must not be an empty file either."""
+    reason, status = _check_path(root, relative, follow_symlinks, real)
+    empty = status is not None and stat.S_ISREG(status.st_mode) and status.st_size == 0
     return EMPTY if reason is None and empty else reason
 
 
 def missing(root: Path, relative: str) -> str:
-    """:data:`MISSING`, or :data:`OTHER_NAME` where a row says ``a.nii`` or ``A.NII.GZ`` and ``a.nii.gz`` is there."""
+    """:data:`MISSING`, or :data:`OTHER_NAME` if the row has ``a.nii`` or ``A.NII.GZ`` and ``a.nii.gz`` exists."""
     stem = without_ending(relative)
     names = {f"{one}{ending}" for one in (stem, stem.lower()) for ending in (*VOLUMES, ".NII.GZ", ".NII")} - {relative}
-    there = bool(relative) and any(fault(root, name, follow_symlinks=True) is None for name in names)
-    return OTHER_NAME if there else MISSING
+    exists = bool(relative) and any(fault(root, name, follow_symlinks=True) is None for name in names)
+    return OTHER_NAME if exists else MISSING
 
 
-def _look(
+def _check_path(
     root: Path, relative: str, follow_symlinks: bool, real: str | None
 ) -> tuple[str | None, os.stat_result | None]:
     if not relative:
         return MISSING, None
-    if relative.startswith("/") or ".." in relative.split("/") or "\0" in relative or _of_windows(relative):
+    if relative.startswith("/") or ".." in relative.split("/") or "\0" in relative or _is_windows_path(relative):
         return OUTSIDE, None
     path = f"{root}/{relative}"
     try:
-        found = os.stat(path)  # noqa: PTH116 - a Path costs more than the look itself, at 40,000 files
+        status = os.stat(path)  # noqa: PTH116 - for 40,000 files, Path would take longer than the call itself
     except (FileNotFoundError, NotADirectoryError):
         return MISSING, None
-    except (OSError, ValueError):  # a name that is too long, a loop of links, a folder that may not be entered
+    except (OSError, ValueError):  # too long a name, a loop of links, a folder without permission
         return UNREADABLE, None
     if not follow_symlinks and not _inside(real or os.path.realpath(path), os.path.realpath(root)):
         return OUTSIDE, None
-    return None if stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode) else UNREADABLE, found
+    return None if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) else UNREADABLE, status
 
 
-def _of_windows(relative: str) -> bool:
-    """Whether this is an absolute path of Windows, ``C:\\scans`` or a share."""
+def _is_windows_path(relative: str) -> bool:
+    r"""Whether this is an absolute Windows path, ``C:\scans`` or a share."""
     return ("\\" in relative or ":" in relative) and PureWindowsPath(relative).is_absolute()
 
 
 def as_written(root: Path, text: str) -> str:
-    """A path of a table in this system's form: ``./a//b`` is ``a/b``, and ``a\\b`` too where there is no such file."""
+    r"""Convert a path of a table to this system: ``./a//b`` and, if no such file exists, ``a\b`` become ``a/b``."""
     if "\\" in text and not os.path.lexists(root / text):
-        text = text if _of_windows(text) else text.replace("\\", "/")
+        text = text if _is_windows_path(text) else text.replace("\\", "/")
     return PurePosixPath(text).as_posix() if text else ""
 
 
 def without_ending(name: str, endings: tuple[str, ...] = VOLUMES) -> str:
-    """A file's name without its ending, in whatever case that is written."""
+    """Remove the ending, in upper or lower case, from a file name."""
     return next((name[: -len(ending)] for ending in endings if name.lower().endswith(ending)), name)
 
 
@@ -102,12 +102,12 @@ def _inside(real: str, root: str) -> bool:
 
 @dataclass(frozen=True)
 class OnDisk:
-    """A volume of a folder, whether a table names it or not.
+    """A volume in a folder, with or without a table row.
 
     Attributes:
-        path: below the folder that was looked through.
-        real: the same without links, to compare with what a table names.
-        fault: why it is not to be read: a link that leads outside; ``None`` where it may be.
+        path: path below the searched folder.
+        real: the path with links resolved, to compare with those of a table.
+        fault: reason why it must not be read, such as a link that leads outside; ``None`` if there is none.
     """
 
     path: Path
@@ -123,20 +123,20 @@ def files_below(
     follow_symlinks: bool = False,
     skip: Container[str] = (),
 ) -> Iterator[OnDisk]:
-    """Every volume below ``root``, folder by folder, each folder listed once.
+    """Yield every volume below ``root``, folder by folder; each folder is listed once.
 
-    A linked folder is looked through as well, unless it leads outside ``root``; then the link itself is told.
-    The files that macOS leaves beside others (``._name``) are no volumes.
+    Linked folders are searched too, unless they lead outside ``root``; then the link itself is yielded. The additional
+    files of macOS (``._name``) are ignored.
 
     Args:
-        root: the folder; where it is none, nothing is found.
-        suffixes: endings of volumes, lower case; they match in any case.
-        dicom: tell folders of DICOM slices too.
-        follow_symlinks: look through linked folders outside ``root``.
-        skip: files and folders, without links, that are not told and not looked through.
+        root: the folder; if it does not exist, nothing is yielded.
+        suffixes: endings of volumes in lower case; they match in any case.
+        dicom: whether to yield folders of DICOM slices too.
+        follow_symlinks: whether to search linked folders outside ``root``.
+        skip: files and folders, with links resolved, that are neither yielded nor searched.
     """
     top = OnDisk(root, os.path.realpath(root))
-    waiting, seen = [top] if root.is_dir() and top.real not in skip else [], {top.real}
+    waiting, visited = [top] if root.is_dir() and top.real not in skip else [], {top.real}
     while waiting:
         folder = waiting.pop()
         try:
@@ -145,44 +145,46 @@ def files_below(
         except OSError:
             yield OnDisk(folder.path, folder.real, UNREADABLE)
             continue
-        found = [_inner(folder, entry, None if follow_symlinks else top.real) for entry in entries]
-        yield from (f for f, e in zip(found, entries, strict=True) if _is_told(f, e, suffixes) and f.real not in skip)
-        folders = {f.real: f for f, e in zip(found, entries, strict=True) if _is_folder(e) and not f.fault}
-        waiting += [inner for real, inner in folders.items() if real not in seen and real not in skip]
-        seen.update(folders)
+        below = [_inner(folder, entry, None if follow_symlinks else top.real) for entry in entries]
+        yield from (
+            f for f, e in zip(below, entries, strict=True) if _is_reported(f, e, suffixes) and f.real not in skip
+        )
+        folders = {f.real: f for f, e in zip(below, entries, strict=True) if _is_folder(e) and not f.fault}
+        waiting += [inner for real, inner in folders.items() if real not in visited and real not in skip]
+        visited.update(folders)
         if dicom and _holds_slices(entries):
             yield folder
 
 
-def _inner(folder: OnDisk, entry: "os.DirEntry[str]", fence: str | None) -> OnDisk:
-    """One entry of a folder; a linked folder beyond the fence is a fault."""
+def _inner(folder: OnDisk, entry: "os.DirEntry[str]", allowed_root: str | None) -> OnDisk:
+    """One entry of a folder; a linked folder outside ``allowed_root`` has a fault."""
     linked = entry.is_symlink()
     real = os.path.realpath(entry.path) if linked else f"{folder.real.rstrip('/')}/{entry.name}"
-    out = linked and fence is not None and not _inside(real, fence) and _is_folder(entry)
+    out = linked and allowed_root is not None and not _inside(real, allowed_root) and _is_folder(entry)
     return OnDisk(folder.path / entry.name, real, LINKED_OUT if out else None)
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link that leads to itself
+    except OSError:  # a link to itself
         return False
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
     try:
-        return entry.is_file()  # no pipe, which would be waited for
+        return entry.is_file()  # not a pipe, which would block
     except OSError:
         return False
 
 
-def _is_told(found: OnDisk, entry: "os.DirEntry[str]", suffixes: tuple[str, ...]) -> bool:
+def _is_reported(volume_on_disk: OnDisk, entry: "os.DirEntry[str]", suffixes: tuple[str, ...]) -> bool:
     volume = entry.name.lower().endswith(suffixes) and not entry.name.startswith("._")
-    return found.fault is not None or (volume and not _is_folder(entry))
+    return volume_on_disk.fault is not None or (volume and not _is_folder(entry))
 
 
 def _holds_slices(entries: "list[os.DirEntry[str]]") -> bool:
-    """Whether a folder holds DICOM slices, by their endings, else by the first few files of unknown ending."""
+    """Whether a folder has DICOM slices, by file endings, or else by the first few files with unknown endings."""
     names = [entry for entry in entries if not entry.name.startswith(".")]
     if any(entry.name.lower().endswith(DICOM) for entry in names):
         return True

@@ -1,7 +1,7 @@
-"""Anyone's own cohort: a folder of volumes, a table of labels and masks, and a YAML that says what the columns mean.
+"""A user's cohort: a folder of volumes, a table of labels and masks, and a YAML that describes its columns.
 
-Volumes are NIfTI, MetaImage, npz (key ``ct``) or folders of one DICOM series. An empty cell is unknown. A column that
-the YAML does not name is refused, so that a misspelt label cannot vanish.
+Volumes are NIfTI, MetaImage, npz (key ``ct``) or folders of one DICOM series. An empty cell is unknown. Columns that
+are not in the YAML are refused, so that a misspelt label is not lost.
 """
 
 import os
@@ -20,58 +20,60 @@ from uniferum.data.cohorts.values import known_id, known_labels, refuse_unknown
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import MaskSource, ScanSource
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource
 
 SPLIT_NAMES = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
 class Folder(Cohort[FolderConfig]):
-    """A folder of one's own."""
+    """A user's folder of volumes with a table."""
 
     config_type = FolderConfig
 
     def __init__(self, config: FolderConfig) -> None:
         self.config = config
         self.name = config.name
-        self.label_columns = {label: own.column or label for label, own in config.labels.items()}
+        self.label_columns = {label: settings.column or label for label, settings in config.labels.items()}
         self.words = own_words(config, Vocabulary.load())
-        self.looked_for = f"the files that column {config.columns.path} of {config.table} names"
+        self.looked_for = f"the files in column {config.columns.path} of {config.table}"
 
     def entries(self) -> Iterator[Scan | Dropped]:
-        """Rows of the table, then volumes that no row names."""
+        """Rows of the table, then volumes without a row."""
         table = self.config.root / self.config.table
         self._refuse_columns(table)
         drawn = self._drawn(table) if self.config.columns.split is None else None
-        with Index() as seen, Index() as named, Index() as patients:
+        with Index[str | Mapping[str, int]]() as scans, Index[str]() as files_with_row, Index[str]() as patients:
             for row in rows(table, self._needed()):
-                real = self._remember(row, named)
-                entry = self._entry(row, real, seen, drawn)
+                real = self._remember(row, files_with_row)
+                entry = self._entry(row, real, scans, drawn)
                 if isinstance(entry, Scan):
-                    self._refuse_leak(entry, row, real, named, patients)
+                    self._refuse_leak(entry, row, real, files_with_row, patients)
                 yield entry
-            yield from self._without_row(named)
+            yield from self._without_row(files_with_row)
 
     def expected(self) -> Mapping[str, int]:
-        """Nothing: the paper does not use it."""
+        """Nothing: the paper does not use this cohort."""
         return {}
 
     def split_rules(self) -> Mapping[str, SplitRule]:
-        """One's own splits, from the table or drawn; the paper has none of them."""
+        """Own splits, from the table or drawn."""
         seed = self.config.seed if self.config.columns.split is None else None
         return dict.fromkeys(ORDER, SplitRule("own", seed=seed))
 
     def notes(self) -> Iterable[str]:
-        """How the splits came about."""
+        """Notes on the source of the splits."""
         if self.config.columns.split is None:
             yield f"splits drawn by patient with seed {self.config.seed}"
         if self.config.columns.patient is None:
-            yield "no patient column: each scan counts as a patient of its own"
+            yield "no patient column: each scan counts as a separate patient"
 
     def extra_vocabulary(self) -> dict[str, Any]:
         """The labels and structures of the YAML."""
         return self.words
 
-    def _entry(self, row: Row, real: str, seen: Index, drawn: Mapping[str, str] | None) -> Scan | Dropped:
+    def _entry(
+        self, row: Row, real: str, scans: Index[str | Mapping[str, int]], drawn: Mapping[str, str] | None
+    ) -> Scan | Dropped:
         columns = self.config.columns
         scan_id = row[columns.scan]
         if not scan_id:
@@ -79,9 +81,9 @@ class Folder(Cohort[FolderConfig]):
         patient, is_known = self._patient(row)
         split = self._split(row) if drawn is None else drawn.get(patient, "train")
         labels = known_labels(row, self.label_columns)
-        if not seen.add(scan_id, {"split": split, "labels": labels, "path": row[columns.path]}):
-            self._refuse_second_split(row, split, seen)
-            first = seen.peek(scan_id) or {}
+        if not scans.add(scan_id, {"split": split, "labels": labels, "path": row[columns.path]}):
+            self._refuse_second_split(row, split, scans)
+            first = scans.peek(scan_id) or {}
             return Dropped(scan_id, repeated({"labels": labels, "path": row[columns.path]}, first))
         follow = self.config.follow_symlinks
         reason = files.volume_fault(self.config.root, row[columns.path], follow_symlinks=follow, real=real)
@@ -93,46 +95,46 @@ class Folder(Cohort[FolderConfig]):
             masks = tuple(self._masks(row, scan_id))
         except BadMask as fault:
             return Dropped(scan_id, str(fault), split)
-        source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.fence)
+        source = ScanSource(scan_id, self.config.root / row[columns.path], masks=masks, root=self.config.scan_root)
         return Scan(self.name, source, patient, study, split, labels, is_known or columns.patient is None)
 
-    def _without_row(self, named: Index) -> Iterator[Dropped]:
-        """Volumes that no row names, neither themselves nor by a folder that they lie in."""
+    def _without_row(self, files_with_row: Index[str]) -> Iterator[Dropped]:
+        """Volumes of which neither the path nor a parent folder is in a row."""
         root, follow = self.config.root, self.config.follow_symlinks
-        for found in files.files_below(root, dicom=True, follow_symlinks=follow, skip=named):
-            if not self._is_organ_mask(found.path):
-                yield Dropped(found.path.name, found.fault or files.WITHOUT_ROW)
+        for on_disk in files.files_below(root, dicom=True, follow_symlinks=follow, skip=files_with_row):
+            if not self._is_organ_mask(on_disk.path):
+                yield Dropped(on_disk.path.name, on_disk.fault or files.WITHOUT_ROW)
 
     def _is_organ_mask(self, path: Path) -> bool:
         masks_root = self.config.masks_root
         return masks_root is not None and path.is_relative_to(self.config.root / masks_root)
 
-    def _refuse_leak(self, scan: Scan, row: Row, real: str, named: Index, patients: Index) -> None:
-        """A patient, or a file, of two splits would be trained on and tested on."""
+    def _refuse_leak(self, scan: Scan, row: Row, real: str, files_with_row: Index[str], patients: Index[str]) -> None:
+        """Refuse a patient, or a file, in two splits, which would be used for training and testing."""
         known = patients.peek(scan.patient_id)
         patients.add(scan.patient_id, {"split": scan.split})
         if known is not None and known["split"] != scan.split:
-            where = f"{row.where(self.config.columns.patient)}: patient {scan.patient_id}"
-            cure = "or take split out of columns, to have whole patients drawn"
-            raise UniferumError(where, f"{known['split']} and {scan.split}", must="be in one split", cure=cure)
-        first = named.peek(real) or {}
+            subject = f"{row.where(self.config.columns.patient)}: patient {scan.patient_id}"
+            cure = "or remove split from columns, to draw splits by patient"
+            raise UniferumError(subject, f"{known['split']} and {scan.split}", must="be in one split", cure=cure)
+        first = files_with_row.peek(real) or {}
         if first.get("split", scan.split) != scan.split:
-            where, other = row.where(self.config.columns.path), first["scan"]
+            subject, other = row.where(self.config.columns.path), first["scan"]
             value = f"{first['split']} with scan {other}, {scan.split} here"
             shared = self.config.columns.split or self.config.columns.patient or "split"
-            cure = f"take one of the rows out, or give both the same {shared}"
-            raise UniferumError(where, value, must="name a file of one split", cure=cure)
-        named.merge(real, {"scan": scan.scan_id, "split": scan.split})
+            cure = f"remove one of the rows, or give both the same {shared}"
+            raise UniferumError(subject, value, must="name a file of one split", cure=cure)
+        files_with_row.merge(real, {"scan": scan.scan_id, "split": scan.split})
 
-    def _refuse_second_split(self, row: Row, split: str, seen: Index) -> None:
-        """The same scan in two splits would be trained on or tested on by the order of its rows."""
-        first = seen.peek(row[self.config.columns.scan])
+    def _refuse_second_split(self, row: Row, split: str, scans: Index[str | Mapping[str, int]]) -> None:
+        """Refuse a scan in two splits, whose use would depend on the order of the rows."""
+        first = scans.peek(row[self.config.columns.scan])
         if first is not None and first["split"] != split:
             must = "be in one split"
             raise UniferumError(row.where(self.config.columns.split), f"{first['split']} and {split}", must=must)
 
     def _patient(self, row: Row) -> tuple[str, bool]:
-        """Whose a scan is, and whether the table says so; else the scan stands for itself."""
+        """Patient of a scan, and whether the table contains it; otherwise the scan id is used."""
         column = self.config.columns.patient
         patient = known_id(row[column]) if column else ""
         return patient or row[self.config.columns.scan], bool(patient)
@@ -177,18 +179,18 @@ class Folder(Cohort[FolderConfig]):
         return list(dict.fromkeys(columns))
 
     def _refuse_columns(self, table: Path) -> None:
-        cure = "name it under labels, columns or masks of the cohort's YAML, or under ignore"
+        cure = "add it to labels, columns or masks of the cohort's YAML, or to ignore"
         known = [*self._needed(), *self.config.ignore]
         refuse_unknown(header(table, needed=known), known, str(table), cure=cure)
 
-    def _remember(self, row: Row, named: Index) -> str:
-        """Put the row's paths into this system's form, note which files it names, and say where its volume is."""
+    def _remember(self, row: Row, files_with_row: Index[str]) -> str:
+        """Convert the row's paths to this system, store the files that it names, and return the volume's path."""
         real: list[str] = []
         for column in (self.config.columns.path, *(mask.path for mask in self.config.masks)):
             row[column] = files.as_written(self.config.root, row[column])
             real.append(os.path.realpath(f"{self.config.root}/{row[column]}") if row[column] else "")
             if row[column]:
-                named.add(real[-1], {})
+                files_with_row.add(real[-1], {})
         return real[0]
 
     def _drawn(self, table: Path) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What the YAML of a folder cohort says: which column holds what, what each label asks, what each mask is."""
+"""Settings of a folder cohort: the meaning of its columns, labels and masks."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -12,7 +12,7 @@ from uniferum.errors import UniferumError, near_miss
 
 
 class Columns(Section):
-    """Which column of the table holds what; ``None`` where the table has none."""
+    """Names of the table's columns; ``None`` for a column that it lacks."""
 
     scan: str = "scan_id"
     path: str = "path"
@@ -22,13 +22,13 @@ class Columns(Section):
 
 
 class OwnLabel(Section):
-    """A label: a known one of the vocabulary (nothing to say), a whole prompt, or a name and an organ phrase.
+    """A label: a known id of the vocabulary (no settings), a complete prompt, or a name and an organ phrase.
 
     Attributes:
-        column: the table's column; default: the label's id.
-        prompt: the question as a whole.
-        name: what is looked for, e.g. ``pleural effusion``.
-        organ: where, with its preposition, e.g. ``around the lungs``.
+        column: column of the table; by default the label's id.
+        prompt: the complete prompt.
+        name: the finding, e.g. ``pleural effusion``.
+        organ: the organ with a preposition, e.g. ``around the lungs``.
         kind: ``diagnosis`` or ``prognosis``.
     """
 
@@ -40,16 +40,16 @@ class OwnLabel(Section):
 
 
 class OwnMask(Section):
-    """What one kind of mask file is.
+    """Meaning of one kind of mask file.
 
     Attributes:
-        structure: an id of the vocabulary (``lungs``, ``heart``, ``nodule``), an id of your own (with ``prompt``), or
+        structure: an id of the vocabulary (``lungs``, ``heart``, ``nodule``), a new id (with ``prompt``), or
             ``totalsegmentator`` for multi-label output of TotalSegmentator v2.
-        prompt: for a structure that the vocabulary does not know.
-        value: the mask is where the file has this value, or one of these (``[3, 4]``).
-        threshold: the mask is where the file is above this, for probability maps and interpolated masks.
+        prompt: prompt for a structure that is not in the vocabulary.
+        value: the mask is where the file equals this value, or one of these (``[3, 4]``).
+        threshold: the mask is where the file is above this value, for probability maps and interpolated masks.
 
-    A file without either holds 0 and one other number. Values are those after the header's slope and intercept.
+    Without either, the file has 0 and one other number. Values are those after the header's slope and intercept.
     """
 
     structure: str
@@ -59,20 +59,20 @@ class OwnMask(Section):
 
     @model_validator(mode="after")
     def _one_way_to_read_it(self) -> Self:
-        given = [name for name in ("value", "threshold") if getattr(self, name) is not None]
-        if len(given) > 1:
+        present = [name for name in ("value", "threshold") if getattr(self, name) is not None]
+        if len(present) > 1:
             raise ValueError("give value or threshold, not both")
-        if given and self.structure == TOTALSEGMENTATOR:
-            raise ValueError(f"leave {given[0]} out: the ids of totalsegmentator are taken as they are")
+        if present and self.structure == TOTALSEGMENTATOR:
+            raise ValueError(f"remove {present[0]}: the ids of totalsegmentator are used unchanged")
         if self.value == ():
             raise ValueError("give at least one value")
         return self
 
 
 class MaskColumn(Section):
-    """A column of mask paths; ``label`` is the column that says which of ``kinds`` a row's mask is.
+    """A column of mask paths; ``label`` is the column with each row's kind of mask, one of ``kinds``.
 
-    Without ``label`` there is one kind, and every mask of the column is of it.
+    Without ``label`` there must be one kind, which all masks of the column have.
     """
 
     path: str
@@ -82,7 +82,7 @@ class MaskColumn(Section):
     @model_validator(mode="after")
     def _one_kind_or_a_label(self) -> Self:
         if self.label is None and len(self.kinds) > 1:
-            raise ValueError("name the column (label) that tells several kinds of masks apart")
+            raise ValueError("set label, the column with the kind of each mask, for several kinds")
         return self
 
 
@@ -90,14 +90,14 @@ class FolderConfig(CohortConfig):
     """Settings of a folder cohort.
 
     Attributes:
-        name: of the cohort, in tables and grids; upper case.
-        table: UTF-8 CSV, one row a scan, relative to ``root``.
-        columns: see :class:`Columns`.
-        labels: label id -> what it asks.
-        masks: columns of mask paths.
-        ignore: columns that are neither.
-        fractions: of scans by split, drawn by patient, where the table has no split column.
-        seed: of ``fractions``.
+        name: name of the cohort in tables and grids; upper case.
+        table: UTF-8 CSV with one row per scan, relative to ``root``.
+        columns: names of the columns, see :class:`Columns`.
+        labels: label id to its meaning.
+        masks: the columns of mask paths.
+        ignore: columns to ignore.
+        fractions: fractions of scans by split, drawn by patient, if the table has no split column.
+        seed: seed of the drawn splits.
     """
 
     name: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
@@ -121,42 +121,42 @@ class FolderConfig(CohortConfig):
 
 
 def own_words(config: FolderConfig, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The cohort's own labels and structures, as :meth:`Vocabulary.extended` takes them.
+    """The cohort's additional labels and structures, for :meth:`Vocabulary.extended`.
 
     Raises:
-        UniferumError: a label or structure is neither known nor says what it asks.
+        UniferumError: a label or structure is not known and has no prompt.
     """
-    where = f"cohort {config.name}"
-    labels = {label: _label_words(label, own, vocabulary, where) for label, own in config.labels.items()}
+    subject = f"cohort {config.name}"
+    labels = {label: _label_entry(label, settings, vocabulary, subject) for label, settings in config.labels.items()}
     structures: dict[str, Any] = {}
     for kind in (kind for column in config.masks for kind in column.kinds.values()):
-        structures |= _structure_words(kind, vocabulary, where)
+        structures |= _structure_entry(kind, vocabulary, subject)
     return {"cohort": config.name, "labels": labels, "structures": structures}
 
 
-def _label_words(label: str, own: OwnLabel, vocabulary: Vocabulary, where: str) -> dict[str, str]:
+def _label_entry(label: str, settings: OwnLabel, vocabulary: Vocabulary, subject: str) -> dict[str, str]:
     known = vocabulary.labels.get(label)
-    if known is not None and own.prompt is None and own.name is None:
+    if known is not None and settings.prompt is None and settings.name is None:
         return {"name": known.name, "prompt": known.prompt, "kind": known.kind}
-    prompt = own.prompt
-    if prompt is None and own.name and own.organ and own.kind == "diagnosis":
-        prompt = f"Diagnose the presence of {own.name} {own.organ}"
+    prompt = settings.prompt
+    if prompt is None and settings.name and settings.organ and settings.kind == "diagnosis":
+        prompt = f"Diagnose the presence of {settings.name} {settings.organ}"
     if prompt is None:
-        cure = "give a prompt, or a name and an organ phrase (in the heart, around the lungs)"
-        raise UniferumError(f"{where}: label {label}", must="be in the vocabulary or say what it asks", cure=cure)
-    return {"name": own.name or label.replace("_", " "), "prompt": prompt, "kind": own.kind}
+        cure = "set a prompt, or a name and an organ phrase (in the heart, around the lungs)"
+        raise UniferumError(f"{subject}: label {label}", must="be in the vocabulary or have a prompt", cure=cure)
+    return {"name": settings.name or label.replace("_", " "), "prompt": prompt, "kind": settings.kind}
 
 
-def _structure_words(kind: OwnMask, vocabulary: Vocabulary, where: str) -> dict[str, Any]:
-    """Words for a binary layer of its own; a known organ is asked for in its known words, under an id of its own."""
+def _structure_entry(kind: OwnMask, vocabulary: Vocabulary, subject: str) -> dict[str, Any]:
+    """Vocabulary entry of a binary layer; a known organ keeps its words, under a separate id."""
     if kind.structure == TOTALSEGMENTATOR:
         return {}
     known = vocabulary.structures.get(kind.structure)
     if known is not None:
-        own = {"name": known.name, "prompt": known.prompt, "layer": kind.structure, "ids": [1]}
-        return {} if known.layer == kind.structure else {f"{kind.structure}_mask": own}
+        entry = {"name": known.name, "prompt": known.prompt, "layer": kind.structure, "ids": [1]}
+        return {} if known.layer == kind.structure else {f"{kind.structure}_mask": entry}
     if kind.prompt is None:
         cure = f"give a prompt; or {near_miss(kind.structure, [*vocabulary.structures, TOTALSEGMENTATOR])}"
-        raise UniferumError(f"{where}: structure {kind.structure}", must="be known or have a prompt", cure=cure)
+        raise UniferumError(f"{subject}: structure {kind.structure}", must="be known or have a prompt", cure=cure)
     words = {"name": kind.structure.replace("_", " "), "prompt": kind.prompt, "layer": kind.structure, "ids": [1]}
     return {kind.structure: words}

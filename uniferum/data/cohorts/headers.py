@@ -1,4 +1,4 @@
-"""Faults of a NIfTI file that its header alone shows, found without reading a voxel."""
+"""Faults of a NIfTI file that are visible in its header, without reading voxels."""
 
 from pathlib import Path
 
@@ -10,19 +10,19 @@ TWO_CHANNELS = "more than one channel"
 UNREADABLE = "header cannot be read"
 
 SMALLEST_VOLUME_MM3 = 1e-6
-"""A voxel of less than this has an axis of no length."""
+"""Voxel size in mm below which an axis has no length."""
 
 
 def nifti_fault(path: Path) -> str | None:
-    """Why a NIfTI volume cannot be used, as far as its header says; ``None`` where it looks sound.
+    """Fault of a NIfTI volume according to its header; ``None`` if the header is valid.
 
-    A fourth axis of length 1 is no fault. The paper dropped 145 INSPECT scans for a corrupted affine matrix or dual
-    channels (3.4.3).
+    A fourth axis of length 1 is valid. The paper excluded 145 INSPECT scans with a corrupted affine matrix or dual
+    channels channels (3.4.3).
     """
     try:
         image = nibabel.load(path)
         affine, shape, kind = image.affine, image.shape, image.get_data_dtype()  # type: ignore[attr-defined]
-    except Exception:  # noqa: BLE001 - a damaged header raises whatever its parsing meets (HeaderDataError, zlib.error)
+    except Exception:  # noqa: BLE001 - a damaged header raises many kinds of errors (HeaderDataError, zlib.error)
         return UNREADABLE
     if kind.fields is not None or len(shape) < 3 or any(length != 1 for length in shape[3:]):
         return TWO_CHANNELS

@@ -1,4 +1,4 @@
-"""Which dataset a table belongs to, by its columns, so that a wrong file is named as what it is."""
+"""Recognise a dataset's table by its columns, to name a wrong file in error messages."""
 
 from collections.abc import Iterable
 
@@ -15,11 +15,11 @@ TABLES = {
     "LUNA16's candidates": ("seriesuid", "coordX", "class"),
     "LUNA16's annotations": ("seriesuid", "coordX", "diameter_mm"),
 }
-"""What a table is -> columns that only it has, as the datasets publish them; the more special one first."""
+"""Kind of table, and columns that only it has, as published; more specific kinds come first."""
 
 
 def named_after(columns: Iterable[str]) -> str:
-    """A clause that says what a table seems to be; empty where its columns are none of the datasets'."""
-    found = set(columns)
-    what = next((name for name, own in TABLES.items() if found.issuperset(own)), None)
+    """Clause on what a table seems to be; empty if its columns are not known."""
+    present = set(columns)
+    what = next((name for name, required in TABLES.items() if present.issuperset(required)), None)
     return f"; it looks like {what}" if what else ""

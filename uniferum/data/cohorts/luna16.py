@@ -1,7 +1,7 @@
 """LUNA16: chest CT with annotated nodules, for the nodule segmentation task (paper 3.3, 601 masks).
 
-The dataset ships no nodule masks: each annotation becomes a sphere of its diameter. Annotations are LPS millimetres and
-turn into RAS by the signs of x and y; flipped axes of a volume (``TransformMatrix``) are the reader's affair.
+The dataset has no nodule masks: each annotation becomes a sphere of its diameter. Annotations are in LPS mm and are
+converted to RAS by the signs of x and y; the reader handles flipped axes of a volume (``TransformMatrix``).
 """
 
 import math
@@ -13,16 +13,16 @@ from uniferum.data.cohorts.base import Cohort, CohortConfig, Dropped, Scan
 from uniferum.data.cohorts.tables import Index, rows
 from uniferum.data.provenance import SplitRule
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.scan_files import files_of
-from uniferum.preprocessing.source import MaskSource, ScanSource, Sphere
+from uniferum.preprocessing.formats.scan_files import files_of
+from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 
 EXPECTED = {"train": 601}
-"""Paper 3.3; the number of scans with at least one annotated nodule."""
+"""Paper 3.3: the number of scans with at least one annotated nodule."""
 
 ANNOTATIONS = "annotations.csv"
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 WIDEST_MM = 300
-"""Wider than this is no lung, and so no nodule: the widest of LUNA16 has 32 mm."""
+"""Maximum diameter in mm; the widest nodule of LUNA16 has 32 mm."""
 
 SUBSETS = tuple(f"subset{k}" for k in range(10))
 
@@ -31,7 +31,7 @@ class Luna16Config(CohortConfig):
     """Settings of a LUNA16 cohort.
 
     Attributes:
-        only_with_nodules: leave out the scans without an annotated nodule, as the paper's 601 do.
+        only_with_nodules: whether to exclude scans without an annotated nodule, like the paper with its 601 scans.
     """
 
     only_with_nodules: bool = True
@@ -48,36 +48,38 @@ class Luna16(Cohort[Luna16Config]):
         self.config = config
 
     def entries(self) -> Iterator[Scan | Dropped]:
-        """Volumes, subset after subset, then annotated series without a volume."""
-        with Index() as nodules, Index() as seen:
+        """Volumes by subset, then annotated series without a volume."""
+        with Index[str]() as nodules, Index[str]() as series:
             self._read(nodules)
             for subset in SUBSETS:
                 folder, follow = self.config.root / subset, self.config.follow_symlinks
-                for found in files.files_below(folder, (".mhd",), follow_symlinks=follow):
-                    relative = found.path.relative_to(self.config.root).as_posix()
-                    yield self._entry(found.path.stem, relative, nodules, seen, found.fault)
+                for on_disk in files.files_below(folder, (".mhd",), follow_symlinks=follow):
+                    relative = on_disk.path.relative_to(self.config.root).as_posix()
+                    yield self._entry(on_disk.path.stem, relative, nodules, series, on_disk.fault)
             yield from (Dropped(uid, files.MISSING if uid else "row without an id") for uid in nodules.unseen())
 
     def expected(self) -> Mapping[str, int]:
-        """The paper's 601 masks."""
+        """The 601 masks of the paper."""
         return EXPECTED if self.config.only_with_nodules else {}
 
     def split_rules(self) -> Mapping[str, SplitRule]:
-        """All scans with a nodule are trained on, as in the paper."""
+        """The paper's rule: all scans with a nodule are in the training split."""
         return {"train": SplitRule("official", papers=self.config.only_with_nodules)}
 
     def notes(self) -> Iterable[str]:
-        """How the masks are made."""
+        """Note on the source of the masks."""
         yield "nodule masks are spheres of the annotated diameter; the paper does not say how its masks were made"
 
     def extra_vocabulary(self) -> dict[str, Any]:
-        """None: the nodule task is the paper's."""
+        """No additions: the nodule task is the paper's."""
         return {}
 
-    def _entry(self, uid: str, relative: str, nodules: Index, seen: Index, unreadable: str | None) -> Scan | Dropped:
+    def _entry(
+        self, uid: str, relative: str, nodules: Index[str], series: Index[str], unreadable: str | None
+    ) -> Scan | Dropped:
         if unreadable:
             return Dropped(relative, unreadable)
-        if not seen.add(uid):
+        if not series.add(uid):
             return Dropped(uid, "duplicate id")
         row = nodules.get(uid)
         if row is None and self.config.only_with_nodules:
@@ -91,7 +93,7 @@ class Luna16(Cohort[Luna16Config]):
             organs = organ_masks.beside(root, self.config.masks_root, uid, follow_symlinks=follow)
         except organ_masks.BadMask as fault:
             return Dropped(uid, str(fault))
-        source = ScanSource(uid, root / relative, masks=(*nodule, *organs), root=self.config.fence)
+        source = ScanSource(uid, root / relative, masks=(*nodule, *organs), root=self.config.scan_root)
         return Scan(self.name, source, uid, uid, "train", {}, patient_known=False)
 
     def _fault(self, relative: str) -> str | None:
@@ -103,14 +105,14 @@ class Luna16(Cohort[Luna16Config]):
         absent = any(files.volume_fault(root, name, follow_symlinks=follow) for name in voxels)
         return files.NO_VOXELS if absent else None
 
-    def _read(self, nodules: Index) -> None:
-        """Group the annotations by series, as RAS millimetres."""
+    def _read(self, nodules: Index[str]) -> None:
+        """Read the annotations by series, converted to RAS mm."""
         path = self.config.root / ANNOTATIONS
         for row in rows(path, COLUMNS):
             try:
                 x, y, z, diameter = (float(row[column]) for column in COLUMNS[1:])
             except ValueError:
-                cure = "write decimal numbers with a point" if "," in "".join(row.values()) else ""
+                cure = "use a decimal point" if "," in "".join(row.values()) else ""
                 raise UniferumError(row.where(), must="have numbers for its coordinates", cure=cure) from None
             if not all(map(math.isfinite, (x, y, z))) or not 0 < diameter < WIDEST_MM:
                 must = f"have a finite centre and a positive diameter, less than {WIDEST_MM} mm"

@@ -1,8 +1,8 @@
-"""RAD-ChestCT: npz volumes, and abnormality-by-location columns collapsed to the paper's 39 labels (paper 3.4.2).
+"""RAD-ChestCT: npz volumes, and columns per abnormality and location, merged to the paper's 39 labels (paper 3.4.2).
 
-A volume's axes run superior to inferior, anterior to posterior, right to left (0.8 mm); the affine says so, and nothing
-is ever transposed by guess. A label is read from the columns of exactly its abnormality: ``septal_thickening*`` never
-from ``pleural_thickening*``.
+A volume's axes run superior to inferior, anterior to posterior, right to left (0.8 mm); the affine contains this, and
+no volume is transposed by guess. A label is read only from the columns of exactly its abnormality:
+``septal_thickening*`` does not use ``pleural_thickening*``.
 """
 
 import os
@@ -22,13 +22,13 @@ from uniferum.data.cohorts.values import MEANING, known, known_id
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
-from uniferum.preprocessing.source import Affine, ScanSource
+from uniferum.preprocessing.formats.source import Affine, ScanSource
 
 EXPECTED = {"train": 2286, "validation": 984, "test": 360}
-"""Paper, Table 1; 2,286 is the official imgtrain, the other 1,344 were split anew by a rule it does not give."""
+"""Paper, Table 1; 2,286 is the official imgtrain, the other 1,344 were split again by a rule that it does not give."""
 
 SPACING_MM = 0.8
-"""Resampled so by the owners, in all three directions (rachellea/ct-volume-preprocessing)."""
+"""Spacing after resampling by the dataset's authors, in all directions (rachellea/ct-volume-preprocessing)."""
 
 CLIP_HU = (-1000.0, 1000.0)
 ID = "NoteAcc_DEID"
@@ -40,11 +40,11 @@ class RadChestConfig(CohortConfig):
     """Settings of a RAD-ChestCT cohort.
 
     Attributes:
-        images: the folder of the npz files, relative to ``root``.
-        split: ``official``; or ``paper_sized``: imgtrain stays, imgvalid and imgtest are drawn anew by patient to the
-            paper's sizes.
-        seed: of ``paper_sized``.
-        spacing_mm: of the arrays, which hold no affine; 0.8 in the release.
+        images: folder of the npz files, relative to ``root``.
+        split: ``official``, or ``paper_sized``: imgtrain is unchanged, imgvalid and imgtest are drawn again by patient
+            to the paper's sizes.
+        seed: seed of ``paper_sized``.
+        spacing_mm: spacing of the arrays, which have no affine; 0.8 in the release.
     """
 
     images: Path = Path()
@@ -54,9 +54,9 @@ class RadChestConfig(CohortConfig):
 
 
 def affine_of(spacing_mm: float) -> Affine:
-    """Voxel to RAS millimetres: axis 0 runs to inferior, 1 to posterior, 2 to the patient's left.
+    """Affine from voxel to RAS mm: axis 0 runs to inferior, 1 to posterior, 2 to the patient's left.
 
-    The release gives no origin: it is put at voxel 0.
+    The release has no origin, so it is set to voxel 0.
     """
     step = -spacing_mm
     return ((0.0, 0.0, step, 0.0), (0.0, step, 0.0, 0.0), (step, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
@@ -74,35 +74,35 @@ class RadChest(Cohort[RadChestConfig]):
         self.looked_for = (config.images / f"<{ID}>.npz").as_posix()
 
     def entries(self) -> Iterator[Scan | Dropped]:
-        """Rows of the three label tables, then volumes that none of them names."""
-        with Index() as named, Index() as seen, Index() as patients:
+        """Rows of the three label tables, then volumes without a row."""
+        with Index[str]() as scan_ids, Index[Mapping[str, int]]() as scans, Index[str]() as patients:
             yield from self._read_patients(patients)
             drawn = self._drawn(patients) if self.config.split == "paper_sized" else None
             splits = self._splits(patients, drawn)
             for table in TABLES:
                 for scan_id, labels in self._rows(table):
-                    named.add(scan_id)
-                    yield self._entry(scan_id, labels, table, seen, patients, drawn, splits)
-            yield from self._without_row(named)
+                    scan_ids.add(scan_id)
+                    yield self._entry(scan_id, labels, table, scans, patients, drawn, splits)
+            yield from self._without_row(scan_ids)
 
     def expected(self) -> Mapping[str, int]:
-        """Table 1."""
+        """Scans by split in the paper's Table 1."""
         return EXPECTED
 
     def split_rules(self) -> Mapping[str, SplitRule]:
-        """The paper gives sizes only, so that no split is known to be its own."""
+        """Own splits: the paper gives only sizes."""
         official = SplitRule("official")
         drawn = official if self.config.split == "official" else SplitRule(self.config.split, seed=self.config.seed)
         return {"train": official, "validation": drawn, "test": drawn}
 
     def notes(self) -> Iterable[str]:
-        """Which split this is, and whether patients are known."""
+        """Notes on the split, and on unknown patients."""
         yield f"split: {self.config.split}, not the paper's"
         if not (self.config.root / METADATA).exists():
-            yield f"{METADATA} is missing: each scan counts as a patient of its own"
+            yield f"{METADATA} is missing: each scan counts as a separate patient"
 
     def extra_vocabulary(self) -> dict[str, Any]:
-        """None: the paper's own labels."""
+        """No additions: the cohort has the paper's labels."""
         return {}
 
     def _entry(
@@ -110,8 +110,8 @@ class RadChest(Cohort[RadChestConfig]):
         scan_id: str,
         labels: Mapping[str, int],
         table: str,
-        seen: Index,
-        patients: Index,
+        scans: Index[Mapping[str, int]],
+        patients: Index[str],
         drawn: Mapping[str, str] | None,
         splits: PatientSplits,
     ) -> Scan | Dropped:
@@ -121,8 +121,8 @@ class RadChest(Cohort[RadChestConfig]):
         split = _split(table, patient, drawn)
         if split is not None and (leak := splits.leak(patient, split)):
             return Dropped(scan_id, leak)
-        if not seen.add(scan_id, {"labels": labels}):
-            return Dropped(scan_id, repeated({"labels": labels}, seen.peek(scan_id) or {}))
+        if not scans.add(scan_id, {"labels": labels}):
+            return Dropped(scan_id, repeated({"labels": labels}, scans.peek(scan_id) or {}))
         reason = self._fault(scan_id)
         if reason or split is None:
             return Dropped(scan_id, reason or BEYOND, split or "")
@@ -141,7 +141,7 @@ class RadChest(Cohort[RadChestConfig]):
             affine=affine_of(self.config.spacing_mm),
             masks=masks,
             known_hu_clip=CLIP_HU,
-            root=self.config.fence,
+            root=self.config.scan_root,
         )
 
     def _fault(self, scan_id: str) -> str | None:
@@ -152,29 +152,29 @@ class RadChest(Cohort[RadChestConfig]):
         return self.config.images / f"{scan_id}.npz"
 
     def _rows(self, table: str) -> Iterator[tuple[str, dict[str, int]]]:
-        """Each row's identifier and its labels: the maximum over the columns of an abnormality, unknowns left out."""
+        """Identifier and labels of each row: the maximum over an abnormality's columns; unknown ones are absent."""
         path = self._table(table)
         columns = self._columns(path)
-        needed = [ID, *(column for named in columns.values() for column in named)]
+        needed = [ID, *(column for scan_ids in columns.values() for column in scan_ids)]
         for row in rows(path, needed):
             labels: dict[str, int] = {}
-            for label, named in columns.items():
-                cells = {column: row[column] for column in named}
+            for label, scan_ids in columns.items():
+                cells = {column: row[column] for column in scan_ids}
                 read = (MEANING[c] if c in MEANING else known(c, row, column) for column, c in cells.items())
                 values = [value for value in read if value is not None]
                 if values:
                     labels[label] = max(values)
             yield row[ID], labels
 
-    def _without_row(self, named: Index) -> Iterator[Dropped]:
+    def _without_row(self, scan_ids: Index[str]) -> Iterator[Dropped]:
         folder, follow = self.config.root / self.config.images, self.config.follow_symlinks
-        for found in files.files_below(folder, (".npz",), follow_symlinks=follow):
-            scan_id = files.without_ending(found.path.name, (".npz",))
-            if found.fault:
-                yield Dropped(found.path.name, found.fault)
-            elif scan_id not in named:
+        for on_disk in files.files_below(folder, (".npz",), follow_symlinks=follow):
+            scan_id = files.without_ending(on_disk.path.name, (".npz",))
+            if on_disk.fault:
+                yield Dropped(on_disk.path.name, on_disk.fault)
+            elif scan_id not in scan_ids:
                 yield Dropped(scan_id, files.WITHOUT_ROW)
-            elif os.path.realpath(folder / f"{scan_id}.npz") != found.real:
+            elif os.path.realpath(folder / f"{scan_id}.npz") != on_disk.real:
                 yield Dropped(scan_id, files.ELSEWHERE)
 
     def _columns(self, path: Path) -> dict[str, list[str]]:
@@ -186,21 +186,21 @@ class RadChest(Cohort[RadChestConfig]):
         for token in self.tokens.values():
             if token not in by_token:
                 cure = near_miss(token, by_token) if by_token else f"none is{named_after(header(path))}"
-                raise UniferumError(f"{path}: columns {token}*<location>", must="be there", cure=cure)
+                raise UniferumError(f"{path}: columns {token}*<location>", must="exist", cure=cure)
         return {label: by_token[token] for label, token in self.tokens.items()}
 
     def _table(self, table: str) -> Path:
         return self.config.root / f"{table}_Abnormality_and_Location_Labels.csv"
 
-    def _read_patients(self, patients: Index) -> Iterator[Dropped]:
+    def _read_patients(self, patients: Index[str]) -> Iterator[Dropped]:
         path = self.config.root / METADATA
         if path.exists():
             for row in rows(path, (ID, "MRN_DEID")):
                 if not patients.add(row[ID], row) and (patients.peek(row[ID]) or {})["MRN_DEID"] != row["MRN_DEID"]:
                     yield Dropped(row[ID], "second patient in the metadata table")
 
-    def _splits(self, patients: Index, drawn: Mapping[str, str] | None) -> PatientSplits:
-        """In which splits the scans of each patient lie."""
+    def _splits(self, patients: Index[str], drawn: Mapping[str, str] | None) -> PatientSplits:
+        """Splits of each patient's scans."""
         splits = PatientSplits()
         for table in TABLES:
             for row in rows(self._table(table), (ID,)):
@@ -210,7 +210,7 @@ class RadChest(Cohort[RadChestConfig]):
                     splits.add(patient, split)
         return splits
 
-    def _drawn(self, patients: Index) -> dict[str, str]:
+    def _drawn(self, patients: Index[str]) -> dict[str, str]:
         counts: Counter[str] = Counter()
         for table in ("imgvalid", "imgtest"):
             for row in rows(self._table(table), (ID,)):
@@ -221,12 +221,12 @@ class RadChest(Cohort[RadChestConfig]):
 
 
 def _split(table: str, patient: str, drawn: Mapping[str, str] | None) -> str | None:
-    """The split of a row; ``None`` where a drawn one has no place for it."""
+    """Split of a row; ``None`` if a drawn split has no space for its patient."""
     return TABLES[table] if drawn is None or table == "imgtrain" else drawn.get(patient)
 
 
-def _patient(scan_id: str, patients: Index) -> tuple[str, bool]:
-    """Whose a scan is, and whether the metadata say so; else the scan stands for itself."""
+def _patient(scan_id: str, patients: Index[str]) -> tuple[str, bool]:
+    """Patient of a scan, and whether it is in the metadata; otherwise the scan id is used."""
     row = patients.peek(scan_id)
     patient = "" if row is None else known_id(row["MRN_DEID"])
     return patient or scan_id, bool(patient)

@@ -1,4 +1,4 @@
-"""One file under two scan ids: found by device and inode, so that links of either kind are seen through."""
+"""Detect one file under two scan ids, by device and inode, so that links of both kinds are recognised."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,10 +11,10 @@ from uniferum.data.cohorts.tables import Index
 
 
 class SharedFiles:
-    """Counts scans that share their file, or an id but for its spelling, with an earlier one, in bounded memory."""
+    """Counts scans that share a file, or differ from an earlier id only in spelling, in bounded memory."""
 
     def __init__(self) -> None:
-        self._first = Index()
+        self._first = Index[str]()
         self._shared, self._across, self._alike, self._rounded = 0, 0, 0, 0
         self._examples: dict[str, tuple[str, str]] = {}
 
@@ -27,17 +27,17 @@ class SharedFiles:
         self._first.close()
 
     def add(self, scan_id: str, split: str, path: Path) -> None:
-        """Look at the file of one scan."""
+        """Check the file of one scan."""
         self._rounded += is_rounded(scan_id)
         name = f"id:{without_ending(alike(scan_id))}"
         if not self._first.add(name, {"scan": scan_id}):
             self._alike += 1
             self._examples.setdefault("alike", (scan_id, (self._first.peek(name) or {})["scan"]))
         try:
-            found = path.stat()
-        except OSError:  # gone since the scan was listed: preparing it says so
+            status = path.stat()
+        except OSError:  # deleted after listing: the preparation reports it
             return
-        key = f"{found.st_dev}:{found.st_ino}"
+        key = f"{status.st_dev}:{status.st_ino}"
         if self._first.add(key, {"scan": scan_id, "split": split}):
             return
         first = self._first.peek(key) or {}
@@ -48,13 +48,13 @@ class SharedFiles:
             self._examples.setdefault("across", (scan_id, first["scan"]))
 
     def notes(self) -> Iterator[str]:
-        """Sentences for the data card."""
+        """Notes for the data card."""
         if self._rounded:
             yield f"{self._rounded} scan ids {ROUNDED}"
         if self._alike:
             one, other = self._examples["alike"]
             yield (
-                f"{self._alike} scan ids differ from another only in case, blanks, leading zeros or ending "
+                f"{self._alike} scan ids differ from another only in case, spaces, leading zeros or ending "
                 f"(first: {one} and {other})"
             )
         if self._shared:
@@ -63,6 +63,6 @@ class SharedFiles:
         if self._across:
             one, other = self._examples["across"]
             yield (
-                f"{self._across} scans have the same file as a scan of another split, so that one image is trained "
-                f"on and tested on (first: {one} and {other})"
+                f"{self._across} scans have the same file as a scan of another split, so that one image is used for "
+                f"training and testing (first: {one} and {other})"
             )

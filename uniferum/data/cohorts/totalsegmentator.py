@@ -1,7 +1,7 @@
-"""TotalSegmentator v2 output as a mask layer: one multi-label file, or a folder with one file a class.
+"""TotalSegmentator v2 output as a mask layer: one multi-label file, or a folder with one file per class.
 
-Version 1 numbers its classes otherwise (lungs 13 to 17, ribs 58 to 81), so that its output would be read as other
-organs; it is refused where class names show it.
+Version 1 has other ids for its classes (lungs 13 to 17, ribs 58 to 81), which would be read as other organs; its output
+is refused if class names reveal it.
 """
 
 import re
@@ -10,9 +10,9 @@ from pathlib import Path
 from uniferum.data.cohorts import files
 from uniferum.data.vocabulary import TOTALSEGMENTATOR, totalsegmentator_classes
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.mask_classes import class_files, stem
-from uniferum.preprocessing.nifti_layout import DAMAGED_GZIP, LARGEST_HEADER, nifti_layout, open_unzipped
-from uniferum.preprocessing.source import MaskSource
+from uniferum.preprocessing.formats.nifti_layout import DAMAGED_GZIP, LARGEST_HEADER, nifti_layout, open_unzipped
+from uniferum.preprocessing.formats.source import MaskSource
+from uniferum.preprocessing.masks.classes import class_files, stem
 
 SUFFIXES = (".nii.gz", ".nii", ".NII.GZ", ".NII", ".nii.GZ")
 ONLY_IN_V1 = frozenset({"heart_atrium_left", "heart_ventricle_left", "heart_myocardium", "pulmonary_artery", "face"})
@@ -24,10 +24,10 @@ V1_CURE = "run TotalSegmentator 2 (uniferum data segment does), or convert the i
 
 
 def layer_at(path: Path) -> MaskSource | None:
-    """The TotalSegmentator layer at a file or folder; ``None`` where nothing is there.
+    """TotalSegmentator layer of a file or folder; ``None`` if it does not exist.
 
     Raises:
-        UniferumError: a folder of class files that version 1 wrote, or that holds no known class.
+        UniferumError: a folder has class files of version 1, or no known class.
     """
     if path.is_dir():
         return _folder(path)
@@ -35,7 +35,7 @@ def layer_at(path: Path) -> MaskSource | None:
 
 
 def beside(root: Path, masks_root: Path | None, scan_id: str, *, follow_symlinks: bool) -> MaskSource | None:
-    """The layer of a scan: ``<scan id>.nii.gz``, ``<scan id>.nii`` or the folder ``<scan id>/`` of ``masks_root``.
+    """Layer of a scan: ``<scan id>.nii.gz``, ``<scan id>.nii`` or the folder ``<scan id>/`` in ``masks_root``.
 
     Raises:
         UniferumError: as :func:`layer_at`.
@@ -50,19 +50,19 @@ def beside(root: Path, masks_root: Path | None, scan_id: str, *, follow_symlinks
 
 
 def refuse_version_1(path: Path) -> None:
-    """Refuse a multi-label file whose extended header names classes that only version 1 has.
+    """Refuse a multi-label file whose extended header names classes that only exist in version 1.
 
-    A file without such a header, or one that cannot be read, passes: its faults are found when it is prepared.
+    A file without such a header, or one that cannot be read, is accepted here: preparation reports its faults.
 
     Raises:
-        UniferumError: the header names version 1 classes.
+        UniferumError: the header names classes of version 1.
     """
     if _ONLY_IN_V1.search(_extended_header(path)):
         raise UniferumError(str(path), must="come from TotalSegmentator 2", cure=V1_CURE)
 
 
 def _extended_header(path: Path) -> bytes:
-    """What stands between a NIfTI header and its voxels; nothing where that cannot be told."""
+    """Bytes between a NIfTI header and its voxels; empty if they cannot be read."""
     try:
         with open_unzipped(path) as stream:
             header = stream.read(LARGEST_HEADER)

@@ -1,1 +1,1 @@
-"""Getting the public datasets: from the Hugging Face hub, from Zenodo, and the steps for what only a person may get."""
+"""Download of public datasets: from the Hugging Face hub, from Zenodo, and manual steps for restricted ones."""

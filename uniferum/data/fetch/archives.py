@@ -1,7 +1,7 @@
-"""Unpack chosen members of a zip archive into the dataset's folder, and nothing outside of it.
+"""Unpack selected members of a zip archive into the dataset's folder, and nothing outside it.
 
-A member's name may not leave the folder, it may not be a link, and its bytes may neither exceed what the archive
-declares nor a bound on the ratio, so that a forged archive can fill no disk.
+A member's name must stay inside the folder, it must not be a link, and its size must match the archive's declaration
+and a maximum ratio, so that a forged archive cannot fill the disk.
 """
 
 import stat
@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from fnmatch import fnmatchcase
+from io import BufferedIOBase
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -16,20 +17,20 @@ from uniferum.data.fetch.plan import MARGIN, RemoteFile, free_bytes, gb, has_siz
 from uniferum.errors import UniferumError
 
 WIDEST = 200
-"""Bytes unpacked a byte of the archive, for one member; deflate ends at about 1,030, CT at about 3."""
+"""Maximum ratio of unpacked to packed bytes of a member; deflate reaches about 1,030, CT about 3."""
 CHUNK = 2**20
 
 
 def members(archive: Path, patterns: Iterable[str]) -> list[zipfile.ZipInfo]:
-    """The members that match one of the patterns, in the archive's order.
+    """Members that match one of the patterns, in the archive's order.
 
     Raises:
-        UniferumError: it is no whole zip archive, or holds a name that leads out of the folder.
+        UniferumError: it is not a complete zip archive, or has a name that leads out of the folder.
     """
-    wanted = tuple(patterns)
+    pattern_list = tuple(patterns)
     try:
         with zipfile.ZipFile(archive) as opened:
-            return [_sound(archive, info) for info in opened.infolist() if _fits(info, wanted)]
+            return [_checked(archive, info) for info in opened.infolist() if _fits(info, pattern_list)]
     except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
         raise _damaged(archive, error) from None
 
@@ -37,10 +38,10 @@ def members(archive: Path, patterns: Iterable[str]) -> list[zipfile.ZipInfo]:
 def unpack(
     archive: Path, chosen: Iterable[zipfile.ZipInfo], out: Path, heard: Callable[[int], None] | None = None
 ) -> Iterator[RemoteFile]:
-    """Unpack members, each whole or not at all; those that are there in full length are kept.
+    """Unpack members, each completely or not at all; complete existing files are kept.
 
     Yields:
-        Each file that is there now.
+        each existing or unpacked file.
 
     Raises:
         UniferumError: the disk is too small, a member is damaged or larger than declared, or its method is unknown.
@@ -48,7 +49,7 @@ def unpack(
     chosen = list(chosen)
     needed = sum(info.file_size for info in chosen if not has_size(out / info.filename, info.file_size))
     if needed + MARGIN > free_bytes(out):
-        raise UniferumError(f"{out}", f"{gb(free_bytes(out))} free", must=f"have {gb(needed + MARGIN)} to unpack into")
+        raise UniferumError(f"{out}", f"{gb(free_bytes(out))} free", must=f"have {gb(needed + MARGIN)} to unpack")
     with zipfile.ZipFile(archive) as opened:
         for info in chosen:
             if not has_size(out / info.filename, info.file_size):
@@ -78,8 +79,8 @@ def _one(opened: zipfile.ZipFile, archive: Path, info: zipfile.ZipInfo, out: Pat
     part.replace(target)
 
 
-def _copy(packed: IO[bytes], file: IO[bytes], size: int, name: str) -> None:
-    """Copy at most the declared bytes; the archive's own checksum is compared at the end of the member."""
+def _copy(packed: IO[bytes] | BufferedIOBase, file: IO[bytes], size: int, name: str) -> None:
+    """Copy at most the declared bytes; the archive's checksum is verified at the end of the member."""
     written = 0
     while piece := packed.read(CHUNK):
         written += len(piece)
@@ -94,7 +95,7 @@ def _fits(info: zipfile.ZipInfo, patterns: tuple[str, ...]) -> bool:
     return not info.is_dir() and any(fnmatchcase(info.filename, pattern) for pattern in patterns)
 
 
-def _sound(archive: Path, info: zipfile.ZipInfo) -> zipfile.ZipInfo:
+def _checked(archive: Path, info: zipfile.ZipInfo) -> zipfile.ZipInfo:
     pure = PurePosixPath(info.filename)
     if pure.is_absolute() or ".." in pure.parts or "\\" in info.filename or ":" in info.filename:
         raise UniferumError(f"{archive}: {info.filename}", must="stay within the folder", cure="not unpacked")
@@ -108,4 +109,4 @@ def _sound(archive: Path, info: zipfile.ZipInfo) -> zipfile.ZipInfo:
 
 def _damaged(archive: Path, error: BaseException) -> UniferumError:
     cure = "delete it and run the same command again"
-    return UniferumError(str(archive), " ".join(str(error).split())[:100], must="be a whole zip archive", cure=cure)
+    return UniferumError(str(archive), " ".join(str(error).split())[:100], must="be a complete zip archive", cure=cure)

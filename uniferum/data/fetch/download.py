@@ -1,6 +1,6 @@
-"""Download one file over HTTP: resumed by Range requests, checked by its checksum, renamed when whole.
+"""Download one file over HTTP: resume with Range requests, verify its checksum, rename when complete.
 
-The bytes so far lie in ``<name>.part`` beside the file. A file under its own name is complete and verified.
+Partial content is in ``<name>.part`` beside the file. A file under its own name is complete and verified.
 """
 
 import hashlib
@@ -19,16 +19,16 @@ from uniferum.errors import UniferumError
 PART = ".part"
 CHUNK = 2**20
 ATTEMPTS = 6
-"""Failed tries in a row, without a new byte, before a file is given up."""
+"""Number of consecutive attempts without a new byte before a file is given up."""
 TIMEOUT_S = (20.0, 60.0)
-"""Seconds to connect, and between two reads."""
+"""Time-outs in seconds for connecting, and between two reads."""
 LONGEST_PAUSE_S = 60.0
 
 Heard = Callable[[int], None]
 
 
 class Cut(Exception):
-    """The connection ended early, or the server is busy: worth another try."""
+    """The connection ended early or the server is busy: a retry may succeed."""
 
 
 def fetch_file(
@@ -40,43 +40,43 @@ def fetch_file(
     stop: Event | None = None,
     pause_s: float = 1.0,
 ) -> bool:
-    """Bring one file into ``out``; go on where an earlier try stopped.
+    """Download one file into ``out``, and continue an earlier attempt.
 
     Args:
-        file: what, and from where.
-        out: the dataset's folder.
-        headers: sent with each request, e.g. authorization.
-        heard: told of bytes as they come; negative where some have to be fetched again.
-        stop: set to leave; what is there stays for the next time.
-        pause_s: before the second try; doubled with each.
+        file: the file and its address.
+        out: folder of the dataset.
+        headers: headers of each request, e.g. authorization.
+        heard: called with numbers of bytes as they arrive; negative if some must be fetched again.
+        stop: event that stops the download; its partial content is kept.
+        pause_s: pause before the second attempt, doubled for each further one.
 
     Returns:
-        Whether anything was downloaded.
+        whether anything was downloaded.
 
     Raises:
-        UniferumError: no access, no such file, no connection, a full disk, or a checksum that never fits.
+        UniferumError: no access, no such file, no connection, a full disk, or a checksum that never matches.
     """
     target = out / file.path
     part = target.with_name(target.name + PART)
     target.parent.mkdir(parents=True, exist_ok=True)
     if has_size(target, file.size) and matches(target, file.checksum):
-        _tell(heard, file.size)
+        _report(heard, file.size)
         return False
     for fresh in (False, True):
         _complete(file, part, headers or {}, heard, stop or Event(), pause_s)
         if has_size(part, file.size) and matches(part, file.checksum):
             part.replace(target)
             return True
-        _tell(heard, -part.stat().st_size)
+        _report(heard, -part.stat().st_size)
         part.unlink()
         if fresh:
             break
-    cure = "run the same command again; where it stays so, tell the owners of the dataset"
+    cure = "run the same command again; if it fails again, tell the owners of the dataset"
     raise UniferumError(file.path, must="have the size and checksum that its server states", cure=cure)
 
 
 def matches(path: Path, checksum: str) -> bool:
-    """Whether a file has a checksum ``algorithm:digits``; true where none is known."""
+    """Whether a file matches a checksum ``algorithm:digits``; true if it is empty."""
     algorithm, _, digits = checksum.partition(":")
     if not digits:
         return True
@@ -87,9 +87,9 @@ def matches(path: Path, checksum: str) -> bool:
 def _complete(
     file: RemoteFile, part: Path, headers: Mapping[str, str], heard: Heard | None, stop: Event, pause_s: float
 ) -> None:
-    """Bring the part to its full length."""
+    """Download the rest of a partial file."""
     have = _length(part)
-    _tell(heard, min(have, file.size))
+    _report(heard, min(have, file.size))
     if have > file.size:
         part.unlink()
         have = 0
@@ -104,7 +104,7 @@ def _complete(
             reason = "the connection ended early"
             tries += 1
         have = _length(part)
-        if have > longest:  # longer than ever: a server that begins anew each time makes no headway by this
+        if have > longest:  # progress only if longer than ever: some servers start from the beginning each time
             tries, longest = 0, have
         if tries >= ATTEMPTS:
             cure = f"{gb(have)} of {gb(file.size)} are kept; run the same command again"
@@ -116,19 +116,19 @@ def _complete(
 def _append(
     file: RemoteFile, part: Path, have: int, headers: Mapping[str, str], heard: Heard | None, stop: Event
 ) -> None:
-    asked = {**headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(file.address, headers=asked, stream=True, timeout=TIMEOUT_S) as answer:
+    request_headers = {**headers, "Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(file.address, headers=request_headers, stream=True, timeout=TIMEOUT_S) as answer:
         _refuse(answer, file)
-        if answer.status_code == 200 and have:  # the server does not resume: from the start
-            _tell(heard, -have)
+        if answer.status_code == 200 and have:  # the server does not resume: start again
+            _report(heard, -have)
             part.unlink()
         try:
             with part.open("ab") as opened:
-                while piece := answer.raw.read1(CHUNK):  # unlike read, it keeps the bytes before a cut
+                while piece := answer.raw.read1(CHUNK):  # unlike read, it keeps the bytes before an interruption
                     if stop.is_set():
                         raise KeyboardInterrupt
                     opened.write(piece)
-                    _tell(heard, len(piece))
+                    _report(heard, len(piece))
                 opened.flush()
                 os.fsync(opened.fileno())
         except urllib3.exceptions.HTTPError as error:
@@ -138,7 +138,7 @@ def _append(
 
 
 def _refuse(answer: requests.Response, file: RemoteFile) -> None:
-    """Raise for every answer that is not the file's bytes."""
+    """Raise an error for every response without the file's bytes."""
     code = answer.status_code
     if code in (200, 206):
         return
@@ -148,15 +148,15 @@ def _refuse(answer: requests.Response, file: RemoteFile) -> None:
             time.sleep(min(float(wait), LONGEST_PAUSE_S))
         raise Cut(f"the server answered {code}")
     if code in (401, 403):
-        cure = "its page says how access is given; see uniferum data fetch --help"
+        cure = "its page describes how to get access; see uniferum data fetch --help"
         raise UniferumError(file.path, f"the server answered {code}", must="be open to you", cure=cure)
-    raise UniferumError(file.path, f"the server answered {code}", must="be there", cure="has the dataset moved?")
+    raise UniferumError(file.path, f"the server answered {code}", must="exist", cure="the dataset may have moved")
 
 
 def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _tell(heard: Heard | None, count: int) -> None:
+def _report(heard: Heard | None, count: int) -> None:
     if heard is not None:
         heard(count)

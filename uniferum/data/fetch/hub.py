@@ -1,8 +1,8 @@
-"""CT-RATE from the Hugging Face hub: what it holds, a consistent subset of it, and its download.
+"""Download CT-RATE from the Hugging Face hub, completely or as a consistent subset.
 
-The client is the hub's own: the token comes from its usual place (``hf auth login`` or ``HF_TOKEN``), ``HF_ENDPOINT``
-and ``HF_HUB_OFFLINE`` are honoured. All files are taken from one commit. A cut connection is resumed within a file; a
-stopped command goes on with the first file that is not whole.
+The hub's client is used: the token comes from its usual place (``hf auth login`` or ``HF_TOKEN``), ``HF_ENDPOINT`` and
+``HF_HUB_OFFLINE`` are respected. All files are from one commit. An interrupted connection is resumed within a file, an
+interrupted command with the first incomplete file.
 """
 
 import os
@@ -18,28 +18,28 @@ from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig, listed_volumes
 from uniferum.data.cohorts.tables import drawn_first, rows
 from uniferum.data.fetch.download import matches
 from uniferum.data.fetch.hub_errors import Ends, one_line, worded
-from uniferum.data.fetch.plan import Plan, RemoteFile, has_size
+from uniferum.data.fetch.plan import FetchPlan, RemoteFile, has_size
 from uniferum.data.fetch.sources import HubSource
 from uniferum.errors import UniferumError
 
 HELD_OUT_SHARE = 4
-"""Of a limited training set, one volume in so many is of a patient that the cohort holds out for selection."""
+"""In a limited training set, one of so many volumes is from a patient whom the cohort holds out for selection."""
 
 LISTED_ONE_BY_ONE = 200
-"""Up to so many volumes their folders are listed one by one; beyond it the whole tree is, 1,000 entries a request."""
+"""Maximum number of volumes whose folders are listed singly; otherwise the whole tree, 1,000 entries per request."""
 
 FAILED_IN_A_ROW = 5
-"""Files that fail one after another before the fetch stops."""
+"""Number of consecutive failed files that stops the fetch."""
 
 
 @dataclass
 class Fetched:
-    """What a download did.
+    """Result of a download.
 
     Attributes:
-        downloaded: files that came now.
-        kept: files that were there already.
-        failed: path and reason of those that did not come.
+        downloaded: number of downloaded files.
+        kept: number of files that existed.
+        failed: path and reason of each failed file.
     """
 
     downloaded: int = 0
@@ -51,10 +51,10 @@ class Hub:
     """One dataset repository at one commit."""
 
     def __init__(self, source: HubSource, revision: str = "main") -> None:
-        """Ask the hub for the repository.
+        """Get the repository's commit from the hub.
 
         Raises:
-            UniferumError: no connection, no such repository, or no access to it.
+            UniferumError: there is no connection, no such repository, or no access to it.
         """
         from huggingface_hub import HfApi
 
@@ -64,51 +64,51 @@ class Hub:
             info = self.api.dataset_info(source.repo, revision=None if revision == "main" else revision)
         self.revision = info.sha or revision
 
-    def plan(self, dataset: str, splits: tuple[str, ...], limit: int | None) -> Plan:
-        """List the tables, the volumes of some splits, and their masks. Tables are read, into a temporary folder.
+    def plan(self, dataset: str, splits: tuple[str, ...], limit: int | None) -> FetchPlan:
+        """List the tables, volumes and masks of splits. Tables are downloaded to a temporary folder and read.
 
         Args:
-            dataset: the cohort's name.
+            dataset: name of the cohort.
             splits: ``train``, ``valid``.
-            limit: volumes of each split at most.
+            limit: maximum number of volumes of each split.
 
         Raises:
-            UniferumError: no access, or a table that is missing or unreadable.
+            UniferumError: no access, or a table is missing or unreadable.
         """
-        tables = [file for folder in self.source.tables for file in self._listed(folder)]
+        tables = [file for folder in self.source.tables for file in self._list_files(folder)]
         if not any(file.path == self.source.labels.format(split=splits[0]) for file in tables):
             raise UniferumError(self.source.repo, must=f"hold {self.source.labels.format(split=splits[0])}")
         files, notes, volumes = list(tables), [], 0
         with tempfile.TemporaryDirectory(prefix="uniferum-") as temporary:
             for split in splits:
                 known = {file.path for file in tables}
-                wanted, note = self._wanted(split, limit, known, Path(temporary))
-                found = self._volumes(split, wanted)
-                files += found[0] + found[1]
-                volumes += len(found[0])
-                notes += [note, *_absent(split, wanted, *found)]
-        return Plan(dataset, self.revision, splits, limit, tuple(files), volumes, 0, tuple(notes))
+                requested, note = self._names(split, limit, known, Path(temporary))
+                volumes_and_masks = self._volumes(split, requested)
+                files += volumes_and_masks[0] + volumes_and_masks[1]
+                volumes += len(volumes_and_masks[0])
+                notes += [note, *_absent(split, requested, *volumes_and_masks)]
+        return FetchPlan(dataset, self.revision, splits, limit, tuple(files), volumes, 0, tuple(notes))
 
     def download(
         self,
-        plan: Plan,
+        plan: FetchPlan,
         out: Path,
         *,
         parallel: int = 4,
         heard: Callable[[int], None] | None = None,
         heard_file: Callable[[], None] | None = None,
     ) -> Fetched:
-        """Bring the plan's files into ``out``, several at once.
+        """Download the plan's files into ``out``, several in parallel.
 
         Args:
             plan: see :meth:`plan`.
-            out: the dataset's folder.
-            parallel: files at once.
-            heard: told of bytes as they come.
-            heard_file: told of each file that is whole.
+            out: folder of the dataset.
+            parallel: number of parallel downloads.
+            heard: called with numbers of bytes as they arrive.
+            heard_file: called with each completed file.
 
         Raises:
-            UniferumError: access is refused, or several files fail in a row.
+            UniferumError: access is refused, or several consecutive files fail.
         """
         from huggingface_hub.utils import logging
 
@@ -121,7 +121,7 @@ class Hub:
                 in_a_row = 0 if _count(future, running.pop(future), fetched) else in_a_row + 1
                 if in_a_row >= FAILED_IN_A_ROW:
                     path, reason = fetched.failed[-1]
-                    cure = "check the connection; the same command goes on"
+                    cure = "check the connection; repeat the command to continue"
                     raise UniferumError(path, reason, must="be reachable", cure=cure)
                 if heard_file is not None:
                     heard_file()
@@ -131,7 +131,7 @@ class Hub:
         return fetched
 
     def _one(self, file: RemoteFile, out: Path, stop: Event, heard: Callable[[int], None] | None) -> bool:
-        """Bring one file; whether anything had to be downloaded."""
+        """Download one file if necessary; return whether it was."""
         if stop.is_set():
             raise InterruptedError("stopped")
         progress = _FileProgress(file.size, heard)
@@ -159,8 +159,8 @@ class Hub:
                 tqdm_class=meter or _meter(_FileProgress(0, None), Event()),
             )
 
-    def _listed(self, folder: str, *, recursive: bool = False) -> list[RemoteFile]:
-        """The files of a folder of the repository; none where there is no such folder."""
+    def _list_files(self, folder: str, *, recursive: bool = False) -> list[RemoteFile]:
+        """Files of a folder of the repository; empty if there is no such folder."""
         from huggingface_hub import RepoFile
         from huggingface_hub.errors import HfHubHTTPError
 
@@ -174,13 +174,13 @@ class Hub:
                         checksum = f"sha256:{entry.lfs.sha256}" if entry.lfs else ""
                         listed.append(RemoteFile(entry.path, entry.size, checksum, entry.path))
             except HfHubHTTPError as error:
-                if error.response.status_code == 404:  # the repository was asked for before: it is there
+                if error.response.status_code == 404:  # the repository exists, because it was requested before
                     return []
                 raise
         return sorted(listed, key=lambda file: file.path)
 
-    def _wanted(self, split: str, limit: int | None, known: set[str], temporary: Path) -> tuple[list[str], str]:
-        """Names of the volumes to fetch, and a sentence on them."""
+    def _names(self, split: str, limit: int | None, known: set[str], temporary: Path) -> tuple[list[str], str]:
+        """Names of the volumes to fetch, and a note on them."""
         table, listed = self.source.labels.format(split=split), self.source.not_chest.format(split=split)
         self._get(table, temporary)
         excluded: frozenset[str] = frozenset()
@@ -189,32 +189,32 @@ class Hub:
             excluded = listed_volumes(temporary / listed)
         names = [row["VolumeName"] for row in rows(temporary / table, ("VolumeName",))]
         usable = [name for name in dict.fromkeys(names) if NAME.fullmatch(name) and name not in excluded]
-        left = f"{len(set(names) & excluded)} that are no chest are left out" if listed in known else f"no {listed}"
+        left = f"{len(set(names) & excluded)} non-chest volumes are excluded" if listed in known else f"no {listed}"
         if limit is None or limit >= len(usable):
             return usable, f"{split}: {len(usable)} volumes ({left})"
         chosen, held = _subset(usable, limit, hold_out=split == "train")
-        own = f", {held} of them of patients that are held out for selection" if held else ""
-        return chosen, f"{split}: {len(chosen)} of {len(usable)} volumes{own} ({left})"
+        held_out_note = f", {held} of them from patients held out for selection" if held else ""
+        return chosen, f"{split}: {len(chosen)} of {len(usable)} volumes{held_out_note} ({left})"
 
-    def _volumes(self, split: str, wanted: list[str]) -> tuple[list[RemoteFile], list[RemoteFile]]:
-        """Volumes and masks of the wanted names, as far as the repository has them."""
-        found = []
+    def _volumes(self, split: str, requested: list[str]) -> tuple[list[RemoteFile], list[RemoteFile]]:
+        """Volumes and masks of the requested names that the repository has."""
+        file_lists = []
         for folder in (self.source.volumes.format(split=split), self.source.masks.format(split=split)):
-            if len(wanted) > LISTED_ONE_BY_ONE:
-                listed = self._listed(folder, recursive=True)
+            if len(requested) > LISTED_ONE_BY_ONE:
+                listed = self._list_files(folder, recursive=True)
             else:
-                studies = dict.fromkeys(_study(name) for name in wanted)
-                listed = [file for study in studies for file in self._listed(f"{folder}/{study}")]
-            names = set(wanted)
-            found.append([file for file in listed if file.path.rsplit("/", 1)[-1] in names])
-        return found[0], found[1]
+                studies = dict.fromkeys(_study(name) for name in requested)
+                listed = [file for study in studies for file in self._list_files(f"{folder}/{study}")]
+            names = set(requested)
+            file_lists.append([file for file in listed if file.path.rsplit("/", 1)[-1] in names])
+        return file_lists[0], file_lists[1]
 
 
 def _subset(names: list[str], limit: int, *, hold_out: bool) -> tuple[list[str], int]:
-    """The first volumes of the table; of a training set, some of them of patients that the cohort holds out.
+    """The first volumes of the table; for training, including patients whom the cohort holds out.
 
-    The cohort draws those patients from the whole table (``validation_patients``, ``validation_seed``), so that the
-    first volumes alone would leave no validation split.
+    The cohort draws these patients from the whole table (``validation_patients``, ``validation_seed``), so the first
+    volumes alone would give no validation split.
     """
     if not hold_out:
         return names[:limit], 0
@@ -241,17 +241,17 @@ def _study(name: str) -> str:
     return f"{match['patient']}/{match['study']}"
 
 
-def _absent(split: str, wanted: list[str], volumes: list[RemoteFile], masks: list[RemoteFile]) -> Iterator[str]:
-    """Sentences on what the table names and the repository does not hold."""
+def _absent(split: str, requested: list[str], volumes: list[RemoteFile], masks: list[RemoteFile]) -> Iterator[str]:
+    """Notes on volumes and masks that the table has but not the repository."""
     for what, files in (("volumes", volumes), ("masks", masks)):
-        there = {file.path.rsplit("/", 1)[-1] for file in files}
-        gone = [name for name in wanted if name not in there]
+        existing = {file.path.rsplit("/", 1)[-1] for file in files}
+        gone = [name for name in requested if name not in existing]
         if gone:
             yield f"{split}: {len(gone)} {what} are not in the repository, e.g. {gone[0]}"
 
 
 def _count(future: Future[bool], file: RemoteFile, fetched: Fetched) -> bool:
-    """Count a file's outcome; false where it failed. Refused access ends everything."""
+    """Count a file's outcome; false if it failed. Refused access stops everything."""
     try:
         new = future.result()
     except Ends:
@@ -270,7 +270,7 @@ def _known_to_client(out: Path, path: str) -> bool:
 
 
 class _FileProgress:
-    """Counts the bytes of one file for the progress bar: never more than it has, whatever is fetched twice."""
+    """Counts the bytes of one file for the progress bar, at most its size even if parts are fetched twice."""
 
     def __init__(self, size: int, heard: Callable[[int], None] | None) -> None:
         self.left, self.heard = size, heard
@@ -286,7 +286,7 @@ class _FileProgress:
 
 
 def _meter(progress: _FileProgress, stop: Event) -> Any:
-    """The progress bar class that the hub's client wants: counts, draws nothing, and ends the download when stopped."""
+    """Progress bar class for the hub's client: it counts, draws nothing, and stops the download on request."""
 
     class Meter:
         n: float = 0
@@ -306,7 +306,7 @@ def _meter(progress: _FileProgress, stop: Event) -> Any:
             progress.more(n or 0)
 
         def update_transfer(self, n: float | None = 1) -> None:
-            """Bytes over the wire: those that are written are counted, not these."""
+            """Ignore transferred bytes: written bytes are counted instead."""
 
         def close(self) -> None:
             """Nothing is drawn."""

@@ -1,4 +1,4 @@
-"""The hub client's errors, each worded in one line: where to accept terms, how to log in, what to check."""
+"""Convert the hub client's errors to one line with a remedy: terms to accept, login, connection."""
 
 import errno
 import re
@@ -10,60 +10,60 @@ from uniferum.errors import UniferumError
 
 
 class Ends(UniferumError):
-    """Ends the whole fetch, since every further file would meet the same."""
+    """Error that stops the whole fetch, because it affects every further file."""
 
 
 class NoAccess(Ends):
-    """The hub knows the dataset, and this person may not read it yet."""
+    """The hub has the dataset, but the user has no access to it yet."""
 
 
 @contextmanager
 def worded(source: HubSource) -> Iterator[None]:
-    """Raise what the hub's client raises as errors of one line; being told to stop passes through."""
+    """Convert errors of the hub's client to errors of one line; a requested stop is passed on."""
     import httpx2
 
     try:
         yield
     except InterruptedError:
         raise
-    except (OSError, httpx2.HTTPError) as error:  # the client's own errors are OSErrors, those of its transport are not
-        raise _in_words(source, error) from None
+    except (OSError, httpx2.HTTPError) as error:  # the client's errors are OSErrors, those of its transport are not
+        raise _converted(source, error) from None
     except ValueError as error:
         if isinstance(error, UniferumError):
             raise
-        cure = "it sent a page of another kind: check HF_ENDPOINT, or a proxy that asks for a login"
+        cure = "it sent another kind of page: check HF_ENDPOINT, or the login of a proxy"
         raise Ends(f"the hub, for {source.repo}", must="answer in JSON", cure=cure) from None
 
 
 def one_line(error: BaseException) -> str:
-    """An error's text without line breaks."""
+    """Text of an error without line breaks."""
     return " ".join(str(error).split())[:200] or type(error).__name__
 
 
-def _in_words(source: HubSource, error: Exception) -> UniferumError:
+def _converted(source: HubSource, error: Exception) -> UniferumError:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
         return Ends("HF_HUB_OFFLINE", must="be unset to fetch a dataset")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Ends("--out", error.strerror, must="have room", cure="free some; the same command goes on")
+        return Ends("--out", error.strerror, must="have free space", cure="free some; repeat the command to continue")
     answered = error if isinstance(error, HfHubHTTPError) else error.__cause__
     if isinstance(answered, HfHubHTTPError):
-        return _answered(source, answered.response.status_code, answered)
-    cure = f"{one_line(error)}; check the connection, a proxy, or HF_ENDPOINT; the same command goes on"
+        return _status_error(source, answered.response.status_code, answered)
+    cure = f"{one_line(error)}; check the connection, a proxy, or HF_ENDPOINT; repeat the command to continue"
     return UniferumError(f"the hub, for {source.repo}", must="be reachable", cure=cure)
 
 
-def _answered(source: HubSource, code: int, error: Exception) -> UniferumError:
+def _status_error(source: HubSource, code: int, error: Exception) -> UniferumError:
     if code in (401, 403):
         cure = (
             f"accept the terms at {source.page} (signed in; some owners answer by e-mail), then log in here: "
             "hf auth login, or set HF_TOKEN to a read token of the same account"
         )
         return NoAccess(f"the dataset {source.repo}", f"the hub answered {code}", must="be open to you", cure=cure)
-    found = re.search(r"/resolve/[^/]+/([^\s?]+)", str(error))
-    where = f"{source.repo}: {found.group(1).rstrip('.')}" if found else source.repo
+    match = re.search(r"/resolve/[^/]+/([^\s?]+)", str(error))
+    subject = f"{source.repo}: {match.group(1).rstrip('.')}" if match else source.repo
     if code == 429 or code >= 500:
-        cure = "the fault is the server's: try again later; the same command goes on"
-        return UniferumError(where, f"the hub answered {code}", must="be served", cure=cure)
-    return UniferumError(where, f"the hub answered {code}", must="be there", cure=source.page)
+        cure = "the server has a fault: repeat the command later to continue"
+        return UniferumError(subject, f"the hub answered {code}", must="be served", cure=cure)
+    return UniferumError(subject, f"the hub answered {code}", must="exist", cure=source.page)

@@ -1,4 +1,4 @@
-"""INSPECT, which only a person may get: the exact steps, and whether the folder holds what they lead to."""
+"""Manual steps for INSPECT, which cannot be downloaded automatically, and a check of their result."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from uniferum.data.fetch.sources import PersonSource
 
 
 def steps(source: PersonSource, out: Path) -> list[str]:
-    """The steps, numbered, with the owners' page and the folder filled in."""
+    """Numbered steps with the owners' page and the folder filled in."""
     lines, number = [], 0
     for step in source.steps:
         text = step.format(page=source.page, out=out)
@@ -16,6 +16,6 @@ def steps(source: PersonSource, out: Path) -> list[str]:
 
 
 def missing(source: PersonSource, out: Path) -> list[str]:
-    """Patterns of the needed files that match nothing in the dataset's folder."""
+    """Patterns of required files that match nothing in the dataset's folder."""
     folder = out / source.folder
     return [pattern for pattern in source.needed if next(iter(folder.glob(pattern)), None) is None]

@@ -1,7 +1,7 @@
-"""What a fetch would bring: files with sizes and checksums, against what is there and the space that is free.
+"""Plan of a fetch: files with sizes and checksums, existing files and free space.
 
-``uniferum_fetch.json`` in the dataset's folder keeps what was asked for, so that the same command goes on and
-``uniferum data check`` can tell a partial download from a chosen subset.
+``uniferum_fetch.json`` in the dataset's folder records what was requested, so that the same command continues, and
+``uniferum data check`` can distinguish a partial download from a requested subset.
 """
 
 import json
@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.places import LocalPlace
+from uniferum.preprocessing.store.filesystem import LocalFolder
 
 RECORD = "uniferum_fetch.json"
 FORMAT = 1
 MARGIN = 2**30
-"""Bytes that stay free beside a download."""
+"""Bytes that must stay free after a download."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class RemoteFile:
     """One file to fetch.
 
     Attributes:
-        path: relative to the dataset's folder, with ``/``.
-        size: in bytes.
-        checksum: ``sha256:...`` or ``md5:...``; empty where the server gives none.
-        address: where it is read from; for the hub its path in the repository.
+        path: path in the dataset's folder, with ``/``.
+        size: size in bytes.
+        checksum: ``sha256:...`` or ``md5:...``; empty if the server gives none.
+        address: URL of the file; for the hub, its path in the repository.
     """
 
     path: str
@@ -43,18 +43,18 @@ class RemoteFile:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything that a fetch would bring.
+class FetchPlan:
+    """All files of a fetch.
 
     Attributes:
-        dataset: the cohort's name.
-        revision: of the repository or the record, so that all files are of one state.
-        splits: the splits that were asked for; empty means all.
-        limit: scans of each split at most; None means all.
-        files: what is fetched.
-        volumes: how many of ``files`` are volumes.
-        unpacked_bytes: what archives grow by when they are unpacked, an estimate.
-        notes: sentences for the person at the terminal.
+        dataset: name of the cohort.
+        revision: revision of the repository or the record, so that all files are consistent.
+        splits: requested splits; empty means all.
+        limit: maximum number of scans of each split; None means all.
+        files: files to fetch.
+        volumes: number of volumes in ``files``.
+        unpacked_bytes: estimated additional bytes after unpacking archives.
+        notes: sentences for the user.
     """
 
     dataset: str
@@ -68,46 +68,46 @@ class Plan:
 
     @property
     def total_bytes(self) -> int:
-        """Bytes to download when nothing is there yet."""
+        """Bytes to download into an empty folder."""
         return sum(file.size for file in self.files)
 
     def missing(self, out: Path) -> list[RemoteFile]:
-        """The files that are not there in full length."""
+        """Files that are missing or incomplete."""
         return [file for file in self.files if not has_size(out / file.path, file.size)]
 
     def sentence(self, out: Path) -> str:
-        """Files, sizes and the free space, on one line."""
+        """Number of files, sizes and free space, in one line."""
         due = self.missing(out)
         grown = f", about {gb(self.unpacked_bytes)} more once unpacked" if self.unpacked_bytes else ""
         return (
             f"{self.dataset}: {len(self.files)} files, {gb(self.total_bytes)}{grown}; "
-            f"{len(self.files) - len(due)} are there, {gb(sum(file.size for file in due))} to download; "
+            f"{len(self.files) - len(due)} exist, {gb(sum(file.size for file in due))} to download; "
             f"{gb(free_bytes(out))} free at {out}"
         )
 
     def check_space(self, out: Path) -> None:
-        """Refuse to begin what the disk cannot hold.
+        """Refuse a fetch that does not fit on the disk.
 
         Raises:
-            UniferumError: less is free than the files that are still missing will take.
+            UniferumError: the missing files need more than the free space.
         """
         needed = sum(file.size for file in self.missing(out)) + self.unpacked_bytes + MARGIN
         free = free_bytes(out)
         if needed > free:
-            cure = "give a larger disk with --out, or fetch a part: --split, --limit"
+            cure = "use a larger disk with --out, or fetch a part with --split or --limit"
             raise UniferumError(f"--out {out}", f"{gb(free)} free", must=f"have about {gb(needed)}", cure=cure)
 
 
 @dataclass
 class Record:
-    """What was fetched into a folder, by all fetches so far.
+    """Record of all fetches into a folder.
 
     Attributes:
-        dataset: the cohort's name.
-        revision: of the newest fetch.
-        limits: split (or ``all``) to the limit that it was fetched with; None means no limit.
+        dataset: name of the cohort.
+        revision: revision of the newest fetch.
+        limits: split (or ``all``) to its limit; None means no limit.
         files: path to size and checksum.
-        done: whether the newest fetch came to its end.
+        done: whether the newest fetch is finished.
     """
 
     dataset: str
@@ -118,46 +118,46 @@ class Record:
 
     @classmethod
     def read(cls, folder: Path) -> "Record | None":
-        """The record of a folder; None where nothing was fetched into it by this program.
+        """Read the record of a folder; None if nothing was fetched into it by this program.
 
         Raises:
             UniferumError: the record is damaged.
         """
         path = folder / RECORD
         try:
-            found = json.loads(path.read_bytes())
-            if found.pop("format") != FORMAT:
+            content = json.loads(path.read_bytes())
+            if content.pop("format") != FORMAT:
                 raise ValueError
-            return cls(**found)
+            return cls(**content)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            cure = "delete it; the next fetch writes it anew and keeps the files that are there"
+            cure = "delete it; the next fetch writes it again and keeps existing files"
             raise UniferumError(str(path), must="be a record of uniferum data fetch", cure=cure) from None
 
     def write(self, folder: Path) -> None:
-        """Write the record, whole or not at all."""
+        """Write the record atomically."""
         content = json.dumps({"format": FORMAT, **self.__dict__}, indent=1).encode()
-        LocalPlace(folder).write(RECORD, content)
+        LocalFolder(folder).write(RECORD, content)
 
     def add(self, files: Iterable[RemoteFile]) -> None:
-        """Expect these files in the folder from now on."""
+        """Add files that the folder should contain."""
         self.files |= {file.path: {"size": file.size, "checksum": file.checksum} for file in files}
 
     def missing(self, folder: Path) -> list[str]:
-        """Files that were asked for and are not there in full length."""
+        """Requested files that are missing or incomplete."""
         return [path for path, about in self.files.items() if not has_size(folder / path, about["size"])]
 
 
-def begin_record(plan: Plan, out: Path) -> Record:
-    """The folder's record with this plan laid over it, written before the first byte is fetched.
+def begin_record(plan: FetchPlan, out: Path) -> Record:
+    """Merge this plan into the folder's record, which is written before the first byte is fetched.
 
     Raises:
-        UniferumError: the folder holds another dataset.
+        UniferumError: the folder contains another dataset.
     """
     record = Record.read(out) or Record(plan.dataset)
     if record.dataset != plan.dataset:
-        raise UniferumError(f"--out {out}", record.dataset, must=f"hold {plan.dataset} or nothing")
+        raise UniferumError(f"--out {out}", record.dataset, must=f"contain {plan.dataset} or be empty")
     record.revision, record.done = plan.revision, False
     for split in plan.splits or ("all",):
         before = record.limits.get(split, 0)
@@ -168,7 +168,7 @@ def begin_record(plan: Plan, out: Path) -> Record:
 
 
 def has_size(path: Path, size: int) -> bool:
-    """Whether a file is there in full length."""
+    """Whether a file exists with its full size."""
     try:
         return path.is_file() and path.stat().st_size == size
     except OSError:
@@ -176,15 +176,15 @@ def has_size(path: Path, size: int) -> bool:
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes free where a folder lies, or will lie."""
-    there = folder.resolve()
-    while not there.exists():
-        there = there.parent
-    return shutil.disk_usage(there).free
+    """Free bytes on the disk of a folder, which need not exist yet."""
+    existing = folder.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    return shutil.disk_usage(existing).free
 
 
 def gb(count: float) -> str:
-    """Bytes as a person reads them."""
+    """Format a number of bytes for people."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"

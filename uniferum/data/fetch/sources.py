@@ -1,4 +1,4 @@
-"""The public datasets and where each is had: ``sources.yaml``, read and checked."""
+"""Public datasets and their download sources, read from ``sources.yaml`` and validated."""
 
 from functools import cache
 from pathlib import Path
@@ -13,17 +13,17 @@ FILE = Path(__file__).with_name("sources.yaml")
 
 
 class Known(Section):
-    """What is said of every dataset.
+    """Properties of every dataset.
 
     Attributes:
-        title: one line.
+        title: title in one line.
         config: the cohort's YAML file in this project.
-        page: the owners' page.
-        access: what it takes to get the data.
-        licence: as the owners state it.
-        raw_gb: size on disk in GB as downloaded and unpacked.
-        confirmed: whether ``raw_gb`` and ``licence`` were seen on an owner's page.
-        scans: volumes that the cohort reads.
+        page: web page of the dataset's owners.
+        access: requirements for access to the data.
+        licence: licence as stated by the owners.
+        raw_gb: size on disk in GB, downloaded and unpacked.
+        confirmed: whether ``raw_gb`` and ``licence`` were found on a page of the owners.
+        scans: number of volumes that the cohort reads.
     """
 
     title: str
@@ -37,7 +37,7 @@ class Known(Section):
 
 
 class HubSource(Known):
-    """A dataset repository of the Hugging Face hub; ``{split}`` stands for a name of ``splits``."""
+    """A dataset repository on the Hugging Face hub; ``{split}`` is replaced by a name in ``splits``."""
 
     kind: Literal["hub"]
     repo: str
@@ -50,17 +50,17 @@ class HubSource(Known):
 
 
 class ZenodoSource(Known):
-    """Records of Zenodo: tables and either single volumes or archives of them.
+    """Records on Zenodo: tables, and either single volumes or archives of them.
 
     Attributes:
-        records: numbers of the records.
+        records: ids of the records.
         tables: patterns of file names that are always fetched.
-        volumes: patterns of the volumes, where each is a file.
-        splits: split to the beginning of its volumes' names.
+        volumes: patterns of the volumes, if each is a file.
+        splits: split to the prefix of its volumes' names.
         archives: pattern of the archives.
-        members: patterns, with commas between them, of what is unpacked.
-        scans_an_archive: usable scans an archive, to say how many archives a limit needs.
-        unpacked: bytes unpacked a byte of an archive.
+        members: patterns, separated by commas, of the members to unpack.
+        scans_an_archive: usable scans per archive, to compute how many archives a limit needs.
+        unpacked: ratio of unpacked bytes to bytes of the archive.
     """
 
     kind: Literal["zenodo"]
@@ -75,7 +75,7 @@ class ZenodoSource(Known):
 
 
 class PersonSource(Known):
-    """A dataset that only a person may get: the steps, in order; ``{page}`` and ``{out}`` are filled in."""
+    """A dataset that requires manual steps, in order; ``{page}`` and ``{out}`` are filled in."""
 
     kind: Literal["person"]
     folder: str
@@ -90,24 +90,24 @@ _PARSER: TypeAdapter[dict[str, Source]] = TypeAdapter(dict[str, Annotated[Source
 
 @cache
 def sources() -> dict[str, Source]:
-    """Every dataset by its cohort's name."""
+    """All datasets by their cohort's name."""
     return _PARSER.validate_python(load_yaml(FILE))
 
 
 def source_of(name: str) -> Source:
-    """A dataset by its name, in any case.
+    """Dataset with a name, in upper or lower case.
 
     Raises:
-        UniferumError: there is none of that name.
+        UniferumError: there is no such dataset.
     """
-    found = sources().get(name.upper().replace("-", ""))
-    if found is None:
+    source = sources().get(name.upper().replace("-", ""))
+    if source is None:
         raise UniferumError("dataset", name, must="be a known one", cure=near_miss(name.upper(), sources()))
-    return found
+    return source
 
 
 def chosen_splits(source: Source, name: str, split: str | None) -> tuple[str, ...]:
-    """The splits to fetch: the one that is asked for, or all.
+    """Splits to fetch: the requested one, or all.
 
     Raises:
         UniferumError: the dataset has no such split.
@@ -116,6 +116,6 @@ def chosen_splits(source: Source, name: str, split: str | None) -> tuple[str, ..
     if split is None:
         return known
     if split not in known:
-        cure = near_miss(split, known) if known else f"{name} has no splits of its own: leave --split out"
+        cure = near_miss(split, known) if known else f"{name} has no splits: remove --split"
         raise UniferumError("--split", split, must=f"be a split of {name}", cure=cure)
     return (split,)

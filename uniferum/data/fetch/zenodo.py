@@ -1,7 +1,7 @@
-"""LUNA16 and RAD-ChestCT from Zenodo: its record API lists the files with sizes and MD5 checksums.
+"""Download LUNA16 and RAD-ChestCT from Zenodo, whose record API lists files with sizes and MD5 checksums.
 
-``ZENODO_ENDPOINT`` replaces https://zenodo.org (a mirror, a test). Where the owners grant access, ``ZENODO_LINK`` holds
-the link of their e-mail, or ``ZENODO_TOKEN`` a personal token; both go to that host only and are never printed.
+``ZENODO_ENDPOINT`` replaces https://zenodo.org (a mirror, a test). For restricted access, ``ZENODO_LINK`` holds the
+link in the owners' e-mail, or ``ZENODO_TOKEN`` a personal token; both are only sent to that host and never printed.
 """
 
 import os
@@ -17,7 +17,7 @@ import requests
 from uniferum.data.cohorts.tables import rows
 from uniferum.data.fetch.archives import members, unpack
 from uniferum.data.fetch.download import TIMEOUT_S, fetch_file
-from uniferum.data.fetch.plan import Plan, Record, RemoteFile, has_size
+from uniferum.data.fetch.plan import FetchPlan, Record, RemoteFile, has_size
 from uniferum.data.fetch.sources import ZenodoSource
 from uniferum.errors import UniferumError
 
@@ -25,7 +25,7 @@ HOST = "https://zenodo.org"
 
 
 class Zenodo:
-    """The records of one dataset."""
+    """Zenodo records of one dataset."""
 
     def __init__(self, source: ZenodoSource) -> None:
         self.source = source
@@ -35,19 +35,19 @@ class Zenodo:
         link = parse_qs(urlsplit(os.environ.get("ZENODO_LINK", "")).query).get("token")
         self.query = {"token": link[0]} if link else {}
 
-    def plan(self, dataset: str, out: Path, splits: tuple[str, ...], limit: int | None) -> Plan:
-        """List the records' files and choose what is fetched.
+    def plan(self, dataset: str, out: Path, splits: tuple[str, ...], limit: int | None) -> FetchPlan:
+        """List the records' files and select those to fetch.
 
         Args:
-            dataset: the cohort's name.
-            out: the dataset's folder; archives that were unpacked there are not fetched again.
-            splits: of the volumes; empty where the dataset has none.
-            limit: scans (of each split) at most.
+            dataset: name of the cohort.
+            out: folder of the dataset; archives that were unpacked there are not fetched again.
+            splits: splits of the volumes; empty if the dataset has none.
+            limit: maximum number of scans (of each split).
 
         Raises:
-            UniferumError: no connection, or the owners have not given access.
+            UniferumError: there is no connection, or the owners have not granted access.
         """
-        listed = [file for record in self.source.records for file in self._listed(record)]
+        listed = [file for record in self.source.records for file in self._list_files(record)]
         tables = [file for file in listed if _fits(file.path, self.source.tables)]
         if not tables:
             raise UniferumError(self.source.page, must=f"list {', '.join(self.source.tables)}", cure=self._cure())
@@ -57,7 +57,7 @@ class Zenodo:
         archives = archives[: None if limit is None else -(-limit // self.source.scans_an_archive)]
         due = [file for file in archives if not _unpacked(out, file)]
         if len(due) < len(archives):
-            notes.append(f"{len(archives) - len(due)} archives were unpacked before and are not fetched again")
+            notes.append(f"{len(archives) - len(due)} archives were already unpacked and are not fetched again")
         if archives and limit is not None:
             notes.append(f"{limit} scans with an annotation are unpacked from {len(archives)} of the archives")
         others = len(listed) - len(tables) - len(volumes) - sum(map(self._is_archive, listed))
@@ -66,31 +66,31 @@ class Zenodo:
         grown = int(self.source.unpacked * sum(file.size for file in due))
         files = (*tables, *chosen, *due)
         revision = ",".join(self.source.records)
-        return Plan(dataset, revision, splits, limit, files, len(chosen) or len(archives), grown, tuple(notes))
+        return FetchPlan(dataset, revision, splits, limit, files, len(chosen) or len(archives), grown, tuple(notes))
 
     def download(
         self,
-        plan: Plan,
+        plan: FetchPlan,
         out: Path,
         record: Record,
         *,
         heard: Callable[[int], None] | None = None,
         heard_file: Callable[[], None] | None = None,
     ) -> tuple[int, int]:
-        """Bring the plan's files into ``out``, one after another, and unpack the archives.
+        """Download the plan's files into ``out``, one after another, and unpack the archives.
 
         Args:
             plan: see :meth:`plan`.
-            out: the dataset's folder.
-            record: told of every file that the folder then holds.
-            heard: told of bytes as they come.
-            heard_file: told of each file that is whole.
+            out: folder of the dataset.
+            record: gets every file that the folder then contains.
+            heard: called with numbers of bytes as they arrive.
+            heard_file: called with each completed file.
 
         Returns:
-            files that came now, and files that were there.
+            number of downloaded files, and of existing files.
 
         Raises:
-            UniferumError: no access or connection, a checksum that does not fit, a full disk.
+            UniferumError: no access or connection, a wrong checksum, or a full disk.
         """
         new, stop, left = 0, Event(), plan.limit
         for file in plan.files:
@@ -105,10 +105,10 @@ class Zenodo:
         return new, len(plan.files) - new
 
     def _unpack(self, file: RemoteFile, out: Path, record: Record, left: int | None) -> int | None:
-        """Unpack an archive, or some of its scans; a whole one is deleted then. Returns how many scans are left."""
+        """Unpack an archive, or some of its scans, and return how many scans are left; a finished one is deleted."""
         archive = out / file.path
-        found = members(archive, self.source.members.split(","))
-        chosen = found if left is None else _first_scans(found, _annotated(out), left)
+        all_members = members(archive, self.source.members.split(","))
+        chosen = all_members if left is None else _first_scans(all_members, _annotated(out), left)
         record.add(unpack(archive, chosen, out))
         if left is None:
             record.files[file.path] = {"size": 0, "checksum": file.checksum, "unpacked": True}
@@ -120,9 +120,9 @@ class Zenodo:
     def _is_archive(self, file: RemoteFile) -> bool:
         return self.source.archives is not None and fnmatchcase(file.path, self.source.archives)
 
-    def _listed(self, record: str) -> Iterator[RemoteFile]:
-        found = self._asked(f"{self.host}/api/records/{record}")
-        for entry in found.get("files") or ():
+    def _list_files(self, record: str) -> Iterator[RemoteFile]:
+        response = self._requested(f"{self.host}/api/records/{record}")
+        for entry in response.get("files") or ():
             try:
                 name, size = str(entry["key"]), int(entry["size"])
                 checksum = str(entry.get("checksum") or "")
@@ -131,20 +131,20 @@ class Zenodo:
             if "/" in name or name.startswith("."):
                 raise UniferumError(f"Zenodo record {record}", name, must="list plain file names")
             address = f"{self.host}/api/records/{record}/files/{quote(name)}/content"
-            yield RemoteFile(name, size, checksum, self._with_token(self._own(entry, address)))
+            yield RemoteFile(name, size, checksum, self._with_token(self._own_address(entry, address)))
 
-    def _own(self, entry: dict[str, Any], default: str) -> str:
-        """The address that the record gives for a file, always at our host: a token must go nowhere else."""
+    def _own_address(self, entry: dict[str, Any], default: str) -> str:
+        """Address of a file in the record, always at our host: a token must not go elsewhere."""
         links = entry.get("links") or {}
-        given = urlsplit(str(links.get("content") or links.get("self") or default))
+        link = urlsplit(str(links.get("content") or links.get("self") or default))
         host = urlsplit(self.host)
-        return given._replace(scheme=host.scheme, netloc=host.netloc).geturl()
+        return link._replace(scheme=host.scheme, netloc=host.netloc).geturl()
 
     def _with_token(self, address: str) -> str:
         joint = "&" if "?" in address else "?"
         return f"{address}{joint}{urlencode(self.query)}" if self.query else address
 
-    def _asked(self, address: str) -> dict[str, Any]:
+    def _requested(self, address: str) -> dict[str, Any]:
         try:
             answer = requests.get(self._with_token(address), headers=self.headers, timeout=TIMEOUT_S)
         except requests.RequestException as error:
@@ -154,24 +154,24 @@ class Zenodo:
             status = f"the server answered {answer.status_code}"
             raise UniferumError(self.source.page, status, must="be open to you", cure=self._cure())
         if answer.status_code == 429 or answer.status_code >= 500:
-            cure = "the fault is the server's: try again later; the same command goes on"
+            cure = "the server has a fault: repeat the command later to continue"
             raise UniferumError(address, f"the server answered {answer.status_code}", must="be served", cure=cure)
         if answer.status_code != 200:
-            raise UniferumError(address, f"the server answered {answer.status_code}", must="be there")
+            raise UniferumError(address, f"the server answered {answer.status_code}", must="exist")
         try:
-            found = answer.json()
+            record = answer.json()
         except ValueError:
-            found = None
-        if not isinstance(found, dict):
+            record = None
+        if not isinstance(record, dict):
             raise UniferumError(address, must="answer with a record in JSON", cure="check ZENODO_ENDPOINT")
-        return found
+        return record
 
     def _cure(self) -> str:
         if self.source.access == "open":
-            return "has the record moved?"
+            return "check on zenodo.org whether the record has moved"
         return (
             f"{self.source.access}; then set ZENODO_LINK to the link in their e-mail (or ZENODO_TOKEN to a token of "
-            "your account) and run the same command, or download the files by a browser into the folder of --out"
+            "your account) and run the same command, or download the files with a browser into the folder of --out"
         )
 
 
@@ -182,19 +182,19 @@ def _fits(name: str, patterns: tuple[str, ...]) -> bool:
 def _by_split(
     volumes: list[RemoteFile], prefixes: dict[str, str], splits: tuple[str, ...], limit: int | None
 ) -> tuple[list[RemoteFile], list[str]]:
-    """The volumes of the chosen splits, told by how their names begin, and a sentence on each split."""
+    """Volumes of the selected splits, recognised by the prefix of their names, and a note on each split."""
     chosen: list[RemoteFile] = []
     notes: list[str] = []
     for split in splits:
-        own = [file for file in sorted(volumes, key=lambda f: f.path) if file.path.startswith(prefixes[split])]
-        taken = own[:limit]
+        in_split = [file for file in sorted(volumes, key=lambda f: f.path) if file.path.startswith(prefixes[split])]
+        taken = in_split[:limit]
         chosen += taken
-        notes.append(f"{split}: {len(taken)} of {len(own)} volumes")
+        notes.append(f"{split}: {len(taken)} of {len(in_split)} volumes")
     return chosen, notes
 
 
 def _unpacked(out: Path, archive: RemoteFile) -> bool:
-    """Whether an archive was unpacked whole, and all that came out of it is still there."""
+    """Whether an archive was unpacked completely, and all its files still exist."""
     record = Record.read(out)
     if record is None or not record.files.get(archive.path, {}).get("unpacked"):
         return False
@@ -204,14 +204,14 @@ def _unpacked(out: Path, archive: RemoteFile) -> bool:
 
 
 def _annotated(out: Path) -> frozenset[str]:
-    """Series with an annotation, as far as the table is there."""
+    """Series with an annotation; empty if the table does not exist yet."""
     table = out / "annotations.csv"
     return frozenset(row["seriesuid"] for row in rows(table, ("seriesuid",))) if table.is_file() else frozenset()
 
 
-def _first_scans(found: list[Any], annotated: frozenset[str], count: int) -> list[Any]:
-    """The members of the first scans that have an annotation; of the first scans where none has."""
-    names = dict.fromkeys(Path(info.filename).stem for info in found)
-    wanted = [name for name in names if name in annotated] or list(names)
-    taken = set(wanted[: max(0, count)])
-    return [info for info in found if Path(info.filename).stem in taken]
+def _first_scans(all_members: list[Any], annotated: frozenset[str], count: int) -> list[Any]:
+    """Members of the first scans with an annotation; of the first scans if there is no annotation."""
+    names = dict.fromkeys(Path(info.filename).stem for info in all_members)
+    candidates = [name for name in names if name in annotated] or list(names)
+    taken = set(candidates[: max(0, count)])
+    return [info for info in all_members if Path(info.filename).stem in taken]

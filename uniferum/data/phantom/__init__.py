@@ -1,1 +1,1 @@
-"""Phantom cohorts: thoraces with findings that can be seen, written in the real datasets' own layouts."""
+"""Phantom cohorts: synthetic thoraces with visible findings, in the file layouts of the real datasets."""

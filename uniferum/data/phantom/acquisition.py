@@ -1,7 +1,7 @@
-"""How a phantom was scanned: grid, noise, kernel and the order of the axes on disk, drawn for each scan.
+"""Acquisition of a phantom, drawn for each scan: grid, noise, kernel and orientation of the file.
 
-Cohorts differ: CT-RATE's phantoms come without contrast at moderate noise in many orientations, INSPECT's with bright
-vessels and low noise, RAD-ChestCT's isotropic, noisy and clipped to +-1000 HU, LUNA16's as MetaImage, some turned.
+Cohorts differ: CT-RATE's phantoms have no contrast, moderate noise and many orientations, INSPECT's bright vessels and
+low noise; RAD-ChestCT's are isotropic, noisy and clipped to +-1000 HU; LUNA16's are MetaImage, some of them flipped.
 """
 
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from uniferum.data.phantom.rendering import Rendered, render
 from uniferum.data.phantom.spec import PhantomSpec, rng_of
 
 FIELD_MM = (372.0, 256.0, 268.0)
-"""Extent of a scan along x, y, z; the body is 332 x 224 mm at scale 1."""
+"""Extent of a scan in mm along x, y, z; the body is 332 x 224 mm at scale 1."""
 
 NOISE_HU = {"CTRATE": (20, 45), "INSPECT": (12, 28), "RADCHEST": (40, 70), "LUNA16": (25, 60)}
 BLUR_MM = {"CTRATE": (0.0, 2.5), "INSPECT": (1.0, 2.5), "RADCHEST": (0.0, 1.5), "LUNA16": (0.0, 2.0)}
 ORIENTATIONS = ("LPS", "LPS", "LPS", "RAS", "LAS", "RPS", "LPI", "ASL")
 SECOND = 1_000_000
-"""Added to a case's number for the acquisition of its second reconstruction."""
+"""Offset of a case's number for the acquisition of its second reconstruction."""
 
 
 @dataclass(frozen=True)
 class Acquisition:
-    """One scan's grid and quality; ``orientation`` names where each axis of the file points."""
+    """Grid and quality of one scan; ``orientation`` gives the direction of each axis of the file."""
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
@@ -35,7 +35,7 @@ class Acquisition:
     seed: int
 
     def scan(self, spec: PhantomSpec) -> Rendered:
-        """The phantom as this scan shows it, in RAS+ order."""
+        """Render the phantom as this scan shows it, in RAS+ order."""
         return render(
             spec,
             self.shape,
@@ -48,7 +48,7 @@ class Acquisition:
 
 
 def draw_acquisition(seed: int, cohort: str, index: int, voxel_mm: float) -> Acquisition:
-    """The scan number ``index`` of a cohort; its random numbers are not those of the body."""
+    """Draw the acquisition of scan ``index`` of a cohort, with other random numbers than for the body."""
     rng = rng_of(seed + 1, cohort, index)
     in_plane = voxel_mm * (1.0 if cohort == "RADCHEST" else float(rng.uniform(0.9, 1.1)))
     slices = voxel_mm * (1.0 if cohort == "RADCHEST" else float(rng.uniform(0.8, 1.25)))

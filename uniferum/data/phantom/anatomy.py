@@ -1,7 +1,7 @@
-"""A healthy thorax in atlas millimetres, each organ in its place in RAS with its TotalSegmentator v2 id.
+"""Anatomy of a healthy thorax in atlas mm (RAS), each organ with its TotalSegmentator v2 id.
 
-+x is the patient's right, +y the front, +z the head (RAS): left lung and heart apex lie at negative x, the liver at
-positive x. Ids: TotalSegmentator `map_to_binary.py`, task `total`.
++x is the patient's right, +y the front, +z the head: left lung and heart apex are at negative x, the liver is at
+positive x. Ids are those of TotalSegmentator's `map_to_binary.py`, task `total`.
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ HEART_CENTRE_MM, HEART_RADII_MM = (-22.0, 22.0, -38.0), (54.0, 46.0, 50.0)
 CARDIOMEGALY_SCALE = 1.34
 ARTERY_SCALE_HYPERTENSION = 1.75
 
-# Both lungs: centre and radii of the half ellipsoid above the floor.
+# Lungs: centre and radii of the half ellipsoid above the floor.
 LUNG_CENTRE_MM, LUNG_RADII_MM = (72.0, -3.0, LUNG_FLOOR_MM), (58.0, 82.0, LUNG_TOP_MM - LUNG_FLOOR_MM)
 
-# Courses of the great vessels: start, end, radius.
+# Great vessels: start, end, radius.
 AORTA = (
     ((6, 14, -8), (8, 18, 44), 14.0),
     ((8, 18, 46), (-4, -12, 62), 13.5),
@@ -42,7 +42,7 @@ LOBAR_ARTERIES = (
 
 @dataclass(frozen=True)
 class Build:
-    """What differs between healthy thoraces: HU of the lungs and of the blood, heart and artery size."""
+    """Variations of healthy thoraces: HU of lungs and blood, size of heart and arteries."""
 
     lung_hu: float = -765.0
     blood_hu: float = 45.0
@@ -52,7 +52,7 @@ class Build:
 
 
 def draw(scene: Scene, build: Build) -> None:
-    """Paint the thorax, from the skin inwards; later shapes lie over earlier ones."""
+    """Paint the thorax from the skin inwards; later shapes cover earlier ones."""
     _trunk(scene)
     _lungs(scene, build)
     _abdomen(scene)
@@ -79,7 +79,7 @@ def _lungs(scene: Scene, build: Build) -> None:
         scene.ellipsoid(
             centre, LUNG_RADII_MM, build.lung_hu, over="inside_chest", tissue=lower, keep=(0, 0, 1, LUNG_FLOOR_MM)
         )
-        # The oblique fissure falls from behind above to the front below: the upper lobe lies before it.
+        # The oblique fissure descends from behind to the front: the upper lobe is in front of it.
         region = "lower_lobe_left" if side < 0 else "lower_lobe_right"
         scene.ellipsoid(centre, LUNG_RADII_MM, 0, add=True, over=region, tissue=upper, keep=(0, 1.0, 0.95, -12))
     scene.ellipsoid((x, y, z), LUNG_RADII_MM, 0, add=True, over="upper_lobe_right", tissue=13, keep=(0, 0, -1, 2))
@@ -106,7 +106,7 @@ def _airways(scene: Scene) -> None:
 
 
 def heart_radii(build: Build) -> tuple[float, float, float]:
-    """The heart's radii along x, y and z, in mm."""
+    """Radii of the heart along x, y and z, in mm."""
     a, b, c = HEART_RADII_MM
     return a * build.heart_scale, b * build.heart_scale, c * build.heart_scale
 
@@ -128,7 +128,7 @@ def _heart_and_vessels(scene: Scene, build: Build) -> None:
 
 def _spine(scene: Scene) -> None:
     for number in range(14):
-        # From C7 (44) down over T1 (43) to T12 (32) and L1 (31): ids fall from the neck downwards.
+        # From C7 (44) over T1 (43) to T12 (32) and L1 (31): ids decrease from the neck downwards.
         z = T1_HEIGHT_MM + VERTEBRA_PITCH_MM * (1 - number)
         scene.box((0, -74, z), (16, 14, VERTEBRA_PITCH_MM / 2 - 1.5), 260, tissue=44 - number)
         scene.box((0, -97, z - 2), (5, 9, 7), 300, tissue=44 - number)

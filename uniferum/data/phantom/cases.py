@@ -1,7 +1,7 @@
-"""Which findings a cohort's phantoms have, and the labels that follow from them.
+"""Draw the findings of a cohort's phantoms, and derive the labels.
 
-A label is 1 exactly where its finding is drawn (or one of them, for labels that stand for several). INSPECT's outcomes
-are noisy functions of findings, some of them censored. A label that is not drawn is 0 for all.
+A label is 1 exactly if its finding is drawn (or one of its findings). INSPECT's outcomes are noisy functions of
+findings, some of them censored. A label that is not drawn is always 0.
 """
 
 import math
@@ -12,7 +12,7 @@ import numpy as np
 
 from uniferum.data.phantom.spec import Nodule, PhantomSpec, rng_of, vary_body
 
-# CT-RATE's 18 labels, in the column order of its label file; each is drawn as the finding of the same name.
+# CT-RATE's 18 labels, in the column order of its label file; each is drawn as the finding with this name.
 CT_RATE_LABELS = (
     "medical_material", "arterial_wall_calcification", "cardiomegaly", "pericardial_effusion",
     "coronary_artery_wall_calcification", "hiatal_hernia", "lymphadenopathy", "emphysema", "atelectasis",
@@ -27,7 +27,7 @@ INSPECT_REPORT_LABELS = (
     "pericardial_effusion", "pleural_effusion",
 )  # fmt: skip
 
-# RAD-ChestCT: label -> the findings any of which makes it positive.
+# RAD-ChestCT: label and the findings of which any makes it positive.
 RAD_CHEST_LABELS: Mapping[str, tuple[str, ...]] = {
     **{
         name: (name,)
@@ -57,28 +57,28 @@ OUTCOMES = (
     "1_month_readmission", "6_month_readmission", "12_month_readmission", "12_month_PH",
 )  # fmt: skip
 
-# Log-odds that a finding adds to each kind of outcome, and the spread of what no image shows.
+# Log-odds that a finding adds to each kind of outcome, and the standard deviation of risk that no image shows.
 RISK: Mapping[str, Mapping[str, float]] = {
     "mortality": {"pleural_effusion": 3.0, "consolidation": 2.0, "atelectasis": 1.5, "pulmonary_embolism": 1.0},
     "readmission": {"cardiomegaly": 2.5, "emphysema": 2.5, "pericardial_effusion": 1.5},
     "PH": {"pulmonary_hypertension": 4.0, "pulmonary_embolism": 1.5},
 }
 RISK_NOISE = 0.8
-# How far above the mean risk an outcome lies: earlier outcomes need more.
+# Threshold of an outcome above the mean risk: earlier outcomes need a higher risk.
 THRESHOLD = {"1_month": 0.9, "6_month": 0.2, "12_month": -0.4}
 CENSORED_SHARE = 0.08
 
 
 @dataclass(frozen=True)
-class Case:
-    """A phantom and what its cohort's label file says of it: 0, 1, or None where censored."""
+class PhantomCase:
+    """A phantom and its labels: 0, 1, or None if censored."""
 
     spec: PhantomSpec
     labels: Mapping[str, int | None]
 
 
 def findings_of(cohort: str) -> tuple[str, ...]:
-    """All findings that phantoms of a cohort may have."""
+    """All findings that phantoms of a cohort can have."""
     if cohort == "CTRATE":
         return CT_RATE_LABELS
     if cohort == "INSPECT":
@@ -88,15 +88,15 @@ def findings_of(cohort: str) -> tuple[str, ...]:
     return ()
 
 
-def draw_case(seed: int, cohort: str, index: int) -> Case:
-    """The phantom number ``index`` of a cohort, with its labels."""
+def draw_case(seed: int, cohort: str, index: int) -> PhantomCase:
+    """Draw phantom ``index`` of a cohort, with its labels."""
     rng = rng_of(seed, cohort, index)
     present = tuple(name for name in findings_of(cohort) if rng.random() < PREVALENCE[cohort])
     if cohort == "LUNA16":
-        return Case(vary_body(rng, (), nodules=_nodules(rng)), {})
+        return PhantomCase(vary_body(rng, (), nodules=_nodules(rng)), {})
     blood, artery = _contrast(rng, cohort)
     labels = _labels(rng, cohort, present)
-    return Case(vary_body(rng, present, blood_hu=blood, artery_hu=artery), labels)
+    return PhantomCase(vary_body(rng, present, blood_hu=blood, artery_hu=artery), labels)
 
 
 def _contrast(rng: np.random.Generator, cohort: str) -> tuple[float, float]:
@@ -119,9 +119,9 @@ def _labels(rng: np.random.Generator, cohort: str, present: tuple[str, ...]) -> 
 
 
 def outcomes(rng: np.random.Generator, present: tuple[str, ...]) -> dict[str, int | None]:
-    """INSPECT's seven outcomes: a later one follows from an earlier one; None is censored.
+    """INSPECT's seven outcomes: an earlier outcome implies the later ones; None is censored.
 
-    Mean risk lies at the expected sum over findings, so that prevalence does not depend on the weights.
+    The mean risk is the expected sum over findings, so prevalence does not depend on the weights.
     """
     result: dict[str, int | None] = {}
     for kind, weights in RISK.items():
@@ -139,7 +139,7 @@ def outcomes(rng: np.random.Generator, present: tuple[str, ...]) -> dict[str, in
 
 
 def _nodules(rng: np.random.Generator) -> tuple[Nodule, ...]:
-    """One to four spheres of 20 to 34 mm; one scan in six has none, as in LUNA16 (287 of 888 have none)."""
+    """Draw one to four spheres of 20 to 34 mm, or none in one of six scans, as in LUNA16 (287 of 888)."""
     if rng.random() < 1 / 6:
         return ()
     from uniferum.data.phantom.drawing import nodule_place

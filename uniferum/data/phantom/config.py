@@ -1,4 +1,4 @@
-"""How many phantoms each cohort gets, from which seed, at which voxel size."""
+"""Settings of the phantoms: numbers per cohort, seed and voxel size."""
 
 from pydantic import Field
 
@@ -7,7 +7,7 @@ from uniferum.preprocessing.pipeline import PreparationConfig
 
 
 class Splits(Section):
-    """Patients (CT-RATE) or scans (INSPECT, RAD-ChestCT) of each split."""
+    """Number of patients (CT-RATE) or scans (INSPECT, RAD-ChestCT) of each split."""
 
     train: int = Field(ge=1)
     validation: int = Field(ge=1)
@@ -15,15 +15,15 @@ class Splits(Section):
 
 
 class PhantomConfig(Section):
-    """What ``uniferum data phantom`` writes.
+    """Settings of ``uniferum data phantom``.
 
     Attributes:
-        seed: the same seed writes the same voxels, whatever the number of workers.
-        voxel_mm: mean voxel size; in-plane 10 % around it, slices from 0.8 to 1.25 of it (RAD-ChestCT: just it).
-        ct_rate: patients; ``validation`` of them are held out of the training folder by the cohort's reader.
+        seed: seed of the voxels, which do not depend on the number of workers.
+        voxel_mm: mean voxel size; varied in-plane by 10 %, slices by factors of 0.8 to 1.25 (RAD-ChestCT: not varied).
+        ct_rate: patients; the cohort's reader holds out ``validation`` of them from the training folder.
         inspect: scans of the official splits.
         rad_chest: scans of imgtrain, imgvalid, imgtest.
-        luna16: scans, over ten subsets.
+        luna16: scans in ten subsets.
         second_reconstruction: share of CT-RATE's studies with a second reconstruction of the same body.
     """
 
@@ -37,13 +37,13 @@ class PhantomConfig(Section):
 
 
 class DemoData(Section):
-    """What ``uniferum data demo`` makes.
+    """Settings of ``uniferum data demo``.
 
     Attributes:
         phantoms: folder of the phantoms.
-        phantom_config: YAML of a :class:`PhantomConfig`.
-        preparation: how the scans are prepared.
-        stores: cohort YAML to store folder.
+        phantom_config: YAML file of a :class:`PhantomConfig`.
+        preparation: settings for preparing the scans.
+        stores: cohort YAML file to store folder.
     """
 
     phantoms: str

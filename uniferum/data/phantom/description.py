@@ -1,6 +1,6 @@
-"""The table of docs/phantoms.md, made from the registry of drawings: every label, its size, contrast, prevalence.
+"""Make the table of docs/phantoms.md from the registered findings: labels, size, contrast and prevalence.
 
-To renew the table: ``python -m uniferum.data.phantom.description docs/phantoms.md``.
+Update the table with ``python -m uniferum.data.phantom.description docs/phantoms.md``.
 """
 
 import sys
@@ -21,7 +21,7 @@ BEGIN, END = "<!-- findings: begin -->", "<!-- findings: end -->"
 
 
 def findings_table() -> str:
-    """Markdown: one row a finding, with the labels that it makes positive in each cohort."""
+    """Markdown table with one row per finding, and the labels that it makes positive in each cohort."""
     lines = [
         "| finding | size | contrast | CTRATE | INSPECT | RADCHEST |",
         "|---|---|---|---|---|---|",
@@ -39,7 +39,7 @@ def not_rendered() -> tuple[str, ...]:
 
 
 def with_table(text: str) -> str:
-    """A page with the table between its two marks renewed."""
+    """Replace the table between its two marks in a page."""
     before, rest = text.split(BEGIN)
     return f"{before}{BEGIN}\n{findings_table()}\n{END}{rest.split(END)[1]}"
 
@@ -50,8 +50,8 @@ def _labels(cohort: str, finding: str) -> list[str]:
     if cohort == "RADCHEST":
         return [label for label, names in RAD_CHEST_LABELS.items() if finding in names]
     if cohort == "INSPECT":
-        own = [finding] if finding in (*INSPECT_REPORT_LABELS, "pulmonary_embolism") else []
-        return own + [f"risk of {kind}" for kind, weights in RISK.items() if finding in weights]
+        labels = [finding] if finding in (*INSPECT_REPORT_LABELS, "pulmonary_embolism") else []
+        return labels + [f"risk of {kind}" for kind, weights in RISK.items() if finding in weights]
     return [finding] if finding in CT_RATE_LABELS else []
 
 

@@ -1,4 +1,4 @@
-"""What drawings of findings share: the registry, and shapes that come in pairs, trees and rims."""
+"""Shared parts of the findings: their registry, and shapes in pairs, trees and rims."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ METAL_HU = 3000.0
 Radii = tuple[float, float, float]
 Draw = Callable[[Scene, Radii], None]
 
-# Painting order: clouds and textures change what is there, then dense shapes, then metal and calcium on top.
+# Painting order: first clouds and textures, which change existing values, then dense shapes, then metal and calcium.
 TEXTURE, DENSE, METAL = 0, 1, 2
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: how it is drawn (None: by the anatomy), when, and its size and contrast in words."""
+    """One finding: its drawing function (None: drawn by the anatomy), its order, size and contrast in words."""
 
     draw: Draw | None
     order: int
@@ -30,7 +30,7 @@ FINDINGS: dict[str, Finding] = {}
 
 
 def finding(name: str, size: str, contrast: str, *, order: int = DENSE) -> Callable[[Draw], Draw]:
-    """Register a drawing under a finding's name; the drawing gets the scene and the heart's radii (mm)."""
+    """Register a drawing function for a finding; it gets the scene and the heart's radii (mm)."""
 
     def register(draw: Draw) -> Draw:
         FINDINGS[name] = Finding(draw, order, size, contrast)
@@ -40,7 +40,7 @@ def finding(name: str, size: str, contrast: str, *, order: int = DENSE) -> Calla
 
 
 def both(scene: Scene, centre: Point, radii: Point, hu: float, **how: Any) -> None:
-    """An ellipsoid on the left and its mirror image on the right."""
+    """Add an ellipsoid on the left and its mirror image on the right."""
     for side in (-1, 1):
         scene.ellipsoid((side * centre[0], centre[1], centre[2]), radii, hu, **how)
 
@@ -55,7 +55,7 @@ def branches(
     lumen: float,
     sides: Sequence[int] = (-1, 1),
 ) -> None:
-    """Tubes from a hilum into the lung, with air inside up to the share ``lumen`` of the radius."""
+    """Add tubes from a hilum into the lung, with air inside up to the share ``lumen`` of the radius."""
     for side in sides:
         start = (side * root[0], root[1], root[2])
         for x, y, z in ends:
@@ -67,7 +67,7 @@ def branches(
 
 
 def nodule_place(scene: Scene) -> Radii:
-    """A random point inside a lung, in atlas mm, away from its surface and from the heart's side."""
+    """Random point inside a lung, in atlas mm, with a distance from its surface and the heart."""
     side = scene.rng.choice((-1.0, 1.0))
     z = scene.rng.uniform(-60, 70)
     wide = (1 - ((z - LUNG_CENTRE_MM[2]) / LUNG_RADII_MM[2]) ** 2) ** 0.5
@@ -77,7 +77,7 @@ def nodule_place(scene: Scene) -> Radii:
 
 
 def rim(scene: Scene, heart: Radii, depth: float, hu: float, *, tissue: int) -> None:
-    """A layer of ``depth`` mm around the heart."""
+    """Add a layer of ``depth`` mm around the heart."""
     inner = sum(radius / (radius + depth) for radius in heart) / 3
     outer = tuple(radius + depth for radius in heart)
     scene.ellipsoid(HEART_CENTRE_MM, outer, hu, over="inside_chest", tissue=tissue, inner=inner)

@@ -1,4 +1,4 @@
-"""Phantoms on disk in the datasets' file formats: NIfTI, npz, MetaImage. Each file appears whole or not at all."""
+"""Write phantoms in the datasets' file formats: NIfTI, npz, MetaImage; each file completely or not at all."""
 
 import io
 import os
@@ -10,11 +10,11 @@ import numpy as np
 from isal import igzip
 
 PADDING_HU = -8192
-"""CT-RATE v2 marks what lies outside the scanner's field of view so in some files."""
+"""Padding value of some CT-RATE v2 files outside the scanner's field of view."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole: under another name first, then renamed."""
+    """Write a file atomically: under another name first, then renamed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)
@@ -22,12 +22,12 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def write_text(path: Path, content: str) -> None:
-    """Write a UTF-8 text file whole."""
+    """Write a UTF-8 text file atomically."""
     write_bytes(path, content.encode())
 
 
 def reoriented(array: np.ndarray, affine: np.ndarray, orientation: str) -> tuple[np.ndarray, np.ndarray]:
-    """A RAS+ array and its affine with the axes in another order and direction, e.g. ``LPS``."""
+    """Reorient a RAS+ array and its affine, e.g. to ``LPS``."""
     turn = nib.orientations.ornt_transform(
         nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(orientation)
     )
@@ -43,7 +43,7 @@ def write_nifti(path: Path, array: np.ndarray, affine: np.ndarray) -> None:
 
 
 def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """Write a compressed ``.npz`` as numpy's own, at a low level of compression."""
+    """Write a compressed ``.npz`` in numpy's format, at a low level of compression."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name, array in arrays.items():
@@ -54,13 +54,13 @@ def write_npz(path: Path, **arrays: np.ndarray) -> None:
 
 
 def write_metaimage(path: Path, hu: np.ndarray, affine: np.ndarray, *, turned: bool) -> None:
-    """Write ``.mhd`` and ``.raw`` (int16, LPS); ``turned`` stores x and y the other way round, as 14 LUNA16 scans do.
+    """Write ``.mhd`` and ``.raw`` (int16, LPS); ``turned`` stores x and y reversed, like 14 scans of LUNA16.
 
     Args:
-        path: of the ``.mhd``; the ``.raw`` lies beside it.
+        path: path of the ``.mhd``; the ``.raw`` is beside it.
         hu: int16 in RAS+ order.
-        affine: its voxel to RAS mm affine.
-        turned: direction (-1, -1, 1) in place of the identity.
+        affine: affine from voxel to RAS mm.
+        turned: whether the direction is (-1, -1, 1) instead of the identity.
     """
     array, affine = reoriented(hu, affine, "RAS" if turned else "LPS")
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
@@ -87,7 +87,7 @@ def write_metaimage(path: Path, hu: np.ndarray, affine: np.ndarray, *, turned: b
 
 
 def with_padding(hu: np.ndarray) -> np.ndarray:
-    """The volume with the padding value outside the scanner's round field of view."""
+    """Volume with the padding value outside the scanner's circular field of view."""
     nx, ny, _ = hu.shape
     x, y = np.meshgrid(np.arange(nx) - (nx - 1) / 2, np.arange(ny) - (ny - 1) / 2, indexing="ij")
     outside = np.hypot(x, y) > max(nx, ny) / 2

@@ -1,7 +1,7 @@
-"""Findings that can be seen in the voxels: how each is drawn, how large it is and how it differs from what it replaces.
+"""Visible findings: how each is drawn, its size, and its contrast to the tissue that it replaces.
 
-They are larger and stronger than in real chests, on purpose: a demo's minute of training on 8 mm voxels must be able to
-learn them. Sizes and contrasts of the table are those of the drawing code beside it.
+They are intentionally larger and stronger than in real chests: a demo that trains for a minute on 8 mm voxels must be
+able to learn them. Sizes and contrasts in the table are those of the drawing code below them.
 """
 
 from uniferum.data.phantom import raster
@@ -22,7 +22,7 @@ from uniferum.data.phantom.drawing import (
 )
 from uniferum.data.phantom.scene import Scene
 
-# Drawn by the anatomy itself (anatomy.Build), not by a shape on top.
+# Drawn by the anatomy itself (anatomy.Build), without a further shape.
 FINDINGS["cardiomegaly"] = Finding(
     None, DENSE, "heart 1.34 times as wide, deep and high (145 mm wide)", "45 HU in lung of -765"
 )
@@ -123,8 +123,8 @@ def _nodules(scene: Scene, _heart: Radii) -> None:
 
 @finding("lymphadenopathy", "seven mediastinal masses of 36 to 44 mm", "75 HU in fat of -70 and lung")
 def _nodes(scene: Scene, _heart: Radii) -> None:
-    places = ((30, -4, 76), (-28, -2, 82), (34, 22, 52), (-30, 24, 58), (0, 44, 70), (32, -36, 46), (2, -34, 24))
-    for x, y, z in places:
+    centres = ((30, -4, 76), (-28, -2, 82), (34, 22, 52), (-30, 24, 58), (0, 44, 70), (32, -36, 46), (2, -34, 24))
+    for x, y, z in centres:
         dx, dy, dz = scene.jitter(4)
         radius = scene.vary(20)
         scene.ellipsoid((x + dx, y + dy, z + dz), (radius, radius, radius), 75, over="inside_chest", tissue=raster.SOFT)

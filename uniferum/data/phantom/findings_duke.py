@@ -1,6 +1,6 @@
-"""Findings of RAD-ChestCT that CT-RATE's label list does not have, drawn like those of :mod:`.findings`.
+"""Findings of RAD-ChestCT that are not in CT-RATE's label list, drawn like those of :mod:`.findings`.
 
-Bronchiolectasis, bronchiolitis and bronchitis are smaller than a demo's voxels and are not rendered.
+Bronchiolectasis, bronchiolitis and bronchitis are smaller than the demo's voxels and are not rendered.
 """
 
 from uniferum.data.phantom import raster

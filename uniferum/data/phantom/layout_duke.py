@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from uniferum.data.phantom.cases import Case, draw_case
+from uniferum.data.phantom.cases import PhantomCase, draw_case
 from uniferum.data.phantom.config import PhantomConfig
 from uniferum.data.phantom.layouts import Order, numbered, table
 from uniferum.data.vocabulary import Vocabulary
 
-# The release's 84 abnormalities and 52 locations (rachellea/ct-net-models; `other_path` is the 84th).
+# The 84 abnormalities and 52 locations of the release (rachellea/ct-net-models; `other_path` is the 84th).
 _ABNORMALITIES = """
 air_trapping airspace_disease aneurysm arthritis aspiration atelectasis atherosclerosis bandlike_or_linear
 breast_implant breast_surgery bronchial_wall_thickening bronchiectasis bronchiolectasis bronchiolitis bronchitis cabg
@@ -37,7 +37,7 @@ IN_HEART = {"cabg", "cardiomegaly", "coronary_artery_disease", "heart_failure", 
 
 
 def rad_chest_orders(config: PhantomConfig) -> list[Order]:
-    """One npz a scan; its prefix says its split."""
+    """One npz per scan; the prefix of its name gives its split."""
     orders = []
     for split, number, case in numbered(config.rad_chest):
         name = f"{TABLES[split][0]}{number + 1:05d}"
@@ -46,7 +46,7 @@ def rad_chest_orders(config: PhantomConfig) -> list[Order]:
 
 
 def rad_chest_tables(root: Path, config: PhantomConfig, orders: Sequence[Order]) -> None:
-    """Three label tables of 4,368 columns, and the metadata that knows the patients."""
+    """Write three label tables of 4,368 columns, and the metadata with the patients."""
     columns = Vocabulary.load().columns("RADCHEST")
     names = [f"{abnormality}*{location}" for abnormality in ABNORMALITIES for location in LOCATIONS]
     for prefix, part in TABLES.values():
@@ -66,9 +66,9 @@ def rad_chest_tables(root: Path, config: PhantomConfig, orders: Sequence[Order])
     )
 
 
-def _row(case: Case, columns: dict[str, str]) -> Iterator[Any]:
-    """0 or 1 for each abnormality and location; a finding is noted at one location, in heart or lung."""
+def _row(case: PhantomCase, columns: dict[str, str]) -> Iterator[Any]:
+    """0 or 1 for each abnormality and location; a finding has one location, heart or lung."""
     positive = {columns[label] for label, value in case.labels.items() if value == 1}
     for abnormality in ABNORMALITIES:
-        place = ("heart" if abnormality in IN_HEART else "lung") if abnormality in positive else ""
-        yield from (int(location == place) for location in LOCATIONS)
+        finding_location = ("heart" if abnormality in IN_HEART else "lung") if abnormality in positive else ""
+        yield from (int(location == finding_location) for location in LOCATIONS)

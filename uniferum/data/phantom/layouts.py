@@ -1,6 +1,6 @@
-"""Where each phantom of a cohort goes, and the tables beside the volumes, in the real datasets' names and columns.
+"""Files of each phantom of a cohort, and its tables, with names and columns of the real datasets.
 
-Layouts: see ``docs/datasets.md``, which says for each file where its name and columns come from.
+``docs/datasets.md`` gives the source of every file's name and columns.
 """
 
 import csv
@@ -15,7 +15,7 @@ import numpy as np
 
 from uniferum.data.phantom import files
 from uniferum.data.phantom.acquisition import SECOND, Acquisition, draw_acquisition
-from uniferum.data.phantom.cases import INSPECT_REPORT_LABELS, OUTCOMES, Case, draw_case
+from uniferum.data.phantom.cases import INSPECT_REPORT_LABELS, OUTCOMES, PhantomCase, draw_case
 from uniferum.data.phantom.config import PhantomConfig, Splits
 from uniferum.data.phantom.spec import rng_of, world_mm
 from uniferum.data.vocabulary import Vocabulary
@@ -25,7 +25,7 @@ FOLDERS = {"CTRATE": "ct_rate", "INSPECT": "inspect/full", "RADCHEST": "rad_ches
 
 @dataclass(frozen=True)
 class Order:
-    """One scan to write: which body, which acquisition, and its files relative to the cohort's folder."""
+    """One scan to write: its body, its acquisition, and its files relative to the cohort's folder."""
 
     cohort: str
     name: str
@@ -34,21 +34,21 @@ class Order:
     volume: str
     mask: str
 
-    def draw(self, config: PhantomConfig) -> tuple[Case, Acquisition]:
-        """The body and the way it was scanned."""
+    def draw(self, config: PhantomConfig) -> tuple[PhantomCase, Acquisition]:
+        """Draw the body and its acquisition."""
         acquisition = draw_acquisition(config.seed, self.cohort, self.acquisition, config.voxel_mm)
         return draw_case(config.seed, self.cohort, self.case), acquisition
 
 
 def numbered(splits: Splits) -> Iterator[tuple[str, int, int]]:
-    """(split, number in the split, number of the body): a longer split leaves the others' bodies as they were."""
-    for place, (split, count) in enumerate(splits.model_dump().items()):
+    """(split, number in the split, number of the body); a longer split does not change the bodies of others."""
+    for position, (split, count) in enumerate(splits.model_dump().items()):
         for number in range(count):
-            yield split, number, place * 100_000 + number
+            yield split, number, position * 100_000 + number
 
 
 def table(path: Path, columns: Sequence[str], rows: Iterator[Sequence[Any]], *, delimiter: str = ",") -> None:
-    """Write one table whole."""
+    """Write one table atomically."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n")
     writer.writerow(columns)
@@ -80,7 +80,7 @@ def ct_rate_orders(config: PhantomConfig) -> list[Order]:
 
 
 def ct_rate_tables(root: Path, config: PhantomConfig, orders: Sequence[Order]) -> None:
-    """Labels, metadata, reports and the list of scans that are no chest."""
+    """Write labels, metadata, reports and the list of non-chest scans."""
     columns = Vocabulary.load().columns("CTRATE")
     data = root / "dataset"
     for part, long in (("train", "train"), ("valid", "validation")):
@@ -110,20 +110,20 @@ def _ct_rate_metadata(order: Order, acquisition: Acquisition) -> list[Any]:
     corner = (-x * (across - 1) / 2, -y * (down - 1) / 2, -z * (through - 1) / 2)
     position = [round(float(v), 3) for v in corner]
     kernel = "Br40f" if acquisition.blur_mm > 1.2 else "Bl60f"
-    # The v2 files are in HU already: a reader that applied these two again would be wrong.
+    # The v2 files are already in HU: a reader that applied slope and intercept again would be wrong.
     return [
         f"{order.name}.nii.gz", "Thorax", kernel, -8192.0, 1.0, [round(x, 4), round(y, 4)], round(z, 4), position,
         [1, 0, 0, 0, 1, 0],
     ]  # fmt: skip
 
 
-def _report(case: Case) -> str:
+def _report(case: PhantomCase) -> str:
     present = [label.replace("_", " ") for label, value in case.labels.items() if value == 1]
     return f"Findings: {', '.join(present)}." if present else "No finding."
 
 
 def inspect_orders(config: PhantomConfig) -> list[Order]:
-    """INSPECT: flat files whose names say nothing."""
+    """INSPECT: all files in one folder, with names without information."""
     orders = []
     for _, _, case in numbered(config.inspect):
         name = f"PE{sha256(f'{config.seed}/{case}'.encode()).hexdigest()[:8]}"
@@ -132,14 +132,14 @@ def inspect_orders(config: PhantomConfig) -> list[Order]:
 
 
 def inspect_tables(root: Path, config: PhantomConfig, orders: Sequence[Order]) -> None:
-    """Tab-separated labels, splits, impressions and study mapping, and the labels made from reports."""
+    """Write tab-separated labels, splits, impressions and study mapping, and the labels from reports."""
     cases = [draw_case(config.seed, "INSPECT", order.case) for order in orders]
     words = {1: "True", 0: "False", None: "Censored"}
     date = "20250611"
     split_names = {"train": "train", "validation": "valid", "test": "test"}
     splits = [split for split, _, _ in numbered(config.inspect)]
     study = [100_000 + number for number in range(len(orders))]
-    # Every twentieth study is a second one of the patient before; never across splits.
+    # Every twentieth study is a second one of the previous patient; never across splits.
     person = [
         number - 1 if number % 20 == 19 and splits[number] == splits[number - 1] else number
         for number in range(len(orders))
@@ -176,9 +176,9 @@ def inspect_tables(root: Path, config: PhantomConfig, orders: Sequence[Order]) -
 
 
 def _sampled(
-    config: PhantomConfig, study: Sequence[int], cases: Sequence[Case], test: Sequence[int]
+    config: PhantomConfig, study: Sequence[int], cases: Sequence[PhantomCase], test: Sequence[int]
 ) -> Iterator[Sequence[Any]]:
-    """Report labels of the test split: all positives and as many negatives, the rest unknown (paper 3.4.3)."""
+    """Report labels of the test split: all positives, as many negatives, the rest unknown (paper 3.4.3)."""
     rng = np.random.default_rng([config.seed, 77])
     for label in INSPECT_REPORT_LABELS:
         positive = [n for n in test if cases[n].labels[label] == 1]
@@ -189,7 +189,7 @@ def _sampled(
 
 
 def luna16_orders(config: PhantomConfig) -> list[Order]:
-    """LUNA16: MetaImages in ten subsets."""
+    """LUNA16: MetaImage files in ten subsets."""
     orders = []
     for case in range(config.luna16):
         digits = int(sha256(f"{config.seed}/{case}".encode()).hexdigest(), 16) % 10**30
@@ -199,7 +199,7 @@ def luna16_orders(config: PhantomConfig) -> list[Order]:
 
 
 def luna16_tables(root: Path, config: PhantomConfig, orders: Sequence[Order]) -> None:
-    """Nodules in world millimetres, LPS."""
+    """Write the nodules in world mm, LPS."""
     table(
         root / "annotations.csv",
         ["seriesuid", "coordX", "coordY", "coordZ", "diameter_mm"],

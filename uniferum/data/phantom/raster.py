@@ -1,7 +1,7 @@
-"""Paint ellipsoids, tubes, boxes and the rib cage onto a voxel grid, each on its own bounding box.
+"""Paint ellipsoids, tubes, boxes and the rib cage onto a voxel grid, each in its bounding box.
 
-Shapes are rows of one float table in atlas millimetres (RAS, the body's centre at zero), so that a phantom is data and
-the grid is free: the same rows give the same body at 8 mm and at 0.7 mm. A voxel takes the value at its centre.
+Shapes are rows of a float table in atlas mm (RAS, zero at the body's centre). They do not depend on the grid: the same
+rows give the same body at 8 mm and at 0.7 mm. A voxel gets the value at its centre.
 """
 
 import math
@@ -19,7 +19,7 @@ KIND, A, B, R, INNER, REGION, HU, MODE, TISSUE, PATTERN, PERIOD, FILL, PLANE, WI
     22,
 )
 
-# Codes of the painted tissue map: TotalSegmentator v2 ids (1 to 117), and above 200 what it has no id for.
+# Codes of the tissue map: TotalSegmentator v2 ids (1 to 117), and codes above 200 for tissues without an id.
 OUTSIDE, SOFT, SKIN_FAT, FAT, ARTERY, AIRWAY, FLUID, FREE_AIR, DEVICE = 0, 200, 201, 202, 203, 204, 205, 206, 207
 
 RIB_LEFT_1, RIB_RIGHT_1, COSTAL_CARTILAGES = 92, 104, 117
@@ -51,14 +51,14 @@ def _box(s, x, y, z):
 
 @numba.njit(cache=True)
 def _cell_noise(i, j, k):
-    """A number in [0, 1) that belongs to one cell of a pattern."""
+    """Random number in [0, 1) for one cell of a pattern."""
     h = (i * 73856093) ^ (j * 19349663) ^ (k * 83492791)
     return ((h ^ (h >> 13)) & 1023) / 1024.0
 
 
 @numba.njit(cache=True)
 def _cells(s, x, y, z):
-    """One ball in each cell, off the middle by an amount that belongs to the cell."""
+    """One ball per cell, shifted from its centre by a random offset of the cell."""
     period = s[PERIOD]
     i, j, k = math.floor(x / period), math.floor(y / period), math.floor(z / period)
     slack = 0.5 - s[FILL]
@@ -70,7 +70,7 @@ def _cells(s, x, y, z):
 
 @numba.njit(cache=True)
 def _lattice(s, x, y, z):
-    """Sheets across x, y and z, one a period, ``FILL`` of it thick."""
+    """Sheets across x, y and z, one per period, with the share ``FILL`` of it as thickness."""
     thick = s[FILL] * s[PERIOD]
     return (x % s[PERIOD]) < thick or (y % s[PERIOD]) < thick or (z % s[PERIOD]) < thick
 
@@ -105,7 +105,7 @@ def _within(s, x, y, z):
 
 @numba.njit(cache=True)
 def _rib(x, y, z):
-    """The rib, cartilage or intercostal muscle of a point of the chest wall: its tissue code."""
+    """Tissue code of a point of the chest wall: rib, cartilage or intercostal muscle."""
     level = (RIB_TOP_MM - (z + RIB_SLOPE * (y + 80.0))) / RIB_PITCH_MM
     number = math.floor(level)
     if number < 0 or number > 11 or (level - number) * RIB_PITCH_MM > RIB_HEIGHT_MM:
@@ -119,7 +119,7 @@ def _rib(x, y, z):
 
 @numba.njit(cache=True)
 def _cage(s, x, y, z, tissue_here):
-    """The chest wall and what it holds: (tissue, HU); the wall narrows above the heart."""
+    """Tissue and HU of the chest wall and its content; the wall narrows above the heart."""
     up = max(0.0, z - 30.0) / 120.0
     narrow = math.sqrt(max(0.05, 1.0 - 0.75 * up * up))
     q = math.sqrt((x / (s[R] * narrow)) ** 2 + (y / (s[R + 1] * narrow)) ** 2)
@@ -142,7 +142,7 @@ def _span(low, high, origin, step, n):
 
 @numba.njit(cache=True)
 def _reach(s, axis):
-    """The bounds of a shape along one axis, in atlas mm."""
+    """Bounds of a shape along one axis, in atlas mm."""
     if s[KIND] == TUBE:
         return min(s[A + axis], s[B + axis]) - s[R], max(s[A + axis], s[B + axis]) + s[R]
     return s[A + axis] - s[R + axis], s[A + axis] + s[R + axis]
@@ -204,11 +204,11 @@ def paint(
     """Paint the shapes in order on a grid whose voxel (0, 0, 0) is centred at ``origin``.
 
     Args:
-        shape: voxels along x, y and z.
-        origin: atlas millimetres of the first voxel's centre.
-        step: atlas millimetres from voxel to voxel along each axis, positive.
-        shapes: one row a shape, columns as named at the top of this module.
-        allowed: booleans (region, tissue code): which tissues a shape of that region may paint over.
+        shape: number of voxels along x, y and z.
+        origin: centre of the first voxel in atlas mm.
+        step: voxel size in atlas mm along each axis, positive.
+        shapes: one row per shape, with the columns listed at the top of this module.
+        allowed: booleans (region, tissue code): tissues that a shape of that region may cover.
 
     Returns:
         HU (float32) and tissue codes (uint8), both of ``shape``.

@@ -1,4 +1,4 @@
-"""A phantom on a grid: HU with the scanner's blur and noise, and its masks, at any resolution."""
+"""Render a phantom on a grid of any resolution: HU with the scanner's blur and noise, and its masks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,11 +43,11 @@ def render(
         spacing_mm: voxel size along x, y, z.
         noise_hu: standard deviation of the Gaussian noise added after the blur.
         blur_mm: standard deviation of the reconstruction kernel; 0 is sharp.
-        seed: of the noise alone.
+        seed: seed of the noise only.
         centre_mm: world position of the grid's centre; the body moves with it.
 
     Returns:
-        The volume, and the masks ``totalsegmentator`` (uint8, v2 ids) and ``nodule`` (0 or 1).
+        the volume, and the masks ``totalsegmentator`` (uint8, v2 ids) and ``nodule`` (0 or 1).
     """
     step = np.asarray(spacing_mm, dtype=np.float64)
     corner = -step * (np.asarray(shape) - 1) / 2
@@ -70,7 +70,7 @@ def render(
 def nodule_mask(
     spec: PhantomSpec, shape: tuple[int, int, int], corner_mm: np.ndarray, step_mm: np.ndarray
 ) -> np.ndarray:
-    """The spheres of ``spec.nodules`` on a grid: uint8, 1 inside."""
+    """Draw the spheres of ``spec.nodules`` on a grid: uint8, 1 inside."""
     mask = np.zeros(shape, dtype=np.uint8)
     axes = [corner_mm[a] + step_mm[a] * np.arange(shape[a]) for a in range(3)]
     for nodule in spec.nodules:

@@ -1,4 +1,4 @@
-"""A phantom being drawn: shapes collected in the order in which they are painted, in atlas millimetres (RAS)."""
+"""A scene of shapes in painting order, in atlas mm (RAS), from which a phantom is rendered."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Point = Sequence[float]
 LUNG_IDS = (10, 11, 12, 13, 14)
 VERTEBRA_IDS = tuple(range(31, 45))
 
-# What a shape may paint over, by name: tissue codes, or None for everything.
+# Regions that a shape may cover, by name: tissue codes, or None for everything.
 _BONE = (*VERTEBRA_IDS, *range(92, 118))
 _REGIONS: dict[str, tuple[int, ...] | None] = {
     "any": None,
@@ -48,38 +48,38 @@ def allowed_table() -> np.ndarray:
 
 
 class Scene:
-    """Shapes in painting order, and the random numbers that place them."""
+    """Shapes in painting order, and random numbers for their positions."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.rows: list[np.ndarray] = []
 
     def table(self) -> np.ndarray:
-        """The shapes as one float table (shape, column)."""
+        """The shapes as a float table (shape, column)."""
         return np.stack(self.rows)
 
     def jitter(self, size_mm: float) -> np.ndarray:
-        """A random offset within ``size_mm`` along each axis, in mm."""
+        """Random offset of at most ``size_mm`` along each axis, in mm."""
         return self.rng.uniform(-size_mm, size_mm, 3)
 
     def vary(self, value: float, share: float = 0.1) -> float:
-        """The value, up to ``share`` larger or smaller."""
+        """Random value within ``share`` of ``value``."""
         return float(value * self.rng.uniform(1 - share, 1 + share))
 
     def ellipsoid(self, centre: Point, radii: Point, hu: float, **how: Any) -> None:
-        """An ellipsoid; ``inner=0.8`` leaves its core alone, up to 0.8 of the radii."""
+        """Add an ellipsoid; ``inner=0.8`` omits its core up to 0.8 of the radii."""
         self._add(raster.ELLIPSOID, centre, (0, 0, 0), radii, hu, **how)
 
     def tube(self, start: Point, end: Point, radius: float, hu: float, **how: Any) -> None:
-        """A tube with round ends; ``inner`` is the share of the radius left alone."""
+        """Add a tube with round ends; ``inner`` is the omitted share of the radius."""
         self._add(raster.TUBE, start, end, (radius, radius, radius), hu, **how)
 
     def box(self, centre: Point, half: Point, hu: float, **how: Any) -> None:
-        """A box by its centre and half sizes."""
+        """Add a box by its centre and half sizes."""
         self._add(raster.BOX, centre, (0, 0, 0), half, hu, **how)
 
     def cage(self, radii: tuple[float, float], inner: float) -> None:
-        """The chest wall: an elliptic cylinder with ribs between ``inner`` and 1 of its radii."""
+        """Add the chest wall: an elliptic cylinder with ribs between ``inner`` and 1 of its radii."""
         self._add(raster.CAGE, (0, 0, 0), (0, 0, 0), (*radii, 1e4), 0.0, inner=inner)
 
     def _add(
@@ -99,22 +99,22 @@ class Scene:
         fill: float = 1.0,
         keep: tuple[float, float, float, float] = (0.0, 0.0, 0.0, -1.0),
     ) -> None:
-        """One shape.
+        """Add one shape.
 
         Args:
-            kind: of :mod:`uniferum.data.phantom.raster`.
+            kind: kind of :mod:`uniferum.data.phantom.raster`.
             a: centre, or start of a tube.
             b: end of a tube.
-            radii: radii, half sizes, or the tube's radius thrice.
-            hu: the value set, or added with ``add``.
-            inner: hollow share.
-            over: the region that it may paint over.
-            add: add to what is there instead of replacing it.
-            tissue: the code it leaves, -1 for what was there.
-            pattern: where inside the shape it paints.
-            period: of the pattern, mm.
-            fill: share of the period that a pattern's part takes.
-            keep: (nx, ny, nz, d): only where n . p >= d.
+            radii: radii, half sizes, or three times the tube's radius.
+            hu: value to set, or to add with ``add``.
+            inner: omitted share of the radii.
+            over: region that it may cover.
+            add: whether to add to existing values instead of replacing them.
+            tissue: tissue code to set, -1 keeps the existing one.
+            pattern: pattern of the painted parts inside the shape.
+            period: period of the pattern, mm.
+            fill: share of the period that is painted.
+            keep: (nx, ny, nz, d): paint only where n . p >= d.
         """
         row = np.zeros(raster.WIDTH)
         row[raster.KIND], row[raster.INNER], row[raster.HU] = kind, inner, hu

@@ -1,4 +1,4 @@
-"""One phantom as data: what it has and how it is built, drawn from (seed, cohort, index) and nothing else."""
+"""Specification of one phantom as data, drawn only from (seed, cohort, index)."""
 
 from dataclasses import dataclass, field
 
@@ -8,13 +8,13 @@ from uniferum.data.phantom.anatomy import ARTERY_SCALE_HYPERTENSION, CARDIOMEGAL
 from uniferum.data.phantom.drawing import FINDINGS
 from uniferum.data.phantom.scene import Scene
 
-# Each cohort's own stream of random numbers; the numbers are part of what a seed means.
+# Number of each cohort's random stream; with other numbers, a seed gives other phantoms.
 COHORT_STREAM = {"CTRATE": 1, "INSPECT": 2, "RADCHEST": 3, "LUNA16": 4}
 
 
 @dataclass(frozen=True)
 class Nodule:
-    """A sphere in a lung, atlas mm."""
+    """A sphere in a lung, in atlas mm."""
 
     centre: tuple[float, float, float]
     radius: float
@@ -22,7 +22,7 @@ class Nodule:
 
 @dataclass(frozen=True)
 class PhantomSpec:
-    """Everything that decides a phantom's body, whatever the grid it is rendered on."""
+    """All properties of a phantom's body, independent of the grid."""
 
     seed: int
     findings: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class PhantomSpec:
 
 
 def rng_of(seed: int, cohort: str, index: int) -> np.random.Generator:
-    """The random numbers of one phantom: the same for any number of workers and any order."""
+    """Random generator of one phantom, independent of the number of workers and of their order."""
     return np.random.default_rng([seed, COHORT_STREAM[cohort], index])
 
 
@@ -49,7 +49,7 @@ def vary_body(
     artery_hu: float = 45.0,
     nodules: tuple[Nodule, ...] = (),
 ) -> PhantomSpec:
-    """A body of its own: size within 6 %, place within 6 mm, lungs within 15 HU of -765."""
+    """Draw the variations of a body: size within 6 %, position within 6 mm, lungs within 15 HU of -765."""
     heart = float(rng.uniform(0.96, 1.04)) * (CARDIOMEGALY_SCALE if "cardiomegaly" in findings else 1.0)
     artery = ARTERY_SCALE_HYPERTENSION if "pulmonary_hypertension" in findings else 1.0
     size = rng.normal(1.0, 0.02)
@@ -79,5 +79,5 @@ def shapes_of(spec: PhantomSpec) -> np.ndarray:
 
 
 def world_mm(spec: PhantomSpec, point: tuple[float, float, float], centre_mm: tuple[float, float, float]) -> np.ndarray:
-    """Where an atlas point of the phantom lies in the world of its rendered volume, RAS mm."""
+    """Position of an atlas point of the phantom in its rendered volume, RAS mm."""
     return np.asarray(point) * np.asarray(spec.scale) + np.asarray(spec.shift_mm) + np.asarray(centre_mm)

@@ -1,4 +1,4 @@
-"""Write phantom cohorts: scans by any number of workers, then the tables, then the mark that all is there."""
+"""Write phantom cohorts: scans by any number of workers, then the tables, then the mark of a finished folder."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ from uniferum.data.provenance import PHANTOM_MARK
 from uniferum.errors import UniferumError
 
 FORMAT = 2
-"""Raised when the drawing changes, so that old phantoms are not taken for new ones."""
+"""Increased whenever the drawing changes, so that old phantoms are replaced."""
 
 ORDERS = {
     "CTRATE": ct_rate_orders,
@@ -42,19 +42,19 @@ CHUNK = 16
 def write_phantoms(
     out: Path, config: PhantomConfig, workers: int = 1, *, progress: Callable[[int, int], None] | None = None
 ) -> bool:
-    """Write all phantom cohorts below ``out``; what the same settings wrote before is kept.
+    """Write all phantom cohorts below ``out``; files of an earlier call with the same settings are kept.
 
     Args:
         out: a new folder, or one that this function wrote.
-        config: how many, from which seed.
-        workers: processes; the voxels do not depend on it.
-        progress: called with (scans there, scans in all).
+        config: numbers per cohort and seed.
+        workers: number of processes; the voxels do not depend on it.
+        progress: called with the numbers of existing scans and of all scans.
 
     Returns:
-        Whether anything was written.
+        whether anything was written.
 
     Raises:
-        UniferumError: ``out`` holds files that are no phantoms.
+        UniferumError: ``out`` contains files that are not phantoms.
     """
     identity = fingerprint({"format": FORMAT, "config": config})
     if not _prepare_folder(out, identity):
@@ -62,13 +62,13 @@ def write_phantoms(
     orders = {cohort: make(config) for cohort, make in ORDERS.items()}
     every = [order for cohort in orders.values() for order in cohort]
     due = [order for order in every if not _is_written(out, order)]
-    there = len(every) - len(due)
+    existing = len(every) - len(due)
     if progress is not None:
-        progress(there, len(every))
+        progress(existing, len(every))
     for count in _written(out, config, due, workers):
-        there += count
+        existing += count
         if progress is not None:
-            progress(there, len(every))
+            progress(existing, len(every))
     for cohort, make in TABLES.items():
         make(out / FOLDERS[cohort], config, orders[cohort])
     _mark(out, identity, done=True)
@@ -76,13 +76,13 @@ def write_phantoms(
 
 
 def write_scan(out: Path, config: PhantomConfig, order: Order) -> None:
-    """Write one scan and its mask; the mask first, so that a volume on disk is a finished scan."""
+    """Write one scan and its mask; the mask first, so that an existing volume is a finished scan."""
     root = out / FOLDERS[order.cohort]
     case, acquisition = order.draw(config)
     rendered = acquisition.scan(case.spec)
     hu, affine, mask = rendered.volume.hu, rendered.volume.affine, rendered.masks["totalsegmentator"]
     if order.cohort == "RADCHEST":
-        # As released: axes to inferior, posterior, left; clipped; the affine is lost, its origin at voxel 0.
+        # As released: axes to inferior, posterior, left; clipped; without affine, origin at voxel 0.
         hu, turned = files.reoriented(np.clip(hu, -1000, 1000).astype(np.int16), affine, "IPL")
         turned[:3, 3] = 0.0
         files.write_nifti(root / order.mask, files.reoriented(mask, affine, "IPL")[0], turned)
@@ -105,7 +105,7 @@ def _write_chunk(out: Path, config: PhantomConfig, orders: tuple[Order, ...]) ->
 
 
 def _written(out: Path, config: PhantomConfig, orders: list[Order], workers: int) -> Iterator[int]:
-    """Write the scans and yield how many, chunk by chunk."""
+    """Write the scans and yield their number, chunk by chunk."""
     chunks = [tuple(orders[i : i + CHUNK]) for i in range(0, len(orders), CHUNK)]
     if workers <= 1 or len(chunks) <= 1:
         for chunk in chunks:
@@ -122,16 +122,16 @@ def _is_written(out: Path, order: Order) -> bool:
 
 
 def _prepare_folder(out: Path, identity: str) -> bool:
-    """Make the folder ready; False where it is finished already. Phantoms of other settings are removed."""
+    """Prepare the folder; False if it is finished already. Phantoms of other settings are removed."""
     mark = out / PHANTOM_MARK
     if mark.exists():
-        found = json.loads(mark.read_text())
-        if found["identity"] == identity:
-            return not found["done"]
+        mark_content = json.loads(mark.read_text())
+        if mark_content["identity"] == identity:
+            return not mark_content["done"]
         for folder in {Path(folder).parts[0] for folder in FOLDERS.values()}:
             rmtree(out / folder, ignore_errors=True)
     elif out.exists() and any(out.iterdir()):
-        raise UniferumError(str(out), must="be empty or hold phantoms", cure="give another folder")
+        raise UniferumError(str(out), must="be empty or contain phantoms", cure="use another folder")
     _mark(out, identity, done=False)
     return True
 

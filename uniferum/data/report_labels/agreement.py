@@ -1,6 +1,6 @@
-"""How far labels made from reports agree with a reader's own: accuracy and Cohen's kappa, by label.
+"""Agreement of labels from reports with a human reader: accuracy and Cohen's kappa, by label.
 
-The paper's radiologist found 115 of 120 right, 10 a class (3.4.3).
+In the paper, the radiologist confirmed 115 of 120 labels, 10 per class (3.4.3).
 """
 
 from collections import Counter, defaultdict
@@ -20,11 +20,11 @@ class Agreement:
     """Agreement on one label, or on all.
 
     Attributes:
-        label: its id, or ``all``.
-        n: reports that both judged.
-        right: reports on which they agree.
-        unknown: reports that the reader judged and the labeller left unknown.
-        kappa: Cohen's kappa; ``None`` where chance alone agrees wholly, or nothing was judged.
+        label: label id, or ``all``.
+        n: number of reports with both judgements.
+        right: number of reports with equal judgements.
+        unknown: number of reports that the reader judged and the labeller left unknown.
+        kappa: Cohen's kappa; ``None`` if agreement by chance is complete, or nothing was judged.
     """
 
     label: str
@@ -35,15 +35,15 @@ class Agreement:
 
     @property
     def accuracy(self) -> float | None:
-        """Share of agreement."""
+        """Share of equal judgements."""
         return self.right / self.n if self.n else None
 
 
 def read_values(path: Path, id_column: str) -> dict[tuple[str, str], int]:
-    """The known values of a table ``<id>,label,value``: (id, label) -> 0 or 1.
+    """Read the known values of a table ``<id>,label,value``: (id, label) to 0 or 1.
 
     Raises:
-        UniferumError: the table is damaged, or judges one report twice for a label.
+        UniferumError: the table is damaged, or has two values of a report for a label.
     """
     values: dict[tuple[str, str], int] = {}
     for row in rows(path, (id_column, "label", "value"), unit="report"):
@@ -58,13 +58,13 @@ def read_values(path: Path, id_column: str) -> dict[tuple[str, str], int]:
 
 
 def agreement(made: Mapping[tuple[str, str], int], by_hand: Mapping[tuple[str, str], int]) -> list[Agreement]:
-    """Compare, label by label, and over all; reports that only the labeller judged do not count.
+    """Compare labels by label and over all; reports that only the labeller judged are ignored.
 
     Raises:
         UniferumError: there is nothing to compare.
     """
     if not by_hand:
-        raise UniferumError("the hand-labelled table", must="hold a value", cure="fill in its column value with 0 or 1")
+        raise UniferumError("the hand-labelled table", must="have a value", cure="fill its column value with 0 or 1")
     pairs: defaultdict[str, list[tuple[int | None, int]]] = defaultdict(list)
     for key, value in by_hand.items():
         pairs[key[1]].append((made.get(key), value))
@@ -73,7 +73,10 @@ def agreement(made: Mapping[tuple[str, str], int], by_hand: Mapping[tuple[str, s
 
 
 def kappa(pairs: Iterable[tuple[int, int]]) -> float | None:
-    """Cohen's kappa of pairs of 0 and 1 (Cohen 1960): agreement beyond chance, over what chance leaves."""
+    """Cohen's kappa of pairs of 0 and 1 (Cohen 1960): agreement beyond chance, relative to its maximum.
+
+    scikit-learn's `cohen_kappa_score` ends in other last digits; a test compares the two.
+    """
     counts = Counter(pairs)
     n = sum(counts.values())
     if not n:

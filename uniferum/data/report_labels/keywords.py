@@ -1,7 +1,7 @@
-"""Which reports are judged for a label: all that mention it, and as many that do not (paper 3.4.3).
+"""Select the reports to judge for a label: all that mention it, and as many that do not (paper 3.4.3).
 
 "We first applied keyword matching ... We then randomly sampled equal numbers of reports as potential negatives." A
-report that was not drawn stays unknown.
+report that is not selected stays unknown.
 """
 
 import re
@@ -19,15 +19,15 @@ from uniferum.errors import UniferumError, near_miss
 
 @dataclass(frozen=True)
 class Report:
-    """A report's identifier, as the dataset publishes it, and its text, which is never written anywhere."""
+    """A report's id in the dataset, and its text, which is never written to a file."""
 
     id: str
     text: str
 
 
 @dataclass(frozen=True)
-class Question:
-    """One report to be judged for one label."""
+class LabelQuestion:
+    """One report to judge for one label."""
 
     report: Report
     label: str
@@ -41,56 +41,57 @@ class Chosen:
     drawn: Mapping[str, frozenset[str]]
 
     def count(self) -> int:
-        """Questions in all."""
+        """Total number of questions."""
         return sum(map(len, self.candidates.values())) + sum(map(len, self.drawn.values()))
 
 
 class Keywords(Section):
-    """Phrases of one label, and phrases that only look like it."""
+    """Phrases of one label, and phrases that only look similar."""
 
     phrases: tuple[str, ...] = Field(min_length=1)
     exceptions: tuple[str, ...] = Field(default=(), alias="except")
 
 
 def mentions(label: str, text: str) -> Iterator[tuple[int, int]]:
-    """Where ``text`` mentions the label: start and end of each phrase.
+    """Yield start and end of each phrase in ``text`` that mentions the label.
 
     Raises:
         UniferumError: the label has no keywords.
     """
-    found, exceptions = _patterns(label)
+    phrases, exceptions = _patterns(label)
     if exceptions is not None:
         text = exceptions.sub(lambda match: " " * len(match.group()), text)
-    yield from (match.span() for match in found.finditer(text))
+    yield from (match.span() for match in phrases.finditer(text))
 
 
 def choose(reports: Iterable[Report], labels: Iterable[str], seed: int) -> Chosen:
-    """Which reports are judged for which label: candidates by keyword, and as many others drawn by ``seed``.
+    """Select the reports to judge for each label: candidates by keyword, and as many others drawn by ``seed``.
 
     Args:
-        reports: every report once; read to the end, only identifiers are kept.
+        reports: every report once; only their ids are stored.
         labels: label ids.
-        seed: of the drawn reports; fewer are drawn where too few are left.
+        seed: seed of the drawn reports; if too few are left, fewer are drawn.
     """
     candidates: dict[str, set[str]] = {label: set() for label in labels}
     ids: list[str] = []
     for report in reports:
         ids.append(report.id)
-        for label, found in candidates.items():
+        for label, mentioning in candidates.items():
             if next(mentions(label, report.text), None) is not None:
-                found.add(report.id)
+                mentioning.add(report.id)
     drawn = {
-        label: drawn_first((i for i in ids if i not in found), len(found), seed) for label, found in candidates.items()
+        label: drawn_first((i for i in ids if i not in mentioning), len(mentioning), seed)
+        for label, mentioning in candidates.items()
     }
-    return Chosen({label: frozenset(found) for label, found in candidates.items()}, drawn)
+    return Chosen({label: frozenset(mentioning) for label, mentioning in candidates.items()}, drawn)
 
 
-def questions(reports: Iterable[Report], chosen: Chosen) -> Iterator[Question]:
-    """The questions to be answered, in the order of the reports, one report's text at a time."""
+def questions(reports: Iterable[Report], chosen: Chosen) -> Iterator[LabelQuestion]:
+    """Yield the questions in the order of the reports, with one report's text in memory at a time."""
     for report in reports:
         for label in chosen.candidates:
             if report.id in chosen.candidates[label] or report.id in chosen.drawn[label]:
-                yield Question(report, label)
+                yield LabelQuestion(report, label)
 
 
 @cache

@@ -1,7 +1,8 @@
-"""From reports to a table of labels: choose, judge, keep what was judged, write what is known.
+"""Make a table of labels from reports: select, judge, store the answers, write the known values.
 
-The table has one line a known value, ``<id>,label,value``; beside it a JSON says how it was made. Neither holds a word
-of a report. Answers of a language model are kept by content as they come, so that a stopped command goes on.
+The table has one line per known value, ``<id>,label,value``; a JSON file beside it documents how it was made. Neither
+contains report text. Answers of a language model are stored by content as they arrive, so an interrupted command can
+continue.
 """
 
 import csv
@@ -19,18 +20,18 @@ from typing import Self
 
 from uniferum.data.cohorts.tables import drawn_first
 from uniferum.data.report_labels import llm, rules
-from uniferum.data.report_labels.keywords import Chosen, Question
+from uniferum.data.report_labels.keywords import Chosen, LabelQuestion
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.places import LocalPlace
+from uniferum.preprocessing.store.filesystem import LocalFolder
 
 Value = int | None
 Heard = Callable[[int], None]
-"""Told how many questions were answered since it was last told."""
+"""Called with the number of questions answered since the last call."""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """One answer."""
+    """One answer to a question."""
 
     report_id: str
     label: str
@@ -38,8 +39,8 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What asking a model would cost, before anything is sent."""
+class LabellingPlan:
+    """Cost of asking a model, before anything is sent."""
 
     questions: int
     kept: int
@@ -47,7 +48,7 @@ class Plan:
     dollars: float
 
     def sentence(self) -> str:
-        """For the person who decides."""
+        """Cost in words, for the user's decision."""
         tokens = self.characters / llm.CHARACTERS_A_TOKEN
         return (
             f"{self.questions} questions, {self.kept} answered before; about {tokens:,.0f} tokens to send, "
@@ -56,7 +57,7 @@ class Plan:
 
 
 class Kept:
-    """Answers by content, on disk; holds hashes and 0 or 1, nothing of a report."""
+    """Cache of answers on disk by content; it contains hashes and 0 or 1, and no report text."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -74,25 +75,25 @@ class Kept:
         self._base.close()
 
     def get(self, key: str) -> int | None:
-        """The answer to a question asked before."""
-        found = self._base.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
-        return None if found is None else int(found[0])
+        """Answer to an earlier question, or ``None``."""
+        answer = self._base.execute("SELECT value FROM answers WHERE key = ?", (key,)).fetchone()
+        return None if answer is None else int(answer[0])
 
     def keep(self, key: str, value: int) -> None:
-        """Keep an answer at once."""
+        """Store an answer immediately."""
         self._base.execute("INSERT OR REPLACE INTO answers (key, value) VALUES (?, ?)", (key, value))
 
 
-def by_rules(questions: Iterable[Question], heard: Heard | None = None) -> Iterator[Judged]:
-    """Judge offline, by negation and uncertainty."""
+def by_rules(questions: Iterable[LabelQuestion], heard: Heard | None = None) -> Iterator[Judged]:
+    """Judge offline by rules on negation and uncertainty."""
     for question in questions:
         yield Judged(question.report.id, question.label, rules.judge(question.label, question.report.text))
         if heard is not None:
             heard(1)
 
 
-def planned(questions: Iterable[Question], config: llm.EndpointConfig, kept: Kept) -> Plan:
-    """Count what :func:`by_model` would send."""
+def planned(questions: Iterable[LabelQuestion], config: llm.EndpointConfig, kept: Kept) -> LabellingPlan:
+    """Count the questions that :func:`by_model` would send."""
     asked = known = characters = 0
     for question in questions:
         prompt = llm.prompt_for(question.label, question.report.text)
@@ -101,23 +102,23 @@ def planned(questions: Iterable[Question], config: llm.EndpointConfig, kept: Kep
             characters += len(prompt)
         else:
             known += 1
-    return Plan(asked, known, characters, llm.estimated_cost(config, asked - known, characters))
+    return LabellingPlan(asked, known, characters, llm.estimated_cost(config, asked - known, characters))
 
 
 def by_model(
-    questions: Iterable[Question], config: llm.EndpointConfig, kept: Kept, heard: Heard | None = None
+    questions: Iterable[LabelQuestion], config: llm.EndpointConfig, kept: Kept, heard: Heard | None = None
 ) -> Iterator[Judged]:
-    """Judge by a language model; answers kept before are not asked for again.
+    """Judge with a language model; stored answers are not requested again.
 
-    An answer that never validates leaves the value unknown.
+    If no answer is valid, the value stays unknown.
 
     Raises:
-        UniferumError: the endpoint cannot be reached, or refuses; what was answered until then is kept.
+        UniferumError: the endpoint cannot be reached, or refuses; answers up to then are stored.
     """
     waiting = iter(questions)
     with ThreadPoolExecutor(config.parallel) as pool:
         while chunk := list(islice(waiting, 16 * config.parallel)):
-            asked = [_asked(question, config, kept, pool) for question in chunk]
+            asked = [_submitted(question, config, kept, pool) for question in chunk]
             try:
                 for question, key, answer in asked:
                     yield Judged(question.report.id, question.label, _awaited(answer, key, kept))
@@ -129,10 +130,10 @@ def by_model(
                 raise
 
 
-Asked = tuple[Question, str, "Future[int] | int"]
+Asked = tuple[LabelQuestion, str, "Future[int] | int"]
 
 
-def _asked(question: Question, config: llm.EndpointConfig, kept: Kept, pool: ThreadPoolExecutor) -> Asked:
+def _submitted(question: LabelQuestion, config: llm.EndpointConfig, kept: Kept, pool: ThreadPoolExecutor) -> Asked:
     prompt = llm.prompt_for(question.label, question.report.text)
     key = llm.content_key(config, prompt)
     known = kept.get(key)
@@ -140,7 +141,7 @@ def _asked(question: Question, config: llm.EndpointConfig, kept: Kept, pool: Thr
 
 
 def _keep_done(asked: Iterable[Asked], kept: Kept) -> None:
-    """Keep the answers of a broken-off chunk that did come, so that nobody pays for them twice."""
+    """Store the finished answers of an interrupted chunk, so that they need not be paid twice."""
     for _, key, answer in asked:
         if not isinstance(answer, int) and answer.done() and not answer.cancelled() and answer.exception() is None:
             kept.keep(key, answer.result())
@@ -158,20 +159,22 @@ def _awaited(answer: "Future[int] | int", key: str, kept: Kept) -> Value:
 
 
 @dataclass
-class Summary:
-    """What was written."""
+class LabellingSummary:
+    """Number of written values."""
 
     values: Counter[tuple[str, Value]] = field(default_factory=Counter)
 
     def rows(self) -> list[list[object]]:
-        """Rows of label, positive, negative, unknown (doubted, or no valid answer)."""
+        """Rows of label, positive, negative, unknown (uncertain, or no valid answer)."""
         labels = sorted({label for label, _ in self.values})
         return [[name, *(self.values[name, value] for value in (1, 0, None))] for name in labels]
 
 
-def write_labels(path: Path, id_column: str, judged: Iterable[Judged], *, made_by: dict[str, object]) -> Summary:
-    """Write the known values, and beside them (``.json``) how they were made; whole or not at all."""
-    summary, text = Summary(), io.StringIO()
+def write_labels(
+    path: Path, id_column: str, judged: Iterable[Judged], *, made_by: dict[str, object]
+) -> LabellingSummary:
+    """Write the known values, and beside them (``.json``) how they were made; both atomically."""
+    summary, text = LabellingSummary(), io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([id_column, "label", "value"])
     for answer in judged:
@@ -185,10 +188,10 @@ def write_labels(path: Path, id_column: str, judged: Iterable[Judged], *, made_b
 
 
 def write_review(path: Path, id_column: str, chosen: Chosen, per_label: int, seed: int) -> int:
-    """Write a blank table for a radiologist: ``per_label`` judged reports of each label, drawn by ``seed``.
+    """Write an empty table for a radiologist: ``per_label`` judged reports of each label, drawn by ``seed``.
 
     Returns:
-        how many lines (the paper: 120, 10 a class). The values to be reviewed are not shown.
+        the number of lines (the paper: 120, 10 per class). The values to be reviewed are not shown.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -203,4 +206,4 @@ def write_review(path: Path, id_column: str, chosen: Chosen, per_label: int, see
 
 
 def _write(path: Path, text: str) -> None:
-    LocalPlace(path.parent).write(path.name, text.encode())
+    LocalFolder(path.parent).write(path.name, text.encode())

@@ -1,7 +1,7 @@
-"""A language model as the labeller, through any endpoint that speaks OpenAI's chat completions (paper 3.4.3).
+"""Label reports with a language model at any endpoint with OpenAI's chat completions API (paper 3.4.3).
 
-The prompt is the paper's (appendix Table 2). The key sentence that it asks for is checked to be there and thrown away:
-it is report text. Reports leave the machine only towards the endpoint that the user names.
+The prompt is that of the paper (appendix Table 2). The answer must contain a key sentence, which is report text and is
+discarded. Reports are sent only to the endpoint that the user names.
 """
 
 import hashlib
@@ -38,28 +38,28 @@ Below is the report:
 """Paper, appendix Table 2."""
 
 CHARACTERS_A_TOKEN = 4.0
-"""Rule of thumb for English text, for the cost that is printed beforehand."""
+"""Estimate for English text, for the cost that is shown in advance."""
 
 ANSWER_TOKENS = 60
-"""One sentence and a word, as JSON."""
+"""Length of the answer: one sentence and a word, as JSON."""
 
 FINAL_STATUS = frozenset({400, 401, 403, 404, 405, 413, 422})
-"""HTTP answers that asking again does not change."""
+"""HTTP status codes that a retry does not change."""
 
 
 class EndpointConfig(Section):
-    """Where and what to ask.
+    """Settings of the endpoint.
 
     Attributes:
-        endpoint: base address, e.g. ``http://127.0.0.1:8000/v1``; ``/chat/completions`` is added.
-        model: the paper used gpt-4o-mini.
-        key_env: environment variable that holds the key; where it is unset, none is sent.
-        attempts: tries a question, with growing pauses.
-        pause_s: the first pause.
-        timeout_s: of one try.
-        parallel: questions at once.
-        price_in: US dollars a million tokens sent (gpt-4o-mini's list price of 2024).
-        price_out: US dollars a million tokens received.
+        endpoint: base URL, e.g. ``http://127.0.0.1:8000/v1``; ``/chat/completions`` is appended.
+        model: name of the model; the paper used gpt-4o-mini.
+        key_env: environment variable with the API key; if it is not set, none is sent.
+        attempts: maximum number of attempts per question, with growing pauses.
+        pause_s: the first pause in seconds.
+        timeout_s: time-out of one attempt in seconds.
+        parallel: number of parallel questions.
+        price_in: US dollars per million tokens sent (gpt-4o-mini's list price of 2024).
+        price_out: US dollars per million tokens received.
     """
 
     endpoint: str = Field(pattern=r"^https?://")
@@ -73,8 +73,8 @@ class EndpointConfig(Section):
     price_out: float = Field(default=0.60, ge=0)
 
 
-class Answer(BaseModel):
-    """What the paper's prompt asks for."""
+class LlmAnswer(BaseModel):
+    """The JSON answer that the paper's prompt requests."""
 
     KeySentence: str
     PresenceOfPathology: Literal["Yes", "No"]
@@ -86,7 +86,7 @@ class Answer(BaseModel):
 
 
 class BadAnswer(Exception):
-    """The model kept answering something other than the JSON it was asked for."""
+    """No answer of the model was the requested JSON."""
 
 
 def prompt_for(label: str, text: str) -> str:
@@ -95,25 +95,25 @@ def prompt_for(label: str, text: str) -> str:
 
 
 def content_key(config: EndpointConfig, prompt: str) -> str:
-    """Identity of a question by its content and model; tells nothing of the report."""
+    """Hash of a question and its model; it reveals nothing about the report."""
     return hashlib.sha256(f"{config.model}\n{prompt}".encode()).hexdigest()
 
 
 def estimated_cost(config: EndpointConfig, questions: int, characters: int) -> float:
-    """US dollars, from the characters of all prompts."""
+    """Cost in US dollars, from the number of characters of all prompts."""
     sent = characters / CHARACTERS_A_TOKEN
     return (sent * config.price_in + questions * ANSWER_TOKENS * config.price_out) / 1e6
 
 
 def ask(config: EndpointConfig, prompt: str) -> int:
-    """Put one question, again where the answer does not validate or the endpoint is busy.
+    """Ask one question, and repeat it if the answer is invalid or the endpoint is busy.
 
     Returns:
         1 for Yes, 0 for No.
 
     Raises:
         UniferumError: the endpoint cannot be reached, or refuses.
-        BadAnswer: it answers, but never in the form asked for.
+        BadAnswer: it answers, but never in the requested form.
     """
     fault = ""
     reached = False
@@ -126,27 +126,27 @@ def ask(config: EndpointConfig, prompt: str) -> int:
             return int(read_answer(content).PresenceOfPathology == "Yes")
         except _Busy as busy:
             fault = str(busy)
-        except UniferumError:  # a ValueError too, and no bad answer
+        except UniferumError:  # it is a ValueError too, but not an invalid answer
             raise
         except (ValidationError, ValueError, KeyError, IndexError, TypeError):
             reached = True
     if reached:
         raise BadAnswer
-    raise UniferumError("--endpoint", config.endpoint, must="answer", cure=f"{fault}; the same command goes on later")
+    raise UniferumError("--endpoint", config.endpoint, must="answer", cure=f"{fault}; repeat the command to continue")
 
 
-def read_answer(content: str) -> Answer:
-    """The JSON of an answer, bare or in a fenced block.
+def read_answer(content: str) -> LlmAnswer:
+    """Parse the JSON of an answer, with or without a fenced block.
 
     Raises:
-        ValidationError: it is not the JSON asked for.
+        ValidationError: it is not the requested JSON.
     """
     fenced = re.search(r"```(?:json)?\s*(.*?)```", content, re.DOTALL)
-    return Answer.model_validate_json(fenced.group(1) if fenced else content.strip())
+    return LlmAnswer.model_validate_json(fenced.group(1) if fenced else content.strip())
 
 
 class _Busy(Exception):
-    """The endpoint did not answer this time."""
+    """The endpoint did not answer this attempt."""
 
 
 def _post(config: EndpointConfig, prompt: str) -> str:

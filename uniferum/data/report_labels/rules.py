@@ -1,8 +1,8 @@
-"""An offline labeller of reports: negation and uncertainty around each mention, in the manner of NegEx and CheXpert.
+"""Label reports offline by rules: negation and uncertainty around each mention, similar to NegEx and CheXpert.
 
-A mention is affirmed unless a negating or doubting phrase reaches it within its sentence; the reach ends where another
-clause begins. A report with an affirmed mention is positive; with only doubted ones unknown; else negative, as the
-paper's prompt also says ("If no pathology is mentioned, assume 'No'").
+A mention is affirmed unless a negating or doubting phrase is in its scope, which ends at the sentence or at another
+clause. A report with an affirmed mention is positive, with only doubted ones unknown, else negative, as in the paper's
+prompt ("If no pathology is mentioned, assume 'No'").
 """
 
 import re
@@ -13,7 +13,7 @@ from uniferum.data.report_labels.keywords import mentions
 
 Stance = Literal["affirmed", "negated", "doubted"]
 
-# Chapman et al. 2001 (NegEx) and Irvin et al. 2019 (CheXpert) list such phrases; these suit chest CT.
+# Chapman et al. 2001 (NegEx) and Irvin et al. 2019 (CheXpert) list such phrases; these are adapted to chest CT.
 _NOT_NEGATING = (
     "no significant change", "no interval change", "no change", "no significant interval change", "no increase",
     "no decrease", "not only", "not necessarily", "without change", "no new change",
@@ -58,7 +58,7 @@ DOUBTS_AFTER, DOUBTS_BEFORE = _any(_DOUBTS_AFTER), _any(_DOUBTS_BEFORE)
 
 
 def judge(label: str, text: str) -> int | None:
-    """Whether a report says that the label is present: 1, 0, or ``None`` where it only doubts.
+    """Judge whether a report affirms the label: 1, 0, or ``None`` if it is uncertain.
 
     Raises:
         UniferumError: the label has no keywords.
@@ -70,15 +70,15 @@ def judge(label: str, text: str) -> int | None:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a report; a decimal point or a list number within a line ends none."""
+    """Split a report into sentences; a decimal point or a list number within a line ends none."""
     yield from (part.strip() for part in _SENTENCE_END.split(text) if part.strip())
 
 
 def stances_in(label: str, sentence: str) -> Iterator[Stance]:
-    """What a sentence says of each of its mentions of the label."""
+    """Stance of a sentence on each of its mentions of the label."""
     plain = NOT_NEGATING.sub(lambda match: " " * len(match.group()), sentence)
     for start, end in mentions(label, plain):
-        before, after = _reach_back(plain[:start]), _reach_on(plain[end:])
+        before, after = _scope_before(plain[:start]), _scope_after(plain[end:])
         if DOUBTS_AFTER.search(before) or DOUBTS_BEFORE.search(after):
             yield "doubted"
         elif NEGATES_AFTER.search(before) or NEGATES_BEFORE.search(after):
@@ -87,13 +87,13 @@ def stances_in(label: str, sentence: str) -> Iterator[Stance]:
             yield "affirmed"
 
 
-def _reach_back(text: str) -> str:
-    """The part of what stands before a mention that can still speak of it."""
+def _scope_before(text: str) -> str:
+    """Text before a mention that can still refer to it."""
     ends = list(CLAUSE_ENDS.finditer(text))
     return text[ends[-1].start() :] if ends else text
 
 
-def _reach_on(text: str) -> str:
-    """The part of what stands behind a mention that can still speak of it: up to the next clause or comma."""
+def _scope_after(text: str) -> str:
+    """Text after a mention that can still refer to it: up to the next clause or comma."""
     end = re.search(rf"{CLAUSE_ENDS.pattern}|,", text, re.IGNORECASE)
     return text[: end.start()] if end else text

@@ -1,1 +1,1 @@
-"""The paper's figures and those that it lacks, drawn from recorded cells."""
+"""Figures of recorded cells: those of the paper, and curves."""

@@ -1,4 +1,4 @@
-"""The figures by name. A new figure is one line here."""
+"""The named figures. A new figure is one line here."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,12 +14,12 @@ from uniferum.report.records import CellRecord
 
 Draw = Callable[[Sequence[CellRecord]], Figure]
 
-#: Curves of more cells than this in one panel cannot be told apart; the first ones in the table's order are drawn.
+#: Largest number of cells in one panel, because more curves cannot be distinguished; the first in the table are drawn.
 CURVES = 8
 
 
 def figures(records: Sequence[CellRecord]) -> dict[str, Draw]:
-    """Name -> how it is drawn: the paper's, then one of each kind for every cohort that was evaluated."""
+    """Functions that draw the figures, by name: those of the paper, then one of each kind for every cohort."""
     cohorts = dict.fromkeys(["CTRATE", "INSPECT", "RADCHEST"])
     cohorts |= dict.fromkeys(score.cohort for record in records for score in record.groups)
     named: dict[str, Draw] = {"figure1": forest.figure1, "figure3": forest.figure3, "figure4": forest.figure4}
@@ -41,10 +41,10 @@ def _of_phantoms(draw: Draw, records: Sequence[CellRecord]) -> Figure:
 def draw_all(
     records: Sequence[CellRecord], folder: Path, *, names: Sequence[str] = (), kinds: Sequence[str] = FORMATS
 ) -> list[Path]:
-    """Draw figures into a folder; all of them where none is named.
+    """Draw the named figures, or all of them, into a folder.
 
     Raises:
-        UniferumError: no figure has a name that was asked for, or a format is unknown.
+        UniferumError: a name or a format is unknown.
     """
     known = figures(records)
     for name in names:

@@ -10,25 +10,25 @@ from matplotlib.figure import Figure
 from uniferum.evaluation import calibration
 from uniferum.evaluation.curves import curve
 from uniferum.report.figures.style import footnote, new_figure, say_missing, series
-from uniferum.report.naming import cell_labels, encoder_notes
 from uniferum.report.records import CellRecord
+from uniferum.report.tables.naming import cell_labels, encoder_notes
 
 ACROSS = 6
 Draw = Callable[[Axes, pd.DataFrame, int, str], None]
 
 
 def roc(records: Sequence[CellRecord], cohort: str) -> Figure:
-    """One small panel a label: sensitivity by false positive rate of every cell."""
+    """Draw ROC curves of every cell, one small panel for each label."""
     return _panels(records, cohort, "ROC", ("1 - specificity", "sensitivity"), _draw_roc)
 
 
 def precision_recall(records: Sequence[CellRecord], cohort: str) -> Figure:
-    """One small panel a label: precision by recall, with the prevalence as the line of chance."""
+    """Draw precision-recall curves, one small panel for each label; a line shows the prevalence."""
     return _panels(records, cohort, "Precision and recall", ("recall", "precision"), _draw_pr)
 
 
 def reliability(records: Sequence[CellRecord], cohort: str) -> Figure:
-    """Observed share of positives by predicted probability, all labels of a cohort together, one line a cell."""
+    """Draw a reliability diagram: observed share of positives by predicted probability, over all labels of a cohort."""
     figure, axes = _square(f"Calibration on {cohort}")
     drawn = 0
     for record, label in zip(records, cell_labels(records), strict=True):
@@ -53,7 +53,7 @@ def reliability(records: Sequence[CellRecord], cohort: str) -> Figure:
 
 
 def learning(records: Sequence[CellRecord]) -> Figure:
-    """The validation metric by step, one line a cell; the chosen checkpoint is ringed."""
+    """Draw the validation metric by step, one line for each cell; a ring marks the chosen checkpoint."""
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
     axes.set_title("Learning curves")
@@ -136,7 +136,7 @@ def _cases(record: CellRecord, cohort: str) -> pd.DataFrame:
 
 
 def _drawable(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Labels with both classes in every cell's table, in order of appearance."""
+    """Labels with both classes in every table, in order of appearance."""
     both: list[set[str]] = []
     for table in tables.values():
         positive = set(table.loc[table["target"] > 0.5, "label"])

@@ -12,18 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uniferum.evaluation.comparison import align, pairwise
-from uniferum.evaluation.multiple import holm
+from uniferum.evaluation.multiple_testing import holm
 from uniferum.report.figures.style import footnote, new_figure, say_missing, series
-from uniferum.report.naming import encoder_notes, not_the_papers, parts, row_label
-from uniferum.report.pivot import label_scores
 from uniferum.report.records import CellRecord, RowKey, Score
+from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
+from uniferum.report.tables.pivot import label_scores
+from uniferum.systems import UNIFERUM
 
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Which column is drawn, of which rows, in which order of labels."""
+    """Definition of a forest plot: column, rows and order of labels."""
 
     title: str
     column: tuple[str, str]
@@ -31,33 +32,33 @@ class Panel:
 
 
 def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
-    """One line a label, one mark a row, its interval, and a star where the first two rows differ."""
+    """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ."""
     cells = {record.row: record for record in sorted(records, key=lambda one: -one.seed)}
-    found = [(row, cells[row]) for row in panel.rows if row in cells]
-    scores = {row: _scores(cell, panel.column) for row, cell in found}
+    drawn = [(row, cells[row]) for row in panel.rows if row in cells]
+    scores = {row: _scores(cell, panel.column) for row, cell in drawn}
     labels = _labels(scores)
     figure = new_figure(6.5, 1.6 + 0.24 * max(len(labels), 4))
     axes = figure.add_subplot()
     axes.set_title(panel.title)
     if not labels:
-        say_missing(axes, _why_missing(panel, found))
+        say_missing(axes, _why_missing(panel, drawn))
         return figure
-    stars = _significant([cell for _, cell in found], panel.column) if len(found) == 2 else {}
-    for at, (row, _) in enumerate(found):
-        _draw_row(axes, at, len(found), row, scores[row], labels)
+    stars = _significant([cell for _, cell in drawn], panel.column) if len(drawn) == 2 else {}
+    for at, (row, _) in enumerate(drawn):
+        _draw_row(axes, at, len(drawn), row, scores[row], labels)
     _finish(axes, labels, scores, stars)
     absent = [row_label(row) for row in panel.rows if row not in cells]
     notes = ["AUROC, 95 % DeLong intervals. Grey line: chance."]
     notes += [f"* paired DeLong test, p adjusted by Holm over {len(stars)} labels < 0.05"] if stars else []
     footnote(
-        figure, [*notes, *encoder_notes(cell for _, cell in found), *(f"missing: no cell {name}" for name in absent)]
+        figure, [*notes, *encoder_notes(cell for _, cell in drawn), *(f"missing: no cell {name}" for name in absent)]
     )
     return figure
 
 
 def figure1(records: Sequence[CellRecord]) -> Figure:
-    """Figure 1: CT-RATE by label, beside CT-CLIP's values by label, which no table publishes."""
-    row: RowKey = ("uniferum", parts(records)[0], "CTRATE")
+    """Draw Figure 1: CT-RATE by label. CT-CLIP's values by label are in no table, so they are missing."""
+    row: RowKey = (UNIFERUM, parts(records)[0], "CTRATE")
     cells = {record.row: record for record in records}
     scores: dict[RowKey, dict[str, Score]] = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
     labels = _labels(scores)
@@ -79,18 +80,18 @@ def figure1(records: Sequence[CellRecord]) -> Figure:
 
 
 def figure3(records: Sequence[CellRecord]) -> Figure:
-    """Figure 3: zero-shot on INSPECT, without and with segmentation."""
+    """Draw Figure 3: zero-shot on INSPECT, without and with segmentation."""
     return forest(records, Panel("Figure 3. Zero-shot on INSPECT", ("INSPECT", "unique"), _zero_shot(records)))
 
 
 def figure4(records: Sequence[CellRecord]) -> Figure:
-    """Figure 4: zero-shot on RADCHEST, without and with segmentation."""
+    """Draw Figure 4: zero-shot on RADCHEST, without and with segmentation."""
     return forest(records, Panel("Figure 4. Zero-shot on RADCHEST", ("RADCHEST", "unique"), _zero_shot(records)))
 
 
 def _zero_shot(records: Sequence[CellRecord]) -> tuple[RowKey, ...]:
     encoder = parts(records)[0]
-    return ("uniferum", encoder, "CTRATE"), ("uniferum", encoder, "CTRATE+SEG")
+    return (UNIFERUM, encoder, "CTRATE"), (UNIFERUM, encoder, "CTRATE+SEG")
 
 
 def _scores(cell: CellRecord, column: tuple[str, str]) -> dict[str, Score]:
@@ -98,7 +99,7 @@ def _scores(cell: CellRecord, column: tuple[str, str]) -> dict[str, Score]:
 
 
 def _labels(scores: dict[RowKey, dict[str, Score]]) -> list[str]:
-    """Labels that some row has a number for, the best of the first row on top."""
+    """Labels with a number in any row, sorted by the first row, best on top."""
     first = next(iter(scores.values()), {})
     known = {label for of_row in scores.values() for label, score in of_row.items() if math.isfinite(score.value)}
     return sorted(known, key=lambda label: (first[label].value if label in first else 0.0, label))
@@ -137,7 +138,7 @@ def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, Sc
 
 
 def _significant(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, float]:
-    """Adjusted p of the difference by label, on the cases that both cells have."""
+    """Adjusted p value of the difference by label, on the cases that both cells have."""
     names = [cell.name for cell in cells]
     tables = {}
     for cell in cells:
@@ -149,7 +150,7 @@ def _significant(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[s
     return dict(zip(tests["label"], holm(tests["p"].to_numpy()), strict=True))
 
 
-def _why_missing(panel: Panel, found: Sequence[tuple[RowKey, CellRecord]]) -> str:
-    if found:
+def _why_missing(panel: Panel, drawn: Sequence[tuple[RowKey, CellRecord]]) -> str:
+    if drawn:
         return f"no label of {' '.join(panel.column)} has both classes"
     return "no cell " + " or ".join(row_label(row) for row in panel.rows)

@@ -1,18 +1,18 @@
-"""Appendix heat maps 1 to 3: AUROC of every label of a cohort by training data; a place without a number is hatched."""
+"""Appendix heat maps 1 to 3: AUROC of every label of a cohort by training data; missing numbers are hatched."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from uniferum.report.catalogue import make_table
 from uniferum.report.figures.style import HEAT, footnote, new_figure, say_missing
-from uniferum.report.naming import encoder_notes
 from uniferum.report.records import CellRecord
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.naming import encoder_notes
 
 
 def heatmap(records: Sequence[CellRecord], cohort: str) -> Figure:
-    """Labels down, cells across, the value written in each field."""
+    """Draw the heat map: labels as rows, cells as columns, the value in each field."""
     scored = [record for record in records if any(score.cohort == cohort for score in record.groups)]
     title = f"AUROC by label on {cohort}"
     if not scored:

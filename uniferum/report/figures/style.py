@@ -1,7 +1,7 @@
-"""How every figure looks: readable in grey and by the colour-blind, the same bytes for the same numbers.
+"""Style of all figures: readable in grey and for colour-blind readers, and reproducible to the byte.
 
-Series differ by colour, lightness, marker and line alike, so that no reader needs the colour. Colours are those of
-Okabe and Ito (2008), grey in place of the yellow that vanishes on white; heat maps use cividis, even in grey.
+Series differ in colour, lightness, marker and line, so that no reader needs the colour. Colours are those of Okabe and
+Ito (2008), with grey instead of yellow, which is hard to see on white. Heat maps use cividis.
 """
 
 import io
@@ -16,8 +16,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uniferum.evaluation.files import write_atomically
-from uniferum.report.naming import phantom_title
+from uniferum.atomic import write_atomically
+from uniferum.report.tables.naming import phantom_title
 
 FORMATS = ("png", "svg", "pdf")
 HEAT = "cividis"
@@ -33,7 +33,7 @@ SETTINGS: Any = {
 
 @dataclass(frozen=True)
 class Series:
-    """How one series is told from the others."""
+    """Colour, marker, line and hatching of one series."""
 
     colour: str
     marker: str
@@ -54,23 +54,23 @@ SERIES = (
 
 
 def series(at: int) -> Series:
-    """The look of the series number ``at``; colours repeat after eight, with another line and marker."""
+    """Style of series number ``at``; colours repeat after eight, with another line and marker."""
     own, other = SERIES[at % len(SERIES)], SERIES[(at + at // len(SERIES)) % len(SERIES)]
     return Series(own.colour, other.marker, other.line, own.hatch)
 
 
 def look() -> AbstractContextManager[None]:
-    """The settings of all figures, while one is drawn and saved."""
+    """Context manager with the settings of all figures."""
     return mpl.rc_context(SETTINGS)
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of so many inches."""
+    """Make an empty figure; sizes are in inches."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def say_missing(axes: Axes, reason: str, *, width: int = 46) -> None:
-    """Draw what is not there as an empty, hatched field with the reason, ``width`` letters a line."""
+    """Draw an empty, hatched field with the reason why data is missing, ``width`` letters a line."""
     axes.set_axis_on()
     axes.set_xticks([])
     axes.set_yticks([])
@@ -83,7 +83,7 @@ def say_missing(axes: Axes, reason: str, *, width: int = 46) -> None:
 
 
 def mark_phantoms(figure: Figure) -> Figure:
-    """Say in the figure's title that it is of phantoms: its own title, else that of its first panel."""
+    """Append "(phantoms)" to the title of a figure, or to that of its first panel."""
     whole = figure.get_suptitle()
     if whole:
         figure.suptitle(phantom_title(whole))
@@ -94,13 +94,13 @@ def mark_phantoms(figure: Figure) -> Figure:
 
 
 def footnote(figure: Figure, lines: Sequence[str]) -> None:
-    """What the figure rests on, in small print below it."""
+    """Write lines in small print below a figure."""
     text = "\n".join(textwrap.fill(line, int(figure.get_figwidth() * 22)) for line in lines if line)
     figure.supxlabel(text, fontsize=6, ha="left", x=0.01)
 
 
 def as_bytes(figure: Figure, kind: str) -> bytes:
-    """The figure in one format, without a date, so that the same numbers give the same bytes."""
+    """Render a figure in one format, without a date, so that the same numbers give the same bytes."""
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
     with look():
@@ -109,7 +109,7 @@ def as_bytes(figure: Figure, kind: str) -> bytes:
 
 
 def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = FORMATS) -> list[Path]:
-    """Write a figure in each format; returns the files."""
+    """Write a figure in each format, and return the paths."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for kind in kinds:

@@ -1,1 +1,1 @@
-"""The report as one self-contained page: no network, no server, opened from a folder."""
+"""The report as a self-contained HTML page that needs neither a server nor a network."""

@@ -1,4 +1,4 @@
-"""Cases with their images, hardest first: only where a person asked for it, for these are patients.
+"""The hardest cases with their images, only with ``--with-volumes``, because they are images of patients.
 
 A case's error is the mean over cells and labels of |target - probability|. Volumes are written as 8-bit grey values in
 files beside the page, one a case, read only when the case is opened; so is the viewer, NiiVue.
@@ -15,15 +15,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from uniferum.atomic import write_atomically, write_text
 from uniferum.errors import UniferumError
 from uniferum.evaluation.calibration import probability
-from uniferum.evaluation.files import write_atomically, write_text
 from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 from uniferum.report.records import CellRecord
 
 CASES = 12
-"""Cases of each cohort."""
+"""Number of cases of each cohort."""
 VOXELS = 2_000_000
 WINDOW_HU = (-1000.0, 600.0)
 NEEDED = ["cohort", "volume_id", "scan_id", "label", "target", "score"]
@@ -32,8 +32,8 @@ NO_MODEL_MASKS = "No mask of a model: no cell that is shown has a checkpoint her
 
 
 @dataclass(frozen=True)
-class Case:
-    """One test scan with every cell's predictions of it, and their errors."""
+class PageCase:
+    """One test scan with the predictions of every cell and their errors."""
 
     cohort: str
     scan_id: str
@@ -47,39 +47,39 @@ class Case:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images of patients that a person asked for: the cases, the prepared stores by cohort, the model's masks."""
+    """What the page shows of patients: the cases, the prepared stores by cohort, and the masks of a model."""
 
-    cases: Sequence[Case]
+    cases: Sequence[PageCase]
     stores: Mapping[str, Store]
     masks: ModelMasks | None = None
 
 
-def hardest(records: Sequence[CellRecord]) -> list[Case]:
-    """The cases of each cohort with the largest errors, largest first.
+def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
+    """Find the cases of each cohort with the largest errors, largest first.
 
     Raises:
-        UniferumError: a cell's predictions are unreadable.
+        UniferumError: the predictions of a cell are unreadable.
     """
     if not records:
         return []
     table = pd.concat([record.predictions(NEEDED).assign(cell=record.name) for record in records], ignore_index=True)
     table["error"] = np.abs(table["target"] - probability(table["score"]))
-    found = []
+    cases = []
     for cohort in dict.fromkeys(table["cohort"]):
         part = table.loc[table["cohort"] == cohort]
         codes, scans = pd.factorize(part["scan_id"])
         errors = np.bincount(codes, part["error"].to_numpy()) / np.bincount(codes)
         for at in np.argsort(-errors, kind="stable")[:CASES]:
-            found.append(Case(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
-    return found
+            cases.append(PageCase(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
+    return cases
 
 
 def write_cases(folder: Path, pictures: Pictures) -> str:
-    """Write the cases' images and the viewer into ``folder/cases`` and return the section that browses them.
+    """Write the images of the cases and the viewer into ``folder/cases``, and return the HTML of their section.
 
     Args:
-        folder: of the page.
-        pictures: what may be shown.
+        folder: the folder of the page.
+        pictures: the cases, stores and masks.
 
     Raises:
         UniferumError: there is no store of a cohort that was evaluated.
@@ -88,7 +88,7 @@ def write_cases(folder: Path, pictures: Pictures) -> str:
     stores, masks = pictures.stores, pictures.masks
     for at, case in enumerate(pictures.cases):
         if case.cohort not in stores:
-            cure = f"stores there: {', '.join(sorted(stores)) or 'none'}"
+            cure = f"the folder has stores of: {', '.join(sorted(stores)) or 'none'}"
             raise UniferumError(
                 "--with-volumes", case.cohort, must="hold the prepared store of every evaluated cohort", cure=cure
             )
@@ -117,13 +117,13 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def open_stores(root: Path) -> dict[str, Store]:
-    """Every prepared store directly below a folder, by its cohort's name."""
+    """Open every prepared store directly below a folder, by the name of its cohort."""
     opened = [Store.open(path.parent) for path in sorted(root.glob("*/store.json"))]
     return {store.name: store for store in opened}
 
 
 def case_script(store: Store, cohort: str, scan_id: str, masks: CaseMasks | None = None) -> str:
-    """A script that hands one case to the page: grey values and mask ids, x fastest, as base64."""
+    """Make the script with the data of one case: grey values and mask ids as base64, x fastest."""
     hu = store.read(scan_id, "train")
     step = max(1, int(np.ceil((hu.size / VOXELS) ** (1 / 3))))
     low, high = WINDOW_HU
@@ -133,7 +133,7 @@ def case_script(store: Store, cohort: str, scan_id: str, masks: CaseMasks | None
     mask = store.read_mask(scan_id, layer, "train") if layer else None
     if mask is not None and masks is not None:
         mask = masks.like(mask)
-    found = {
+    content = {
         "name": f"{cohort}/{scan_id}",
         "shape": list(grey.shape),
         "size": np.linalg.norm(affine[:3, :3], axis=0).tolist(),
@@ -144,7 +144,7 @@ def case_script(store: Store, cohort: str, scan_id: str, masks: CaseMasks | None
         "model": None if masks is None else _base64(_thinned(masks.mask, step)),
         "structures": [_structure(one) for one in (masks.structures if masks else ())],
     }
-    return f"window.showCase({json.dumps(found, allow_nan=False)});\n"
+    return f"window.showCase({json.dumps(content, allow_nan=False)});\n"
 
 
 def _structure(one: Outlined) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The grid at a glance, and one cell's config, curve, log and provenance."""
+"""The list of cells on the page, and the details of one cell: config, curve, log and provenance."""
 
 import html
 import json
@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from uniferum.report import sheet
-from uniferum.report.flagged import flag_sheet
-from uniferum.report.naming import titled
-from uniferum.report.records import CellRecord, Pending
-from uniferum.report.row_counts import row_sheet
-from uniferum.report.segmentation import mask_cells
-from uniferum.report.sheet import Sheet
-from uniferum.report.splits import split_line
+from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.systems import shown_encoder
+from uniferum.report.tables import sheet
+from uniferum.report.tables.flagged import flag_sheet
+from uniferum.report.tables.naming import titled
+from uniferum.report.tables.row_counts import row_sheet
+from uniferum.report.tables.segmentation import mask_cells
+from uniferum.report.tables.sheet import Sheet
+from uniferum.report.tables.splits import split_line
 
 HEADINGS = [
     *("Cell", "State", "Model", "Text encoder", "Training data", "Seed"),
@@ -25,8 +25,8 @@ HEADINGS = [
 LOG_TAIL = 20_000
 
 
-def glance(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
-    """One row a cell, done or not."""
+def glance(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str:
+    """Make the list of cells, finished or not."""
     rows = [
         [
             record.name,
@@ -52,7 +52,7 @@ def glance(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
 
 
 def device_hours(record: CellRecord) -> float:
-    """Hours of training times devices."""
+    """Training hours times the number of devices."""
     seconds = float(record.result.get("seconds") or math.nan)
     devices = record.result.get("devices")
     workers = devices.get("workers", 1) if isinstance(devices, dict) else 1
@@ -60,7 +60,7 @@ def device_hours(record: CellRecord) -> float:
 
 
 def cell_details(record: CellRecord) -> str:
-    """A folded block with everything that is known about one cell."""
+    """Make the collapsible block with the details of one cell."""
     facts = {
         "source": record.source,
         "training fingerprint": record.result.get("training_fingerprint"),
@@ -84,7 +84,7 @@ def cell_details(record: CellRecord) -> str:
 
 
 def chart(steps: pd.DataFrame) -> str:
-    """The validation AUROC and the loss by step as a small drawing of lines; a word where there is none."""
+    """Draw validation AUROC and loss by step as a small SVG; a sentence if there are no steps."""
     drawn = [
         _line(steps, name, colour, dash)
         for name, colour, dash in (("validation/auroc", "#0072B2", ""), ("loss", "#D55E00", "4 3"))

@@ -1,6 +1,6 @@
-"""Assemble the page: the grid, tables, verdicts, claims, figures, each cell's provenance and, on demand, cases.
+"""Write the page: cells, tables, verdicts, claims, figures, provenance and, if asked for, cases.
 
-Invariant: everything in the page comes from recorded files and is escaped; it refers to nothing outside its folder.
+Invariant: all content comes from recorded files and is escaped; the page refers to nothing outside its folder.
 """
 
 import base64
@@ -9,25 +9,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from uniferum.evaluation.files import write_text
-from uniferum.preprocessing.store import Store
-from uniferum.report import datacard, sheet
-from uniferum.report.against import against_sheet
-from uniferum.report.catalogue import TABLES, make_table
-from uniferum.report.examine import claims_sheet, examine
+from uniferum.atomic import write_text
+from uniferum.preprocessing.store.store import Store
+from uniferum.report import datacard
+from uniferum.report.checks.against import against_sheet
+from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.margins import Margins
+from uniferum.report.checks.verdict import judge, verdict_sheet
 from uniferum.report.figures.catalogue import figures
 from uniferum.report.figures.style import as_bytes, look, mark_phantoms
-from uniferum.report.margins import Agreement
-from uniferum.report.naming import of_phantoms, phantom_title, title_of, titled
-from uniferum.report.records import CellRecord, Pending
-from uniferum.report.rendering import Style, as_sheet
+from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.cases import Pictures, write_cases
 from uniferum.report.site.cells import cell_details, glance
-from uniferum.report.verdict import judge, verdict_sheet
+from uniferum.report.tables import sheet
+from uniferum.report.tables.catalogue import TABLES, make_table
+from uniferum.report.tables.naming import of_phantoms, phantom_title, title_of, titled
+from uniferum.report.tables.rendering import Style, as_sheet
 
 HERE = Path(__file__).parent
 MONTAGES = 2
-"""Scans of each cohort."""
+"""Number of scans of each cohort."""
 BANNER = (
     '<p class="banner">This page holds images and predictions of single patients. Data of gated datasets may not be '
     "passed on: keep the page where the data may be.</p>"
@@ -37,8 +38,8 @@ BANNER = (
 def write_page(
     folder: Path,
     records: Sequence[CellRecord],
-    pending: Sequence[Pending],
-    agreement: Agreement,
+    pending: Sequence[PendingCell],
+    agreement: Margins,
     *,
     data: Mapping[str, Store] | None = None,
     pictures: Pictures | None = None,
@@ -46,19 +47,18 @@ def write_page(
     """Write ``index.html`` into a folder.
 
     Args:
-        folder: made where it is missing.
+        folder: it is created if missing.
         records: finished cells.
         pending: expected cells without a result.
         agreement: margins and comparability of the grid file.
-        data: prepared stores by cohort; with them the page counts the data and names what leaks.
-        pictures: with them the hardest cases are added with their images, in files beside the page, and montages; a
-            banner says so.
+        data: prepared stores by cohort, for the data card.
+        pictures: adds the hardest cases with their images, in files beside the page, montages and a banner.
 
     Returns:
-        The page.
+        The path of the page.
 
     Raises:
-        UniferumError: a cell's file is unreadable, or there is no store of a cohort that was evaluated.
+        UniferumError: a file of a cell is unreadable, or a store of an evaluated cohort is missing.
     """
     phantoms = of_phantoms([*records, *pending])
     sections = {
@@ -93,17 +93,17 @@ def write_page(
 
 
 def scrolled(drawn: Iterable[str]) -> str:
-    """Tables that are wider than the page, each in a box of its own."""
+    """Wrap each table in a box that scrolls, because it may be wider than the page."""
     return "\n".join(f'<div class="scroll">{text}</div>' for text in drawn)
 
 
-def _tables(records: Sequence[CellRecord], pending: Sequence[Pending]) -> str:
+def _tables(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str:
     style = Style(published=True, intervals=True)
     made = [make_table(name, records, pending, published_rows=True) for name in TABLES] if records else []
     return scrolled(sheet.as_html(as_sheet(table, style)) for table in made if table.rows)
 
 
-def _verdicts(records: Sequence[CellRecord], pending: Sequence[Pending], agreement: Agreement) -> str:
+def _verdicts(records: Sequence[CellRecord], pending: Sequence[PendingCell], agreement: Margins) -> str:
     tables = [make_table(name, records, pending) for name in ("auroc", "aupr", "labels")]
     drawn = [verdict_sheet(judge(table, agreement, records), table.metric) for table in tables]
     drawn += [against_sheet(table, records, agreement, "all") for table in tables]

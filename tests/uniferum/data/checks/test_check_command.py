@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from tests.uniferum.data.cohorts.layouts import CtRateWriter, nifti, write_inspect, write_rad_chest
-from uniferum.data.checks.check import Checked, check
+from uniferum.data.checks.check import CohortCheck, check
 from uniferum.data.checks.file_faults import file_fault, voxels
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.data.fetch.plan import Record
@@ -36,12 +36,12 @@ def ct_rate(tmp_path: Path) -> CtRateWriter:
     return writer
 
 
-def looked(writer: CtRateWriter, *settings: str) -> Checked:
+def looked(writer: CtRateWriter, *settings: str) -> CohortCheck:
     config = writer.root.parent / "ct_rate.yaml"
     return check(open_cohort(config, settings, root=writer.root), config, str(writer.root.parent / "store"))
 
 
-def found(checked: Checked) -> dict[str, int]:
+def found(checked: CohortCheck) -> dict[str, int]:
     return {finding.what: finding.count for finding in checked.findings if finding.weight == "problem"}
 
 
@@ -68,10 +68,10 @@ def test_each_fault_of_a_file_is_named_counted_and_leads_to_fetch(ct_rate):
     assert checked.exit_code == 1
     assert found(checked) == {
         "unfinished downloads": 1,
-        "the table names scans whose volume is not there": 1,
-        "volumes: a Git pointer, not the file itself (git lfs pull, or git annex get)": 1,
-        "volumes: cut short": 2,
-        "volumes: no gzip file (an error page of the server?)": 1,
+        "the table has scans whose volume is missing": 1,
+        "volumes: a Git pointer instead of the file (git lfs pull, or git annex get)": 1,
+        "volumes: truncated": 2,
+        "volumes: not a gzip file (an error page of the server?)": 1,
         "volumes: of zero bytes": 1,
     }
     assert checked.next_command == f"uniferum data fetch CTRATE --out {ct_rate.root}"
@@ -91,7 +91,7 @@ def test_missing_lists_masks_and_splits_are_said(ct_rate):
         path = ct_rate.path(f"valid_{number}_a_1")
         (ct_rate.root / "dataset/ts_seg/ts_total" / path.relative_to(ct_rate.root / "dataset")).unlink()
     checked = looked(ct_rate)
-    assert list(found(checked)) == ["no_chest_valid.txt is missing: 37 brain scans of valid are not left out"]
+    assert list(found(checked)) == ["no_chest_valid.txt is missing: 37 brain scans of valid are not excluded"]
     assert ("to do", 4) in {(finding.weight, finding.count) for finding in checked.findings}
 
 
@@ -160,7 +160,7 @@ def test_rad_chest_in_another_folder_is_pointed_at(tmp_path):
         check(open_cohort(config), config, "s")
     checked = check(open_cohort(config, ["images=ct"]), config, str(tmp_path / "s"))
     assert checked.exit_code == 0
-    assert any("each scan counts as a patient of its own" in finding.what for finding in checked.findings)
+    assert any("each scan counts as a separate patient" in finding.what for finding in checked.findings)
 
 
 def test_files_in_several_gzip_pieces_and_other_formats_are_looked_at_rightly(tmp_path):

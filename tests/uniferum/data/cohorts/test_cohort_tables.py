@@ -27,8 +27,8 @@ def test_rows_give_the_needed_columns_trimmed(tmp_path: Path) -> None:
         (b"id,caf\xe9\n1,2\n", "must be UTF-8 text; byte 0xe9"),
         (b"", "must hold a header line"),
         (b"id,name,id\n", r"column \(id\) must be named once"),
-        (b"idd,name\n", "column id must be there; did you mean 'idd'"),
-        (b"name,id\n1\n", r"line 2 \(1 fields\) must be a row of 2, as its header; a cell is missing"),
+        (b"idd,name\n", "column id must exist; did you mean 'idd'"),
+        (b"name,id\n1\n", r"line 2 \(1 fields\) must be a row of 2 fields like the header; a cell is missing"),
         (b'id\n"' + b"x" * (17 * 2**20) + b'"\n', "must be a readable table; field larger than"),
     ],
 )
@@ -59,6 +59,7 @@ def test_memory_does_not_grow_with_the_table(tmp_path: Path) -> None:
         tracemalloc.stop()
         return top
 
+    peak(10)  # what is built at a first call does not count
     assert peak(10_000) < 1.5 * peak(1_000)
 
 
@@ -119,5 +120,5 @@ def test_anything_else_is_refused(cell: str) -> None:
 def test_an_uncertain_label_and_a_decimal_comma_are_refused_with_their_cure() -> None:
     with pytest.raises(UniferumError, match="leave the cell of an uncertain label empty"):
         known("-1.0", "t: c")
-    with pytest.raises(UniferumError, match="write a decimal number with a point"):
+    with pytest.raises(UniferumError, match="use a decimal point"):
         known("0,0", "t: c")

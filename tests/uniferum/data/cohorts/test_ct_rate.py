@@ -74,9 +74,9 @@ def test_v1_geometry_and_intensity_come_from_the_metadata(ct_rate_writer: CtRate
     ("slope", "cosines", "reason"),
     [
         (-1.0, "[1, 0, 0, 0, 1, 0]", "a spacing or slope that is not positive"),
-        (1.0, "[2, 0, 0, 0, 1, 0]", "no two directions of length 1 at right angles"),
-        (1.0, "[0, 0, 0, 0, 0, 0]", "no two directions of length 1 at right angles"),
-        (1.0, "[1, 0, 0, 0.7071, 0.7071, 0]", "no two directions of length 1 at right angles"),
+        (1.0, "[2, 0, 0, 0, 1, 0]", "directions that are not of length 1 or not at right angles"),
+        (1.0, "[0, 0, 0, 0, 0, 0]", "directions that are not of length 1 or not at right angles"),
+        (1.0, "[1, 0, 0, 0.7071, 0.7071, 0]", "directions that are not of length 1 or not at right angles"),
     ],
 )
 def test_impossible_metadata_of_a_v1_volume_leave_it_out(
@@ -139,7 +139,7 @@ def test_further_reconstructions_can_be_left_out(ct_rate_writer: CtRateWriter) -
     for name in ("train_1_a_1", "train_1_a_2", "valid_1_a_1", "valid_1_a_2"):
         ct_rate_writer.volume(name)
     card = open_at(ct_rate_writer.save(), reconstructions="first").card()
-    assert sum(card.found.values()) == 2
+    assert sum(card.scans.values()) == 2
     assert card.papers_split["test"] is False
 
 
@@ -190,7 +190,7 @@ def test_a_volume_linked_from_outside_is_refused_unless_links_are_followed(
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        (CT_RATE_COLUMNS[:-1], "column Pulmonary fibrotic sequela must be there"),
+        (CT_RATE_COLUMNS[:-1], "column Pulmonary fibrotic sequela must exist"),
         ((*CT_RATE_COLUMNS, "Cardiomegally"), "column Cardiomegally must be known"),
     ],
 )
@@ -231,7 +231,7 @@ def test_holding_out_every_training_patient_is_refused_with_a_number_that_fits(c
     ct_rate_writer.volume("valid_1_a_1")
     cohort = open_at(ct_rate_writer.save(), validation_patients=100)
     message = (
-        r"\(all 34 are of patients held out for selection\) must leave some .* 34 training patients .* 100: set it to 3"
+        r"\(all 34 belong to patients held out for selection\) must leave some .* 34 training .* 100: set it to about 3"
     )
     with pytest.raises(UniferumError, match=message):
         list(cohort.scans())
@@ -252,22 +252,22 @@ def test_a_partial_download_holds_out_the_same_patients_and_says_how_much_is_the
     ct_rate_writer.path("train_12_a_1").write_bytes(b"")
     part = open_at(root, validation_patients=10)
     assert {s.scan_id: s.split for s in part.scans()}.items() <= whole.items()
-    assert "17 of 30 volumes that the tables name are on disk: the dataset is not whole" in part.card().notes
+    assert "17 of 30 volumes in the tables are on disk: the dataset is incomplete" in part.card().notes
     assert part.card().dropped["volume file is empty"] == (1, ("train_12_a_1",))
 
 
 def test_a_wrong_version_says_which_one_fits(ct_rate_writer: CtRateWriter) -> None:
     ct_rate_writer.volume("train_1_a_1")
     root = ct_rate_writer.save()
-    with pytest.raises(UniferumError, match="only train_fixed is there: set version: v2"):
+    with pytest.raises(UniferumError, match="only train_fixed exists: set version: v2"):
         list(open_at(root, version="v1").entries())
     touch(ct_rate_writer.path("valid_1_a_1", "valid"))
-    assert any("valid is there and valid_fixed is not" in note for note in open_at(root).notes())
+    assert any("valid exists instead of valid_fixed" in note for note in open_at(root).notes())
 
 
 def test_a_root_that_is_a_folder_too_deep_is_named(ct_rate_writer: CtRateWriter) -> None:
     ct_rate_writer.volume("train_1_a_1")
-    with pytest.raises(UniferumError, match="must hold dataset/; give the folder above it"):
+    with pytest.raises(UniferumError, match="must contain dataset/; use the folder above it"):
         list(open_at(ct_rate_writer.save() / "dataset").entries())
 
 
@@ -275,9 +275,7 @@ def test_the_labels_of_another_dataset_are_named(ct_rate_writer: CtRateWriter) -
     ct_rate_writer.volume("train_1_a_1")
     labels = ct_rate_writer.save() / "dataset/multi_abnormality_labels/train_predicted_labels.csv"
     table(labels, ("NoteAcc_DEID", "cabg*heart"), [["trn1", 0]])
-    with pytest.raises(
-        UniferumError, match=r"column VolumeName must be there; .* it looks like a table of RAD-ChestCT"
-    ):
+    with pytest.raises(UniferumError, match=r"column VolumeName must exist; .* it looks like a table of RAD-ChestCT"):
         list(open_at(ct_rate_writer.root).entries())
 
 
@@ -300,4 +298,4 @@ def test_fewer_training_scans_than_held_out_ones_are_noted(ct_rate_writer: CtRat
     for patient in range(5):
         ct_rate_writer.volume(f"train_{patient}_a_1")
     card = open_at(ct_rate_writer.save(), validation_patients=4).card()
-    assert "only 1 scans to train on beside 4 held out for selection" in card.notes
+    assert "only 1 scans for training, and 4 held out for selection" in card.notes

@@ -113,8 +113,8 @@ def test_duplicates_and_volumes_without_a_row_are_counted(root: Path) -> None:
     ("changes", "message"),
     [
         ({"labels": {"pleural_effusion": {}}}, "column fluid must be known"),
-        ({"labels": {**CONFIG["labels"], "oedema": {"prompt": "?"}}}, "column oedema must be there"),
-        ({"labels": {**CONFIG["labels"], "split": {}}}, "label split must be in the vocabulary or say what it asks"),
+        ({"labels": {**CONFIG["labels"], "oedema": {"prompt": "?"}}}, "column oedema must exist"),
+        ({"labels": {**CONFIG["labels"], "split": {}}}, "label split must be in the vocabulary or have a prompt"),
         ({"labels": {"fluid": {"promt": "?"}}}, "labels.fluid.promt must be a known key; did you mean 'prompt'"),
         ({"masks": [{"path": "mask", "kinds": {"x": {"structure": "lungz"}}}]}, "did you mean 'lungs'"),
         ({"masks": [{"path": "mask", "kinds": {}}]}, "masks.0.kinds"),
@@ -174,7 +174,7 @@ def test_an_unknown_split_is_refused(root: Path) -> None:
 def test_the_table_of_the_real_volumes_is_read_whole(realdata: Path) -> None:
     cohort = open_cohort(Path(__file__).parents[3] / "integration" / "realdata.yaml", root=realdata)
     card = cohort.card()
-    assert card.found == {"train": 9, "validation": 3, "test": 3}
+    assert card.scans == {"train": 9, "validation": 3, "test": 3}
     assert card.dropped == {}
     assert card.masks == {"lungs": 3, "gross_tumour_volume": 6, "totalsegmentator": 2, "heart": 1}
     scans = {scan.scan_id: scan for scan in cohort.scans()}
@@ -204,7 +204,7 @@ def test_one_file_under_two_ids_and_blank_patients_are_counted(root: Path) -> No
     card = write(root, rows).card()
     assert card.patients == {"train": 2, "test": 1}
     assert card.notes[0] == "1 scans have the same file as another scan id (first: b and a)"
-    assert card.notes[1].startswith("3 scans have no patient id: each counts as a patient of its own")
+    assert card.notes[1].startswith("3 scans have no patient id: each counts as a separate patient")
 
 
 def test_a_second_row_that_says_something_else_is_left_out_in_so_many_words(root: Path) -> None:
@@ -214,8 +214,8 @@ def test_a_second_row_that_says_something_else_is_left_out_in_so_many_words(root
         ["a", "c.npz", "p", "train", "", 1, ""],
     ]
     dropped = write(root, rows).card().dropped
-    assert dropped["duplicate id with other labels; the first row counts"] == (1, ("a",))
-    assert dropped["duplicate id with other labels and path; the first row counts"] == (1, ("a",))
+    assert dropped["duplicate id with other labels; the first row is used"] == (1, ("a",))
+    assert dropped["duplicate id with other labels and path; the first row is used"] == (1, ("a",))
 
 
 @pytest.mark.parametrize("path", ["a.nii", "a", "A.NII.GZ", "a.mha"])
@@ -233,8 +233,8 @@ def test_patients_and_scans_whose_ids_are_spelt_in_two_ways_are_counted(root: Pa
         [other, "c.npz", other, "test", 1, 1, ""],
     ]
     notes = write(root, rows).card().notes
-    assert any(note.startswith("1 scan ids differ from another only in case, blanks") for note in notes)
-    assert any(note.startswith("1 patients of several splits have ids that differ in case, blanks") for note in notes)
+    assert any(note.startswith("1 scan ids differ from another only in case, spaces") for note in notes)
+    assert any(note.startswith("1 patients of several splits have ids that differ in case, spaces") for note in notes)
 
 
 def test_ids_that_a_spreadsheet_rounded_are_counted(root: Path) -> None:
@@ -243,7 +243,7 @@ def test_ids_that_a_spreadsheet_rounded_are_counted(root: Path) -> None:
         ["c", "c.npz", "1E5", "test", 1, 1, ""],
     ]
     notes = write(root, rows).card().notes
-    assert [note.split(" are numbers")[0] for note in notes] == ["1 scan ids", "1 patient ids"]
+    assert [note.split(" are rounded")[0] for note in notes] == ["1 scan ids", "1 patient ids"]
 
 
 def test_volumes_of_every_kind_that_no_row_names_are_counted(root: Path) -> None:
@@ -261,9 +261,9 @@ def test_an_empty_cohort_says_what_was_looked_for_and_why_all_was_left_out(root:
     with pytest.raises(UniferumError) as caught:
         list(write(root, rows).scans())
     message = str(caught.value)
-    assert "looked for the files that column path of labels.csv names below" in message
-    assert "left out: 5 volume file missing (first: s0), 4 scan without a label row" in message
-    assert "whether the download is whole" in message
+    assert "searched for the files in column path of labels.csv below" in message
+    assert "excluded: 5 volume file missing (first: s0), 4 scan without a label row" in message
+    assert "that the download is complete" in message
 
 
 def test_names_with_pattern_characters_are_names(root: Path) -> None:

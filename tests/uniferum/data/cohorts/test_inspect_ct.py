@@ -29,7 +29,7 @@ def test_outcomes_are_true_false_or_unknown(tmp_path: Path) -> None:
 
 def test_split_names_are_those_of_the_dataset(tmp_path: Path) -> None:
     card = open_at(write_inspect(tmp_path)).card()
-    assert card.found == {"train": 2, "validation": 2, "test": 2}
+    assert card.scans == {"train": 2, "validation": 2, "test": 2}
     assert not any(card.papers_split.values())
 
 
@@ -95,9 +95,9 @@ def test_rows_without_scans_and_scans_without_rows_are_counted(tmp_path: Path) -
     assert {why: n for why, (n, _) in dropped.items()} == {
         "volume file missing": 1,
         "label row without a scan": 1,
-        "duplicate row in the labels table with other labels: the first row counts": 1,
+        "duplicate row in the labels table with other labels: the first row is used": 1,
         f"duplicate row in the splits table{OTHER_SPLIT}": 1,
-        "patient lies in test too": 1,
+        "patient is in test too": 1,
         "scan without a label row": 1,
     }
 
@@ -113,7 +113,7 @@ def test_equal_rows_given_twice_are_only_counted_and_an_older_table_is_named(tmp
         "duplicate row in the labels table": 1,
         "duplicate row in the splits table": 1,
     }
-    assert "labels_20250611.tsv is read, and not labels_20240101.tsv" in card.notes
+    assert "labels_20250611.tsv is read instead of labels_20240101.tsv" in card.notes
 
 
 def test_the_newest_table_is_read_and_a_missing_one_named(tmp_path: Path) -> None:
@@ -153,8 +153,8 @@ def test_any_odd_header_is_counted(tmp_path: Path) -> None:
 def test_a_patient_of_two_official_splits_is_tested_on_and_not_trained_on(tmp_path: Path) -> None:
     write_inspect(tmp_path, studies=6, patients=2)
     card = open_at(tmp_path).card()
-    assert card.found == {"test": 2}
-    assert card.dropped == {"patient lies in test too": (4, ("PE0000", "PE0001", "PE0003"))}
+    assert card.scans == {"test": 2}
+    assert card.dropped == {"patient is in test too": (4, ("PE0000", "PE0001", "PE0003"))}
 
 
 def test_blank_patients_are_each_their_own_and_counted(tmp_path: Path) -> None:

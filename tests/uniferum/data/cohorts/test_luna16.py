@@ -7,7 +7,7 @@ import pytest
 from tests.uniferum.data.cohorts.layouts import table, touch
 from uniferum.data.cohorts.luna16 import Luna16, Luna16Config
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.source import Sphere
+from uniferum.preprocessing.formats.source import Sphere
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 
@@ -55,19 +55,19 @@ def test_a_volume_without_its_voxels_and_endings_in_capitals_are_told(root: Path
     (root / "subset0/1.2.3.mhd").write_text(header + "ElementDataFile = 1.2.3.zraw\n", encoding="utf-8")
     touch(root / "subset1/1.2.9.MHD")
     card = open_at(root).card()
-    assert card.found == {"train": 1}
+    assert card.scans == {"train": 1}
     assert card.dropped["voxel file of the volume missing"] == (1, ("1.2.3",))
-    assert "1 of 2 volumes that the tables name are on disk: the dataset is not whole" in card.notes
+    assert "1 of 2 volumes in the tables are on disk: the dataset is incomplete" in card.notes
 
 
 def test_a_decimal_comma_is_named(root: Path) -> None:
     text = "seriesuid;coordX;coordY;coordZ;diameter_mm\n1.2.3;-100,5;67,2;1;6\n"
     (root / "annotations.csv").write_text(text, encoding="utf-8")
-    with pytest.raises(UniferumError, match=r"line 2, scan 1\.2\.3 must have numbers .* with a point"):
+    with pytest.raises(UniferumError, match=r"line 2, scan 1\.2\.3 must have numbers .* use a decimal point"):
         list(open_at(root).entries())
 
 
 def test_the_candidates_are_no_annotations(root: Path) -> None:
     table(root / "annotations.csv", ("seriesuid", "coordX", "coordY", "coordZ", "class"), [])
-    with pytest.raises(UniferumError, match=r"column diameter_mm must be there; .* it looks like LUNA16's candidates"):
+    with pytest.raises(UniferumError, match=r"column diameter_mm must exist; .* it looks like LUNA16's candidates"):
         list(open_at(root).entries())

@@ -26,8 +26,8 @@ def test_one_value_or_several_may_make_a_layer(root: Path, value: Any, known: An
     ("keys", "reason"),
     [
         ({"value": 1, "threshold": 0.5}, "value or threshold, not both"),
-        ({"structure": "totalsegmentator", "threshold": 0.5}, "leave threshold out"),
-        ({"structure": "totalsegmentator", "value": 5}, "leave value out"),
+        ({"structure": "totalsegmentator", "threshold": 0.5}, "remove threshold"),
+        ({"structure": "totalsegmentator", "value": 5}, "remove value"),
         ({"threshold": float("nan")}, "finite"),
         ({"value": []}, "at least one value"),
     ],

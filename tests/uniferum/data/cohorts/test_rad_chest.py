@@ -51,7 +51,7 @@ def test_official_split_comes_from_the_table_and_patients_from_the_metadata(tmp_
 def test_without_metadata_each_scan_is_a_patient_and_the_card_says_so(tmp_path: Path) -> None:
     cohort = open_at(write_rad_chest(tmp_path, {"trn00002": {}, "trn00003": {}}, metadata=False))
     assert len({scan.patient_id for scan in cohort.scans()}) == 2
-    assert any("patient of its own" in note for note in cohort.notes())
+    assert any("separate patient" in note for note in cohort.notes())
 
 
 def test_paper_sized_keeps_imgtrain_and_redraws_the_rest_by_patient(tmp_path: Path) -> None:
@@ -78,16 +78,16 @@ def test_files_and_rows_without_each_other_are_counted(tmp_path: Path) -> None:
 def test_a_missing_abnormality_is_named(tmp_path: Path) -> None:
     path = write_rad_chest(tmp_path, {"trn00001": {}}) / "imgtrain_Abnormality_and_Location_Labels.csv"
     path.write_text(path.read_text(encoding="utf-8").replace("cabg*", "cabbage*"), encoding="utf-8")
-    with pytest.raises(UniferumError, match=r"cabg\*<location> must be there; did you mean 'cabbage'"):
+    with pytest.raises(UniferumError, match=r"cabg\*<location> must exist; did you mean 'cabbage'"):
         list(open_at(tmp_path).entries())
 
 
 def test_a_patient_of_two_tables_is_tested_on_and_not_trained_on(tmp_path: Path) -> None:
     card = open_at(write_rad_chest(tmp_path, {"trn00002": {}, "trn00004": {}, "val00005": {}, "tst00003": {}})).card()
-    assert card.found == {"validation": 1, "test": 1}
+    assert card.scans == {"validation": 1, "test": 1}
     assert card.dropped == {
-        "patient lies in test too": (1, ("trn00002",)),
-        "patient lies in validation too": (1, ("trn00004",)),
+        "patient is in test too": (1, ("trn00002",)),
+        "patient is in validation too": (1, ("trn00004",)),
     }
 
 

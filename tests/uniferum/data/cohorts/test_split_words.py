@@ -11,10 +11,10 @@ from uniferum.data.cohorts.folder_config import FolderConfig
 from uniferum.data.cohorts.inspect_ct import Inspect, InspectConfig
 from uniferum.data.cohorts.rad_chest import RadChest, RadChestConfig
 from uniferum.data.phantom.layouts import FOLDERS
-from uniferum.data.preparation import card_of, finish_store
+from uniferum.data.prepare_cohort import card_of, finish_store
 from uniferum.data.provenance import SplitRule, holds_phantoms, read_words
 from uniferum.preprocessing.pipeline import PreparationConfig
-from uniferum.preprocessing.store import Store
+from uniferum.preprocessing.store.store import Store
 
 
 def absent(cohort: Cohort) -> dict[str, tuple[str, str]]:

@@ -57,7 +57,7 @@ def test_a_link_in_the_folder_does_not_lead_a_member_outside(tmp_path):
 def test_a_cut_archive_is_named(tmp_path):
     path = archive(tmp_path / "a.zip", "a.raw")
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(UniferumError, match="must be a whole zip archive"):
+    with pytest.raises(UniferumError, match="must be a complete zip archive"):
         members(path, ["*"])
 
 

@@ -44,7 +44,7 @@ def test_a_split_comes_whole_with_masks_and_all_tables_and_without_brain_scans(h
 def test_a_limit_takes_the_same_volumes_each_time_some_of_held_out_patients(hub, ct_rate, tmp_path, monkeypatch):
     monkeypatch.setattr("uniferum.data.cohorts.ct_rate.CtRateConfig.model_fields", _with_few_held_out())
     result = run("CTRATE", "--out", tmp_path / "a", "--limit", 8)
-    assert "train: 8 of 16 volumes, 2 of them of patients that are held out for selection" in result.stderr
+    assert "train: 8 of 16 volumes, 2 of them from patients held out for selection" in result.stderr
     run("CTRATE", "--out", tmp_path / "b", "--limit", 8)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     volumes = {name for name in files(tmp_path / "a") if "/train_fixed/" in name and "ts_seg" not in name}
@@ -137,7 +137,7 @@ def test_luna16_comes_from_two_records_unpacked_and_its_archives_go(zenodo: Serv
     scans = {f"subset{s}/1.{s}.{n}.{end}" for s in range(2) for n in range(3) for end in ("mhd", "raw")}
     assert files(out) == scans | {"annotations.csv", "uniferum_fetch.json"}
     zenodo.log.clear()
-    assert "archives were unpacked before" in run("LUNA16", "--out", out).stderr
+    assert "archives were already unpacked" in run("LUNA16", "--out", out).stderr
     assert not zenodo.got("subset0.zip")
     (out / "subset0" / "1.0.1.raw").unlink()
     assert run("LUNA16", "--out", out).exit_code == 0
@@ -191,7 +191,7 @@ def test_a_restricted_record_says_how_access_is_had_and_takes_the_owners_link(tm
 def test_inspect_is_fetched_by_a_person_whose_steps_are_printed(tmp_path):
     result = run("INSPECT", "--out", tmp_path / "out")
     assert result.exit_code == 0
-    for words in ("stanfordaimi.azurewebsites.net", "data use agreement", "azcopy copy", "not there yet"):
+    for words in ("stanfordaimi.azurewebsites.net", "data use agreement", "azcopy copy", "still missing"):
         assert words in result.stderr
     assert not (tmp_path / "out").exists()
 
@@ -200,7 +200,7 @@ def test_unknown_datasets_splits_and_mixed_folders_are_one_line(hub: Served, tmp
     assert "did you mean 'CTRATE'" in fault(run("CTRAT", "--out", tmp_path))
     assert "must be a split of CTRATE" in fault(run("CTRATE", "--out", tmp_path, "--split", "test"))
     (tmp_path / "uniferum_fetch.json").write_text(json.dumps({"format": 1, "dataset": "LUNA16"}))
-    assert "must hold CTRATE or nothing" in fault(run("CTRATE", "--out", tmp_path, "--limit", 1))
+    assert "must contain CTRATE or be empty" in fault(run("CTRATE", "--out", tmp_path, "--limit", 1))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     assert "must be reachable" in fault(run("CTRATE", "--out", tmp_path / "x"))
 
@@ -215,10 +215,10 @@ def test_a_disk_that_is_too_small_is_said_before_the_first_byte(hub: Served, tmp
 @pytest.mark.parametrize(
     ("code", "dataset", "words"),
     [
-        (200, "CTRATE", "must answer in JSON; it sent a page of another kind: check HF_ENDPOINT"),
+        (200, "CTRATE", "must answer in JSON; it sent another kind of page: check HF_ENDPOINT"),
         (200, "LUNA16", "must answer with a record in JSON; check ZENODO_ENDPOINT"),
-        (503, "CTRATE", "(the hub answered 503) must be served; the fault is the server's: try again later"),
-        (503, "LUNA16", "(the server answered 503) must be served; the fault is the server's: try again later"),
+        (503, "CTRATE", "(the hub answered 503) must be served; the server has a fault: repeat the command later"),
+        (503, "LUNA16", "(the server answered 503) must be served; the server has a fault: repeat the command later"),
     ],
 )
 def test_a_page_in_place_of_an_answer_and_a_server_in_trouble_are_one_line(tmp_path, monkeypatch, code, dataset, words):

@@ -19,8 +19,8 @@ from uniferum.data.phantom.layout_duke import ABNORMALITIES, LOCATIONS, rad_ches
 from uniferum.data.phantom.layouts import FOLDERS, ct_rate_orders, inspect_orders, luna16_orders
 from uniferum.data.phantom.writing import write_phantoms, write_scan
 from uniferum.errors import UniferumError
-from uniferum.preprocessing.formats import read_volume
-from uniferum.preprocessing.mask_files import read_mask
+from uniferum.preprocessing.formats.load import read_volume
+from uniferum.preprocessing.masks.files import read_mask
 
 REPOSITORY = Path(__file__).parents[4]
 SMALL = Splits(train=4, validation=2, test=3)
@@ -47,7 +47,7 @@ def test_the_real_readers_find_every_phantom_in_its_split(phantoms: Path, name: 
     assert card.dropped == {}
     assert card.patients["validation"] == 2
     assert card.patients["test"] == 3
-    assert card.found["train"] >= 4
+    assert card.scans["train"] >= 4
 
 
 @pytest.mark.parametrize("name", ["CTRATE", "INSPECT", "RADCHEST"])
@@ -162,7 +162,7 @@ def test_a_killed_writing_goes_on_and_a_finished_one_is_kept(tmp_path: Path) -> 
 
 def test_a_folder_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(UniferumError, match="must be empty or hold phantoms"):
+    with pytest.raises(UniferumError, match="must be empty or contain phantoms"):
         write_phantoms(tmp_path, CONFIG)
     assert (tmp_path / "thesis.txt").exists()
 

@@ -42,5 +42,5 @@ def test_blank_and_double_judgements(tmp_path: Path) -> None:
     path.write_text("id,label,value\n2,a,0\n2,a,1\n", encoding="utf-8")
     with pytest.raises(UniferumError, match="must be judged once"):
         read_values(path, "id")
-    with pytest.raises(UniferumError, match="must hold a value"):
+    with pytest.raises(UniferumError, match="must have a value"):
         agreement({}, {})

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from uniferum.data.report_labels.keywords import Question, Report
+from uniferum.data.report_labels.keywords import LabelQuestion, Report
 from uniferum.data.report_labels.labelling import Kept, by_model, by_rules, planned, write_labels
 from uniferum.data.report_labels.llm import EndpointConfig, prompt_for, read_answer
 from uniferum.errors import UniferumError
@@ -64,8 +64,8 @@ def asking(endpoint: Endpoint, **settings: Any) -> EndpointConfig:
     return EndpointConfig.model_validate({"endpoint": endpoint.address, "pause_s": 0.0, "parallel": 1, **settings})
 
 
-def about(*texts: str) -> list[Question]:
-    return [Question(Report(str(i), text), "emphysema") for i, text in enumerate(texts)]
+def about(*texts: str) -> list[LabelQuestion]:
+    return [LabelQuestion(Report(str(i), text), "emphysema") for i, text in enumerate(texts)]
 
 
 def judge(endpoint: Endpoint, tmp_path: Path, *texts: str, **settings: Any) -> list[int | None]:

@@ -1,0 +1,200 @@
+"""What `uniferum report` prints and writes: tables, tests, figures, a page, and the data card of prepared stores."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli import output
+
+if TYPE_CHECKING:
+    from orchestration.report_source import Gathered
+    from uniferum.preprocessing.store.store import Store
+    from uniferum.report.tables.entries import ReportTable
+    from uniferum.report.tables.sheet import Sheet
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The figures that are drawn: their folder, names (all if empty), file formats, and montages a cohort."""
+
+    folder: Path | None
+    names: Sequence[str]
+    formats: list[str]
+    montages: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The tables that are printed: by name, or one of the user's own rows and columns."""
+
+    names: Sequence[str]
+    rows: str | None
+    columns: str
+    metric: str
+    only: Mapping[str, str]
+    published: bool
+    intervals: bool
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether numbers are judged against the paper's, and which published values are set beside them."""
+
+    verdict: bool
+    against: str | None
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The tests that are run on the cells, and whether the rows that they were trained on are printed."""
+
+    claims: bool
+    cells: Sequence[str]
+    encoders: bool
+    named: Sequence[str]
+    common: bool
+    rows: bool
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is any."""
+        return bool(self.claims or self.cells or self.encoders or self.named or self.rows)
+
+
+def read_cells(grid: Path | None, folder: Path | None, mlflow: str | None, *, recompute: bool = False) -> "Gathered":
+    """Read the recorded cells, and say what was noticed.
+
+    Args:
+        grid: the grid file.
+        folder: cell folders, instead of MLflow.
+        mlflow: address of the MLflow server.
+        recompute: compute all scores again from the prediction files.
+    """
+    from orchestration.report_source import gather
+    from uniferum.report.recompute import recomputed
+
+    cells = gather(grid, folder, mlflow)
+    output.say_all(cells.notes)
+    return replace(cells, records=recomputed(cells.records)) if recompute else cells
+
+
+def print_data(root: Path, kind: str, drawing: Drawing, grid: Path | None) -> None:
+    """Print the data card of prepared stores, and draw its figures."""
+    from uniferum.report import datacard
+    from uniferum.report.tables.rendering import render_sheets
+
+    stores = datacard.read_stores(root)
+    phantoms = datacard.of_phantoms(stores) or (grid is not None and _of_phantoms(grid))
+    output.result(render_sheets([_marked(sheet, phantoms) for sheet in datacard.sheets(stores)], kind))
+    if drawing.folder is not None:
+        _draw_data(stores, drawing.folder, drawing, phantoms)
+
+
+def _draw_data(stores: "dict[str, Store]", folder: Path, drawing: Drawing, phantoms: bool) -> None:
+    from uniferum.report import datacard
+    from uniferum.report.figures.style import look, mark_phantoms, save
+
+    with look():
+        drawn = datacard.figures(stores)
+        if phantoms:
+            drawn = {name: mark_phantoms(figure) for name, figure in drawn.items()}
+        written = [path for name, figure in drawn.items() for path in save(figure, folder, name, drawing.formats)]
+    pictures = datacard.montages(stores, drawing.montages)
+    for name, png in pictures.items():
+        (folder / f"{name}.png").write_bytes(png)
+    output.say(f"{len(written) + len(pictures)} files in {folder}")
+    if pictures:
+        output.say("Montages are images of single patients: keep them where the data may be.")
+
+
+def _of_phantoms(grid: Path) -> bool:
+    from orchestration.grid.config import load_grid
+
+    return load_grid(grid).synthetic
+
+
+def _marked(sheet: "Sheet", phantoms: bool) -> "Sheet":
+    from uniferum.report.tables.naming import phantom_title
+
+    return replace(sheet, title=phantom_title(sheet.title)) if phantoms else sheet
+
+
+def print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:
+    """Print tables, or what they are judged to be."""
+    from uniferum.report.checks.against import against_sheet
+    from uniferum.report.checks.verdict import judge, verdict_sheet
+    from uniferum.report.tables.rendering import Style, render_sheets, several
+
+    tables, sheets = _tables(cells, selection), []
+    if judgement.verdict:
+        sheets += [verdict_sheet(judge(one, cells.agreement, cells.records), one.metric) for one in tables]
+    if judgement.against is not None:
+        sheets += [against_sheet(one, cells.records, cells.agreement, judgement.against) for one in tables]
+    if sheets:
+        output.result(render_sheets([_marked(sheet, cells.phantoms) for sheet in sheets], kind))
+    else:
+        style = Style(selection.published, selection.intervals, bold=sys.stdout.isatty())
+        output.result(several(tables, kind, style))
+
+
+def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
+    from uniferum.report.tables.catalogue import make_table
+    from uniferum.report.tables.pivot import Layout, pivot_table
+
+    records, pending, published = cells.records, cells.pending, chosen.published
+    if chosen.rows is None:
+        return [make_table(n, records, pending, published_rows=published, where=chosen.only) for n in chosen.names]
+    layout = Layout(tuple(chosen.rows.split(",")), tuple(chosen.columns.split(",")), chosen.metric, chosen.only)
+    return [pivot_table("own", records, pending, layout, published_rows=published)]
+
+
+def print_tests(cells: "Gathered", tests: Tests, kind: str) -> None:
+    """Print the results of tests on the cells."""
+    from uniferum.report.checks.compare import compare_sheet
+    from uniferum.report.checks.encoder_pairs import encoder_sheets
+    from uniferum.report.checks.examine import claims_sheet, examine
+    from uniferum.report.tables.rendering import render_sheets
+    from uniferum.report.tables.row_counts import row_sheets
+
+    records, common = cells.records, tests.common
+    sheets = row_sheets(records) if tests.rows else []
+    sheets += [claims_sheet(examine(records, cells.agreement, common=common))] if tests.claims else []
+    sheets += [compare_sheet(records, tests.cells, common=common)] if tests.cells else []
+    if tests.encoders or tests.named:
+        sheets += encoder_sheets(records, cells.agreement, tests.named, common=common)
+    output.result(render_sheets([_marked(sheet, cells.phantoms) for sheet in sheets], kind))
+
+
+def draw_figures(cells: "Gathered", drawing: Drawing) -> None:
+    """Draw the figures of the cells; nothing without a folder."""
+    if drawing.folder is None:
+        return
+    from uniferum.report.figures.catalogue import draw_all
+
+    written = draw_all(cells.records, drawing.folder, names=drawing.names, kinds=drawing.formats)
+    output.say(f"{len(written)} files in {drawing.folder}")
+
+
+def write_html(cells: "Gathered", folder: Path | None, volumes: Path | None, data: Path | None) -> None:
+    """Write the page of the cells; nothing without a folder.
+
+    Args:
+        cells: recorded cells.
+        folder: where the page is written.
+        volumes: folder of prepared stores of which images are shown.
+        data: folder of prepared stores that are counted; default: those of the images, else those of the grid.
+    """
+    if folder is None:
+        return
+    from cli.volumes import pictures
+    from uniferum.preprocessing.store.store import Store
+    from uniferum.report.datacard import read_stores
+    from uniferum.report.site.page import write_page
+
+    counted = data or volumes
+    stores = read_stores(counted) if counted else {name: Store.open(path) for name, path in cells.stores.items()}
+    shown = pictures(cells, volumes) if volumes else None
+    path = write_page(folder, cells.records, cells.pending, cells.agreement, data=stores, pictures=shown)
+    output.say(f"The page is {path}; open it in a browser, no network is needed.")

@@ -1,0 +1,210 @@
+"""Collect the cells of a report from MLflow or from folders, and match them to the cells of a grid file."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from uniferum.errors import UniferumError
+from uniferum.report.checks.margins import Margins
+from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
+from uniferum.report.systems import encoder_word, other_system
+from uniferum.report.tables.naming import distinguish_encoders, of_phantoms
+from uniferum.report.unfinished import unfinished
+
+if TYPE_CHECKING:
+    from orchestration.grid.cells import Cell
+    from orchestration.grid.config import GridConfig
+    from orchestration.grid.planned import PlannedCell
+
+ALIVE_S = 120
+"""A cell whose progress file is younger than this counts as running."""
+RUN_ONE = "run one first: uniferum grid run configs/demo_grid.yaml; or read folders with --from"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Finished cells, cells without a result, and the margins within which a number reproduces the paper's."""
+
+    records: list[CellRecord]
+    pending: list[PendingCell]
+    agreement: Margins
+    cells: Path | None = None
+    """Folder of the grid's cells, with their checkpoints; None without a grid file."""
+    stores: Mapping[str, Path] = field(default_factory=dict)
+    """Prepared stores of the grid that are on this machine."""
+    notes: tuple[str, ...] = ()
+    """Notes on the choice of cells, one sentence each."""
+
+    @property
+    def phantoms(self) -> bool:
+        """Whether any cell was trained or tested on phantoms."""
+        return of_phantoms([*self.records, *self.pending])
+
+
+def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> Gathered:
+    """Collect the cells of a report.
+
+    Args:
+        grid: the grid file, which lists the expected cells and the MLflow server. Without it and without ``folder``:
+        the
+            grid file in ``configs`` with the newest MLflow database.
+        folder: read cells from this folder instead of MLflow.
+        mlflow: address of the tracking server, instead of the grid's own or ``MLFLOW_TRACKING_URI``.
+
+    Raises:
+        UniferumError: there are no cells, or a record is unreadable.
+    """
+    notes: list[str] = []
+    config: GridConfig | None = None
+    if grid is None and folder is None:
+        grid, config = last_recorded(Path("configs"))
+        notes.append(f"The grid is {grid}, the last one recorded here; --grid names another.")
+    if grid is None:
+        assert folder is not None
+        records, hidden = newest(from_folders(folder))
+        pending = unfinished(folder)
+        _check_any(records, pending, folder)
+        records, pending = distinguish_encoders(records, pending)
+        return Gathered(_of_phantoms(records), pending, Margins(), notes=(*notes, *_hidden(hidden)))
+    from orchestration.grid.config import load_grid
+
+    config = config or load_grid(grid)
+    recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
+    records, pending, match_notes = _match(config, grid, recorded)
+    _check_any(records, pending, folder or grid)
+    records, pending = distinguish_encoders(records, pending)
+    if config.synthetic:
+        records = [replace(one, phantoms=True) for one in records]
+        pending = [replace(one, phantoms=True) for one in pending]
+    agreement = Margins(config.margins, config.synthetic, config.comparable)
+    stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
+    records = _of_phantoms(_with_splits(records, stores))
+    return Gathered(records, pending, agreement, config.cells_folder, stores, (*notes, *match_notes))
+
+
+def _check_any(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:
+    if not records and not pending:
+        raise UniferumError(str(where), must="hold at least one cell", cure=RUN_ONE)
+
+
+def _of_phantoms(records: list[CellRecord]) -> list[CellRecord]:
+    """Mark the records whose own test splits are phantoms, also without a grid file."""
+    return [
+        replace(one, phantoms=True) if any(word.phantoms for word in one.test_splits.values()) else one
+        for one in records
+    ]
+
+
+def _with_splits(records: list[CellRecord], stores: Mapping[str, Path]) -> list[CellRecord]:
+    """Add descriptions of the test splits to older records, from stores with the same content."""
+    from uniferum.data.prepared_cohort import PreparedCohort
+    from uniferum.preprocessing.store.store import MANIFEST, SPLITS
+    from uniferum.report.tables.splits import completed
+
+    missing = {
+        name for record in records for name in record.result.get("evaluate_on") or () if name not in record.test_splits
+    }
+    cohorts = missing & set(stores)
+    complete = [name for name in cohorts if all((stores[name] / file).exists() for file in (MANIFEST, SPLITS))]
+    return completed(records, {name: PreparedCohort.open(stores[name]) for name in complete})
+
+
+def last_recorded(configs: Path) -> "tuple[Path, GridConfig]":
+    """Load the grid file in ``configs`` whose root has the newest MLflow database.
+
+    Raises:
+        UniferumError: no grid of ``configs`` has a database.
+    """
+    from orchestration.grid.config import load_grid
+    from orchestration.tracking.server import DATABASE
+
+    databases: list[tuple[float, Path, GridConfig]] = []
+    for path in sorted(configs.glob("*grid*.yaml")):
+        grid = load_grid(path)
+        database = grid.root / DATABASE
+        if database.exists():
+            databases.append((database.stat().st_mtime, path, grid))
+    if not databases:
+        raise UniferumError("--grid", must="be given, because no grid of configs/ has run here", cure=RUN_ONE)
+    return max(databases, key=lambda one: one[:2])[1:]
+
+
+def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
+    from orchestration.tracking.reader import read_mlflow, reading_uri
+
+    uri = reading_uri(grid.root, address or grid.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    return read_mlflow(uri, grid.name)
+
+
+def _match(
+    grid: "GridConfig", path: Path, recorded: Sequence[CellRecord]
+) -> tuple[list[CellRecord], list[PendingCell], list[str]]:
+    """Match records to the grid's cells by fingerprint.
+
+    Returns:
+        The matching records, the cells without one, and notes that name the records that match no cell.
+    """
+    from orchestration.grid.cells import expand
+    from orchestration.grid.plan import make_plan
+    from orchestration.grid.states import PlanState
+
+    stale: list[str] = []
+    records: list[CellRecord] = []
+    pending: list[PendingCell] = []
+    hidden: list[CellRecord] = []
+    plan = make_plan(grid, expand(grid, source=str(path)))
+    recorded = _rename(recorded, plan)
+    for planned in plan:
+        cell, identity = planned.cell, planned.training_fingerprint
+        latest, older = newest([record for record in recorded if record.name == cell.name])
+        same = [r for r in (*older, *latest) if identity in (None, r.result.get("training_fingerprint"))]
+        records.extend(same[-1:])
+        stale += [cell.name] if same and planned.state == PlanState.RESCORE else []
+        hidden.extend(record for record in (*older, *latest) if record not in same[-1:])
+        if not same:
+            reason = _running(planned) or (
+                planned.why if planned.state == PlanState.NO_DATA else f"{planned.state}: {planned.why}"
+            )
+            command = f"uniferum grid run {path} --only {cell.name}"
+            pending.append(_pending(cell, reason, command))
+    notes = _hidden(hidden)
+    if stale:
+        names = ", ".join(stale)
+        notes.append(f"The test data changed after these cells were scored (uniferum grid evaluate {path}): {names}")
+    return records, pending, notes
+
+
+def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
+    """Give records that were trained under a cell's former name its current name; the fingerprint identifies them."""
+    current = {planned.cell.name for planned in plan}
+    name_of = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
+    records = []
+    for record in recorded:
+        name = name_of.get(str(record.result.get("training_fingerprint")), record.name)
+        records.append(record if record.name in current else replace(record, name=name))
+    return records
+
+
+def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
+    model = cell.config.model.model_dump(mode="json")
+    geometry = cell.config.geometry.model_dump(mode="json")
+    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
+    return PendingCell(
+        cell.name, cell.model, word, cell.mix, cell.seed, reason, command, other_system=other, text=model["text"]
+    )
+
+
+def _running(planned: "PlannedCell") -> str:
+    """Progress of a running cell in per cent; empty for a cell that is not running."""
+    progress = planned.record.progress() if planned.folder is not None else None
+    if progress is None or time.time() - progress.updated > ALIVE_S:
+        return ""
+    return f"running {100 * progress.step / max(progress.steps, 1):.0f} %"
+
+
+def _hidden(hidden: Sequence[CellRecord]) -> list[str]:
+    names = ", ".join(sorted({record.name for record in hidden})[:5])
+    return [f"{len(hidden)} older results of cells with other settings are not shown: {names}"] if hidden else []

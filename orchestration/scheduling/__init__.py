@@ -1,0 +1,1 @@
+"""Which cell runs next and what follows a failure; knows no Ray."""

@@ -1,0 +1,228 @@
+"""Run a search: Ray Tune runs the trials, Optuna proposes values, ASHA stops poor trials.
+
+The Optuna study is the truth; Tune's own state is not read back. After a kill the study says which trials are finished;
+interrupted ones are queued again with the same values and continue from the checkpoints in their folders.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from orchestration.attempt import failures
+from orchestration.cluster import connect, preflight
+from orchestration.grid.config import GridConfig
+from orchestration.grid.data_plan import DataPlan
+from orchestration.grid.plan import missing_stores
+from orchestration.grid.planned import PlannedCell
+from orchestration.grid.states import PlanState
+from orchestration.search.config import Search, best_grid
+from orchestration.search.study import open_study, proposer, requeue_interrupted, search_lock
+from orchestration.search.sync import FAILED, FINISHED, KILLED, SearchSync
+from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
+from uniferum.atomic import write_text
+from uniferum.errors import StateError, UniferumError
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Result of a search: number of trials, best value, its parameters and its grid file."""
+
+    trials: int
+    failed: int
+    best: float
+    params: dict[str, Any]
+    steps: int
+    grid_file: Path
+    study_url: str
+
+
+def run_search(
+    search: Search, say: Callable[[str], None], *, address: str | None = None, mlflow: bool = True
+) -> SearchResult:
+    """Run the remaining trials of a search.
+
+    Raises:
+        UniferumError: another process runs it, its root cannot be written or has too little free space, data is
+        missing,
+            the cluster is too small for a trial, or no trial ended with a value.
+    """
+    connect.check_address(address)
+    preflight.check_root(search.root)
+    with search_lock(search):
+        study = open_study(search)
+        trials_left = max(0, search.config.trials - requeue_interrupted(study))
+        say(f"study: {search.study_url} ({len(study.trials)} trials so far, {trials_left} to go)")
+        grid = search.grid.replace(name=search.config.name, root=search.root)
+        sync = SearchSync(search, grid if mlflow else grid.replace(tracking={"enabled": False}), say)
+        behind = sync.catch_up()
+        if trials_left:
+            check(search, grid, trials_left)
+            _run_left(search, study, trials_left, sync, say, address)
+        elif behind:
+            sync.start()
+            sync.finish(FINISHED)
+        study = open_study(search)
+        if _running(study):
+            raise KeyboardInterrupt  # Tune catches the first Ctrl-C itself and returns
+        return _result(search, study)
+
+
+def check(search: Search, grid: GridConfig, trials_left: int) -> None:
+    """Check the data, and the free space for two checkpoints of each remaining trial.
+
+    Raises:
+        UniferumError: data is missing, or the disk is too small.
+    """
+    trial = replace(search.cell, config=search.cell.config.replace(evaluate_on=()))
+    absent = missing_stores(trial, grid.stores)
+    if absent:
+        raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
+    planned = PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None)
+    DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
+    preflight.check_space(grid, [planned] * trials_left)
+
+
+def stopper(search: Search) -> Any:
+    """Create ASHA with its rungs before the last step of the longest trial; None if there is no rung."""
+    from ray.tune.schedulers import ASHAScheduler
+
+    asha, last = search.config.asha, search.longest - 1
+    if asha is None or asha.grace_steps > last:
+        return None
+    return ASHAScheduler(
+        time_attr=STEP,
+        max_t=last,
+        grace_period=asha.grace_steps,
+        reduction_factor=asha.reduction,
+        stop_last_trials=False,
+    )
+
+
+def _run_left(
+    search: Search,
+    study: "optuna.Study",
+    trials_left: int,
+    sync: SearchSync,
+    say: Callable[[str], None],
+    address: str | None,
+) -> None:
+    sync.start()
+    state = FAILED
+    try:
+        joined = connect.connect(address, search.grid.resources)
+        try:
+            say(f"Ray dashboard: {joined.dashboard}")
+            connect.check_fits(search.grid.resources)
+            preflight.check_seen_everywhere(search.root)
+            _tune(search, study, trials_left, sync, say)
+        finally:
+            connect.leave(joined)
+        interrupted = _running(open_study(search))
+        for trial in interrupted:
+            sync.trial_ended(trial.params, KILLED)
+        state = KILLED if interrupted else FINISHED
+    finally:
+        sync.finish(state)
+
+
+def _running(study: "optuna.Study") -> "list[optuna.trial.FrozenTrial]":
+    from optuna.trial import TrialState
+
+    return study.get_trials(states=(TrialState.RUNNING,))
+
+
+def _tune(
+    search: Search, study: "optuna.Study", trials_left: int, sync: SearchSync, say: Callable[[str], None]
+) -> None:
+    from ray import tune
+
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's tables would mix with our lines
+    logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    resources = search.grid.resources
+    absolute = Search(search.config.replace(root=search.root.resolve()), _absolute(search), search.cell)
+    trainable = tune.with_resources(
+        tune.with_parameters(train_trial, search=absolute), connect.worker_resources(resources)
+    )
+    tune.Tuner(
+        trainable,
+        tune_config=tune.TuneConfig(
+            metric=METRIC,
+            mode="max",
+            search_alg=proposer(search, study),
+            scheduler=stopper(search),
+            num_samples=trials_left,
+            max_concurrent_trials=search.config.parallel or resources.parallel or 0,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name=f"{search.config.name}-{int(time.time())}",
+            storage_path=str((search.root / "tune").resolve()),
+            failure_config=tune.FailureConfig(max_failures=search.grid.policy.retries),  # user errors are not raised
+            verbose=0,
+            callbacks=[_tune_callback(sync, say)],
+        ),
+    ).fit()
+
+
+def _tune_callback(sync: SearchSync, say: Callable[[str], None]) -> Any:
+    """Create a Tune callback that prints one line per trial and uploads its spool to MLflow."""
+    from ray.tune import Callback
+
+    class TrialCallback(Callback):
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Callback, ()  # Tune pickles its callbacks; a restored one is not used
+
+        def on_trial_result(
+            self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any
+        ) -> None:
+            sync.watch()
+
+        def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            last = trial.last_result or {}
+            fault = last.get(FAULT)
+            value = f"{last[METRIC]:.4f} at step {last[STEP]}" if METRIC in last else "no value"
+            outcome = f"failed ({fault})" if fault else value
+            say(f"trial {len([t for t in trials if t.is_finished()])}: {outcome} with {trial.config}")
+            sync.trial_ended(trial.config, FAILED if fault else KILLED)
+
+        def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            say(f"a trial continues from its checkpoint ({_reason(trial)}): {trial.config}")
+
+        def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+            say(f"trial failed with {trial.config}: {_reason(trial)}")
+            sync.trial_ended(trial.config, FAILED)
+
+    return TrialCallback()
+
+
+def _reason(trial: Any) -> str:
+    text = str(getattr(trial, "get_error", lambda: None)() or "unknown").strip()
+    return failures.classify_text(text.splitlines()[-1]).reason
+
+
+def _absolute(search: Search) -> GridConfig:
+    return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
+
+
+def _result(search: Search, study: "optuna.Study") -> SearchResult:
+    from optuna.trial import TrialState
+
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    if not finished:
+        raise StateError(f"No trial of search {search.config.name} has a value", cure="See the cell.log of each trial.")
+    best = study.best_trial
+    assert best.value is not None, "a completed trial has a value"
+    path = search.root / "best.yaml"
+    write_text(path, yaml.safe_dump(best_grid(search, best.params), sort_keys=False))
+    failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not t.user_attrs.get("interrupted")]
+    steps = sum(trained_steps(folder) for folder in trial_folders(search))
+    return SearchResult(len(finished), len(failed), best.value, best.params, steps, path, search.study_url)

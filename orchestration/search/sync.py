@@ -1,0 +1,118 @@
+"""Keep MLflow in sync with a search: one parent run, and one child run per trial.
+
+A trial that was trained to its last step is FINISHED and has its files; one that ASHA or a person stopped is KILLED;
+one with a fault is FAILED. No error here stops a trial; lines that were not sent wait in the trials' folders.
+"""
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestration.attempt.spool import append, flatten
+from orchestration.grid.config import GridConfig
+from orchestration.grid.records import CellFolder
+from orchestration.search.config import Search
+from orchestration.search.trial import trial_cell, trial_folders
+from orchestration.tracking.reader import spool_result
+from orchestration.tracking.spool_reader import has_unsent
+from orchestration.tracking.sync import FIRST_S, TrackingSync
+from orchestration.tracking.uploader import Uploader
+
+log = logging.getLogger(__name__)
+
+FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
+
+
+class SearchSync:
+    """Tracking sync of a search: its trials instead of the cells of a grid."""
+
+    def __init__(self, search: Search, grid: GridConfig, say: Callable[[str], None]) -> None:
+        """Check the configured address; nothing is started yet.
+
+        Args:
+            search: the search.
+            grid: its name is the name of the experiment; its root holds the database of our own server.
+            say: called with messages about MLflow.
+
+        Raises:
+            UniferumError: the configured address is not an http(s) address.
+        """
+        self.search, self.sync = search, TrackingSync(grid, say)
+
+    def start(self) -> None:
+        """Find or start the server in the background, and upload what earlier calls left unsent."""
+        self.watch()
+        self.sync.start()
+
+    def watch(self) -> None:
+        """Upload the spools of all trials from now on."""
+        for folder in trial_folders(self.search):
+            self.sync.watch(folder, self._tags(folder))
+
+    def trial_ended(self, params: Mapping[str, Any], state: str) -> None:
+        """Add the files or the final status of a trial to its spool.
+
+        Args:
+            params: the values of the trial.
+            state: FAILED or KILLED; ignored if the trial's record says that it is finished.
+        """
+        if not self.sync.enabled:
+            return
+        with _harmless(f"trial {dict(params)}"):
+            cell = trial_cell(self.search, params)
+            cell.folder.mkdir(parents=True, exist_ok=True)
+            if not cell.record.spool.exists():  # it died before it wrote its params
+                append(cell.folder, {"params": dict(flatten(cell.config.model_dump(mode="json")))})
+            if cell.done:
+                spool_result(cell.record)
+            else:
+                append(cell.folder, {"status": state})
+            self.sync.watch(cell.folder, self._tags(cell.folder))
+
+    def catch_up(self) -> bool:
+        """Spool the results of trials that finished while no search was running.
+
+        Returns:
+            Whether any trial has unsent lines.
+        """
+        if not self.sync.enabled:
+            return False
+        for folder in trial_folders(self.search):
+            record = CellFolder(folder)
+            if record.done:
+                with _harmless(folder.name):
+                    spool_result(record)
+        return any(has_unsent(folder) for folder in trial_folders(self.search))
+
+    def finish(self, state: str) -> None:
+        """Upload the remaining lines, end the parent run, and stop our own server."""
+        if not self.sync.enabled:
+            return
+        if self.sync.uri is None:
+            self.sync.supervisor.wait_for_first(FIRST_S)
+        with _harmless("the search's parent run"):
+            if self.sync.uploader is not None:
+                _end_parent(self.sync.uploader, state)
+        self.sync.finish()
+
+    def _tags(self, folder: Path) -> dict[str, str]:
+        return {"uniferum.search": self.search.config.name, "uniferum.name": folder.name}
+
+
+def _end_parent(uploader: Uploader, state: str) -> None:
+    """End the parent run; the uploader creates it with the first trial's run, so the spools are sent before."""
+    uploader.send_all()
+    experiment = uploader.client.get_experiment_by_name(uploader.grid)
+    if experiment is not None:
+        for run in uploader.client.search_runs([experiment.experiment_id], "tags.`uniferum.kind` = 'grid'"):
+            uploader.client.set_terminated(run.info.run_id, state)
+
+
+@contextlib.contextmanager
+def _harmless(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - no fault of MLflow may stop a search; the next call catches up
+        log.warning("%s: not all records reach MLflow (%s: %s)", name, type(error).__name__, error)

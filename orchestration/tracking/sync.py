@@ -1,0 +1,169 @@
+"""Keep MLflow in sync with a grid: start or find a server in the background and upload the cells' spools.
+
+No error here ends a grid: it is logged in one line, and the records wait in the cells' folders. Only a full disk is
+raised, because the driver waits for free space and calls again.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from orchestration.attempt.spool import append
+from orchestration.disk import is_full
+from orchestration.grid.config import GridConfig
+from orchestration.grid.planned import PlannedCell
+from orchestration.tracking import server as mlflow_server
+from orchestration.tracking.reader import spool_result
+from orchestration.tracking.server import Server
+from orchestration.tracking.spool_reader import count_unsent, has_unsent
+from orchestration.tracking.supervisor import ServerSupervisor
+from orchestration.tracking.uploader import Uploader
+from uniferum.report.systems import encoder_word, shown_encoder
+
+log = logging.getLogger(__name__)
+
+STATUS = {"failed": "FAILED", "stopped": "KILLED"}
+FIRST_S = 120.0  # wait for a server that is still starting when a short grid ends
+
+
+class TrackingSync:
+    """Finds or starts a grid's MLflow server, uploads the spool of each cell, stops the server that it started."""
+
+    def __init__(self, grid: GridConfig, say: Callable[[str], None]) -> None:
+        """Check the configured address; nothing is started yet.
+
+        Raises:
+            UniferumError: the configured address is not an http(s) address.
+        """
+        self.grid, self.say = grid, say
+        self.enabled = grid.tracking.enabled
+        self.leads: Callable[[], bool] = lambda: True
+        self.uri = mlflow_server.configured_uri(grid.tracking.uri) if self.enabled else None
+        self.supervisor = ServerSupervisor(grid.root, self._on_server_up, say, leads=lambda: self.leads())
+        self.uploader: Uploader | None = None
+        self._folders: dict[Path, dict[str, str]] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Find or start the server in the background; it is restarted when it dies, until :meth:`finish`."""
+        if not self.enabled:
+            return
+        if self.uri is None:
+            self.supervisor.start()
+        else:
+            self._send_to(self.uri)
+
+    def began(self, planned: PlannedCell) -> None:
+        """Upload the spool of a cell that has started."""
+        with self._harmless(planned.cell.name):
+            self.watch(planned.record.folder, tags_of(planned))
+
+    def watch(self, folder: Path, tags: dict[str, str]) -> None:
+        """Upload the spool of a folder from now on; ``tags`` are those of its MLflow run."""
+        if not self.enabled:
+            return
+        with self._lock:
+            if self.uploader is None:
+                self._folders[folder] = tags
+            else:
+                self.uploader.watch(folder, tags)
+
+    def ended(self, planned: PlannedCell, state: str) -> None:
+        """Add a finished cell's results, or its final status, to its spool.
+
+        Raises:
+            OSError: the disk is full; call again when there is free space.
+        """
+        if not self.enabled or planned.folder is None or not planned.folder.is_dir():
+            return  # a cell without a folder has never run
+        with self._harmless(planned.cell.name):
+            if state == "done":
+                spool_result(planned.record)
+            else:
+                append(planned.record.folder, {"status": STATUS.get(state, "FAILED")})
+        self.began(planned)
+
+    def catch_up(self, finished: Sequence[PlannedCell]) -> bool:
+        """Spool the results of cells that finished while no driver was running.
+
+        Returns:
+            Whether any of the cells has unsent lines.
+
+        Raises:
+            OSError: the disk is full; call again when there is free space.
+        """
+        if not self.enabled:
+            return False
+        any_unsent = False
+        for planned in finished:
+            self.ended(planned, "done")
+            with self._harmless(planned.cell.name):
+                any_unsent = has_unsent(planned.record.folder) or any_unsent
+        return any_unsent
+
+    def finish(self) -> None:
+        """Upload the remaining lines, for a minute at most, and stop our own server."""
+        if not self.enabled:
+            return
+        if self.uri is None:
+            self.supervisor.wait_for_first(FIRST_S)
+        with self._harmless("the end of the grid", always=True):
+            if self.uploader is not None:
+                self.uploader.finish()
+            self._report_unsent()
+        self.supervisor.stop()
+
+    # ---------------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _harmless(self, name: str, *, always: bool = False) -> Iterator[None]:
+        """Log errors instead of raising them, except for a full disk."""
+        try:
+            yield
+        except Exception as error:
+            if is_full(error) and not always:
+                raise
+            message = " ".join(str(error).split())[:200]
+            log.warning("%s: not all records reach MLflow (%s: %s)", name, type(error).__name__, message)
+
+    def _on_server_up(self, server: Server) -> None:
+        """Start uploading to our own server, or continue after it was restarted."""
+        if self.uploader is None:
+            self._send_to(server.uri)
+        else:
+            self.say(f"MLflow was restarted: {server.uri}")
+            self.uploader.reconnect(server.uri)
+
+    def _send_to(self, uri: str) -> None:
+        self.say(f"MLflow: {uri}")
+        with self._lock:
+            self.uploader = Uploader(uri, self.grid.name)
+            for folder, tags in self._folders.items():
+                self.uploader.watch(folder, tags)
+        self.uploader.start()
+
+    def _report_unsent(self) -> None:
+        folders, uri = (self.uploader.cells, self.uploader.uri) if self.uploader else (self._folders, None)
+        unsent = [count for folder in list(folders) if (count := count_unsent(folder, uri))]
+        if unsent:
+            why = f" ({self.uploader.last_error})" if self.uploader and self.uploader.last_error else ""
+            self.say(
+                f"{sum(unsent)} records of {len(unsent)} cells are not in MLflow yet{why}; they stay in the cells'"
+                " folders, and the next `uniferum grid run` sends them"
+            )
+
+
+def tags_of(planned: PlannedCell) -> dict[str, str]:
+    """Tags of a cell's MLflow run: its name and what distinguishes it from other cells."""
+    cell, model = planned.cell, planned.cell.config.model
+    word = encoder_word(cell.model, model.text.model_dump())
+    return {
+        "uniferum.name": cell.name,
+        "uniferum.model": cell.model,
+        "uniferum.text_encoder": shown_encoder(word),
+        "uniferum.train_on": cell.mix,
+        "uniferum.seed": str(cell.seed),
+        "uniferum.training_fingerprint": planned.training_fingerprint or "",
+    }

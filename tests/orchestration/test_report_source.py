@@ -1,0 +1,155 @@
+"""Cells of a grid file, matched to recorded cells."""
+
+import json
+import os
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import orchestration.grid.cells
+import orchestration.grid.config
+import orchestration.grid.plan
+from orchestration import report_source
+from tests.orchestration.worlds import grid as small_grid
+from tests.support.written_cells import write_cell
+from tests.uniferum.data.small_stores import write_store
+from uniferum.errors import UniferumError
+from uniferum.model.config import ModelConfig, TextConfig
+from uniferum.preprocessing.geometry import Geometry
+
+GRID = Path("grid.yaml")
+
+
+@pytest.fixture
+def plan(monkeypatch):
+    """Replace the planner by one that returns cells given as (mix, fingerprint, state, progress)."""
+
+    def give(*cells, stores=None):
+        planned = [_planned(*cell) for cell in cells]
+        ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
+        places = {"cells_folder": Path("cells"), "stores": ours}
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **places)
+        monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
+        monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)
+        monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: cells)
+
+    return give
+
+
+def _planned(mix, fingerprint, state, progress=None):
+    name = f"uniferum-pubmedbert-{mix}"
+    config = SimpleNamespace(
+        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
+    )
+    cell = SimpleNamespace(name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config)
+    record = SimpleNamespace(progress=lambda: progress)
+    return SimpleNamespace(
+        cell=cell, training_fingerprint=fingerprint, state=state, why="why", folder=Path(), record=record
+    )
+
+
+def test_a_cell_is_matched_by_fingerprint_and_another_of_its_name_is_not_shown(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16)
+    write_cell(tmp_path, fingerprint="b" * 16)
+    plan(("CTRATE", "a" * 16, "done"))
+    source = report_source.gather(GRID, tmp_path)
+    assert [record.result["training_fingerprint"] for record in source.records] == ["a" * 16]
+    assert "1 older results" in " ".join(source.notes)
+    assert source.agreement.synthetic
+
+
+def test_a_cell_is_matched_under_its_former_name(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16, encoder="small")
+    write_cell(tmp_path, "INSPECT", fingerprint="b" * 16)
+    plan(("CTRATE", "a" * 16, "done"), ("INSPECT", "b" * 16, "done"))
+    source = report_source.gather(GRID, tmp_path)
+    assert source.pending == []
+    assert [record.name for record in source.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
+    assert [record.text_encoder for record in source.records] == ["tiny-64", "pubmedbert"]
+
+
+def test_a_pending_cell_is_named_by_its_config_and_all_cells_are_phantoms_if_the_grid_is_synthetic(tmp_path, plan):
+    write_cell(tmp_path)
+    plan(("CTRATE", "0123456789abcdef", "done"), ("INSPECT", "c" * 16, "due"))
+    source = report_source.gather(GRID, tmp_path)
+    assert source.phantoms
+    assert [one.phantoms for one in (*source.records, *source.pending)] == [True, True]
+    assert source.pending[0].text_encoder == "tiny-64"
+    assert source.pending[0].other_system == "text encoder tiny-64, geometry.model_shape [48, 40, 32]"
+    assert not report_source.gather(None, tmp_path).phantoms
+
+
+def test_an_expected_cell_without_a_record_gives_its_reason_and_command(tmp_path, plan):
+    write_cell(tmp_path)
+    plan(("CTRATE", "0123456789abcdef", "done"), ("INSPECT", "c" * 16, "failed"))
+    (waiting,) = report_source.gather(GRID, tmp_path).pending
+    assert waiting.reason == "failed: why"
+    assert waiting.command == "uniferum grid run grid.yaml --only uniferum-pubmedbert-INSPECT"
+
+
+def test_a_running_cell_has_its_progress(tmp_path, plan):
+    write_cell(tmp_path)
+    alive = SimpleNamespace(updated=time.time(), step=17, steps=40)
+    dead = SimpleNamespace(updated=time.time() - 3600, step=17, steps=40)
+    plan(("INSPECT", "c" * 16, "resumable", alive), ("RADCHEST", "d" * 16, "resumable", dead))
+    assert [one.reason for one in report_source.gather(GRID, tmp_path).pending] == ["running 42 %", "resumable: why"]
+
+
+@pytest.mark.parametrize(("digest", "known"), [(None, True), ("of another test split", False)])
+def test_an_older_record_gets_the_description_of_a_store_with_the_same_test_split(tmp_path, plan, digest, known):
+    store = write_store(tmp_path / "ctrate", "CTRATE", ["test"], {"lung_nodule": [1]})
+    word = {"kind": "official", "papers": True, "expected": 3002, "found": 1, "absent": 3001}
+    (tmp_path / "ctrate/splits.json").write_text(json.dumps({"test": word}))
+    folder = write_cell(tmp_path)
+    result = json.loads((folder / "result.json").read_text())
+    result["data"]["CTRATE test"] = digest or store.digest("test")
+    (folder / "result.json").write_text(json.dumps(result))
+    plan(("CTRATE", "0123456789abcdef", "done"), stores={"CTRATE": tmp_path / "ctrate"})
+    (record,) = report_source.gather(GRID, tmp_path).records
+    assert [name for name, split in record.test_splits.items() if split.expected == 3002] == ["CTRATE"] * known
+
+
+def test_a_changed_test_set_is_noted(tmp_path, plan):
+    write_cell(tmp_path)
+    plan(("CTRATE", "0123456789abcdef", "re-score"))
+    source = report_source.gather(GRID, tmp_path)
+    assert len(source.records) == 1
+    assert "grid evaluate" in " ".join(source.notes)
+
+
+def test_without_a_grid_a_folder_shows_what_it_has(tmp_path):
+    write_cell(tmp_path)
+    write_cell(tmp_path, "INSPECT", done=False)
+    source = report_source.gather(None, tmp_path)
+    assert (len(source.records), len(source.pending)) == (1, 1)
+    assert source.agreement.margins == {}
+
+
+def test_nothing_at_all_is_an_error(tmp_path):
+    with pytest.raises(UniferumError, match="at least one cell"):
+        report_source.gather(None, tmp_path)
+
+
+def test_cells_tested_on_phantoms_are_marked_without_a_grid(tmp_path):
+    result = write_cell(tmp_path) / "result.json"
+    word = {"kind": "official", "phantoms": True, "found": 40}
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"test_splits": {"CTRATE": word}}))
+    assert report_source.gather(None, tmp_path).phantoms
+
+
+def test_the_grid_with_the_newest_database_is_loaded(tmp_path):
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    grids = [small_grid(tmp_path / name) for name in ("old", "new")]
+    for age_s, grid in zip((20, 10), grids, strict=True):
+        (configs / f"{grid.root.parent.name}_grid.yaml").write_text(grid.model_dump_json(exclude_none=True))
+        grid.root.mkdir(parents=True, exist_ok=True)
+        (grid.root / "mlflow.db").touch()
+        modified = time.time() - age_s
+        os.utime(grid.root / "mlflow.db", (modified, modified))
+    path, loaded = report_source.last_recorded(configs)
+    assert (path.name, loaded.root) == ("new_grid.yaml", grids[1].root)
+    with pytest.raises(UniferumError, match="no grid of configs/ has run here"):
+        report_source.last_recorded(tmp_path)

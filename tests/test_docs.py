@@ -1,0 +1,284 @@
+"""The documentation says what the code does: Python blocks run, commands, flags, paths and names exist."""
+
+import ast
+import itertools
+import re
+import shlex
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from cli.main import app
+
+PROJECT = Path(__file__).resolve().parents[1]
+PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
+NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
+
+NEEDS_DATA = "<!-- needs data -->"
+"""On the line before a Python block that is not run: it reads stores, scans or a saved model."""
+
+STORED = {"uniferum.test_splits", "uniferum.text_encoder", "uniferum.slurm.sh", "uniferum.lsf.sh"}
+"""Keys of files and of MLflow, and files, that look like names of Python."""
+
+WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code of a page: fenced (with its language), or indented (language ``text``)."""
+
+    language: str
+    text: str
+    needs_data: bool = False
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """The code blocks of a page in their order."""
+    text = page.read_text(encoding="utf-8")
+    fenced = re.compile(
+        r"(?P<mark>^<!--.*-->\n)?^(?P<pad> *)```(?P<language>\w*).*\n(?P<text>(?:.*\n)*?)(?P=pad)```$", re.M
+    )
+    for found in fenced.finditer(text):
+        yield Block(found["language"] or "text", found["text"], NEEDS_DATA in (found["mark"] or ""))
+    for lines in re.findall(r"(?:^\n|\A)((?:^ {4}.*\n)+)", fenced.sub("\n", text), re.M):
+        yield Block("text", lines)
+
+
+def pieces(page: Path) -> Iterator[str]:
+    """Inline code of a page, outside of its blocks."""
+    text = re.sub(r"^( *)```.*\n(?:.*\n)*?\1```$", "", page.read_text(encoding="utf-8"), flags=re.M)
+    yield from (" ".join(code.split()) for code in re.findall(r"(?<!`)`([^`]+)`(?!`)", text))
+
+
+def python_blocks() -> list[tuple[str, Block]]:
+    """Every Python block with the name of its page."""
+    return [
+        (f"{name}:{number}", block)
+        for name, page in zip(NAMES, PAGES, strict=True)
+        for number, block in enumerate(block for block in blocks(page) if block.language == "python")
+    ]
+
+
+@pytest.mark.parametrize(("name", "block"), [pytest.param(name, block, id=name) for name, block in python_blocks()])
+def test_python_blocks_run(name: str, block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = ast.parse(block.text, name)
+    for node in ast.walk(tree):  # also where the block is not run, its imports have to exist
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in (
+            "uniferum",
+            "orchestration",
+            "cli",
+        ):
+            missing = [alias.name for alias in node.names if not exists(f"{node.module}.{alias.name}")]
+            assert not missing, f"{name}: {node.module} has no {missing}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "uniferum":
+            assert exists(f"uniferum.{node.attr}"), f"{name}: uniferum has no {node.attr}"
+    if not block.needs_data:
+        monkeypatch.chdir(tmp_path)
+        exec(compile(tree, name, "exec"), {"__name__": "block"})
+
+
+def test_every_command_of_the_pages_exists() -> None:
+    faults = [f"{name}: {line}: {fault}" for name, line in commands() for fault in faults_of(line)]
+    assert not faults, "\n".join(faults)
+
+
+def test_the_pages_name_commands_at_all() -> None:
+    found = [line for _, line in commands()]
+    assert len(found) > 80
+    assert "uniferum grid run configs/paper_grid.yaml" in found
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("uniferum grid start FILE", "grid has no command start"),
+        ("uniferum grid run FILE --fast", "grid run has no option --fast"),
+        ("uniferum report --table", "report --table needs a value"),
+        ("uniferum grid logs FILE CELL OTHER", "grid logs takes 2 arguments, not 3"),
+    ],
+)
+def test_a_command_that_does_not_exist_is_told(line: str, fault: str) -> None:
+    assert faults_of(line) == [fault]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Every ``uniferum ...`` line of a code block, and every inline one, with the name of its page."""
+    for name, page in zip(NAMES, PAGES, strict=True):
+        for block in blocks(page):
+            if block.language in ("sh", "bash", "console", "text"):
+                lines = block.text.replace("\\\n", " ").splitlines()
+                yield from (
+                    (name, " ".join(line.split(" #")[0].split())) for line in map(synopsis, lines) if is_command(line)
+                )
+        yield from ((name, piece) for piece in pieces(page) if is_command(piece))
+
+
+def is_command(line: str) -> bool:
+    return bool(re.match(r"\s*uniferum [a-z-]", line))
+
+
+def synopsis(line: str) -> str:
+    """A line without the explanation that follows after several blanks."""
+    return re.split(r"(?<=\S) {3,}(?=\S)", line)[0]
+
+
+def faults_of(line: str) -> list[str]:
+    """What a command line names that the command line interface does not have.
+
+    Square brackets mark what may be left out, ``a|b`` alternatives; redirections and pipes end the command.
+    """
+    words = [word.strip("[]") for word in shlex.split(re.split(r" [|>;]+ | && |\.\.\.", line)[0])[1:]]
+    variants = itertools.product(*(word.split("|") if "=" not in word else [word] for word in words))
+    return list(dict.fromkeys(fault for words in variants for fault in _fault(list(words))))
+
+
+@cache
+def root_command() -> Any:
+    """The command line interface; Typer brings a Click of its own, so no class is named here."""
+    return typer.main.get_command(app)
+
+
+def _fault(words: list[str]) -> list[str]:
+    command = root_command()
+    path, given = "uniferum", 0
+    while words:
+        word = words.pop(0)
+        groups = getattr(command, "commands", None)
+        if word.startswith("-"):
+            fault = _option_fault(command, word, words)
+            if fault:
+                return [f"{path} {fault}"]
+        elif groups is None:
+            given += 1
+        elif word in groups:
+            command, path = groups[word], word if path == "uniferum" else f"{path} {word}"
+        else:
+            return [f"{path} has no command {word}"]
+    taken = [parameter.nargs for parameter in command.params if parameter.param_type_name == "argument"]
+    return [f"{path} takes {sum(taken)} arguments, not {given}"] if -1 not in taken and given > sum(taken) else []
+
+
+def _option_fault(command: Any, word: str, words: list[str]) -> str:
+    """What is wrong with an option; its value is taken from the words that follow."""
+    option, _, value = word.partition("=")
+    known = next((p for p in command.params if option in (*p.opts, *p.secondary_opts)), None)
+    if known is None:
+        return "" if option == "--help" else f"has no option {option}"
+    if known.is_flag or value:
+        return ""
+    if not words:
+        return f"{option} needs a value"
+    words.pop(0)
+    return ""
+
+
+def test_every_path_and_name_of_the_pages_exists() -> None:
+    faults = []
+    for name, page in zip(NAMES, PAGES, strict=True):
+        for piece in pieces(page):
+            if re.fullmatch(r"(uniferum|orchestration|cli|tests|configs|benchmarks|infra|docs)/[\w./+-]*", piece):
+                if not (PROJECT / piece).exists():
+                    faults.append(f"{name}: {piece}")
+            elif re.fullmatch(r"(uniferum|orchestration|cli)(\.\w+)+", piece) and not exists(piece):
+                faults.append(f"{name}: {piece}")
+        faults += [
+            f"{name}: ::: {target}"
+            for target in re.findall(r"^::: (\S+)", page.read_text(), re.M)
+            if not exists(target)
+        ]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_script_target_and_extra_of_the_pages_exists() -> None:
+    targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M)
+    extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    faults = []
+    for name, page in zip(NAMES, PAGES, strict=True):
+        text = "\n".join([*(block.text for block in blocks(page)), *pieces(page)])
+        faults += [
+            f"{name}: {path}" for path in re.findall(r"python (\w+/\S+\.py)", text) if not (PROJECT / path).exists()
+        ]
+        faults += [
+            f"{name}: make {target}"
+            for target in re.findall(r"^\s*make ([a-z-]+)", text, re.M)
+            if target not in targets
+        ]
+        wanted = [extra.strip() for found in re.findall(r"-e '?\.\[([\w, ]+)\]", text) for extra in found.split(",")]
+        faults += [f"{name}: extra {extra}" for extra in wanted if extra not in extras]
+    assert not faults, "\n".join(faults)
+
+
+def test_contributing_names_the_methods_that_a_cohort_and_a_model_have_to_have() -> None:
+    text = " ".join((PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8").split())
+    for name, module in (("Cohort", "uniferum/data/cohorts/base.py"), ("Model", "uniferum/model/base.py")):
+        sentence = re.search(rf"derived from `{name}` with the methods (.*?)[.(]", text)
+        assert sentence, name
+        assert set(re.findall(r"`(\w+)`", sentence[1])) == abstract_methods(PROJECT / module, name)
+
+
+def abstract_methods(module: Path, name: str) -> set[str]:
+    """The abstract methods of a class, read from its source."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    return {
+        node.name
+        for node in body
+        if isinstance(node, ast.FunctionDef)
+        and any(ast.unparse(one) == "abstractmethod" for one in node.decorator_list)
+    }
+
+
+def exists(dotted: str) -> bool:
+    """Whether a dotted name is a module of this project, or something that a module defines; nothing is imported."""
+    if dotted in STORED:
+        return True
+    path, rest = PROJECT, dotted.split(".")
+    while rest and (path / rest[0]).is_dir():
+        path = path / rest.pop(0)
+    if rest and (path / f"{rest[0]}.py").is_file():
+        path = path / f"{rest.pop(0)}.py"
+    if not rest:
+        return True
+    return rest[0] in defined(path if path.is_file() else path / "__init__.py")
+
+
+def defined(module: Path) -> set[str]:
+    """The names of a module: what it defines, imports, or offers lazily in ``__all__``."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        match node:
+            case ast.FunctionDef() | ast.ClassDef():
+                names.add(node.name)
+            case ast.Name(ctx=ast.Store()):
+                names.add(node.id)
+            case ast.ImportFrom() | ast.Import():
+                names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_of_a_page_wrap(name: str) -> None:
+    """Tables, code, headings and lines that hold one long word may be longer."""
+    text = re.sub(r"^( *)```.*\n(?:.*\n)*?\1```$", "", (PROJECT / name).read_text(encoding="utf-8"), flags=re.M)
+    long = [
+        line
+        for line in text.splitlines()
+        if len(line) > WIDTH
+        and not line.startswith(("|", "#", "    ", "<", "[!"))
+        and len(max(line.split(), key=len)) < WIDTH - 10
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_internal_links_of_the_front_pages_lead_somewhere() -> None:
+    """Links between pages below docs/ are checked when the documentation is built."""
+    for name in ("README.md", "CONTRIBUTING.md"):
+        text = (PROJECT / name).read_text(encoding="utf-8")
+        links = re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)|src=\"(?!https?:)([^\"]+)\"", text)
+        assert [link for found in links for link in found if link and not (PROJECT / link).exists()] == []

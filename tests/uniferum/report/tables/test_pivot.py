@@ -1,0 +1,133 @@
+"""Tables by label and tables of the user's own."""
+
+import pytest
+
+from uniferum.errors import UniferumError
+from uniferum.report.records import PendingCell, from_folders
+from uniferum.report.tables.catalogue import make_table
+from uniferum.report.tables.pivot import Layout, pivot_table
+from uniferum.report.tables.rendering import Style, render
+
+
+@pytest.fixture
+def records(cells, tmp_path):
+    cells("CTRATE")
+    cells("CTRATE", encoder="gatortron")
+    cells("CTRATE+SEG", strength=2.0)
+    return from_folders(tmp_path)
+
+
+def test_a_label_table_prints_the_stored_values_of_each_cell(records):
+    table = make_table("labels", records, [])
+    record = records[0]
+    row = record.labels.set_index(["cohort", "label"]).loc[("INSPECT", "pe_positive")]
+    entry = table.entries[("INSPECT", "unique", "pe_positive"), record.row]
+    assert (entry.value, entry.lo, entry.hi) == (row["auroc"], row["auroc_lo"], row["auroc_hi"])
+    assert entry.n_cases == row["n"]
+
+
+def test_a_label_with_one_class_is_not_a_number(records):
+    entry = make_table("labels", records, []).entries[("RADCHEST", "unique", "never_positive"), records[0].row]
+    assert not entry.known
+    assert entry.missing.startswith("n/a")
+
+
+def test_the_table_of_lung_nodules_stands_beside_the_papers(records):
+    table = make_table("appendix3", records, [])
+    assert table.columns == (("CTRATE", "lung_nodule"),)
+    published = {row: entry.published for (row, _), entry in table.entries.items()}
+    assert published == {
+        ("uniferum", "pubmedbert", "CTRATE"): 0.6915,
+        ("uniferum", "pubmedbert", "CTRATE+SEG"): 0.6791,
+    }
+
+
+def test_any_facts_make_rows_and_columns(records):
+    layout = Layout(("train_on",), ("text_encoder",), "brier", {"cohort": "RADCHEST", "group": "shared"})
+    table = pivot_table("own", records, [], layout)
+    assert table.rows == (("CTRATE",), ("CTRATE+SEG",))
+    assert table.columns == (("pubmedbert",), ("gatortron",))
+    labels = records[0].labels
+    expected = labels[(labels["cohort"] == "RADCHEST") & (labels["group"] == "shared")]["brier"].mean()
+    assert table.entries[("CTRATE",), ("pubmedbert",)].value == pytest.approx(expected)
+    assert not table.entries[("CTRATE+SEG",), ("gatortron",)].known
+
+
+def test_less_is_better_for_errors(records):
+    table = pivot_table("own", records, [], Layout(("name",), ("cohort", "group"), "ece"))
+    column = ("CTRATE", "all")
+    known = {row: entry for (row, at), entry in table.entries.items() if at == column}
+    assert min(known.values(), key=lambda entry: entry.value).best
+
+
+def test_what_a_number_averages_over_is_said(records):
+    table = pivot_table("own", records, [], Layout(("train_on",), ("cohort", "group")))
+    assert any("means over text encoder: gatortron, pubmedbert" in line for line in table.protocol)
+
+
+def test_a_cell_that_waits_shows_its_reason_at_its_own_place_only(records):
+    waiting = PendingCell("g", "uniferum", "gatortron", "CTRATE+SEG", 0, "failed: x", "run it")
+    table = pivot_table("own", records, [waiting], Layout(("train_on",), ("text_encoder", "cohort"), "ece"))
+    assert table.entries[("CTRATE+SEG",), ("gatortron", "CTRATE")].missing == "failed: x"
+    assert table.entries[("CTRATE+SEG",), ("pubmedbert", "CTRATE")].known
+
+
+def test_the_protocol_lists_labels_scored_and_left_out(records):
+    line = next(line for line in make_table("auroc", records, []).protocol if line.startswith("RADCHEST unique"))
+    assert "honeycombing" in line
+    assert "never_positive (no positive case)" in line
+
+
+@pytest.mark.parametrize(
+    ("layout", "word"),
+    [
+        (Layout(("modell",), ("cohort",)), "model"),
+        (Layout(("model",), ("model",)), "rows"),
+        (Layout(("model",), ("cohort",), "auc"), "auroc"),
+        (Layout((), ("cohort",)), "at least one"),
+    ],
+)
+def test_a_layout_that_makes_no_table_is_refused(records, layout, word):
+    with pytest.raises(UniferumError, match=word):
+        pivot_table("own", records, [], layout)
+
+
+def test_a_limit_to_what_was_not_scored_names_what_was(records):
+    with pytest.raises(UniferumError, match="INSPECT shared"):
+        make_table("auroc", records, [], where={"cohort": "LUNA"})
+
+
+def test_a_mean_over_labels_has_no_interval_for_they_are_no_repetitions(records):
+    layout = Layout(("train_on",), ("cohort",), "auroc", {"text_encoder": "pubmedbert", "cohort": "INSPECT"})
+    entry = pivot_table("own", records, [], layout).entries[("CTRATE",), ("INSPECT",)]
+    assert entry.known
+    assert str(entry.lo) == str(entry.spread) == "nan"
+    assert entry.seeds == 1
+
+
+def test_the_papers_numbers_of_labels_stand_beside_ours_and_get_a_place_without_ours(records):
+    table = make_table("labels", records, [], published_rows=True)
+    row = ("uniferum", "pubmedbert", "CTRATE+SEG")
+    nodule = table.entries[("CTRATE", "all", "lung_nodule"), row]
+    assert nodule.known
+    assert nodule.published == 0.6791
+    mortality = table.entries[("INSPECT", "unique", "1_month_mortality"), row]
+    assert not mortality.known
+    assert (mortality.published, mortality.published_half_width) == (0.756, 0.038)
+    assert ("uniferum", "pubmedbert", "RADCHEST") in table.columns  # only the paper has it
+    text = render(table, "terminal", Style(published=True, intervals=True))
+    assert "(0.7560 ±0.0380)" in text
+
+
+def test_without_being_asked_the_table_of_labels_has_our_places_alone(records):
+    table = make_table("labels", records, [])
+    assert {column for column in table.columns} == {record.row for record in records}
+    assert ("INSPECT", "unique", "1_month_mortality") not in table.rows
+
+
+def test_the_papers_labels_are_limited_as_the_table_is(records):
+    table = make_table("labels", records, [], published_rows=True, where={"cohort": "RADCHEST"})
+    assert {row[0] for row in table.rows} == {"RADCHEST"}
+    assert (
+        table.entries[("RADCHEST", "unique", "honeycombing"), ("uniferum", "pubmedbert", "CTRATE")].published == 0.692
+    )

@@ -1,0 +1,1 @@
+"""Stored volumes to batches: order, reading, augmentation, targets."""

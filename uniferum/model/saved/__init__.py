@@ -1,0 +1,1 @@
+"""Trained models and pretrained weights as files."""

@@ -1,0 +1,1 @@
+"""Readers of scan files: NIfTI, MetaImage, npz and DICOM, to volumes in HU."""

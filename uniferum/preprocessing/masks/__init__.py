@@ -1,0 +1,1 @@
+"""Mask layers: read them, check them against their scan, and resample them to the prepared grids."""

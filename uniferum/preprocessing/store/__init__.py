@@ -1,0 +1,1 @@
+"""The prepared store: its files, their encoding and their location."""

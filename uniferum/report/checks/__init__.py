@@ -1,0 +1,1 @@
+"""Checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance."""

@@ -1,0 +1,95 @@
+"""Paired tests between cells on the same cases: DeLong's test for labels, and a test by patient for group means.
+
+The p values of one table are adjusted as two families: the labels and the group means.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import pandas as pd
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.comparison import Cases, LabelKey, align, group_difference, pairwise
+from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
+from uniferum.report.records import CellRecord
+from uniferum.report.tables.naming import cell_label, titled
+from uniferum.report.tables.sheet import Sheet
+
+NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
+HEADINGS = [
+    *("First", "Second", "Cohort", "Group", "Label", "AUROC of first", "AUROC of second", "Difference", "95 %"),
+    *("p", "p (Holm)", "p (Benjamini-Hochberg)"),
+]
+MEAN = "mean"
+
+
+def compare_sheet(records: Sequence[CellRecord], names: Sequence[str], *, common: bool = False) -> Sheet:
+    """Test every pair of the named cells, group means first.
+
+    Args:
+        records: finished cells.
+        names: names of at least two cells.
+        common: compare on the cases that both have; otherwise cells that were scored on different cases are an error.
+
+    Raises:
+        UniferumError: fewer than two cells, a name that no cell has, or cells that were scored on different cases.
+    """
+    known = {record.name: record for record in records}
+    for name in names:
+        if name not in known:
+            raise UniferumError("--compare", name, must="be a finished cell", cure=near_miss(name, known))
+    if len(set(names)) < 2:
+        raise UniferumError("--compare", ", ".join(names), must="be given at least twice, with one cell each")
+    tables = {name: known[name].predictions(NEEDED) for name in dict.fromkeys(names)}
+    groups, labels = [], []
+    for first, second in combinations(tables, 2):
+        cases = align({first: tables[first], second: tables[second]}, common=common)
+        groups += group_rows(cases, first, second)
+        labels += pairwise(cases, [first, second]).to_dict("records")
+    rows = [*adjusted(groups), *adjusted(labels)]
+    said = [f"{name}: {cell_label(known[name])}." for name in tables]
+    below = [*tests_said(len(groups), len(labels), common), *said]
+    return titled(Sheet("Paired tests", HEADINGS, rows, below, words=5), [known[name] for name in tables])
+
+
+def group_rows(cases: Mapping[LabelKey, Cases], first: str, second: str) -> list[dict[str, object]]:
+    """Test the mean of each group that both cells have."""
+    rows = []
+    for cohort, group in dict.fromkeys(key[:2] for key in cases):
+        made = group_difference(cases, (cohort, group))
+        if made is not None:
+            facts = {"cohort": cohort, "group": group, "label": f"{MEAN} of {made.n_labels}"}
+            areas = {"auroc_first": made.first, "auroc_second": made.second, "difference": made.test.difference}
+            rows.append(
+                {"first": first, "second": second, **facts, **areas}
+                | {"lo": made.test.lo, "hi": made.test.hi, "p": made.test.p}
+            )
+    return rows
+
+
+def adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
+    """Format the tests of one family as text, with adjusted p values."""
+    if not rows:
+        return []
+    table = pd.DataFrame(rows)
+    table["holm"], table["bh"] = holm(table["p"]), benjamini_hochberg(table["p"])
+    return [
+        [
+            *(str(row[name]) for name in ("first", "second", "cohort", "group", "label")),
+            *(f"{row[name]:.4f}" for name in ("auroc_first", "auroc_second")),
+            f"{row['difference']:+.4f}",
+            f"[{row['lo']:+.4f}, {row['hi']:+.4f}]",
+            *(f"{row[name]:.4g}" for name in ("p", "holm", "bh")),
+        ]
+        for row in table.to_dict("records")
+    ]
+
+
+def tests_said(groups: int, labels: int, common: bool) -> list[str]:
+    """Describe the tests, with the number of means and labels."""
+    return [
+        "Difference: AUROC of the second cell minus that of the first, on the same test volumes"
+        + (" (those that both have)." if common else "."),
+        "Labels: DeLong's paired test with volumes as cases. Means: DeLong's components, summed within each patient.",
+        f"Two-sided. Adjusted within {groups} means and within {labels} labels.",
+    ]

@@ -1,0 +1,173 @@
+"""Trace a printed number to its runs, their fingerprints, commit, data and prediction files.
+
+The number is computed again from the prediction file, to detect a table that no longer agrees with its files.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.evaluation.metrics import score_predictions
+from uniferum.report.records import CellRecord
+from uniferum.report.systems import shown_encoder
+from uniferum.report.tables.entries import Entry, Key, ReportTable
+from uniferum.report.tables.flagged import flag_line
+from uniferum.report.tables.paper import mean
+from uniferum.report.tables.pivot import GROUP_METRICS, label_scores
+from uniferum.report.tables.segmentation import mask_scores
+from uniferum.report.tables.splits import split_line
+
+MASK_FACTS = ("cohort", "group", "label")
+
+
+def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecord]) -> str:
+    """Describe where one number comes from, as lines of text.
+
+    Args:
+        table: the printed table.
+        row: words that name one row, e.g. ``pubmedbert CTRATE+SEG``.
+        column: words that name one column, e.g. ``INSPECT shared``.
+        records: the cells of the table.
+
+    Raises:
+        UniferumError: the words match no row or column, or several.
+    """
+    row_key = _find_row(table, row)
+    column_key = _find_column(table, column)
+    entry = table.entries[row_key, column_key]
+    lines = [
+        f"{table.title}",
+        f"row {' / '.join(shown_encoder(x) for x in row_key if x)}, column {' '.join(column_key)}",
+        "",
+    ]
+    lines += _number_lines(entry)
+    facts = dict(zip((*table.row_facts, *table.column_facts), (*row_key, *column_key), strict=True))
+    for record in records:
+        if record.name in entry.cells:
+            lines += ["", *_run_lines(record, facts, table.metric)]
+    return "\n".join(lines) + "\n"
+
+
+def _find_row(table: ReportTable, words: str) -> Key:
+    wanted = words.replace("/", " ").lower().split()
+    exact = [row for row in table.rows if set(wanted) <= _words(row)]
+    return _only(exact, words, "ROW", (" ".join(part for part in row if part) for row in table.rows))
+
+
+def _find_column(table: ReportTable, words: str) -> Key:
+    wanted = words.replace(":", " ").replace("/", " ").lower().split()
+    exact = [column for column in table.columns if set(wanted) <= _words(column)]
+    return _only(exact, words, "COLUMN", (" ".join(column) for column in table.columns))
+
+
+def _words(key: Key) -> set[str]:
+    """Words that match a row or column: its facts, parts of a hub id or folder, short names of the paper's encoders."""
+    spelt = " ".join(shown_encoder(part) for part in key).replace("/", " ").lower().split()
+    return {*spelt, *(part.lower() for part in key)}
+
+
+def _only(matches: Sequence[Key], words: str, subject: str, names: Iterable[str]) -> Key:
+    if len(matches) == 1:
+        return matches[0]
+    names = list(names)
+    if matches:
+        several = "; ".join(" ".join(part for part in key if part) for key in matches)
+        cure = f"it matches {len(matches)}: {several}"
+        raise UniferumError(subject, words, must="match exactly one row or column", cure=cure)
+    raise UniferumError(subject, words, must="be in the table", cure=near_miss(words, names))
+
+
+def _number_lines(entry: Entry) -> list[str]:
+    if not entry.known:
+        lines = [f"no number: {entry.missing}"]
+        return [*lines, f"get it with: {entry.command}"] if entry.command else lines
+    lines = [f"value {entry.value:.6f}"]
+    if math.isfinite(entry.lo):
+        lines.append(f"interval 95 % [{entry.lo:.6f}, {entry.hi:.6f}]")
+    if math.isfinite(entry.spread):
+        lines.append(f"mean of {entry.seeds} seeds, standard deviation {entry.spread:.6f}")
+    if math.isfinite(entry.published):
+        lines.append(f"published {entry.published:.4f}, difference {entry.value - entry.published:+.4f}")
+    lines.append(f"labels {entry.n_labels} of {entry.n_labels_total}, {entry.n_cases} volumes")
+    return lines
+
+
+def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
+    result = record.result
+    said = {
+        "run": record.name,
+        "read from": record.source,
+        "seed": record.seed,
+        "training fingerprint": result.get("training_fingerprint"),
+        "evaluation fingerprint": result.get("evaluation_fingerprint"),
+        "commit": result.get("git_commit"),
+        "checkpoint": f"best step {result.get('best_step')} of {result.get('steps')}",
+        "data": _data_hashes(result.get("data") or result.get("data_digests")),
+        "test splits": split_line(record),
+        "flagged scans": flag_line(record),
+        "predictions": f"{record.files.predictions}, sha256 {_digest(record.files.predictions)}",
+    }
+    lines = [f"{name}: {value}" for name, value in said.items() if value not in (None, "")]
+    return [*lines, *_recomputed(record, facts, metric)]
+
+
+def _data_hashes(data: object) -> str:
+    return ", ".join(f"{name} {str(value)[:16]}" for name, value in data.items()) if isinstance(data, dict) else ""
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else "(file missing)"
+
+
+def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
+    """List the labels of a number, and compute the number again from the prediction file."""
+    if metric in MASK_METRICS:
+        return _recomputed_masks(record, facts, metric)
+    table = record.predictions()
+    for name in ("cohort", "group", "label"):
+        if name in facts:
+            table = table.loc[table[name] == facts[name]]
+    stored = _stored(record, facts, metric)
+    if not len(table) or stored is None:
+        return ["recomputed: the prediction file has no case of this row and column"]
+    labels = score_predictions(table, draws=0).labels
+    values = labels[metric].to_numpy(dtype=float)
+    again = mean(list(values))
+    agrees = "equal" if math.isclose(again, stored, abs_tol=1e-9) else f"NOT EQUAL to the stored {stored}"
+    lines = [f"recomputed from the predictions: {again:.6f} ({agrees})", "labels:"]
+    for label, value, n_pos, n, reason in zip(
+        labels["label"], values, labels["n_pos"], labels["n"], labels["reason"], strict=True
+    ):
+        shown = f"{value:.4f}" if math.isfinite(value) else f"n/a, {reason}"
+        lines.append(f"  {label}: {shown} ({n_pos} of {n} positive)")
+    return lines
+
+
+def _recomputed_masks(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
+    """Compute a number of masks again from the voxel counts."""
+    stored, again = (
+        [score.value for score in mask_scores(one, metric) if all(getattr(score, f) == facts[f] for f in MASK_FACTS)]
+        for one in (record, replace(record, recomputed=pd.DataFrame()))
+    )
+    if not stored:
+        return ["recomputed: the masks of the cell were not scored"]
+    agrees = "equal" if math.isclose(mean(again), mean(stored), abs_tol=1e-9) else f"NOT EQUAL to {mean(stored)}"
+    return [f"recomputed from {record.files.masks}: {mean(again):.6f} ({agrees})"]
+
+
+def _stored(record: CellRecord, facts: Mapping[str, str], metric: str) -> float | None:
+    """The stored number of a cell for one row and column; None if it has none."""
+    by_label = "label" in facts or metric not in GROUP_METRICS
+    scores = label_scores(record, metric) if by_label else (s for s in record.groups if s.metric == metric)
+    values = [
+        score.value
+        for score in scores
+        if all(getattr(score, name) == facts[name] for name in ("cohort", "group", "label") if name in facts)
+    ]
+    return mean(values) if values else None

@@ -1,0 +1,202 @@
+"""Tables of group means, as in the paper: rows are models with their training data, columns are groups of labels.
+
+Invariant: a table that mixes protocols says so in its protocol lines. An entry without a number gives the reason and
+the command that computes it.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from statistics import fmean, stdev
+
+from scipy.stats import t as student
+
+from uniferum.report.published import find, rows
+from uniferum.report.records import CellRecord, PendingCell, RowKey, Score, row_order
+from uniferum.report.tables.entries import Entry, Key, ReportTable, marked_best
+from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
+from uniferum.report.tables.protocol import protocol_lines
+
+#: The columns of the paper's Table 2; those of other cohorts follow.
+COLUMNS: tuple[tuple[str, str], ...] = (
+    ("CTRATE", "all"),
+    ("INSPECT", "shared"),
+    ("INSPECT", "unique"),
+    ("RADCHEST", "shared"),
+    ("RADCHEST", "unique"),
+)
+METRIC_TITLES = {
+    "auroc": "Average area under the ROC curve (AUROC)",
+    "aupr": "Average precision (AUPR), to be read against the prevalence",
+}
+
+
+def group_table(
+    name: str,
+    records: Sequence[CellRecord],
+    pending: Sequence[PendingCell] = (),
+    *,
+    metric: str,
+    title: str = "",
+    columns: Sequence[tuple[str, str]] | None = None,
+    published_rows: bool = False,
+    shows: Callable[[RowKey], bool] = lambda row: True,
+    phantoms: bool = False,
+) -> ReportTable:
+    """Make a table of group means, averaged over seeds.
+
+    Args:
+        name: the name of the table in ``uniferum why``.
+        records: finished cells.
+        pending: expected cells without a result.
+        metric: ``auroc`` or ``aupr``.
+        title: of the table; by default the metric's.
+        columns: (cohort, group) pairs; by default the paper's, then those of other cohorts that were evaluated.
+        published_rows: include rows that only the paper has, and say why a row has no published value.
+        shows: whether such a row is included.
+        phantoms: the numbers are of phantoms, also if the table has no cell.
+    """
+    wanted = tuple(columns) if columns is not None else _columns(records)
+    cells = (*records, *pending)
+    phantoms = phantoms or of_phantoms(cells)
+    title = title or METRIC_TITLES.get(metric, metric)
+    printed = [row for row in rows(metric) if published_rows and not phantoms and shows(row)]
+    ordered = _rows(records, pending, printed)
+    scores, others = _scores(records, metric), not_the_papers(cells)
+    entries: dict[tuple[Key, Key], Entry] = {
+        (row, column): _entry(row, column, metric, scores, records, pending, others)
+        for row in ordered
+        for column in wanted
+    }
+    return ReportTable(
+        name,
+        phantom_title(title) if phantoms else title,
+        metric,
+        tuple(ordered),
+        wanted,
+        marked_best(entries, wanted),
+        protocol_lines(records, wanted, metric),
+        (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
+        column_names={("CTRATE", "all"): "CTRATE"},
+        phantoms=phantoms,
+    )
+
+
+def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
+    """Average the scores of several seeds: mean, interval (:func:`seeds_interval`) and standard deviation."""
+    known = [score.value for score in scores if math.isfinite(score.value)]
+    total = max(score.n_labels_total for score in scores)
+    lo, hi = seeds_interval(scores)
+    return Entry(
+        value=mean(known),
+        lo=lo,
+        hi=hi,
+        spread=stdev(known) if len(known) > 1 else math.nan,
+        seeds=len(known),
+        n_labels=min(score.n_labels for score in scores),
+        n_labels_total=total,
+        n_cases=max(score.n_cases for score in scores),
+        n_patients=max(score.n_patients for score in scores),
+        prevalence=mean([score.prevalence for score in scores]),
+        published=paper,
+        missing="" if known else f"n/a (0 of {total} labels have both classes)",
+        cells=tuple(score.cell for score in scores),
+    )
+
+
+def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
+    """Compute the 95 % interval of a mean over seeds, from the variation over test cases and over seeds.
+
+    All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: its half-width is
+    the mean of the seeds' own, below and above. The error due to the seeds is that of a mean of m values with standard
+    deviation s. The two are independent, and the squares of their distances from the mean v add (the rule of Zou and
+    Donner 2008 for a sum of two estimates)::
+
+        below = sqrt(mean(v_i - lo_i)^2 + (t s / sqrt(m))^2),  above = sqrt(mean(hi_i - v_i)^2 + (t s / sqrt(m))^2)
+
+    with t the 97.5 % point of Student's distribution with m - 1 degrees of freedom: 12.7 for two seeds, 2.8 for five.
+    The interval is cut at 0 and 1, the range of every metric here. One seed keeps its own interval; NaN if a seed has
+    none.
+    """
+    measured = [score for score in scores if math.isfinite(score.value)]
+    if len(measured) == 1:
+        return measured[0].lo, measured[0].hi
+    if not measured or not all(math.isfinite(score.lo) and math.isfinite(score.hi) for score in measured):
+        return math.nan, math.nan
+    values = [score.value for score in measured]
+    count, middle = len(values), fmean(values)
+    of_seeds = _student(count - 1) * stdev(values) / math.sqrt(count)
+    below = math.hypot(fmean(score.value - score.lo for score in measured), of_seeds)
+    above = math.hypot(fmean(score.hi - score.value for score in measured), of_seeds)
+    return max(0.0, middle - below), min(1.0, middle + above)
+
+
+@cache
+def _student(freedom: int) -> float:
+    return float(student.ppf(0.975, freedom))
+
+
+def mean(values: Sequence[float]) -> float:
+    """Mean of the finite values; NaN if there are none."""
+    known = [value for value in values if math.isfinite(value)]
+    return fmean(known) if known else math.nan
+
+
+def absent(
+    row: RowKey, records: Sequence[CellRecord], pending: Sequence[PendingCell], paper: float = math.nan
+) -> Entry:
+    """Make an entry without a number: the reason, and the command that computes it."""
+    waiting = next((one for one in pending if one.row == row), None)
+    if waiting:
+        return Entry(published=paper, missing=waiting.reason, command=waiting.command)
+    known = any(record.row == row for record in records)
+    return Entry(published=paper, missing="not evaluated" if known else "not run")
+
+
+def progress_notes(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> tuple[str, ...]:
+    """Say how many cells are done, and for each other cell the reason and the command that runs it."""
+    done, waiting = len(records), len(pending)
+    lines = [f"{done} of {done + waiting} cells are done."] if waiting else []
+    for one in pending:
+        how = f"; run: {one.command}" if one.command else ""
+        lines.append(f"{one.name}: {one.reason}{how}")
+    return tuple(lines)
+
+
+def _columns(records: Sequence[CellRecord]) -> tuple[tuple[str, str], ...]:
+    scored = {(score.cohort, score.group) for record in records for score in record.groups}
+    if not scored:
+        return COLUMNS
+    known = [column for column in COLUMNS if column in scored]
+    return (*known, *sorted(scored - set(COLUMNS)))
+
+
+def _rows(records: Sequence[CellRecord], pending: Sequence[PendingCell], more: Iterable[RowKey]) -> list[RowKey]:
+    return sorted({one.row for one in (*records, *pending)} | set(more), key=row_order)
+
+
+def _scores(records: Sequence[CellRecord], metric: str) -> dict[tuple[RowKey, tuple[str, str]], list[Score]]:
+    """The stored means of one metric by row and column, one for each seed."""
+    by_entry: dict[tuple[RowKey, tuple[str, str]], list[Score]] = {}
+    for record in records:
+        for score in record.groups:
+            if score.metric == metric:
+                by_entry.setdefault((record.row, (score.cohort, score.group)), []).append(score)
+    return by_entry
+
+
+def _entry(
+    row: RowKey,
+    column: tuple[str, str],
+    metric: str,
+    scores: dict[tuple[RowKey, tuple[str, str]], list[Score]],
+    records: Sequence[CellRecord],
+    pending: Sequence[PendingCell],
+    others: Mapping[RowKey, str],
+) -> Entry:
+    printed, apart = find(metric, row, *column), others.get(row, "")
+    paper = printed.value if printed and not apart else math.nan
+    of_seeds = scores.get((row, column))
+    entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper)
+    return replace(entry, apart=apart) if printed and apart else entry

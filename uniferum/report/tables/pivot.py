@@ -1,0 +1,304 @@
+"""Tables of the user's own and tables of labels: any facts of a cell as rows and columns, any stored metric.
+
+A number may average over facts that are neither rows nor columns. A mean over seeds has a standard deviation and an
+interval. A mean over any other fact has neither, and a note names the fact.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from uniferum.data.vocabulary import Vocabulary
+from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.report.published import Published, find, slug
+from uniferum.report.records import MIXES, TEXT_ENCODERS, CellRecord, PendingCell, Score
+from uniferum.report.tables import segmentation
+from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable, marked_best
+from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
+from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
+from uniferum.report.tables.protocol import protocol_lines
+from uniferum.systems import paper_systems
+
+FACTS = tuple(HEADINGS)
+CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
+GROUP_METRICS = ("auroc", "aupr")
+#: Metrics of labels and of masks, with their titles.
+METRICS = {
+    "auroc": "Area under the ROC curve (AUROC)",
+    "aupr": "Average precision (AUPR)",
+    "sensitivity": "Sensitivity at a specificity of 90 %",
+    "brier": "Brier score",
+    "ece": "Expected calibration error",
+    **MASK_METRICS,
+}
+SMALLER_IS_BETTER = ("brier", "ece", "volume_error")
+Measured = tuple[CellRecord, Score]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Definition of a table: facts of its rows and columns, the metric, and limits such as one cohort."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    metric: str = "auroc"
+    where: Mapping[str, str] | None = None
+    title: str = ""
+
+    def check(self) -> None:
+        """Check that all facts and the metric exist.
+
+        Raises:
+            UniferumError: a fact or the metric is unknown, or a fact is in rows and columns.
+        """
+        for option, names in (("--rows", self.rows), ("--columns", self.columns), ("--where", self.where or {})):
+            for name in names:
+                if name not in FACTS:
+                    raise UniferumError(option, name, must="be a fact of a cell", cure=near_miss(name, FACTS))
+        if not self.rows or not self.columns:
+            raise UniferumError("--rows, --columns", must="name at least one fact each", cure=", ".join(FACTS))
+        twice = set(self.rows) & set(self.columns)
+        if twice:
+            raise UniferumError("--columns", ", ".join(sorted(twice)), must="not be among the rows too")
+        if self.metric not in METRICS:
+            raise UniferumError("--metric", self.metric, must="be a known metric", cure=near_miss(self.metric, METRICS))
+
+    @property
+    def by_label(self) -> bool:
+        """Whether each number is of one label."""
+        return "label" in (*self.rows, *self.columns, *(self.where or {}))
+
+
+def pivot_table(
+    name: str,
+    records: Sequence[CellRecord],
+    pending: Sequence[PendingCell],
+    layout: Layout,
+    *,
+    printed: Sequence[Published] = (),
+    published_rows: bool = False,
+    phantoms: bool = False,
+) -> ReportTable:
+    """Make the table of a layout.
+
+    Args:
+        name: the name of the table in ``uniferum why``.
+        records: finished cells.
+        pending: expected cells without a result.
+        layout: its rows, columns and metric.
+        printed: the paper's numbers of single labels, which are shown even if we have no number.
+        published_rows: say which rows have no published value, and why.
+        phantoms: the numbers are of phantoms, also if the table has no cell.
+
+    Raises:
+        UniferumError: see :meth:`Layout.check`; or the metrics file of a cell is missing.
+    """
+    layout.check()
+    title = layout.title or METRICS[layout.metric]
+    measured = [one for one in _measured(records, layout) if _wanted(one, layout.where or {})]
+    by_entry: dict[tuple[Key, Key], list[Measured]] = {}
+    for one in measured:
+        key = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
+        by_entry.setdefault(key, []).append(one)
+    cells = (*records, *pending)
+    phantoms, others = phantoms or of_phantoms(cells), not_the_papers(cells)
+    wanted = [one for one in printed if not phantoms and one.row not in others]
+    paper = {key: one for one in wanted if (key := _entry_key(one, layout))}
+    rows = _ordered({row for row, _ in (*by_entry, *paper)} | _waiting_rows(pending, layout), layout.rows)
+    columns = _ordered({column for _, column in (*by_entry, *paper)}, layout.columns)
+    entries: dict[tuple[Key, Key], Entry] = {
+        (row, column): _beside(
+            _entry(by_entry.get((row, column), []), (*row, *column), layout, records, pending), paper.get((row, column))
+        )
+        for row in rows
+        for column in columns
+    }
+    across = any(f in CELL_FACTS for f in layout.columns) and not any(f in CELL_FACTS for f in layout.rows)
+    best = marked_best(
+        entries, rows if across else columns, axis=0 if across else 1, smallest=layout.metric in SMALLER_IS_BETTER
+    )
+    groups = list(dict.fromkeys((score.cohort, score.group) for _, score in measured))
+    return ReportTable(
+        name,
+        phantom_title(title) if phantoms else title,
+        layout.metric,
+        tuple(rows),
+        tuple(columns),
+        best,
+        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(by_entry, layout)),
+        (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
+        layout.rows,
+        layout.columns,
+        best_of="row" if across else "column",
+        phantoms=phantoms,
+    )
+
+
+def fact(one: Measured, name: str) -> str:
+    """Return one fact of a number as text."""
+    record, score = one
+    if name == "train_on":
+        return record.mix
+    return str(getattr(record if name in CELL_FACTS else score, name))
+
+
+def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
+    """Yield the score of each label or mask structure: AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    if metric in MASK_METRICS:
+        yield from segmentation.structure_scores(record, metric)
+        return
+    table = record.labels
+    if metric not in table.columns:
+        raise UniferumError(f"{record.files.metrics}: column", metric, must="be there", cure="evaluate the cell again")
+    for row in table.to_dict("records"):
+        value = float(row[metric])
+        yield Score(
+            cell=record.name,
+            cohort=str(row["cohort"]),
+            group=str(row["group"]),
+            label=str(row["label"]),
+            metric=metric,
+            value=value,
+            lo=float(row.get(f"{metric}_lo", math.nan)),
+            hi=float(row.get(f"{metric}_hi", math.nan)),
+            n_labels=int(math.isfinite(value)),
+            n_labels_total=1,
+            n_cases=int(row["n"]),
+            n_patients=int(row.get("n_patients", 0)),
+            prevalence=float(row["prevalence"]),
+        )
+
+
+def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measured]:
+    for record in records:
+        if layout.by_label:
+            yield from ((record, score) for score in label_scores(record, layout.metric))
+            yield from ((record, score) for score in segmentation.cohort_scores(record, layout.metric))
+        elif layout.metric in GROUP_METRICS:
+            yield from ((record, score) for score in record.groups if score.metric == layout.metric)
+        else:
+            yield from ((record, score) for score in _means(label_scores(record, layout.metric)))
+
+
+def _means(scores: Iterable[Score]) -> Iterator[Score]:
+    """Group means of a metric that is stored only by label; they have no interval."""
+    groups: dict[tuple[str, str], list[Score]] = {}
+    for score in scores:
+        groups.setdefault((score.cohort, score.group), []).append(score)
+    for (cohort, group), members in groups.items():
+        known = [score for score in members if score.n_labels]
+        yield Score(
+            cell=members[0].cell,
+            cohort=cohort,
+            group=group,
+            label="",
+            metric=members[0].metric,
+            value=mean([score.value for score in known]),
+            lo=math.nan,
+            hi=math.nan,
+            n_labels=len(known),
+            n_labels_total=len(members),
+            n_cases=max(score.n_cases for score in members),
+            n_patients=max(score.n_patients for score in members),
+            prevalence=mean([score.prevalence for score in known]),
+        )
+
+
+def _wanted(one: Measured, where: Mapping[str, str]) -> bool:
+    return all(fact(one, name).lower() == value.lower() for name, value in where.items())
+
+
+def _entry(
+    measured: Sequence[Measured],
+    key: Key,
+    layout: Layout,
+    records: Sequence[CellRecord],
+    pending: Sequence[PendingCell],
+) -> Entry:
+    if measured:
+        record, score = measured[0]
+        printed, apart = find(layout.metric, record.row, score.cohort, score.label or score.group), why_apart(record)
+        entry = averaged([score for _, score in measured], printed.value if printed and not apart else math.nan)
+        entry = replace(entry, apart=apart) if printed and apart else entry
+        return entry if _differ_in_seed_alone(measured) else _without_error(entry, measured)
+    facts = {f: value for f, value in zip((*layout.rows, *layout.columns), key, strict=True) if f in CELL_FACTS}
+    waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
+    return absent(waiting[0].row, records, waiting) if waiting else Entry(missing="not evaluated")
+
+
+def _entry_key(one: Published, layout: Layout) -> tuple[Key, Key] | None:
+    """Row and column of the paper's number of a label; None if the table has no such row or column."""
+    label, vocabulary = slug(one.group), Vocabulary.load()
+    group = vocabulary.group_of(one.cohort, label)
+    model, encoder, mix = one.row
+    facts = {"model": model, "text_encoder": encoder, "train_on": mix, "cohort": one.cohort, "group": group}
+    facts["label"] = label
+    shown = (*layout.rows, *layout.columns)
+    if not set(shown) <= facts.keys() or "label" not in {*shown, *(layout.where or {})}:
+        return None
+    if any(facts.get(name, "").lower() != value.lower() for name, value in (layout.where or {}).items()):
+        return None
+    return tuple(facts[name] for name in layout.rows), tuple(facts[name] for name in layout.columns)
+
+
+def _beside(entry: Entry, paper: Published | None) -> Entry:
+    """Add the paper's number to an entry, even if it has no number of ours."""
+    if paper is None:
+        return entry
+    half = paper.half_width
+    return replace(entry, published=paper.value, published_half_width=math.nan if half is None else half)
+
+
+def _differ_in_seed_alone(measured: Sequence[Measured]) -> bool:
+    return len({(record.row, score.cohort, score.group, score.label) for record, score in measured}) == 1
+
+
+def _without_error(entry: Entry, measured: Sequence[Measured]) -> Entry:
+    """Remove the interval of a mean over models, cohorts, groups or labels, because these are not repetitions."""
+    seeds = len({record.seed for record, _ in measured})
+    return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan, apart="")
+
+
+def _pending_fact(one: PendingCell, name: str) -> str:
+    return one.mix if name == "train_on" else str(getattr(one, name))
+
+
+def _waiting_rows(pending: Sequence[PendingCell], layout: Layout) -> set[Key]:
+    """Rows of cells without a result; empty if a row has facts that only results have."""
+    if not set(layout.rows) <= set(CELL_FACTS):
+        return set()
+    return {tuple(_pending_fact(one, name) for name in layout.rows) for one in pending}
+
+
+def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: Layout) -> list[str]:
+    shown = {*layout.rows, *layout.columns}
+    if "name" in shown:
+        shown |= set(CELL_FACTS)
+    lines = []
+    for name in FACTS:
+        if name in shown or name in ("seed", "name") or (name == "label" and not layout.by_label):
+            continue
+        values = {f for numbers in by_entry.values() if len(numbers) > 1 for f in _distinct(numbers, name)}
+        if values:
+            lines.append(f"Numbers are means over {HEADINGS[name].lower()}: {', '.join(sorted(values))}.")
+    return lines
+
+
+def _distinct(numbers: Sequence[Measured], name: str) -> set[str]:
+    values = {fact(one, name) for one in numbers}
+    return values if len(values) > 1 else set()
+
+
+def _ordered(keys: Iterable[Key], facts: Sequence[str]) -> list[Key]:
+    orders: dict[str, Sequence[str]] = {"model": paper_systems(), "text_encoder": TEXT_ENCODERS, "train_on": MIXES}
+    orders |= {"cohort": list(dict.fromkeys(cohort for cohort, _ in COLUMNS)), "group": ("all", "shared", "unique")}
+
+    def rank(key: Key) -> list[tuple[int, str]]:
+        ranked = []
+        for name, value in zip(facts, key, strict=True):
+            order = orders.get(name, ())
+            ranked.append((order.index(value) if value in order else len(order), value))
+        return ranked
+
+    return sorted(keys, key=rank)

@@ -1,0 +1,115 @@
+"""Protocol lines of a table: cases, unit, labels, split, selection rule and seeds of its numbers."""
+
+import math
+from collections.abc import Sequence
+
+from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.report.records import CellRecord, Score
+from uniferum.report.tables.flagged import data_lines, flagged_cases
+from uniferum.report.tables.row_counts import row_lines
+from uniferum.report.tables.segmentation import mask_lines
+from uniferum.report.tables.splits import split_lines
+
+Column = tuple[str, str]
+
+INTERVALS = {
+    "auroc": "DeLong's for one label, patients drawn with replacement for a mean",
+    "aupr": "patients drawn with replacement, within positive and negative for one label",
+}
+VALUES = {
+    "auroc": "AUROC",
+    "aupr": "average precision",
+    "sensitivity": "sensitivity at the strictest threshold that keeps 90 % specificity",
+    "brier": "Brier scores of the logistic of the logit",
+    "ece": "calibration errors in 15 equal bins of probability",
+}
+
+
+def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], metric: str) -> tuple[str, ...]:
+    """Make one line for each column, then the lines for the whole table; empty for a table without a cell."""
+    if metric in MASK_METRICS:
+        return mask_lines(records, metric)
+    if not records:
+        return ()
+    lines = [line for column in columns if (line := _column_line(records, column, metric))]
+    splits = split_lines(records, (cohort for cohort, _ in columns))
+    return (
+        *lines,
+        *splits,
+        *data_lines(records),
+        *row_lines(records),
+        _selection_line(records),
+        _seeds_line(records),
+        _value_line(metric),
+    )
+
+
+def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
+    """List the scored labels of a column, and the other labels with the reason, sorted by name."""
+    reasons = record.label_reasons.get(column, {})
+    scored = [label for label, reason in reasons.items() if not reason]
+    return sorted(scored), sorted(f"{label} ({reason})" for label, reason in reasons.items() if reason)
+
+
+def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> str:
+    stored = metric if metric in INTERVALS else "auroc"
+    scored: dict[str, list[tuple[CellRecord, Score]]] = {}
+    for record in records:
+        for score in record.groups:
+            if (score.cohort, score.group, score.metric) == (*column, stored):
+                scored.setdefault(_column_facts(record, score, metric), []).append((record, score))
+    # Flags are ignored when cells are grouped, because records of older versions have none.
+    facts = {
+        _column_facts(*cells[0], metric, flagged=flagged_cases(score for _, score in cells)): [
+            record.name for record, _ in cells
+        ]
+        for cells in scored.values()
+    }
+    name = " ".join(column)
+    if len(facts) <= 1:
+        return "".join(f"{name}: {fact}." for fact in facts)
+    said = "; ".join(f"{fact} ({len(names)} cells, e.g. {names[0]})" for fact, names in facts.items())
+    return f"{name}: cells were scored on DIFFERENT cases or labels: {said}."
+
+
+def _column_facts(record: CellRecord, score: Score, metric: str, *, flagged: str = "") -> str:
+    of_patients = f" of {score.n_patients} patients" if score.n_patients else ""
+    scored, not_scored = left_out(record, (score.cohort, score.group))
+    names = f": {', '.join(scored)}" if scored else ""
+    labels = f"{score.n_labels} of {score.n_labels_total} labels have both classes{names}"
+    labels += f"; left out: {', '.join(not_scored)}" if not_scored else ""
+    prevalence = ""
+    if metric == "aupr" and math.isfinite(score.prevalence):
+        prevalence = f", mean prevalence {score.prevalence:.4f}"
+    return f"test split, N = {score.n_cases} volumes{of_patients}{flagged}{prevalence}, {labels}"
+
+
+def _selection_line(records: Sequence[CellRecord]) -> str:
+    rules = sorted({_rule(record) for record in records})
+    return f"Unit: volume. Checkpoint: {'; '.join(rules)}."
+
+
+def _rule(record: CellRecord) -> str:
+    selection = record.result.get("selection") or {}
+    metric, split = selection.get("metric") or "metric not recorded", selection.get("split") or "validation"
+    return f"best mean {metric} over the {split} tasks of the training cohorts"
+
+
+def _seeds_line(records: Sequence[CellRecord]) -> str:
+    by_row: dict[object, list[CellRecord]] = {}
+    for record in records:
+        by_row.setdefault(record.row, []).append(record)
+    sets = sorted({tuple(sorted({one.seed for one in cells})) for cells in by_row.values()})
+    shown = "; ".join(", ".join(map(str, seeds)) for seeds in sets)
+    line = f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
+    if any(len(seeds) > 1 for seeds in sets):
+        line += " Means over seeds are given with their standard deviation; it widens their intervals."
+    mixed = [cells for cells in by_row.values() if len({one.seed for one in cells}) < len(cells)]
+    names = "; ".join(", ".join(one.name for one in cells) for cells in mixed)
+    return f"{line} A row averages DIFFERENT cells of one seed: {names}." if mixed else line
+
+
+def _value_line(metric: str) -> str:
+    line = f"Values: {VALUES.get(metric, metric)}; a mean weighs labels alike, and leaves out and counts labels "
+    interval = INTERVALS.get(metric)
+    return line + ("with one class." if interval is None else f"with one class. Intervals are 95 %: {interval}.")

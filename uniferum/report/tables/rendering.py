@@ -1,0 +1,212 @@
+"""Render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON.
+
+Invariant: all formats print the same numbers; CSV and JSON in full precision, the others with four decimals.
+"""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from uniferum.errors import UniferumError, near_miss
+from uniferum.report.systems import PAPER_TEXT, shown_encoder
+from uniferum.report.tables import sheet
+from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable
+from uniferum.report.tables.sheet import Sheet, emphasised
+from uniferum.systems import SYSTEMS
+
+CITED = {
+    "ct_clip_zero_shot": "CT-CLIP (zero-shot)",
+    "ct_clip_vocabfine": "CT-CLIP (vocabFine)",
+    "ct_clip_classfine": "CT-CLIP (classFine)",
+    "cnn_draelos": "CNN (Draelos)",
+}
+"""Titles of the paper's cited rows that no system of :mod:`uniferum.systems` can train."""
+_WORDS = {**CITED, **PAPER_TEXT, "": "-"}
+
+
+@dataclass(frozen=True)
+class Style:
+    """What is printed beside a value."""
+
+    published: bool = False
+    intervals: bool = False
+    bold: bool = False
+    """Print the best value in bold on a terminal; it has a star in any case."""
+
+
+def render(table: ReportTable, kind: str, style: Style | None = None) -> str:
+    """Render a table as text.
+
+    Raises:
+        UniferumError: the format is unknown.
+    """
+    style = style or Style()
+    check_kind(kind)
+    if kind == "csv":
+        return _csv(table)
+    if kind == "json":
+        return json.dumps(as_document(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return render_sheet(as_sheet(table, style), kind, bold=style.bold)
+
+
+def render_sheet(drawn: Sheet, kind: str, *, bold: bool = False) -> str:
+    """Render a sheet as text.
+
+    Raises:
+        UniferumError: the format is unknown.
+    """
+    check_kind(kind)
+    return sheet.terminal(drawn, bold=bold) if kind == "terminal" else sheet.KINDS[kind](drawn)
+
+
+def render_sheets(drawn: Sequence[Sheet], kind: str) -> str:
+    """Render several sheets, one after the other; in JSON as one list.
+
+    Raises:
+        UniferumError: the format is unknown.
+    """
+    texts = [render_sheet(one, kind) for one in drawn]
+    if kind == "json" and len(texts) != 1:
+        return json.dumps([json.loads(text) for text in texts], indent=2, ensure_ascii=False) + "\n"
+    return "\n".join(texts)
+
+
+def check_kind(kind: str) -> None:
+    """Check the name of a format.
+
+    Raises:
+        UniferumError: the format is unknown.
+    """
+    if kind not in sheet.KINDS:
+        raise UniferumError("--format", kind, must="be a known format", cure=near_miss(kind, sheet.KINDS))
+
+
+def several(tables: Sequence[ReportTable], kind: str, style: Style) -> str:
+    """Render several tables, one after the other; in JSON as one list."""
+    check_kind(kind)
+    if kind == "json" and len(tables) != 1:
+        documents = [as_document(table) for table in tables]
+        return json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return "\n".join(render(table, kind, style) for table in tables)
+
+
+def as_sheet(table: ReportTable, style: Style) -> Sheet:
+    """Convert a table to a sheet; published values are left out if the paper has none for this table."""
+    printed = any(math.isfinite(entry.published) for entry in table.entries.values())
+    style, columns = replace(style, published=style.published and printed), table.columns
+    rows = [
+        [
+            *row_names(row),
+            *(entry_text(table.entries[row, at], style, mark=table.own_labels(row, at)) for at in columns),
+        ]
+        for row in table.rows
+    ]
+    prevalence = prevalence_row(table)
+    if prevalence:
+        rows.append([*("Prevalence", *[""] * (len(table.row_facts) - 1)), *prevalence])
+    return Sheet(
+        table.title,
+        [*(HEADINGS[name] for name in table.row_facts), *(table.heading(column) for column in table.columns)],
+        rows,
+        [*(["In brackets: the paper's value."] if style.published else []), *table.protocol, *table.notes],
+        words=len(table.row_facts),
+        starred=f"best of the {table.best_of}",
+    )
+
+
+def row_names(row: Key) -> list[str]:
+    """The printed names of a row."""
+    return [shown_name(part) for part in row]
+
+
+def shown_name(part: str) -> str:
+    """The title of a system, the hub id of a text encoder, or the word itself."""
+    if part in SYSTEMS:
+        return SYSTEMS[part].title
+    return _WORDS.get(part, part)
+
+
+def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "") -> str:
+    """Format an entry: value, standard deviation over seeds, interval, mark, and the published value in brackets."""
+    text = _number(entry, style, digits) + mark if entry.known else _absence(entry)
+    if style.published:
+        text += f" ({_printed(entry, style, digits)})"
+    return text
+
+
+def _printed(entry: Entry, style: Style, digits: int) -> str:
+    if not math.isfinite(entry.published):
+        return "-"
+    half = style.intervals and math.isfinite(entry.published_half_width)
+    return f"{entry.published:.{digits}f}" + (f" ±{entry.published_half_width:.{digits}f}" if half else "")
+
+
+def _number(entry: Entry, style: Style, digits: int) -> str:
+    value = f"{entry.value:.{digits}f}"
+    text = emphasised(value) if entry.best else value
+    text += f" ±{entry.spread:.{digits}f}" if math.isfinite(entry.spread) else ""
+    if style.intervals and math.isfinite(entry.lo):
+        text += f" [{entry.lo:.{digits}f}, {entry.hi:.{digits}f}]"
+    return text
+
+
+def _absence(entry: Entry) -> str:
+    if entry.missing.startswith("n/a"):
+        return "n/a"
+    short = entry.missing.split(":")[0]
+    return "-" if short in ("", "not run", "not evaluated") else short
+
+
+def prevalence_row(table: ReportTable) -> list[str]:
+    """For AUPR, the prevalence in each column, which a random score reaches; empty for other metrics."""
+    if table.metric != "aupr" or not {"cohort", "label"} & set(table.column_facts):
+        return []
+    return [_prevalence(table, column) for column in table.columns]
+
+
+def _prevalence(table: ReportTable, column: Key) -> str:
+    values = {round(entry.prevalence, 4) for (_, at), entry in table.entries.items() if at == column and entry.known}
+    shown = sorted(value for value in values if math.isfinite(value))
+    if not shown:
+        return "-"
+    return f"{shown[0]:.4f}" if len(shown) == 1 else f"{shown[0]:.4f} to {shown[-1]:.4f}"
+
+
+def long_rows(table: ReportTable) -> list[dict[str, Any]]:
+    """Make the rows of CSV and JSON: one dictionary for each entry, in which missing numbers are None."""
+    lines = []
+    for row in table.rows:
+        for column in table.columns:
+            facts = dict(zip((*table.row_facts, *table.column_facts), (*row, *column), strict=True))
+            if "text_encoder" in facts:
+                facts["text_encoder"] = shown_encoder(facts["text_encoder"])
+            entry = {key: plain(value) for key, value in asdict(table.entries[row, column]).items()}
+            named = {"table": table.name, "metric": table.metric} | ({"data": "phantoms"} if table.phantoms else {})
+            lines.append({**named, **facts, **entry})
+    return lines
+
+
+def plain(value: Any) -> Any:
+    """Convert a value to a JSON type."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def as_document(table: ReportTable) -> dict[str, Any]:
+    """Convert a table to a JSON document."""
+    document = {"table": table.name, "title": table.title, "metric": table.metric, "entries": long_rows(table)}
+    return document | {"protocol": list(table.protocol), "notes": list(table.notes)}
+
+
+def _csv(table: ReportTable) -> str:
+    lines = long_rows(table)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(lines[0]) if lines else ["table", "metric"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({**line, "cells": " ".join(line["cells"])} for line in lines)
+    return text.getvalue()

@@ -1,0 +1,108 @@
+"""The compared systems (paper 3.2, 4): one entry each, read by model, report, grid and command line alike.
+
+This module imports neither torch nor any other room, so a plan of many cells and a report can ask what a system is
+without loading its code. A new system is one file with its builder and one entry in :data:`SYSTEMS`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from uniferum.errors import UniferumError, near_miss
+
+
+@dataclass(frozen=True)
+class System:
+    """What the rest of the code knows of one compared system.
+
+    Attributes:
+        name: the value of ``model.kind``, of ``model`` in a grid file, and of the model in every record.
+        title: the name in tables and figures.
+        builder: ``module:function`` of its builder, see :data:`uniferum.model.registry.Builder`; imported on first use.
+        masks: whether it predicts masks; every system predicts labels.
+        text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
+        own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
+        paper: its row in the paper's tables, which bears its name: ``trained`` by the authors, ``cited`` from another
+            paper, or none.
+    """
+
+    name: str
+    title: str
+    builder: str
+    masks: bool = False
+    text: bool = False
+    own_encoder: bool = False
+    paper: Literal["trained", "cited", ""] = ""
+
+
+UNIFERUM = "uniferum"
+"""The paper's model: the default system, and the one that tables by text encoder are about."""
+
+CNN = "cnn"
+"""The paper's baseline."""
+
+
+def _by_name(systems: Iterable[System]) -> dict[str, System]:
+    return {system.name: system for system in systems}
+
+
+_BASELINES = "uniferum.model.baselines"
+
+SYSTEMS: dict[str, System] = _by_name(
+    [
+        System(
+            UNIFERUM,
+            "Uniferum",
+            "uniferum.model.uniferum:build_uniferum",
+            masks=True,
+            text=True,
+            own_encoder=True,
+            paper="trained",
+        ),
+        System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, paper="trained"),
+        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", paper="cited"),
+        System(
+            "cnn_transformer",
+            "CNN+Transformer",
+            f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
+            paper="cited",
+        ),
+        System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip:build_ct_clip", text=True),
+    ]
+)
+"""Every system by its name, in the order of the paper's tables."""
+
+
+def system_of(name: str, *, key: str = "model.kind") -> System:
+    """The system of a name.
+
+    Args:
+        name: its name.
+        key: the config key that holds the name, for the message.
+
+    Raises:
+        UniferumError: no system has this name.
+    """
+    if name not in SYSTEMS:
+        raise UniferumError(key, name, must="be a known system", cure=near_miss(name, SYSTEMS))
+    return SYSTEMS[name]
+
+
+def predicts_masks(name: str) -> bool:
+    """Whether a system of this name exists and predicts masks."""
+    return name in SYSTEMS and SYSTEMS[name].masks
+
+
+def reads_text(name: str) -> bool:
+    """Whether a system of this name exists and has a text encoder."""
+    return name in SYSTEMS and SYSTEMS[name].text
+
+
+def trained_by_paper(name: str) -> bool:
+    """Whether the paper's authors trained this system, so that the report judges its numbers."""
+    return name in SYSTEMS and SYSTEMS[name].paper == "trained"
+
+
+def paper_systems() -> list[str]:
+    """The systems that the paper's authors trained, in the order of their tables."""
+    return [name for name, system in SYSTEMS.items() if system.paper == "trained"]
