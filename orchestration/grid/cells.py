@@ -30,7 +30,7 @@ def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
 
     Raises:
         UniferumError: a cohort, text encoder or RunConfig key is unknown, a value is not allowed, or two cells are
-        equal.
+            equal.
     """
     cells: dict[str, Cell] = {}
     contents: dict[str, str] = {}

@@ -101,7 +101,7 @@ class Model(nn.Module, ABC):
             labels: as in :meth:`forward`.
             masks: also return masks, from a model that predicts them.
 
-        Example:
+        Examples:
             >>> import torch, uniferum
             >>> model = uniferum.from_pretrained(folder)
             >>> volume = torch.rand(2, 1, 24, 16, 8)  # intensities HU / 2000 + 0.5

@@ -140,7 +140,7 @@ def prepare(source: ScanSource, config: PreparationConfig) -> PreparedScan:
     Raises:
         UniferumError: the scan or a mask of it cannot be read, or it has no lung and the config excludes such scans.
 
-    Example:
+    Examples:
         >>> import uniferum
         >>> from uniferum.preprocessing.formats.source import ScanSource
         >>> from uniferum.preprocessing.pipeline import PreparationConfig

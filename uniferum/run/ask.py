@@ -217,7 +217,7 @@ def ask(
         A row per scan and question (scan, label, prompt, logit, probability, flags joined by ``;``, notes as a tuple),
         and scan to reason, one line each, for those that failed or were refused.
 
-    Example:
+    Examples:
         >>> import uniferum
         >>> prompts = ["Diagnose the presence of emphysema in the lungs"]
         >>> answers, failed = uniferum.ask(folder, ["absent.nii.gz"], prompts)

@@ -26,7 +26,7 @@ class RunConfig(Section):
     means the training cohorts: the best checkpoint is never selected on a zero-shot task. ``model.preset: released``
     fills the keys of :mod:`uniferum.run.presets` that are not given.
 
-    Example:
+    Examples:
         >>> import uniferum
         >>> config = uniferum.RunConfig.model_validate({"name": "first", "train_on": ["CTRATE", "SEG"]})
         >>> config.training_cohorts, config.segmentation

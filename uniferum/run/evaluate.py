@@ -58,7 +58,7 @@ def evaluate_run(
         Interrupted: ``stop`` returned true; the old record is unchanged.
         UniferumError: no best checkpoint, one of another config, or a missing store.
 
-    Example:
+    Examples:
         >>> import uniferum
         >>> result = uniferum.evaluate_run(config, stores, run_folder, device="cpu")
         >>> result.record["evaluate_on"]

@@ -66,7 +66,7 @@ def train_run(
         NonFiniteLoss: the loss or its gradient became NaN or infinite.
         UniferumError: a store is missing or of another geometry, or the folder holds another run.
 
-    Example:
+    Examples:
         >>> import uniferum
         >>> result = uniferum.train_run(config, stores, run_folder, device="cpu")
         >>> result.record["train_on"], result.record["steps"]

@@ -79,7 +79,7 @@ def from_pretrained(name: str | Path, weights_dir: Path | None = None) -> Model:
     Raises:
         UniferumError: no such folder, a config of another format, or tensors that do not fit it.
 
-    Example:
+    Examples:
         >>> import uniferum
         >>> uniferum.from_pretrained(folder).tokens_shape
         (3, 2, 1)
