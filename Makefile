@@ -18,6 +18,7 @@ demo: install
 	$(BIN)/uniferum grid run configs/demo_grid.yaml --yes
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table auroc --published
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
+	$(BIN)/uniferum report --grid configs/demo_grid.yaml --html demo/page
 
 test: install lint types unit integration
 

@@ -59,7 +59,7 @@ def plan(
     sources: Annotated[bool, typer.Option("--sources", help="List the file's values with their sources.")] = False,
     form: Format = None,
 ) -> None:
-    """Show what `grid run` would do: the state of each cell, the reason, and the hours that it takes."""
+    """Show what `grid run` would do: the state of each cell, the reason, and the expected hours."""
     if sources:
         show_sources(file, form)
     else:
@@ -120,7 +120,7 @@ def status(
     ] = False,
     form: Format = None,
 ) -> None:
-    """Show the state, step, metric and time left of each cell. It reads files only: no driver needs to run."""
+    """Show the state, step, metric and time left of each cell; works without a driver."""
     grid, cells = _open(file, settings)
     if not watched:
         show_status(grid, cells, form)
@@ -142,7 +142,7 @@ steer.register(app)
     )
 )
 def _grid() -> None:
-    """Plan, run, watch and steer a grid of cells."""
+    """Plan, run, watch and control a grid: many training runs (cells) that one YAML file declares."""
 
 
 def _open(file: Path, settings: list[str] | None, only: list[str] | None = None) -> "tuple[GridConfig, list[Cell]]":

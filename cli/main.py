@@ -24,7 +24,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Run the experiment of 'Unified Supervision for Vision-Language Modeling in 3D CT', and your own.",
+    help="Train, evaluate and report the models of 'Unified Supervision for Vision-Language Modeling in 3D Computed "
+    "Tomography', on the paper's datasets or your own.",
     epilog=examples(
         "uniferum data demo configs/demo_data.yaml",
         "uniferum grid run configs/demo_grid.yaml",

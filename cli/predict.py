@@ -52,7 +52,7 @@ def predict(
     device: Annotated[str | None, typer.Option(help="cuda or cpu; default: the first GPU if there is one.")] = None,
     weights_dir: weights.WeightsDir = None,
 ) -> None:
-    """Ask a trained model about raw scans: one probability a scan and prompt. Not for clinical use.
+    """Ask a trained model about raw scans: one probability for each scan and prompt. Not for clinical use.
 
     CSV rows are printed as soon as they are answered. After Ctrl-C the answers so far are kept, in both formats.
     """

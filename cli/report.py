@@ -41,7 +41,7 @@ MlflowOption = Annotated[
 
 REPORT = examples(
     "uniferum report --grid configs/demo_grid.yaml --table auroc --table aupr",
-    "uniferum report --from runs/demo/cells --table labels --cohort CTRATE --format csv > labels.csv",
+    "uniferum report --from demo/runs/cells --table labels --cohort CTRATE --format csv > labels.csv",
     "uniferum report --grid configs/demo_grid.yaml --rows model,train_on --columns cohort,group --metric ece",
     "uniferum report --grid configs/paper_grid.yaml --published --intervals --format latex",
     "uniferum report --grid configs/paper_grid.yaml --verdict",
@@ -100,7 +100,7 @@ def report(
         str | None,
         typer.Option(
             "--against",
-            help="paper or all: the published values that can be compared, and why the others cannot.",
+            help="Published values beside each cell, and why others do not compare; paper, or all.",
             rich_help_panel=JUDGE,
         ),
     ] = None,
@@ -119,7 +119,7 @@ def report(
         bool,
         typer.Option(
             "--compare-encoders",
-            help="Paired tests between two text encoders, for each training mix (claim 7).",
+            help="Paired tests between two text encoders, for each choice of training data.",
             rich_help_panel=JUDGE,
         ),
     ] = False,
@@ -147,7 +147,7 @@ def report(
     ] = "png,svg,pdf",
     montages: Annotated[
         int,
-        typer.Option(help="With --data and --figures: images of this many scans a cohort.", rich_help_panel=FIGURES),
+        typer.Option(help="With --data and --figures: number of scans to draw per cohort.", rich_help_panel=FIGURES),
     ] = 0,
     html: Annotated[
         Path | None,
@@ -163,7 +163,8 @@ def report(
     folder: FromOption = None,
     mlflow: MlflowOption = None,
     data: Annotated[
-        Path | None, typer.Option("--data", help="Folder of prepared stores: report on them.", rich_help_panel=DATA)
+        Path | None,
+        typer.Option("--data", help="Print the data card of the stores in this folder.", rich_help_panel=DATA),
     ] = None,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""

@@ -19,7 +19,7 @@ CellName = Annotated[str, typer.Argument(help="A cell's name, as `grid status` p
 Settings = Annotated[list[str] | None, typer.Option("--set", help="a.b=value: replaces a value of the grid file.")]
 
 
-RUN, WATCH, STEER, CLUSTER = "Run", "Watch", "Steer a running grid", "On a cluster"
+RUN, WATCH, STEER, CLUSTER = "Run", "Watch", "Control a running grid", "On a cluster"
 """Headings under which `uniferum grid --help` groups the commands."""
 
 DEMO, CELL = "configs/demo_grid.yaml", "uniferum-small-CTRATE"
@@ -93,7 +93,7 @@ def stop(file: File, settings: Settings = None) -> None:
 
 
 def resume(file: File, settings: Settings = None) -> None:
-    """Start cells again after `pause` or after the circuit breaker opened."""
+    """Start cells again after `pause`, or after repeated failures paused the grid."""
     output.say(_client(file, settings).send("resume"))
 
 

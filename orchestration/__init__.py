@@ -21,10 +21,12 @@
 
     shell              `uniferum grid run` becomes the driver. Other commands (`status`, `cancel`, `pause`, ...) read
                        the cells' folders and the ledger, and add commands to the ledger.
-    driver             one per grid: it holds the lease in the ledger. The shell starts it, or on a cluster the Ray
-                       Job of `uniferum grid submit`. It connects to Ray or starts Ray on its machine.
+    driver             one per grid: the process of `uniferum grid run` itself, or on a cluster the Ray Job of
+                       `uniferum grid submit`. It holds the lease in the ledger, and connects to Ray or starts it.
+    Ray                head and raylets, started by the driver or already running (`--address`).
     MLflow server      a subprocess of the driver, if no server is configured. The driver restarts it when it dies.
-    worker group       a Ray task of the driver that runs one Ray Train run; as many as fit on the cluster.
+    worker group       the workers of one Ray Train run. A Ray task of the driver starts it; there are as many groups
+                       as fit on the cluster.
     worker             a process of a worker group, started by Ray Train. It trains cell after cell and talks to the
                        driver only through files. It stops after two minutes without the driver's heartbeat.
 
@@ -37,7 +39,7 @@ writes, except for logs.
     cell.log           every worker: all output, over all attempts
     stack-N-PID.txt    every worker: stack traces of attempt N when it stalled
     progress.json      worker: step, speed, metric, phase; once a second at most
-    spool.jsonl        worker: records for MLflow; the driver adds the results and the final status
+    spool.jsonl        worker: lines for MLflow; the driver adds the results and the final status
     spooled.json       driver: the result that was added to the spool
     spool.sent.json    driver: how much of the spool is in MLflow
     config.yaml        worker: the resolved RunConfig

@@ -44,8 +44,8 @@ def sourced_values(path: Path) -> list[SourcedValue]:
     """
     raw = load_yaml(path)
     base = raw.get("base")
-    found = list(_values(path.parent / str(base))) if base is not None else []
-    return found + [one for one in _values(path) if one.key.split(".")[0].split("[")[0] in SECTIONS]
+    values = list(_values(path.parent / str(base))) if base is not None else []
+    return values + [one for one in _values(path) if one.key.split(".")[0].split("[")[0] in SECTIONS]
 
 
 def _values(path: Path) -> Iterator[SourcedValue]:

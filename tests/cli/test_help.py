@@ -67,7 +67,7 @@ def panels(*words: str) -> dict[str, str]:
 def test_the_verbs_of_grid_are_grouped() -> None:
     shown = panels("grid")
     verbs = {head: re.findall(r"^│ (\w+) ", text, re.MULTILINE) for head, text in shown.items() if head != "Options"}
-    assert list(verbs) == ["Run", "Watch", "Steer a running grid", "On a cluster"]
+    assert list(verbs) == ["Run", "Watch", "Control a running grid", "On a cluster"]
     assert sorted(verb for group in verbs.values() for verb in group) == sorted(COMMANDS["grid"].commands)
 
 
