@@ -49,7 +49,7 @@ docs: install
 
 # The short form of `chaos`, and a part of `integration`: it is run by `make test` already.
 survive: install
-	$(BIN)/pytest -q tests/integration/test_survive.py tests/integration/test_survive_nodes.py tests/integration/test_reaper.py
+	$(BIN)/pytest -q tests/integration/test_survive.py tests/integration/test_survive_nodes.py tests/integration/test_cleanup.py
 
 chaos: install
 	$(BIN)/pytest -q -m chaos

@@ -57,7 +57,7 @@ def logs(
 
     path = _client(file, settings).log(cell)
     if not path.exists():
-        raise StateError(f"Cell {cell} has not started yet", cure="`uniferum grid status` shows when it starts")
+        raise StateError(f"Cell {cell} has not written a log yet ({path})", cure="See `uniferum grid status`.")
     text, end = last_lines(path, lines)
     output.stream(text)
     if follow:

@@ -48,9 +48,8 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
     """Collect the cells of a report.
 
     Args:
-        grid: the grid file, which lists the expected cells and the MLflow server. Without it and without ``folder``:
-        the
-            grid file in ``configs`` with the newest MLflow database.
+        grid: the grid file, which lists the expected cells and the MLflow server. Without it and without ``folder``,
+            the grid file in ``configs`` with the newest MLflow database is taken.
         folder: read cells from this folder instead of MLflow.
         mlflow: address of the tracking server, instead of the grid's own or ``MLFLOW_TRACKING_URI``.
 

@@ -140,11 +140,20 @@ def plan_changes(shown: Sequence[PlannedCell], planned: Sequence[PlannedCell]) -
         planned: the plan that is run.
 
     Returns:
-        One line for each cell whose state changed.
+        One line for each cell whose state, or whose settings or data, changed.
     """
-    before = {p.cell.name: p.state for p in shown}
-    changed = (p for p in planned if before.get(p.cell.name, p.state) != p.state)
-    return [f"{p.cell.name}: {before[p.cell.name]} when the plan was shown, now {p.state} ({p.why})" for p in changed]
+    before = {p.cell.name: p for p in shown}
+    return [line for p in planned if p.cell.name in before for line in _changes_of(before[p.cell.name], p)]
+
+
+def _changes_of(shown: PlannedCell, now: PlannedCell) -> list[str]:
+    if shown.state != now.state:
+        return [f"{now.cell.name}: {shown.state} when the plan was shown, now {now.state} ({now.why})"]
+    if shown.training_fingerprint != now.training_fingerprint:
+        return [f"{now.cell.name}: its settings or training data changed after the plan was shown"]
+    if shown.evaluation_fingerprint != now.evaluation_fingerprint:
+        return [f"{now.cell.name}: its test data changed after the plan was shown"]
+    return []
 
 
 def _first_state(planned: PlannedCell, options: Options) -> str:

@@ -6,10 +6,11 @@ from functools import cache
 from typing import Any
 
 from orchestration.grid.records import CellProgress
+from orchestration.grid.states import CellState
 from orchestration.infra.gauges import PROGRESS, STATE
 
 CELL = "UNIFERUM_CELL"
-STATES = ("pending", "running", "waiting", "done", "failed", "stopped")
+STATES = tuple(state.value for state in CellState if state is not CellState.UNTRAINED)
 
 
 def show(progress: CellProgress) -> None:

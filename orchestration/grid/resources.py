@@ -29,7 +29,7 @@ class Resources(Section):
 
     @model_validator(mode="after")
     def _one_gpu_a_worker(self) -> Self:
-        """Refuse fractions and extra GPUs: a worker trains on one GPU, so they would be idle."""
+        """Require one GPU per worker; a single worker may have a fraction of one."""
         shared = self.workers == 1 and self.gpus < 1
         if self.gpus and not shared and self.gpus != self.workers:
             raise ValueError(

@@ -28,7 +28,7 @@ NUMBERS = COLUMNS[2:6]
 
 @dataclass(frozen=True)
 class StatusRow:
-    """One row of the status table, as text."""
+    """One row of the status table; an unknown value is None."""
 
     cell: str
     state: str

@@ -135,7 +135,7 @@ def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportR
 
     Raises:
         UniferumError: the server has no such grid.
-        StateError: the server does not answer.
+        StateError: the server does not answer, or rejects the request.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException

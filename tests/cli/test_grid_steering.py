@@ -171,7 +171,7 @@ def test_logs_follow_what_is_appended_and_what_a_new_attempt_writes(
 
 def test_logs_of_a_cell_that_began_without_a_log_say_so(shell: Shell) -> None:
     shell.record()
-    assert "has not started yet" in str(shell("logs", FIRST).exception)
+    assert "has not written a log yet" in str(shell("logs", FIRST).exception)
 
 
 def test_status_is_one_table_of_the_cells(shell: Shell, driver: Ledger) -> None:

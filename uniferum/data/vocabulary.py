@@ -91,10 +91,6 @@ class Vocabulary:
         groups = [labels for key, labels in self.groups.items() if key[0] == cohort and key not in self.evaluation_only]
         return tuple(label for labels in groups for label in labels)
 
-    def organ_layers(self) -> frozenset[str]:
-        """Mask layers for organ tasks: all layers of structures except nodules."""
-        return frozenset(structure.layer for structure in self.structures.values()) - {NODULE}
-
     def organs(self) -> tuple[Structure, ...]:
         """Structures of the TotalSegmentator layer: the paper's 60 organ tasks."""
         return tuple(s for s in self.structures.values() if s.layer == TOTALSEGMENTATOR)

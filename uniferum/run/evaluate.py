@@ -36,7 +36,7 @@ from uniferum.training.state import TrainingProgress
 def evaluate_run(
     config: RunConfig,
     stores: Stores,
-    folder: Path,
+    folder: Path | str,
     reporter: Reporter | None = None,
     *,
     stop: Callable[[], bool] | None = None,

@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 def train_run(
     config: RunConfig,
     stores: Stores,
-    folder: Path,
+    folder: Path | str,
     reporter: Reporter | None = None,
     *,
     stop: Callable[[], bool] | None = None,

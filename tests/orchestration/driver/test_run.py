@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import sys
 import time
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -107,6 +108,17 @@ def test_a_cell_whose_state_changed_since_the_plan_was_shown_is_named(finished: 
     view = Lines()
     assert run_grid(finished, [cell()], view, Options(shown_plan=shown)).exit_code == 0
     assert view.said == [f"{cell().name}: due when the plan was shown, now done (finished at step 4)"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "what"),
+    [("training_fingerprint", "its settings or training data"), ("evaluation_fingerprint", "its test data")],
+)
+def test_a_cell_of_the_same_state_whose_content_changed_is_named(finished: GridConfig, changed: str, what: str) -> None:
+    now = run.plan.make_plan(finished, [cell()])
+    shown = [replace(one, **{changed: "0" * 16}) for one in now]
+    assert run.plan_changes(shown, now) == [f"{cell().name}: {what} changed after the plan was shown"]
+    assert run.plan_changes([], now) == []
 
 
 def test_a_plan_that_is_still_true_prints_nothing(finished: GridConfig) -> None:

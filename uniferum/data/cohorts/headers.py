@@ -17,7 +17,7 @@ def nifti_fault(path: Path) -> str | None:
     """Fault of a NIfTI volume according to its header; ``None`` if the header is valid.
 
     A fourth axis of length 1 is valid. The paper excluded 145 INSPECT scans with a corrupted affine matrix or dual
-    channels channels (3.4.3).
+    channels (3.4.3).
     """
     try:
         image = nibabel.load(path)

@@ -88,11 +88,6 @@ class TrainingBatches:
         own = UserTransforms(config.transforms)
         self._assembly = _assembly(table, cohorts, geometry, config, targets, augmentation, own)
 
-    @property
-    def rows_per_epoch(self) -> int:
-        """Number of rows of the table."""
-        return len(self._order)
-
     def counts(self, step: int) -> tuple[int, int]:
         """Classification and segmentation rows of a whole step, over all workers."""
         return self._assembly.counts([group for micro in self._order.step(step) for group in micro])

@@ -74,10 +74,13 @@ def test_the_dialects_of_spreadsheets_are_read_right(tmp_path: Path, data: bytes
     [
         (
             b"scan_id,path,lab\na,a.nii.gz,63,5\n",
-            r"line 2, scan a \(4 fields\) must have 3 fields.* decimal numbers need a po",
+            r"line 2, scan a \(4 fields\) must be a row of 3 fields.* decimal numbers need a po",
         ),
-        (b"scan_id,path,lab\na,a.nii.gz,1,\n", r"line 2, scan a \(4 fields\) must have 3 fields"),
-        (b"scan_id,path,lab\na,a.nii.gz\n", r"line 2, scan a \(2 fields\) must have 3 fields.* a cell is missing"),
+        (b"scan_id,path,lab\na,a.nii.gz,1,\n", r"line 2, scan a \(4 fields\) must be a row of 3 fields"),
+        (
+            b"scan_id,path,lab\na,a.nii.gz\n",
+            r"line 2, scan a \(2 fields\) must be a row of 3 fields.* a cell is missing",
+        ),
         (b"scan_id,path,lab\n\na,a.nii.gz\n", "line 3, scan a"),
         (b'scan_id,path,lab\na,"a.nii.gz,1\nb,b,0\n', "line 2 must be a readable table; a quote is opened there"),
         (b'scan_id,path,lab\na,"a"b,1\n', "line 2 must be a readable table; something follows a closing quote"),

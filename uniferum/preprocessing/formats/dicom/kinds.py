@@ -102,10 +102,5 @@ def words(values: list[str]) -> set[str]:
     return {word for value in values for word in re.split(r"[^A-Z0-9]+", value)}
 
 
-def is_ct_image(data: Any) -> bool:
-    """Whether the object claims to be a CT image, even if it cannot be read."""
-    return text(data, "Modality") == "CT" or (not text(data, "Modality") and _sop_class(data) in _CT_CLASSES)
-
-
 def _sop_class(data: Any) -> str:
     return text(data, "SOPClassUID") or text(data.file_meta, "MediaStorageSOPClassUID")
