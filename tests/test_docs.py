@@ -282,3 +282,112 @@ def test_internal_links_of_the_front_pages_lead_somewhere() -> None:
         text = (PROJECT / name).read_text(encoding="utf-8")
         links = re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)|src=\"(?!https?:)([^\"]+)\"", text)
         assert [link for found in links for link in found if link and not (PROJECT / link).exists()] == []
+
+
+JOINTS = re.compile(r"\.\.\.|[;:()\[\]]|, |\bmust\b|\bfailed with\b|\d+ x ")
+"""Where a message is put together from parts, or where a page leaves something out."""
+
+CHECKED_WORDS = 3
+"""A part of a quoted message of fewer words is not looked for: it is mostly a name or a number."""
+
+COMPOSED = {"holds train and valid", "TypeError at uniferum.preprocessing.formats.nifti line 88"}
+"""Parts of quoted messages that the source puts together from texts of one or two words."""
+
+
+def test_the_datasets_page_quotes_the_messages_of_the_program() -> None:
+    messages = quoted_messages((PROJECT / "docs/datasets.md").read_text(encoding="utf-8"))
+    assert len(messages) > 90
+    faults = [f"{message}: not in the source: {part}" for message in messages for part in unknown_parts(message)]
+    assert not faults, "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    ("message", "parts"),
+    [
+        ("damaged: it cannot be decompressed", []),
+        ("damaged: its bytes do not decode", ["its bytes do not decode"]),
+        ("cohort X must hold at least one scan; looked for ...", []),  # two words are too few to look for
+        ("must leave some voxels out", ["leave some voxels out"]),
+        ("split (valid) must be a known split", []),
+        ("4 of 12 training scans are left out, flagged wrong_hu", []),
+        ("4 of 12 training scans are omitted", ["4 of 12 training scans are omitted"]),
+    ],
+)
+def test_a_quoted_message_that_the_program_does_not_have_is_told(message: str, parts: list[str]) -> None:
+    assert unknown_parts(message) == parts
+
+
+def quoted_messages(text: str) -> list[str]:
+    """The messages that the tables of messages quote: in double quotes, or as code in the last column."""
+    messages, is_message_table = [], False
+    for line in text.splitlines():
+        if not line.startswith("|"):
+            is_message_table = False
+        elif line.endswith("| flag or message |"):
+            is_message_table = True
+        elif is_message_table:
+            last = re.split(r"(?<!\\)\|", line)[-2]
+            messages += [*re.findall(r'"([^"]+)"', line), *re.findall(r"`([^`]+)`", re.sub(r'"[^"]+"', "", last))]
+    return [message for message in messages if " " in message]
+
+
+def unknown_parts(message: str) -> list[str]:
+    """The parts of a message that no text of the source has."""
+    parts = [part.strip() for part in JOINTS.split(message)]
+    long = [part for part in parts if len(words_of(part)) >= CHECKED_WORDS and part not in COMPOSED]
+    return [part for part in long if not is_in_source(words_of(part))]
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text without the punctuation around them."""
+    return [word for word in (word.strip("`'\".,;:()[]") for word in text.split()) if word]
+
+
+def is_in_source(words: list[str]) -> bool:
+    """Whether a text of the source has these words in a row, or they contain a whole text of the source.
+
+    Its placeholders stand for one to six words each, but at least half of the words, and two, have to be its own.
+    """
+    enough = max(2, (len(words) + 1) // 2)
+    for text, own in source_texts():
+        if sum(word in own for word in words) < enough:
+            continue
+        if any(fits(words, text[at:], enough) for at in range(len(text))):
+            return True
+        if len(text) >= max(enough, 3) and any(words[at : at + len(text)] == text for at in range(len(words))):
+            return True
+    return False
+
+
+def fits(words: list[str], text: list[str], enough: int) -> bool:
+    """Whether words are the beginning of a text, ``enough`` of them by the text's own words."""
+    if not words or not text:
+        return not words and enough <= 0
+    if PLACEHOLDER not in text[0]:
+        return words[0] == text[0] and fits(words[1:], text[1:], enough - 1)
+    return any(fits(words[count:], text[1:], enough) for count in range(1, min(6, len(words)) + 1))
+
+
+PLACEHOLDER = "\0"
+
+
+@cache
+def source_texts() -> list[tuple[list[str], set[str]]]:
+    """The words of every text of the source, docstrings apart, and the same as a set."""
+    texts = set()
+    for package in ("uniferum", "orchestration", "cli"):
+        for path in (PROJECT / package).rglob("*.py"):
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            texts |= {template(node) for node in ast.walk(tree) if id(node) not in docstrings}
+    return [(words, set(words)) for words in map(words_of, texts) if len(words) > 1]
+
+
+def template(node: ast.AST) -> str:
+    """A text literal, with a mark for each placeholder; empty for any other node."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=values):
+            return "".join(template(value) or PLACEHOLDER for value in values)
+    return ""
