@@ -130,7 +130,7 @@ def _range_faults(whole: Histogram, scan: Histogram) -> Iterator[str]:
     beyond = scan.share(LEAST, AIR_HU), scan.share(METAL_HU, END)
     below = BEYOND_SHARE + RIM_SHARE * padding + NOISE_SHARE * scan.share(*AIR_NOISE_HU)
     if beyond[0] > below or beyond[1] > BEYOND_SHARE:
-        yield f"{beyond[0]:.0%} lie below {AIR_HU} and {beyond[1]:.0%} above {METAL_HU}without padding"
+        yield f"{beyond[0]:.0%} lie below {AIR_HU} and {beyond[1]:.0%} above {METAL_HU}, without the padding"
 
 
 def _clip_faults(within: Histogram, scan: Histogram, known_clip: tuple[float, float]) -> Iterator[str]:
