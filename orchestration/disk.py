@@ -44,14 +44,14 @@ def _is_full(error: BaseException) -> bool:
     return any(words in text for words in FULL_TEXTS)
 
 
-def _do_nothing() -> None:
+def do_nothing() -> None:
     """The default of ``meanwhile``."""
 
 
 def retry_while_disk_full(
     write: Callable[[], T],
     say: Callable[[str], None],
-    meanwhile: Callable[[], None] = _do_nothing,
+    meanwhile: Callable[[], None] = do_nothing,
     *,
     every_s: float = 1.0,
     longest_s: float | None = None,

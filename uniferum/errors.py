@@ -70,10 +70,23 @@ def near_miss(name: str, allowed: Iterable[str]) -> str:
 class StateError(UniferumError):
     """A state of the machine or the grid that stops a command: a plain statement and its remedy, no "must"."""
 
-    def __init__(self, subject: str, value: object = None, *, must: str = "", cure: str = "") -> None:
-        """Store the parts of the message; ``subject`` is the statement, without its full stop."""
-        super().__init__(subject, value, must=must, cure=cure)
+    def __init__(self, statement: str, *, cure: str = "") -> None:
+        """Store the parts of the message.
+
+        Args:
+            statement: what the state is, without its full stop.
+            cure: the remedy, as a sentence of its own.
+        """
+        super().__init__(statement, must="", cure=cure)
 
     def __str__(self) -> str:
         cure = f" {without_passwords(self.cure)}" if self.cure else ""
         return f"{_one_line(without_passwords(self.subject))}.{cure}"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Pickle the statement and its remedy."""
+        return (_rebuild_state, (self.subject, self.cure))
+
+
+def _rebuild_state(statement: str, cure: str) -> StateError:
+    return StateError(statement, cure=cure)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 from orchestration.attempt.attempt import Attempt, AttemptResult
 from orchestration.attempt.failures import Fault
 from orchestration.cluster import preflight
-from orchestration.disk import retry_while_disk_full
+from orchestration.disk import do_nothing, retry_while_disk_full
 from orchestration.driver.webhook import notify
 from orchestration.grid import metrics
 from orchestration.grid.config import GridConfig
@@ -41,10 +41,6 @@ class View(Protocol):
         ...
 
 
-def _do_nothing() -> None:
-    """The default of ``meanwhile``."""
-
-
 @dataclass
 class GridEvents:
     """The scheduler's listener: pass every event to the ledger, the records, MLflow and the view.
@@ -67,7 +63,7 @@ class GridEvents:
     tracking: TrackingSync
     view: View
     webhook: str | None = None
-    meanwhile: Callable[[], None] = _do_nothing
+    meanwhile: Callable[[], None] = do_nothing
     shown_at: float = 0.0
     paused_for: str | None = None
     reported_lost: bool = False

@@ -150,3 +150,8 @@ def _expected_size(path: Path) -> str:
     except (OSError, *NOT_A_PICKLE):
         return ""
     return f" of {8 + length + max(ends)} bytes" if ends else ""
+
+
+def shape_text(tensor: Tensor | None) -> str:
+    """The shape of a tensor for a message, e.g. ``3 x 4``; ``absent`` for None."""
+    return "absent" if tensor is None else " x ".join(map(str, tensor.shape)) or "one number"

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from uniferum.atomic import sync
 from uniferum.errors import OtherHardware, UniferumError
+from uniferum.model.weights import shape_text
 from uniferum.training.state import TrainingProgress
 
 WEIGHTS, OPTIMIZER, CARD = "model.safetensors", "optimizer.pt", "checkpoint.json"
@@ -192,13 +193,9 @@ def load_weights(model: nn.Module, folder: Path) -> None:
 
 def _refuse_other_tensors(path: Path, held: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     for name in sorted(held.keys() | wanted.keys()):
-        there, here = _shape(held.get(name)), _shape(wanted.get(name))
+        there, here = shape_text(held.get(name)), shape_text(wanted.get(name))
         if there != here:
             raise UniferumError(f"{path}: {name}", there, must=f"have the model's shape ({here})")
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "absent" if tensor is None else " x ".join(map(str, tensor.shape)) or "one number"
 
 
 def _state(model: nn.Module) -> dict[str, Tensor]:

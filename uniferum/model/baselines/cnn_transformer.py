@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from uniferum.model.base import Model, RowOutput
-from uniferum.model.baselines.cnn import LabelReader, no_mask_grid
+from uniferum.model.baselines.label_heads import LabelHeads, LabelReader, no_mask_grid
 from uniferum.model.baselines.slices import slice_network
 from uniferum.model.config import ModelConfig
 from uniferum.model.transformer import Layer, TransformerShape
@@ -23,7 +22,7 @@ SLICES_AT_ONCE = 64
 HIDDEN, HEADS = 256, 4
 
 
-class CnnTransformer(Model):
+class CnnTransformer(LabelHeads):
     """Windowed slices, a 2D network, a transformer over slices, logits."""
 
     def __init__(
@@ -54,17 +53,6 @@ class CnnTransformer(Model):
         for layer in self.layers:
             x = layer(x, None)
         return (self.query(x).softmax(dim=1) * x).sum(1)
-
-    def read(
-        self,
-        visual: Float[Tensor, "V H"],
-        row_volume: Int[Tensor, " R"],
-        prompts: Sequence[str],
-        labels: Sequence[str],
-        mask_rows: Int[Tensor, " S"] | None = None,
-    ) -> RowOutput:
-        """Return each row's logit by its label id; prompts are ignored, and there are no masks."""
-        return RowOutput(self.labels.pick(self.head(visual), row_volume, labels), None)
 
 
 def windows(intensity: Float[Tensor, "B X Y"]) -> Float[Tensor, "B 3 X Y"]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.model.base import Model, RowOutput
-from uniferum.model.baselines.cnn import no_mask_grid
+from uniferum.model.baselines.label_heads import no_mask_grid
 from uniferum.model.config import ModelConfig, tokens_shape
 from uniferum.model.text import Text, build_text
 from uniferum.model.transformer import Layer, TransformerShape

@@ -10,18 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from uniferum.model.base import Model, RowOutput
-from uniferum.model.baselines.cnn import LabelReader, no_mask_grid
+from uniferum.model.baselines.label_heads import LabelHeads, LabelReader, no_mask_grid
 from uniferum.model.baselines.slices import slice_network
 from uniferum.model.config import ModelConfig
 
 TRIPLETS_AT_ONCE = 32
 
 
-class CtNet(Model):
+class CtNet(LabelHeads):
     """CT-Net: ResNet-18 over slice triplets, 3D convolutions, one logit per label."""
 
     def __init__(
@@ -58,17 +57,6 @@ class CtNet(Model):
         maps = torch.cat([self.features(part) for part in triplets.split(TRIPLETS_AT_ONCE)])
         stacked = maps.unflatten(0, (count, -1)).permute(0, 2, 3, 4, 1)
         return self.reduce(stacked).flatten(1)
-
-    def read(
-        self,
-        visual: Float[Tensor, "V F"],
-        row_volume: Int[Tensor, " R"],
-        prompts: Sequence[str],
-        labels: Sequence[str],
-        mask_rows: Int[Tensor, " S"] | None = None,
-    ) -> RowOutput:
-        """Return each row's logit by its label id; prompts are ignored, and there are no masks."""
-        return RowOutput(self.labels.pick(self.head(visual), row_volume, labels), None)
 
 
 def build_ct_net(

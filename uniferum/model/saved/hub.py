@@ -5,7 +5,6 @@ renamed, so it is never incomplete.
 """
 
 import json
-import os
 import shutil
 import tempfile
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from uniferum.atomic import sync
 from uniferum.config import parse
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -26,7 +26,7 @@ from uniferum.model.registry import builder_of
 from uniferum.model.text import Text
 from uniferum.model.tokenizer import PromptReader
 from uniferum.model.transformer import Transformer, TransformerShape
-from uniferum.model.weights import SAFE, find_pretrained, read_state
+from uniferum.model.weights import SAFE, find_pretrained, read_state, shape_text
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.systems import reads_text, system_of
 from uniferum.version import __version__
@@ -68,7 +68,7 @@ def save_pretrained(
         _fill(draft, model, _described(model, config, geometry, labels), trained_on)
         draft.chmod(0o755)
         draft.rename(folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -124,14 +124,10 @@ def load_matching(model: Model, state: dict[str, Tensor], *, source: str) -> Non
     """
     wanted = model.state_dict()
     for name in sorted(wanted.keys() | state.keys()):
-        there, here = _shape(state.get(name)), _shape(wanted.get(name))
+        there, here = shape_text(state.get(name)), shape_text(wanted.get(name))
         if there != here:
             raise UniferumError(f"{source}: {name}", there, must=f"be as the model has it ({here})")
     model.load_state_dict(state)
-
-
-def _shape(tensor: Tensor | None) -> str:
-    return "absent" if tensor is None else " x ".join(map(str, tensor.shape)) or "one number"
 
 
 def _described(model: Model, config: ModelConfig, geometry: Geometry, labels: tuple[str, ...]) -> dict[str, Any]:
@@ -158,15 +154,7 @@ def _fill(folder: Path, model: Model, described: dict[str, Any], trained_on: str
         _text(model).reader.tokenizer.save(str(folder / TOKENIZER))
     (folder / CARD).write_text(model_card(model, described, trained_on), encoding="utf-8")
     for path in [*folder.iterdir(), folder]:
-        _sync(path)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
 
 
 def _saved_text(folder: Path, config: ModelConfig, shape: dict[str, Any]) -> Text:
