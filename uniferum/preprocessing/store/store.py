@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
@@ -25,6 +24,7 @@ from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan
 from uniferum.preprocessing.store import scanfile
 from uniferum.preprocessing.store.filesystem import LocalFolder, location_of
+from uniferum.preprocessing.store.other_settings import other_settings
 
 FORMAT = 1
 # Increased whenever the same scan and settings give other voxels, so that earlier scans are prepared again.
@@ -61,7 +61,7 @@ class Store:
             if store.name != cohort_card.get("name"):
                 raise UniferumError(str(path), store.name, must=f"be a store of {cohort_card.get('name')}")
             if store.config != config:
-                raise _other_settings(path, store.config, config)
+                raise other_settings(path, store.config, config)
             if isinstance(location, LocalFolder):
                 location.sweep("scans")
             return store
@@ -316,26 +316,6 @@ def manifest_row(header: scanfile.Header, *, patient_id: str, study_id: str, spl
 def preparation_fingerprint(config: PreparationConfig) -> str:
     """Fingerprint of a preparation: settings, method, and the format of the result."""
     return fingerprint({"format": FORMAT, "method": METHOD, "preparation": json.loads(canonical_json(config))})
-
-
-def _other_settings(path: str | Path, existing: PreparationConfig, requested: PreparationConfig) -> UniferumError:
-    """Error for continuing a store with other settings: the differences, and the options that continue it."""
-    old, new = existing.model_dump(mode="json"), requested.model_dump(mode="json")
-    differing = [key for key in old if old[key] != new[key]]
-    differences = "; ".join(f"{key} {_flow(old[key])}, asked for {_flow(new[key])}" for key in differing)
-    settings = (f"{key}={_flow(old[key])}" for key in differing)
-    options = " ".join(f"--set {shlex.quote(text) if ' ' in text else text}" for text in settings)
-    cure = f"it has {differences}: continue it with {options}, or give another folder to prepare the cohort again"
-    return UniferumError(f"{path}/store.json", must="have been prepared by the same settings", cure=cure)
-
-
-def _flow(value: Any) -> str:
-    """A setting in the form of ``--set``."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_flow, value))}]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(one)}" for key, one in value.items()) + "}"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def scan_file(scan_id: str) -> str:
