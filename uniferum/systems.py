@@ -22,6 +22,7 @@ class System:
         masks: whether it predicts masks; every system predicts labels.
         text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
+        own_grid: whether it resamples its input to a grid of its own, so that its builder gets the run's ``geometry``.
         paper: its row in the paper's tables, which bears its name: ``trained`` by the authors, ``cited`` from another
             paper, or none.
     """
@@ -32,6 +33,7 @@ class System:
     masks: bool = False
     text: bool = False
     own_encoder: bool = False
+    own_grid: bool = False
     paper: Literal["trained", "cited", ""] = ""
 
 
@@ -67,7 +69,7 @@ SYSTEMS: dict[str, System] = _by_name(
             f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
             paper="cited",
         ),
-        System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip:build_ct_clip", text=True),
+        System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip.build:build_ct_clip", text=True, own_grid=True),
     ]
 )
 """Every system by its name, in the order of the paper's tables."""

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from uniferum.config import Section
 from uniferum.errors import UniferumError
+from uniferum.model.ct_clip_config import CtClipConfig
 from uniferum.systems import UNIFERUM
 
 PUBMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
@@ -105,6 +106,8 @@ class ModelConfig(Section):
     text: TextConfig = TextConfig()
     fusion: FusionConfig = FusionConfig()
     head: HeadConfig = HeadConfig()
+    ct_clip: CtClipConfig = CtClipConfig()
+    """Of the system ``ct_clip`` alone; without effect on all others."""
     patch: int = Field(default=4, ge=1, le=32)
     """u: a visual token predicts u x u x u mask voxels (released code: 4)."""
     mask_prior: float | None = Field(default=None, gt=0.0, lt=1.0)

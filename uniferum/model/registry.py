@@ -17,7 +17,8 @@ from uniferum.preprocessing.geometry import Geometry
 from uniferum.systems import SYSTEMS, System, system_of
 
 Builder = Callable[..., Model]
-"""``(config, model_shape, labels, weights_dir, *, pretrained)`` to a model; with ``text`` where it reads prompts."""
+"""``(config, model_shape, labels, weights_dir, *, pretrained)`` to a model; with ``text`` where it reads prompts, and
+``geometry`` where it has its own grid."""
 
 
 def builder_of(system: System) -> Builder:
@@ -58,7 +59,8 @@ def build_model(
                 f"model.{key}", True, must=f"be false for {config.kind}", cure=f"only {' and '.join(able)} have it"
             )
     build = builder_of(system)
+    grid = {"geometry": geometry} if system.own_grid else {}
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
-        return build(config, geometry.model_shape, labels, weights_dir, pretrained=pretrained)
+        return build(config, geometry.model_shape, labels, weights_dir, pretrained=pretrained, **grid)

@@ -36,6 +36,8 @@ class PromptReader:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         self.tokenizer, self.max_tokens = tokenizer, max_tokens
+        self.truncates = False
+        """Cut a longer text after ``max_tokens``, with its last token kept, instead of refusing it: for reports."""
         self.known: dict[str, tuple[int, ...]] = {}
         pad = tokenizer.token_to_id("[PAD]")
         self.pad = 0 if pad is None else pad
@@ -49,7 +51,7 @@ class PromptReader:
         """Return the token ids of the rows' prompts, padded on the right to the longest.
 
         Raises:
-            UniferumError: a prompt is empty or longer than ``text.max_tokens``.
+            UniferumError: a prompt is empty or longer than ``text.max_tokens`` (unless :attr:`truncates`).
         """
         distinct = list(dict.fromkeys(prompts))
         ids = [self._ids(prompt) for prompt in distinct]
@@ -69,6 +71,8 @@ class PromptReader:
             if not prompt.strip():
                 raise UniferumError("prompt", repr(prompt), must="have at least one word")
             ids = tuple(self.tokenizer.encode(prompt).ids)
+            if len(ids) > self.max_tokens and self.truncates:
+                ids = (*ids[: self.max_tokens - 1], ids[-1])
             if len(ids) > self.max_tokens:
                 raise UniferumError(
                     f"prompt '{prompt}'",

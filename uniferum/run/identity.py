@@ -40,7 +40,7 @@ _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder
 # fingerprint, so that finished runs stay valid.
 _AS_BEFORE: dict[str, dict[str, Any]] = {
     "data": {"transforms": ()},
-    "model": {"mask_prior": None},
+    "model": {"mask_prior": None, "ct_clip": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
     "sampling": {"organ_share_of": "rows"},
@@ -231,7 +231,8 @@ def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
     """The keys of ``_AS_BEFORE`` without effect on this run."""
     of_masks = {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
     one_row = {("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set()
-    return one_row | (set() if config.segmentation else of_masks)
+    other = set() if config.model.kind == "ct_clip" else {("model", "ct_clip")}
+    return one_row | other | (set() if config.segmentation else of_masks)
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

@@ -17,6 +17,21 @@ PROMPTS = (
     "Diagnose the presence of pleural effusion around the lungs",
     "Segment the heart in the image.",
 )
+# CT-CLIP with 2 x 3 x 2 tokens (slabs, rows, columns) of the small grid.
+SMALL_CT_CLIP: dict[str, Any] = {
+    "input": {"spacing_mm": None},
+    "vit": {
+        "width": 32,
+        "patch": 8,
+        "patch_slices": 4,
+        "spatial_layers": 2,
+        "temporal_layers": 2,
+        "heads": 4,
+        "head_width": 8,
+        "codes": 64,
+    },
+    "latent": 16,
+}
 
 
 def small_config(**changes: Any) -> ModelConfig:
@@ -25,6 +40,7 @@ def small_config(**changes: Any) -> ModelConfig:
         "encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8},
         "text": {"name": "tiny", "layers": 2, "hidden": 16, "heads": 2},
         "patch": 2,
+        "ct_clip": SMALL_CT_CLIP if changes.get("kind") == "ct_clip" else {},
     }
     for name, change in changes.items():
         sections[name] = sections.get(name, {}) | change if isinstance(change, dict) else change

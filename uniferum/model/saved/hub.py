@@ -92,7 +92,8 @@ def from_pretrained(name: str | Path, weights_dir: Path | None = None) -> Model:
     system = system_of(config.kind)
     with torch.random.fork_rng(devices=[]):
         reads = {"text": _saved_text(folder, config, described["text_shape"])} if system.text else {}
-        model = builder_of(system)(config, shape, labels, None, pretrained=False, **reads)
+        grid = {"geometry": geometry} if system.own_grid else {}
+        model = builder_of(system)(config, shape, labels, None, pretrained=False, **reads, **grid)
     load_matching(model, read_state(folder / SAFE), source=str(folder / SAFE))
     return model.eval()
 

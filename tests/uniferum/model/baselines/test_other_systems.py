@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
 from uniferum.model.baselines.cnn_transformer import WINDOWS_HU, windows
 
-RATES = {"ct_net": 3e-3, "cnn_transformer": 1e-4, "ct_clip": 2e-4}
+RATES = {"ct_net": 3e-3, "cnn_transformer": 1e-4, "ct_clip": 1e-3}
 ROWS = torch.tensor([0, 1, 0, 1])
 NAMES = ["emphysema", "emphysema", "pleural_effusion", "pleural_effusion"]
 TEXTS = [PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1]]
