@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from uniferum.data.content import TRAINING
 from uniferum.data.organ_counts import OrganCounts, drawn
 from uniferum.data.organ_rows import MaskRows, nodule_rows, organ_rows
+from uniferum.data.reports import REPORT
 from uniferum.data.settings import SamplingConfig
 from uniferum.data.vocabulary import NODULE
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 SEGMENTED = ("organ", NODULE)
 """Groups of rows whose target is a mask."""
+WITHOUT_LABEL = (*SEGMENTED, REPORT)
+"""Groups of rows without a label."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,11 @@ def counted_rows(table: "pd.DataFrame") -> dict[str, Any]:
     counts: dict[str, Any] = {}
     columns = (table[name].tolist() for name in ("cohort", "group", "label", "target"))
     for (cohort, group, label, target), count in Counter(
-        (cohort, group, label, "" if group in SEGMENTED else target)
+        (cohort, group, label, "" if group in WITHOUT_LABEL else target)
         for cohort, group, label, target in zip(*columns, strict=True)
     ).items():
         kinds = counts.setdefault(cohort, {})
-        if group in SEGMENTED:
+        if group in WITHOUT_LABEL:
             kinds.setdefault(group, {})[label] = count
         else:
             both = kinds.setdefault("classification", {}).setdefault(label, {"positive": 0, "negative": 0})

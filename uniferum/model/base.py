@@ -8,6 +8,7 @@ volume. Training and evaluation call :meth:`Model.encode` and :meth:`Model.read`
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -37,6 +38,15 @@ class Prediction:
     mask: Float[Tensor, "V Q X Y Z"] | None
     """The probability of each mask voxel, on the model's mask grid (``tokens_shape`` times ``patch`` voxels). None: no
     masks were requested, or the model predicts none."""
+
+
+@runtime_checkable
+class ReportModel(Protocol):
+    """A model that is trained on pairs of volume and report instead of labels."""
+
+    def report_loss(self, visual: Tensor, row_volume: Int[Tensor, " R"], reports: Sequence[str]) -> Float[Tensor, ""]:
+        """Return the mean loss of R pairs; ``visual`` is the result of ``encode``."""
+        ...
 
 
 class Model(nn.Module, ABC):

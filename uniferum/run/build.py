@@ -9,6 +9,7 @@ import pandas as pd
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
+from uniferum.data.reports import report_table
 from uniferum.data.sampling import training_table
 from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits
@@ -74,6 +75,8 @@ class Workbench:
             UniferumError: there are no rows, or ``sampling.missing_masks`` refuses the run.
         """
         config = self.config
+        if config.reads_reports:
+            return report_table(self.cohorts, config.training_cohorts)
         sampling = config.sampling if missing_masks is None else config.sampling.replace(missing_masks=missing_masks)
         return training_table(self.cohorts, config.train_on, sampling, config.seed)
 

@@ -60,6 +60,26 @@ class RunConfig(Section):
             raise ValueError(f"select only on cohorts of train_on, so that zero-shot stays so, but has {strangers}")
         return self
 
+    @model_validator(mode="after")
+    def _steps_fit_the_system(self) -> Self:
+        own, steps = self.model.ct_clip, self.training.steps
+        zero_shot = self.model.kind == "ct_clip" and own.way == "zero_shot"
+        if zero_shot and (steps or own.checkpoint is None):
+            raise ValueError(
+                "have training.steps 0 and a model.ct_clip.checkpoint, because model.ct_clip.way is zero_shot, which "
+                "trains nothing (way: contrastive trains a checkpoint from reports)"
+            )
+        if not zero_shot and not steps:
+            raise ValueError("have training.steps of at least 1; only model.ct_clip.way zero_shot has 0")
+        if self.reads_reports and self.segmentation:
+            raise ValueError("not have SEG in train_on, because model.ct_clip.way contrastive reads reports alone")
+        return self
+
+    @property
+    def reads_reports(self) -> bool:
+        """Whether the training rows are pairs of volume and report."""
+        return self.model.kind == "ct_clip" and self.model.ct_clip.way == "contrastive"
+
     @property
     def training_cohorts(self) -> tuple[str, ...]:
         """The cohorts of ``train_on`` in their order, without ``SEG``."""

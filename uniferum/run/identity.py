@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
+from uniferum.data.reports import read_reports, reports_digest
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
@@ -135,6 +136,7 @@ class Reading:
             "train": {name: self._content(name, TRAINING_SPLIT, policy) for name in trained},
             "select": {name: self._content(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts},
             "organs": _organ_prompts(map(self._of, trained)) if config.segmentation else {},
+            **({"reports": self._reports(config)} if config.reads_reports else {}),
         }
 
     def _training_text(self, config: RunConfig) -> str:
@@ -149,6 +151,7 @@ class Reading:
                     {name: self._text(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts}
                 ),
                 "organs": self._organs_text(trained) if config.segmentation else "{}",
+                **({"reports": canonical_json(self._reports(config))} if config.reads_reports else {}),
             }
         )
 
@@ -174,6 +177,16 @@ class Reading:
         if (split, cohort, policy) not in self._texts:
             self._texts[split, cohort, policy] = canonical_json(self._content(cohort, split, policy))
         return self._texts[split, cohort, policy]
+
+    def _reports(self, config: RunConfig) -> dict[str, str]:
+        """Digest of the training reports of each cohort."""
+        policy = config.data.on_wrong_hu
+        return {
+            name: reports_digest(
+                read_reports(self.stores[name]), self._of(name).for_training(policy).scans_in(TRAINING_SPLIT)
+            )
+            for name in config.training_cohorts
+        }
 
     def _organs_text(self, trained: tuple[str, ...]) -> str:
         if ("organs", *trained) not in self._texts:

@@ -39,6 +39,8 @@ def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRow
     cohort = reading.cohort(name).for_training(config.data.on_wrong_hu)
     if name == NODULE_COHORT and config.segmentation and config.sampling.luna_factor:
         return planned_nodules(cohort, config.sampling)
+    if config.reads_reports:
+        return PlannedRows(name, len(cohort.scans_in(TRAINING_SPLIT)), {})
     return planned_rows(cohort, config.sampling, segmentation=config.segmentation)
 
 

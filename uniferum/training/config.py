@@ -25,7 +25,7 @@ class TrainingConfig(Section):
     default, which the Hugging Face Trainer of the released code keeps.
     """
 
-    steps: int = Field(default=25_000, ge=1)
+    steps: int = Field(default=25_000, ge=0)
     validate_every: int = Field(default=5_000, ge=1)
     batch: int = Field(default=64, ge=1)
     micro_batch: int | None = Field(default=8, ge=1)
@@ -75,8 +75,10 @@ class TrainingConfig(Section):
         return self.batch // self.micro
 
     def validations(self, step: int) -> int:
-        """Number of validations up to and including ``step``; the last step has one."""
+        """Number of validations up to and including ``step``; the last step has one, also if it is step 0."""
         every = self.validate_every
+        if not self.steps:
+            return 1
         return step // every + (step == self.steps and step % every > 0)
 
 

@@ -25,11 +25,13 @@ class LossSums:
     """Unweighted sums by kind, without autograd graph."""
     classification_rows: int
     segmentation_rows: int
+    report_rows: int = 0
+    """Pairs of volume and report, whose loss is in ``total`` only."""
 
     @property
     def rows(self) -> int:
         """Number of rows with a loss."""
-        return self.classification_rows + self.segmentation_rows
+        return self.classification_rows + self.segmentation_rows + self.report_rows
 
 
 def focal_loss(
@@ -78,4 +80,17 @@ def row_losses(
         segmentation=segmentation.detach(),
         classification_rows=int(known.sum()),
         segmentation_rows=masks,
+    )
+
+
+def report_losses(loss: Float[Tensor, ""], rows: int) -> LossSums:
+    """Sum the losses of one micro-batch of ``rows`` pairs of volume and report, from their mean."""
+    none = loss.detach().new_zeros(())
+    return LossSums(
+        total=loss.float() * rows,
+        classification=none,
+        segmentation=none,
+        classification_rows=0,
+        segmentation_rows=0,
+        report_rows=rows,
     )

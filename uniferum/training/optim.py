@@ -64,7 +64,8 @@ def build_optimizer(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
         for matrices, decay in ((True, config.weight_decay), (False, 0.0))
     ]
     fused = all(p.dtype == torch.float32 for p in trainable)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, fused=fused)
+    # A frozen model has no group with parameters, and AdamW refuses to have no group at all.
+    return torch.optim.AdamW([g for g in groups if g["params"]] or groups[:1], lr=config.lr, fused=fused)
 
 
 def _of_encoder(model: nn.Module) -> set[int]:

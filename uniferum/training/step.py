@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from uniferum.data.loading.batch import Batch
-from uniferum.model.base import Model
+from uniferum.model.base import Model, ReportModel
 from uniferum.training.batchnorm import RunningStatistics
+from uniferum.training.codebooks import CodebookUpdates
 from uniferum.training.config import OptimConfig
-from uniferum.training.loss import LossSums, row_losses
+from uniferum.training.loss import LossSums, report_losses, row_losses
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 from uniferum.training.state import random_seed
@@ -63,10 +64,12 @@ class Stepper:
     micro_batches: int
     trainable: list[nn.Parameter] = field(init=False)
     statistics: RunningStatistics = field(init=False)
+    codebooks: CodebookUpdates = field(init=False)
 
     def __post_init__(self) -> None:
         self.trainable = [p for p in self.model.parameters() if p.requires_grad]
         self.statistics = RunningStatistics(self.model)
+        self.codebooks = CodebookUpdates(self.model)
 
     def gradient(self, step: int, batches: Iterable[tuple[int, Batch]]) -> StepReport:
         """Compute the mean gradient of a step and store it in the parameters; weights do not change.
@@ -77,15 +80,16 @@ class Stepper:
         """
         self.model.train()
         self.optimizer.zero_grad(set_to_none=True)
-        sums = torch.zeros(5, dtype=torch.float64, device=self.compute.device)
+        sums = torch.zeros(6, dtype=torch.float64, device=self.compute.device)
         with self.statistics.apart():
             for index, batch in batches:
                 losses = self.backward(step, index, batch.to(self.compute.device))
                 self.statistics.measure(index)
+                self.codebooks.measure()
                 sums += _as_tensor(losses, sums.device)
         self.workers.sum(sums)
-        total, classification, segmentation, class_rows, mask_rows = sums.tolist()
-        rows = round(class_rows + mask_rows)
+        total, classification, segmentation, class_rows, mask_rows, report_rows = sums.tolist()
+        rows = round(class_rows + mask_rows + report_rows)
         self.workers.sum_gradients(self.trainable, self.batch / max(1, rows))
         norm = torch.nn.utils.get_total_norm([p.grad for p in self.trainable if p.grad is not None])
         return StepReport(
@@ -105,21 +109,29 @@ class Stepper:
             group["lr"] = lr * group.get("rate", 1.0)
         self.optimizer.step()
         self.statistics.settle(self.workers, self.micro_batches)
+        self.codebooks.settle(self.workers)
 
     def backward(self, step: int, index: int, batch: Batch) -> LossSums:
         """Run forward and backward of one micro-batch; gradients accumulate."""
         torch.manual_seed(random_seed(self.seed, "step", step, index))
         with self.compute.autocast():
-            visual = self.model.encode(batch.volume)
-            output = self.model.read(visual, batch.row_volume, batch.prompts, batch.labels, batch.seg_rows)
-        losses = row_losses(output.class_logit, output.mask_logit, batch.label_target, batch.seg_target, self.config)
+            losses = self._losses(batch)
         if losses.total.requires_grad:
             (losses.total / self.batch).backward()
         return losses
 
+    def _losses(self, batch: Batch) -> LossSums:
+        visual = self.model.encode(batch.volume)
+        if isinstance(self.model, ReportModel):
+            loss = self.model.report_loss(visual, batch.row_volume, batch.prompts)
+            return report_losses(loss, batch.rows)
+        output = self.model.read(visual, batch.row_volume, batch.prompts, batch.labels, batch.seg_rows)
+        return row_losses(output.class_logit, output.mask_logit, batch.label_target, batch.seg_target, self.config)
+
 
 def _as_tensor(losses: LossSums, device: torch.device) -> Tensor:
-    counts = torch.tensor([losses.classification_rows, losses.segmentation_rows], device=device)
+    rows = (losses.classification_rows, losses.segmentation_rows, losses.report_rows)
+    counts = torch.tensor(rows, device=device)
     return torch.cat(
         [torch.stack([losses.total.detach(), losses.classification, losses.segmentation]), counts]
     ).double()

@@ -135,6 +135,13 @@ class CtRate(Cohort[CtRateConfig]):
                 parts = (row[column] for column in columns[1:] if row[column] != "Not given.")
                 yield row[self.report_id], "\n".join(parts)
 
+    def training_reports(self) -> Iterator[tuple[str, str]]:
+        """Findings and impression of every volume of the official training set, as CT-CLIP reads them."""
+        columns = (self.report_id, "Findings_EN", "Impressions_EN")
+        for row in rows(self.data / "radiology_text_reports" / "train_reports.csv", columns, free_text=columns[1:]):
+            parts = (row[column] for column in columns[1:] if row[column] != "Not given.")
+            yield row[self.report_id].removesuffix(".nii.gz"), " ".join(parts)
+
     def _entry(
         self,
         part: str,

@@ -1,4 +1,4 @@
-"""Names of CT-CLIP's tensors in the published code (``state_dict`` of its ``CTCLIP``), and what its file has besides."""
+"""Names of CT-CLIP's tensors in the published code, and the tensors of its file that the forward pass does not use."""
 
 import re
 
@@ -18,9 +18,9 @@ _MODULES = {
     "visual.patches.norm_in": "to_patch_emb.1",
     "visual.patches.project": "to_patch_emb.2",
     "visual.patches.norm_out": "to_patch_emb.3",
-    "visual.position_bias.layers.0": "spatial_rel_pos_bias.net.0.0",
-    "visual.position_bias.layers.1": "spatial_rel_pos_bias.net.1.0",
-    "visual.position_bias.layers.2": "spatial_rel_pos_bias.net.2",
+    "visual.position_bias.first": "spatial_rel_pos_bias.net.0.0",
+    "visual.position_bias.second": "spatial_rel_pos_bias.net.1.0",
+    "visual.position_bias.last": "spatial_rel_pos_bias.net.2",
 }
 _LAYER = {
     "position.convolution.weight": "0.dsconv.weight",

@@ -17,19 +17,20 @@ class ContinuousPositionBias(nn.Module):
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([nn.Linear(2, width), nn.Linear(width, width), nn.Linear(width, heads)])
+        self.first = nn.Linear(2, width)
+        self.second = nn.Linear(width, width)
+        self.last = nn.Linear(width, heads)
 
     def forward(self, height: int, columns: int) -> Float[Tensor, "A N N"]:
         """Compute the bias of each query (first N) and key (second N) of a slab of ``height`` x ``columns`` tokens."""
-        like = self.layers[0].weight
+        like = self.first.weight
         rows = torch.arange(height, device=like.device)
         across = torch.arange(columns, device=like.device)
         places = torch.cartesian_prod(rows, across)
         distance = (places[:, None] - places[None, :]).to(like.dtype)
         x = distance.sign() * distance.abs().log1p()
-        first, second, last = self.layers
-        x = F.leaky_relu(second(F.leaky_relu(first(x), SLOPE)), SLOPE)
-        return last(x).permute(2, 0, 1)
+        x = F.leaky_relu(self.second(F.leaky_relu(self.first(x), SLOPE)), SLOPE)
+        return self.last(x).permute(2, 0, 1)
 
 
 class PositionConvolution(nn.Module):
