@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import check, fetch, flags, label_reports, output, phantom, prepare, segment
+from cli import check, fetch, flags, label_reports, output, phantom, prepare, reports, segment
 from cli.examples import examples
 from cli.tables import Format
 
@@ -20,6 +20,7 @@ check.register(app)
 phantom.register(app)
 prepare.register(app)
 label_reports.register(app)
+reports.register(app)
 segment.register(app)
 
 ConfigPath = Annotated[Path, typer.Argument(help="The cohort's YAML file, e.g. configs/cohorts/ct_rate.yaml.")]

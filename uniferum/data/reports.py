@@ -33,24 +33,20 @@ class HasTrainingReports(Protocol):
         ...
 
 
-def write_reports(store: Path | str, reports: Iterable[tuple[str, str]], scans: Iterable[str]) -> int:
-    """Write the reports of a store's scans.
+def matched_reports(store: Path | str, reports: Iterable[tuple[str, str]], scans: Iterable[str]) -> dict[str, str]:
+    """Match reports with the scans of a store.
 
     Args:
-        store: the store's folder or URL.
+        store: the store's folder or URL, for messages.
         reports: scan id and text, in any order; those of other scans and empty texts are left out.
         scans: the scans of the store.
 
     Returns:
-        the number of reports.
+        scan id to text, in the order of the scans.
 
     Raises:
         UniferumError: no scan has a report, or one has two that differ.
     """
-    import pandas as pd
-
-    from uniferum.preprocessing.store.filesystem import location_of
-
     known, texts = set(scans), dict[str, str]()
     for scan, text in reports:
         clean = " ".join(text.split())
@@ -58,11 +54,18 @@ def write_reports(store: Path | str, reports: Iterable[tuple[str, str]], scans: 
             raise UniferumError(f"reports of {scan}", must="be one text", cure="remove one of them")
     if not texts:
         raise UniferumError(f"store {store}", must="have a scan with a report", cure="are they of the same cohort?")
-    table = pd.DataFrame({"scan_id": sorted(texts), REPORT: [texts[scan] for scan in sorted(texts)]})
+    return dict(sorted(texts.items()))
+
+
+def write_reports(store: Path | str, texts: Mapping[str, str]) -> None:
+    """Write the reports of a store's scans, by scan id; earlier ones are replaced."""
+    import pandas as pd
+
+    from uniferum.preprocessing.store.filesystem import location_of
+
     buffer = BytesIO()
-    table.to_parquet(buffer, index=False)
+    pd.DataFrame({"scan_id": [*texts], REPORT: [*texts.values()]}).to_parquet(buffer, index=False)
     location_of(store).write(FILE, buffer.getvalue())
-    return len(texts)
 
 
 def read_reports(store: Path | str) -> dict[str, str]:

@@ -20,21 +20,21 @@ class CodebookUpdates:
 
     def measure(self) -> None:
         """Add the tokens of the last forward pass."""
-        for place, quantizer in enumerate(self.quantizers):
+        for index, quantizer in enumerate(self.quantizers):
             if quantizer.chosen is None:
                 continue
             counts, totals = quantizer.chosen
-            if place == len(self.sums):
+            if index == len(self.sums):
                 self.sums.append((torch.zeros_like(counts), torch.zeros_like(totals)))
-            self.sums[place][0].add_(counts)
-            self.sums[place][1].add_(totals)
+            self.sums[index][0].add_(counts)
+            self.sums[index][1].add_(totals)
             quantizer.chosen = None
 
     def settle(self, workers: Workers) -> None:
         """Move the codes with the tokens of the step, and forget them."""
-        for place, quantizer in enumerate(self.quantizers):
-            if place < len(self.sums):
-                counts, totals = self.sums[place]
+        for index, quantizer in enumerate(self.quantizers):
+            if index < len(self.sums):
+                counts, totals = self.sums[index]
             else:  # this worker had no micro-batch
                 counts, totals = torch.zeros_like(quantizer.usage[0]), torch.zeros_like(quantizer.codes[0])
             quantizer.update(workers.sum(counts), workers.sum(totals))

@@ -48,10 +48,10 @@ def load_checkpoint(model: CtClip, path: Path, *, sha256: str | None = None, lab
         _refuse_other_file(path, sha256)
     state = {without_wrapper(name): tensor for name, tensor in read_state(path).items()}
     published = any(name.startswith("visual_transformer.") for name in state)
-    found = _from_published(model, state, list(labels)) if published else _from_run(model, state)
-    _refuse(found, model.state_dict(), path)
-    model.load_state_dict({**model.state_dict(), **found.tensors})
-    return Loaded(published, found.left_out)
+    matched = _from_published(model, state, list(labels)) if published else _from_run(model, state)
+    _refuse(matched, model.state_dict(), path)
+    model.load_state_dict({**model.state_dict(), **matched.tensors})
+    return Loaded(published, matched.left_out)
 
 
 def published_state(model: CtClip) -> dict[str, Tensor]:
@@ -66,7 +66,7 @@ def published_state(model: CtClip) -> dict[str, Tensor]:
 
 
 @dataclass
-class _Found:
+class _Matched:
     """Tensors under our names, and the names in the file that did not fit."""
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -79,70 +79,70 @@ class _Found:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
-def _from_published(model: CtClip, state: Mapping[str, Tensor], labels: list[str]) -> _Found:
-    found, used, pre_norm = _Found(), set(), model.transformer.shape.pre_norm
+def _from_published(model: CtClip, state: Mapping[str, Tensor], labels: list[str]) -> _Matched:
+    matched, used, pre_norm = _Matched(), set(), model.transformer.shape.pre_norm
     for name, like in model.state_dict().items():
         names = published_names(name, pre_norm=pre_norm)
         if name in HEAD:
-            _take_head(found, name, like, state, labels)
+            _take_head(matched, name, like, state, labels)
             continue
         used.update(names)
         absent = [one for one in names if one not in state]
-        found.missing += absent
+        matched.missing += absent
         if absent:
             continue
         expected = torch.Size([like.shape[0] // len(names), *like.shape[1:]]) if like.ndim else like.shape
-        fits = [_fits(found, one, state[one], expected) for one in names]
+        fits = [_fits(matched, one, state[one], expected) for one in names]
         if all(fits):
-            found.tensors[name] = torch.cat([state[one] for one in names]) if len(names) > 1 else state[names[0]]
+            matched.tensors[name] = torch.cat([state[one] for one in names]) if len(names) > 1 else state[names[0]]
     for name in state.keys() - used - set(HEAD.values()):
         reason = unused_reason(name)
         if reason is None:
-            found.unexpected.append(name)
+            matched.unexpected.append(name)
         else:
-            found.leave_out(reason)
+            matched.leave_out(reason)
     if "head.weight" not in model.state_dict() and HEAD["head.weight"] in state:
-        found.left_out["the head of ClassFine"] = len(HEAD)
-    return found
+        matched.left_out["the head of ClassFine"] = len(HEAD)
+    return matched
 
 
-def _take_head(found: _Found, name: str, like: Tensor, state: Mapping[str, Tensor], labels: list[str]) -> None:
+def _take_head(matched: _Matched, name: str, like: Tensor, state: Mapping[str, Tensor], labels: list[str]) -> None:
     """Take the rows of the model's labels; the published head has CT-RATE's 18 in the order of its label file."""
     held, order = state.get(HEAD[name]), published_labels()
     if held is None:
         return
     if len(held) != len(order) or held.shape[1:] != like.shape[1:]:
-        found.other_shape.append(f"{HEAD[name]} ({shape_text(held)}, not {len(order)} rows like {shape_text(like)})")
+        matched.other_shape.append(f"{HEAD[name]} ({shape_text(held)}, not {len(order)} rows like {shape_text(like)})")
     elif unknown := [label for label in labels if label not in order]:
-        found.missing += [f"{HEAD[name]} of {label}" for label in unknown]
+        matched.missing += [f"{HEAD[name]} of {label}" for label in unknown]
     else:
-        found.tensors[name] = held[[order.index(label) for label in labels]]
+        matched.tensors[name] = held[[order.index(label) for label in labels]]
 
 
-def _from_run(model: CtClip, state: Mapping[str, Tensor]) -> _Found:
+def _from_run(model: CtClip, state: Mapping[str, Tensor]) -> _Matched:
     """Take the tensors of a run's checkpoint; a head is taken only where it has the model's shape."""
-    found, wanted = _Found(), model.state_dict()
+    matched, wanted = _Matched(), model.state_dict()
     for name, like in wanted.items():
         if name in HEAD and (name not in state or state[name].shape != like.shape):
             continue
         if name not in state:
-            found.missing.append(name)
-        elif _fits(found, name, state[name], like.shape):
-            found.tensors[name] = state[name]
-    found.unexpected += [name for name in state if name not in wanted and name not in HEAD]
-    return found
+            matched.missing.append(name)
+        elif _fits(matched, name, state[name], like.shape):
+            matched.tensors[name] = state[name]
+    matched.unexpected += [name for name in state if name not in wanted and name not in HEAD]
+    return matched
 
 
-def _fits(found: _Found, name: str, tensor: Tensor, expected: torch.Size) -> bool:
+def _fits(matched: _Matched, name: str, tensor: Tensor, expected: torch.Size) -> bool:
     if tensor.shape == expected:
         return True
     wanted = " x ".join(map(str, expected)) or "one number"
-    found.other_shape.append(f"{name} ({shape_text(tensor)}, not {wanted})")
+    matched.other_shape.append(f"{name} ({shape_text(tensor)}, not {wanted})")
     return False
 
 
-def _refuse(found: _Found, wanted: Mapping[str, Tensor], path: Path) -> None:
-    kinds = {"missing": found.missing, "unexpected": found.unexpected, "of another shape": found.other_shape}
+def _refuse(matched: _Matched, wanted: Mapping[str, Tensor], path: Path) -> None:
+    kinds = {"missing": matched.missing, "unexpected": matched.unexpected, "of another shape": matched.other_shape}
     faults = [f"{len(names)} {kind}: {', '.join(sorted(names))}" for kind, names in kinds.items() if names]
     if faults:
         raise UniferumError(

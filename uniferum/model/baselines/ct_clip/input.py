@@ -56,9 +56,9 @@ def axis_weights(count: int, spacing_mm: float, new_count: int, new_spacing_mm: 
 
     A position within the outermost voxels takes their value; a position outside the scan has weights of zero.
     """
-    place = (np.arange(new_count) - (new_count - 1) / 2) * (new_spacing_mm / spacing_mm) + (count - 1) / 2
-    inside = (place > -0.5 - 1e-9) & (place < count - 0.5 + 1e-9)
-    held = place.clip(0, count - 1)
+    position = (np.arange(new_count) - (new_count - 1) / 2) * (new_spacing_mm / spacing_mm) + (count - 1) / 2
+    inside = (position > -0.5 - 1e-9) & (position < count - 0.5 + 1e-9)
+    held = position.clip(0, count - 1)
     low = np.floor(held).astype(int).clip(0, max(0, count - 2))
     part = held - low
     weights = np.zeros((new_count, count), np.float32)
