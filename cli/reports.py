@@ -12,8 +12,8 @@ from uniferum.errors import UniferumError
 EXAMPLES = examples(
     "uniferum data reports configs/cohorts/ct_rate.yaml --root /data/CT-RATE --store /stores/CTRATE",
     "uniferum data reports configs/cohorts/ct_rate.yaml --store /stores/CTRATE --dry-run",
-    more="Only a training on reports reads them (model.ct_clip.way: contrastive). Reports are free text about patients: "
-    "without this command a store holds none.",
+    more="Only a training on reports reads them (model.ct_clip.way: contrastive). Reports are free text about "
+    "patients: without this command a store holds none.",
 )
 
 

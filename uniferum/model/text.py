@@ -17,11 +17,11 @@ from torch import Tensor
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.model.config import GATORTRON, PUBMEDBERT, TextConfig
-from uniferum.model.tokenizer import PromptReader, hub_tokenizer, word_tokenizer
+from uniferum.model.tokenizer import CXR_BERT_TYPE, PromptReader, hub_tokenizer, word_tokenizer
 from uniferum.model.transformer import ACTIVATIONS, Transformer, TransformerShape, draw
 from uniferum.model.weights import find_pretrained, in_package, read_state
 
-KINDS = {"bert": False, "megatron-bert": True}
+KINDS = {"bert": False, "megatron-bert": True, CXR_BERT_TYPE: False}
 """Supported model types in configs of the hub, and whether they are pre-norm."""
 PAPERS = {
     PUBMEDBERT: {"model_type": "bert", "hidden_size": 768, "num_hidden_layers": 12, "vocab_size": 30522},

@@ -4,6 +4,7 @@ Pretrained encoders have their own tokenizer. ``tiny`` knows the words of the vo
 split into letters, so that prompts of a new cohort can be tokenised too.
 """
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from torch import Tensor
 from uniferum.errors import UniferumError
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+CXR_BERT_TYPE = "cxr-bert"
+"""Model type of CXR-BERT on the hub: a BERT whose own classes are code of its repository, which is not run."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 
@@ -104,13 +107,25 @@ def hub_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         UniferumError: the folder has no readable tokenizer.
     """
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, BertTokenizerFast
 
     try:
-        loaded = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
+        if _model_type(folder) == CXR_BERT_TYPE:  # as CT-CLIP reads it
+            loaded = BertTokenizerFast.from_pretrained(str(folder), local_files_only=True, do_lower_case=True)
+        else:
+            loaded = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
     except Exception as error:  # noqa: BLE001  tokenizers raises nothing narrower on a damaged file
         reason = " ".join(str(error).split())[:120]
         raise UniferumError(
             str(folder), must="hold a tokenizer", cure=f"tokenizer.json or vocab.txt is expected ({reason})"
         ) from None
     return loaded.backend_tokenizer
+
+
+def _model_type(folder: Path) -> str:
+    """The model type in a folder's config; empty where there is none that can be read."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return str(config.get("model_type", "")) if isinstance(config, dict) else ""

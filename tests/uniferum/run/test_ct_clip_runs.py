@@ -9,15 +9,19 @@ import torch
 from safetensors.torch import load_file
 
 from tests.uniferum.run.small_runs import CONFIG, LABELS, make_config
-from uniferum.config import parse
+from uniferum.config import load, parse
 from uniferum.data.reports import read_reports, write_reports
 from uniferum.errors import UniferumError
+from uniferum.model.ct_clip_config import CXR_BERT, CtClipConfig
+from uniferum.model.registry import build_model
+from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.run import RunConfig, RunResult, train_run
 from uniferum.run.identity import Reading, fingerprints, identity_of, open_cohort, training_content
 from uniferum.run.rows import planned_lines
 from uniferum.run_files import RunFiles
 from uniferum.training.reporter import read_steps
 
+CONFIGS = Path(__file__).parents[3] / "configs"
 Stores = dict[str, Path]
 OWN: dict[str, Any] = {
     "input": {"spacing_mm": None},
@@ -154,3 +158,19 @@ def test_reports_and_masks_are_not_trained_together() -> None:
     data = {**CONFIG, "train_on": ["CTRATE", "SEG"], "model": {"kind": "ct_clip", "ct_clip": {"way": "contrastive"}}}
     with pytest.raises(UniferumError, match="not have SEG in train_on"):
         parse(RunConfig, data, source="run")
+
+
+def test_the_published_config_reads_volumes_on_ct_clips_own_grid() -> None:
+    config, stored = load(RunConfig, CONFIGS / "ct_clip.yaml"), load(PreparationConfig, CONFIGS / "ct_clip_store.yaml")
+    assert config.geometry == stored.geometry
+    assert config.model.ct_clip == CtClipConfig(way="contrastive")
+    assert config.model.ct_clip.input.shape == config.geometry.model_shape
+    assert config.model.ct_clip.input.spacing_mm == config.geometry.level_spacing_mm
+    assert config.model.text.name == CXR_BERT
+
+
+def test_the_config_for_phantoms_fits_its_store() -> None:
+    config = load(RunConfig, CONFIGS / "ct_clip_phantoms.yaml")
+    model = build_model(config.model, config.geometry, (), config.seed)
+    with torch.no_grad():
+        assert model.eval().encode(torch.rand(1, 1, *config.geometry.model_shape)).shape == (1, 64)

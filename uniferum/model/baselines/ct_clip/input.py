@@ -45,7 +45,8 @@ def _resampled(x: Tensor, over_x: Tensor, over_y: Tensor, over_z: Tensor) -> Ten
 
 
 def _axis_weights(config: CtClipInput, geometry: Geometry) -> tuple[np.ndarray, ...] | None:
-    if config.spacing_mm is None:
+    same = config.shape == geometry.model_shape and config.spacing_mm == geometry.level_spacing_mm
+    if config.spacing_mm is None or same:
         return None
     sides = zip(geometry.model_shape, geometry.level_spacing_mm, config.shape, config.spacing_mm, strict=True)
     return tuple(axis_weights(*side) for side in sides)
