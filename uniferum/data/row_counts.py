@@ -99,3 +99,14 @@ def counted_rows(table: "pd.DataFrame") -> dict[str, Any]:
             both = kinds.setdefault("classification", {}).setdefault(label, {"positive": 0, "negative": 0})
             both["positive" if target == 1 else "negative"] += count
     return counts
+
+
+def positive_weights(table: "pd.DataFrame") -> dict[str, float]:
+    """Ratio of negative to positive rows of each label of a training table; labels with one class are absent."""
+    known = table.loc[table["target"].notna(), ["label", "target"]]
+    counts = known.groupby("label", sort=True)["target"].agg(["sum", "count"])
+    return {
+        str(label): (count - positive) / positive
+        for label, positive, count in counts.itertuples()
+        if 0 < positive < count
+    }

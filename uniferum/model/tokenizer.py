@@ -107,11 +107,11 @@ def hub_tokenizer(folder: Path) -> Tokenizer:
     Raises:
         UniferumError: the folder has no readable tokenizer.
     """
-    from transformers import AutoTokenizer, BertTokenizerFast
+    from transformers import AutoTokenizer, BertTokenizer
 
     try:
         if _model_type(folder) == CXR_BERT_TYPE:  # as CT-CLIP reads it
-            loaded = BertTokenizerFast.from_pretrained(str(folder), local_files_only=True, do_lower_case=True)
+            loaded = BertTokenizer.from_pretrained(str(folder), local_files_only=True, do_lower_case=True)
         else:
             loaded = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, use_fast=True)
     except Exception as error:  # noqa: BLE001  tokenizers raises nothing narrower on a damaged file

@@ -45,7 +45,7 @@ _AS_BEFORE: dict[str, dict[str, Any]] = {
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
     "sampling": {"organ_share_of": "rows"},
-    "optim": {"encoder_lr": None},
+    "optim": {"encoder_lr": None, "positive_weight": "none"},
 }
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from uniferum.atomic import write_json, write_text
+from uniferum.data.row_counts import positive_weights
 from uniferum.evaluation.metrics import mean_auroc
 from uniferum.evaluation.spread import prompt_spread
 from uniferum.model.base import Model
@@ -110,6 +111,7 @@ def train_run(
         compute=bench.compute,
         workers=bench.workers,
         stop=stop,
+        positive_weight=positive_weights(table) if config.optim.positive_weight == "ratio" else {},
     )
     training.run(resume=resume)
     return score(model, bench, identity, files, listeners, row_record(bench, table))

@@ -103,3 +103,6 @@ class OptimConfig(Section):
     segmentation_weight: float = Field(default=10.0, ge=0)
     focal_alpha: float = Field(default=0.25, ge=0, le=1)
     focal_gamma: float = Field(default=2.0, ge=0)
+    positive_weight: Literal["none", "ratio"] = "none"
+    """Factor of the loss of positive labels: 1, or the ratio of a label's negative to its positive training rows
+    (ClassFine of CT-CLIP; with ``sampling.balance`` the ratio is 1 where there are enough negatives)."""

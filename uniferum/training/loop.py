@@ -6,7 +6,7 @@ to those of an uninterrupted run.
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol, runtime_checkable
 
@@ -55,6 +55,8 @@ class Training:
     compute: Compute
     workers: Workers = field(default_factory=Workers.current)
     stop: Callable[[], bool] | None = None
+    positive_weight: Mapping[str, float] = field(default_factory=dict)
+    """See :attr:`uniferum.training.step.Stepper.positive_weight`."""
 
     def run(self, *, resume: bool = True) -> TrainingProgress:
         """Train to the last step.
@@ -80,6 +82,7 @@ class Training:
             self.seed,
             self.config.batch,
             self.config.micro_batches,
+            self.positive_weight,
         )
         if len(progress.history) < self.config.validations(progress.step):
             progress = self._validated(optimizer, progress)

@@ -55,6 +55,7 @@ def row_losses(
     label_target: Float[Tensor, " R"],
     mask_target: Float[Tensor, "S P U"],
     config: OptimConfig,
+    positive_weight: Float[Tensor, " R"] | None = None,
 ) -> LossSums:
     """Sum the losses of one micro-batch.
 
@@ -64,10 +65,14 @@ def row_losses(
         label_target: 0 or 1, NaN where the row has no known label.
         mask_target: mask patches in [0, 1].
         config: focal parameters and the weight of segmentation.
+        positive_weight: factor of each row's loss if its label is positive; None: 1 for all rows.
     """
     known = ~torch.isnan(label_target)
     classification = functional.binary_cross_entropy_with_logits(
-        class_logit[known].float(), label_target[known], reduction="sum"
+        class_logit[known].float(),
+        label_target[known],
+        reduction="sum",
+        pos_weight=None if positive_weight is None else positive_weight[known],
     )
     segmentation = classification.new_zeros(())
     masks = 0

@@ -5,7 +5,7 @@ depend on the worker or on earlier computations.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -62,6 +62,8 @@ class Stepper:
     batch: int
     """Rows of a full step; losses are divided by it before the backward pass."""
     micro_batches: int
+    positive_weight: Mapping[str, float] = field(default_factory=dict)
+    """Factor of the loss of positive rows by label; labels without an entry have 1."""
     trainable: list[nn.Parameter] = field(init=False)
     statistics: RunningStatistics = field(init=False)
     codebooks: CodebookUpdates = field(init=False)
@@ -126,7 +128,14 @@ class Stepper:
             loss = self.model.report_loss(visual, batch.row_volume, batch.prompts)
             return report_losses(loss, batch.rows)
         output = self.model.read(visual, batch.row_volume, batch.prompts, batch.labels, batch.seg_rows)
-        return row_losses(output.class_logit, output.mask_logit, batch.label_target, batch.seg_target, self.config)
+        weight = self._weight(batch) if self.positive_weight else None
+        return row_losses(
+            output.class_logit, output.mask_logit, batch.label_target, batch.seg_target, self.config, weight
+        )
+
+    def _weight(self, batch: Batch) -> Tensor:
+        weights = [self.positive_weight.get(label, 1.0) for label in batch.labels]
+        return torch.tensor(weights, dtype=torch.float32, device=batch.label_target.device)
 
 
 def _as_tensor(losses: LossSums, device: torch.device) -> Tensor:
