@@ -37,15 +37,13 @@ def render(
 
     Run it in the checkout.
     """
-    from orchestration.grid.config import load_grid
-    from orchestration.infra.paths import grid_overrides
+    from orchestration.infra.paths import grid_overrides, grid_paths
     from orchestration.infra.render import render_files, write
     from orchestration.infra.settings import InfraSettings
     from uniferum.config import load
 
     loaded = load(InfraSettings, config, settings or ())
-    grid = load_grid(loaded.grid)
-    overrides = grid_overrides(loaded, grid.root, grid.stores)
+    overrides = grid_overrides(loaded, *grid_paths(loaded.grid, Path.cwd()))
     if dry_run:
         for name, text in render_files(loaded, overrides).items():
             output.result(f"----- {name}\n{text}")

@@ -10,14 +10,15 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestration.cluster.connect import TOKEN
-from orchestration.grid.config import GridConfig, load_grid
-from uniferum.config import fingerprint, load_yaml
+from orchestration.grid.config import load_grid
+from orchestration.grid.paths import place_paths, relative_paths
+from uniferum.config import fingerprint, load_yaml, override
 from uniferum.errors import StateError, UniferumError
 
 # In addition to .gitignore; anchored at the root, because uniferum/report/site is code.
@@ -57,7 +58,7 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
         raise UniferumError("--address", address, must="be the address of the dashboard, http://HEAD:8265")
     grid = load_grid(file, settings)
     uploaded = _inside_the_tree(file)
-    _refuse_relative(grid)
+    _refuse_relative(override(load_yaml(file), settings))
     client = _client(address)
     identity = f"uniferum-{grid.name}-{fingerprint(grid.model_dump(mode='json'), length=8)}"
     again = _command(file, address, settings, python)
@@ -75,8 +76,8 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
 def _inside_the_tree(file: Path) -> Path:
     """The path of the grid file relative to the working tree, which is uploaded to the cluster."""
     tree = Path.cwd()
-    base = load_yaml(file).get("base")
-    for name in [file, *([file.parent / str(base)] if base else [])]:
+    base = place_paths(file, load_yaml(file)).get("base")
+    for name in [file, *([Path(str(base))] if base else [])]:
         if not name.resolve().is_relative_to(tree):
             raise UniferumError(
                 str(name), must=f"lie in the working tree ({tree}), which is uploaded", cure="copy it there"
@@ -84,13 +85,11 @@ def _inside_the_tree(file: Path) -> Path:
     return file.resolve().relative_to(tree)
 
 
-def _refuse_relative(grid: GridConfig) -> None:
+def _refuse_relative(keys: Mapping[str, Any]) -> None:
     """Refuse relative paths: they would lie in the uploaded copy, which Ray deletes after the job."""
-    paths = {"root": grid.root, **{f"stores.{name}": store for name, store in grid.stores.items()}}
-    for key, path in paths.items():
-        if "://" not in str(path) and not Path(path).is_absolute():
-            must = "be an absolute path that every node of the cluster sees"
-            raise UniferumError(key, path, must=must, cure=f"--set {key}=/a/shared/folder")
+    for key, path in relative_paths(keys).items():
+        must = "be an absolute path that every node of the cluster sees"
+        raise UniferumError(key, path, must=must, cure=f"--set {key}=/a/shared/folder")
 
 
 def _command(file: Path, address: str, settings: list[str], python: str) -> str:

@@ -1,7 +1,8 @@
 """Two fingerprints of a run: one for training, one for evaluation.
 
 The training fingerprint covers the config, the prompts, the content of the training and selection splits, and the
-version of the code's results. The evaluation fingerprint adds the test splits: a changed test set only re-scores a
+version of the code's results; a key without effect on the run (:mod:`uniferum.run.no_effect`) counts as its default.
+The evaluation fingerprint adds the test splits: a changed test set only re-scores a
 run. Scans that are left out of training (``data.on_wrong_hu``) are not covered. Store paths, threads, loader workers
 and devices are in neither.
 """
@@ -19,6 +20,7 @@ from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_
 from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
+from uniferum.run.no_effect import has_effect, with_defaults, without_effect
 from uniferum.training.config import NOT_IDENTITY
 
 # A cohort's prepared store: a folder, or a URL that fsspec knows.
@@ -121,7 +123,23 @@ class Reading:
 
     def fingerprints(self, config: RunConfig) -> Fingerprints:
         """Compute both fingerprints of a run; raises like :func:`fingerprints`."""
-        training, policy = self._training_text(config), config.data.on_wrong_hu
+        return self._fingerprints(config, identity_of(config))
+
+    def former(self, config: RunConfig) -> Fingerprints | None:
+        """The fingerprints of a run whose keys without effect counted; None if they are those of :meth:`fingerprints`.
+
+        Runs that finished before these keys were left out have them, and stay finished.
+        """
+        former, now = former_identity_of(config), identity_of(config)
+        return None if former == now else self._fingerprints(config, former)
+
+    def of_run(self, config: RunConfig, training: object) -> Fingerprints:
+        """Those fingerprints of a run, of today or :meth:`former`, whose training one is given; else those of today."""
+        former = self.former(config)
+        return former if former is not None and former.training == training else self.fingerprints(config)
+
+    def _fingerprints(self, config: RunConfig, whole: Mapping[str, Any]) -> Fingerprints:
+        training, policy = self._training_text(config, whole), config.data.on_wrong_hu
         tests = canonical_mapping({name: self._text(name, TEST_SPLIT, policy) for name in config.evaluate_on})
         evaluation = canonical_mapping({"training": training, "tests": tests})
         return Fingerprints(text_fingerprint(training), text_fingerprint(evaluation))
@@ -137,13 +155,13 @@ class Reading:
             "organs": _organ_prompts(map(self._of, trained)) if config.segmentation else {},
         }
 
-    def _training_text(self, config: RunConfig) -> str:
-        """Canonical JSON of :meth:`training_content`."""
+    def _training_text(self, config: RunConfig, whole: Mapping[str, Any]) -> str:
+        """Canonical JSON of :meth:`training_content`, with ``whole`` as the config's part."""
         trained, policy = config.trained_stores, config.data.on_wrong_hu
         return canonical_mapping(
             {
                 "results": canonical_json(RESULTS),
-                "config": canonical_json(identity_of(config)),
+                "config": canonical_json(whole),
                 "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT, policy) for name in trained}),
                 "select": canonical_mapping(
                     {name: self._text(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts}
@@ -209,9 +227,19 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
-    """Return the part of a config that affects the weights."""
+    """Return the part of a config that affects the weights; a key without effect has its default."""
+    idle = without_effect(config)
+    return _as_recorded(with_defaults(_whole(config), idle), idle)
+
+
+def former_identity_of(config: RunConfig) -> dict[str, Any]:
+    """Return :func:`identity_of` as it was when most keys without effect counted."""
+    return _as_recorded(_whole(config), without_effect(config))
+
+
+def _whole(config: RunConfig) -> dict[str, Any]:
     kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "sampling", "training", "model"})
-    whole = {
+    return {
         **kept,
         "select_on": list(config.selection_cohorts),
         "data": config.data.identity(),
@@ -219,19 +247,15 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
         "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
     }
-    idle = _without_effect(config)
+
+
+def _as_recorded(whole: dict[str, Any], idle: frozenset[str]) -> dict[str, Any]:
+    """Leave out the keys of ``_AS_BEFORE`` at their earlier behaviour or without effect."""
     for section, keys in _AS_BEFORE.items():
         for key, as_before in keys.items():
-            if whole[section][key] == as_before or (section, key) in idle:
+            if whole[section][key] == as_before or not has_effect(f"{section}.{key}", idle):
                 del whole[section][key]
     return whole
-
-
-def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
-    """The keys of ``_AS_BEFORE`` without effect on this run."""
-    of_masks = {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
-    one_row = {("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set()
-    return one_row | (set() if config.segmentation else of_masks)
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
-from uniferum.run.identity import SELECTION_SPLIT, Stores, fingerprints, training_content
+from uniferum.run.identity import SELECTION_SPLIT, Reading, Stores, training_content
 from uniferum.run.result import RunResult, read_result
 from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
@@ -73,8 +73,8 @@ def train_run(
         (['CTRATE'], 2)
     """
     files = RunFiles(Path(folder))
-    identity = fingerprints(config, stores)
     done = read_result(files.root) if resume else None
+    identity = Reading(stores).of_run(config, _recorded(done, files) if resume else None)
     if done and done.evaluation_fingerprint == identity.evaluation:
         return done
     if config.training.threads is not None:
@@ -113,6 +113,13 @@ def train_run(
     )
     training.run(resume=resume)
     return score(model, bench, identity, files, listeners, row_record(bench, table))
+
+
+def _recorded(done: RunResult | None, files: RunFiles) -> object:
+    """The training fingerprint of the folder's record, else of its last checkpoint; None where there is neither."""
+    if done is not None:
+        return done.training_fingerprint
+    return read_card(files.last)["fingerprint"] if files.last.exists() else None
 
 
 def _reached(checkpoints: Checkpoints) -> TrainingProgress | None:
