@@ -37,13 +37,14 @@ def render(
 
     Run it in the checkout.
     """
-    from orchestration.infra.paths import grid_overrides, grid_paths
+    from orchestration.grid.config import paths_from
+    from orchestration.infra.paths import grid_overrides
     from orchestration.infra.render import render_files, write
     from orchestration.infra.settings import InfraSettings
     from uniferum.config import load
 
     loaded = load(InfraSettings, config, settings or ())
-    overrides = grid_overrides(loaded, *grid_paths(loaded.grid, Path.cwd()))
+    overrides = grid_overrides(loaded, *paths_from(Path.cwd(), loaded.grid))
     if dry_run:
         for name, text in render_files(loaded, overrides).items():
             output.result(f"----- {name}\n{text}")

@@ -70,7 +70,7 @@ class Axis(Section):
 
     def setting(self, label: str) -> dict[str, Any]:
         """Keys of a run, nested, that a value sets."""
-        value = dict(zip(self.labels, self.values.values() if isinstance(self.values, dict) else self.values))[label]
+        value = self.values[label] if isinstance(self.values, dict) else self.values[self.labels.index(label)]
         if self.key is None:
             return value
         for part in reversed(self.key.split(".")):

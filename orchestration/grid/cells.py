@@ -48,8 +48,9 @@ def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
     check_axes(grid, source)
     cells: dict[str, Cell] = {}
     contents: dict[str, Cell] = {}
+    varied = bool(grid.axes) or any(group.name for group in grid.cells)
     for cell in _cells(grid, source):
-        content = _content(cell)
+        content = _content(cell) if varied else cell.config.model_dump_json(exclude={"name"})
         same = cells.get(cell.name) or contents.get(content)
         if same is not None:
             raise _collision(cell, same, source)
@@ -101,7 +102,7 @@ def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
 
 
 def _content(cell: Cell) -> str:
-    """What distinguishes cells: all that decides weights and scores."""
+    """All that decides weights and scores of a cell: its keys without those that have no effect on it."""
     from uniferum.run.identity import identity_of
 
     config = cell.config

@@ -1,7 +1,7 @@
 """Schema of a grid file.
 
-What runs (models, text encoders, training mixes, seeds, and the axes of the file) is a product of axes; where it runs (root, stores, resources,
-policy, tracking) has its own sections, which are in no fingerprint.
+What runs (models, text encoders, training mixes, seeds, and the axes of the file) is a product of axes; where it runs
+(root, stores, resources, policy, tracking) has its own sections, which are in no fingerprint.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from orchestration.grid.axes import NAME, Axis
-from orchestration.grid.paths import place_paths
+from orchestration.grid.paths import path_from, place_paths, relative_paths
 from orchestration.grid.resources import Resources
 from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
 from uniferum.errors import near_miss
@@ -181,3 +181,15 @@ def load_grid(path: Path | str, overrides: Iterable[str] = ()) -> GridConfig:
     if grid.base is None:
         return grid
     return grid.replace(base=None, defaults=merge(load_yaml(grid.base), grid.defaults))
+
+
+def paths_from(checkout: Path, file: Path) -> tuple[Path, dict[str, Path | str]]:
+    """Load a grid file; return its root and stores, relative to a checkout where the file has relative paths.
+
+    Raises:
+        UniferumError: the file is wrong.
+    """
+    grid = load_grid(file)
+    relative = {key: path_from(checkout, file, path) for key, path in relative_paths(load_yaml(file)).items()}
+    stores = {name: relative.get(f"stores.{name}", store) for name, store in grid.stores.items()}
+    return relative.get("root", grid.root), stores

@@ -91,20 +91,25 @@ def _replaced(tree: Any, keys: Keys, value: str) -> Any:
 
 
 def _expanded(value: str, where: str) -> str:
-    text = os.path.expandvars(os.path.expanduser(value))
+    text = os.path.expandvars(os.path.expanduser(value))  # noqa: PTH111 - of addresses too
     unset = re.search(r"\$\{?(\w+)\}?", text)
     if unset:
         raise UniferumError(where, value, must=f"name variables that are set, but {unset[1]} is not", cure="export it")
     return text
 
 
+def path_from(folder: Path, file: Path, path: str) -> Path:
+    """A relative path of a file, relative to a folder."""
+    return Path(os.path.relpath(Path(os.path.realpath(file.parent)) / path, os.path.realpath(folder)))
+
+
 def _beside(file: Path, path: str, where: str) -> str:
+    """A path of a file, relative to the working directory where it lies below it."""
     if Path(path).is_absolute():
         return path
-    folder = os.path.realpath(file.parent)
-    here = os.path.normpath(os.path.join(folder, path))
-    former = os.path.normpath(os.path.join(os.getcwd(), path))
-    if not os.path.exists(here) and os.path.exists(former):
+    folder, cwd = os.path.realpath(file.parent), Path.cwd()
+    here, former = (Path(os.path.normpath(Path(start) / path)) for start in (folder, cwd))
+    if not here.exists() and former.exists():
         cure = f"write {os.path.relpath(former, folder)} for {former}, or create {here}"
         raise UniferumError(where, path, must=f"be relative to the folder of the file ({folder})", cure=cure)
-    return os.path.relpath(here) if Path(here).is_relative_to(os.getcwd()) else here
+    return str(here.relative_to(cwd) if here.is_relative_to(cwd) else here)

@@ -2,7 +2,7 @@
 
 A cell is done when the ``result.json`` of its folder carries its two fingerprints. If only the evaluation fingerprint
 differs, the cell is scored again; another training fingerprint means another folder. A finished cell that has a new
-name in the grid file stays finished: its folder is found by its fingerprint.
+name in the grid file stays finished: its folder is found by its fingerprint, whatever names cells had when it ran.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,15 @@ from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig
 from orchestration.grid.estimates import with_hours
 from orchestration.grid.planned import PlannedCell
-from orchestration.grid.records import CellFolder, cell_folder, changes, folder_suffix, folders_by_name, read_json
+from orchestration.grid.records import (
+    CellFolder,
+    cell_folder,
+    changes,
+    folder_suffix,
+    folders_by_name,
+    folders_by_suffix,
+    read_json,
+)
 from orchestration.grid.states import PlanState
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
@@ -22,7 +30,9 @@ from uniferum.errors import UniferumError
 if TYPE_CHECKING:
     from uniferum.run.identity import Reading
 
-Identify = Callable[[Any, Mapping[str, Path | str]], tuple[str, str]]
+Prints = tuple[str, str]
+"""Fingerprints of training and evaluation."""
+Identify = Callable[[Any, Mapping[str, Path | str]], Prints]
 
 
 def missing_stores(cell: Cell, stores: Mapping[str, Path | str]) -> list[str]:
@@ -72,6 +82,7 @@ class _Planner:
         self.grid = grid
         self.identity = identity or self._identify
         self.absent = {name for name, path in grid.stores.items() if not _exists(path)}
+        self.taken: set[Path] = set()
 
     @cached_property
     def reading(self) -> "Reading":
@@ -84,9 +95,13 @@ class _Planner:
         return folders_by_name(self.grid.cells_folder)
 
     @cached_property
-    def names(self) -> set[str]:
-        """Names of all cells of the grid."""
-        return {cell.name for cell in expand(self.grid)}
+    def by_suffix(self) -> dict[str, list[Path]]:
+        return folders_by_suffix(self.folders)
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """All cells of the grid by name."""
+        return {cell.name: cell for cell in expand(self.grid)}
 
     def plan(self, cell: Cell) -> PlannedCell:
         absent = self.absent.intersection(_cohorts_of(cell)) if self.absent else ()
@@ -94,22 +109,48 @@ class _Planner:
             return PlannedCell(
                 cell, PlanState.NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None
             )
-        training, evaluation = self.identity(cell.config, self.grid.stores)
-        folder = self._folder(cell.name, training)
+        folder, (training, evaluation) = self._folder(cell)
+        self.taken.add(folder)
         state, why = self._state(CellFolder(folder), cell, training, evaluation)
         return PlannedCell(cell, state, why, folder, training, evaluation, None)
 
-    def _folder(self, name: str, training: str) -> Path:
-        """Folder of a cell: under its name, else a finished one with its fingerprint whose name no cell has now."""
-        own = cell_folder(self.grid.cells_folder, name, training)
-        if own.exists():
-            return own
-        suffix = folder_suffix(training)
-        for folder in (one for folders in self.folders.values() for one in folders if one.name.endswith(suffix)):
-            result = CellFolder(folder).result() or {}
-            if result.get("training_fingerprint") == training and result.get("name") not in self.names:
-                return folder
-        return own
+    def _folder(self, cell: Cell) -> tuple[Path, Prints]:
+        """Folder of a cell, and its fingerprints there.
+
+        A finished folder under the cell's name is taken first, then a finished one that no other cell has, then any
+        under its name.
+        """
+        today = self.identity(cell.config, self.grid.stores)
+        own = cell_folder(self.grid.cells_folder, cell.name, today[0])
+        if self.by_suffix.get(folder_suffix(today[0])) == [own]:
+            return own, today
+        every = self._fingerprints(cell, today)
+        folders = [cell_folder(self.grid.cells_folder, cell.name, prints[0]) for prints in every]
+        for prints, folder in zip(every, folders, strict=True):
+            others = [
+                one for one in self.by_suffix.get(folder_suffix(prints[0]), ()) if one not in (*folders, *self.taken)
+            ]
+            for one in (folder, *others):
+                result = CellFolder(one).result() or {}
+                if result.get("training_fingerprint") == prints[0] and not self._of_another(result, cell, prints[0]):
+                    return one, prints
+        known = [at for at, folder in enumerate(folders) if folder.exists()]
+        return (folders[known[0]], every[known[0]]) if known else (own, today)
+
+    def _of_another(self, result: Mapping[str, Any], cell: Cell, training: str) -> bool:
+        """Whether a record is that of another cell of the grid, which has its name and its fingerprint."""
+        other = self.cells.get(str(result.get("name")))
+        if other is None or other.name == cell.name:
+            return False
+        if self.absent.intersection(_cohorts_of(other)):
+            return True
+        today = self.identity(other.config, self.grid.stores)
+        return training in [prints[0] for prints in self._fingerprints(other, today)]
+
+    def _fingerprints(self, cell: Cell, today: Prints) -> list[Prints]:
+        """Fingerprints of a cell: those of today, and those that a record of before has."""
+        former = self.reading.former(cell.config) if self.identity == self._identify else None
+        return [today] if former is None else [today, (former.training, former.evaluation)]
 
     def _identify(self, config: Any, stores: Mapping[str, Path | str]) -> tuple[str, str]:
         fingerprints = self.reading.fingerprints(config)
@@ -119,10 +160,11 @@ class _Planner:
         """State of a cell and its reason, from its folder."""
         result = record.result()
         if result and result.get("training_fingerprint") == training:
+            old_name = "" if result.get("name") in (None, cell.name) else f", as {result['name']}"
             if result.get("evaluation_fingerprint") == evaluation:
-                old_name = "" if result.get("name") in (None, cell.name) else f", as {result['name']}"
                 return PlanState.DONE, f"finished at step {result.get('steps')}{old_name}"
-            return PlanState.RESCORE, "the test splits changed since it was scored"
+            trained = f" (trained{old_name})" if old_name else ""
+            return PlanState.RESCORE, f"the test splits changed since it was scored{trained}"
         failure = record.failure()
         step = record.resumable_step()
         if failure:

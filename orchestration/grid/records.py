@@ -77,6 +77,15 @@ def folders_by_name(cells: Path) -> dict[str, list[Path]]:
     return {name: _by_age(folders) for name, folders in by_name.items()}
 
 
+def folders_by_suffix(by_name: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """The folders of :func:`folders_by_name` by the start of their fingerprint, see :func:`folder_suffix`."""
+    by_suffix: dict[str, list[Path]] = {}
+    for folders in by_name.values():
+        for folder in folders:
+            by_suffix.setdefault(folder.name[-PREFIX - 1 :], []).append(folder)
+    return by_suffix
+
+
 def _by_age(folders: list[Path]) -> list[Path]:
     return sorted(folders, key=lambda folder: folder.stat().st_mtime) if len(folders) > 1 else folders
 

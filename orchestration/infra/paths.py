@@ -4,34 +4,14 @@ On one machine a relative root is a folder of the checkout. On a cluster that wo
 other nodes cannot see and which is deleted with its container.
 """
 
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from orchestration.grid.config import load_grid
-from orchestration.grid.paths import relative_paths
 from orchestration.infra.settings import PLAIN, InfraSettings
-from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
 
 STORE = r"[A-Za-z0-9_-]+"  # a dot would separate keys
-
-
-def grid_paths(file: Path, checkout: Path) -> tuple[Path, dict[str, Path | str]]:
-    """Load a grid file; return its root and its stores, relative to the checkout where the file has relative paths.
-
-    Raises:
-        UniferumError: the file is wrong.
-    """
-    grid = load_grid(file)
-    folder = os.path.realpath(file.parent)
-    relative = {
-        key: Path(os.path.relpath(os.path.join(folder, path), os.path.realpath(checkout)))
-        for key, path in relative_paths(load_yaml(file)).items()
-    }
-    stores = {name: relative.get(f"stores.{name}", store) for name, store in grid.stores.items()}
-    return relative.get("root", grid.root), stores
 
 
 def grid_overrides(settings: InfraSettings, root: Path, stores: Mapping[str, Path | str]) -> list[str]:
@@ -39,7 +19,7 @@ def grid_overrides(settings: InfraSettings, root: Path, stores: Mapping[str, Pat
 
     Args:
         settings: the cluster.
-        root: ``root`` of the grid file, see :func:`grid_paths`.
+        root: ``root`` of the grid file, see :func:`orchestration.grid.config.paths_from`.
         stores: ``stores`` of the grid file.
 
     Raises:

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+from orchestration.grid.config import paths_from
 from orchestration.infra import paths, render
 from orchestration.infra.settings import InfraSettings
 
 
 def grid_overrides(settings: InfraSettings, checkout: Path) -> list[str]:
     """Overrides of the grid file that the settings name."""
-    return paths.grid_overrides(settings, *paths.grid_paths(checkout / settings.grid, checkout))
+    return paths.grid_overrides(settings, *paths_from(checkout, checkout / settings.grid))
 
 
 def rendered(settings: InfraSettings, checkout: Path) -> dict[str, str]:

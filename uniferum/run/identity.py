@@ -130,8 +130,10 @@ class Reading:
 
         Runs that finished before these keys were left out have them, and stay finished.
         """
-        former, now = former_identity_of(config), identity_of(config)
-        return None if former == now else self._fingerprints(config, former)
+        whole, idle = _whole(config), without_effect(config)
+        if with_defaults(whole, idle) == whole:
+            return None
+        return self._fingerprints(config, _as_recorded(whole, idle))
 
     def of_run(self, config: RunConfig, training: object) -> Fingerprints:
         """Those fingerprints of a run, of today or :meth:`former`, whose training one is given; else those of today."""
@@ -230,11 +232,6 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
     """Return the part of a config that affects the weights; a key without effect has its default."""
     idle = without_effect(config)
     return _as_recorded(with_defaults(_whole(config), idle), idle)
-
-
-def former_identity_of(config: RunConfig) -> dict[str, Any]:
-    """Return :func:`identity_of` as it was when most keys without effect counted."""
-    return _as_recorded(_whole(config), without_effect(config))
 
 
 def _whole(config: RunConfig) -> dict[str, Any]:

@@ -6,7 +6,8 @@ The stores are replaced by one line of text each: only the files in ``configs/``
 
 import json
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,8 @@ RECORDED = Path(__file__).parent / "shipped_cells.json"
 class Words:
     """A vocabulary without prompts."""
 
-    structures = {}
-    labels = {}
+    structures: Mapping[str, str] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def of_cohort(self, name: str) -> tuple[str, ...]:
         return ()
