@@ -160,7 +160,7 @@ def _match(
         cell, identity = planned.cell, planned.training_fingerprint
         latest, older = newest([record for record in recorded if record.name == cell.name])
         same = [r for r in (*older, *latest) if identity in (None, r.result.get("training_fingerprint"))]
-        records.extend(same[-1:])
+        records.extend(replace(record, axes=cell.axes) for record in same[-1:])
         stale += [cell.name] if same and planned.state == PlanState.RESCORE else []
         hidden.extend(record for record in (*older, *latest) if record not in same[-1:])
         if not same:
@@ -192,7 +192,16 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
     geometry = cell.config.geometry.model_dump(mode="json")
     word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
     return PendingCell(
-        cell.name, cell.model, word, cell.mix, cell.seed, reason, command, other_system=other, text=model["text"]
+        cell.name,
+        cell.model,
+        word,
+        cell.mix,
+        cell.seed,
+        reason,
+        command,
+        other_system=other,
+        text=model["text"],
+        axes=cell.axes,
     )
 
 

@@ -46,11 +46,12 @@ class Attempt:
     options: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
     expected_hours: float = 0.0
+    axes: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The keys that a worker reads; the scheduler's own, priority and expected hours, are left out."""
+        """The keys that a worker reads; the others, priority, expected hours and axes, are left out."""
         keys = asdict(self)
-        del keys["priority"], keys["expected_hours"]
+        del keys["priority"], keys["expected_hours"], keys["axes"]
         return {"attempt" if key == "number" else key: value for key, value in keys.items()}
 
     @classmethod
@@ -286,13 +287,17 @@ def _free_memory() -> None:
 
 
 def write_attempt(path: Path, attempt: Attempt) -> None:
-    """Write the attempt's token into the cell's folder, then the attempt itself to ``path``."""
+    """Write the cell's axes and the attempt's token into the cell's folder, then the attempt itself to ``path``."""
     folder = Path(attempt.folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = CellFolder(folder)
     record.clear_stop()
     record.clear_failure()
     (folder / "progress.json").unlink(missing_ok=True)
+    if attempt.axes:
+        write_json(record.files.axes, attempt.axes)
+    else:
+        record.files.axes.unlink(missing_ok=True)
     write_json(folder / "attempt.json", {"token": attempt.token, "attempt": attempt.number, "when": time.time()})
     write_json(path, attempt.to_json())
 

@@ -235,6 +235,7 @@ def attempt_of(grid: GridConfig, planned: PlannedCell) -> Attempt:
         stall_s=grid.policy.stall_s,
         priority=planned.cell.priority,
         expected_hours=planned.hours or 0.0,
+        axes=dict(planned.cell.axes),
     )
 
 

@@ -60,7 +60,10 @@ def _unit(grid: GridConfig) -> str:
 
 
 def plan_objects(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[dict[str, object]]:
-    """The plan for scripts: one dictionary a cell, in which a number that is not known is None."""
+    """The plan for scripts: one dictionary a cell, in which a number that is not known is None.
+
+    A cell with axes has its labels by axis, too.
+    """
     return [
         {
             "cell": p.cell.name,
@@ -69,6 +72,7 @@ def plan_objects(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[dict[
             "hours": None if p.hours is None else p.hours * _gpus(grid),
             "measured": None if p.hours is None else p.measured,
             "why": p.why,
+            **({"axes": dict(p.cell.axes)} if p.cell.axes else {}),
         }
         for p in planned
     ]

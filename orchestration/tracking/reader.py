@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from uniferum.report.records import CellRecord as ReportRecord
 
 FILES = (
-    *("config.yaml", "environment.json", "metrics.parquet", "predictions.parquet"),
+    *("config.yaml", "axes.json", "environment.json", "metrics.parquet", "predictions.parquet"),
     *("mask_metrics.parquet", "masks.parquet", "steps.jsonl", "result.json"),
 )
 

@@ -165,5 +165,6 @@ def tags_of(planned: PlannedCell) -> dict[str, str]:
         "uniferum.text_encoder": shown_encoder(word),
         "uniferum.train_on": cell.mix,
         "uniferum.seed": str(cell.seed),
+        **{f"uniferum.axis.{axis}": label for axis, label in cell.axes.items()},
         "uniferum.training_fingerprint": planned.training_fingerprint or "",
     }

@@ -184,7 +184,7 @@ def test_the_files_between_driver_and_worker_keep_their_keys(tmp_path: Path) -> 
         "options",
     ]
     assert list(given.to_json()) == keys
-    assert Attempt.from_json(given.to_json()) == replace(given, priority=0, expected_hours=0.0)
+    assert Attempt.from_json(given.to_json()) == replace(given, priority=0, expected_hours=0.0, axes={})
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,14 @@ import yaml
 
 from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid import records
-from orchestration.grid.cells import Cell
+from orchestration.grid.cells import Cell, expand
+from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder, Failure, cell_folder
 from orchestration.grid.states import PlanState
 from tests.orchestration.worlds import cell, finish, grid
-from uniferum.run import identity
+from uniferum.run import RunConfig, identity
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
@@ -64,6 +65,71 @@ def test_a_finished_cell_with_a_new_name_is_done(tmp_path: Path) -> None:
 def test_the_folder_of_another_cell_is_not_used(tmp_path: Path, name: str, training: str) -> None:
     finish(cell_folder(grid(tmp_path).cells_folder, name, training), training, EVALUATION, name=name)
     assert _plan(tmp_path, seeds=(0, 1)).state == PlanState.DUE
+
+
+def _named(root: Path, *names: str) -> GridConfig:
+    """A grid of cells with names of their own, which differ in their warm-up."""
+    cells = [
+        {"name": name, "text_encoder": "small", "train_on": "CTRATE", "set": {"optim": {"warmup_steps": steps}}}
+        for steps, name in enumerate(names)
+    ]
+    return grid(root, cells=cells)
+
+
+def _by_warmup(config: RunConfig, stores: object) -> tuple[str, str]:
+    return f"{config.optim.warmup_steps}" * 16, EVALUATION
+
+
+def test_cells_that_swap_their_names_stay_done(tmp_path: Path) -> None:
+    before = _named(tmp_path, "a", "b", "c")
+    for planned in make_plan(before, expand(before), _by_warmup):
+        assert planned.training_fingerprint is not None
+        finish(planned.record.folder, planned.training_fingerprint, EVALUATION, name=planned.cell.name)
+    after = _named(tmp_path, "b", "a", "d")
+    planned = make_plan(after, expand(after), _by_warmup)
+    assert [p.state for p in planned] == [PlanState.DONE] * 3
+    assert [p.why for p in planned] == [f"finished at step 4, as {name}" for name in "abc"]
+
+
+def test_a_cell_that_was_scored_again_under_a_new_name_stays_done(tmp_path: Path) -> None:
+    old = cell_folder(grid(tmp_path).cells_folder, "old", TRAINING)
+    finish(old, TRAINING, "an older test set", name="old")
+    planned = _plan(tmp_path)
+    assert planned.why == "the test splits changed since it was scored (trained, as old)"
+    finish(old, TRAINING, EVALUATION, name=cell().name)  # as scoring writes it
+    assert (_plan(tmp_path).state, _plan(tmp_path).folder) == (PlanState.DONE, old)
+
+
+def test_a_finished_record_goes_before_an_unfinished_folder_of_the_cells_own_name(tmp_path: Path, folder: Path) -> None:
+    _checkpoint(folder, 2)
+    old = cell_folder(grid(tmp_path).cells_folder, "old", TRAINING)
+    finish(old, TRAINING, EVALUATION, name="old")
+    assert (_plan(tmp_path).state, _plan(tmp_path).folder) == (PlanState.DONE, old)
+
+
+def test_no_two_cells_take_one_folder(tmp_path: Path) -> None:
+    config = _named(tmp_path, "a", "b")
+    old = cell_folder(config.cells_folder, "old", TRAINING)
+    finish(old, TRAINING, EVALUATION, name="old")
+    planned = make_plan(config, expand(config), lambda config, stores: (TRAINING, EVALUATION))
+    assert [p.state for p in planned] == [PlanState.DONE, PlanState.DUE]
+
+
+def test_a_record_of_the_time_when_keys_without_effect_counted_stays_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, before = ("1" * 16, "2" * 16), ("3" * 16, "4" * 16)
+    monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: identity.Fingerprints(*now))
+    monkeypatch.setattr(identity.Reading, "former", lambda reading, config: identity.Fingerprints(*before))
+    folder = cell_folder(grid(tmp_path).cells_folder, cell().name, before[0])
+    _checkpoint(folder, 2)
+    (planned,) = make_plan(grid(tmp_path), [cell()])
+    assert (planned.state, planned.folder) == (PlanState.RESUMABLE, folder)
+    finish(folder, *before)
+    (planned,) = make_plan(grid(tmp_path), [cell()])
+    assert (planned.state, planned.training_fingerprint) == (PlanState.DONE, before[0])
+    finish(folder, before[0], "an older test set")
+    assert make_plan(grid(tmp_path), [cell()])[0].state == PlanState.RESCORE
 
 
 def test_a_changed_test_set_means_scoring_again_not_training(tmp_path: Path, folder: Path) -> None:
