@@ -44,7 +44,7 @@ def render(
     from uniferum.config import load
 
     loaded = load(InfraSettings, config, settings or ())
-    overrides = grid_overrides(loaded, *paths_from(Path.cwd(), loaded.grid))
+    overrides = grid_overrides(loaded, *paths_from(Path.cwd(), Path(loaded.grid)))
     if dry_run:
         for name, text in render_files(loaded, overrides).items():
             output.result(f"----- {name}\n{text}")

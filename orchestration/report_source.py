@@ -178,12 +178,13 @@ def _match(
 
 def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
     """Give records that were trained under a cell's former name its current name; the fingerprint identifies them."""
-    current = {planned.cell.name for planned in plan}
+    current = {planned.cell.name: planned.training_fingerprint for planned in plan}
     name_of = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
     records = []
     for record in recorded:
-        name = name_of.get(str(record.result.get("training_fingerprint")), record.name)
-        records.append(record if record.name in current else replace(record, name=name))
+        identity = str(record.result.get("training_fingerprint"))
+        own = record.name in current and current[record.name] in (None, identity)
+        records.append(record if own else replace(record, name=name_of.get(identity, record.name)))
     return records
 
 

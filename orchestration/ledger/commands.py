@@ -50,7 +50,7 @@ class GridClient:
         return [cell.name for cell in self.cells]
 
     def record(self, cell: str) -> CellFolder:
-        """Find the newest folder of a cell.
+        """Find the newest folder of a cell, or the one where it finished under another name.
 
         Raises:
             UniferumError: the grid has no such cell.
@@ -58,9 +58,12 @@ class GridClient:
         """
         self.check(cell)
         folders = named_folders(self.grid.cells_folder, cell)
-        if not folders:
+        if folders:
+            return CellFolder(folders[-1])
+        planned = self._planned(cell)
+        if planned.folder is None or not planned.folder.is_dir():
             raise StateError(f"Cell {cell} has not started yet", cure="See `uniferum grid status`.")
-        return CellFolder(folders[-1])
+        return planned.record
 
     def log(self, cell: str) -> Path:
         """Path of the cell's log file."""

@@ -136,7 +136,7 @@ def _small_configs(configs: Path) -> None:
         "cells": [{"text_encoder": "pubmedbert", "train_on": ["CTRATE+SEG"]}],
         "overrides": [],
         "root": str(configs.parent / "runs" / "paper"),  # Ray's workers of this session run in another folder
-        "stores": {name: str(configs.parent / store) for name, store in grid["stores"].items()},
+        "stores": {name: str(configs / store) for name, store in grid["stores"].items()},
         "resources": {"cpus": 1, "checkpoint_gib": 0.01},
         "policy": {"free_gib": 0.01},
     }  # fmt: skip

@@ -43,7 +43,10 @@ def _planned(mix, fingerprint, state, progress=None):
     config = SimpleNamespace(
         model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
     )
-    cell = SimpleNamespace(name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config)
+    axes = {"mix": mix.lower()}
+    cell = SimpleNamespace(
+        name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config, axes=axes
+    )
     record = SimpleNamespace(progress=lambda: progress)
     return SimpleNamespace(
         cell=cell, training_fingerprint=fingerprint, state=state, why="why", folder=Path(), record=record
@@ -68,6 +71,27 @@ def test_a_cell_is_matched_under_its_former_name(tmp_path, plan):
     assert source.pending == []
     assert [record.name for record in source.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
     assert [record.text_encoder for record in source.records] == ["tiny-64", "pubmedbert"]
+
+
+def test_records_of_cells_that_swapped_their_names_have_the_names_of_today(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16)
+    write_cell(tmp_path, "INSPECT", fingerprint="b" * 16)
+    plan(("CTRATE", "b" * 16, "done"), ("INSPECT", "a" * 16, "done"))
+    source = report_source.gather(GRID, tmp_path)
+    assert source.pending == []
+    named = {record.name: record.result["training_fingerprint"][0] for record in source.records}
+    assert named == {"uniferum-pubmedbert-CTRATE": "b", "uniferum-pubmedbert-INSPECT": "a"}
+
+
+def test_records_and_pending_cells_have_their_axes(tmp_path, plan):
+    folder = write_cell(tmp_path, fingerprint="a" * 16)
+    plan(("CTRATE", "a" * 16, "done"), ("INSPECT", "b" * 16, "due"))
+    source = report_source.gather(GRID, tmp_path)
+    assert [one.axes for one in (*source.records, *source.pending)] == [{"mix": "ctrate"}, {"mix": "inspect"}]
+    (folder / "axes.json").write_text('{"lr": "1e-4"}')
+    assert [one.axes for one in report_source.gather(None, tmp_path).records] == [{"lr": "1e-4"}]
+    (folder / "axes.json").write_text("[]")
+    assert [one.axes for one in report_source.gather(None, tmp_path).records] == [{}]
 
 
 def test_a_pending_cell_is_named_by_its_config_and_all_cells_are_phantoms_if_the_grid_is_synthetic(tmp_path, plan):

@@ -202,3 +202,12 @@ def test_a_result_is_the_same_after_its_way_through_a_file(
     assert list(stored) == ["name", "attempt", "kind", "reason", "stopped", "poisoned", "seconds", "node"]
     assert (stored["attempt"], stored["kind"], stored["reason"]) == (2, kind, reason)
     assert AttemptResult.from_json(stored) == result
+
+
+def test_the_axes_of_a_cell_are_stored_in_its_folder_and_leave_with_them(tmp_path: Path) -> None:
+    given = attempt(tmp_path / "cell", axes={"lr": "1e-4"})
+    axes = CellFolder(tmp_path / "cell").files.axes
+    write_attempt(tmp_path / "next.json", given)
+    assert json.loads(axes.read_text()) == {"lr": "1e-4"}
+    write_attempt(tmp_path / "next.json", replace(given, axes={}))
+    assert not axes.exists()

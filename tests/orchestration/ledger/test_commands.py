@@ -55,6 +55,14 @@ def test_a_client_loads_the_grid_with_the_overrides_of_its_run(tmp_path: Path) -
     assert elsewhere.names == [cell().name]
 
 
+def test_the_log_of_a_cell_that_finished_under_another_name_is_found(client: GridClient) -> None:
+    with pytest.raises(UniferumError, match="has not started yet"):
+        client.log(cell().name)
+    former = cell_folder(client.grid.cells_folder, "former", TRAINING)
+    finish(former, TRAINING, EVALUATION, name="former")
+    assert client.log(cell().name) == former / "cell.log"
+
+
 def test_a_command_reaches_the_live_driver(client: GridClient, driver: Ledger) -> None:
     assert "sent to the driver" in client.send("parallel", value="3")
     assert [(command.verb, command.value) for command in driver.take_commands()] == [("parallel", "3")]

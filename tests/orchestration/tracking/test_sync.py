@@ -55,6 +55,12 @@ def test_the_text_encoder_tag_is_the_name_of_the_real_encoder(sync: TrackingSync
         assert tags_of(planned)["uniferum.text_encoder"] == word
 
 
+def test_the_axes_of_a_cell_are_tags(sync: TrackingSync, tmp_path: Path) -> None:
+    planned = replace(_planned(tmp_path), cell=replace(cell(), axes={"lr": "1e-4", "freeze": "true"}))
+    tags = tags_of(planned)
+    assert (tags["uniferum.axis.lr"], tags["uniferum.axis.freeze"]) == ("1e-4", "true")
+
+
 def test_a_stopped_cell_is_killed_in_mlflow(sync: TrackingSync, tmp_path: Path) -> None:
     sync.ended(_planned(tmp_path), "stopped")
     assert '"KILLED"' in (tmp_path / "spool.jsonl").read_text()
