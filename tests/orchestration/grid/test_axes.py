@@ -313,3 +313,13 @@ def test_a_label_of_a_number_is_the_number(value: float) -> None:
 )  # fmt: skip
 def test_values_are_written_shortly(value: object, label: str) -> None:
     assert label_of(value) == label
+
+
+def test_the_grid_file_of_the_documentation_has_the_cells_that_its_page_says(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/how-to/axes.md").read_text(encoding="utf-8")
+    path = tmp_path / "grid.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    cells = expand(load_grid(path))
+    assert f"The grid above has {len(cells)} cells" in page
+    assert "uniferum-small-CTRATE+SEG-lr1e-4-freeze_true" in [cell.name for cell in cells]
+    assert {cell.config.optim.warmup_steps for cell in cells if cell.axes.get("lr") == "3e-4"} == {100}
