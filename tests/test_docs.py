@@ -23,7 +23,7 @@ NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
 NEEDS_DATA = "<!-- needs data -->"
 """On the line before a Python block that is not run: it reads stores, scans or a saved model."""
 
-STORED = {"uniferum.test_splits", "uniferum.text_encoder", "uniferum.slurm.sh", "uniferum.lsf.sh"}
+STORED = {"uniferum.test_splits", "uniferum.text_encoder", "uniferum.axis", "uniferum.slurm.sh", "uniferum.lsf.sh"}
 """Keys of files and of MLflow, and files, that look like names of Python."""
 
 WIDTH = 100

@@ -140,7 +140,7 @@ def _exponent(text: str) -> int:
 def name_part(axis: str, label: str) -> str:
     """Part of a cell's name for one axis: ``lr1e-4``, ``freeze_true``; unsafe characters as ``%2F``."""
     joint = "" if label[:1].isdigit() or re.match(r"[+-][\d.]", label) else "_"
-    escaped = _UNSAFE.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode("utf-8", "replace")), label)
+    escaped = _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace")), label)
     return f"{axis}{joint}{escaped}"
 
 

@@ -89,11 +89,11 @@ def _selected(cells: list[Cell], text: str) -> list[Cell]:
     for name, _ in wanted:
         if name not in known:
             raise UniferumError("--only", name, must="be an axis of the grid", cure=near_miss(name, known))
-    found = [cell for cell in cells if all(n in cell.facts and axes.fits(p, cell.facts[n]) for n, p in wanted)]
-    if not found:
+    fitting = [cell for cell in cells if all(n in cell.facts and axes.fits(p, cell.facts[n]) for n, p in wanted)]
+    if not fitting:
         values = (f"{n}: {', '.join(dict.fromkeys(c.facts[n] for c in cells if n in c.facts))}" for n, _ in wanted)
         raise UniferumError("--only", text, must="fit at least one cell", cure="; ".join(values))
-    return found
+    return fitting
 
 
 def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
