@@ -211,7 +211,8 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
         )
     if config.segmentation and not predicts_masks(group.model):
         must = f"leave out SEG, since {group.model} predicts no masks"
-        raise UniferumError(f"{where}: train_on", mix, must=must, cure=f"write train_on: {mix.replace('+SEG', '')}")
+        cure = f"write train_on: {'+'.join(config.training_cohorts)}"
+        raise UniferumError(f"{where}: train_on", mix, must=must, cure=cure)
     return Cell(name, config, group.model, group.text_encoder, mix, seed, group.priority, dict(labels), entry)
 
 

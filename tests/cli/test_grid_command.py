@@ -102,3 +102,30 @@ def test_a_plan_says_once_of_which_cohort_training_scans_are_left_out(
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: [said])
     monkeypatch.setattr("orchestration.grid.plan.missing_stores", lambda cell, stores: [])
     assert shell("plan").stderr.count(said) == 1
+
+
+def test_a_plan_takes_cells_by_their_values(shell: Shell) -> None:
+    axes = "axes={lr: {key: optim.lr, values: [5.0e-5, 1.0e-4]}}"
+    cells = "cells=[{text_encoder: small, train_on: CTRATE, vary: lr}]"
+    done = shell("plan", "--set", axes, "--set", cells, "--only", "lr=1e-4,seed=0", "--format", "json")
+    (cell,) = json.loads(done.stdout)
+    assert (cell["cell"], cell["axes"]) == ("uniferum-small-CTRATE-lr1e-4", {"lr": "1e-4"})
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("axes={lr: {key: optim.lrr, values: [1]}}", "axes.lr: key (optim.lrr) must be a key of a run"),
+        ("cells=[{text_encoder: small, train_on: CTRATE, vary: rate}]", "cells.0: vary or zip (rate)"),
+        ("exclude=[{train_on: INSPECT}]", "exclude.0 (train_on=INSPECT) must fit at least one cell"),
+    ],
+)
+def test_a_wrong_axis_ends_with_exit_code_2_and_one_line_with_the_file(
+    shell: Shell, setting: str, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["uniferum", "grid", "plan", str(shell.file), "--set", setting])
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert f"{shell.file}: {words}" in line
