@@ -117,4 +117,15 @@ def small_store(tmp_path: Path) -> Path:
     (tmp_path / "store").mkdir()
     table = pd.DataFrame(rows, columns=["scan_id", "label", "value"])
     table.to_parquet(tmp_path / "store" / "labels.parquet", index=False)
+    (tmp_path / "store" / "store.json").write_text("{}", encoding="utf-8")
     return tmp_path / "store"
+
+
+def test_a_copy_of_other_data_is_not_taken_for_the_store(
+    benchmark: ModuleType, small_store: Path, tmp_path: Path
+) -> None:
+    kept = benchmark.narrowed(small_store, ["emphysema"], tmp_path / "narrow")
+    with (kept / "store.json").open("a", encoding="utf-8") as settings:
+        settings.write("\n")
+    with pytest.raises(ValueError, match="is not a copy of"):
+        benchmark.narrowed(small_store, ["emphysema"], tmp_path / "narrow")
