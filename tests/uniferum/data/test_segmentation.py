@@ -69,7 +69,7 @@ def test_arguments_are_a_list_that_no_shell_reads() -> None:
 
 def test_without_the_program_the_cure_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(root))
-    with pytest.raises(UniferumError, match=r"TotalSegmentator must be installed; pip install -e '\.\[segment\]'"):
+    with pytest.raises(UniferumError, match=r"TotalSegmentator is not installed\. .*pip install -e '\.\[segment\]'"):
         installed_program()
 
 

@@ -202,7 +202,7 @@ def test_unknown_datasets_splits_and_mixed_folders_are_one_line(hub: Served, tmp
     (tmp_path / "uniferum_fetch.json").write_text(json.dumps({"format": 1, "dataset": "LUNA16"}))
     assert "must contain CTRATE or be empty" in fault(run("CTRATE", "--out", tmp_path, "--limit", 1))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert "must be reachable" in fault(run("CTRATE", "--out", tmp_path / "x"))
+    assert "No connection to the hub" in fault(run("CTRATE", "--out", tmp_path / "x"))
 
 
 def test_a_disk_that_is_too_small_is_said_before_the_first_byte(hub: Served, tmp_path, monkeypatch):
@@ -215,10 +215,14 @@ def test_a_disk_that_is_too_small_is_said_before_the_first_byte(hub: Served, tmp
 @pytest.mark.parametrize(
     ("code", "dataset", "words"),
     [
-        (200, "CTRATE", "must answer in JSON; it sent another kind of page: check HF_ENDPOINT"),
-        (200, "LUNA16", "must answer with a record in JSON; check ZENODO_ENDPOINT"),
-        (503, "CTRATE", "(the hub answered 503) must be served; the server has a fault: repeat the command later"),
-        (503, "LUNA16", "(the server answered 503) must be served; the server has a fault: repeat the command later"),
+        (
+            200,
+            "CTRATE",
+            "did not answer in JSON for ibrahimhamamci/CT-RATE, it sent another kind of page. Check HF_ENDPOINT",
+        ),
+        (200, "LUNA16", "did not answer with a record in JSON. Check ZENODO_ENDPOINT"),
+        (503, "CTRATE", "(the hub answered 503). The server has a fault: repeat the command later"),
+        (503, "LUNA16", "(the server answered 503). The server has a fault: repeat the command later"),
     ],
 )
 def test_a_page_in_place_of_an_answer_and_a_server_in_trouble_are_one_line(tmp_path, monkeypatch, code, dataset, words):
