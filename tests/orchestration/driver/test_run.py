@@ -151,7 +151,7 @@ def test_a_grid_without_any_data_says_which_stores_are_absent(tmp_path: Path) ->
 
 def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StateError, match="root .* cannot be written .* Make it writable"):
+    with pytest.raises(StateError, match=r"root .* cannot be written .* Make it writable"):
         preflight.check_root(tmp_path / "file" / "root")
 
 

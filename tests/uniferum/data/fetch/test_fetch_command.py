@@ -215,11 +215,7 @@ def test_a_disk_that_is_too_small_is_said_before_the_first_byte(hub: Served, tmp
 @pytest.mark.parametrize(
     ("code", "dataset", "words"),
     [
-        (
-            200,
-            "CTRATE",
-            "did not answer in JSON for ibrahimhamamci/CT-RATE, it sent another kind of page. Check HF_ENDPOINT",
-        ),
+        (200, "CTRATE", "did not answer in JSON for ibrahimhamamci/CT-RATE, it sent another kind of page. Check HF_"),
         (200, "LUNA16", "did not answer with a record in JSON. Check ZENODO_ENDPOINT"),
         (503, "CTRATE", "(the hub answered 503). The server has a fault: repeat the command later"),
         (503, "LUNA16", "(the server answered 503). The server has a fault: repeat the command later"),
