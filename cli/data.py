@@ -88,10 +88,11 @@ def _read_store(store: str, cohort: str) -> "StoreCard":
 
 def _show_store(stored: "StoreCard", kept: int) -> None:
     """What preparation noticed, and whether it has seen all of the cohort's scans."""
-    flags.show_split_flags(f"{stored.url}: quality flags, scans (share of the split)", stored.flags)
-    flags.show_notes(stored.whole, stored.notes)
+    printed = output.Summary()
+    flags.show_split_flags(f"{stored.url}: quality flags, scans (share of the split)", stored.flags, printed)
+    flags.show_notes(stored.whole, stored.notes, printed)
     if stored.failed:
-        output.table("not prepared", ("scan", "reason"), list(stored.failed.items())[: prepare.NAMED])
+        printed.table("not prepared", ("scan", "reason"), list(stored.failed.items())[: prepare.NAMED])
     if len(stored.failed) > prepare.NAMED:
         output.say(f"and {len(stored.failed) - prepare.NAMED} more: {stored.url}/failures.csv names all of them")
     if stored.scans + len(stored.failed) != kept:

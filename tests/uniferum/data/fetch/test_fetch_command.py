@@ -63,9 +63,10 @@ def _with_few_held_out():
 def test_a_dry_run_shows_files_sizes_and_free_space_and_writes_nothing(hub, tmp_path):
     result = run("CTRATE", "--out", tmp_path / "out", "--split", "valid", "--limit", 2, "--dry-run")
     assert result.exit_code == 0
-    assert "8 files" in result.stderr
-    assert "20.0 kB" in result.stderr
-    assert "free at" in result.stderr
+    plan, title, heads, *rows = result.stdout.splitlines()
+    assert "8 files, 20.0 kB" in plan
+    assert "free at" in plan
+    assert (title, heads, len(rows)) == ("# files", "file\tsize", 8)
     assert not (tmp_path / "out").exists()
 
 
@@ -85,11 +86,11 @@ def test_what_is_there_is_not_fetched_again_and_a_short_file_is(hub: Served, ct_
     run("CTRATE", "--out", out, "--split", "valid")
     hub.log.clear()
     again = run("CTRATE", "--out", out, "--split", "valid")
-    assert "0 files downloaded" in again.stderr
+    assert again.stdout.startswith("0 files downloaded")
     assert not hub.got("valid_fixed/valid_1/valid_1_a/valid_1_a_1.nii.gz")
     short = out / ct_rate.path("valid_1_a_1").relative_to(ct_rate.root)
     short.write_bytes(short.read_bytes()[:100])
-    assert "1 files downloaded" in run("CTRATE", "--out", out, "--split", "valid").stderr
+    assert "1 files downloaded" in run("CTRATE", "--out", out, "--split", "valid").stdout
     assert short.read_bytes() == ct_rate.path("valid_1_a_1").read_bytes()
 
 
@@ -108,8 +109,8 @@ def test_stopped_half_way_the_same_command_goes_on(hub: Served, ct_rate: CtRateW
     assert json.loads((out / "uniferum_fetch.json").read_text())["done"] is False
     again = run("CTRATE", "--out", out, "--split", "valid")
     assert again.exit_code == 0
-    assert "0 files downloaded" not in again.stderr
-    assert " 0 were there" not in again.stderr
+    assert "0 files downloaded" not in again.output
+    assert " 0 were there" not in again.output
     assert json.loads((out / "uniferum_fetch.json").read_text())["done"] is True
 
 
@@ -119,7 +120,7 @@ def test_without_access_one_line_says_where_to_accept_and_how_to_log_in(hub: Ser
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     said = fault(run("CTRATE", "--out", tmp_path / "out"))
-    assert "accept the terms at https://huggingface.co/datasets/ibrahimhamamci/CT-RATE" in said
+    assert "Accept the terms at https://huggingface.co/datasets/ibrahimhamamci/CT-RATE" in said
     assert "hf auth login" in said
     assert "not-accepted" not in said
 
@@ -183,7 +184,7 @@ def test_a_restricted_record_says_how_access_is_had_and_takes_the_owners_link(tm
         monkeypatch.setenv("ZENODO_LINK", "https://zenodo.org/records/6406114?token=granted")
         result = run("RADCHEST", "--out", tmp_path / "out", "--split", "valid", "--limit", 1)
         assert result.exit_code == 0, result.stderr
-        assert "granted" not in result.stderr
+        assert "granted" not in result.output
         assert {name for name in files(tmp_path / "out") if name.endswith(".npz")} == {"val00001.npz"}
         assert "granted" not in (tmp_path / "out/uniferum_fetch.json").read_text()
 
@@ -192,7 +193,7 @@ def test_inspect_is_fetched_by_a_person_whose_steps_are_printed(tmp_path):
     result = run("INSPECT", "--out", tmp_path / "out")
     assert result.exit_code == 0
     for words in ("stanfordaimi.azurewebsites.net", "data use agreement", "azcopy copy", "still missing"):
-        assert words in result.stderr
+        assert words in result.stdout
     assert not (tmp_path / "out").exists()
 
 
