@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"uniferum", "orchestration", "cli", "tests", "input", "paper_learns"}  # the last two: modules of benchmarks/
 
-BLOCKED = ("ray", "mlflow", "optuna", "sqlalchemy", "aiohttp", "filelock")
+BLOCKED = ("ray", "mlflow", "optuna", "sqlalchemy", "aiohttp", "filelock", "psutil")
 BARE = f"""
 import sys
 from importlib.abc import MetaPathFinder
