@@ -119,9 +119,11 @@ class Summary:
     Attributes:
         is_result: the summary is the command's result and goes to standard output; false beside a result in JSON, or
             where the same words only announce what the command is about to do.
+        form: format of tables on standard output: table or tsv; see :func:`listing`.
     """
 
     is_result: bool = True
+    form: str | None = None
 
     def line(self, text: str) -> None:
         """Print one line."""
@@ -133,7 +135,7 @@ class Summary:
     def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Print a table; on standard output in a pipe as tab-separated lines below ``# title``."""
         if self.is_result:
-            listings([(title, columns, rows)])
+            listings([(title, columns, rows)], self.form)
         else:
             table(title, columns, rows)
 
