@@ -75,7 +75,7 @@ def test_training_a_finished_run_shows_its_table_again(world: Path, run: Run) ->
     title, heads, *rows, path = out.splitlines()
     assert title.endswith("means over labels, test split")
     assert heads.split("\t")[:4] == ["cohort", "group", "metric", "value"]
-    assert {row.split("\t")[0] for row in rows} == {"CTRATE"}
+    assert "CTRATE" in {row.split("\t")[0] for row in rows}
     assert path == str(RunFiles(folder).result)
     assert "means over labels" not in err
 

@@ -126,10 +126,10 @@ def test_what_was_noticed_is_said_also_where_the_report_then_fails(tmp_path, pla
     write_cell(tmp_path, fingerprint="b" * 16)
     (tmp_path / "ctrate").mkdir()
     for name in ("manifest.parquet", "splits.json", "store.json"):
-        (tmp_path / "ctrate" / name).write_text("damaged")
+        (tmp_path / "ctrate" / name).write_text('{"format": 0}')
     plan(("CTRATE", "a" * 16, "done"), stores={"CTRATE": tmp_path / "ctrate"})
     said: list[str] = []
-    with pytest.raises(UniferumError, match="store"):
+    with pytest.raises(UniferumError, match=r"store\.json: format \(0\) must be"):
         report_source.gather(GRID, tmp_path, say=said.append)
     assert [line.partition(" of")[0] for line in said] == ["1 older results"]
 

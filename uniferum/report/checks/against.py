@@ -90,7 +90,7 @@ def against_sheet(
     published = [one for one in (registry() if values is None else values) if scope == "all" or one.row is not None]
     title = f"Published values beside {table.title}"
     if all(value.metric != table.metric for value in published):
-        none = f"There are no published values to compare with: the registry has none of {METRICS[table.metric]}."
+        none = f"There are no published values to compare with: the registry has none of this metric ({table.metric})."
         return Sheet(title, HEADINGS, [], [none], words=4)
     numbers, refused = list(_numbers(table, records, agreement)), Refused()
     cohorts = {one.column[0] for one in numbers}

@@ -67,7 +67,7 @@ def test_a_metric_that_nobody_published_is_one_plain_line(tmp_path, scope):
     record_cell(tmp_path, "CTRATE", "all", 3002, ct_rate(3002, 0))
     made = sheet(tmp_path, scope, table="segmentation")
     assert made.rows == []
-    assert made.below == ["There are no published values to compare with: the registry has none of Dice."]
+    assert made.below == ["There are no published values to compare with: the registry has none of this metric (dice)."]
 
 
 def test_a_value_whose_labels_are_unknown_is_beside_no_cell_and_says_so(tmp_path):
