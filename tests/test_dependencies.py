@@ -80,6 +80,12 @@ def test_what_the_core_and_the_grid_declare_is_imported() -> None:
     assert _declared("grid") - imported == set()
 
 
+def test_the_recorded_versions_are_of_declared_packages() -> None:
+    from uniferum.run.result import PACKAGES
+
+    assert {_plain(name) for name in PACKAGES} - _declared("grid") == set()
+
+
 def test_every_declared_version_is_pinned() -> None:
     pins = {_plain(line) for line in (ROOT / "constraints.txt").read_text().splitlines() if "==" in line}
     assert _declared("grid", "postgres", "offline", "dev") - pins == set()

@@ -64,7 +64,8 @@ def test_a_dry_run_shows_files_sizes_and_free_space_and_writes_nothing(hub, tmp_
     result = run("CTRATE", "--out", tmp_path / "out", "--split", "valid", "--limit", 2, "--dry-run")
     assert result.exit_code == 0
     plan, title, heads, *rows = result.stdout.splitlines()
-    assert "8 files, 20.0 kB" in plan
+    assert "8 files" in plan
+    assert "20.0 kB" in result.stdout
     assert "free at" in plan
     assert (title, heads, len(rows)) == ("# files", "file\tsize", 8)
     assert not (tmp_path / "out").exists()
