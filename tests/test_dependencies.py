@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"uniferum", "orchestration", "cli", "tests", "input", "paper_learns"}  # the last two: modules of benchmarks/
 
-BLOCKED = ("ray", "mlflow", "optuna", "sqlalchemy", "aiohttp", "filelock")
+BLOCKED = ("ray", "mlflow", "optuna", "sqlalchemy", "aiohttp", "filelock", "psutil")
 BARE = f"""
 import sys
 from importlib.abc import MetaPathFinder
@@ -78,6 +78,12 @@ def test_what_the_core_and_the_grid_declare_is_imported() -> None:
         *_distributions([n for f in ("uniferum", "cli", "orchestration") for n in _imports(f)]).values()
     )
     assert _declared("grid") - imported == set()
+
+
+def test_the_recorded_versions_are_of_declared_packages() -> None:
+    from uniferum.run.result import PACKAGES
+
+    assert {_plain(name) for name in PACKAGES} - _declared("grid") == set()
 
 
 def test_every_declared_version_is_pinned() -> None:

@@ -22,6 +22,7 @@ from orchestration.attempt.failures import Fault
 from orchestration.attempt.spool import ProgressReporter, SpoolReporter
 from orchestration.attempt.watchdog import watchdog
 from orchestration.grid.records import CellFolder, read_json
+from orchestration.grid.states import Phase
 from uniferum.atomic import write_json
 
 if TYPE_CHECKING:
@@ -239,7 +240,7 @@ def _run(
     reporter, beat = Fanout([]), alive
     if listeners is not None:
         progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
-        progress.phase("scoring" if attempt.evaluate_only else "starting")
+        progress.phase(Phase.SCORING if attempt.evaluate_only else Phase.STARTING)
         reporter, beat = Fanout([SpoolReporter(folder), progress, *listeners]), progress.beat
     if attempt.evaluate_only:
         evaluate(config, stores, folder, reporter, stop=stop, alive=beat)

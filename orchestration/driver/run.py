@@ -156,7 +156,7 @@ def _changes_of(shown: PlannedCell, now: PlannedCell) -> list[str]:
     return []
 
 
-def _first_state(planned: PlannedCell, options: Options) -> str:
+def _first_state(planned: PlannedCell, options: Options) -> CellState | PlanState:
     if planned.state in (PlanState.DONE, PlanState.NO_DATA):
         return planned.state
     return CellState.PENDING if planned.state == PlanState.RESCORE or not options.only_scores else CellState.UNTRAINED

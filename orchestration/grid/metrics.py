@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from orchestration.grid.records import CellProgress
-from orchestration.grid.states import CellState
+from orchestration.grid.states import CellState, PlanState
 from orchestration.infra.gauges import PROGRESS, STATE
 
 CELL = "UNIFERUM_CELL"
@@ -25,7 +25,7 @@ def show(progress: CellProgress) -> None:
             _gauge(gauge).set(float(value), tags={"cell": name})
 
 
-def show_state(cell: str, state: str) -> None:
+def show_state(cell: str, state: CellState | PlanState) -> None:
     """Set one gauge per state, 1 for the cell's state; does nothing without a connection to Ray."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():

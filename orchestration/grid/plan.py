@@ -115,7 +115,7 @@ class _Planner:
         fingerprints = self.reading.fingerprints(config)
         return fingerprints.training, fingerprints.evaluation
 
-    def _state(self, record: CellFolder, cell: Cell, training: str, evaluation: str) -> tuple[str, str]:
+    def _state(self, record: CellFolder, cell: Cell, training: str, evaluation: str) -> tuple[PlanState, str]:
         """State of a cell and its reason, from its folder."""
         result = record.result()
         if result and result.get("training_fingerprint") == training:
@@ -131,7 +131,7 @@ class _Planner:
             return PlanState.RESUMABLE, f"at step {step} of {cell.config.training.steps}"
         return self._changed(record, cell)
 
-    def _changed(self, record: CellFolder, cell: Cell) -> tuple[str, str]:
+    def _changed(self, record: CellFolder, cell: Cell) -> tuple[PlanState, str]:
         others = [folder for folder in self.folders.get(cell.name, ()) if folder != record.folder]
         if not others:
             return PlanState.DUE, "never ran"

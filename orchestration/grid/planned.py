@@ -5,6 +5,7 @@ from pathlib import Path
 
 from orchestration.grid.cells import Cell
 from orchestration.grid.records import CellFolder
+from orchestration.grid.states import PlanState
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class PlannedCell:
     """A cell with its state, the reason, its folder and its estimated hours; ``measured`` if from finished cells."""
 
     cell: Cell
-    state: str
+    state: PlanState
     why: str
     folder: Path | None
     training_fingerprint: str | None

@@ -13,6 +13,7 @@ from typing import Any
 from orchestration.attempt.spool import append, flatten
 from orchestration.grid.config import GridConfig
 from orchestration.grid.records import CellFolder
+from orchestration.grid.states import RunStatus
 from orchestration.search.config import Search
 from orchestration.search.trial import trial_cell, trial_folders
 from orchestration.tracking.reader import spool_result
@@ -21,8 +22,6 @@ from orchestration.tracking.sync import FIRST_S, TrackingSync
 from orchestration.tracking.uploader import Uploader
 
 log = logging.getLogger(__name__)
-
-FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 
 
 class SearchSync:
@@ -51,7 +50,7 @@ class SearchSync:
         for folder in trial_folders(self.search):
             self.sync.watch(folder, self._tags(folder))
 
-    def trial_ended(self, params: Mapping[str, Any], state: str) -> None:
+    def trial_ended(self, params: Mapping[str, Any], state: RunStatus) -> None:
         """Add the files or the final status of a trial to its spool.
 
         Args:
@@ -86,7 +85,7 @@ class SearchSync:
                     spool_result(record)
         return any(has_unsent(folder) for folder in trial_folders(self.search))
 
-    def finish(self, state: str) -> None:
+    def finish(self, state: RunStatus) -> None:
         """Upload the remaining lines, end the parent run, and stop our own server."""
         if not self.sync.enabled:
             return
@@ -101,7 +100,7 @@ class SearchSync:
         return {"uniferum.search": self.search.config.name, "uniferum.name": folder.name}
 
 
-def _end_parent(uploader: Uploader, state: str) -> None:
+def _end_parent(uploader: Uploader, state: RunStatus) -> None:
     """End the parent run; the uploader creates it with the first trial's run, so the spools are sent before."""
     uploader.send_all()
     experiment = uploader.client.get_experiment_by_name(uploader.grid)

@@ -14,6 +14,7 @@ from orchestration.attempt.spool import append
 from orchestration.disk import is_full
 from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
+from orchestration.grid.states import CellState, RunStatus
 from orchestration.tracking import server as mlflow_server
 from orchestration.tracking.reader import spool_result
 from orchestration.tracking.server import Server
@@ -24,7 +25,7 @@ from uniferum.report.systems import encoder_word, shown_encoder
 
 log = logging.getLogger(__name__)
 
-STATUS = {"failed": "FAILED", "stopped": "KILLED"}
+STATUS = {CellState.FAILED: RunStatus.FAILED, CellState.STOPPED: RunStatus.KILLED}
 FIRST_S = 120.0  # wait for a server that is still starting when a short grid ends
 
 
@@ -70,7 +71,7 @@ class TrackingSync:
             else:
                 self.uploader.watch(folder, tags)
 
-    def ended(self, planned: PlannedCell, state: str) -> None:
+    def ended(self, planned: PlannedCell, state: CellState) -> None:
         """Add a finished cell's results, or its final status, to its spool.
 
         Raises:
@@ -79,10 +80,10 @@ class TrackingSync:
         if not self.enabled or planned.folder is None or not planned.folder.is_dir():
             return  # a cell without a folder has never run
         with self._harmless(planned.cell.name):
-            if state == "done":
+            if state == CellState.DONE:
                 spool_result(planned.record)
             else:
-                append(planned.record.folder, {"status": STATUS.get(state, "FAILED")})
+                append(planned.record.folder, {"status": STATUS.get(state, RunStatus.FAILED)})
         self.began(planned)
 
     def catch_up(self, finished: Sequence[PlannedCell]) -> bool:
@@ -98,7 +99,7 @@ class TrackingSync:
             return False
         any_unsent = False
         for planned in finished:
-            self.ended(planned, "done")
+            self.ended(planned, CellState.DONE)
             with self._harmless(planned.cell.name):
                 any_unsent = has_unsent(planned.record.folder) or any_unsent
         return any_unsent

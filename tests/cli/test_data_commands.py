@@ -78,7 +78,10 @@ def test_reports_are_labelled_offline_by_default_and_checked(inspect_yaml: Path,
     lines = [f"{i},emphysema,{i % 2}" for i in (2, 5, 8, 11)]
     assert out.read_text(encoding="utf-8").splitlines() == ["impression_id,label,value", *lines]
     assert json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))["labeller"] == "rules"
-    assert "2 / 2" in done.output
+    assert f"# {out}\nlabel\tpositive\tnegative\tunknown\nemphysema\t2\t2\t0\n" in done.stdout
+    assert "emphysema\t2 / 2" in done.stdout
+    assert f"{review}: 4 lines to fill in" in done.stdout
+    assert "4 questions" in done.stderr, "what is about to happen is a message"
     assert sorted(review.read_text(encoding="utf-8").splitlines()[1:]) == [f"{i},emphysema," for i in (11, 2, 5, 8)]
     table_path = ["--set", f"report_labels={out}"]
     card = json.loads(runner.invoke(app, ["data", "card", str(inspect_yaml), "--json", *table_path]).stdout)
@@ -93,7 +96,7 @@ def test_nothing_is_sent_before_the_cost_is_printed_and_agreed(inspect_yaml: Pat
     assert "4 questions, 0 answered before; about" in refused.output
     assert not out.exists()
     counted = runner.invoke(app, [*line, "--dry-run", "--ask", "price_in=2500000"])
-    assert "US$" in counted.output
+    assert "US$" in counted.stdout
     wrong = runner.invoke(app, [*line, "--ask", "modell=x"])
     assert "did you mean 'model'" in str(wrong.exception)
 

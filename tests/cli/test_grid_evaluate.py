@@ -16,7 +16,7 @@ def test_evaluate_ends_well_when_all_that_could_be_scored_was(shell: Shell) -> N
     finish(shell.record().folder, TRAINING, EVALUATION)
     done = shell("evaluate")
     assert f"not trained, so not scored: {SECOND} (uniferum grid run trains them)" in done.stderr
-    assert "failed cells" not in done.stderr
+    assert "failed cells" not in done.output
     assert done.exit_code == 0, done.exception
 
 
@@ -69,7 +69,7 @@ def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkey
     monkeypatch.setattr(drive, "run_grid", run)
     done = shell("run", "--yes")
     assert done.exit_code == 1
-    text = " ".join(done.stderr.split())
+    text = " ".join(done.stdout.split())
     assert "1 of 2 cells done" in text
     assert "user error: NaN loss at step 3" in text
     assert SECOND in text.partition("failed cells")[2]

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cli import grid_output, main
 from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid.records import Failure
+from orchestration.grid.states import Phase
 from orchestration.ledger import commands as steering
 from orchestration.ledger.ledger import Ledger
 from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
@@ -37,7 +38,7 @@ def dead_driver(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.note(SECOND, "running", folder=str(running.folder))
     ledger.close()
     failed.write_failure(Failure("user error", "NaN loss", 1, 0.0))
-    ProgressReporter(running.folder, steps=4).phase("training")
+    ProgressReporter(running.folder, steps=4).phase(Phase.TRAINING)
     failed.log.write_text("first\nlast\n")
 
 

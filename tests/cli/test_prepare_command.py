@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli import output
 from cli.main import app
 from tests.uniferum.data.test_prepare_cohort import write_cohort
 from tests.uniferum.preprocessing.raw_scans import IDS_LUNGS, thorax, write_nifti
@@ -37,28 +36,30 @@ def cohort(tmp_path) -> Path:
 def test_prepare_says_what_it_did_and_a_second_time_that_nothing_was_left(cohort, tmp_path):
     first = run("data", "prepare", cohort, "--out", tmp_path / "store", "--montage", *SMALL)
     assert first.exit_code == 0
-    assert "2 scans (2 prepared now, 0 kept, 0 failed)" in first.stderr
+    assert "2 scans (2 prepared now, 0 kept, 0 failed)" in first.stdout
+    assert "prepared now" not in first.stderr
     assert (tmp_path / "store/montages/a.png").exists()
-    assert "0 prepared now, 2 kept" in run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL).stderr
+    assert "0 prepared now, 2 kept" in run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL).stdout
 
 
 def test_dry_run_writes_nothing(cohort, tmp_path):
     result = run("data", "prepare", cohort, "--out", tmp_path / "store", "--dry-run", *SMALL)
     assert result.exit_code == 0
-    assert "2 scans, 0 of them in the store" in result.stderr
+    assert "2 scans, 0 of them in the store" in result.stdout
     assert not (tmp_path / "store").exists()
 
 
 def test_verify_finds_damage_and_prepare_repairs_it(cohort, tmp_path):
     store = tmp_path / "store"
     run("data", "prepare", cohort, "--out", store, *SMALL)
-    assert run("data", "verify", store).exit_code == 0
+    assert run("data", "verify", store).stdout == f"{store}: every scan is complete\n"
     path = store / "scans/a.ufs"
     path.write_bytes(path.read_bytes()[:-10])
     found = run("data", "verify", store, "--remove")
     assert found.exit_code == 1
     assert "1 scans are damaged" in found.stderr
-    assert "1 prepared now, 1 kept" in run("data", "prepare", cohort, "--out", store, *SMALL).stderr
+    assert found.stdout.splitlines()[:2] == ["# damaged", "scan\tfault"]
+    assert "1 prepared now, 1 kept" in run("data", "prepare", cohort, "--out", store, *SMALL).stdout
     assert run("data", "verify", store).exit_code == 0
 
 
@@ -67,8 +68,9 @@ def test_a_scan_that_failed_is_named_with_its_reason_and_the_exit_code_is_1(coho
     some = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
     assert some.exit_code == 1
     assert "a.nii.gz must be a NIfTI file" in some.stderr
-    assert "1 scans (1 prepared now, 0 kept, 1 failed)" in some.stderr
-    assert "left out" not in some.stderr
+    assert "# not prepared\nscan\tfile\treason\na\ta.nii.gz\t" in some.stdout
+    assert "1 scans (1 prepared now, 0 kept, 1 failed)" in some.stdout
+    assert "left out" not in some.output
     (cohort.parent / "b.nii.gz").write_bytes(b"bad")
     assert run("data", "prepare", cohort, "--out", tmp_path / "none", *SMALL).exit_code == 1
 
@@ -103,26 +105,27 @@ def flagging(monkeypatch):
     monkeypatch.setattr(prepare_cohort, "prepare", prepare)
 
 
-def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_path, flagging, monkeypatch):
-    monkeypatch.setattr(output.people, "_width", 400)
+def test_it_ends_with_a_table_of_flags_also_of_scans_that_were_kept(cohort, tmp_path, flagging):
     for state in ("2 prepared now, 0 kept", "0 prepared now, 2 kept"):
         done = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
         assert done.exit_code == 0, "a flag is no failure"
-        assert state in done.stderr
-        table = done.stderr.partition("flags of 2 scans")[2]
-        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in table.splitlines() if "50.0 %" in line]
+        assert state in done.stdout
+        table = done.stdout.partition("# flags of 2 scans")[2]
+        rows = [line.split("\t") for line in table.splitlines() if "50.0 %" in line]
         assert [(flag, count, share, first) for flag, _, count, share, first in rows] == [
             ("wrong_hu", "1", "50.0 %", "a"),
             ("no_lung", "1", "50.0 %", "a"),
         ]
         assert all(meaning(row[0]) == row[1] for row in rows)
         assert "values lie 1024 above those of a CT" in table
-        assert "these scans are left out of training" in table
+        assert "these scans are left out of training" in done.stderr, "advice is no result"
 
 
 def test_a_program_gets_the_same_as_json(cohort, tmp_path, flagging):
     (cohort.parent / "b.nii.gz").write_bytes(b"bad")
-    said = json.loads(run("data", "prepare", cohort, "--out", tmp_path / "store", "--json", *SMALL).stdout)
+    done = run("data", "prepare", cohort, "--out", tmp_path / "store", "--json", *SMALL)
+    said = json.loads(done.stdout)
+    assert "flags of 1 scans" in done.stderr
     assert [(flag["flag"], flag["count"], flag["share"]) for flag in said["flags"]] == [
         ("wrong_hu", 1, 1.0),
         ("no_lung", 1, 1.0),
@@ -134,7 +137,7 @@ def test_a_program_gets_the_same_as_json(cohort, tmp_path, flagging):
 def test_without_a_flag_it_says_so(cohort, tmp_path, flagging):
     (cohort.parent / "a.nii.gz").unlink()
     done = run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL)
-    assert "flags of 1 scans: no scan is flagged" in done.stderr
+    assert "flags of 1 scans: no scan is flagged" in done.stdout
 
 
 def test_an_error_that_nobody_foresaw_is_a_line_without_its_own_words(cohort, tmp_path, monkeypatch):
@@ -149,11 +152,10 @@ def test_an_error_that_nobody_foresaw_is_a_line_without_its_own_words(cohort, tm
     (reason,) = Store.open(tmp_path / "store").failures()["reason"]
     assert reason.startswith("a.nii.gz: preparing it failed with TypeError at uniferum.data.prepare_cohort line ")
     assert "--debug data prepare ... --local --workers 0 shows the traceback" in reason
-    assert "ZZPLANTED" not in done.stderr + reason
+    assert "ZZPLANTED" not in done.output + reason
 
 
-def test_the_card_adds_the_flags_and_failures_of_a_store(cohort, tmp_path, flagging, monkeypatch):
-    monkeypatch.setattr(output.people, "_width", 400)
+def test_the_card_adds_the_flags_and_failures_of_a_store(cohort, tmp_path, flagging):
     store = tmp_path / "store"
     run("data", "prepare", cohort, "--out", store, *SMALL)
     card = json.loads(run("data", "card", cohort, "--store", store, "--json").stdout)["store"]
@@ -167,8 +169,8 @@ def test_the_card_adds_the_flags_and_failures_of_a_store(cohort, tmp_path, flagg
     run("data", "prepare", cohort, "--out", store, *SMALL)
     shown = run("data", "card", cohort, "--store", store)
     assert shown.exit_code == 0
-    assert "b.nii.gz must be a NIfTI file" in shown.stderr
-    assert all(word in shown.stderr for word in ("wrong_hu", split, "values lie 1024 above"))
+    assert "b.nii.gz must be a NIfTI file" in shown.stdout
+    assert all(word in shown.stdout for word in ("wrong_hu", split, "values lie 1024 above"))
 
 
 def test_a_card_says_when_the_store_is_older_than_the_dataset_and_refuses_anothers(cohort, tmp_path):
@@ -212,7 +214,7 @@ def test_a_disk_that_becomes_full_ends_it_at_the_first_scan_and_leaves_no_half_f
     assert "store is full. Free some space, then run the same command again" in str(result.exception)
     assert list((tmp_path / "store/scans").iterdir()) == []
     monkeypatch.undo()
-    assert "2 prepared now" in run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL).stderr
+    assert "2 prepared now" in run("data", "prepare", cohort, "--out", tmp_path / "store", *SMALL).stdout
 
 
 def test_a_dry_run_into_a_store_of_another_cohort_is_refused(cohort, tmp_path):

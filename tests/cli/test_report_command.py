@@ -104,6 +104,19 @@ def test_several_verdicts_in_json_are_one_document(tmp_path):
     assert [one["title"] for one in json.loads(done.stdout)] == ["Verdict on AUROC", "Verdict on AUPR"]
 
 
+def test_in_csv_the_reasons_why_values_do_not_compare_go_to_standard_error(tmp_path):
+    write_cell(tmp_path)
+    words = ["report", "--from", str(tmp_path), "--against", "all", "--format"]
+    done = runner.invoke(app, [*words, "csv"])
+    assert done.exit_code == 0, done.exception
+    assert done.stdout.startswith("Model,Text encoder,")
+    assert "not comparable" not in done.stdout
+    notes = json.loads(runner.invoke(app, [*words, "json"]).stdout)["notes"]
+    assert any("not comparable" in line for line in notes)
+    assert done.stderr.splitlines() == notes
+    assert runner.invoke(app, [*words, "terminal"]).stderr == ""
+
+
 def test_figures_and_page_are_written_and_nothing_is_printed(tmp_path):
     write_cell(tmp_path)
     figures = ["--figures", str(tmp_path / "f"), "--figure", "figure3", "--figure-format", "svg"]

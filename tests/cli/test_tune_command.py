@@ -6,6 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import main
+from orchestration.search.run import SearchResult
 from tests.orchestration.search.search_worlds import search_file
 from uniferum.errors import UniferumError
 
@@ -16,9 +17,27 @@ def test_the_dry_run_prints_the_demos_space_and_makes_nothing(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main.app, ["tune", str(DEMO), "--dry-run"])
     assert done.exit_code == 0, done.output
-    assert "optim.warmup_steps" in done.output
-    assert "16 trials" in done.output
+    title, heads, *keys = done.stdout.splitlines()
+    assert "16 trials" in title
+    assert heads == "key\tvalues\tlog\twhen"
+    assert "optim.warmup_steps" in [line.split("\t")[0] for line in keys]
     assert not list(tmp_path.iterdir())
+
+
+def test_a_search_ends_with_its_best_values_and_their_grid_file_as_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = SearchResult(3, 1, 0.9, {"optim.lr": 0.001}, 60, tmp_path / "best.yaml", "sqlite:///study.db")
+    monkeypatch.setattr("orchestration.search.run.run_search", lambda *given, **named: best)
+    done = CliRunner().invoke(main.app, ["tune", str(search_file(tmp_path))])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [
+        "# best validation AUROC 0.9000 of 3 trials, 1 failed, 60 steps in all",
+        "key\tvalue",
+        "optim.lr\t0.001",
+        str(tmp_path / "best.yaml"),
+    ]
+    assert "run it: uniferum grid run" in done.stderr
 
 
 def test_what_a_search_cannot_do_is_one_line_with_its_cure(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_after_kill_9_the_same_command_prepares_only_the_rest(cohort_yaml, tmp_p
 
 def test_a_disk_that_is_too_small_is_refused_before_the_first_scan(cohort_yaml, tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "free_bytes", lambda self: 1000)
-    with pytest.raises(UniferumError, match=r"must have about .* GB for 6 scans"):
+    with pytest.raises(UniferumError, match=r"0 GB free; 6 scans need about .* GB\. Give a larger disk"):
         prepare_cohort(open_cohort(cohort_yaml), tmp_path / "store", CONFIG, workers=0)
     assert not list(tmp_path.glob("store/scans/*"))
 

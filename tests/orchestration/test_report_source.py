@@ -54,9 +54,10 @@ def test_a_cell_is_matched_by_fingerprint_and_another_of_its_name_is_not_shown(t
     write_cell(tmp_path, fingerprint="a" * 16)
     write_cell(tmp_path, fingerprint="b" * 16)
     plan(("CTRATE", "a" * 16, "done"))
-    source = report_source.gather(GRID, tmp_path)
+    said: list[str] = []
+    source = report_source.gather(GRID, tmp_path, say=said.append)
     assert [record.result["training_fingerprint"] for record in source.records] == ["a" * 16]
-    assert "1 older results" in " ".join(source.notes)
+    assert [line.partition(" of")[0] for line in said] == ["1 older results"]
     assert source.agreement.synthetic
 
 
@@ -114,9 +115,23 @@ def test_an_older_record_gets_the_description_of_a_store_with_the_same_test_spli
 def test_a_changed_test_set_is_noted(tmp_path, plan):
     write_cell(tmp_path)
     plan(("CTRATE", "0123456789abcdef", "re-score"))
-    source = report_source.gather(GRID, tmp_path)
+    said: list[str] = []
+    source = report_source.gather(GRID, tmp_path, say=said.append)
     assert len(source.records) == 1
-    assert "grid evaluate" in " ".join(source.notes)
+    assert "grid evaluate" in " ".join(said)
+
+
+def test_what_was_noticed_is_said_also_where_the_report_then_fails(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16)
+    write_cell(tmp_path, fingerprint="b" * 16)
+    (tmp_path / "ctrate").mkdir()
+    for name in ("manifest.parquet", "splits.json", "store.json"):
+        (tmp_path / "ctrate" / name).write_text('{"format": 0}')
+    plan(("CTRATE", "a" * 16, "done"), stores={"CTRATE": tmp_path / "ctrate"})
+    said: list[str] = []
+    with pytest.raises(UniferumError, match=r"store\.json: format \(0\) must be"):
+        report_source.gather(GRID, tmp_path, say=said.append)
+    assert [line.partition(" of")[0] for line in said] == ["1 older results"]
 
 
 def test_without_a_grid_a_folder_shows_what_it_has(tmp_path):

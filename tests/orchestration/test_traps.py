@@ -56,8 +56,8 @@ def test_rays_token_is_made_private(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     [
         ("ray://head:10001", "uniferum grid submit"),
         ("http://head:8265", "uniferum grid submit"),
-        ("127.0.0.1:1", "is Ray running there"),
-        ("nonsense", "is Ray running there"),
+        ("127.0.0.1:1", "Is Ray running there?"),
+        ("nonsense", "must be auto or HOST:PORT"),
     ],
 )
 def test_an_address_that_cannot_carry_a_grid_is_refused_with_what_can(address: str, cure: str) -> None:

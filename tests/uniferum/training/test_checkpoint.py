@@ -146,7 +146,7 @@ def test_an_optimizer_file_of_something_else_is_one_line(saved: Path, content: b
 def test_going_on_in_another_number_format_is_refused_naming_both(saved: Path) -> None:
     checkpoints, model, optimizer = fresh(saved)
     checkpoints.identity = replace(checkpoints.identity, precision="bf16")
-    with pytest.raises(OtherHardware, match=r"\(fp32\) must be the precision of this machine \(bf16\)"):
+    with pytest.raises(OtherHardware, match="has the precision fp32, and this machine has bf16"):
         checkpoints.load_last(model, optimizer)
 
 

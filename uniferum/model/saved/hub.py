@@ -190,7 +190,7 @@ tags: [medical-imaging, chest-ct, 3d, vision-language]
 
 # {config["kind"]} ({config["encoder"]["name"]})
 
-A chest-CT model of the experiment "Unified Supervision for Vision-Language Modeling in 3D CT".
+A chest-CT model of the paper "Unified Supervision for Vision-Language Modeling in 3D CT".
 {f"Trained on {trained_on}." if trained_on else "What it was trained on was not recorded."}
 
 | | |

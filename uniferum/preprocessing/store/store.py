@@ -19,7 +19,7 @@ import pandas as pd
 from jaxtyping import Int16, UInt8
 
 from uniferum.config import canonical_json, fingerprint, parse
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan
 from uniferum.preprocessing.store import scanfile
@@ -270,8 +270,9 @@ class Store:
             try:
                 local.write(name, content)
             except OSError as error:
-                cure = f"free some, or unset UNIFERUM_STAGE to read in place ({error.strerror})"
-                raise UniferumError(str(self._staging), must="have room for staged scans", cure=cure) from None
+                cure = "Free some space, or unset UNIFERUM_STAGE to read in place."
+                statement = f"Scans cannot be staged in {self._staging} ({error.strerror})"
+                raise StateError(statement, cure=cure) from None
         return local
 
     @cached_property

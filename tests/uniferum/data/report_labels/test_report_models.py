@@ -128,7 +128,7 @@ def test_a_second_run_asks_only_what_is_new(endpoint: Endpoint, tmp_path: Path) 
 
 def test_a_refusal_stops_at_once_and_what_was_answered_is_kept(endpoint: Endpoint, tmp_path: Path) -> None:
     endpoint.script = [(200, endpoint.honest({"messages": [{"content": f"Below is the report:{TEXT}"}]})), (401, "")]
-    with pytest.raises(UniferumError, match=r"HTTP 401\) must accept the question; check --endpoint, --model and"):
+    with pytest.raises(UniferumError, match=r"rejected the question with HTTP 401\. Check --endpoint, --model and"):
         judge(endpoint, tmp_path, TEXT, "Clear.", attempts=5)
     asked = len(endpoint.asked)
     endpoint.script.clear()
@@ -139,7 +139,7 @@ def test_a_refusal_stops_at_once_and_what_was_answered_is_kept(endpoint: Endpoin
 
 def test_nobody_there_is_one_line(endpoint: Endpoint, tmp_path: Path) -> None:
     gone = asking(endpoint, attempts=2).replace(endpoint="http://127.0.0.1:9/v1")
-    with Kept(tmp_path / "k.sqlite") as kept, pytest.raises(UniferumError, match="must answer; no conn") as caught:
+    with Kept(tmp_path / "k.sqlite") as kept, pytest.raises(UniferumError, match="does not answer: no conn") as caught:
         list(by_model(about(TEXT), gone, kept))
     assert "\n" not in str(caught.value)
 

@@ -62,6 +62,14 @@ def test_against_the_paper_shows_what_the_paper_prints_alone(tmp_path):
     assert not any("GreenRFM" in line for line in made.below)
 
 
+@pytest.mark.parametrize("scope", ["paper", "all"])
+def test_a_metric_that_nobody_published_is_one_plain_line(tmp_path, scope):
+    record_cell(tmp_path, "CTRATE", "all", 3002, ct_rate(3002, 0))
+    made = sheet(tmp_path, scope, table="segmentation")
+    assert made.rows == []
+    assert made.below == ["There are no published values to compare with: the registry has none of this metric (dice)."]
+
+
 def test_a_value_whose_labels_are_unknown_is_beside_no_cell_and_says_so(tmp_path):
     record_cell(tmp_path, *SHARED, small(360, 0))
     (mapped,) = [one for one in registry() if one.system.startswith("More performant") and one.value == 0.773]
