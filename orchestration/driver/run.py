@@ -230,7 +230,7 @@ def attempt_of(grid: GridConfig, planned: PlannedCell) -> Attempt:
         name=planned.cell.name,
         folder=str(planned.folder.resolve()),
         config=planned.cell.config.model_dump(mode="json"),
-        stores=grid.places,
+        stores=grid.store_addresses,
         evaluate_only=planned.state == PlanState.RESCORE,
         stall_s=grid.policy.stall_s,
         priority=planned.cell.priority,
