@@ -391,3 +391,46 @@ def template(node: ast.AST) -> str:
         case ast.JoinedStr(values=values):
             return "".join(template(value) or PLACEHOLDER for value in values)
     return ""
+
+
+ROOMS = [
+    init.parent.relative_to(PROJECT)
+    for package in ("uniferum", "orchestration", "cli")
+    for init in sorted((PROJECT / package).rglob("__init__.py"))
+]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=str)
+def test_the_docstring_of_a_room_lists_its_files(room: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((PROJECT / room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    files = docstring.split("**Processes**")[0]  # orchestration: files of a cell's folder follow
+    listed = re.findall(r"^    (\w+)(?:\.py|/)? {2,}\S", files, re.M)
+    modules = {path.stem for path in (PROJECT / room).glob("*.py")} - {"__init__"}
+    assert sorted(listed) == sorted(modules | {path.parent.name for path in (PROJECT / room).glob("*/__init__.py")})
+
+
+def test_a_room_offers_only_names_that_others_import_from_it() -> None:
+    imported = {
+        (node.module, alias.name)
+        for path in [*PROJECT.glob("*/**/*.py")]
+        if not path.is_relative_to(PROJECT / ".venv")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    unused = [
+        f"{dotted}: {name}"
+        for room in ROOMS[1:]  # the first is uniferum, whose names are for users
+        for dotted in [".".join(room.parts)]
+        for name in exported(PROJECT / room / "__init__.py")
+        if (dotted, name) not in imported
+    ]
+    assert not unused, "\n".join(unused)
+
+
+def exported(module: Path) -> list[str]:
+    """The names in ``__all__`` of a module."""
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return []
