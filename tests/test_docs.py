@@ -9,12 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 from cli.main import app
+from orchestration.grid.config import GridConfig
+from orchestration.infra.settings import InfraSettings
+from orchestration.search.config import SearchConfig
+from uniferum.preprocessing.pipeline import PreparationConfig
+from uniferum.run.config import RunConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -195,6 +201,85 @@ def test_every_path_and_name_of_the_pages_exists() -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_the_page_of_the_store_names_functions_of_the_preprocessing() -> None:
+    text = (PROJECT / "docs/store.md").read_text(encoding="utf-8")
+    table = text.split("| step | function |")[1].split("\n\n")[0]
+    named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", table)
+    assert len(named) > 10
+    assert [name for name in named if not exists(f"uniferum.preprocessing.{name}")] == []
+
+
+def test_every_file_that_a_page_names_anywhere_exists() -> None:
+    """Also in code blocks, tables and sentences."""
+    faults = [
+        f"{name}: {path}"
+        for name, page in zip(NAMES, PAGES, strict=True)
+        for path in re.findall(
+            r"(?<![\w/.-])((?:configs|benchmarks|docs|infra|tests|uniferum|orchestration|cli)/[\w./+-]*\w)",
+            page.read_text(encoding="utf-8"),
+        )
+        if not (PROJECT / path).exists()
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_option_that_a_page_names_alone_exists() -> None:
+    """Of the command line, or of a benchmark; options of whole commands are checked with their command."""
+    known = {"--help", *options_of(root_command())}
+    for script in (PROJECT / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r"\"(--[a-z][\w-]*)\"", script.read_text(encoding="utf-8")))
+    faults = [
+        f"{name}: {option}"
+        for name, page in zip(NAMES, PAGES, strict=True)
+        for piece in pieces(page)
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", piece)
+        if option not in known
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def options_of(command: Any) -> Iterator[str]:
+    """The options of a command and of all its sub-commands."""
+    for parameter in command.params:
+        yield from (*parameter.opts, *parameter.secondary_opts)
+    for below in getattr(command, "commands", {}).values():
+        yield from options_of(below)
+
+
+CONFIGS = (RunConfig, GridConfig, SearchConfig, PreparationConfig, InfraSettings)
+
+
+def test_every_config_key_that_a_page_names_exists() -> None:
+    """Dotted names whose first part is a section of a config, such as ``training.steps``."""
+    faults = [
+        f"{name}: {key}"
+        for name, page in zip(NAMES, PAGES, strict=True)
+        for piece in pieces(page)
+        for key in re.findall(r"(?<![\w./-])([a-z_]+(?:\.[a-z_]+)+)(?![\w/(])", piece)
+        if any(key.split(".")[0] in config.model_fields for config in CONFIGS)
+        and not key.endswith((".yaml", ".log"))
+        and not any(has_key(config, key.split(".")) for config in CONFIGS)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def has_key(config: type[BaseModel], parts: list[str]) -> bool:
+    """Whether a config has a key; a mapping without a schema has every key."""
+    field = config.model_fields.get(parts[0])
+    if field is None or len(parts) == 1:
+        return field is not None
+    below = list(sections(field.annotation))
+    return any(has_key(section, parts[1:]) for section in below) if below else "dict" in str(field.annotation)
+
+
+def sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The config sections that a type mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from sections(part)
+
+
 def test_every_script_target_and_extra_of_the_pages_exists() -> None:
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M)
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -209,7 +294,7 @@ def test_every_script_target_and_extra_of_the_pages_exists() -> None:
             for target in re.findall(r"^\s*make ([a-z-]+)", text, re.M)
             if target not in targets
         ]
-        wanted = [extra.strip() for found in re.findall(r"-e '?\.\[([\w, ]+)\]", text) for extra in found.split(",")]
+        wanted = [extra.strip() for found in re.findall(r"(?:-e|--editable) '?\.\[([\w, ]+)\]", text) for extra in found.split(",")]
         faults += [f"{name}: extra {extra}" for extra in wanted if extra not in extras]
     assert not faults, "\n".join(faults)
 
@@ -262,7 +347,7 @@ def defined(module: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "CHANGELOG.md"])
 def test_lines_of_a_page_wrap(name: str) -> None:
     """Tables, code, headings and lines that hold one long word may be longer."""
     text = re.sub(r"^( *)```.*\n(?:.*\n)*?\1```$", "", (PROJECT / name).read_text(encoding="utf-8"), flags=re.M)
