@@ -294,7 +294,8 @@ def test_every_script_target_and_extra_of_the_pages_exists() -> None:
             for target in re.findall(r"^\s*make ([a-z-]+)", text, re.M)
             if target not in targets
         ]
-        wanted = [extra.strip() for found in re.findall(r"(?:-e|--editable) '?\.\[([\w, ]+)\]", text) for extra in found.split(",")]
+        pattern = r"(?:-e|--editable) '?\.\[([\w, ]+)\]"
+        wanted = [extra.strip() for found in re.findall(pattern, text) for extra in found.split(",")]
         faults += [f"{name}: extra {extra}" for extra in wanted if extra not in extras]
     assert not faults, "\n".join(faults)
 
@@ -519,3 +520,26 @@ def exported(module: Path) -> list[str]:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             return ast.literal_eval(node.value)
     return []
+
+
+def test_the_tree_of_the_readme_is_that_of_the_repository() -> None:
+    section = (PROJECT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1].split("\n## ")[0]
+    tree, top = set(), Path()
+    for line in re.findall(r"^ {4,6}\S.*$", section, re.M):
+        names = re.split(r" {2,}", line.strip())[0].split()
+        if line.startswith("      "):
+            tree |= {top / name for name in names}
+        else:
+            top = Path(names[0])
+            tree.add(top)
+    assert [str(path) for path in tree if not (PROJECT / path).exists()] == []
+    library = {path.relative_to(PROJECT) for path in (PROJECT / "uniferum").iterdir() if not path.name.startswith("__")}
+    assert library <= tree
+    folders = {path.parts[0] for path in tree}
+    assert folders == {path.name for path in PROJECT.iterdir() if path.is_dir() and is_part(path)}
+
+
+def is_part(folder: Path) -> bool:
+    """Whether a folder of the checkout belongs to the repository."""
+    lines = (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    return not folder.name.startswith(".") and not {folder.name, f"{folder.name}/", f"/{folder.name}/"} & set(lines)

@@ -240,7 +240,7 @@ def attempt_of(grid: GridConfig, planned: PlannedCell) -> Attempt:
 
 @contextlib.contextmanager
 def _holding_lease(grid: GridConfig, view: View, options: Options) -> Iterator[tuple[Ledger, LeaseRenewal]]:
-    """Hold the grid's lease; wait first while another driver has it."""
+    """Hold the grid's lease; wait while another driver holds it."""
     ledger = Ledger.of(grid)
     try:
         token = retry_while_disk_full(ledger.take_lease, view.say)

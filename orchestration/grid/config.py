@@ -167,7 +167,7 @@ class GridConfig(Section):
 
     @property
     def cells_folder(self) -> Path:
-        """The folder that holds one folder a cell."""
+        """The folder with one sub-folder per cell."""
         return self.root / "cells"
 
 

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Area:
-    """An area under the ROC curve with standard error and interval; NaN where undefined."""
+    """An area under the ROC curve with standard error and interval; NaN if undefined."""
 
     value: float
     se: float

@@ -141,7 +141,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _expected_size(path: Path) -> str:
-    """The size that the header of a safetensors file gives, in words; empty where the header is incomplete."""
+    """The size that the header of a safetensors file gives, in words; empty if the header is incomplete."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

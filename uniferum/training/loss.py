@@ -59,7 +59,7 @@ def row_losses(
     Args:
         class_logit: one logit per row; used only where ``label_target`` is known.
         mask_logit: logits of the S rows that have a mask, in the order of ``mask_target``; None for models without.
-        label_target: 0 or 1, NaN where the row has no known label.
+        label_target: 0 or 1, NaN if the row has no known label.
         mask_target: mask patches in [0, 1].
         config: focal parameters and the weight of segmentation.
     """
