@@ -7,6 +7,7 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
@@ -541,5 +542,5 @@ def test_the_tree_of_the_readme_is_that_of_the_repository() -> None:
 
 def is_part(folder: Path) -> bool:
     """Whether a folder of the checkout belongs to the repository."""
-    lines = (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    return not folder.name.startswith(".") and not {folder.name, f"{folder.name}/", f"/{folder.name}/"} & set(lines)
+    ignored = (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    return not any(fnmatch(folder.name, pattern.strip("/")) for pattern in [*ignored, ".*", "shared"])

@@ -37,8 +37,8 @@ def focal_loss(
 ) -> Float[Tensor, "*shape"]:
     """Compute the focal loss of each element (Lin et al. 2017, equation 5); ``alpha`` is the weight of positives.
 
-    MONAI's is the same for targets of 0 and 1 (a test compares them), but not for the fractions of
-    ``augmentation.masks: linear``.
+    MONAI's equals it for targets of 0 and 1 only within rounding (a quarter of the elements to the last digit, with a
+    slower backward pass), and not for the fractions of ``augmentation.masks: linear``; a test compares the two.
     """
     cross_entropy = functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
     probability = torch.sigmoid(logit)
