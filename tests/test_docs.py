@@ -540,6 +540,15 @@ def test_the_tree_of_the_readme_is_that_of_the_repository() -> None:
     assert folders == {path.name for path in PROJECT.iterdir() if path.is_dir() and is_part(path)}
 
 
+@pytest.mark.parametrize("package", ["uniferum", "orchestration"])
+def test_the_page_of_the_architecture_has_every_room(package: str) -> None:
+    page = (PROJECT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    section = page.split(f"## Rooms of `{package}/`")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(\w+/|\w+\.py)`", "\n".join(re.findall(r"^\|([^|]*)\|", section, re.M))))
+    paths = [path for path in (PROJECT / package).iterdir() if not path.name.startswith("__")]
+    assert named == {f"{path.name}/" if path.is_dir() else path.name for path in paths}
+
+
 def is_part(folder: Path) -> bool:
     """Whether a folder of the checkout belongs to the repository."""
     ignored = (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
