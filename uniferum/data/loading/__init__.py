@@ -14,5 +14,5 @@ Files:
     row_order      endless order of training rows, and the base of both orders
     targets        masks as targets of the model: pooled, and split into patches
     transforms     a user's own augmentation (`data.transforms`)
-    volume_order   the same, if batches count volumes
+    volume_order   order of training rows if batches count volumes
 """
