@@ -111,7 +111,7 @@ def _label_by_rules(cohort: "HasReports", chosen: "Chosen", out: Path, seed: int
 
 
 def _label_by_model(cohort: "HasReports", chosen: "Chosen", asked: Asking, out: Path, seed: int) -> bool:
-    """Write the table of labels; False where nothing was asked."""
+    """Write the table of labels; False if nothing was asked."""
     from uniferum.data.report_labels.labelling import Kept, write_labels
 
     made_by: dict[str, object] = {

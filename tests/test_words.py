@@ -28,7 +28,7 @@ WORDS = re.compile(
 )
 """No part of a name; nor is `patience`, except in the training, where it is PyTorch's own word (ReduceLROnPlateau)."""
 
-NAMES = re.compile(r"found|place|told")
+NAMES = re.compile(r"found|_?places?|PLACES|told")
 """No name of its own: it does not say what was found, or the place of what."""
 
 CLASSES = frozenset({"Held", "Driver", "Work", "Ended", "Assignment", "Outcome", "Patience", "RayLanes"})

@@ -6,7 +6,6 @@ without loading its code. A new system is one file with its builder and one entr
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from uniferum.errors import UniferumError, near_miss
 
@@ -22,8 +21,7 @@ class System:
         masks: whether it predicts masks; every system predicts labels.
         text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
-        paper: its row in the paper's tables, which bears its name: ``trained`` by the authors, ``cited`` from another
-            paper, or none.
+        trained_by_paper: whether the paper's authors trained it, so that the report compares it with their numbers.
     """
 
     name: str
@@ -32,7 +30,7 @@ class System:
     masks: bool = False
     text: bool = False
     own_encoder: bool = False
-    paper: Literal["trained", "cited", ""] = ""
+    trained_by_paper: bool = False
 
 
 UNIFERUM = "uniferum"
@@ -57,16 +55,11 @@ SYSTEMS: dict[str, System] = _by_name(
             masks=True,
             text=True,
             own_encoder=True,
-            paper="trained",
+            trained_by_paper=True,
         ),
-        System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, paper="trained"),
-        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", paper="cited"),
-        System(
-            "cnn_transformer",
-            "CNN+Transformer",
-            f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
-            paper="cited",
-        ),
+        System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, trained_by_paper=True),
+        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net"),
+        System("cnn_transformer", "CNN+Transformer", f"{_BASELINES}.cnn_transformer:build_cnn_transformer"),
         System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip:build_ct_clip", text=True),
     ]
 )
@@ -100,9 +93,9 @@ def reads_text(name: str) -> bool:
 
 def trained_by_paper(name: str) -> bool:
     """Whether the paper's authors trained this system, so that the report judges its numbers."""
-    return name in SYSTEMS and SYSTEMS[name].paper == "trained"
+    return name in SYSTEMS and SYSTEMS[name].trained_by_paper
 
 
 def paper_systems() -> list[str]:
     """The systems that the paper's authors trained, in the order of their tables."""
-    return [name for name, system in SYSTEMS.items() if system.paper == "trained"]
+    return [name for name, system in SYSTEMS.items() if system.trained_by_paper]

@@ -75,7 +75,7 @@ class AttemptResult:
 
     @property
     def kind(self) -> str | None:
-        """The class of the fault; None where there is none."""
+        """The class of the fault; None if there is none."""
         return self.fault.kind if self.fault else None
 
     @property
@@ -299,6 +299,6 @@ def write_attempt(path: Path, attempt: Attempt) -> None:
 
 
 def read_attempt(path: Path) -> Attempt | None:
-    """Read the attempt at ``path``; None where there is none."""
+    """Read the attempt at ``path``; None if there is none."""
     keys = read_json(path)
     return Attempt.from_json(keys) if keys else None

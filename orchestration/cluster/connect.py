@@ -65,7 +65,7 @@ def answers(address: str, *, seconds: float = 5.0) -> bool:
 
 
 def leave(cluster: Cluster) -> None:
-    """Disconnect, and stop Ray where it was started here."""
+    """Disconnect, and stop Ray if it was started here."""
     import ray
 
     if cluster.ours:

@@ -178,7 +178,7 @@ def _complete(submission: Submission, lines: _Lines) -> None:
 
 
 def _answer(submission: Submission) -> str | None:
-    """The state of the driver; None where the cluster does not answer or does not know it any more."""
+    """The state of the driver; None if the cluster does not answer or no longer knows it."""
     try:
         return _status(submission.client, submission.identity)
     except OSError:

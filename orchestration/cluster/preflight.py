@@ -86,7 +86,7 @@ def check_seen_everywhere(root: Path) -> None:
 
 
 def _answer(ref: Any, node: str) -> bool:
-    """The answer of a node; True where it has left the cluster and needs no access."""
+    """The answer of a node; True if the node has left the cluster."""
     import ray
     from ray.exceptions import RayError
 

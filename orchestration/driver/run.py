@@ -230,7 +230,7 @@ def attempt_of(grid: GridConfig, planned: PlannedCell) -> Attempt:
         name=planned.cell.name,
         folder=str(planned.folder.resolve()),
         config=planned.cell.config.model_dump(mode="json"),
-        stores=grid.places,
+        stores=grid.store_addresses,
         evaluate_only=planned.state == PlanState.RESCORE,
         stall_s=grid.policy.stall_s,
         priority=planned.cell.priority,
@@ -240,7 +240,7 @@ def attempt_of(grid: GridConfig, planned: PlannedCell) -> Attempt:
 
 @contextlib.contextmanager
 def _holding_lease(grid: GridConfig, view: View, options: Options) -> Iterator[tuple[Ledger, LeaseRenewal]]:
-    """Hold the grid's lease; wait first while another driver has it."""
+    """Hold the grid's lease; wait while another driver holds it."""
     ledger = Ledger.of(grid)
     try:
         token = retry_while_disk_full(ledger.take_lease, view.say)

@@ -5,9 +5,9 @@ import sys
 from functools import cache
 from typing import Any
 
+from orchestration.gauges import PROGRESS, STATE
 from orchestration.grid.records import CellProgress
 from orchestration.grid.states import CellState, PlanState
-from orchestration.infra.gauges import PROGRESS, STATE
 
 CELL = "UNIFERUM_CELL"
 STATES = tuple(state.value for state in CellState if state is not CellState.UNTRAINED)

@@ -60,7 +60,7 @@ def _unit(grid: GridConfig) -> str:
 
 
 def plan_objects(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[dict[str, object]]:
-    """The plan for scripts: one dictionary a cell, in which a number that is not known is None."""
+    """The plan for scripts: one dictionary per cell; unknown numbers are None."""
     return [
         {
             "cell": p.cell.name,

@@ -99,7 +99,7 @@ class Ledger:
     @classmethod
     def of(cls, grid: GridConfig) -> Self:
         """Open the ledger of a grid; on a server each root has its own schema, because each root has one driver."""
-        return cls(grid.ledger_place, grid.ledger_scope)
+        return cls(grid.ledger_address, grid.ledger_scope)
 
     def close(self) -> None:
         """Close the connections."""

@@ -144,7 +144,7 @@ def ended(grid: GridConfig) -> bool:
 @contextmanager
 def open_ledger(grid: GridConfig) -> "Iterator[Ledger | None]":
     """Open the grid's ledger; None if no driver has created its file yet, because a reader creates no files."""
-    if isinstance(grid.ledger_place, Path) and not grid.ledger_place.exists():
+    if isinstance(grid.ledger_address, Path) and not grid.ledger_address.exists():
         yield None
         return
     from orchestration.ledger.ledger import Ledger  # imports SQLAlchemy: 0.1 s

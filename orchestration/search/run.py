@@ -210,7 +210,7 @@ def _reason(trial: Any) -> str:
 
 
 def _absolute(search: Search) -> GridConfig:
-    return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
+    return search.grid.replace(stores=search.grid.store_addresses, root=search.grid.root.resolve())
 
 
 def _result(search: Search, study: "optuna.Study") -> SearchResult:

@@ -4,9 +4,7 @@ A trial that was trained to its last step is FINISHED and has its files; one tha
 one with a fault is FAILED. No error here stops a trial; lines that were not sent wait in the trials' folders.
 """
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +16,8 @@ from orchestration.search.config import Search
 from orchestration.search.trial import trial_cell, trial_folders
 from orchestration.tracking.reader import spool_result
 from orchestration.tracking.spool_reader import has_unsent
-from orchestration.tracking.sync import FIRST_S, TrackingSync
+from orchestration.tracking.sync import FIRST_S, TrackingSync, log_errors
 from orchestration.tracking.uploader import Uploader
-
-log = logging.getLogger(__name__)
 
 
 class SearchSync:
@@ -59,7 +55,7 @@ class SearchSync:
         """
         if not self.sync.enabled:
             return
-        with _harmless(f"trial {dict(params)}"):
+        with log_errors(f"trial {dict(params)}", raise_disk_full=False):
             cell = trial_cell(self.search, params)
             cell.folder.mkdir(parents=True, exist_ok=True)
             if not cell.record.spool.exists():  # it died before it wrote its params
@@ -81,7 +77,7 @@ class SearchSync:
         for folder in trial_folders(self.search):
             record = CellFolder(folder)
             if record.done:
-                with _harmless(folder.name):
+                with log_errors(folder.name, raise_disk_full=False):
                     spool_result(record)
         return any(has_unsent(folder) for folder in trial_folders(self.search))
 
@@ -91,7 +87,7 @@ class SearchSync:
             return
         if self.sync.uri is None:
             self.sync.supervisor.wait_for_first(FIRST_S)
-        with _harmless("the search's parent run"):
+        with log_errors("the search's parent run", raise_disk_full=False):
             if self.sync.uploader is not None:
                 _end_parent(self.sync.uploader, state)
         self.sync.finish()
@@ -107,11 +103,3 @@ def _end_parent(uploader: Uploader, state: RunStatus) -> None:
     if experiment is not None:
         for run in uploader.client.search_runs([experiment.experiment_id], "tags.`uniferum.kind` = 'grid'"):
             uploader.client.set_terminated(run.info.run_id, state)
-
-
-@contextlib.contextmanager
-def _harmless(name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - no fault of MLflow may stop a search; the next call catches up
-        log.warning("%s: not all records reach MLflow (%s: %s)", name, type(error).__name__, error)

@@ -60,7 +60,7 @@ def trial_cell(search: Search, params: Mapping[str, Any]) -> TrialCell:
     from uniferum.run import RunConfig, training_fingerprint
 
     config = parse(RunConfig, search.trial_keys(params), source=f"search {search.config.name}: trial")
-    fingerprint = training_fingerprint(config, search.grid.places)
+    fingerprint = training_fingerprint(config, search.grid.store_addresses)
     return TrialCell(config, fingerprint, cell_folder((search.root / "trials").resolve(), "trial", fingerprint))
 
 
@@ -115,7 +115,7 @@ def _attempt(cell: TrialCell, search: Search, report: Report) -> tuple[str | Non
     cell.record.clear_stop()
     cell.record.clear_failure()
     keys, policy = cell.config.model_dump(mode="json"), search.grid.policy
-    given = Attempt("trial", str(cell.folder), keys, search.grid.places, 1, "", stall_s=policy.stall_s)
+    given = Attempt("trial", str(cell.folder), keys, search.grid.store_addresses, 1, "", stall_s=policy.stall_s)
     outcome = attempt_cell(given, train_run, evaluate_run, [listener])
     kind = failures.CANCELLED if outcome.stopped else outcome.kind
     if kind is not None:

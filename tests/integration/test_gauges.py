@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestration import gauges
 from orchestration.driver.run import Options, run_grid
 from orchestration.grid import metrics
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
-from orchestration.infra import gauges
 from tests.integration.conftest import Quiet, edit
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

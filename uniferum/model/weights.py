@@ -47,13 +47,13 @@ def find_pretrained(name: str, weights_dir: Path | None = None, *, weights: bool
     given = weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
     if given is not None and not given.is_dir():
         raise UniferumError("weights folder", str(given), must="exist", cure="check --weights-dir")
-    for folder in _places(name, given):
+    for folder in _candidate_folders(name, given):
         if has(folder):
             return folder
     return _from_hub(name, given, weights)
 
 
-def _places(name: str, weights_dir: Path | None) -> list[Path]:
+def _candidate_folders(name: str, weights_dir: Path | None) -> list[Path]:
     if weights_dir is None:
         return []
     cached = sorted((weights_dir / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))
@@ -145,7 +145,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _expected_size(path: Path) -> str:
-    """The size that the header of a safetensors file gives, in words; empty where the header is incomplete."""
+    """The size that the header of a safetensors file gives, in words; empty if the header is incomplete."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

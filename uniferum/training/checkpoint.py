@@ -79,7 +79,7 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)  # on a full disk an incomplete checkpoint must not use space
             raise
         draft.chmod(0o755)
-        target = self._free_place(progress.step)
+        target = self._free_folder(progress.step)
         draft.rename(target)
         if best:  # first: after a kill in between, the resumed run links the same best again
             _point(self.best, target)
@@ -134,7 +134,7 @@ class Checkpoints:
             "precision": self.identity.precision,
         }
 
-    def _free_place(self, step: int) -> Path:
+    def _free_folder(self, step: int) -> Path:
         target, again = self.folder / f"step-{step:08d}", 1
         while target.exists():
             again += 1

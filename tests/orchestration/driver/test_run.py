@@ -79,7 +79,7 @@ def _hold(path: Path, seconds: float, ready: "multiprocessing.Queue[bool]") -> N
 def other_driver(finished: GridConfig) -> "multiprocessing.context.ForkProcess":
     context = multiprocessing.get_context("fork")
     ready = context.Queue()
-    process = context.Process(target=_hold, args=(finished.ledger_place, 1.5, ready))
+    process = context.Process(target=_hold, args=(finished.ledger_address, 1.5, ready))
     process.start()
     assert ready.get(timeout=20)
     yield process

@@ -16,7 +16,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 from typer.main import get_command
 
 from cli.main import app
-from orchestration.infra import gauges
+from orchestration import gauges
 from orchestration.infra.settings import InfraSettings
 from tests.orchestration.infra.kuberay_model import model_of
 from tests.support.infra_files import rendered, write

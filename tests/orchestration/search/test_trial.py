@@ -190,8 +190,8 @@ def test_the_cell_of_the_best_grid_is_the_trial_and_runs(tmp_path: Path, store: 
     (cell,) = expand(grid)
     trial = trial_cell(search, VALUES)
     assert identity_of(cell.config) == identity_of(trial.config)
-    assert training_fingerprint(cell.config, grid.places) == trial.fingerprint
-    result = train_run(cell.config, grid.places, tmp_path / "best")
+    assert training_fingerprint(cell.config, grid.store_addresses) == trial.fingerprint
+    result = train_run(cell.config, grid.store_addresses, tmp_path / "best")
     assert (result.record["steps"], result.record["selection"]["value"]) == (4, reports[-1][METRIC])
     assert result.record["evaluate_on"] == ["CTRATE"]
     assert result.record["groups"], "it is scored on the test set, which no trial saw"

@@ -9,7 +9,7 @@ import pytest
 
 from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned, write_dicom, write_nifti
 from uniferum.data.cohorts.base import Cohort, open_cohort
-from uniferum.data.prepare_cohort import card_of, finish_store, prepare_one
+from uniferum.data.prepare_cohort import card_of, finish_store, prepare_chunk
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.store import Store
@@ -46,7 +46,7 @@ def root(tmp_path) -> Path:
 
 def prepare_all(cohort: Cohort, out: Path) -> list:
     store = Store.create(out, card_of(cohort), CONFIG)
-    outcomes = [prepare_one(scan, out) for scan in cohort.scans()]
+    outcomes = prepare_chunk(cohort.scans(), str(out))
     finish_store(store, cohort, outcomes)
     return outcomes
 
@@ -136,6 +136,6 @@ def test_a_montage_is_written_on_request(root, tmp_path):
     write_nifti(root / "a.nii.gz", HU)
     cohort = open_cohort(write_cohort(root, {"a": Path("a.nii.gz")}))
     Store.create(tmp_path / "store", card_of(cohort), CONFIG)
-    for scan in cohort.scans():
-        assert prepare_one(scan, tmp_path / "store", with_montage=True).state == "prepared"
+    outcomes = prepare_chunk(cohort.scans(), str(tmp_path / "store"), with_montage=True)
+    assert [outcome.state for outcome in outcomes] == ["prepared"]
     assert (tmp_path / "store/montages/a.png").read_bytes().startswith(b"\x89PNG")

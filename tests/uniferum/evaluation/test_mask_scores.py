@@ -11,6 +11,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_counts import spread_out
 from uniferum.evaluation.mask_scores import mask_table, metric_values, score_masks
 from uniferum.evaluation.mask_words import mask_note
+from uniferum.evaluation.masks import dice as dice_of_case
 
 
 def row(scan, structure, target, drawn, overlap, cohort="CTRATE"):
@@ -52,6 +53,8 @@ def test_dice_and_sensitivity_are_those_of_monai():
     found = score_masks(mask_table(rows)).structures
     np.testing.assert_allclose(found["dice"], dice.mean(0))
     np.testing.assert_allclose(found["mask_sensitivity"], sensitivity.mean(0))
+    pairs = zip(drawn.flatten(0, 1).numpy(), target.flatten(0, 1).numpy(), strict=True)
+    np.testing.assert_allclose([dice_of_case(a, b) for a, b in pairs], dice.flatten())
 
 
 def summary(cohort, structures, empty):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
+from tests.support.pooling import max_pool
 from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, small_config, small_model, volumes
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.errors import UniferumError
@@ -123,7 +124,7 @@ def test_a_voxel_moved_by_hand_lights_the_token_whose_target_patch_holds_it(voxe
     by_hand = (voxel[0] // 8 * 2 + voxel[1] // 8) * 1 + voxel[2] // 8
     assert lit == by_hand
     grid = TargetGrid.of(SHAPE, model.tokens_shape, model.patch)
-    target = grid.to_patches(grid.max_pool(volume[0, 0].numpy().astype(np.uint8)))
+    target = grid.to_patches(max_pool(grid, volume[0, 0].numpy().astype(np.uint8)))
     assert np.flatnonzero(target.any(axis=1)).tolist() == [lit]
     inside = [side % 8 // 4 for side in voxel]
     assert np.flatnonzero(target[lit]).tolist() == [inside[0] * 4 + inside[1] * 2 + inside[2]]

@@ -9,8 +9,9 @@ import yaml
 
 from uniferum.data.provenance import SplitWord
 from uniferum.data.vocabulary import Vocabulary
-from uniferum.evaluation.metrics import Scores, group_records, score_predictions
+from uniferum.evaluation.metrics import Scores, score_predictions
 from uniferum.evaluation.prediction_file import write_predictions
+from uniferum.run.result import plain
 
 OFFICIAL = {"kind": "official", "papers": True, "expected": 3002}
 GONE = ("valid_10_a_1", "valid_11_a_1", "valid_12_a_1", "valid_13_a_1", "valid_14_a_1")
@@ -78,7 +79,7 @@ def record_cell(root, cohort, group, cases, word, *, one_class=(), unscored=(), 
     scores.labels.to_parquet(folder / "metrics.parquet")
     name = "uniferum-pubmedbert-CTRATE" + (f"-seed{seed}" if seed else "")
     result = {"format": 1, "name": name, "model": "uniferum", "text_encoder": "pubmedbert", "seed": seed}
-    result |= {"train_on": ["CTRATE"], "evaluate_on": [cohort], "groups": group_records(scores.groups)}
+    result |= {"train_on": ["CTRATE"], "evaluate_on": [cohort], "groups": plain(scores.groups.to_dict("records"))}
     result |= {"test_splits": words} if in_result else {}
     (folder / "result.json").write_text(json.dumps(result))
     return folder

@@ -26,8 +26,9 @@ from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.provenance import read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.prediction_file import read_test_splits
-from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, read_result, train_run
+from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, train_run
 from uniferum.run.identity import fingerprints
+from uniferum.run.result import read_result
 from uniferum.run_files import RunFiles
 from uniferum.training.errors import Interrupted
 from uniferum.training.reporter import Reporter, read_steps

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tests.support.pooling import max_pool
 from tests.uniferum.run.small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.mask_scores import mask_table, score_masks
@@ -122,7 +123,7 @@ def heart(stores: dict[str, Path]) -> np.ndarray:
     grid = TargetGrid.of(GEOMETRY.model_shape, (6, 5, 4), 2)
     stored = Store.open(stores["CTRATE"]).read_mask("test_00", "totalsegmentator", "train")
     inside = tuple(slice(m, m + n) for m, n in zip(GEOMETRY.level_margin, GEOMETRY.model_shape, strict=True))
-    return grid.to_patches(grid.max_pool((stored[inside] == 51).astype(np.uint8))) > 0
+    return grid.to_patches(max_pool(grid, (stored[inside] == 51).astype(np.uint8))) > 0
 
 
 def test_a_model_that_knows_the_mask_has_dice_1(stores: dict[str, Path]) -> None:

@@ -21,7 +21,7 @@ from uniferum.model.uniferum import Uniferum, build_uniferum
 from uniferum.model.weights import find_pretrained, read_state
 from uniferum.preprocessing.geometry import Geometry
 
-PLACES = {
+OUR_NAMES = {
     "vision_model.emb_start": "start",
     "vision_model.emb_end": "separator",
     "vision_model.lm_adaptor.0.": "project.",
@@ -103,11 +103,11 @@ def _sorted(state: Mapping[str, Tensor], source: str) -> _Groups:
     groups = _Groups()
     for name, tensor in state.items():
         unused = next((why for prefix, why in UNUSED.items() if name.startswith(prefix)), None)
-        known = next((prefix for prefix in PLACES if name.startswith(prefix)), None)
+        known = next((prefix for prefix in OUR_NAMES if name.startswith(prefix)), None)
         if unused is not None:
             groups.left_out[unused] = groups.left_out.get(unused, 0) + 1
         elif known is not None:
-            groups.ours[PLACES[known] + name.removeprefix(known)] = tensor
+            groups.ours[OUR_NAMES[known] + name.removeprefix(known)] = tensor
         elif name.startswith("model."):
             groups.transformer[name.removeprefix("model.")] = tensor
         else:

@@ -164,7 +164,7 @@ def _same_labels(value: PublishedValue, one: Number) -> bool:
 
 
 def _is_own(value: PublishedValue) -> bool:
-    """Whether the paper trained it: such a value stands only beside the row of the same system."""
+    """Whether the paper's authors trained the system of a value; it is compared with that system only."""
     return value.row is not None and trained_by_paper(value.row[0])
 
 
