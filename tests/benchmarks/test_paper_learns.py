@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from tests.support.benchmarks import load_benchmark
-from tests.uniferum.run.small_runs import write_store
+from tests.support.small_runs import write_store
 from uniferum.config import merge
 from uniferum.run.config import RunConfig
 

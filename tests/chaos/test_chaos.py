@@ -15,9 +15,9 @@ import pytest
 from orchestration.grid.records import read_json
 from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.chaos.conftest import SEED, Ground
-from tests.chaos.disk import Disk, small_disk
 from tests.integration.conftest import edit
 from tests.integration.test_survive import until
+from tests.support.small_disk import Disk, small_disk
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, table, write_inspect
+from tests.support.cohort_layouts import CtRateWriter, table, write_inspect
 from uniferum.errors import UniferumError
 
 runner = CliRunner()

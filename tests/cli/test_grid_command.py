@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import main, output
-from tests.cli.conftest import Shell
+from tests.support.grid_shell import Shell
 from uniferum.errors import UniferumError
 from uniferum.run import identity
 

@@ -8,8 +8,8 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
 from orchestration.grid.records import Failure
 from orchestration.ledger.summary import GridSummary
-from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
-from tests.orchestration.worlds import finish
+from tests.support.grid_shell import EVALUATION, FIRST, SECOND, TRAINING, Shell
+from tests.support.small_grids import finish
 
 
 def test_evaluate_ends_well_when_all_that_could_be_scored_was(shell: Shell) -> None:

@@ -15,8 +15,8 @@ from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid.records import Failure
 from orchestration.ledger import commands as steering
 from orchestration.ledger.ledger import Ledger
-from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
-from tests.orchestration.worlds import finish
+from tests.support.grid_shell import EVALUATION, FIRST, SECOND, TRAINING, Shell
+from tests.support.small_grids import finish
 from uniferum.errors import UniferumError
 
 OF_A_CELL = ["logs", "cancel", "retry", "priority", "events"]

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from cli import output
 from cli.main import app
-from tests.uniferum.data.test_prepare_cohort import write_cohort
-from tests.uniferum.preprocessing.raw_scans import IDS_LUNGS, thorax, write_nifti
+from tests.support.raw_cohorts import write_cohort
+from tests.support.raw_scans import IDS_LUNGS, thorax, write_nifti
 from uniferum.data import prepare_cohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import pipeline

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.volumes import mask_models
+from tests.support.small_runs import make_config, make_stores
 from tests.support.written_cells import write_cell
-from tests.uniferum.run.small_runs import make_config, make_stores
 from uniferum.report.records import from_folders
 from uniferum.report.site import page as site
 from uniferum.run import train_run

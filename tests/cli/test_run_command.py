@@ -13,8 +13,8 @@ import torch
 import yaml
 
 from cli import main as command
-from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
-from tests.uniferum.run.small_runs import CONFIG, make_config, make_stores
+from tests.support.raw_scans import thorax, write_nifti
+from tests.support.small_runs import CONFIG, make_config, make_stores
 from uniferum.model.registry import build_model
 from uniferum.model.saved.hub import save_pretrained
 from uniferum.run import RunConfig, train_run

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli import main
-from tests.orchestration.search.search_worlds import search_file
+from tests.support.small_searches import search_file
 from uniferum.errors import UniferumError
 
 DEMO = Path(__file__).resolve().parents[2] / "configs" / "searches" / "demo.yaml"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.intensity_forms import int16, sound, wrong
+from tests.support.intensity_forms import int16, sound, wrong
 from uniferum.data.phantom.acquisition import draw_acquisition
 from uniferum.data.phantom.cases import draw_case
 from uniferum.preprocessing import hu_check

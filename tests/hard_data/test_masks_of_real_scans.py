@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.uniferum.preprocessing.masks.test_geometry import _any_affine, _image
-from tests.uniferum.preprocessing.test_realdata import rows, source
+from tests.support.real_volumes import rows, source
+from tests.support.simpleitk_images import any_affine, simpleitk_image
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import body as bodies
 from uniferum.preprocessing.formats.intensities import clip_in_place
@@ -71,13 +71,13 @@ def test_nearest_neighbour_is_simpleitks_on_a_thousand_random_affines():
     random = np.random.default_rng(11)
     for _ in range(1000):
         ids = random.integers(0, 118, tuple(random.integers(6, 20, 3))).astype(np.uint8)
-        mask_affine, affine = (_any_affine(random) for _ in range(2))
+        mask_affine, affine = (any_affine(random) for _ in range(2))
         shape = tuple(int(n) for n in random.integers(6, 20, 3))
         affine[:3, 3] = mask_affine[:3, :3] @ (np.array(ids.shape) / 2) + mask_affine[:3, 3]
         affine[:3, 3] -= affine[:3, :3] @ (np.array(shape) / 2)
         ours, saved = grids.onto_grid(ids, mask_affine, affine, shape)
-        grid = _image(np.zeros(shape, np.uint8), affine)
-        theirs = sitk.Resample(_image(ids, mask_affine), grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        grid = simpleitk_image(np.zeros(shape, np.uint8), affine)
+        theirs = sitk.Resample(simpleitk_image(ids, mask_affine), grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         differ = ours != sitk.GetArrayFromImage(theirs).transpose(2, 1, 0)
         index = np.linalg.inv(mask_affine) @ affine @ np.c_[np.argwhere(differ), np.ones(differ.sum())].T
         tie = np.abs(np.abs(index[:3] - np.floor(index[:3])) - 0.5).min(axis=0, initial=1.0) < 1e-3

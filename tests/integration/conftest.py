@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.uniferum.data.small_stores import organs, write_store
+from tests.support.small_stores import organs, write_store
 
 SPLITS = ("train",) * 12 + ("validation",) * 6 + ("test",) * 6
 

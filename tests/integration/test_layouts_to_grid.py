@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, table, write_inspect, write_rad_chest
+from tests.support.cohort_layouts import CtRateWriter, table, write_inspect, write_rad_chest
 from uniferum.data.cohorts.base import Scan, open_cohort
 from uniferum.data.cohorts.rad_chest import affine_of
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from orchestration.infra.settings import InfraSettings
-from tests.orchestration.worlds import grid
 from tests.support.infra_files import write
+from tests.support.small_grids import grid
 from uniferum.config import parse
 
 HOSTS = ("node9", "node1", "node5")  # the batch system's order: the script runs on the first

@@ -18,8 +18,8 @@ from typer.main import get_command
 from cli.main import app
 from orchestration.infra import gauges
 from orchestration.infra.settings import InfraSettings
-from tests.orchestration.infra.kuberay_model import model_of
 from tests.support.infra_files import rendered, write
+from tests.support.kuberay_model import model_of
 from uniferum.config import load, parse
 from uniferum.errors import UniferumError
 

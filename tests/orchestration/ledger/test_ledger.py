@@ -19,8 +19,8 @@ from orchestration.ledger import ledger as module
 from orchestration.ledger.database import LEASE
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import status_of
-from tests.orchestration.conftest import SECRET, Server
-from tests.orchestration.worlds import cell, grid
+from tests.support.postgres_server import SECRET, PostgresServer
+from tests.support.small_grids import cell, grid
 from uniferum.errors import UniferumError
 
 Open = Callable[[], Ledger]
@@ -168,14 +168,14 @@ def test_a_ledger_of_an_earlier_version_is_readable(tmp_path: Path) -> None:
     assert book.take_lease() == 1
 
 
-def test_grids_of_other_roots_share_a_server_and_nothing_else(postgres: Server, tmp_path: Path) -> None:
+def test_grids_of_other_roots_share_a_server_and_nothing_else(postgres: PostgresServer, tmp_path: Path) -> None:
     books = [Ledger.of(grid(tmp_path / name, ledger=postgres.address)) for name in ("one", "two")]
     books[0].note("a", "running")
     assert [book.take_lease() for book in books] == [1, 1]
     assert [list(book.entries()) for book in books] == [["a"], []]
 
 
-def test_a_server_that_restarts_costs_a_driver_nothing(postgres: Server, tmp_path: Path) -> None:
+def test_a_server_that_restarts_costs_a_driver_nothing(postgres: PostgresServer, tmp_path: Path) -> None:
     book = Ledger(postgres.address, tmp_path.name)
     token = book.take_lease()
     assert token is not None
@@ -189,7 +189,7 @@ def test_a_server_that_restarts_costs_a_driver_nothing(postgres: Server, tmp_pat
 
 
 def test_a_server_that_stays_away_ends_the_driver_with_one_line(
-    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = Ledger(postgres.address, tmp_path.name)
     monkeypatch.setattr(module, "RETRY_S", 0.0)
@@ -209,7 +209,7 @@ def test_status_works_without_an_answering_ledger(tmp_path: Path) -> None:
     assert "from the cells' folders only: postgresql://grid@127.0.0.1:1/grids must be a ledger" in headline
 
 
-def test_a_wrong_password_is_named_and_not_shown(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_named_and_not_shown(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", f"{SECRET}-wrong")
     with pytest.raises(UniferumError, match="PGPASSWORD or") as caught:
         Ledger(postgres.address, "scope")

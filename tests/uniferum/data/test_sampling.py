@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from tests.support.small_stores import SMALL, organs, write_store
 from uniferum.data.content import Content
 from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.prepared_cohort import PreparedCohort

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.uniferum.data.cohorts.layouts import write_rad_chest
+from tests.support.cohort_layouts import write_rad_chest
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.data.cohorts.rad_chest import affine_of
 from uniferum.data.segmentation import (

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.uniferum.data.small_stores import write_store
+from tests.support.small_stores import write_store
 from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.splits import refuse_splits

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
+from tests.support.small_models import LABELS, PROMPTS, small_model, volumes
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.model.base import labels_of
 from uniferum.systems import SYSTEMS

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.uniferum.run.small_runs import make_config, write_store
+from tests.support.small_runs import make_config, write_store
 from uniferum.data.loading.batch import Batch
 from uniferum.model.uniferum import Uniferum
 from uniferum.run.build import open_workbench

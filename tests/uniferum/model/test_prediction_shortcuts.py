@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
+from tests.support.small_models import LABELS, PROMPTS, small_model, volumes
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
 from uniferum.model.encoder import Encoder, build_encoder

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
-from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, small_config, small_model, volumes
+from tests.support.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, small_config, small_model, volumes
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig, tokens_shape

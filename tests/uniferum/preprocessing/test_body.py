@@ -5,7 +5,7 @@ import pytest
 from skimage.measure import label, regionprops
 from skimage.morphology import convex_hull_image
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, IDS_LUNGS, thorax
+from tests.support.raw_scans import AFFINE, IDS_LUNGS, thorax
 from uniferum.preprocessing import body, lungs
 from uniferum.preprocessing.volume import Volume
 

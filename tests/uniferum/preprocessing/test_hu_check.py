@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.intensity_forms import outside_circle, padded, scaled, sound, wrong
-from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
+from tests.support.intensity_forms import outside_circle, padded, scaled, sound, wrong
+from tests.support.raw_scans import thorax, write_nifti
 from uniferum.data.phantom.acquisition import draw_acquisition
 from uniferum.data.phantom.cases import draw_case
 from uniferum.preprocessing.formats.load import read_volume

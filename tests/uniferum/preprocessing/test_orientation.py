@@ -7,7 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
+from tests.support.raw_scans import thorax, write_nifti
 from uniferum.data.phantom.rendering import Rendered, render
 from uniferum.data.phantom.spec import PhantomSpec
 from uniferum.preprocessing import body, landmarks, organs, orientation

@@ -5,7 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, FAT, LIVER, TISSUE, thorax, turned, write_nifti
+from tests.support.raw_scans import AFFINE, FAT, LIVER, TISSUE, thorax, turned, write_nifti
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 from uniferum.preprocessing.geometry import Geometry

@@ -1,6 +1,5 @@
 """Every real volume beside the checkout: what scanners and their converters really write."""
 
-import csv
 from functools import cache
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
+from tests.support.real_volumes import rows, source
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.dicom import read_dicom
 from uniferum.preprocessing.formats.load import read_volume
-from uniferum.preprocessing.formats.source import MaskSource, ScanSource
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.masks.files import read_mask
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
@@ -21,24 +21,7 @@ from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, pre
 pytestmark = pytest.mark.integration
 GEOMETRY = Geometry(spacing_mm=(2, 2, 2), model_shape=(128, 80, 64))
 CONFIG = PreparationConfig(geometry=GEOMETRY, levels=("train", "full"))
-KINDS = {
-    "lungs": {"layer": "lungs", "threshold": 127.5},
-    "gross tumour volume": {"layer": "gross_tumour_volume", "threshold": 0.5},
-    "totalsegmentator total v2": {"layer": "totalsegmentator"},
-    "heart": {"layer": "heart", "threshold": 0.5},
-}
 THORACES = ("thorax_1", "thorax_2", "thorax_3")
-
-
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "labels.csv").open() as file:
-        return {row["scan_id"]: row for row in csv.DictReader(file)}
-
-
-def source(folder: Path, scan_id: str, *, masks: bool = True) -> ScanSource:
-    row = rows(folder)[scan_id]
-    layers = (MaskSource(path=folder / row["mask_path"], **KINDS[row["mask_label"]]),) if row["mask_path"] else ()
-    return ScanSource(scan_id, folder / row["path"], masks=layers if masks else (), root=folder)
 
 
 @cache

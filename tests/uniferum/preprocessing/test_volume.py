@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned
+from tests.support.raw_scans import AFFINE, thorax, turned
 from uniferum.preprocessing import resampling
 from uniferum.preprocessing.volume import Volume, crop_or_pad, reorient_to_ras, resample
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.uniferum.run.small_runs import make_stores
+from tests.support.small_runs import make_stores
 
 
 @pytest.fixture(scope="session")

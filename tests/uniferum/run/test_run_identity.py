@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
+from tests.support.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.config import fingerprint, parse
 from uniferum.data.content import SPLITS, Content
 from uniferum.data.prepared_cohort import PreparedCohort

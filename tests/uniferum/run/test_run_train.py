@@ -20,7 +20,7 @@ import yaml
 from safetensors.torch import load_file
 from sklearn.metrics import roc_auc_score
 
-from tests.uniferum.run.small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
+from tests.support.small_runs import CONFIG, COUNTS, LABELS, make_config, write_store
 from uniferum.config import load, merge
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.provenance import read_words

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.uniferum.run.small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
+from tests.support.small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.model.base import Model, RowOutput

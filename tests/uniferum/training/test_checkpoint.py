@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.uniferum.training.tiny_training import TinyModel, tiny_training
+from tests.support.tiny_training import TinyModel, tiny_training
 from uniferum.errors import OtherHardware, UniferumError
 from uniferum.training.checkpoint import Checkpoints, Identity, load_weights, read_card
 from uniferum.training.config import OptimConfig

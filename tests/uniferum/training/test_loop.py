@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.uniferum.training.tiny_training import TinyModel, losses, tiny_training
+from tests.support import tiny_training as program
+from tests.support.tiny_training import TinyModel, losses, tiny_training
 from uniferum.errors import UniferumError
 from uniferum.training.checkpoint import read_card
 from uniferum.training.config import OptimConfig
@@ -23,7 +24,7 @@ from uniferum.training.errors import Interrupted, NonFiniteLoss
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.reporter import JsonlReporter, read_steps
 
-PROGRAM = Path(__file__).with_name("tiny_training.py")
+PROGRAM = Path(str(program.__file__))
 
 
 @pytest.fixture(autouse=True)

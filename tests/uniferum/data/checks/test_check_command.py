@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, nifti, write_inspect, write_rad_chest
+from tests.support.cohort_layouts import CtRateWriter, nifti, write_inspect, write_rad_chest
 from uniferum.data.checks.check import CohortCheck, check
 from uniferum.data.checks.file_faults import file_fault, voxels
 from uniferum.data.cohorts.base import open_cohort

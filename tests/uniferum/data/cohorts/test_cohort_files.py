@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import touch
+from tests.support.cohort_layouts import touch
 from uniferum.data.cohorts import files
 from uniferum.data.cohorts.shared_files import SharedFiles
 

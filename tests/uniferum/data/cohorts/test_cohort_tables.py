@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.uniferum.data.cohorts.layouts import table
+from tests.support.cohort_layouts import table
 from uniferum.data.cohorts.splits import by_patient
 from uniferum.data.cohorts.tables import Index, drawn_first, header, rows
 from uniferum.data.cohorts.values import known

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import CT_RATE_COLUMNS, CtRateWriter, table, touch
+from tests.support.cohort_layouts import CT_RATE_COLUMNS, CtRateWriter, table, touch
 from uniferum.data.cohorts.base import Scan
 from uniferum.data.cohorts.ct_rate import METADATA, CtRate, CtRateConfig
 from uniferum.errors import UniferumError

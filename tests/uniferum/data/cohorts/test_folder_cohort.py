@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.uniferum.data.cohorts.layouts import table, touch
+from tests.support.cohort_layouts import table, touch
 from uniferum.data.cohorts.base import Cohort, open_cohort
 from uniferum.errors import UniferumError
 
@@ -274,3 +274,29 @@ def test_names_with_pattern_characters_are_names(root: Path) -> None:
     cohort = write(root, rows)
     assert [scan.source.path.name for scan in cohort.scans()] == names
     assert cohort.card().dropped["scan without a label row"][0] == 4
+
+
+def masks(**keys: Any) -> list[dict[str, Any]]:
+    return [{"path": "mask", "kinds": {"all": {"structure": "lungs", **keys}}}]
+
+
+@pytest.mark.parametrize(("value", "known"), [(3, 3), ([3, 4], (3, 4))])
+def test_one_value_or_several_may_make_a_layer(root: Path, value: Any, known: Any) -> None:
+    rows: list[list[object]] = [["a", "a.nii.gz", "p1", "train", 1, "", "masks/a.nii"]]
+    (scan,) = write(root, rows, masks=masks(value=value)).scans()
+    assert scan.source.masks[0].value == known
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"value": 1, "threshold": 0.5}, "value or threshold, not both"),
+        ({"structure": "totalsegmentator", "threshold": 0.5}, "remove threshold"),
+        ({"structure": "totalsegmentator", "value": 5}, "remove value"),
+        ({"threshold": float("nan")}, "finite"),
+        ({"value": []}, "at least one value"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(root: Path, keys: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UniferumError, match=reason):
+        write(root, [], masks=masks(**keys))

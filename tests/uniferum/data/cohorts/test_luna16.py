@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import table, touch
+from tests.support.cohort_layouts import table, touch
 from uniferum.data.cohorts.luna16 import Luna16, Luna16Config
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import Sphere

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, touch, write_inspect, write_rad_chest
+from tests.support.cohort_layouts import CtRateWriter, touch, write_inspect, write_rad_chest
 from uniferum.data.cohorts.base import Cohort, Dropped
 from uniferum.data.cohorts.ct_rate import CtRate, CtRateConfig
 from uniferum.data.cohorts.folder import Folder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from nibabel.nifti1 import Nifti1Extension
 
-from tests.uniferum.data.cohorts.layouts import nifti, touch, write_inspect
+from tests.support.cohort_layouts import nifti, touch, write_inspect
 from uniferum.data.cohorts.inspect_ct import Inspect, InspectConfig
 from uniferum.data.cohorts.totalsegmentator import beside, layer_at, refuse_version_1
 from uniferum.errors import UniferumError

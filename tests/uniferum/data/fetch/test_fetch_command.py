@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.cohort_layouts import CtRateWriter, table
 from tests.support.dataset_servers import Served
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, table
 from uniferum.errors import UniferumError
 
 

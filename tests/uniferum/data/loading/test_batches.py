@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, organs, volume, write_store
+from tests.support.small_stores import PATCH, SMALL, TOKENS, organs, volume, write_store
 from uniferum.data.loading.augmentation import AugmentationConfig, draw
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, write_store
+from tests.support.small_stores import PATCH, SMALL, TOKENS, write_store
 from uniferum.data.loading.mask_targets import MaskTargets
 from uniferum.data.loading.resample import resample_mask
 from uniferum.data.loading.targets import TargetGrid

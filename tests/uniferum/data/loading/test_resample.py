@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from monai.transforms import CenterSpatialCrop, Compose, Resize, SpatialPad
 from scipy import ndimage
 
-from tests.uniferum.data.small_stores import SMALL
+from tests.support.small_stores import SMALL
 from uniferum.data.loading.augmentation import Draw
 from uniferum.data.loading.resample import crop_grid, index_map, level_grid, output_grid, resample_image, resample_mask
 from uniferum.preprocessing.geometry import Geometry

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2Model, ViTConfig, ViTModel
 
-from tests.uniferum.model.hub_folders import write_bert, write_megatron, write_words
+from tests.support.hub_folders import write_bert, write_megatron, write_words
 from uniferum.errors import UniferumError
 from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, TextConfig
 from uniferum.model.saved import check_weights

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, small_config, small_model, volumes
+from tests.support.small_models import GEOMETRY, LABELS, PROMPTS, small_config, small_model, volumes
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model
 from uniferum.model.saved.hub import from_pretrained, save_pretrained

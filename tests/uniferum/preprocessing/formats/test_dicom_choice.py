@@ -5,7 +5,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.uniferum.preprocessing.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
+from tests.support.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.dicom import read_dicom
 

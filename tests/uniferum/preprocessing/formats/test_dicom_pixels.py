@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from tests.uniferum.preprocessing.dicom_series import (
+from tests.support.dicom_series import (
     COUNT,
     SHAPE,
     ct_slice,

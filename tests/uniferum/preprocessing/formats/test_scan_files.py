@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, write_dicom, write_metaimage, write_nifti
+from tests.support.raw_scans import AFFINE, write_dicom, write_metaimage, write_nifti
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.containment import check_contained
 from uniferum.preprocessing.formats.load import read_volume

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, LIVER, LUNG, TISSUE, thorax, write_nifti
+from tests.support.raw_scans import AFFINE, LIVER, LUNG, TISSUE, thorax, write_nifti
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 from uniferum.preprocessing.geometry import Geometry

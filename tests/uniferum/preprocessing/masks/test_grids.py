@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned
+from tests.support.raw_scans import AFFINE, thorax, turned
 from uniferum.preprocessing.formats.source import Sphere
 from uniferum.preprocessing.masks import grids
 

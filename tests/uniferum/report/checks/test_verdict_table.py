@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.uniferum.report.recorded_cells import DRAWN, GONE, OFFICIAL, REASON, SHARED, ct_rate, record_cell, small
+from tests.support.recorded_cells import DRAWN, GONE, OFFICIAL, REASON, SHARED, ct_rate, record_cell, small
 from uniferum.errors import UniferumError
 from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins

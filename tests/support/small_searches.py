@@ -7,8 +7,8 @@ import numpy as np
 import yaml
 
 from orchestration.search.config import Search, load_search
-from tests.orchestration.worlds import grid
-from tests.uniferum.data.small_stores import write_store
+from tests.support.small_grids import grid
+from tests.support.small_stores import write_store
 
 SPLITS = ("train",) * 8 + ("validation",) * 6 + ("test",) * 4
 SPACE = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}}
