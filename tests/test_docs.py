@@ -44,8 +44,8 @@ def blocks(page: Path) -> Iterator[Block]:
     fenced = re.compile(
         r"(?P<mark>^<!--.*-->\n)?^(?P<pad> *)```(?P<language>\w*).*\n(?P<text>(?:.*\n)*?)(?P=pad)```$", re.M
     )
-    for found in fenced.finditer(text):
-        yield Block(found["language"] or "text", found["text"], NEEDS_DATA in (found["mark"] or ""))
+    for match in fenced.finditer(text):
+        yield Block(match["language"] or "text", match["text"], NEEDS_DATA in (match["mark"] or ""))
     for lines in re.findall(r"(?:^\n|\A)((?:^ {4}.*\n)+)", fenced.sub("\n", text), re.M):
         yield Block("text", lines)
 
@@ -89,9 +89,9 @@ def test_every_command_of_the_pages_exists() -> None:
 
 
 def test_the_pages_name_commands_at_all() -> None:
-    found = [line for _, line in commands()]
-    assert len(found) > 80
-    assert "uniferum grid run configs/paper_grid.yaml" in found
+    lines = [line for _, line in commands()]
+    assert len(lines) > 80
+    assert "uniferum grid run configs/paper_grid.yaml" in lines
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_every_script_target_and_extra_of_the_pages_exists() -> None:
             for target in re.findall(r"^\s*make ([a-z-]+)", text, re.M)
             if target not in targets
         ]
-        wanted = [extra.strip() for found in re.findall(r"-e '?\.\[([\w, ]+)\]", text) for extra in found.split(",")]
+        wanted = [extra.strip() for names in re.findall(r"-e '?\.\[([\w, ]+)\]", text) for extra in names.split(",")]
         faults += [f"{name}: extra {extra}" for extra in wanted if extra not in extras]
     assert not faults, "\n".join(faults)
 
@@ -281,7 +281,7 @@ def test_internal_links_of_the_front_pages_lead_somewhere() -> None:
     for name in ("README.md", "CONTRIBUTING.md"):
         text = (PROJECT / name).read_text(encoding="utf-8")
         links = re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)|src=\"(?!https?:)([^\"]+)\"", text)
-        assert [link for found in links for link in found if link and not (PROJECT / link).exists()] == []
+        assert [link for match in links for link in match if link and not (PROJECT / link).exists()] == []
 
 
 JOINTS = re.compile(r"\.\.\.|[;:()\[\]]|, |\bmust\b|\bfailed with\b|\d+ x ")

@@ -106,8 +106,8 @@ class Ground:
 
     def steps(self) -> int:
         """Of all cells together."""
-        found = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
-        return sum(progress.step for progress in found if progress)
+        progresses = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
+        return sum(progress.step for progress in progresses if progress)
 
     def work_goes_on(self, driver: subprocess.Popen[bytes], seconds: float = 240.0) -> None:
         """Until some cell has gone on, so that every blow falls into work."""
@@ -140,8 +140,8 @@ class Ground:
 
     def went_on(self) -> list[int]:
         """The first step of each cell's last attempt that trained."""
-        found = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
-        return [progress.base_step for progress in found if progress and progress.base_step is not None]
+        progresses = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
+        return [progress.base_step for progress in progresses if progress and progress.base_step is not None]
 
     def is_undisturbed(self, folder: Path) -> None:
         """Every cell's table is that of a run in this process that nobody disturbed."""
@@ -166,9 +166,9 @@ def _title(pid: int) -> str:
 
 def free_port() -> int:
     """A port for the dashboard: another Ray on this machine may have the usual one."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def kill(pid: int) -> None:

@@ -22,8 +22,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     file = tmp_path / "grid.yaml"
     written = made.model_dump(mode="json", exclude_none=True) | {"root": str(tmp_path / "not-here")}
     file.write_text(yaml.safe_dump(written))
-    found = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
-    monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: found)
+    prints = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
+    monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: prints)
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: ())
     monkeypatch.setattr(DataPlan, "cohort_rows", lambda data: [])
     monkeypatch.setattr(DataPlan, "lines", lambda data, counted: [])

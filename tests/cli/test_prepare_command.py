@@ -55,9 +55,9 @@ def test_verify_finds_damage_and_prepare_repairs_it(cohort, tmp_path):
     assert run("data", "verify", store).exit_code == 0
     path = store / "scans/a.ufs"
     path.write_bytes(path.read_bytes()[:-10])
-    found = run("data", "verify", store, "--remove")
-    assert found.exit_code == 1
-    assert "1 scans are damaged" in found.stderr
+    verified = run("data", "verify", store, "--remove")
+    assert verified.exit_code == 1
+    assert "1 scans are damaged" in verified.stderr
     assert "1 prepared now, 1 kept" in run("data", "prepare", cohort, "--out", store, *SMALL).stderr
     assert run("data", "verify", store).exit_code == 0
 

@@ -37,16 +37,16 @@ class Checked:
         (self.raw,) = read_layers(self.source, self.volume, ScanQuality(), keep_bad=False)
 
     def flags(self, raw):
-        found = ScanQuality()
+        quality = ScanQuality()
         try:
-            check_layers(self.source, [raw], self.volume, self.small, self.body, found, keep_bad=False)
+            check_layers(self.source, [raw], self.volume, self.small, self.body, quality, keep_bad=False)
         except UniferumError:
             return {"refused"}
-        return {flag.partition(":")[0] for flag in found.flags}
+        return {flag.partition(":")[0] for flag in quality.flags}
 
 
 def test_no_real_mask_is_flagged_and_lungs_and_organs_are_when_mirrored_or_moved(realdata):
-    told = {}
+    counts = {}
     for scan_id in masked(realdata):
         real = Checked(realdata, scan_id)
         layer = real.raw.source.layer
@@ -59,11 +59,13 @@ def test_no_real_mask_is_flagged_and_lungs_and_organs_are_when_mirrored_or_moved
                 affine = real.raw.affine.copy()
                 affine[axis, 3] += mm
                 moved.append(bool(real.flags(replace(real.raw, affine=affine))))
-        told[scan_id] = f"{layer}: {sum(seen)} of {len(seen)} mirror images, {sum(moved)} of {len(moved)} moves flagged"
+        counts[scan_id] = (
+            f"{layer}: {sum(seen)} of {len(seen)} mirror images, {sum(moved)} of {len(moved)} moves flagged"
+        )
         if layer in ("lungs", "totalsegmentator"):
             assert all(seen), scan_id
             assert sum(moved) >= len(moved) - 1, scan_id
-    for scan_id, said in told.items():
+    for scan_id, said in counts.items():
         sys.stdout.write(f"{scan_id} {said}\n")
 
 

@@ -112,10 +112,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def draw(count: int, seed: int) -> list[Mutant]:
     """The same for the same sources, module after module."""
-    found = [mutant for module in TARGETS for mutant in mutants_of(module, source_of(module))]
-    smallest = sorted(found, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.key}".encode()).digest())[:count]
+    mutants = [mutant for module in TARGETS for mutant in mutants_of(module, source_of(module))]
+    smallest = sorted(mutants, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.key}".encode()).digest())[:count]
     kept = {mutant.key for mutant in smallest}
-    return [mutant for mutant in found if mutant.key in kept]
+    return [mutant for mutant in mutants if mutant.key in kept]
 
 
 def source_of(module: str) -> str:
@@ -130,7 +130,7 @@ def load_reasons() -> dict[str, str]:
 
 def _run_all(mutants: Sequence[Mutant], seconds: float, explained: set[str]) -> list[Outcome]:
     end = time.monotonic() + seconds
-    found: list[Outcome] = []
+    results: list[Outcome] = []
     for module, arguments in TARGETS.items():
         due = [mutant for mutant in mutants if mutant.module == module and mutant.key not in explained]
         if not due or time.monotonic() > end:
@@ -143,9 +143,9 @@ def _run_all(mutants: Sequence[Mutant], seconds: float, explained: set[str]) -> 
             if time.monotonic() > end:
                 break
             passed, spent = _tests(arguments, mutant, 3 + 5 * took)
-            found.append(Outcome(mutant, not passed, spent))
+            results.append(Outcome(mutant, not passed, spent))
             _say(f"  {'SURVIVED' if passed else 'killed  '} {spent:5.1f} s  {mutant.line:4d}  {mutant.key}")
-    return found
+    return results
 
 
 def _tests(arguments: Sequence[str], mutant: Mutant | None, limit_s: float) -> tuple[bool, float]:

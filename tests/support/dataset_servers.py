@@ -134,15 +134,15 @@ class Handler(BaseHTTPRequestHandler):
             self.plain(404, b"no entry", {"X-Error-Code": "EntryNotFound"})
             return
         deep = query.get("recursive", ["False"])[0].lower() == "true"
-        found = sorted(
+        paths = sorted(
             (self.server.world.root / folder).rglob("*") if deep else (self.server.world.root / folder).iterdir()
         )
         start = int(query.get("cursor", ["0"])[0])
         more = {}
-        if start + PAGE < len(found):
+        if start + PAGE < len(paths):
             address = f"{self.own()}{urlsplit(self.path).path}?recursive={deep}&cursor={start + PAGE}"
             more = {"Link": f'<{address}>; rel="next"'}
-        self.json([_entry(self.server.world.root, path) for path in found[start : start + PAGE]], more)
+        self.json([_entry(self.server.world.root, path) for path in paths[start : start + PAGE]], more)
 
     def record(self, rest: str, body: bool) -> None:
         number, _, inner = rest.partition("/")
@@ -188,8 +188,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: len(content) // 2] if cut else content)
         self.close_connection = self.close_connection or cut
 
-    def json(self, found: Any, headers: dict[str, str] | None = None) -> None:
-        self.plain(200, json.dumps(found).encode(), {"Content-Type": "application/json", **(headers or {})})
+    def json(self, content: Any, headers: dict[str, str] | None = None) -> None:
+        self.plain(200, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
 
     def plain(self, code: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(code)

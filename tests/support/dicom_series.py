@@ -87,20 +87,20 @@ def write_series(
     folder.mkdir(parents=True, exist_ok=True)
     for k, height in enumerate(heights() if z is None else z):
         x, y = aside(k)
-        place = (-10.0 + x, -15.0 + y, float(height))
+        position = (-10.0 + x, -15.0 + y, float(height))
         if edit is None:
-            (folder / name.format(k)).write_bytes(_plain(place, number=k + 1, **said))
+            (folder / name.format(k)).write_bytes(_plain(position, number=k + 1, **said))
             continue
-        data = edit(ct_slice(place, number=k + 1, **said), k)
+        data = edit(ct_slice(position, number=k + 1, **said), k)
         if data is not None:
             pydicom.dcmwrite(folder / name.format(k), data, enforce_file_format=True)
     return folder
 
 
 @cache
-def _plain(place: tuple[float, float, float], **said: Any) -> bytes:
+def _plain(position: tuple[float, float, float], **said: Any) -> bytes:
     """The file of a slice that no test changes: many tests write the same ones."""
-    return _in_memory(ct_slice(place, **said)).read()
+    return _in_memory(ct_slice(position, **said)).read()
 
 
 def setting(**values: Any) -> Edit:

@@ -289,10 +289,10 @@ def agreement(folder: Path, seed: int, count: int) -> Counter[str]:
     draw, outcomes = np.random.default_rng(seed), Counter[str]()
     for number in range(count):
         # A folder of its own, so that no file of another one is found.
-        place = folder / f"{number % 8}"
-        shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
-        outcomes[outcome(random_file(place, draw), f"seed {seed}, file {number}")] += 1
+        subfolder = folder / f"{number % 8}"
+        shutil.rmtree(subfolder, ignore_errors=True)
+        subfolder.mkdir()
+        outcomes[outcome(random_file(subfolder, draw), f"seed {seed}, file {number}")] += 1
     SimpleITK.ProcessObject.SetGlobalWarningDisplay(before)
     return outcomes
 
@@ -305,7 +305,7 @@ def random_file(folder: Path, draw: Draw) -> Path:
     return made.write(folder)
 
 
-def outcome(path: Path, place: str) -> str:
+def outcome(path: Path, name: str) -> str:
     """``equal`` with its flags, or ``refused`` with the field."""
     theirs = _by_simpleitk(path)
     try:
@@ -314,13 +314,13 @@ def outcome(path: Path, place: str) -> str:
     except UniferumError as error:
         field = error.subject.partition(f"{path.name}: ")[2] or re.sub(r"\d+", "N", error.must)
         return f"refused: {field}" + (" (SimpleITK reads it)" if theirs is not None else "")
-    assert theirs is not None, f"{place}: SimpleITK refuses what was read"
+    assert theirs is not None, f"{name}: SimpleITK refuses what was read"
     values, affine = theirs
-    np.testing.assert_array_equal(ours.values, values, err_msg=place)
+    np.testing.assert_array_equal(ours.values, values, err_msg=name)
     factor = {"um": 1e-3, "cm": 10.0}.get(_unit(path), 1.0)
     near = [np.allclose(ours.affine, np.diag([f, f, f, 1]) @ affine, rtol=1e-6, atol=1e-5) for f in (1.0, factor)]
-    assert any(near), f"{place}: {ours.affine} is not {affine}"
-    assert near[0] or "spacing_units" in ours.flags, place
+    assert any(near), f"{name}: {ours.affine} is not {affine}"
+    assert near[0] or "spacing_units" in ours.flags, name
     return "equal" + (f", flagged {', '.join(sorted(ours.flags))}" if ours.flags else "")
 
 

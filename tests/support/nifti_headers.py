@@ -227,7 +227,7 @@ def _write(folder: Path, header: Any, file: dict, draw: Draw) -> Path:
     return path
 
 
-def _outcome(path: Path, place: str) -> str:
+def _outcome(path: Path, name: str) -> str:
     theirs = _by_nibabel(path)
     try:
         ours = read_nifti(path)
@@ -235,15 +235,15 @@ def _outcome(path: Path, place: str) -> str:
     except UniferumError as error:
         field = error.subject.partition(f"{path.name}: ")[2] or error.must
         return f"refused: {field}" + (" (nibabel reads it)" if theirs is not None else "")
-    assert theirs is not None, f"{place}: nibabel refuses what was read"
+    assert theirs is not None, f"{name}: nibabel refuses what was read"
     values, affine, unit = theirs
     scaled = ours.values.astype(np.float64) * ours.intensity.slope + ours.intensity.intercept
-    assert scaled.shape == values.shape, place
-    np.testing.assert_allclose(scaled, values, rtol=1e-6, atol=1e-6 * np.abs(values).max(), err_msg=place)
+    assert scaled.shape == values.shape, name
+    np.testing.assert_allclose(scaled, values, rtol=1e-6, atol=1e-6 * np.abs(values).max(), err_msg=name)
     factor = {1: 1e3, 3: 1e-3}.get(unit, 1.0) if "spacing_units" in ours.flags else 1.0
     expected = [np.diag([scale, scale, scale, 1]) @ affine for scale in {1.0, factor}]
     near = [np.allclose(ours.affine, one, rtol=1e-5, atol=1e-4) for one in expected]
-    assert any(near), f"{place}: {ours.affine} is not {affine}"
+    assert any(near), f"{name}: {ours.affine} is not {affine}"
     return "equal" + (f", flagged {', '.join(sorted(ours.flags))}" if ours.flags else "")
 
 

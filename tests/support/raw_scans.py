@@ -94,7 +94,7 @@ def write_dicom(
     spacing = np.sqrt((lps[:3, :3] ** 2).sum(axis=0))
     axes = lps[:3, :3] / spacing
     order = np.random.default_rng(1).permutation(array.shape[2])
-    for place, number in enumerate(int(n) for n in order):
+    for index, number in enumerate(int(n) for n in order):
         if number in skip:
             continue
         meta = FileMetaDataset()
@@ -112,5 +112,5 @@ def write_dicom(
         data.PixelRepresentation, data.PhotometricInterpretation = 0, "MONOCHROME2"
         data.RescaleSlope, data.RescaleIntercept = 1, -2048
         data.PixelData = (array[:, :, number].T.astype(np.int32) + 2048).astype(np.uint16).tobytes()
-        pydicom.dcmwrite(folder / f"slice{place:04d}", data)
+        pydicom.dcmwrite(folder / f"slice{index:04d}", data)
     return folder

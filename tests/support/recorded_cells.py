@@ -17,11 +17,11 @@ GONE = ("valid_10_a_1", "valid_11_a_1", "valid_12_a_1", "valid_13_a_1", "valid_1
 REASON = "the paper gives sizes alone; drawn by patient to the same sizes"
 
 
-def ct_rate(found, absent, **facts):
+def ct_rate(present, absent, **facts):
     first = GONE[: min(absent, 5)]
     return {
         **OFFICIAL,
-        "found": found,
+        "found": present,
         "absent": absent,
         "absent_first": first,
         "absent_why": {"missing": absent},
@@ -29,8 +29,8 @@ def ct_rate(found, absent, **facts):
     }
 
 
-def small(found, absent):
-    return {**ct_rate(found, absent), "expected": 360}
+def small(present, absent):
+    return {**ct_rate(present, absent), "expected": 360}
 
 
 MODEL = {

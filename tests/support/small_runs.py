@@ -55,9 +55,9 @@ def write_store(
             continue
         random = np.random.default_rng([len(name), len(split), number, scale])
         full = random.integers(-200, 200, GEOMETRY.box_shape).astype(np.int16)
-        for place, label in enumerate(labels):
-            value = (number + place + (shift if split == "test" else 0)) % 2
-            full[:, :, 12 * place : 12 * place + 12] += np.int16(500 * value)
+        for index, label in enumerate(labels):
+            value = (number + index + (shift if split == "test" else 0)) % 2
+            full[:, :, 12 * index : 12 * index + 12] += np.int16(500 * value)
             known.append({"scan_id": scan_id, "label": label, "value": value})
         ids = np.zeros(GEOMETRY.level_shape, np.uint8)
         ids[4:12, 4:12, 4:12] = 1 if name == "LUNA16" else 51
@@ -87,5 +87,5 @@ def make_config(**changes: Any) -> RunConfig:
 
 def make_stores(root: Path) -> dict[str, Path]:
     """Three prepared cohorts."""
-    found = {name: write_store(root / name, name, labels, COUNTS) for name, labels in LABELS.items()}
-    return {**found, "LUNA16": write_store(root / "LUNA16", "LUNA16", (), {"train": 2})}
+    stores = {name: write_store(root / name, name, labels, COUNTS) for name, labels in LABELS.items()}
+    return {**stores, "LUNA16": write_store(root / "LUNA16", "LUNA16", (), {"train": 2})}

@@ -86,7 +86,7 @@ class TinyBatches:
             seg_rows=seg_rows,
             seg_target=seg_target,
             task_ids=[f"{step}/{index}/{row}" for row in range(rows)],
-            volume_ids=[f"TINY/{step}-{index}-{place}" for place in range(VOLUMES)],
+            volume_ids=[f"TINY/{step}-{index}-{volume}" for volume in range(VOLUMES)],
         )
 
 
@@ -131,8 +131,8 @@ def tiny_training(
 
 def losses(folder: Path) -> list[tuple[int, float]]:
     """Return the loss by step; of a step reported twice, the later line."""
-    found = {line["step"]: line["loss"] for line in read_steps(folder / "steps.jsonl") if "loss" in line}
-    return sorted(found.items())
+    by_step = {line["step"]: line["loss"] for line in read_steps(folder / "steps.jsonl") if "loss" in line}
+    return sorted(by_step.items())
 
 
 def main(folder: str, steps: str, rank: str = "", size: str = "") -> None:

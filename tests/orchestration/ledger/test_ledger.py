@@ -232,8 +232,12 @@ def test_events_have_their_cell_and_their_details_in_the_order_of_the_moves(book
     book.note("a", "running", attempt=1, node=None)
     book.note("b", "running", attempt=2)
     book.note("a", "done", seconds=2.5)
-    told = [(cell, state, detail) for _, cell, state, detail in book.events()]
-    assert told == [("a", "running", {"attempt": 1}), ("b", "running", {"attempt": 2}), ("a", "done", {"seconds": 2.5})]
+    events = [(cell, state, detail) for _, cell, state, detail in book.events()]
+    assert events == [
+        ("a", "running", {"attempt": 1}),
+        ("b", "running", {"attempt": 2}),
+        ("a", "done", {"seconds": 2.5}),
+    ]
     assert [state for _, _, state, _ in book.events("b")] == ["running"]
 
 

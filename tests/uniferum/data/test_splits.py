@@ -26,9 +26,9 @@ def opened(request: pytest.FixtureRequest, store: Path) -> Callable[[], Opened]:
     """Opens the store as it is then."""
 
     def go() -> Opened:
-        found = Content.read(store) if request.param == "plan" else PreparedCohort.open(store)
-        assert found is not None
-        return found
+        content = Content.read(store) if request.param == "plan" else PreparedCohort.open(store)
+        assert content is not None
+        return content
 
     return go
 

@@ -49,9 +49,9 @@ def test_dice_and_sensitivity_are_those_of_monai():
     sensitivity = compute_confusion_matrix_metric("sensitivity", get_confusion_matrix(drawn, target))
     counts = torch.stack([target, drawn, target * drawn]).flatten(3).sum(3).long()
     rows = [row(str(scan), f"s{at}", *counts[:, scan, at].tolist()) for scan in range(3) for at in range(4)]
-    found = score_masks(mask_table(rows)).structures
-    np.testing.assert_allclose(found["dice"], dice.mean(0))
-    np.testing.assert_allclose(found["mask_sensitivity"], sensitivity.mean(0))
+    scores = score_masks(mask_table(rows)).structures
+    np.testing.assert_allclose(scores["dice"], dice.mean(0))
+    np.testing.assert_allclose(scores["mask_sensitivity"], sensitivity.mean(0))
 
 
 def summary(cohort, structures, empty):

@@ -31,27 +31,27 @@ def test_predict_gives_probabilities_and_leaves_every_mode_as_it_was(kind: str) 
     model = small_model(kind=kind)
     frozen = next(module for module in model.modules() if isinstance(module, torch.nn.Dropout | torch.nn.Linear))
     frozen.eval()
-    found = model.predict(volumes(), QUESTIONS)
-    assert (model.training, frozen.training, found.mask) == (True, False, None)
+    prediction = model.predict(volumes(), QUESTIONS)
+    assert (model.training, frozen.training, prediction.mask) == (True, False, None)
     with torch.no_grad():
         expected = model.eval()(volumes(), QUESTIONS).sigmoid()
-    torch.testing.assert_close(found.probability, expected, atol=0, rtol=0, equal_nan=True)
-    assert not found.probability.requires_grad
+    torch.testing.assert_close(prediction.probability, expected, atol=0, rtol=0, equal_nan=True)
+    assert not prediction.probability.requires_grad
 
 
 @pytest.mark.parametrize("kind", SYSTEMS)
 def test_masks_lie_on_the_mask_grid_where_the_system_predicts_them(kind: str) -> None:
     model = small_model(kind=kind).eval()
-    found = model.predict(volumes(), QUESTIONS, masks=True).mask
-    assert (found is not None) == SYSTEMS[kind].masks
-    if found is None:
+    mask = model.predict(volumes(), QUESTIONS, masks=True).mask
+    assert (mask is not None) == SYSTEMS[kind].masks
+    if mask is None:
         return
     with torch.no_grad():
         rows = model.read(model.encode(volumes()), ROWS, QUESTIONS * 2, IDS * 2).mask_logit
     assert rows is not None
     grid = TargetGrid.of((24, 16, 8), model.tokens_shape, model.patch)
     expected = torch.from_numpy(grid.from_patches(rows[4].sigmoid().numpy()))
-    torch.testing.assert_close(found[1, 1], expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(mask[1, 1], expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("kind", SYSTEMS)

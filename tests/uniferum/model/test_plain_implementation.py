@@ -43,7 +43,7 @@ class Plain(nn.Module):
         )
         shape = ours.transformer.shape
         self.word = nn.Embedding(shape.words, shape.hidden)
-        self.place = nn.Embedding(shape.positions, shape.hidden)
+        self.position = nn.Embedding(shape.positions, shape.hidden)
         self.kind = nn.Embedding(shape.types, shape.hidden)
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.norm_eps)
         self.project = nn.Linear(ours.encoder.channels, shape.hidden)

@@ -147,8 +147,8 @@ def test_a_mask_of_organs_answers_where_the_voxels_do_not():
 
 def test_vertebrae_that_count_downwards_speak_against_the_header():
     ids = np.zeros((10, 10, 60), np.uint8)
-    for place, number in enumerate(range(32, 44)):
-        ids[3:7, 3:7, 5 * place : 5 * place + 4] = number
+    for index, number in enumerate(range(32, 44)):
+        ids[3:7, 3:7, 5 * index : 5 * index + 4] = number
     spacing = np.array(SPACING)
     up, down = (
         {cue.question: cue.log_odds for cue in organs.of_mask(array, spacing)} for array in (ids, ids[:, :, ::-1])

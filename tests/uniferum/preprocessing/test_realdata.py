@@ -47,11 +47,11 @@ def test_no_sound_volume_is_thought_to_lie_otherwise_than_its_header_says(realda
 
 def test_lungs_are_found_where_they_are_in_view_and_nowhere_else(realdata):
     for scan_id, row in rows(realdata).items():
-        found = prepared(realdata, scan_id, masks=False)
+        scan = prepared(realdata, scan_id, masks=False)
         if row["lung_in_view"] == "1":
-            assert found.lung_source == "threshold", scan_id
+            assert scan.lung_source == "threshold", scan_id
         elif row["lung_in_view"] == "0":
-            assert "no_lung" in found.flags, scan_id
+            assert "no_lung" in scan.flags, scan_id
 
 
 @pytest.mark.parametrize("scan_id", THORACES)
@@ -81,8 +81,8 @@ def test_the_right_lung_is_the_larger_and_the_liver_side_is_the_right(realdata, 
 @pytest.mark.parametrize("scan_id", THORACES)
 def test_lung_limits_by_threshold_agree_with_the_mask(realdata, scan_id):
     by_mask = prepared(realdata, scan_id).z_range_mm
-    found = prepared(realdata, scan_id, masks=False).z_range_mm
-    assert found == pytest.approx(by_mask, abs=12)
+    z_range_mm = prepared(realdata, scan_id, masks=False).z_range_mm
+    assert z_range_mm == pytest.approx(by_mask, abs=12)
 
 
 @pytest.mark.parametrize("scan_id", ["upper_abdomen", "abdomen_dicom"])

@@ -152,9 +152,9 @@ def test_texts_worded_once_for_many_runs_give_the_fingerprints_of_the_whole_cont
         "organs": identity._organ_prompts(trained.values()) if config.segmentation else {},
     }
     assert identity.training_content(config, stores) == content
-    found = reading.fingerprints(config)
-    assert found.training == training_fingerprint(config, stores) == fingerprint(content)
-    assert found.evaluation == fingerprint({"training": content, "tests": tested})
+    prints = reading.fingerprints(config)
+    assert prints.training == training_fingerprint(config, stores) == fingerprint(content)
+    assert prints.evaluation == fingerprint({"training": content, "tests": tested})
 
 
 @pytest.mark.parametrize("name", ["CTRATE", "RADCHEST", "LUNA16"])

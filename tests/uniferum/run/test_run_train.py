@@ -159,9 +159,9 @@ def test_a_changed_test_set_is_scored_again_without_training(
 def test_segmentation_rows_train_beside_labels(stores: Stores, tmp_path: Path) -> None:
     config = make_config(train_on=["CTRATE", "SEG"], sampling={"organ_share": 0.5}, evaluate_on=["CTRATE"])
     train_run(config, stores, tmp_path)
-    found = [line["loss/segmentation"] for line in read_steps(RunFiles(tmp_path).steps) if "loss/segmentation" in line]
-    assert len(found) >= 4
-    assert found[-1] < found[0]
+    losses = [line["loss/segmentation"] for line in read_steps(RunFiles(tmp_path).steps) if "loss/segmentation" in line]
+    assert len(losses) >= 4
+    assert losses[-1] < losses[0]
 
 
 def test_the_cnn_baseline_is_scored_on_its_own_labels_and_shows_the_rest_as_undefined(

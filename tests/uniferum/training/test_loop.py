@@ -115,7 +115,7 @@ def test_killed_at_any_step_and_any_write_the_next_call_gives_the_same_losses_la
         assert_same_run(whole, folder)
         assert (progress.step, progress.best_step, progress.best_value) == (12, 10, 0.9)
         assert progress.history == (0.6, 0.9, 0.7)
-        best, wanted = (load_file(place / "checkpoints" / "best" / "model.safetensors") for place in (folder, whole))
+        best, wanted = (load_file(run / "checkpoints" / "best" / "model.safetensors") for run in (folder, whole))
         assert all(torch.equal(best[name], wanted[name]) for name in wanted), call
         call += 1
     assert call > 40

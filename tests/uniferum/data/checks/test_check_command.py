@@ -41,13 +41,13 @@ def looked(writer: CtRateWriter, *settings: str) -> CohortCheck:
     return check(open_cohort(config, settings, root=writer.root), config, str(writer.root.parent / "store"))
 
 
-def found(checked: CohortCheck) -> dict[str, int]:
+def faults_of(checked: CohortCheck) -> dict[str, int]:
     return {finding.what: finding.count for finding in checked.findings if finding.weight == "problem"}
 
 
 def test_a_sound_folder_is_fine_and_leads_to_prepare(ct_rate):
     checked = looked(ct_rate)
-    assert (checked.exit_code, found(checked)) == (0, {})
+    assert (checked.exit_code, faults_of(checked)) == (0, {})
     assert dict(checked.looked.usable) == {"train": 16, "validation": 4, "test": 4}
     assert checked.next_command.startswith("uniferum data prepare ")
     config = ct_rate.root.parent / "ct_rate.yaml"
@@ -66,7 +66,7 @@ def test_each_fault_of_a_file_is_named_counted_and_leads_to_fetch(ct_rate):
     ct_rate.path("train_6_a_1").rename(ct_rate.path("train_6_a_1").with_suffix(".gz.part"))
     checked = looked(ct_rate)
     assert checked.exit_code == 1
-    assert found(checked) == {
+    assert faults_of(checked) == {
         "unfinished downloads": 1,
         "the table has scans whose volume is missing": 1,
         "volumes: a Git pointer instead of the file (git lfs pull, or git annex get)": 1,
@@ -79,7 +79,7 @@ def test_each_fault_of_a_file_is_named_counted_and_leads_to_fetch(ct_rate):
 
 def test_a_partial_download_cannot_turn_into_a_wrong_split(ct_rate):
     checked = looked(ct_rate, "validation_patients=100")
-    (what,) = found(checked)
+    (what,) = faults_of(checked)
     assert "validation_patients (100) holds out all 20 patients" in what
     assert checked.exit_code == 1
     assert checked.next_command.startswith("uniferum data check ")
@@ -91,7 +91,7 @@ def test_missing_lists_masks_and_splits_are_said(ct_rate):
         path = ct_rate.path(f"valid_{number}_a_1")
         (ct_rate.root / "dataset/ts_seg/ts_total" / path.relative_to(ct_rate.root / "dataset")).unlink()
     checked = looked(ct_rate)
-    assert list(found(checked)) == ["no_chest_valid.txt is missing: 37 brain scans of valid are not excluded"]
+    assert list(faults_of(checked)) == ["no_chest_valid.txt is missing: 37 brain scans of valid are not excluded"]
     assert ("to do", 4) in {(finding.weight, finding.count) for finding in checked.findings}
 
 
@@ -129,10 +129,10 @@ def test_a_subset_that_was_fetched_on_purpose_is_no_problem_and_a_missing_file_o
     record.write(ct_rate.root)
     for name in {f"train_{i}_a_1" for i in range(20)} - set(kept):
         ct_rate.path(name).unlink()
-    assert found(looked(ct_rate)) == {}
+    assert faults_of(looked(ct_rate)) == {}
     ct_rate.path("train_1_a_1").write_bytes(b"short")
     checked = looked(ct_rate)
-    assert "files of the fetch (17 in all) are missing or of another size" in found(checked)
+    assert "files of the fetch (17 in all) are missing or of another size" in faults_of(checked)
     assert checked.next_command.startswith("uniferum data fetch CTRATE --out")
 
 

@@ -12,9 +12,9 @@ from uniferum.data.cohorts.shared_files import SharedFiles
 MAGIC = b"\0" * 128 + b"DICM"
 
 
-def told(root: Path, **how: object) -> dict[str, str | None]:
-    found = files.files_below(root, **how)  # type: ignore[arg-type]
-    return {one.path.relative_to(root).as_posix(): one.fault for one in found}
+def faults_below(root: Path, **how: object) -> dict[str, str | None]:
+    listed = files.files_below(root, **how)  # type: ignore[arg-type]
+    return {one.path.relative_to(root).as_posix(): one.fault for one in listed}
 
 
 def test_volumes_of_any_case_in_linked_and_nested_folders_are_told_once(tmp_path: Path) -> None:
@@ -23,15 +23,17 @@ def test_volumes_of_any_case_in_linked_and_nested_folders_are_told_once(tmp_path
     (tmp_path / "again").symlink_to(tmp_path / "deep", target_is_directory=True)
     (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "self.nii").symlink_to(tmp_path / "self.nii")
-    assert told(tmp_path) == dict.fromkeys(["self.nii", "a.nii", "B.NII.GZ", "deep/er/c.Mhd", "[x]*?/d.npz", "ü ö.mha"])
+    assert faults_below(tmp_path) == dict.fromkeys(
+        ["self.nii", "a.nii", "B.NII.GZ", "deep/er/c.Mhd", "[x]*?/d.npz", "ü ö.mha"]
+    )
 
 
 def test_a_linked_folder_that_leads_outside_is_told_unless_it_is_followed(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere/a.nii")
     (tmp_path / "root").mkdir()
     (tmp_path / "root/link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
-    assert told(tmp_path / "root") == {"link": files.LINKED_OUT}
-    assert told(tmp_path / "root", follow_symlinks=True) == {"link/a.nii": None}
+    assert faults_below(tmp_path / "root") == {"link": files.LINKED_OUT}
+    assert faults_below(tmp_path / "root", follow_symlinks=True) == {"link/a.nii": None}
 
 
 def test_folders_of_slices_are_known_by_their_endings_or_their_first_bytes(tmp_path: Path) -> None:
@@ -41,7 +43,7 @@ def test_folders_of_slices_are_known_by_their_endings_or_their_first_bytes(tmp_p
     os.mkfifo(tmp_path / "three/pipe")
     touch(tmp_path / "named/IM1.dcm")
     named = {os.path.realpath(tmp_path / "named")}
-    assert told(tmp_path, dicom=True, skip=named) == {"one": None, "two": None}
+    assert faults_below(tmp_path, dicom=True, skip=named) == {"one": None, "two": None}
 
 
 @pytest.mark.parametrize(

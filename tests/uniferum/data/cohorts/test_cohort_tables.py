@@ -92,13 +92,13 @@ def _split_sizes(counts: dict[str, int], given_splits: dict[str, str]) -> Iterat
 def test_splits_by_patient_never_overflow_unless_everybody_is_used(counts: dict[str, int], seed: int) -> None:
     sizes = {"train": 20, "validation": 5, "test": 5}
     assigned = by_patient(counts, sizes, seed)
-    found = dict(_split_sizes(counts, assigned))
+    assigned_sizes = dict(_split_sizes(counts, assigned))
     if sum(counts.values()) < 30:
         assert assigned.keys() == counts.keys()
     else:
-        assert all(found[split] <= size for split, size in sizes.items())
+        assert all(assigned_sizes[split] <= size for split, size in sizes.items())
         single = sum(1 for p in counts if counts[p] == 1)
-        assert found["test"] == 5 or single == 0 or 5 - found["test"] < 4
+        assert assigned_sizes["test"] == 5 or single == 0 or 5 - assigned_sizes["test"] < 4
 
 
 @pytest.mark.parametrize(("cell", "value"), [("True", 1), ("0.0", 0), ("1", 1), (" FALSE ", 0)])

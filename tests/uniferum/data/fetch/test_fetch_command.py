@@ -26,8 +26,8 @@ def fault(result) -> str:
 
 
 def files(root: Path) -> set[str]:
-    found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    return {name for name in found if not name.startswith(".cache/")}
+    paths = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    return {name for name in paths if not name.startswith(".cache/")}
 
 
 def test_a_split_comes_whole_with_masks_and_all_tables_and_without_brain_scans(hub, ct_rate, tmp_path):

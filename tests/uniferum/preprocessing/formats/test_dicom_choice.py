@@ -101,8 +101,8 @@ class TestSeries:
     def test_axial_slices_are_chosen_before_larger_reformats(self, tmp_path, cosines):
         write_series(tmp_path / "a")
         for k in range(14):
-            place = (-10, 4.0 * k, 60) if cosines == CORONAL else (4.0 * k, 0, 60)
-            data = ct_slice(place, cosines=cosines, series="1.2.4", number=k)
+            position = (-10, 4.0 * k, 60) if cosines == CORONAL else (4.0 * k, 0, 60)
+            data = ct_slice(position, cosines=cosines, series="1.2.4", number=k)
             data.ImageType = ["DERIVED", "SECONDARY", "REFORMATTED"]
             save(tmp_path / "b", data, f"{k}.dcm")
         stored = read_dicom(tmp_path)

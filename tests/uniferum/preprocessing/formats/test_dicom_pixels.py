@@ -254,8 +254,8 @@ class TestEncodings:
         source = pydicom.data.get_testdata_file("JPEG-lossy.dcm", download=False)
         for k in range(3):
             data = pydicom.dcmread(source)
-            place = {"ImagePositionPatient": [0, 0, 5 * k], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
-            setting(Modality="CT", PixelSpacing=[1, 1], RescaleSlope=1, RescaleIntercept=0, **place)(data, k)
+            geometry = {"ImagePositionPatient": [0, 0, 5 * k], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+            setting(Modality="CT", PixelSpacing=[1, 1], RescaleSlope=1, RescaleIntercept=0, **geometry)(data, k)
             data.ImageType, data.PhotometricInterpretation = ["ORIGINAL", "PRIMARY", "AXIAL"], "MONOCHROME2"
             data.save_as(tmp_path / f"{k}.dcm")
         values = read_dicom(tmp_path).values

@@ -27,9 +27,9 @@ def write(folder: Path, *, qform=AFFINE, sform=AFFINE, codes=(1, 1), name="a.nii
     return folder / name
 
 
-def patch(path: Path, place: int, form: str, *numbers) -> Path:
+def patch(path: Path, offset: int, form: str, *numbers) -> Path:
     content = bytearray(path.read_bytes())
-    struct.pack_into(f"<{form}", content, place, *numbers)
+    struct.pack_into(f"<{form}", content, offset, *numbers)
     path.write_bytes(content)
     return path
 
