@@ -103,7 +103,7 @@ def test_the_pages_name_commands_at_all() -> None:
         ("uniferum grid logs FILE CELL OTHER", "grid logs takes 2 arguments, not 3"),
     ],
 )
-def test_a_command_that_does_not_exist_is_told(line: str, fault: str) -> None:
+def test_a_command_that_does_not_exist_is_reported(line: str, fault: str) -> None:
     assert faults_of(line) == [fault]
 
 
@@ -313,7 +313,7 @@ def test_the_datasets_page_quotes_the_messages_of_the_program() -> None:
         ("4 of 12 training scans are omitted", ["4 of 12 training scans are omitted"]),
     ],
 )
-def test_a_quoted_message_that_the_program_does_not_have_is_told(message: str, parts: list[str]) -> None:
+def test_a_quoted_message_that_the_program_does_not_have_is_reported(message: str, parts: list[str]) -> None:
     assert unknown_parts(message) == parts
 
 

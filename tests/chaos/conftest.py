@@ -124,10 +124,10 @@ class Ground:
         until(lambda: not _title(victim), seconds=10)
 
     def kill_callers(self) -> None:
-        """The process behind every lane's ``fit()``; Ray gives it the lane's name."""
-        lanes = {path.name for path in self.grid.root.glob("lanes/*-lane-*")}
+        """Kill the process that runs each worker group's ``fit()``; Ray gives it the group's name."""
+        groups = {path.name for path in self.grid.root.glob("lanes/*-lane-*")}
         for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
-            if _title(pid).removeprefix("ray::") in lanes:
+            if _title(pid).removeprefix("ray::") in groups:
                 kill(pid)
 
     def kill_mlflow(self) -> None:

@@ -47,7 +47,7 @@ def test_a_dry_evaluation_says_what_it_would_score_and_does_nothing(
     assert "1 of 2 cells would be scored again; 0.0 hours" in done.stderr
 
 
-def test_an_evaluation_of_chosen_cells_is_told_to_a_webhook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_of_chosen_cells_is_sent_to_a_webhook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
     def run(grid: GridConfig, cells: list[Cell], shown: object, options: drive.Options) -> GridSummary:

@@ -70,7 +70,7 @@ def test_no_crop_of_three_fifths_of_a_real_volume_along_each_axis_is_flagged(vol
             assert not is_wrong(hu[part]), (scan, first)
 
 
-def test_what_offset_and_what_scale_can_be_told(volumes):
+def test_which_offsets_and_scales_are_flagged(volumes):
     """A table for the record; what must hold is far from where it fades."""
     for offset in (-1000, -500, -300, -200, -100, 100, 200, 300, 500, 1000):
         count = sum(is_wrong(int16(hu.astype(np.float32) + offset)) for hu in volumes.values())

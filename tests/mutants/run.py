@@ -43,7 +43,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     # The same tests on a server take seconds each, and exercise the same lines.
     "orchestration.ledger.ledger": (
         "tests/orchestration/ledger/test_ledger.py",
-        "tests/orchestration/ledger/test_database_away.py",
+        "tests/orchestration/ledger/test_database.py",
         "-k=not [server] and not a_server and not grids and not password and not processes",
     ),
     "uniferum.evaluation.delong": ("tests/uniferum/evaluation/test_delong.py",),

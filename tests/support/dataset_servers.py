@@ -79,7 +79,7 @@ class Server(ThreadingHTTPServer):
     world: World
 
 
-class Handler(BaseHTTPRequestHandler):
+class DatasetRequests(BaseHTTPRequestHandler):
     """Answers for one :class:`World`, which the server carries."""
 
     server: "Server"
@@ -217,7 +217,7 @@ def serving(
         repo: the dataset repository's name.
         records: number of a record -> names of its files; default: all in every record.
     """
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), DatasetRequests)
     server.world = World(root, repo, records, Orders(), [])
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

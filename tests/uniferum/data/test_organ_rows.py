@@ -6,7 +6,7 @@ from uniferum.data.organ_rows import MaskRows, masks_command
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found", "scans", "without", "missing"),
+    ("wanted", "rows", "scans", "without", "missing"),
     [
         (0, 0, 50, 50, False),  # organ_share: 0
         (40, 40, 50, 0, False),

@@ -114,7 +114,7 @@ def _organs(cohort: Content | PreparedCohort, sampling: SamplingConfig) -> Organ
     return organs
 
 
-def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
+def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_reported(
     cohorts: dict[str, PreparedCohort],
 ) -> None:
     of_scans = SamplingConfig(luna_factor=0, organ_share=0.5, organ_share_of="scans")

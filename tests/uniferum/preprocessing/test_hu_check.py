@@ -1,4 +1,4 @@
-"""Values that are HU are told from values that are not, by where air, fat, tissue and bone lie."""
+"""The check of HU: volumes whose values are not HU are flagged, by where air, fat, tissue and bone lie."""
 
 import numpy as np
 import pytest
@@ -132,7 +132,7 @@ def test_a_constant_volume_is_flagged(value):
 
 
 @pytest.mark.parametrize("padding", [0, 32767])
-def test_padding_that_is_no_air_is_told(padding):
+def test_padding_that_is_not_air_is_flagged(padding):
     flags, notes = check_hu(padded(NOISY, padding))
     assert flags == ("padding_not_air",)
     share = outside_circle(NOISY.shape).mean()

@@ -122,7 +122,7 @@ def test_killed_at_any_step_and_any_write_the_next_call_gives_the_same_losses_la
 
 
 @pytest.mark.parametrize("at", [5, 10, 12])
-def test_a_stop_is_granted_before_a_validation_and_the_next_call_makes_it_up(tmp_path: Path, at: int) -> None:
+def test_a_stop_takes_effect_before_a_validation_which_the_next_call_makes_up(tmp_path: Path, at: int) -> None:
     whole, stopped, begun = tmp_path / "whole", tmp_path / "stopped", []
     tiny_training(whole).run()
     training = tiny_training(stopped, checkpoint_every=100, stop=lambda: losses(stopped)[-1][0] == at)

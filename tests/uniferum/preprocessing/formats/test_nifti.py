@@ -63,7 +63,7 @@ class TestGeometry:
         assert stored.flags == ()
 
     @pytest.mark.parametrize("sform", [np.diag([-1, 1, 1, 1]) @ AFFINE, turned(180), turned(90), turned(8)])
-    def test_forms_that_turn_or_mirror_the_patient_are_doubtful(self, tmp_path, sform):
+    def test_forms_that_turn_or_flip_the_patient_are_doubtful(self, tmp_path, sform):
         stored = read_stored(write(tmp_path, sform=sform))
         np.testing.assert_allclose(stored.affine, sform, atol=1e-5)
         assert stored.flags == ("orientation_doubtful",)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from cli import grid_output, main
 from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid.records import Failure
-from orchestration.ledger import commands as steering
+from orchestration.ledger import commands
 from orchestration.ledger.ledger import Ledger
 from tests.support.grid_shell import EVALUATION, FIRST, SECOND, TRAINING, Shell
 from tests.support.small_grids import finish
@@ -165,7 +165,7 @@ def test_logs_follow_what_is_appended_and_what_a_new_attempt_writes(
             end.write("three\n")
 
     steps = [append, lambda: log.write_text("anew\n")]
-    monkeypatch.setattr(steering, "time", SimpleNamespace(sleep=_sleeps(steps)))
+    monkeypatch.setattr(commands, "time", SimpleNamespace(sleep=_sleeps(steps)))
     assert shell("logs", FIRST, "-f", "-n", "1").stdout == "two\nthree\nanew\n"
 
 

@@ -26,7 +26,7 @@ class Endpoint:
         self.keys: list[str | None] = []
         endpoint = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class ModelRequests(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 endpoint.asked.append(body)
@@ -40,7 +40,7 @@ class Endpoint:
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
 
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.server = HTTPServer(("127.0.0.1", 0), ModelRequests)
         self.address = f"http://127.0.0.1:{self.server.server_port}/v1"
 
     @staticmethod

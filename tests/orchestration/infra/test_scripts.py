@@ -47,7 +47,7 @@ STAND_INS = {
 }
 
 
-class Job:
+class RunningScript:
     """A running script of three nodes."""
 
     def __init__(self, folder: Path, name: str) -> None:
@@ -99,12 +99,12 @@ class Job:
 
 
 @pytest.fixture
-def job(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
+def job(tmp_path: Path) -> Iterator[Callable[[str], RunningScript]]:
     """Start scripts; kill them at the end of the test."""
-    started: list[Job] = []
+    started: list[RunningScript] = []
 
-    def start(name: str) -> Job:
-        started.append(Job(tmp_path, name))
+    def start(name: str) -> RunningScript:
+        started.append(RunningScript(tmp_path, name))
         return started[-1]
 
     yield start
@@ -118,7 +118,7 @@ def job(tmp_path: Path) -> Iterator[Callable[[str], Job]]:
     ("name", "step"), [("uniferum.slurm.sh", "srun"), ("uniferum.lsf.sh", "blaunch")], ids=["slurm", "lsf"]
 )
 def test_the_head_is_the_node_of_the_script_and_each_other_node_joins_it_once(
-    job: Callable[[str], Job], name: str, step: str
+    job: Callable[[str], RunningScript], name: str, step: str
 ) -> None:
     started = job(name)
     started.until("driving")
@@ -135,7 +135,7 @@ def test_the_head_is_the_node_of_the_script_and_each_other_node_joins_it_once(
     assert f"--address {HOSTS[0]}:20007" in started.lines("uniferum")[0]
 
 
-def test_every_slurm_step_has_as_many_cpus_as_its_ray_node(job: Callable[[str], Job]) -> None:
+def test_every_slurm_step_has_as_many_cpus_as_its_ray_node(job: Callable[[str], RunningScript]) -> None:
     started = job("uniferum.slurm.sh")
     started.until("driving")
     assert started.ends(0) == 0, started.log.read_text()
@@ -153,7 +153,7 @@ def test_every_slurm_step_has_as_many_cpus_as_its_ray_node(job: Callable[[str], 
     ids=["slurm", "lsf"],
 )
 def test_more_signals_while_the_driver_stops_do_not_hurry_it_and_the_job_is_requeued(
-    job: Callable[[str], Job], name: str, again: str
+    job: Callable[[str], RunningScript], name: str, again: str
 ) -> None:
     started = job(name)
     started.until("driving")
@@ -166,7 +166,7 @@ def test_more_signals_while_the_driver_stops_do_not_hurry_it_and_the_job_is_requ
     assert started.lines(again.split()[0])[-1] == again
 
 
-def test_a_driver_that_fails_is_not_queued_again(job: Callable[[str], Job]) -> None:
+def test_a_driver_that_fails_is_not_queued_again(job: Callable[[str], RunningScript]) -> None:
     started = job("uniferum.lsf.sh")
     started.until("driving")
     assert started.ends(1) == 1, started.log.read_text()

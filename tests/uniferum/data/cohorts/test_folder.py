@@ -219,7 +219,7 @@ def test_a_second_row_that_says_something_else_is_left_out_in_so_many_words(root
 
 
 @pytest.mark.parametrize("path", ["a.nii", "a", "A.NII.GZ", "a.mha"])
-def test_a_missing_volume_of_another_ending_or_case_is_told(root: Path, path: str) -> None:
+def test_a_missing_volume_of_another_ending_or_case_is_reported(root: Path, path: str) -> None:
     dropped = write(root, [["a", path, "p", "train", 1, 1, ""]]).card().dropped
     assert "volume file missing; one whose name differs in ending or case alone is there" in dropped
 

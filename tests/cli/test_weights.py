@@ -9,7 +9,7 @@ from cli.weights import use
 from uniferum.errors import UniferumError
 
 
-def test_the_folder_is_told_to_this_process_and_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_folder_is_passed_to_this_process_and_its_children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNIFERUM_WEIGHTS_DIR", "before")
     use(tmp_path)
     assert os.environ["UNIFERUM_WEIGHTS_DIR"] == str(tmp_path)

@@ -1,4 +1,4 @@
-"""Known traps of Ray, MLflow and Optuna, held against the installed versions; none of these needs a cluster."""
+"""Behaviour of the installed Ray, MLflow and Optuna that this project relies on or works around; without a cluster."""
 
 import multiprocessing
 import re
@@ -18,7 +18,9 @@ from orchestration.tracking import server as mlflow_server
 from uniferum.errors import UniferumError
 
 
-def test_rays_own_failure_limits_are_endless_and_a_lanes_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rays_own_failure_limits_are_endless_and_those_of_a_worker_group_are_finite(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import ray.train
     import ray.train.torch
 
@@ -34,7 +36,7 @@ def test_rays_own_failure_limits_are_endless_and_a_lanes_are_not(monkeypatch: py
             given["fitted"] = True
 
     monkeypatch.setattr(ray.train.torch, "TorchTrainer", Recorder)
-    worker_group.launch_worker_group({"folder": "f"}, {"CPU": 1}, "lane", "/storage")
+    worker_group.launch_worker_group({"folder": "f"}, {"CPU": 1}, "group", "/storage")
     limits = given["run_config"].failure_config
     assert (limits.max_failures, limits.max_preemption_failures) == (0, 0)
     assert limits.controller_failure_limit >= 0

@@ -1,4 +1,4 @@
-"""Files of a cohort: each is looked at once, links are seen through, and what no row names is told."""
+"""Files of a cohort: each is listed once, links are followed, and files that no row names are reported."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def faults_below(root: Path, **how: object) -> dict[str, str | None]:
     return {one.path.relative_to(root).as_posix(): one.fault for one in listed}
 
 
-def test_volumes_of_any_case_in_linked_and_nested_folders_are_told_once(tmp_path: Path) -> None:
+def test_volumes_of_any_case_in_linked_and_nested_folders_are_listed_once(tmp_path: Path) -> None:
     for name in ("a.nii", "B.NII.GZ", "deep/er/c.Mhd", "deep/._c.mhd", "notes.txt", "[x]*?/d.npz", "ü ö.mha"):
         touch(tmp_path / name)
     (tmp_path / "again").symlink_to(tmp_path / "deep", target_is_directory=True)
@@ -28,7 +28,7 @@ def test_volumes_of_any_case_in_linked_and_nested_folders_are_told_once(tmp_path
     )
 
 
-def test_a_linked_folder_that_leads_outside_is_told_unless_it_is_followed(tmp_path: Path) -> None:
+def test_a_linked_folder_that_leads_outside_is_reported_unless_it_is_followed(tmp_path: Path) -> None:
     touch(tmp_path / "elsewhere/a.nii")
     (tmp_path / "root").mkdir()
     (tmp_path / "root/link").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
