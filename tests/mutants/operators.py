@@ -51,7 +51,7 @@ class Mutant:
     def key(self) -> str:
         """The same after edits elsewhere in the file, so that a table of survivors stays valid."""
         number = f" #{self.nth + 1}" if self.nth else ""
-        return f"{self.module}:{self.place}: {self.before} -> {self.after}{number}"
+        return f"{self.module}:{self.scope}: {self.before} -> {self.after}{number}"
 
     def applied(self, source: str) -> str:
         """The module's text with this change."""

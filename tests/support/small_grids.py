@@ -1,4 +1,4 @@
-"""Small worlds for tests of the orchestration: assignments, grids, results, without stores, Ray or MLflow."""
+"""Small grids: settings, cells, attempts and recorded results, without stores, Ray or MLflow."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,24 @@ from orchestration.attempt.attempt import Attempt
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from uniferum.run import RunConfig
+
+
+def tiny_settings(steps: int) -> dict[str, Any]:
+    """Settings of a run on the small stores that takes about a second, with a checkpoint at each step."""
+    return {
+        "geometry": {"spacing_mm": [4.0, 4.0, 4.0], "model_shape": [48, 40, 32]},
+        "model": {"encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8}},
+        "sampling": {"luna_factor": 0},
+        "training": {
+            "steps": steps,
+            "validate_every": 2,
+            "batch": 8,
+            "micro_batch": 8,
+            "precision": "fp32",
+            "checkpoint_every": 1,
+            "threads": 1,
+        },
+    }
 
 
 def config(name: str = "uniferum-small-CTRATE", **changes: Any) -> RunConfig:
@@ -22,7 +40,7 @@ def cell(name: str = "uniferum-small-CTRATE", **changes: Any) -> Cell:
 
 
 def attempt(folder: Path, **changes: Any) -> Attempt:
-    """An attempt at it."""
+    """An attempt at :func:`cell`."""
     named = cell()
     keys = {"number": 1, "token": "1-1-a", "config": named.config.model_dump(mode="json"), "stores": {}}
     return Attempt(**{"name": named.name, "folder": str(folder), **keys, **changes})

@@ -7,25 +7,11 @@ import numpy as np
 import yaml
 
 from orchestration.search.config import Search, load_search
-from tests.support.small_grids import grid
+from tests.support.small_grids import grid, tiny_settings
 from tests.support.small_stores import write_store
 
 SPLITS = ("train",) * 8 + ("validation",) * 6 + ("test",) * 4
 SPACE = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}}
-TINY = {
-    "geometry": {"spacing_mm": [4.0, 4.0, 4.0], "model_shape": [48, 40, 32]},
-    "model": {"encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8}},
-    "sampling": {"luna_factor": 0},
-    "training": {
-        "steps": 6,
-        "validate_every": 2,
-        "batch": 8,
-        "micro_batch": 8,
-        "precision": "fp32",
-        "checkpoint_every": 1,
-        "threads": 1,
-    },
-}
 
 
 def search_file(folder: Path, grid_keys: dict[str, Any] | None = None, **changes: Any) -> Path:
@@ -55,7 +41,7 @@ def tiny_search(folder: Path, store: str, grid_keys: dict[str, Any] | None = Non
     """A search whose trials take one second each."""
     keys = {
         "stores": {"CTRATE": store},
-        "defaults": TINY,
+        "defaults": tiny_settings(6),
         "text_encoders": {"small": {"name": "tiny", "layers": 1, "hidden": 32}},
         "resources": {"checkpoint_gib": 0.01},
         "policy": {"free_gib": 0.01},
