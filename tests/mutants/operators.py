@@ -1,4 +1,4 @@
-"""Small faults to put into a module: every place where one fits, as a change of its text."""
+"""Find the small faults that fit into a module, each as a change of its text."""
 
 import ast
 from collections.abc import Iterator

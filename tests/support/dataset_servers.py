@@ -1,4 +1,4 @@
-"""The hub's and Zenodo's download APIs on loopback, serving a folder; faults can be ordered.
+"""The download APIs of the Hugging Face hub and Zenodo on loopback, serving a folder, with faults on request.
 
 Hub: ``/api/datasets/REPO[/revision/REV]``, ``/api/datasets/REPO/tree/REV/PATH`` (pages by a ``Link`` header) and
 ``/datasets/REPO/resolve/REV/PATH`` with HEAD, ETag, X-Repo-Commit, X-Linked-Size and Range; a gated repository answers
@@ -73,14 +73,14 @@ class World:
 
 
 class Server(ThreadingHTTPServer):
-    """A threading server that knows its world."""
+    """A threaded server of one :class:`World`."""
 
     daemon_threads = True
     world: World
 
 
 class DatasetRequests(BaseHTTPRequestHandler):
-    """Answers for one :class:`World`, which the server carries."""
+    """Answer the requests to a :class:`World`, an attribute of the server."""
 
     server: "Server"
     protocol_version = "HTTP/1.1"
@@ -203,7 +203,7 @@ class DatasetRequests(BaseHTTPRequestHandler):
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextmanager

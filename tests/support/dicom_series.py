@@ -1,4 +1,4 @@
-"""DICOM series of a field whose value is known at every place, and what a reader made of it.
+"""DICOM series of a field whose value is known at every position, and the error of what a reader returns.
 
 The field is linear in x, y and z, so that a linear interpolation of it is exact: whatever was left out, shifted or
 resampled, each voxel must hold the field's value at the place that the affine gives it.
@@ -28,12 +28,12 @@ Edit = Callable[[Any, int], Any]
 
 
 def field(ras: np.ndarray, more: float = 0.0) -> np.ndarray:
-    """HU of the field at places in RAS mm, the last axis x, y, z."""
+    """Return the HU of the field at positions in RAS mm; the last axis is x, y, z."""
     return ras @ SLOPES + MIDDLE + more
 
 
 def heights(count: int = COUNT, step: float = SPACING[2]) -> np.ndarray:
-    """Regular places along z."""
+    """Return regular positions along z."""
     return -40 + step * np.arange(count)
 
 
@@ -118,7 +118,7 @@ def setting(**values: Any) -> Edit:
 
 
 def error_of(stored: Stored, more: float = 0.0, *, edge: int = 0) -> float:
-    """The largest difference in HU between voxel and field at its place; ``edge`` voxels in the plane are left out."""
+    """The largest difference in HU between voxel and field there; ``edge`` voxels in the plane are left out."""
     index = np.stack(np.meshgrid(*(np.arange(n) for n in stored.values.shape), indexing="ij"), axis=-1)
     there = index @ stored.affine[:3, :3].T + stored.affine[:3, 3]
     part = (slice(edge, -edge or None), slice(edge, -edge or None))

@@ -1,4 +1,4 @@
-"""One volume in the forms in which intensities reach us: sound ones, and those that went wrong on the way."""
+"""One volume with its intensities stored correctly and wrongly, in every form that occurs."""
 
 from collections.abc import Iterator
 
@@ -12,37 +12,37 @@ WINDOWS = ((-160, 240), (-125, 225), (-150, 250), (-1350, 150), (-1000, 400), (-
 
 
 def outside_circle(shape: tuple[int, ...]) -> np.ndarray:
-    """Where a scanner's round field of view does not reach, of a volume that is x, y, z."""
+    """Return a mask of the voxels outside of a scanner's round field of view; the axes are x, y, z."""
     x, y = (np.linspace(-1.01, 1.01, n) for n in shape[:2])
     return x[:, None] ** 2 + y[None, :] ** 2 > 1
 
 
 def int16(values: np.ndarray) -> np.ndarray:
-    """As a reader makes of any values."""
+    """Round and clip values to int16, as a reader does."""
     return np.rint(np.clip(values, -32768, 32767)).astype(np.int16)
 
 
 def padded(hu: np.ndarray, value: int) -> np.ndarray:
-    """With a value outside the round field of view."""
+    """Fill the voxels outside the round field of view with a value."""
     out = hu.copy()
     out[outside_circle(hu.shape)] = value
     return out
 
 
 def block_mean(hu: np.ndarray) -> np.ndarray:
-    """Half as fine along each axis."""
+    """Halve the resolution along each axis."""
     x, y, z = (n // 2 for n in hu.shape)
     blocks = hu[: 2 * x, : 2 * y, : 2 * z].astype(np.float32).reshape(x, 2, y, 2, z, 2)
     return int16(blocks.mean(axis=(1, 3, 5)))
 
 
 def scaled(hu: np.ndarray, low: float, high: float, to: tuple[float, float]) -> np.ndarray:
-    """``low`` to ``high`` linearly to the range ``to``, clipped."""
+    """Scale ``low`` to ``high`` linearly to the range ``to``, and clip."""
     return (np.clip(hu.astype(np.float32), low, high) - low) / (high - low) * (to[1] - to[0]) + to[0]
 
 
 def sound(hu: np.ndarray) -> Iterator[Form]:
-    """Every form that is still HU, in whole and in part."""
+    """Yield every form whose values are HU, of the whole volume and of crops."""
     rng = np.random.default_rng(0)
     yield "as it is", hu
     for noise in (30, 70):
@@ -89,7 +89,7 @@ def crops(hu: np.ndarray) -> Iterator[Form]:
 
 
 def wrong(hu: np.ndarray) -> Iterator[Form]:
-    """Every form that is no longer HU; the first word says which kind."""
+    """Yield every form whose values are not HU; the first word of its name is its kind."""
     exact = hu.astype(np.float32)
     yield "intercept forgotten (+1024)", int16(exact + 1024)
     yield "intercept forgotten, unsigned", int16(np.maximum(exact + 1024, 0))

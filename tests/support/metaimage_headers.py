@@ -32,10 +32,10 @@ Draw = np.random.Generator
 
 
 class Made:
-    """One file in the making: its lines (key to value, in order), its voxels, and how they are written."""
+    """A MetaImage file before it is written: its lines (key to value, in order), its voxels, and their encoding."""
 
     def __init__(self, draw: Draw) -> None:
-        """A sound header."""
+        """Start from a correct header."""
         self.draw = draw
         self.shape = [int(n) for n in draw.integers(2, 7, 3)]
         kind = str(draw.choice(list(TYPES)))
@@ -90,7 +90,7 @@ class Made:
 
 
 def numbers(values: np.ndarray) -> str:
-    """Numbers as a header has them."""
+    """Format numbers as a header has them."""
     return " ".join(f"{value:.6g}" for value in values)
 
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, where the machine has the binaries."""
+"""Start a PostgreSQL server for tests, where the machine has its binaries."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ USER, SECRET = "grid", "not-for-any-log"
 
 
 def find_binaries() -> Path | None:
-    """The folder of initdb and pg_ctl; Debian keeps them out of PATH."""
+    """Find the folder of initdb and pg_ctl; Debian does not put it on PATH."""
     named = shutil.which("initdb")
     folders = [Path(named).resolve().parent] if named else []
     folders += [path for pattern in FOLDERS for path in sorted(Path("/").glob(pattern[1:]), reverse=True)]
@@ -45,7 +45,7 @@ class PostgresServer:
 
     @property
     def address(self) -> str:
-        """Without its password, as a grid file has it."""
+        """The database's address without a password, as a grid file has it."""
         return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
 
     def start(self) -> None:

@@ -1,4 +1,4 @@
-"""A real file system that can be filled to its last byte: a tmpfs, which only root may mount."""
+"""A small file system (tmpfs, only root may mount it) that a test can fill to the last byte."""
 
 import errno
 import os
@@ -20,7 +20,7 @@ class Disk:
 
     @contextmanager
     def full(self) -> Iterator[None]:
-        """Fill it until nothing can be written any more, take what others free meanwhile, and free it again."""
+        """Keep the file system full within the context: take also the space that others free meanwhile."""
         ballast, enough = self.folder / "ballast", threading.Event()
         filling = threading.Thread(target=_fill, args=(ballast, enough))
         filling.start()
@@ -34,7 +34,7 @@ class Disk:
 
 @contextmanager
 def small_disk(folder: Path, *, megabytes: int) -> Iterator[Disk]:
-    """Mount one here; where that is not allowed the test is skipped with the system's own reason."""
+    """Mount one; skip the test with the system's message where mounting is not allowed."""
     folder.mkdir(parents=True)
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, text=True

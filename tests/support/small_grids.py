@@ -47,7 +47,7 @@ def attempt(folder: Path, **changes: Any) -> Attempt:
 
 
 def grid(root: Path, **changes: Any) -> GridConfig:
-    """A grid with one store that is there."""
+    """A grid with one cell and a stand-in store."""
     store = root / "store"
     store.mkdir(parents=True, exist_ok=True)
     (store / "store.json").write_text("{}")
@@ -63,7 +63,7 @@ def grid(root: Path, **changes: Any) -> GridConfig:
 
 
 def finish(folder: Path, training: str, evaluation: str, **changes: Any) -> None:
-    """Leave the record of a finished run."""
+    """Write the record of a finished run."""
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "format": 1,

@@ -55,7 +55,7 @@ class TinyModel(Model):
 
 
 class TinyBatches:
-    """Random volumes whose mean gives the label; a pure function of the step."""
+    """Batches of random volumes whose mean gives the label; a step always has the same batch."""
 
     def __init__(
         self, micro_batches: int, workers: Workers, poison: int | None = None, value: float = torch.nan

@@ -1,4 +1,4 @@
-"""A database that does not answer: a server's restart is waited for, a broken file is not; on a clock of its own."""
+"""A database that does not answer: retries during a server's restart, none for a broken file; on a simulated clock."""
 
 import sqlite3
 import time

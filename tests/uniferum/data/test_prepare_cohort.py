@@ -1,4 +1,4 @@
-"""Scans into a store: once, again only when their content changed, and never stopped by a bad one."""
+"""Scans are prepared into a store once, again only when their content changed; a bad scan does not stop the others."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An error that nobody worded still says file, deed, kind and place, and nothing of a header."""
+"""Unexpected errors of a reader: the message has file, operation, error type and line, and nothing of a header."""
 
 import errno
 import logging

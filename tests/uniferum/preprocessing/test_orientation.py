@@ -1,4 +1,4 @@
-"""Axes that contradict the anatomy are doubted with a reason and a probability, sound and scanty scans are not."""
+"""Axes that contradict the anatomy are flagged with reason and probability; correct scans and small crops are not."""
 
 import math
 from functools import cache

@@ -1,4 +1,4 @@
-"""Paper 3.5 on a thorax whose every part is known."""
+"""Preparation as in paper 3.5, on a synthetic thorax of known parts."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The small runs beside these tests."""
+"""Prepared stores for small runs, and one thread for all of them."""
 
 from pathlib import Path
 

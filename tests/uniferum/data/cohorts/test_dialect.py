@@ -1,4 +1,4 @@
-"""Tables as spreadsheets and others save them are read as pandas reads them, or refused in one line."""
+"""Tables saved by spreadsheets and other programs are read as pandas reads them, or refused in one line."""
 
 import csv
 import io

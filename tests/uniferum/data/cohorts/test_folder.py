@@ -1,4 +1,4 @@
-"""A folder of one's own is read as its YAML says; what the YAML does not say is refused, never guessed."""
+"""A folder of the user's own data is read as its YAML says; what the YAML does not say is refused, not guessed."""
 
 from pathlib import Path
 from typing import Any

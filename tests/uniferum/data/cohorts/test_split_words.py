@@ -1,4 +1,4 @@
-"""What each cohort says of its splits: the rule, the seed, and by name the scans that lack."""
+"""The record of each cohort's splits: rule, seed, and the names of absent scans."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`uniferum data fetch` against servers of the same API: what comes, is resumed, is refused, and in which words."""
+"""`uniferum data fetch` against servers with the same API: downloads, resumed downloads, refusals and messages."""
 
 import json
 import threading

@@ -1,4 +1,4 @@
-"""Masks interpolated as the image is, and rotation and zoom one after the other, as the released code has them."""
+"""The resampling of the released code: masks interpolated as the image, rotation and zoom one after the other."""
 
 from typing import Any
 

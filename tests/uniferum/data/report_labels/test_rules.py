@@ -1,4 +1,4 @@
-"""The offline labeller reads negation, doubt and clauses as a person does; keywords and draws follow paper 3.4.3."""
+"""The rule-based labeller handles negation, uncertainty and clauses; keywords and draws follow paper 3.4.3."""
 
 import pytest
 

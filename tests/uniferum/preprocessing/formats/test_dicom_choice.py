@@ -1,4 +1,4 @@
-"""Of everything in a folder one CT stack is read; the rest is counted and never mixed in."""
+"""One CT stack of a DICOM folder is read; the other files are counted and never mixed in."""
 
 import numpy as np
 import pydicom

@@ -1,4 +1,4 @@
-"""Every slice is put where its ImagePositionPatient says; what cannot be put there honestly is refused."""
+"""Every slice is placed by its ImagePositionPatient; a stack that has no regular grid is resampled or refused."""
 
 import shutil
 

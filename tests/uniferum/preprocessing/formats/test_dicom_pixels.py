@@ -1,4 +1,4 @@
-"""Stored values become HU by every rule of the standard, or the one line says which element is at fault."""
+"""Stored values become HU by the rules of the DICOM standard, or the error names the faulty element."""
 
 import numpy as np
 import pydicom

@@ -1,4 +1,4 @@
-"""What NIfTI headers contradict themselves about, and names that are not true."""
+"""NIfTI headers that contradict themselves, and file names that do not fit their content."""
 
 import gzip
 import struct

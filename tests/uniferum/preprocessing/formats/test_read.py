@@ -1,4 +1,4 @@
-"""Files of other tools, and files that are none: one line each with what to do."""
+"""Files of other formats and broken files: an error of one line with a remedy."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A mask is held against its scan's anatomy: inside the scan, inside the body, on tissue of its kind."""
+"""Checks of a mask against its scan: inside the scan, inside the body, on the expected tissue."""
 
 import numpy as np
 import pytest

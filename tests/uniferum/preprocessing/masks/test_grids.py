@@ -1,4 +1,4 @@
-"""Masks keep their place and never lose a structure."""
+"""Masks resampled to the grid of their scan keep their position and every structure."""
 
 import numpy as np
 import pytest
