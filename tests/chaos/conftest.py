@@ -3,7 +3,6 @@
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from orchestration.tracking.server import answers, find
 from tests.integration.conftest import *  # noqa: F403 - the fixtures of the small grid
 from tests.integration.conftest import edit
 from tests.integration.test_survive import same_as_undisturbed, until, worker_pids
+from tests.support.ports import free_port
 
 SEED = int(os.environ.get("UNIFERUM_CHAOS_SEED", "0"))
 
@@ -38,6 +38,7 @@ class Raylets:
         """Start a new cluster, at another address."""
         from ray.cluster_utils import Cluster
 
+        # Another Ray on this machine may use the default port of the dashboard.
         head = {"num_cpus": 0, "include_dashboard": dashboard, "dashboard_port": free_port()}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
@@ -162,13 +163,6 @@ def _title(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace").strip()
     except OSError:
         return ""  # it has just ended
-
-
-def free_port() -> int:
-    """Return a free port for the dashboard: another Ray on this machine may use the default one."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def kill(pid: int) -> None:

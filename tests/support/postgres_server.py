@@ -2,10 +2,11 @@
 
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.support.ports import free_port
 
 FOLDERS = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
 USER, SECRET = "grid", "not-for-any-log"
@@ -19,17 +20,11 @@ def find_binaries() -> Path | None:
     return next((folder for folder in folders if (folder / "pg_ctl").exists() and (folder / "initdb").exists()), None)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class PostgresServer:
     """A PostgreSQL on loopback that asks for a password."""
 
     def __init__(self, binaries: Path, folder: Path) -> None:
-        self.binaries, self.folder, self.port = binaries, folder, _free_port()
+        self.binaries, self.folder, self.port = binaries, folder, free_port()
         password = folder / "password"
         password.write_text(SECRET)
         if os.geteuid() == 0:  # the server refuses to run as root
