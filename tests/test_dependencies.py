@@ -31,9 +31,9 @@ sys.meta_path.insert(0, Absent())
 
 
 def _plain(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert found, requirement
-    return re.sub(r"[-_.]+", "-", found.group()).lower()
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name.group()).lower()
 
 
 def _declared(*extras: str) -> set[str]:

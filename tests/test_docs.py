@@ -51,8 +51,8 @@ def blocks(page: Path) -> Iterator[Block]:
     fenced = re.compile(
         r"(?P<mark>^<!--.*-->\n)?^(?P<pad> *)```(?P<language>\w*).*\n(?P<text>(?:.*\n)*?)(?P=pad)```$", re.M
     )
-    for found in fenced.finditer(text):
-        yield Block(found["language"] or "text", found["text"], NEEDS_DATA in (found["mark"] or ""))
+    for match in fenced.finditer(text):
+        yield Block(match["language"] or "text", match["text"], NEEDS_DATA in (match["mark"] or ""))
     for lines in re.findall(r"(?:^\n|\A)((?:^ {4}.*\n)+)", fenced.sub("\n", text), re.M):
         yield Block("text", lines)
 
@@ -96,9 +96,9 @@ def test_every_command_of_the_pages_exists() -> None:
 
 
 def test_the_pages_name_commands_at_all() -> None:
-    found = [line for _, line in commands()]
-    assert len(found) > 80
-    assert "uniferum grid run configs/paper_grid.yaml" in found
+    lines = [line for _, line in commands()]
+    assert len(lines) > 80
+    assert "uniferum grid run configs/paper_grid.yaml" in lines
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_pages_name_commands_at_all() -> None:
         ("uniferum grid logs FILE CELL OTHER", "grid logs takes 2 arguments, not 3"),
     ],
 )
-def test_a_command_that_does_not_exist_is_told(line: str, fault: str) -> None:
+def test_a_command_that_does_not_exist_is_reported(line: str, fault: str) -> None:
     assert faults_of(line) == [fault]
 
 
@@ -296,7 +296,7 @@ def test_every_script_target_and_extra_of_the_pages_exists() -> None:
             if target not in targets
         ]
         pattern = r"(?:-e|--editable) '?\.\[([\w, ]+)\]"
-        wanted = [extra.strip() for found in re.findall(pattern, text) for extra in found.split(",")]
+        wanted = [extra.strip() for names in re.findall(pattern, text) for extra in names.split(",")]
         faults += [f"{name}: extra {extra}" for extra in wanted if extra not in extras]
     assert not faults, "\n".join(faults)
 
@@ -368,7 +368,7 @@ def test_internal_links_of_the_front_pages_lead_somewhere() -> None:
     for name in ("README.md", "CONTRIBUTING.md"):
         text = (PROJECT / name).read_text(encoding="utf-8")
         links = re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)|src=\"(?!https?:)([^\"]+)\"", text)
-        assert [link for found in links for link in found if link and not (PROJECT / link).exists()] == []
+        assert [link for match in links for link in match if link and not (PROJECT / link).exists()] == []
 
 
 JOINTS = re.compile(r"\.\.\.|[;:()\[\]]|, |\bmust\b|\bfailed with\b|\d+ x ")
@@ -400,7 +400,7 @@ def test_the_datasets_page_quotes_the_messages_of_the_program() -> None:
         ("4 of 12 training scans are omitted", ["4 of 12 training scans are omitted"]),
     ],
 )
-def test_a_quoted_message_that_the_program_does_not_have_is_told(message: str, parts: list[str]) -> None:
+def test_a_quoted_message_that_the_program_does_not_have_is_reported(message: str, parts: list[str]) -> None:
     assert unknown_parts(message) == parts
 
 

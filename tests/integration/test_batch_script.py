@@ -82,8 +82,8 @@ class Batch:
     def processes(self) -> list[str]:
         """Rays of this job that still live."""
         port = self.environment["UNIFERUM_RAY_PORT"]
-        found = subprocess.run(["pgrep", "-af", f"[g]cs.*{port}"], capture_output=True, text=True, check=False)
-        return found.stdout.splitlines()
+        listed = subprocess.run(["pgrep", "-af", f"[g]cs.*{port}"], capture_output=True, text=True, check=False)
+        return listed.stdout.splitlines()
 
 
 @pytest.fixture

@@ -81,8 +81,8 @@ def test_only_known_labels_of_the_test_split_are_predicted(world: Path, realdata
     predictions = pd.read_parquet(world / "cells" / "realdata" / "predictions.parquet")
     truth = pd.read_csv(realdata / "labels.csv").query("split == 'test'").set_index("scan_id")
     known = truth[["lung_in_view", "liver_in_view", "tumour", "contrast_in_heart"]].stack()
-    found = predictions.set_index(["scan_id", "label"])["target"]
-    assert found.sort_index().to_dict() == known.dropna().sort_index().to_dict()
+    targets = predictions.set_index(["scan_id", "label"])["target"]
+    assert targets.sort_index().to_dict() == known.dropna().sort_index().to_dict()
     assert torch.isfinite(torch.tensor(predictions["score"].to_numpy())).all()
 
 

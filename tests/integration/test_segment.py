@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from orchestration.segment import SegmentationOptions, segment_cohort
-from tests.uniferum.data.cohorts.layouts import write_rad_chest
+from tests.support.cohort_layouts import write_rad_chest
 from uniferum.data.cohorts.base import Cohort, open_cohort
 from uniferum.data.segmentation import Shard
 from uniferum.errors import UniferumError

@@ -53,10 +53,12 @@ def same_as_undisturbed(grid: GridConfig, cell: Cell, folder: Path) -> None:
     """Compare predictions, metrics and losses with a run in this process that nobody disturbed."""
     stores = {name: Path(path) for name, path in grid.stores.items()}
     train_run(cell.config, stores, folder)
-    (found,) = named_folders(grid.cells_folder, cell.name)
+    (recorded,) = named_folders(grid.cells_folder, cell.name)
     for name in ("predictions.parquet", "metrics.parquet"):
-        pd.testing.assert_frame_equal(pd.read_parquet(found / name), pd.read_parquet(folder / name), check_exact=True)
-    losses = [pd.read_json(path / "steps.jsonl", lines=True)["loss"].dropna() for path in (found, folder)]
+        pd.testing.assert_frame_equal(
+            pd.read_parquet(recorded / name), pd.read_parquet(folder / name), check_exact=True
+        )
+    losses = [pd.read_json(path / "steps.jsonl", lines=True)["loss"].dropna() for path in (recorded, folder)]
     assert losses[0].tolist() == losses[1].tolist()
 
 

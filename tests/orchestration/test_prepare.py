@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from orchestration.prepare import backends, plan_preparation, prepare_cohort
-from tests.uniferum.data.test_prepare_cohort import CONFIG, write_cohort
-from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
+from tests.support.raw_cohorts import CONFIG, write_cohort
+from tests.support.raw_scans import thorax, write_nifti
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.store.store import Store
@@ -81,7 +81,7 @@ def test_after_kill_9_the_same_command_prepares_only_the_rest(cohort_yaml, tmp_p
     store = tmp_path / "store"
     script = (
         "from orchestration.prepare import prepare_cohort\nfrom uniferum.data.cohorts.base import open_cohort\n"
-        "from tests.uniferum.data.test_prepare_cohort import CONFIG\nimport time\n"
+        "from tests.support.raw_cohorts import CONFIG\nimport time\n"
         f"prepare_cohort(open_cohort({str(cohort_yaml)!r}), {str(store)!r}, CONFIG, workers=0,"
         " on_scan=lambda o: time.sleep(1))\n"
     )

@@ -12,9 +12,9 @@ import orchestration.grid.cells
 import orchestration.grid.config
 import orchestration.grid.plan
 from orchestration import report_source
-from tests.orchestration.worlds import grid as small_grid
+from tests.support.small_grids import grid as small_grid
+from tests.support.small_stores import write_store
 from tests.support.written_cells import write_cell
-from tests.uniferum.data.small_stores import write_store
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig
 from uniferum.preprocessing.geometry import Geometry

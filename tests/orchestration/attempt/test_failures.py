@@ -170,7 +170,7 @@ def test_a_reason_is_one_line_with_file_and_line() -> None:
 
 
 def test_of_a_remote_traceback_the_last_line_is_the_reason_and_of_other_texts_the_first() -> None:
-    frames = ["\x1b[36mray::lane()\x1b[39m", "  File x.py", "KeyError: 'layer'"]
+    frames = ["\x1b[36mray::worker()\x1b[39m", "  File x.py", "KeyError: 'layer'"]
     remote = ["Traceback (most recent call last):", *frames]
     assert classify_text("\n".join(remote)) == Fault(failures.BUG, "KeyError: 'layer'")
     assert classify_text("\n".join(["RayTaskError(KeyError)", *frames])).reason == "KeyError: 'layer'"

@@ -11,7 +11,7 @@ from ray.job_submission import JobStatus
 
 from orchestration.cluster import job as submission
 from orchestration.cluster.job import RECONNECTS, Submission, follow_submission, submit_grid
-from tests.orchestration.worlds import grid
+from tests.support.small_grids import grid
 from uniferum.errors import StateError, UniferumError
 
 

@@ -34,8 +34,8 @@ from orchestration.ledger.ledger import Ledger
 from orchestration.ledger.summary import GridSummary
 from orchestration.scheduling.scheduler import Scheduler
 from orchestration.tracking.sync import TrackingSync
-from tests.orchestration.conftest import Server
-from tests.orchestration.worlds import cell, finish, grid
+from tests.support.postgres_server import PostgresServer
+from tests.support.small_grids import cell, finish, grid
 from uniferum.errors import StateError, UniferumError
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
@@ -87,7 +87,7 @@ def other_driver(finished: GridConfig) -> "multiprocessing.context.ForkProcess":
     process.join()
 
 
-def test_a_driver_with_its_ledger_on_a_server_leaves_no_file(finished: GridConfig, postgres: Server) -> None:
+def test_a_driver_with_its_ledger_on_a_server_leaves_no_file(finished: GridConfig, postgres: PostgresServer) -> None:
     there = finished.replace(ledger=postgres.address)
     assert run_grid(there, [cell()], Lines(), Options()).exit_code == 0
     assert not (finished.root / "ledger.sqlite").exists()

@@ -17,7 +17,7 @@ from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
-from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from tests.support.small_stores import SMALL, organs, write_store
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.sampling import training_table
 from uniferum.errors import UniferumError

@@ -13,7 +13,7 @@ from orchestration.grid.states import Phase
 from orchestration.ledger import commands
 from orchestration.ledger.commands import EVENT_COLUMNS, GridClient, follow_log, last_lines
 from orchestration.ledger.ledger import Ledger
-from tests.orchestration.worlds import cell, finish, grid
+from tests.support.small_grids import cell, finish, grid
 from uniferum.errors import UniferumError
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"

@@ -20,8 +20,8 @@ from orchestration.ledger import ledger as module
 from orchestration.ledger.database import LEASE
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import status_of
-from tests.orchestration.conftest import SECRET, Server
-from tests.orchestration.worlds import cell, grid
+from tests.support.postgres_server import SECRET, PostgresServer
+from tests.support.small_grids import cell, grid
 from uniferum.errors import UniferumError
 
 Open = Callable[[], Ledger]
@@ -170,14 +170,14 @@ def test_a_ledger_of_an_earlier_version_is_readable(tmp_path: Path) -> None:
     assert book.take_lease() == 1
 
 
-def test_grids_of_other_roots_share_a_server_and_nothing_else(postgres: Server, tmp_path: Path) -> None:
+def test_grids_of_other_roots_share_a_server_and_nothing_else(postgres: PostgresServer, tmp_path: Path) -> None:
     books = [Ledger.of(grid(tmp_path / name, ledger=postgres.address)) for name in ("one", "two")]
     books[0].note("a", "running")
     assert [book.take_lease() for book in books] == [1, 1]
     assert [list(book.entries()) for book in books] == [["a"], []]
 
 
-def test_a_server_that_restarts_costs_a_driver_nothing(postgres: Server, tmp_path: Path) -> None:
+def test_a_server_that_restarts_costs_a_driver_nothing(postgres: PostgresServer, tmp_path: Path) -> None:
     book = Ledger(postgres.address, tmp_path.name)
     token = book.take_lease()
     assert token is not None
@@ -191,7 +191,7 @@ def test_a_server_that_restarts_costs_a_driver_nothing(postgres: Server, tmp_pat
 
 
 def test_a_server_that_stays_away_ends_the_driver_with_one_line(
-    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = Ledger(postgres.address, tmp_path.name)
     monkeypatch.setattr(module, "RETRY_S", 0.0)
@@ -211,7 +211,7 @@ def test_status_works_without_an_answering_ledger(tmp_path: Path) -> None:
     assert "from the cells' folders only: postgresql://grid@127.0.0.1:1/grids must be a ledger" in headline
 
 
-def test_a_wrong_password_is_named_and_not_shown(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_named_and_not_shown(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", f"{SECRET}-wrong")
     with pytest.raises(UniferumError, match="PGPASSWORD or") as caught:
         Ledger(postgres.address, "scope")
@@ -234,8 +234,12 @@ def test_events_have_their_cell_and_their_details_in_the_order_of_the_moves(book
     book.note("a", "running", attempt=1, node=None)
     book.note("b", "running", attempt=2)
     book.note("a", "done", seconds=2.5)
-    told = [(cell, state, detail) for _, cell, state, detail in book.events()]
-    assert told == [("a", "running", {"attempt": 1}), ("b", "running", {"attempt": 2}), ("a", "done", {"seconds": 2.5})]
+    events = [(cell, state, detail) for _, cell, state, detail in book.events()]
+    assert events == [
+        ("a", "running", {"attempt": 1}),
+        ("b", "running", {"attempt": 2}),
+        ("a", "done", {"seconds": 2.5}),
+    ]
     assert [state for _, _, state, _ in book.events("b")] == ["running"]
 
 

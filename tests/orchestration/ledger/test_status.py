@@ -17,7 +17,7 @@ from orchestration.ledger import status
 from orchestration.ledger import summary as ended
 from orchestration.ledger.ledger import CellEntry, Ledger
 from orchestration.ledger.summary import GridSummary
-from tests.orchestration.worlds import cell, finish, grid
+from tests.support.small_grids import cell, finish, grid
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from orchestration.search.run import check, run_search, stopper
 from orchestration.search.study import open_study, proposer, requeue_interrupted, sampler, search_lock
 from orchestration.search.sync import SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
-from tests.orchestration.search.search_worlds import noise_store, search_file, tiny_search
+from tests.support.small_searches import noise_store, search_file, tiny_search
 from uniferum.errors import UniferumError
 
 VALUES = {"optim.lr": 0.003}

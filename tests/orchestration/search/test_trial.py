@@ -14,7 +14,7 @@ from orchestration.grid.config import load_grid
 from orchestration.grid.records import CellFolder
 from orchestration.search.config import Search, best_grid
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
-from tests.orchestration.search.search_worlds import noise_store, tiny_search
+from tests.support.small_searches import noise_store, tiny_search
 from uniferum.errors import UniferumError
 from uniferum.run import train_run, training_fingerprint
 from uniferum.run.identity import identity_of

@@ -1,39 +1,19 @@
-"""Scans into a store: once, again only when their content changed, and never stopped by a bad one."""
+"""Scans are prepared into a store once, again only when their content changed; a bad scan does not stop the others."""
 
-import csv
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned, write_dicom, write_nifti
+from tests.support.raw_cohorts import CONFIG, write_cohort
+from tests.support.raw_scans import AFFINE, thorax, turned, write_dicom, write_nifti
 from uniferum.data.cohorts.base import Cohort, open_cohort
 from uniferum.data.prepare_cohort import card_of, finish_store, prepare_chunk
-from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.store import Store
 
-CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(8, 8, 8), model_shape=(24, 20, 16)))
 HU, IDS = thorax()
 PLANTED = "ZZPLANTED"
-
-
-def write_cohort(root: Path, scans: dict[str, Path], labels: dict[str, str] | None = None) -> Path:
-    """A folder cohort's table and YAML."""
-    with (root / "labels.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["scan_id", "path", "patient", "effusion", "mask"])
-        for scan_id, path in scans.items():
-            mask = "mask.nii.gz" if (root / "mask.nii.gz").exists() else ""
-            table.writerow([scan_id, path, f"p_{scan_id}", (labels or {}).get(scan_id, ""), mask])
-    (root / "cohort.yaml").write_text(
-        f"kind: folder\nname: OWN\nroot: {root}\n"
-        "columns: {scan: scan_id, path: path, patient: patient}\n"
-        "labels: {effusion: {name: effusion, organ: around the lungs}}\n"
-        "masks: [{path: mask, kinds: {organs: {structure: totalsegmentator}}}]\n"
-    )
-    return root / "cohort.yaml"
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from tests.support.small_stores import SMALL, organs, write_store
 from uniferum.data.content import Content
 from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.prepared_cohort import PreparedCohort
@@ -109,12 +109,12 @@ def test_seg_adds_a_tenth_of_the_rows_as_organs_present_in_the_scan(cohorts: dic
 
 
 def _organs(cohort: Content | PreparedCohort, sampling: SamplingConfig) -> OrganCounts:
-    found = planned_rows(cohort, sampling, segmentation=True).organs
-    assert found is not None
-    return found
+    organs = planned_rows(cohort, sampling, segmentation=True).organs
+    assert organs is not None
+    return organs
 
 
-def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
+def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_reported(
     cohorts: dict[str, PreparedCohort],
 ) -> None:
     of_scans = SamplingConfig(luna_factor=0, organ_share=0.5, organ_share_of="scans")
@@ -124,10 +124,10 @@ def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
     assert content is not None
     for sampling in (of_scans, SamplingConfig(organ_share=0.5), SamplingConfig(organ_share=0.5, balance=False)):
         rows = training_table(cohorts, ["CTRATE"], sampling, seed=0)
-        told = [_organs(cohort, sampling) for cohort in (content, cohorts["CTRATE"])]
-        assert told[0] == told[1]
-        assert (told[0].rows, told[0].scans) == (len(rows), 30)
-        assert told[0].wanted == (15 if sampling.organ_share_of == "scans" else round(len(rows) / 2))
+        both = [_organs(cohort, sampling) for cohort in (content, cohorts["CTRATE"])]
+        assert both[0] == both[1]
+        assert (both[0].rows, both[0].scans) == (len(rows), 30)
+        assert both[0].wanted == (15 if sampling.organ_share_of == "scans" else round(len(rows) / 2))
     assert _organs(content, of_scans).sentence() == (
         "CTRATE: 15 organ rows wanted (sampling.organ_share_of: scans): "
         "50% of 42 training rows are 21, of 30 training scans 15"

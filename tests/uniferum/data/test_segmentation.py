@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.uniferum.data.cohorts.layouts import write_rad_chest
+from tests.support.cohort_layouts import write_rad_chest
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.data.cohorts.rad_chest import affine_of
 from uniferum.data.segmentation import (
@@ -51,9 +51,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_masks_are_written_where_the_cohort_reads_them_and_failures_are_named(root: Path, program: str) -> None:
     cohort = open_cohort(root.parent / "cohort.yaml")
-    found = {s.scan_id: s.fault for s in segment(waiting(cohort), masks_folder(cohort), installed_program())}
-    assert found["trn00001"] == found["trn00003"] == ""
-    assert "no CT of a human" in found["trn00002"]
+    faults = {s.scan_id: s.fault for s in segment(waiting(cohort), masks_folder(cohort), installed_program())}
+    assert faults["trn00001"] == faults["trn00003"] == ""
+    assert "no CT of a human" in faults["trn00002"]
     assert sorted(p.name for p in (root / "ts_total").iterdir()) == ["trn00001.nii.gz", "trn00003.nii.gz"]
     assert [scan.scan_id for scan in waiting(cohort)] == ["trn00002"], "a second run takes only what is missing"
     mask = nibabel.load(root / "ts_total/trn00001.nii.gz")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.uniferum.run.small_runs import make_config, write_store
+from tests.support.small_runs import make_config, write_store
 from uniferum.data.loading.batch import Batch
 from uniferum.model.uniferum import Uniferum
 from uniferum.run.build import open_workbench
@@ -43,7 +43,7 @@ class Plain(nn.Module):
         )
         shape = ours.transformer.shape
         self.word = nn.Embedding(shape.words, shape.hidden)
-        self.place = nn.Embedding(shape.positions, shape.hidden)
+        self.position = nn.Embedding(shape.positions, shape.hidden)
         self.kind = nn.Embedding(shape.types, shape.hidden)
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.norm_eps)
         self.project = nn.Linear(ours.encoder.channels, shape.hidden)

@@ -153,13 +153,13 @@ def test_a_folder_without_a_model_is_said_beside_the_hubs_answer(
         build_text(TextConfig(name="bert"))
 
 
-@pytest.mark.parametrize("place", ["owner/name", "owner--name", "name", "models--owner--name/snapshots/abc"])
+@pytest.mark.parametrize("name", ["owner/name", "owner--name", "name", "models--owner--name/snapshots/abc"])
 def test_the_weights_folder_may_have_any_usual_layout(
-    megatron: Path, tmp_path_factory: pytest.TempPathFactory, place: str
+    megatron: Path, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
     root = tmp_path_factory.mktemp("weights")
-    (root / place).parent.mkdir(parents=True, exist_ok=True)
-    (root / place).symlink_to(megatron)
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).symlink_to(megatron)
     assert build_text(TextConfig(name="owner/name", layers=1), root).transformer.shape.hidden == 24
 
 

@@ -1,4 +1,4 @@
-"""An error that nobody worded still says file, deed, kind and place, and nothing of a header."""
+"""Unexpected errors of a reader: the message has file, operation, error type and line, and nothing of a header."""
 
 import errno
 import logging
@@ -26,9 +26,9 @@ def through(*modules: str, mask: MaskSource | None = None) -> BaseException:
         names: dict[str, object] = {"__name__": f"uniferum.{module}", "inner": call, "given": mask}
         exec("def outer():\n    mask = given\n    inner()", names)
         call = names["outer"]  # type: ignore[assignment]
-    with pytest.raises(TypeError) as found:
+    with pytest.raises(TypeError) as caught:
         call()
-    return found.value
+    return caught.value
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned
+from tests.support.raw_scans import AFFINE, thorax, turned
 from uniferum.preprocessing import resampling
 from uniferum.preprocessing.volume import Volume, reorient_to_ras, resample
 

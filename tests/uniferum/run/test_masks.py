@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tests.support.pooling import max_pool
-from tests.uniferum.run.small_runs import GEOMETRY, make_config
+from tests.support.small_runs import GEOMETRY, make_config
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.masks import CaseMasks, Outlined, dice
 from uniferum.model.base import Model, RowOutput

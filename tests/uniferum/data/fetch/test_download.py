@@ -1,4 +1,4 @@
-"""A download ends, whatever a server does."""
+"""A download ends with a file or an error, whatever the server does."""
 
 from itertools import count
 

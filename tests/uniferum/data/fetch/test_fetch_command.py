@@ -1,4 +1,4 @@
-"""`uniferum data fetch` against servers of the same API: what comes, is resumed, is refused, and in which words."""
+"""`uniferum data fetch` against servers with the same API: downloads, resumed downloads, refusals and messages."""
 
 import json
 import threading
@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.cohort_layouts import CtRateWriter, table
 from tests.support.dataset_servers import Served
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, table
 from uniferum.errors import UniferumError
 
 
@@ -26,8 +26,8 @@ def fault(result) -> str:
 
 
 def files(root: Path) -> set[str]:
-    found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    return {name for name in found if not name.startswith(".cache/")}
+    paths = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    return {name for name in paths if not name.startswith(".cache/")}
 
 
 def test_a_split_comes_whole_with_masks_and_all_tables_and_without_brain_scans(hub, ct_rate, tmp_path):

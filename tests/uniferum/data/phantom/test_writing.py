@@ -110,8 +110,8 @@ def test_metaimages_are_what_simpleitk_reads(tmp_path: Path, turned: bool) -> No
     image = SimpleITK.ReadImage(tmp_path / "v.mhd")
     for index in ((0, 0, 0), (1, 2, 3), (1, 0, 2)):
         ras = affine[:3, :3] @ index + affine[:3, 3]
-        found = image.TransformPhysicalPointToIndex((-ras[0], -ras[1], ras[2]))
-        assert image.GetPixel(*found) == array[index]
+        voxel = image.TransformPhysicalPointToIndex((-ras[0], -ras[1], ras[2]))
+        assert image.GetPixel(*voxel) == array[index]
 
 
 def test_annotations_lie_on_their_nodules(phantoms: Path) -> None:

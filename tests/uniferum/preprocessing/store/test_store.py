@@ -1,4 +1,4 @@
-"""The store gives back what it was given, reads only what it needs, and sees damage."""
+"""The store returns what was written, reads only what is asked for, and detects damage."""
 
 import hashlib
 import json

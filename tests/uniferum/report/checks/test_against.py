@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from tests.uniferum.report.recorded_cells import DRAWN, REASON, SHARED, ct_rate, record_cell, small
+from tests.support.recorded_cells import DRAWN, REASON, SHARED, ct_rate, record_cell, small
 from uniferum.config import parse
 from uniferum.errors import UniferumError
 from uniferum.report import published as published_module
