@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --html demo/page
 
-# The integration tests wait for processes half of their time: types and unit tests run beside them.
+# The processes of an integration test start one after another and leave a core idle: types and unit tests run beside.
 test: install lint
 	@echo 'Types and unit tests run beside the integration tests; each part is shown when it has ended.'
 	$(MAKE) --no-print-directory --jobs 2 --output-sync=target types-and-unit integration
