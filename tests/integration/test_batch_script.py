@@ -61,6 +61,7 @@ class Batch:
             "UNIFERUM_RAY_PORT": str(free_port()),
             "UNIFERUM_DASHBOARD_PORT": str(free_port()),
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",  # 30 s of waiting for a detached actor of Ray Train otherwise
+            "RAY_worker_niceness": "0",  # as in a Ray that the driver starts; with 15 another process starves them
             "REQUEUED": str(self.requeued),
         }
 

@@ -33,37 +33,29 @@ pytestmark = [
 ]
 
 
-def test_a_search_finds_a_cell_that_can_be_run_and_goes_on_where_it_was(grid_file: Path, ray_address: str) -> None:
+def test_a_search_finds_a_cell_and_goes_on_from_the_study_though_tunes_own_state_is_lost(
+    grid_file: Path, ray_address: str
+) -> None:
+    from ray import tune
+
     search_file = grid_file.parent / "search.yaml"
     space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}, "model.text.layers": {"choice": [1, 2]}}
     keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "random_trials": 1}
     search_file.write_text(yaml.safe_dump({**keys, "trials": 2, "asha": {"grace_steps": 2}}))
+    search = load_search(search_file)
     lines: list[str] = []
 
-    found = run_search(load_search(search_file), lines.append, mlflow=False)
+    found = run_search(search, lines.append, mlflow=False)
     assert (found.trials, found.failed) == (2, 0), lines
     (cell,) = expand(load_grid(found.grid_file))
     assert cell.config.optim.lr == found.params["optim.lr"]
     for folder in (found.grid_file.parent / "trials").iterdir():
         assert load_yaml(folder / "config.yaml")["evaluate_on"] == []
 
-    again = run_search(load_search(search_file), lines.append, mlflow=False)
+    again = run_search(search, lines.append, mlflow=False)
     assert again.params == found.params
-    assert len(open_study(load_search(search_file)).trials) == 2
-
-
-def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth(
-    grid_file: Path, ray_address: str
-) -> None:
-    from ray import tune
-
-    search_file = grid_file.parent / "search.yaml"
-    space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}}
-    keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "random_trials": 1}
-    search_file.write_text(yaml.safe_dump({**keys, "trials": 1, "asha": None}))
-    search = load_search(search_file)
-    run_search(search, lambda line: None, mlflow=False)
-    (first,) = open_study(search).trials
+    finished = open_study(search).trials
+    assert len(finished) == 2
 
     (experiment,) = (search.root / "tune").iterdir()
     pickled = experiment / "tuner.pkl"
@@ -71,13 +63,12 @@ def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth
     with pytest.raises((EOFError, RuntimeError, ValueError, pickle.UnpicklingError)):
         tune.Tuner.restore(str(experiment), lambda config: None)
 
-    search_file.write_text(yaml.safe_dump({**keys, "trials": 2, "asha": None}))
-    found = run_search(load_search(search_file), lambda line: None, mlflow=False)
-    again = open_study(search).trials
-    assert (found.trials, found.failed, len(again)) == (2, 0, 2)
-    assert (again[0].params, again[0].value) == (first.params, first.value)
-    logs = [CellFolder(folder).log.read_text() for folder in (search.root / "trials").iterdir()]
-    assert [log.count("attempt 1 of trial") for log in logs] == [1, 1], "no finished trial was trained again"
+    search_file.write_text(yaml.safe_dump({**keys, "trials": 3, "asha": None}))
+    found = run_search(load_search(search_file), lines.append, mlflow=False)
+    trials = open_study(search).trials
+    assert (found.trials, found.failed, len(trials)) == (3, 0, 3)
+    assert [(trial.params, trial.value) for trial in trials[:2]] == [(trial.params, trial.value) for trial in finished]
+    assert [_attempts(record) for record in _records(search.root)] == [1, 1, 1], "no finished trial was trained again"
 
 
 def test_a_killed_worker_and_a_killed_search_cost_no_digit(grid_file: Path, ray_address: str, tmp_path: Path) -> None:
