@@ -23,8 +23,7 @@ demo: install
 
 # Types and unit tests keep both cores busy; integration tests, which wait for processes, run alone after them.
 test: install lint
-	@echo 'Types are checked beside the unit tests; each is shown when it has ended.'
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target types unit
+	$(MAKE) --no-print-directory --jobs 2 types unit
 	$(MAKE) --no-print-directory integration
 
 lint: install
