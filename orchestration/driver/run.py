@@ -26,6 +26,7 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import CellState, PlanState
+from orchestration.grid.stores import absent_stores
 from orchestration.ledger.lease import LeaseRenewal
 from orchestration.ledger.ledger import Ledger
 from orchestration.ledger.summary import GridSummary
@@ -102,7 +103,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         due = [p for p in planned if summary.states[p.cell.name] == CellState.PENDING]
         if all(p.state == PlanState.NO_DATA for p in planned):
             raise UniferumError(
-                "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(plan.absent_stores(grid))}"
+                "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(absent_stores(grid))}"
             )
         DataPlan(grid, due).refuse()
         tracking = TrackingSync(grid, view.say)
