@@ -22,6 +22,7 @@ class System:
         masks: whether it predicts masks; every system predicts labels.
         text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
+        image_weights: hub id of the ImageNet weights of another image encoder; empty if it has none.
         paper: its row in the paper's tables, which bears its name: ``trained`` by the authors, ``cited`` from another
             paper, or none.
     """
@@ -32,6 +33,7 @@ class System:
     masks: bool = False
     text: bool = False
     own_encoder: bool = False
+    image_weights: str = ""
     paper: Literal["trained", "cited", ""] = ""
 
 
@@ -60,11 +62,18 @@ SYSTEMS: dict[str, System] = _by_name(
             paper="trained",
         ),
         System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, paper="trained"),
-        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", paper="cited"),
+        System(
+            "ct_net",
+            "CT-NET",
+            f"{_BASELINES}.ct_net:build_ct_net",
+            image_weights="timm/resnet18.tv_in1k",
+            paper="cited",
+        ),
         System(
             "cnn_transformer",
             "CNN+Transformer",
             f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
+            image_weights="timm/resnetv2_50x1_bit.goog_in21k_ft_in1k",
             paper="cited",
         ),
         System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip:build_ct_clip", text=True),

@@ -20,7 +20,7 @@ from orchestration.disk import is_full, retry_while_disk_full
 from orchestration.driver.events import GridEvents, View
 from orchestration.driver.signals import Interrupts
 from orchestration.driver.webhook import check_url, notify
-from orchestration.grid import metrics, plan
+from orchestration.grid import metrics, plan, weights_plan
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
@@ -106,6 +106,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
                 "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(absent_stores(grid))}"
             )
         DataPlan(grid, due).refuse()
+        weights_plan.fetch(due)
         tracking = TrackingSync(grid, view.say)
         done = [p for p in planned if p.state == PlanState.DONE]
         behind = retry_while_disk_full(lambda: tracking.catch_up(done), view.say)
