@@ -96,23 +96,28 @@ def list_needed(
     It does not ask the network. Run the printed commands on a machine with internet, copy the folder, and give it with
     --weights-dir.
     """
-    from orchestration.grid.cells import expand
-    from orchestration.grid.config import load_grid
-    from uniferum.model.needs import pretrained_needs
     from uniferum.report.tables.rendering import check_kind, render_sheet
-    from uniferum.report.tables.sheet import Sheet
 
     check_kind(kind)
     use(weights_dir)
+    output.result(render_sheet(_list_sheet(grid, to), kind))
+
+
+def _list_sheet(grid: Path, to: Path) -> "Sheet":
+    from orchestration.grid.cells import expand
+    from orchestration.grid.config import load_grid
+    from uniferum.model.needs import pretrained_needs
+    from uniferum.report.tables.sheet import Sheet
+
     models = [cell.config.model for cell in expand(load_grid(grid), source=str(grid))]
     needs = list(dict.fromkeys(need for model in models for need in pretrained_needs(model)))
     rows = [[need.name, need.kind, "Python package" if need.package else "hub", _here(need)] for need in needs]
     below = [need.copy_command(to) for need in needs]
-    below += [f"Then copy {to} and run with: --weights-dir {to}"] if any(not need.package for need in needs) else []
-    below = below or ["Nothing is pretrained: all weights are drawn at random."]
-    output.result(
-        render_sheet(Sheet("Pretrained weights", ["Name", "Kind", "From", "Here"], rows, below, words=4), kind)
-    )
+    if any(not need.package for need in needs):
+        below.append(f"Then copy {to} and run with: --weights-dir {to}")
+    if not needs:
+        below = ["Nothing is pretrained: all weights are drawn at random."]
+    return Sheet("Pretrained weights", ["Name", "Kind", "From", "Here"], rows, below, words=4)
 
 
 def _here(need: "PretrainedNeed") -> str:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ def test_a_trained_model_needs_only_the_tokenizer_of_its_text_encoder() -> None:
         ),
     ],
 )
-def test_each_system_names_its_own(keys: dict[str, object], names: list[str]) -> None:
+def test_each_system_names_its_own(keys: dict[str, Any], names: list[str]) -> None:
     assert [name for name, *_ in _names(**keys)] == names
 
 
