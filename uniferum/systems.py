@@ -23,6 +23,8 @@ class System:
         text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
         image_weights: hub id of the ImageNet weights of another image encoder; empty if it has none.
+        shuffled: whether it is a control that trains and selects on labels that are exchanged between the scans of a
+            split; the test split keeps its labels.
         paper: its row in the paper's tables, which bears its name: ``trained`` by the authors, ``cited`` from another
             paper, or none.
     """
@@ -34,6 +36,7 @@ class System:
     text: bool = False
     own_encoder: bool = False
     image_weights: str = ""
+    shuffled: bool = False
     paper: Literal["trained", "cited", ""] = ""
 
 
@@ -77,9 +80,20 @@ SYSTEMS: dict[str, System] = _by_name(
             paper="cited",
         ),
         System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip:build_ct_clip", text=True),
+        System("probe", "Linear probe", f"{_BASELINES}.probe:build_probe", own_encoder=True),
+        System(
+            "shuffled",
+            "Uniferum, labels shuffled",
+            "uniferum.model.uniferum:build_uniferum",
+            masks=True,
+            text=True,
+            own_encoder=True,
+            shuffled=True,
+        ),
+        System("prevalence", "Prevalence", f"{_BASELINES}.prevalence:build_prevalence"),
     ]
 )
-"""Every system by its name, in the order of the paper's tables."""
+"""Every system by its name, in the order of the paper's tables, then the controls."""
 
 
 def system_of(name: str, *, key: str = "model.kind") -> System:

@@ -9,7 +9,7 @@ import pandas as pd
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
-from uniferum.data.sampling import training_table
+from uniferum.data.sampling import shuffled, training_table
 from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
@@ -22,6 +22,7 @@ from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, open_cohort
 from uniferum.run.rows import splits_read
+from uniferum.systems import system_of
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 
@@ -75,11 +76,17 @@ class Workbench:
         """
         config = self.config
         sampling = config.sampling if missing_masks is None else config.sampling.replace(missing_masks=missing_masks)
-        return training_table(self.cohorts, config.train_on, sampling, config.seed)
+        return training_table(self.cohorts, config.train_on, sampling, config.seed, shuffle=self._shuffled)
 
     def selection_table(self) -> pd.DataFrame:
         """Make the validation tasks that select the best checkpoint."""
-        return selection_tasks(self.cohorts, self.config.selection_cohorts)
+        tasks = selection_tasks(self.cohorts, self.config.selection_cohorts)
+        return shuffled(tasks, self.config.seed, SELECTION_SPLIT) if self._shuffled else tasks
+
+    @property
+    def _shuffled(self) -> bool:
+        """Whether the run is a control that trains and selects on labels exchanged between scans."""
+        return system_of(self.config.model.kind).shuffled
 
     def test_table(self) -> pd.DataFrame:
         """Make the test tasks of the run."""
