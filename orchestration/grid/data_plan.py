@@ -46,6 +46,8 @@ class CohortRows:
         rows, masks = self.rows, self.rows.masks
         kind = None if masks is None else masks.kind
         name = f"{rows.cohort} in +SEG" if kind == "organ" else rows.cohort
+        folds = self.cells[0].cell.config.folds_of(rows.cohort)
+        name += "" if folds is None else f", fold {folds.index} of {folds.count}"
         mask_rows = "" if masks is None else _count_of(masks.found, masks.wanted)
         counts = (f"{number:,}" for number in (len(self.cells), rows.scans, rows.positive, rows.negative))
         organ, nodule = mask_rows if kind == "organ" else "", mask_rows if kind == "nodule" else ""
@@ -184,4 +186,4 @@ def _policy(planned: PlannedCell) -> str:
 def _sampling_key(name: str, config: "RunConfig") -> tuple[object, ...]:
     """Key of the configs that draw the same number of rows of a cohort; the policy on missing masks is not in it."""
     sampling = tuple(sorted(config.sampling.identity().items()))
-    return name, config.segmentation, config.data.on_wrong_hu, sampling
+    return name, config.segmentation, config.data.on_wrong_hu, sampling, config.folds_of(name)

@@ -165,7 +165,7 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
     cohorts = {name: open_cohort(stores, name) for name in names}
     needed = splits_read(config, only_scores=only_scores)
     for name, cohort in cohorts.items():
-        refuse_splits(cohort, needed[name])
+        refuse_splits(cohort.for_training("keep", config.folds_of(name)), needed[name])
         if cohort.geometry != config.geometry:
             raise UniferumError(
                 f"store of {name}: geometry",
@@ -198,10 +198,11 @@ def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
         SELECTION_SPLIT: config.selection_cohorts,
         TEST_SPLIT: config.evaluate_on,
     }
+    divided = cohort.for_training("keep", config.folds_of(name))
     for split, names in read.items():
         if name in names:
-            refuse_flagged(cohort, split, policy)
-    seen = cohort.for_training(policy)
+            refuse_flagged(divided, split, policy)
+    seen = cohort.for_training(policy, config.folds_of(name))
     if seen.left_out and name in config.trained_stores and not seen.patients(TRAINING_SPLIT):
         shown = f"all {len(seen.left_out)} scans are flagged {WRONG_HU}"
         cure = "correct them and prepare again, or set data.on_wrong_hu=keep"
