@@ -58,6 +58,7 @@ def show_plan(
 
 
 def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCell]") -> None:
+    from orchestration.grid import weights_plan
     from orchestration.grid.data_plan import COLUMNS, DataPlan
     from orchestration.grid.plan_table import plan_totals
     from orchestration.grid.recipe import recipe_lines
@@ -71,6 +72,7 @@ def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCe
     if counted:
         output.table("training rows", COLUMNS, [one.texts for one in counted])
     output.say_all(data.lines(counted))
+    output.say_all(weights_plan.lines(planned))
     data.refuse(counted)
 
 

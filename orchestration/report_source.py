@@ -151,7 +151,7 @@ def _match(
     from orchestration.grid.plan import make_plan
     from orchestration.grid.states import PlanState
 
-    stale: list[str] = []
+    stale: dict[str, list[str]] = {}
     records: list[CellRecord] = []
     pending: list[PendingCell] = []
     hidden: list[CellRecord] = []
@@ -161,8 +161,9 @@ def _match(
         cell, identity = planned.cell, planned.training_fingerprint
         latest, older = newest([record for record in recorded if record.name == cell.name])
         same = [r for r in (*older, *latest) if identity in (None, r.result.get("training_fingerprint"))]
-        records.extend(same[-1:])
-        stale += [cell.name] if same and planned.state == PlanState.RESCORE else []
+        records.extend(replace(one, untested=_untested(grid, planned, one)) for one in same[-1:])
+        if same and planned.state == PlanState.RESCORE:
+            stale.setdefault(planned.why, []).append(cell.name)
         hidden.extend(record for record in (*older, *latest) if record not in same[-1:])
         if not same:
             reason = _running(planned) or (
@@ -171,10 +172,17 @@ def _match(
             command = f"uniferum grid run {path} --only {cell.name}"
             pending.append(_pending(cell, reason, command))
     _say_hidden(hidden, say)
-    if stale:
-        names = ", ".join(stale)
-        say(f"The test data changed after these cells were scored (uniferum grid evaluate {path}): {names}")
+    for why, names in stale.items():
+        say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
     return records, pending
+
+
+def _untested(grid: "GridConfig", planned: "PlannedCell", record: CellRecord) -> dict[str, str]:
+    """Test cohorts of a cell that have no store and no score, each with the command that makes the store."""
+    from orchestration.grid.stores import store_command
+
+    scored = set(record.result.get("evaluate_on") or ())
+    return {name: store_command(name, grid.stores[name]) for name in planned.untested if name not in scored}
 
 
 def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:

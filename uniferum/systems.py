@@ -22,6 +22,9 @@ class System:
         text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
         trained_by_paper: whether the paper's authors trained it, so that the report compares it with their numbers.
+        image_weights: hub id of the ImageNet weights of another image encoder; empty if it has none.
+        shuffled: whether it is a control that trains and selects on labels that are exchanged between the scans of a
+            split; the test split keeps its labels.
     """
 
     name: str
@@ -30,6 +33,8 @@ class System:
     masks: bool = False
     text: bool = False
     own_encoder: bool = False
+    image_weights: str = ""
+    shuffled: bool = False
     trained_by_paper: bool = False
 
 
@@ -58,12 +63,28 @@ SYSTEMS: dict[str, System] = _by_name(
             trained_by_paper=True,
         ),
         System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, trained_by_paper=True),
-        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net"),
-        System("cnn_transformer", "CNN+Transformer", f"{_BASELINES}.cnn_transformer:build_cnn_transformer"),
+        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", image_weights="timm/resnet18.tv_in1k"),
+        System(
+            "cnn_transformer",
+            "CNN+Transformer",
+            f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
+            image_weights="timm/resnetv2_50x1_bit.goog_in21k_ft_in1k",
+        ),
         System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip:build_ct_clip", text=True),
+        System("probe", "Linear probe", f"{_BASELINES}.probe:build_probe", own_encoder=True),
+        System(
+            "shuffled",
+            "Uniferum, labels shuffled",
+            "uniferum.model.uniferum:build_uniferum",
+            masks=True,
+            text=True,
+            own_encoder=True,
+            shuffled=True,
+        ),
+        System("prevalence", "Prevalence", f"{_BASELINES}.prevalence:build_prevalence"),
     ]
 )
-"""Every system by its name, in the order of the paper's tables."""
+"""Every system by its name, in the order of the paper's tables, then the controls."""
 
 
 def system_of(name: str, *, key: str = "model.kind") -> System:

@@ -20,12 +20,13 @@ from orchestration.disk import is_full, retry_while_disk_full
 from orchestration.driver.events import GridEvents, View
 from orchestration.driver.signals import Interrupts
 from orchestration.driver.webhook import check_url, notify
-from orchestration.grid import metrics, plan
+from orchestration.grid import metrics, plan, weights_plan
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import CellState, PlanState
+from orchestration.grid.stores import absent_stores
 from orchestration.ledger.lease import LeaseRenewal
 from orchestration.ledger.ledger import Ledger
 from orchestration.ledger.summary import GridSummary
@@ -102,9 +103,10 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         due = [p for p in planned if summary.states[p.cell.name] == CellState.PENDING]
         if all(p.state == PlanState.NO_DATA for p in planned):
             raise UniferumError(
-                "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(plan.absent_stores(grid))}"
+                "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(absent_stores(grid))}"
             )
         DataPlan(grid, due).refuse()
+        weights_plan.fetch(due)
         tracking = TrackingSync(grid, view.say)
         done = [p for p in planned if p.state == PlanState.DONE]
         behind = retry_while_disk_full(lambda: tracking.catch_up(done), view.say)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from orchestration.grid.config import GridConfig
-from orchestration.grid.plan import absent_stores
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
+from orchestration.grid.stores import absent_stores
 
 
 def plan_columns(grid: GridConfig) -> tuple[str, ...]:

@@ -10,7 +10,10 @@ from orchestration.grid.states import PlanState
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with its state, the reason, its folder and its estimated hours; ``measured`` if from finished cells."""
+    """A cell with its state, the reason, its folder and its estimated hours; ``measured`` if from finished cells.
+
+    ``cell.config.evaluate_on`` names only test cohorts that have a store; ``untested`` names the others.
+    """
 
     cell: Cell
     state: PlanState
@@ -20,6 +23,7 @@ class PlannedCell:
     evaluation_fingerprint: str | None
     hours: float | None
     measured: bool = False
+    untested: tuple[str, ...] = ()
 
     @property
     def record(self) -> CellFolder:

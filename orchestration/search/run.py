@@ -16,6 +16,7 @@ import yaml
 
 from orchestration.attempt import failures
 from orchestration.cluster import connect, preflight
+from orchestration.grid import weights_plan
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.plan import missing_stores
@@ -88,6 +89,7 @@ def check(search: Search, grid: GridConfig, trials_left: int) -> None:
         raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
     planned = PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None)
     DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
+    weights_plan.fetch([planned])
     preflight.check_space(grid, [planned] * trials_left)
 
 

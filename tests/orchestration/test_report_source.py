@@ -26,8 +26,8 @@ GRID = Path("grid.yaml")
 def plan(monkeypatch):
     """Replace the planner by one that returns cells given as (mix, fingerprint, state, progress)."""
 
-    def give(*cells, stores=None):
-        planned = [_planned(*cell) for cell in cells]
+    def give(*cells, stores=None, untested=()):
+        planned = [_planned(*cell, untested=untested) for cell in cells]
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
         places = {"cells_folder": Path("cells"), "stores": ours}
         config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **places)
@@ -38,7 +38,7 @@ def plan(monkeypatch):
     return give
 
 
-def _planned(mix, fingerprint, state, progress=None):
+def _planned(mix, fingerprint, state, progress=None, untested=()):
     name = f"uniferum-pubmedbert-{mix}"
     config = SimpleNamespace(
         model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
@@ -46,7 +46,13 @@ def _planned(mix, fingerprint, state, progress=None):
     cell = SimpleNamespace(name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config)
     record = SimpleNamespace(progress=lambda: progress)
     return SimpleNamespace(
-        cell=cell, training_fingerprint=fingerprint, state=state, why="why", folder=Path(), record=record
+        cell=cell,
+        training_fingerprint=fingerprint,
+        state=state,
+        why="why",
+        folder=Path(),
+        record=record,
+        untested=untested,
     )
 
 
@@ -110,6 +116,13 @@ def test_an_older_record_gets_the_description_of_a_store_with_the_same_test_spli
     plan(("CTRATE", "0123456789abcdef", "done"), stores={"CTRATE": tmp_path / "ctrate"})
     (record,) = report_source.gather(GRID, tmp_path).records
     assert [name for name, split in record.test_splits.items() if split.expected == 3002] == ["CTRATE"] * known
+
+
+def test_a_test_cohort_without_a_store_has_its_command(tmp_path, plan):
+    scored = json.loads((write_cell(tmp_path) / "result.json").read_text())["evaluate_on"]
+    plan(("CTRATE", "0123456789abcdef", "done"), untested=(scored[0], "OURS"), stores={"OURS": Path("stores/ours")})
+    (record,) = report_source.gather(GRID, tmp_path).records
+    assert record.untested == {"OURS": "uniferum data prepare configs/cohorts/ours.yaml --out stores/ours"}
 
 
 def test_a_changed_test_set_is_noted(tmp_path, plan):

@@ -76,6 +76,8 @@ class CellRecord:
     """Whether its data are phantoms."""
     text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     """The config keys of its text encoder; empty if its config was not recorded."""
+    untested: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """Test cohorts of the grid file that have no store yet, each with the command that makes it."""
 
     @property
     def mix(self) -> str:

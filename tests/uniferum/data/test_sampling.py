@@ -10,8 +10,8 @@ from uniferum.data.content import Content
 from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.row_counts import planned_rows
-from uniferum.data.sampling import SamplingConfig, balanced, training_table
-from uniferum.data.tasks import classification_tasks, table_of
+from uniferum.data.sampling import SamplingConfig, balanced, shuffled, training_table
+from uniferum.data.tasks import classification_tasks, table_of, trainable_labels
 from uniferum.errors import UniferumError
 
 COUNT = 40
@@ -187,3 +187,23 @@ def test_a_training_that_lacks_organ_or_nodule_masks_is_refused(
     without = {**cohorts, "LUNA16": write_store(tmp_path / "luna", "LUNA16", ["train"], {})}
     with pytest.raises(UniferumError, match=r"nodule rows of LUNA16 .*must not lack masks"):
         training_table(without, ["CTRATE", "SEG"], SamplingConfig(), seed=0)
+
+
+def test_shuffled_labels_keep_their_counts_and_depend_on_seed_and_split(cohorts: dict[str, PreparedCohort]) -> None:
+    rows = classification_tasks(cohorts["CTRATE"], "train", trainable_labels(cohorts["CTRATE"]))
+    mixed = shuffled(rows, 0, "train")
+    assert mixed.drop(columns="target").equals(rows.drop(columns="target"))
+    assert mixed.groupby("label")["target"].sum().equals(rows.groupby("label")["target"].sum())
+    assert not mixed["target"].equals(rows["target"])
+    assert shuffled(rows, 0, "train").equals(mixed)
+    again = shuffled(rows.sample(frac=1, random_state=1), 0, "train")
+    assert again.loc[rows.index].equals(mixed), "the order of rows does not matter"
+    assert not shuffled(rows, 1, "train")["target"].equals(mixed["target"])
+    assert not shuffled(rows, 0, "validation")["target"].equals(mixed["target"])
+
+
+def test_a_shuffled_training_table_has_as_many_rows(cohorts: dict[str, PreparedCohort]) -> None:
+    plain = training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0)
+    mixed = training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0, shuffle=True)
+    assert mixed.groupby("label")["target"].value_counts().equals(plain.groupby("label")["target"].value_counts())
+    assert set(mixed["task_id"]) != set(plain["task_id"])

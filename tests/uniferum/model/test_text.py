@@ -10,8 +10,8 @@ from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, Megatr
 
 from uniferum.errors import StateError, UniferumError
 from uniferum.model.config import PUBMEDBERT, TextConfig
-from uniferum.model.text import MINILM, build_text
-from uniferum.model.weights import in_package
+from uniferum.model.pretrained import MINILM, in_package
+from uniferum.model.text import build_text
 
 PROMPTS = ["Diagnose the presence of pleural effusion around the lungs", "Segment the heart in the image."]
 

@@ -291,7 +291,7 @@ def test_going_on_and_scoring_again_need_no_pretrained_weights(
     pretrained = {"model": {"encoder": {"weights": "offline", "name": "tf_efficientnet_lite0"}}}
     with pytest.raises(Interrupted):
         train_run(make_config(**pretrained), stores, tmp_path, stop=lambda: len(losses(tmp_path)) == 2)
-    monkeypatch.setattr("uniferum.model.weights.find_spec", lambda name: None)
+    monkeypatch.setattr("uniferum.model.pretrained.find_spec", lambda name: None)
     assert train_run(make_config(**pretrained), stores, tmp_path).record["steps"] == 6
     assert evaluate_run(make_config(**pretrained), stores, tmp_path).record["steps"] == 6
 

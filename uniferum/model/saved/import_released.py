@@ -13,12 +13,13 @@ from torch import Tensor
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import PUBMEDBERT, EncoderConfig, ModelConfig, TextConfig
+from uniferum.model.pretrained import find_pretrained
 from uniferum.model.saved.hub import load_matching
 from uniferum.model.text import Text, check_rows, hub_tensors, read_shape
 from uniferum.model.tokenizer import PromptReader, hub_tokenizer
 from uniferum.model.transformer import Transformer
 from uniferum.model.uniferum import Uniferum, build_uniferum
-from uniferum.model.weights import find_pretrained, read_state
+from uniferum.model.weights import read_state
 from uniferum.preprocessing.geometry import Geometry
 
 OUR_NAMES = {
@@ -64,7 +65,7 @@ def import_released(
         path: the ``model.safetensors``, or the folder that holds it.
         text: the text encoder of the training run; only its config and tokenizer are read.
         geometry: the grids of its input; None: the paper's.
-        weights_dir: a folder that may contain ``text``, see :func:`uniferum.model.weights.find_pretrained`.
+        weights_dir: a folder that may contain ``text``, see :func:`uniferum.model.pretrained.find_pretrained`.
         encoder: its vision encoder.
 
     Raises:

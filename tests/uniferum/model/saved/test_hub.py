@@ -36,7 +36,7 @@ def test_a_saved_model_comes_back_with_the_same_answers(tmp_path: Path, kind: st
 @pytest.mark.parametrize("kind", ["uniferum", "ct_clip"])
 def test_a_saved_model_needs_no_pretrained_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     model, saved = _saved(tmp_path, kind, encoder={"weights": "offline"}, text={"name": "minilm", "layers": 1})
-    monkeypatch.setattr("uniferum.model.weights.find_spec", lambda name: None)
+    monkeypatch.setattr("uniferum.model.pretrained.find_spec", lambda name: None)
     torch.testing.assert_close(_answer(from_pretrained(saved)), _answer(model), atol=0, rtol=0)
 
 
