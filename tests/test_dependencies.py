@@ -54,8 +54,8 @@ def _imports(folder: str) -> Iterator[str]:
 
 
 def _distributions(packages: Iterable[str]) -> dict[str, set[str]]:
-    places = packages_distributions()
-    return {name: {_plain(one) for one in places.get(name, (name,))} for name in set(packages)}
+    distributions = packages_distributions()
+    return {name: {_plain(one) for one in distributions.get(name, (name,))} for name in set(packages)}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,9 @@ def _distributions(packages: Iterable[str]) -> dict[str, set[str]]:
 )
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
     declared = _declared(*extras)
-    assert [name for name, places in _distributions(_imports(folder)).items() if not places & declared] == []
+    assert [
+        name for name, distributions in _distributions(_imports(folder)).items() if not distributions & declared
+    ] == []
 
 
 def test_what_the_core_and_the_grid_declare_is_imported() -> None:

@@ -71,9 +71,6 @@ ALLOWED_WORDS = frozenset(
 STORED_NAMES = frozenset({"uniferum/data/organ_rows.py", "uniferum/data/provenance.py"})
 """Files whose ``found`` is a key of ``result.json`` and of ``splits.json``."""
 
-NOT_YET = frozenset(f"tests/integration/test_{name}.py" for name in ("gauges", "grid", "tune"))
-"""Tests whose variables still have such names."""
-
 FOREIGN_NAMES = frozenset({"tests/support/kuberay_model.py"})
 """Files whose classes are named as another project's API names them."""
 
@@ -140,7 +137,6 @@ def test_names_say_what_they_hold() -> None:
     faults = [
         f"{path}:{line}: {name}"
         for path, tree in FILES.items()
-        if str(path) not in NOT_YET
         for name, line in defined_names(tree)
         if NAMES.fullmatch(name) and not (name == "found" and str(path) in STORED_NAMES)
     ]

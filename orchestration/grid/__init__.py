@@ -14,5 +14,8 @@ Files:
     records      read and write the state files of a cell's folder
     resources    resources of a cell
     sources      values of a grid file with their sources
-    states       states of a cell: in a plan, and in a running grid
+    stores       the prepared stores that a grid file names
+    states       stores       the prepared stores that a grid file names
+    states of a cell: in a plan, and in a running grid
+    weights_plan  the pretrained weights of a plan
 """

@@ -70,7 +70,7 @@ def _ray_exported_every_gauge_and_state(scraper: GaugeScraper, name: str) -> Non
     assert {gauge for gauge, _ in values} == {*gauges.PROGRESS, gauges.STATE}
     assert all(value > 0 for (gauge, _), value in values.items() if gauge != gauges.STATE)
     states = [re.search(r'state="(\w+)"', labels) for gauge, labels in values if gauge == gauges.STATE]
-    assert {found[1] for found in states if found} == set(metrics.STATES)
+    assert {matches[1] for matches in states if matches} == set(metrics.STATES)
 
 
 def _both_sources_give_one_table_of_masks(folders: list[CellRecord], mirrored: list[CellRecord]) -> None:

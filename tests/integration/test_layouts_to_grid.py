@@ -31,8 +31,8 @@ pytestmark = pytest.mark.integration
 
 
 def body(affine: np.ndarray, shape: tuple[int, int, int], centre: np.ndarray = CENTRE) -> np.ndarray:
-    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
-    mm = places @ affine[:3, :3].T + affine[:3, 3] - centre
+    indices = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    mm = indices @ affine[:3, :3].T + affine[:3, 3] - centre
     hu = np.full(shape, -1000, np.int16)
     hu[((mm / (110, 80, 100)) ** 2).sum(axis=-1) < 1] = 40
     hu[(np.abs(mm - MARKER) < 12).all(axis=-1)] = 700

@@ -29,8 +29,8 @@ def plan(monkeypatch):
     def give(*cells, stores=None, untested=()):
         planned = [_planned(*cell, untested=untested) for cell in cells]
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
-        places = {"cells_folder": Path("cells"), "stores": ours}
-        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **places)
+        folders = {"cells_folder": Path("cells"), "stores": ours}
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **folders)
         monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)
         monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: cells)

@@ -44,7 +44,7 @@ def random_file(folder: Path, draw: Draw) -> Path:
     header["magic"] = b"n+2" if kind is nibabel.Nifti2Header else b"n+1"
     header["vox_offset"] = int(header["sizeof_hdr"]) + 4
     header["xyzt_units"] = draw.choice([0, 2, 10])
-    _place(header, draw)
+    _position(header, draw)
     names = list(FAULTS)
     file = {"extension": b"\0\0\0\0", "cut": 0, "behind": b""}
     for name in draw.choice(names, size=draw.choice([0, 1, 2]), replace=False):
@@ -52,7 +52,7 @@ def random_file(folder: Path, draw: Draw) -> Path:
     return _write(folder, header, file, draw)
 
 
-def _place(header: Any, draw: Draw) -> None:
+def _position(header: Any, draw: Draw) -> None:
     """Random codes; a random rotation as qform, and a sform that agrees with it."""
     header["qform_code"], header["sform_code"] = (int(code) for code in draw.choice([0, 1, 2, 3, 4, 5], 2))
     rotation = _rotation(draw) if draw.random() < 0.5 else np.eye(3)[draw.permutation(3)]
@@ -143,9 +143,9 @@ def _scaling(header: Any, draw: Draw, _: dict) -> None:
 
 
 def _voxel_offset(header: Any, draw: Draw, _: dict) -> None:
-    places = [0, 16, 100, 347, 351, 352, 352.5, 353, 368, 400, 544, 560, -1, 1e9, 3e5]
+    offsets = [0, 16, 100, 347, 351, 352, 352.5, 353, 368, 400, 544, 560, -1, 1e9, 3e5]
     version_1 = int(header["sizeof_hdr"]) == 348
-    header["vox_offset"] = draw.choice([*places, np.nan, np.inf] if version_1 else [int(p) for p in places])
+    header["vox_offset"] = draw.choice([*offsets, np.nan, np.inf] if version_1 else [int(p) for p in offsets])
 
 
 def _extension(header: Any, draw: Draw, file: dict) -> None:

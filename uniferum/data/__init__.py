@@ -8,6 +8,7 @@ Files:
     commands          commands that an error or a plan suggests, with quoted paths of a store
     content           content of a prepared store for a run's identity
     fetch/            download of public datasets, and manual steps for restricted ones
+    folds            divide a cohort's scans into folds by patient, stratified by the labels
     flag_counts       count the scans with each quality flag
     loading/          stored volumes to batches: order, reading, augmentation, targets
     needs             estimate disk space of the store at each level

@@ -8,6 +8,8 @@ Files:
     encoder       the vision encoder: a timm-3d EfficientNet up to the configured stride
     folding       fold batch norms into the preceding convolutions, for faster prediction on a CPU
     inflate       inflate 2D image weights to 3D: repeat each filter along the depth
+    needs         the pretrained weights that a model's config names, and where they are
+    pretrained    find pretrained weights: in a folder, a Python package, or the hub and its cache
     registry      build a compared system from its config section
     saved/        trained models and pretrained weights as files
     sequence      build the transformer's input sequences, with options that help small models
@@ -16,5 +18,5 @@ Files:
     tokenizer     convert prompts to token ids
     transformer   the bidirectional transformer of BERT and Megatron-BERT
     uniferum      Uniferum: one transformer over [CLS], the volume's tokens, [SEP] and the prompt
-    weights       find and read pretrained weights
+    weights       read the tensors of weights files
 """

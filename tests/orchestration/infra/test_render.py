@@ -124,8 +124,8 @@ def test_every_panel_of_the_dashboard_shows_an_exported_gauge(settings: InfraSet
     asked = [re.findall(r"ray_(uniferum_[a-z_]+)", query) for query in queries]
     assert all(len(names) == 1 for names in asked)
     assert {names[0] for names in asked} == {gauges.STATE, *gauges.PROGRESS}
-    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
-    assert len(set(places)) == len(places)
+    corners = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in board["panels"]]
+    assert len(set(corners)) == len(corners)
     assert {variable["name"] for variable in board["templating"]["list"]} == {"source", "cell"}
 
 
