@@ -79,7 +79,7 @@ class Store:
                 default the folder in UNIFERUM_STAGE, if it is set.
 
         Raises:
-            UniferumError: there is no store, or its format is different.
+            UniferumError: there is no store, its description is damaged, or its format is different.
         """
         location = location_of(path)
         try:
@@ -87,8 +87,13 @@ class Store:
         except FileNotFoundError:
             cure = "make one with: uniferum data prepare COHORT.yaml --out STORE"
             raise UniferumError(str(path), must="be a prepared store (it has no store.json)", cure=cure) from None
-        if description.get("format") != FORMAT:
-            raise UniferumError(f"{path}/store.json: format", description.get("format"), must=f"be {FORMAT}")
+        except ValueError:  # no JSON, or no UTF-8
+            description = None
+        if not isinstance(description, dict) or not {"format", "cohort", "preparation"} <= description.keys():
+            cure = "it is damaged: remove it, and prepare the cohort again with the same --out"
+            raise UniferumError(f"{path}/store.json", must="describe a prepared store", cure=cure)
+        if description["format"] != FORMAT:
+            raise UniferumError(f"{path}/store.json: format", description["format"], must=f"be {FORMAT}")
         config = parse(PreparationConfig, description["preparation"], source=f"{path}/store.json")
         named = os.environ.get("UNIFERUM_STAGE")
         return cls(location.url, description["cohort"], config, staging or (Path(named) if named else None))
