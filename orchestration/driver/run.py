@@ -106,12 +106,12 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
                 "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(absent_stores(grid))}"
             )
         DataPlan(grid, due).refuse()
-        weights_plan.fetch(due)
         tracking = TrackingSync(grid, view.say)
         done = [p for p in planned if p.state == PlanState.DONE]
         behind = retry_while_disk_full(lambda: tracking.catch_up(done), view.say)
         if due:
             preflight.check_space(grid, due)
+            weights_plan.fetch(due)
             run = GridRun(
                 grid=grid,
                 options=options,

@@ -89,8 +89,8 @@ def check(search: Search, grid: GridConfig, trials_left: int) -> None:
         raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
     planned = PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None)
     DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
-    weights_plan.fetch([planned])
     preflight.check_space(grid, [planned] * trials_left)
+    weights_plan.fetch([planned])
 
 
 def stopper(search: Search) -> Any:

@@ -153,7 +153,7 @@ def test_an_unwritable_location_is_a_users_error(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_a_users_error(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_text("not a database, but long enough to be read as one" * 100)
-    with pytest.raises(UniferumError, match="must be a ledger"):
+    with pytest.raises(UniferumError, match=r"ledger\.sqlite cannot be written \(file is not a database\)"):
         Ledger(path)
 
 
@@ -208,7 +208,7 @@ def test_status_works_without_an_answering_ledger(tmp_path: Path) -> None:
     (tmp_path / "store" / "store.json").unlink()
     rows, headline = status_of(away, [cell()])
     assert [row.texts[0] for row in rows] == [cell().name]
-    assert "from the cells' folders only: postgresql://grid@127.0.0.1:1/grids must be a ledger" in headline
+    assert "from the cells' folders only: The ledger postgresql://grid@127.0.0.1:1/grids cannot be written" in headline
 
 
 def test_a_wrong_password_is_named_and_not_shown(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ class Plain(nn.Module):
         tables = ours.transformer.embeddings
         pairs: list[tuple[nn.Module, nn.Module]] = [
             (self.word, tables.word),
-            (self.place, tables.position),
+            (self.position, tables.position),
             (self.kind, tables.token_type),
             (self.norm, tables.norm),
             (self.project, ours.project),
@@ -96,7 +96,7 @@ class Plain(nn.Module):
         seen = self.project(visual.flatten(1).T)
         words = self.word(torch.tensor(self.reader.tokenizer.encode(prompt).ids))
         z = torch.cat([self.v_cls[None], seen, self.v_sep[None], words])
-        e = self.norm(z + self.place.weight[: len(z)] + self.kind.weight[0])[None]
+        e = self.norm(z + self.position.weight[: len(z)] + self.kind.weight[0])[None]
         for layer in self.layers:
             e = layer(e)
         return self.class_head(e[0, 0])[0], self.mask_head(e[0, 1 : 1 + len(seen)])

@@ -89,14 +89,15 @@ class Store:
             raise UniferumError(str(path), must="be a prepared store (it has no store.json)", cure=cure) from None
         except ValueError:  # no JSON, or no UTF-8
             description = None
-        if not isinstance(description, dict) or not {"format", "cohort", "preparation"} <= description.keys():
+        known = description if isinstance(description, dict) else {}
+        if known.get("format", FORMAT) != FORMAT:
+            raise UniferumError(f"{path}/store.json: format", known["format"], must=f"be {FORMAT}")
+        if not {"format", "cohort", "preparation"} <= known.keys():
             cure = "it is damaged: remove it, and prepare the cohort again with the same --out"
             raise UniferumError(f"{path}/store.json", must="describe a prepared store", cure=cure)
-        if description["format"] != FORMAT:
-            raise UniferumError(f"{path}/store.json: format", description["format"], must=f"be {FORMAT}")
-        config = parse(PreparationConfig, description["preparation"], source=f"{path}/store.json")
+        config = parse(PreparationConfig, known["preparation"], source=f"{path}/store.json")
         named = os.environ.get("UNIFERUM_STAGE")
-        return cls(location.url, description["cohort"], config, staging or (Path(named) if named else None))
+        return cls(location.url, known["cohort"], config, staging or (Path(named) if named else None))
 
     @property
     def name(self) -> str:
