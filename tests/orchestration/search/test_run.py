@@ -12,6 +12,7 @@ import optuna
 import pytest
 
 from orchestration.cluster import preflight
+from orchestration.grid import weights_plan
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.records import CellFolder
 from orchestration.grid.states import RunStatus
@@ -206,8 +207,9 @@ def test_a_search_without_its_data_or_without_free_space_is_refused(
     monkeypatch.setattr(preflight, "free_gib", lambda _: 100.0)
     looked: list[str] = []
     monkeypatch.setattr(DataPlan, "refuse", lambda data: looked.extend(p.state for p in data.planned))
+    monkeypatch.setattr(weights_plan, "fetch", lambda planned: looked.extend(p.why for p in planned))
     check(search, search.grid, 3)
-    assert looked == ["due"], "one trial's data stands for that of all"
+    assert looked == ["due", "a trial"], "one trial's data and weights stand for those of all"
     with pytest.raises(UniferumError, match="free; 40 cells of two checkpoints need"):
         check(search, search.grid, 40)
     (tmp_path / "store" / "store.json").unlink()
