@@ -50,4 +50,4 @@ def render(
             output.result(f"----- {name}\n{text}")
         return
     for path in write(loaded, overrides, out):
-        output.say(f"wrote {path}")
+        output.result(str(path))

@@ -15,6 +15,7 @@
     grid/              grid file, cells, cells' folders, plan, estimates, states
     infra/             generate the files that start a grid on a cluster
     disk.py            detect a full disk, and retry until space is free
+    gauges.py          names of the gauges that a running grid exports
     processes.py       identify and terminate process trees
 
 **Processes**, and who starts them.

@@ -22,6 +22,7 @@ from orchestration.attempt.failures import Fault
 from orchestration.attempt.spool import ProgressReporter, SpoolReporter
 from orchestration.attempt.watchdog import watchdog
 from orchestration.grid.records import CellFolder, read_json
+from orchestration.grid.states import Phase
 from uniferum.atomic import write_json
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class AttemptResult:
 
     @property
     def kind(self) -> str | None:
-        """The class of the fault; None where there is none."""
+        """The class of the fault; None if there is none."""
         return self.fault.kind if self.fault else None
 
     @property
@@ -240,7 +241,7 @@ def _run(
     reporter, beat = Fanout([]), alive
     if listeners is not None:
         progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
-        progress.phase("scoring" if attempt.evaluate_only else "starting")
+        progress.phase(Phase.SCORING if attempt.evaluate_only else Phase.STARTING)
         reporter, beat = Fanout([SpoolReporter(folder), progress, *listeners]), progress.beat
     if attempt.evaluate_only:
         evaluate(config, stores, folder, reporter, stop=stop, alive=beat)
@@ -303,6 +304,6 @@ def write_attempt(path: Path, attempt: Attempt) -> None:
 
 
 def read_attempt(path: Path) -> Attempt | None:
-    """Read the attempt at ``path``; None where there is none."""
+    """Read the attempt at ``path``; None if there is none."""
     keys = read_json(path)
     return Attempt.from_json(keys) if keys else None

@@ -51,8 +51,8 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
         python: the interpreter on the cluster that has this project's requirements.
 
     Raises:
-        UniferumError: the file is wrong or outside the working tree, a path is relative, no Ray dashboard answers at
-            ``address``, or the cluster rejected the job.
+        UniferumError: the file is wrong or outside the working tree, or a path is relative.
+        StateError: no Ray dashboard answers at ``address``, or the cluster rejected the job.
     """
     if not address.startswith(("http://", "https://")):
         raise UniferumError("--address", address, must="be the address of the dashboard, http://HEAD:8265")
@@ -70,7 +70,7 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
         if status is None:
             _start(client, name, uploaded, settings, python)
             return Submission(name, client, again)
-    raise UniferumError("grid", grid.name, must="have been submitted fewer than 1,000 times")
+    raise StateError(f"Grid {grid.name} was submitted 999 times", cure="Rename it, or delete its ended jobs in Ray.")
 
 
 def _inside_the_tree(file: Path) -> Path:
@@ -177,7 +177,7 @@ def _complete(submission: Submission, lines: _Lines) -> None:
 
 
 def _answer(submission: Submission) -> str | None:
-    """The state of the driver; None where the cluster does not answer or does not know it any more."""
+    """The state of the driver; None if the cluster does not answer or no longer knows it."""
     try:
         return _status(submission.client, submission.identity)
     except OSError:
@@ -222,7 +222,8 @@ def _client(address: str) -> Any:
         return JobSubmissionClient(address, headers=headers)
     except (ConnectionError, RuntimeError, OSError, AuthenticationError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise UniferumError("--address", address, must="be a Ray dashboard that answers", cure=reason) from None
+        cure = "Start Ray there, or give the address of its dashboard."
+        raise StateError(f"No Ray dashboard answers at {address} ({reason.rstrip('.')})", cure=cure) from None
 
 
 def _saved_token() -> str | None:

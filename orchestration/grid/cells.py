@@ -106,8 +106,8 @@ def _content(cell: Cell) -> str:
     from uniferum.run.identity import identity_of
 
     config = cell.config
-    also = {"evaluate_on": config.evaluate_on, "on_wrong_hu": config.data.on_wrong_hu}
-    return fingerprint({"identity": identity_of(config), **also})
+    scans = config.data.model_dump(mode="json", include=set(config.data.CONTENT_KEYS))
+    return fingerprint({"identity": identity_of(config), "evaluate_on": config.evaluate_on, "scans": scans})
 
 
 def _collision(cell: Cell, same: Cell, source: str) -> UniferumError:

@@ -146,8 +146,8 @@ class GridConfig(Section):
         return ledger
 
     @property
-    def ledger_place(self) -> Path | str:
-        """Location of the ledger's database."""
+    def ledger_address(self) -> Path | str:
+        """Path of the SQLite file, or URL of the PostgreSQL database."""
         return self.ledger or self.root / "ledger.sqlite"
 
     @property
@@ -156,13 +156,13 @@ class GridConfig(Section):
         return f"{self.name[:40]}-{fingerprint(str(self.root.resolve()), length=8)}"
 
     @property
-    def places(self) -> dict[str, str]:
+    def store_addresses(self) -> dict[str, str]:
         """Address of each store, valid in any process: an absolute path or a URL."""
         return {n: store if isinstance(store, str) else str(store.resolve()) for n, store in self.stores.items()}
 
     @property
     def cells_folder(self) -> Path:
-        """The folder that holds one folder a cell."""
+        """The folder with one sub-folder per cell."""
         return self.root / "cells"
 
 

@@ -61,7 +61,7 @@ def trial_cell(search: Search, params: Mapping[str, Any]) -> TrialCell:
     from uniferum.run.identity import Reading
 
     config = parse(RunConfig, search.trial_keys(params), source=f"search {search.config.name}: trial")
-    reading, trials = Reading(search.grid.places), (search.root / "trials").resolve()
+    reading, trials = Reading(search.grid.store_addresses), (search.root / "trials").resolve()
     fingerprint = reading.fingerprints(config).training
     folder = cell_folder(trials, "trial", fingerprint)
     former = None if folder.exists() else reading.former(config)
@@ -121,7 +121,7 @@ def _attempt(cell: TrialCell, search: Search, report: Report) -> tuple[str | Non
     cell.record.clear_stop()
     cell.record.clear_failure()
     keys, policy = cell.config.model_dump(mode="json"), search.grid.policy
-    given = Attempt("trial", str(cell.folder), keys, search.grid.places, 1, "", stall_s=policy.stall_s)
+    given = Attempt("trial", str(cell.folder), keys, search.grid.store_addresses, 1, "", stall_s=policy.stall_s)
     outcome = attempt_cell(given, train_run, evaluate_run, [listener])
     kind = failures.CANCELLED if outcome.stopped else outcome.kind
     if kind is not None:

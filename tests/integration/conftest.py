@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.uniferum.data.small_stores import organs, write_store
+from tests.support.small_grids import tiny_settings
+from tests.support.small_stores import organs, write_store
 
 SPLITS = ("train",) * 12 + ("validation",) * 6 + ("test",) * 6
 
@@ -20,6 +21,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
         patch.setenv("OMP_NUM_THREADS", "1")
+        # Ray Train looks after its workers every 2 s by default, and the end of every worker group waits for that.
+        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield folder
 
@@ -63,24 +66,11 @@ def grid_file(tmp_path: Path, tiny_stores: dict[str, str]) -> Path:
         "root": str(tmp_path / "runs"),
         "stores": tiny_stores,
         "evaluate_on": ["CTRATE", "INSPECT"],
-        "defaults": {
-            "geometry": {"spacing_mm": [4.0, 4.0, 4.0], "model_shape": [48, 40, 32]},
-            "model": {"encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8}},
-            "sampling": {"luna_factor": 0},
-            "training": {
-                "steps": 4,
-                "validate_every": 2,
-                "batch": 8,
-                "micro_batch": 8,
-                "precision": "fp32",
-                "checkpoint_every": 1,
-                "threads": 1,
-            },
-        },
+        "defaults": tiny_settings(4),
         "text_encoders": {"small": {"name": "tiny", "layers": 1, "hidden": 32}},
         "cells": [{"text_encoder": "small", "train_on": ["CTRATE", "CTRATE+SEG"]}],
         "resources": {"cpus": 1, "parallel": 2, "checkpoint_gib": 0.01},
-        "policy": {"backoff_s": 0.1, "stall_s": 300, "free_gib": 0.01},
+        "policy": {"backoff_s": 0.1, "stall_s": 600, "free_gib": 0.01},
     }
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump(grid))

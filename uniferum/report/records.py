@@ -78,6 +78,8 @@ class CellRecord:
     """The config keys of its text encoder; empty if its config was not recorded."""
     axes: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Label of its value on each axis of its grid, e.g. ``{"lr": "1e-4"}``."""
+    untested: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """Test cohorts of the grid file that have no store yet, each with the command that makes it."""
 
     @property
     def mix(self) -> str:

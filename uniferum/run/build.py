@@ -9,7 +9,7 @@ import pandas as pd
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
-from uniferum.data.sampling import training_table
+from uniferum.data.sampling import shuffled, training_table
 from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
@@ -22,6 +22,7 @@ from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, open_cohort
 from uniferum.run.rows import splits_read
+from uniferum.systems import system_of
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 
@@ -75,11 +76,17 @@ class Workbench:
         """
         config = self.config
         sampling = config.sampling if missing_masks is None else config.sampling.replace(missing_masks=missing_masks)
-        return training_table(self.cohorts, config.train_on, sampling, config.seed)
+        return training_table(self.cohorts, config.train_on, sampling, config.seed, shuffle=self._shuffled)
 
     def selection_table(self) -> pd.DataFrame:
         """Make the validation tasks that select the best checkpoint."""
-        return selection_tasks(self.cohorts, self.config.selection_cohorts)
+        tasks = selection_tasks(self.cohorts, self.config.selection_cohorts)
+        return shuffled(tasks, self.config.seed, SELECTION_SPLIT) if self._shuffled else tasks
+
+    @property
+    def _shuffled(self) -> bool:
+        """Whether the run is a control that trains and selects on labels exchanged between scans."""
+        return system_of(self.config.model.kind).shuffled
 
     def test_table(self) -> pd.DataFrame:
         """Make the test tasks of the run."""
@@ -158,7 +165,7 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
     cohorts = {name: open_cohort(stores, name) for name in names}
     needed = splits_read(config, only_scores=only_scores)
     for name, cohort in cohorts.items():
-        refuse_splits(cohort, needed[name])
+        refuse_splits(cohort.for_training("keep", config.folds_of(name)), needed[name])
         if cohort.geometry != config.geometry:
             raise UniferumError(
                 f"store of {name}: geometry",
@@ -191,10 +198,11 @@ def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
         SELECTION_SPLIT: config.selection_cohorts,
         TEST_SPLIT: config.evaluate_on,
     }
+    divided = cohort.for_training("keep", config.folds_of(name))
     for split, names in read.items():
         if name in names:
-            refuse_flagged(cohort, split, policy)
-    seen = cohort.for_training(policy)
+            refuse_flagged(divided, split, policy)
+    seen = cohort.for_training(policy, config.folds_of(name))
     if seen.left_out and name in config.trained_stores and not seen.patients(TRAINING_SPLIT):
         shown = f"all {len(seen.left_out)} scans are flagged {WRONG_HU}"
         cure = "correct them and prepare again, or set data.on_wrong_hu=keep"

@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
-from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.no_effect import has_effect, with_defaults, without_effect
@@ -119,7 +118,7 @@ class Reading:
         """Keep the paths; stores are read on first use."""
         self.stores = stores
         self._found: dict[str, Content | PreparedCohort] = {}
-        self._texts: dict[tuple[str, ...], str] = {}
+        self._texts: dict[tuple[Any, ...], str] = {}
 
     def fingerprints(self, config: RunConfig) -> Fingerprints:
         """Compute both fingerprints of a run; raises like :func:`fingerprints`."""
@@ -141,32 +140,32 @@ class Reading:
         return former if former is not None and former.training == training else self.fingerprints(config)
 
     def _fingerprints(self, config: RunConfig, whole: Mapping[str, Any]) -> Fingerprints:
-        training, policy = self._training_text(config, whole), config.data.on_wrong_hu
-        tests = canonical_mapping({name: self._text(name, TEST_SPLIT, policy) for name in config.evaluate_on})
+        training = self._training_text(config, whole)
+        tests = canonical_mapping({name: self._text(name, TEST_SPLIT, config) for name in config.evaluate_on})
         evaluation = canonical_mapping({"training": training, "tests": tests})
         return Fingerprints(text_fingerprint(training), text_fingerprint(evaluation))
 
     def training_content(self, config: RunConfig) -> dict[str, Any]:
         """See :func:`training_content`."""
-        trained, policy = config.trained_stores, config.data.on_wrong_hu
+        trained = config.trained_stores
         return {
             "results": RESULTS,
             "config": identity_of(config),
-            "train": {name: self._content(name, TRAINING_SPLIT, policy) for name in trained},
-            "select": {name: self._content(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts},
+            "train": {name: self._content(name, TRAINING_SPLIT, config) for name in trained},
+            "select": {name: self._content(name, SELECTION_SPLIT, config) for name in config.selection_cohorts},
             "organs": _organ_prompts(map(self._of, trained)) if config.segmentation else {},
         }
 
     def _training_text(self, config: RunConfig, whole: Mapping[str, Any]) -> str:
         """Canonical JSON of :meth:`training_content`, with ``whole`` as the config's part."""
-        trained, policy = config.trained_stores, config.data.on_wrong_hu
+        trained = config.trained_stores
         return canonical_mapping(
             {
                 "results": canonical_json(RESULTS),
                 "config": canonical_json(whole),
-                "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT, policy) for name in trained}),
+                "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT, config) for name in trained}),
                 "select": canonical_mapping(
-                    {name: self._text(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts}
+                    {name: self._text(name, SELECTION_SPLIT, config) for name in config.selection_cohorts}
                 ),
                 "organs": self._organs_text(trained) if config.segmentation else "{}",
             }
@@ -183,17 +182,22 @@ class Reading:
 
     def left_out(self, config: RunConfig) -> list[str]:
         """One sentence for each cohort with training scans that are left out; see ``data.on_wrong_hu``."""
-        policy = config.data.on_wrong_hu
-        return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
+        return [line for name in config.trained_stores if (line := left_out_line(self._as_run(name, config)))]
 
-    def _content(self, cohort: str, split: str, policy: OnWrongHu) -> dict[str, Any]:
-        refuse_flagged(self._of(cohort), split, policy)
-        return _content(self._of(cohort).for_training(policy), split)
+    def _as_run(self, cohort: str, config: RunConfig) -> Content | PreparedCohort:
+        """A cohort with the splits of the run, without the scans that are left out of training."""
+        return self._of(cohort).for_training(config.data.on_wrong_hu, config.folds_of(cohort))
 
-    def _text(self, cohort: str, split: str, policy: OnWrongHu) -> str:
-        if (split, cohort, policy) not in self._texts:
-            self._texts[split, cohort, policy] = canonical_json(self._content(cohort, split, policy))
-        return self._texts[split, cohort, policy]
+    def _content(self, cohort: str, split: str, config: RunConfig) -> dict[str, Any]:
+        policy, folds = config.data.on_wrong_hu, config.folds_of(cohort)
+        refuse_flagged(self._of(cohort).for_training("keep", folds), split, policy)
+        return _content(self._as_run(cohort, config), split)
+
+    def _text(self, cohort: str, split: str, config: RunConfig) -> str:
+        key = (split, cohort, config.data.on_wrong_hu, config.folds_of(cohort))
+        if key not in self._texts:
+            self._texts[key] = canonical_json(self._content(cohort, split, config))
+        return self._texts[key]
 
     def _organs_text(self, trained: tuple[str, ...]) -> str:
         if ("organs", *trained) not in self._texts:

@@ -123,7 +123,7 @@ def _recorded(done: RunResult | None, files: RunFiles) -> object:
 
 
 def _reached(checkpoints: Checkpoints) -> TrainingProgress | None:
-    """Read the progress of the last checkpoint, None where there is none; another run's folder is refused."""
+    """Read the progress of the last checkpoint, None if there is none; another run's folder is refused."""
     if not checkpoints.last.exists():
         return None
     card = read_card(checkpoints.last)
@@ -165,7 +165,7 @@ def _begin(
 def _validate(model: Model, *, bench: Workbench, table: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
     """Return the mean AUROC over the selection tasks, in total and by cohort, and the scores of the masks.
 
-    NaN where no label has both classes. The spread of the answers about one volume between prompts is returned too: it
+    NaN if no label has both classes. The spread of the answers about one volume between prompts is returned too: it
     shows a model that ignores the prompts.
     """
     if table.empty:

@@ -23,7 +23,7 @@ from orchestration.attempt.attempt import (
 )
 from orchestration.attempt.watchdog import stack_files, with_stack
 from orchestration.grid.records import CellFolder
-from tests.orchestration.worlds import attempt
+from tests.support.small_grids import attempt
 from uniferum.errors import UniferumError
 from uniferum.training.errors import Interrupted
 

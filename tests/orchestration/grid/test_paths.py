@@ -48,7 +48,7 @@ def test_paths_are_relative_to_the_file(
     file = project / "configs/grid.yaml"
     grid = load_grid(os.path.relpath(file) if relative else file)
     assert grid.root.resolve() == project / "runs"
-    assert grid.places == {
+    assert grid.store_addresses == {
         "CTRATE": str(project / "stores/a"),
         "INSPECT": "s3://bucket/here",
         "LUNA16": "/data/luna",
@@ -80,7 +80,7 @@ def test_home_and_variables_are_expanded(project: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HOME", "/home/me")
     grid = load_grid(_write(project, root="~/runs", stores={"CTRATE": "${PLACE}/a"}))
     assert grid.root == Path("/home/me/runs")
-    assert grid.places == {"CTRATE": str(project / "configs/here/a")}
+    assert grid.store_addresses == {"CTRATE": str(project / "configs/here/a")}
 
 
 def test_a_variable_that_is_not_set_is_refused(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

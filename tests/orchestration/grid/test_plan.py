@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -15,8 +16,8 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder, Failure, cell_folder
-from orchestration.grid.states import PlanState
-from tests.orchestration.worlds import cell, finish, grid
+from orchestration.grid.states import Phase, PlanState
+from tests.support.small_grids import cell, finish, grid
 from uniferum.run import RunConfig, identity
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
@@ -203,6 +204,61 @@ def test_a_cell_without_its_store_has_no_data(tmp_path: Path) -> None:
     assert (planned.state, planned.why) == (PlanState.NO_DATA, "data absent: CTRATE")
 
 
+def _tested_on_two(root: Path, **changes: object) -> PlannedCell:
+    """The plan of a cell that is tested on CTRATE and INSPECT; its evaluation fingerprint names the tested cohorts."""
+    config = grid(root, stores={"CTRATE": root / "store", "INSPECT": root / "inspect"}, **changes)
+    (planned,) = make_plan(config, [cell(evaluate_on=["CTRATE", "INSPECT"])], _by_tests)
+    return planned
+
+
+def _by_tests(config: RunConfig, stores: object) -> tuple[str, str]:
+    return TRAINING, "+".join(config.evaluate_on)
+
+
+def _prepare_inspect(root: Path) -> None:
+    (root / "inspect").mkdir()
+    (root / "inspect" / "store.json").write_text("{}")
+
+
+def test_a_cell_does_not_wait_for_a_test_cohort(tmp_path: Path) -> None:
+    planned = _tested_on_two(tmp_path)
+    assert (planned.state, planned.why) == (PlanState.DUE, "never ran; test data absent: INSPECT")
+    assert planned.untested == ("INSPECT",)
+    assert planned.cell.config.evaluate_on == ("CTRATE",)
+
+
+def test_a_cell_is_scored_again_when_the_store_of_a_test_cohort_appears(tmp_path: Path, folder: Path) -> None:
+    finish(folder, TRAINING, "CTRATE", evaluate_on=["CTRATE"])
+    before = _tested_on_two(tmp_path)
+    assert (before.state, before.why) == (PlanState.DONE, "finished at step 4; test data absent: INSPECT")
+    _prepare_inspect(tmp_path)
+    after = _tested_on_two(tmp_path)
+    assert (after.state, after.why) == (PlanState.RESCORE, "it is not scored on INSPECT yet")
+    assert (after.untested, after.cell.config.evaluate_on) == ((), ("CTRATE", "INSPECT"))
+
+
+@pytest.mark.parametrize(
+    ("digest", "state", "why"),
+    [
+        ("same", PlanState.DONE, "finished at step 4; test data absent now: INSPECT; the earlier scores stay"),
+        (
+            "other",
+            PlanState.NO_DATA,
+            "data absent: the test split of CTRATE changed, but scoring again needs INSPECT too",
+        ),
+    ],
+)
+def test_scores_on_a_store_that_has_gone_are_kept(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, digest: str, state: PlanState, why: str
+) -> None:
+    store = SimpleNamespace(digest=lambda split: "same")
+    monkeypatch.setattr(identity.Reading, "cohort", lambda reading, name: store)
+    tested = {"evaluate_on": ["CTRATE", "INSPECT"], "data": {"CTRATE test": digest, "INSPECT test": "x"}}
+    finish(folder, TRAINING, "CTRATE+INSPECT", **tested)
+    planned = _tested_on_two(tmp_path)
+    assert (planned.state, planned.why) == (state, why)
+
+
 @pytest.mark.parametrize("cut", ["", "{", "[]", '{"format": 1, "training_'])
 def test_a_result_cut_short_is_no_result(tmp_path: Path, folder: Path, cut: str) -> None:
     folder.mkdir(parents=True)
@@ -268,7 +324,7 @@ def test_scoring_again_is_estimated_from_the_last_scoring(tmp_path: Path, monkey
     now = iter([100.0, 100.0, 100.0, 190.0, 190.0, 190.0])
     monkeypatch.setattr("orchestration.attempt.spool.time.time", lambda: next(now, 190.0))
     reporter = ProgressReporter(folders[0], steps=4)
-    reporter.phase("scoring")
+    reporter.phase(Phase.SCORING)
     reporter.artifact(folders[0] / "predictions.parquet")
     planned = make_plan(config, [cell(), second], lambda c, stores: (TRAINING, EVALUATION))
     assert [p.hours for p in planned] == pytest.approx([90 / 3600, 90 / 3600])

@@ -39,7 +39,7 @@ class Store:
     name: str
     vocabulary = Words()
 
-    def for_training(self, policy: str) -> "Store":
+    def for_training(self, policy: str, folds: object = None) -> "Store":
         return self
 
     def digest(self, split: str) -> str:

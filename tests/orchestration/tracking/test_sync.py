@@ -14,7 +14,7 @@ from orchestration.grid.planned import PlannedCell
 from orchestration.tracking import sync as module
 from orchestration.tracking.spool_reader import has_unsent
 from orchestration.tracking.sync import TrackingSync, tags_of
-from tests.orchestration.worlds import cell, finish, grid
+from tests.support.small_grids import cell, finish, grid
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-
 from tests.uniferum.run.small_runs import make_config
+
 from uniferum.config import merge
 from uniferum.run import RunConfig, evaluate_run, read_result, train_run
 from uniferum.run.identity import Reading, identity_of
