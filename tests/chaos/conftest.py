@@ -111,9 +111,9 @@ class Ground:
         return sum(progress.step for progress in progresses if progress)
 
     def work_goes_on(self, driver: subprocess.Popen[bytes], seconds: float = 240.0) -> None:
-        """Wait until a cell has advanced past its next checkpoint, so that the next fault interrupts training."""
+        """Wait until a cell has advanced, so that the next fault interrupts training."""
         until, before = time.monotonic() + seconds, self.steps()
-        while self.steps() < before + 3 * len(self.cells) and driver.poll() is None and time.monotonic() < until:
+        while self.steps() <= before and driver.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
 
     def kill_worker(self, draw: random.Random) -> None:
