@@ -70,6 +70,7 @@ def gather(
         records, pending = distinguish_encoders(records, pending)
         return Gathered(_of_phantoms(records), pending, Margins())
     from orchestration.grid.config import load_grid
+    from orchestration.grid.stores import on_disk
 
     config = config or load_grid(grid)
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
@@ -80,7 +81,7 @@ def gather(
         records = [replace(one, phantoms=True) for one in records]
         pending = [replace(one, phantoms=True) for one in pending]
     agreement = Margins(config.margins, config.synthetic, config.comparable)
-    stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
+    stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and on_disk(s)}
     records = _of_phantoms(_with_splits(records, stores))
     return Gathered(records, pending, agreement, config.cells_folder, stores)
 

@@ -191,7 +191,7 @@ class _Planner:
         changed = [
             name
             for name in cell.config.evaluate_on
-            if self.reading.cohort(name).digest("test") != digests.get(f"{name} test")
+            if self.reading.as_run(name, cell.config).digest("test") != digests.get(f"{name} test")
         ]
         if not changed:
             kept = f"test data absent now: {', '.join(lost)}; the earlier scores stay"

@@ -36,12 +36,7 @@ def fetch(planned: Iterable[PlannedCell]) -> None:
     """Find every pretrained encoder that the cells need, on this machine or on the hub.
 
     Raises:
-        UniferumError: one is neither here nor on the hub; names it and what to do.
+        StateError: one is neither here nor on the hub; names it and what to do.
     """
-    from uniferum.model.pretrained import find_pretrained, in_package
-
     for need in needs_of(planned):
-        if need.package:
-            in_package(need.name, need.path)
-        elif need.here() is None:
-            find_pretrained(need.name, weights=need.weights)
+        need.find()

@@ -106,14 +106,13 @@ class Ground:
             return subprocess.Popen([*command, "--address", self.raylets.address], stdout=log, stderr=log)
 
     def steps(self) -> int:
-        """Return the sum of the steps of all cells."""
-        progresses = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
-        return sum(progress.step for progress in progresses if progress)
+        """Return the sum of the steps of all cells' last checkpoints."""
+        return sum(CellFolder(folder).resumable_step() or 0 for folder in self.grid.root.glob("cells/*"))
 
     def work_goes_on(self, driver: subprocess.Popen[bytes], seconds: float = 240.0) -> None:
-        """Wait until a cell has advanced past its next checkpoint, so that the next fault interrupts training."""
+        """Wait until a cell has written a new checkpoint, so that the next fault interrupts training."""
         until, before = time.monotonic() + seconds, self.steps()
-        while self.steps() < before + 3 * len(self.cells) and driver.poll() is None and time.monotonic() < until:
+        while self.steps() <= before and driver.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
 
     def kill_worker(self, draw: random.Random) -> None:

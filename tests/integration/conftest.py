@@ -21,8 +21,6 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(folder))
         patch.setenv("OMP_NUM_THREADS", "1")
-        # Ray Train looks after its workers every 2 s by default, and the end of every worker group waits for that.
-        patch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         yield folder
 
@@ -70,7 +68,7 @@ def grid_file(tmp_path: Path, tiny_stores: dict[str, str]) -> Path:
         "text_encoders": {"small": {"name": "tiny", "layers": 1, "hidden": 32}},
         "cells": [{"text_encoder": "small", "train_on": ["CTRATE", "CTRATE+SEG"]}],
         "resources": {"cpus": 1, "parallel": 2, "checkpoint_gib": 0.01},
-        "policy": {"backoff_s": 0.1, "stall_s": 600, "free_gib": 0.01},
+        "policy": {"backoff_s": 0.1, "stall_s": 300, "free_gib": 0.01},
     }
     path = tmp_path / "grid.yaml"
     path.write_text(yaml.safe_dump(grid))

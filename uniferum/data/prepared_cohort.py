@@ -151,9 +151,7 @@ class PreparedCohort:
 
     def _divided(self, folds: Folds) -> "PreparedCohort":
         """The same scans, with the splits of a division into folds."""
-        known: dict[str, dict[str, int]] = {}
-        for scan, label, value in self.known():
-            known.setdefault(scan, {})[label] = value
+        known = self._known_by_scan()
         splits = fold_splits({split: self.patients(split) for split in self.split_sizes()}, known, folds)
         scans = self.scans.assign(split=[splits[scan] for scan in self.scans["scan_id"].tolist()])
         return replace(self, scans=scans, splits=self._words_of(folds), _digests={}, _views={})
@@ -174,10 +172,15 @@ class PreparedCohort:
 
     def _digest(self, split: str) -> str:
         checksums = dict(zip(self.scans["scan_id"].tolist(), self.scans["checksum"].tolist(), strict=True))
+        scans = {scan: (patient, checksums[scan]) for scan, patient in self.patients(split).items()}
+        return split_digest(scans, self._known_by_scan())
+
+    def _known_by_scan(self) -> dict[str, dict[str, int]]:
+        """Map each scan to its known labels."""
         known: dict[str, dict[str, int]] = {}
         for scan, label, value in self.known():
             known.setdefault(scan, {})[label] = value
-        return split_digest({scan: (patient, checksums[scan]) for scan, patient in self.patients(split).items()}, known)
+        return known
 
     @cached_property
     def layers_of(self) -> dict[str, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from uniferum.model.pretrained import (
     OFFLINE,
     PICKLED,
     SAFE,
+    find_pretrained,
     image_hub_id,
     in_package,
     is_installed,
@@ -46,6 +47,16 @@ class PretrainedNeed:
         if not self.package:
             return local_pretrained(self.name, weights_dir, weights=self.weights)
         return in_package(self.name, self.path) if is_installed(self.name) else None
+
+    def find(self) -> Path:
+        """Find it on this machine, else fetch it from the hub.
+
+        Raises:
+            StateError: it is neither here nor on the hub; names it and what to do.
+        """
+        if self.package:
+            return in_package(self.name, self.path)
+        return self.here() or find_pretrained(self.name, weights=self.weights)
 
     def copy_command(self, folder: Path) -> str:
         """The command that fetches it on a machine with internet, into a folder for ``--weights-dir``.

@@ -47,7 +47,7 @@ def find_pretrained(name: str, weights_dir: Path | None = None, *, weights: bool
     if Path(name).is_dir() and name.startswith((".", "/")):
         what = f"{SAFE} or {PICKLED}" if weights else "config.json"
         raise UniferumError(name, must=f"hold {what}", cure="give the folder of a model in the hub's format")
-    given = weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
+    given = _given(weights_dir)
     if given is not None and not given.is_dir():
         raise UniferumError("weights folder", str(given), must="exist", cure="check --weights-dir")
     for folder in _candidate_folders(name, given):
@@ -67,7 +67,7 @@ def local_pretrained(name: str, weights_dir: Path | None = None, *, weights: boo
     from huggingface_hub import try_to_load_from_cache
 
     has = _has_weights if weights else _has_config
-    given = weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
+    given = _given(weights_dir)
     for folder in (Path(name), *_candidate_folders(name, given)):
         if has(folder):
             return folder
@@ -78,6 +78,11 @@ def local_pretrained(name: str, weights_dir: Path | None = None, *, weights: boo
         if isinstance(cached, str):
             return Path(cached).parent
     return None
+
+
+def _given(weights_dir: Path | None) -> Path | None:
+    """The folder of pretrained models: the argument, else the environment's."""
+    return weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
 
 
 def _candidate_folders(name: str, weights_dir: Path | None) -> list[Path]:

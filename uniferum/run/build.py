@@ -193,16 +193,10 @@ def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None
 def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
     """Return a cohort without the scans that are left out of training."""
     name, policy = cohort.name, config.data.on_wrong_hu
-    read = {
-        TRAINING_SPLIT: config.trained_stores,
-        SELECTION_SPLIT: config.selection_cohorts,
-        TEST_SPLIT: config.evaluate_on,
-    }
-    divided = cohort.for_training("keep", config.folds_of(name))
-    for split, names in read.items():
-        if name in names:
-            refuse_flagged(divided, split, policy)
-    seen = cohort.for_training(policy, config.folds_of(name))
+    folds = config.folds_of(name)
+    for split in splits_read(config)[name]:
+        refuse_flagged(cohort.for_training("keep", folds), split, policy)
+    seen = cohort.for_training(policy, folds)
     if seen.left_out and name in config.trained_stores and not seen.patients(TRAINING_SPLIT):
         shown = f"all {len(seen.left_out)} scans are flagged {WRONG_HU}"
         cure = "correct them and prepare again, or set data.on_wrong_hu=keep"

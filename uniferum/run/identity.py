@@ -182,16 +182,16 @@ class Reading:
 
     def left_out(self, config: RunConfig) -> list[str]:
         """One sentence for each cohort with training scans that are left out; see ``data.on_wrong_hu``."""
-        return [line for name in config.trained_stores if (line := left_out_line(self._as_run(name, config)))]
+        return [line for name in config.trained_stores if (line := left_out_line(self.as_run(name, config)))]
 
-    def _as_run(self, cohort: str, config: RunConfig) -> Content | PreparedCohort:
+    def as_run(self, cohort: str, config: RunConfig) -> Content | PreparedCohort:
         """A cohort with the splits of the run, without the scans that are left out of training."""
         return self._of(cohort).for_training(config.data.on_wrong_hu, config.folds_of(cohort))
 
     def _content(self, cohort: str, split: str, config: RunConfig) -> dict[str, Any]:
         policy, folds = config.data.on_wrong_hu, config.folds_of(cohort)
         refuse_flagged(self._of(cohort).for_training("keep", folds), split, policy)
-        return _content(self._as_run(cohort, config), split)
+        return _content(self.as_run(cohort, config), split)
 
     def _text(self, cohort: str, split: str, config: RunConfig) -> str:
         key = (split, cohort, config.data.on_wrong_hu, config.folds_of(cohort))

@@ -36,7 +36,7 @@ def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRow
     Raises:
         UniferumError: the store is missing or unreadable.
     """
-    cohort = reading.cohort(name).for_training(config.data.on_wrong_hu, config.folds_of(name))
+    cohort = reading.as_run(name, config)
     if name == NODULE_COHORT and config.segmentation and config.sampling.luna_factor:
         return planned_nodules(cohort, config.sampling)
     return planned_rows(cohort, config.sampling, segmentation=config.segmentation)

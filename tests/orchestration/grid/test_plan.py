@@ -252,7 +252,7 @@ def test_scores_on_a_store_that_has_gone_are_kept(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, digest: str, state: PlanState, why: str
 ) -> None:
     store = SimpleNamespace(digest=lambda split: "same")
-    monkeypatch.setattr(identity.Reading, "cohort", lambda reading, name: store)
+    monkeypatch.setattr(identity.Reading, "as_run", lambda reading, name, config: store)
     tested = {"evaluate_on": ["CTRATE", "INSPECT"], "data": {"CTRATE test": digest, "INSPECT test": "x"}}
     finish(folder, TRAINING, "CTRATE+INSPECT", **tested)
     planned = _tested_on_two(tmp_path)
