@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
+UNIT := $(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2
 export RAY_DEDUP_LOGS := 0
 
 .PHONY: demo test install lint types unit integration coverage mutants docs survive chaos hard-data clean
@@ -20,7 +21,10 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --html demo/page
 
-test: install lint types unit integration
+# Types and unit tests keep both cores busy; integration tests, which wait for processes, run alone after them.
+test: install lint
+	$(MAKE) --no-print-directory --jobs 2 types unit
+	$(MAKE) --no-print-directory integration
 
 lint: install
 	$(BIN)/ruff check .
@@ -31,14 +35,14 @@ types: install
 	$(BIN)/basedpyright
 
 unit: install
-	$(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2
+	$(UNIT)
 
 integration: install
 	$(BIN)/pytest -q -m 'integration and not chaos and not hard_data'
 
 # Lines of the three packages that the unit tests run; the gate stands at what they reach.
 coverage: install
-	$(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2 --cov --cov-report=term:skip-covered
+	$(UNIT) --cov --cov-report=term:skip-covered
 
 # Small faults in six modules whose mistakes nobody would see; about half an hour. Not a part of CI.
 mutants: install

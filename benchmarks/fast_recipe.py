@@ -132,7 +132,7 @@ def narrowed(store: Path, labels: Sequence[str], folder: Path) -> Path:
     """A copy of a store that knows these labels alone.
 
     Raises:
-        ValueError: the store does not have one of them.
+        ValueError: the store does not have one of them, or ``folder`` is a copy of other data or with other labels.
     """
     known = pd.read_parquet(store / "labels.parquet")
     absent = sorted(set(labels) - set(known["label"]))
@@ -143,6 +143,9 @@ def narrowed(store: Path, labels: Sequence[str], folder: Path) -> Path:
         kept = known[known["label"].isin(labels)]
         kept.to_parquet(folder.with_name(f"{folder.name}.part") / "labels.parquet", index=False)
         folder.with_name(f"{folder.name}.part").rename(folder)
+    copied = set(pd.read_parquet(folder / "labels.parquet")["label"])
+    if copied != set(labels) or (folder / "store.json").read_bytes() != (store / "store.json").read_bytes():
+        raise ValueError(f"{folder} is not a copy of {store} with {', '.join(labels)}; choose another --out")
     return folder
 
 

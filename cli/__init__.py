@@ -1,1 +1,30 @@
-"""The command line: parse, call one function, print."""
+"""The command line: parse, call one function, print.
+
+Files:
+
+    check           `uniferum data check`
+    checkpoints     `uniferum import-checkpoint`
+    data            `uniferum data`
+    examples        examples below the help of a command
+    fetch           `uniferum data fetch`
+    flags           print quality flags
+    grid            `uniferum grid`: plan, run, evaluate, show
+    grid_output     what the commands of `uniferum grid` print
+    infra           `uniferum infra`
+    label_reports   `uniferum data label-reports`
+    live            show a running grid on the terminal
+    main            the `uniferum` command
+    output          results on standard output, messages and progress on standard error
+    phantom         `uniferum data phantom` and `uniferum data demo`
+    predict         `uniferum predict`
+    prepare         `uniferum data prepare` and `uniferum data verify`
+    report          `uniferum report` and `uniferum why`
+    report_output   what `uniferum report` prints and writes
+    run             `uniferum run`
+    segment         `uniferum data segment`
+    steer           `uniferum grid`: commands for another shell
+    tables          tables for a terminal, a pipe or a script
+    tune            `uniferum tune`
+    volumes         images of patients for the page of a report
+    weights         `--weights-dir`, and `uniferum weights check`
+"""

@@ -78,7 +78,7 @@ def _show_card(counted: "DataCard", stored: "StoreCard | None", form: str | None
         output.say(organs.sentence())
     output.say_all(f"note: {note}" for note in counted.notes)
     if stored is not None:
-        _show_store(stored, sum(counted.scans.values()))
+        _show_store(stored, sum(counted.scans.values()), output.Summary(form=form))
 
 
 def _read_store(store: str, cohort: str) -> "StoreCard":
@@ -87,12 +87,12 @@ def _read_store(store: str, cohort: str) -> "StoreCard":
     return StoreCard.read(store, cohort)
 
 
-def _show_store(stored: "StoreCard", kept: int) -> None:
-    """What preparation noticed, and whether it has seen all of the cohort's scans."""
-    flags.show_split_flags(f"{stored.url}: quality flags, scans (share of the split)", stored.flags)
-    flags.show_notes(stored.whole, stored.notes)
+def _show_store(stored: "StoreCard", kept: int, printed: output.Summary) -> None:
+    """Print what preparation noticed, and whether it has seen all of the cohort's scans."""
+    flags.show_split_flags(f"{stored.url}: quality flags, scans (share of the split)", stored.flags, printed)
+    flags.show_notes(stored.whole, stored.notes, printed)
     if stored.failed:
-        output.table("not prepared", ("scan", "reason"), list(stored.failed.items())[: prepare.NAMED])
+        printed.table("not prepared", ("scan", "reason"), list(stored.failed.items())[: prepare.NAMED])
     if len(stored.failed) > prepare.NAMED:
         output.say(f"and {len(stored.failed) - prepare.NAMED} more: {stored.url}/failures.csv names all of them")
     if stored.scans + len(stored.failed) != kept:

@@ -78,11 +78,11 @@ def _from_hub(
         fetched = hub.download(plan, out, parallel=parallel, heard=bar.bytes, heard_file=bar.file)
     record.done = not fetched.failed
     record.write(out)
-    output.say(
+    output.result(
         f"{fetched.downloaded} files downloaded, {fetched.kept} were already there, {len(fetched.failed)} failed"
     )
     if fetched.failed:
-        output.table("not downloaded", ("file", "why"), fetched.failed[:50])
+        output.Summary().table("not downloaded", ("file", "why"), fetched.failed[:50])
         output.say("Run the same command again to download them.")
         raise typer.Exit(1)
     _next(source, out)
@@ -103,7 +103,7 @@ def _from_zenodo(
         new, kept = zenodo.download(plan, out, record, heard=bar.bytes, heard_file=bar.file)
     record.done = True
     record.write(out)
-    output.say(f"{new} files downloaded, {kept} were already there")
+    output.result(f"{new} files downloaded, {kept} were already there")
     _next(source, out)
 
 
@@ -112,13 +112,13 @@ def _by_a_person(name: str, source: "PersonSource", out: Path) -> None:
 
     absent = missing(source, out)
     if not absent:
-        output.say(f"{out / source.folder}: the tables and volumes of {name} are complete")
+        output.result(f"{out / source.folder}: the tables and volumes of {name} are complete")
         _next(source, out / source.folder)
         return
-    output.say(f"{name} can only be downloaded by hand. The steps:")
+    output.result(f"{name} can only be downloaded by hand. The steps:")
     for line in steps(source, out):
-        output.say(line)
-    output.say(f"still missing: {', '.join(str(out / source.folder / pattern) for pattern in absent)}")
+        output.result(line)
+    output.result(f"still missing: {', '.join(str(out / source.folder / pattern) for pattern in absent)}")
     _next(source, out / source.folder, when="then")
 
 
@@ -126,14 +126,14 @@ def _agreed(plan: "FetchPlan", out: Path, dry_run: bool) -> bool:
     """Say what will be downloaded; False in a dry run."""
     for note in plan.notes:
         output.say(note)
-    output.say(plan.sentence(out))
+    output.Summary(is_result=dry_run).line(plan.sentence(out))
     if not dry_run:
         plan.check_space(out)
         return True
     from uniferum.data.fetch.plan import gb
 
     rows = [(file.path, gb(file.size)) for file in plan.files[:SHOWN]]
-    output.table("files", ("file", "size"), rows)
+    output.Summary().table("files", ("file", "size"), rows)
     if len(plan.files) > SHOWN:
         output.say(f"... and {len(plan.files) - SHOWN} more")
     return False

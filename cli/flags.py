@@ -12,33 +12,33 @@ NOTES = 20
 """Number of notes that are printed; the manifest of the store holds all of them."""
 
 
-def show_flags(title: str, counts: "Sequence[FlagCount]") -> None:
+def show_flags(title: str, counts: "Sequence[FlagCount]", printed: output.Summary) -> None:
     """Print a table of flags: meaning, number and share of scans, and the first three scans."""
     from uniferum.data.flag_counts import COLUMNS, NO_FLAGS
 
     if counts:
-        output.table(title, COLUMNS, [flag.row() for flag in counts])
+        printed.table(title, COLUMNS, [flag.row() for flag in counts])
     else:
-        output.say(f"{title}: {NO_FLAGS.lower()}")
+        printed.line(f"{title}: {NO_FLAGS.lower()}")
 
 
-def show_split_flags(title: str, by_split: "Mapping[str, Sequence[FlagCount]]") -> None:
+def show_split_flags(title: str, by_split: "Mapping[str, Sequence[FlagCount]]", printed: output.Summary) -> None:
     """Print a table of flags with one column for each split: number and share of scans."""
     from uniferum.data.flag_counts import NO_FLAGS, split_columns, split_rows
 
     rows = split_rows(by_split)
     if rows:
-        output.table(title, split_columns(by_split), rows)
+        printed.table(title, split_columns(by_split), rows)
     else:
-        output.say(f"{title}: {NO_FLAGS.lower()}")
+        printed.line(f"{title}: {NO_FLAGS.lower()}")
 
 
-def show_notes(counts: "Sequence[FlagCount]", notes: Mapping[str, Sequence[str]]) -> None:
+def show_notes(counts: "Sequence[FlagCount]", notes: Mapping[str, Sequence[str]], printed: output.Summary) -> None:
     """Print the notes on the scans that the table names, doubtful scans first."""
     named = dict.fromkeys(scan_id for flag in counts for scan_id in flag.examples)
     rows = [(scan_id, note) for scan_id in named for note in notes.get(scan_id, ())]
     if rows:
-        output.table("notes on these scans", ("scan", "note"), rows[:NOTES])
+        printed.table("notes on these scans", ("scan", "note"), rows[:NOTES])
     if len(rows) > NOTES:
         output.say(f"and {len(rows) - NOTES} more notes in the store's manifest.parquet")
 

@@ -23,7 +23,9 @@ File = Annotated[Path, typer.Argument(help="The grid file, e.g. configs/demo_gri
 Address = Annotated[str | None, typer.Option(help="A running Ray: auto, or HOST:PORT. Default: start one here.")]
 Parallel = Annotated[int | None, typer.Option(min=1, help="Cells at once; default: what fits.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-Only = Annotated[list[str] | None, typer.Option(help="Only this cell; may be given again.")]
+Only = Annotated[
+    list[str] | None, typer.Option(help="Only this cell, or cells by values: 'lr=1e-4,train_on=CTRATE*'; repeatable.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print the plan, do nothing.")]
 Notify = Annotated[str | None, typer.Option(help="URL that gets a JSON message when a cell fails or the grid ends.")]
 
@@ -31,6 +33,7 @@ PLAN = examples(
     "uniferum grid plan configs/paper_grid.yaml",
     "uniferum grid plan configs/paper_grid.yaml --format json > plan.json  # one object a cell",
     "uniferum grid plan configs/paper_grid.yaml | cut -f 1,2  # names and states",
+    "uniferum grid plan configs/paper_grid.yaml --only 'model=uniferum,train_on=CTRATE*'",
     "uniferum grid plan configs/paper_grid.yaml --sources",
 )
 RUN_EXAMPLES = examples(
@@ -56,6 +59,7 @@ STATUS = examples(
 def plan(
     file: File,
     settings: Settings = None,
+    only: Only = None,
     sources: Annotated[bool, typer.Option("--sources", help="List the file's values with their sources.")] = False,
     form: Format = None,
 ) -> None:
@@ -63,7 +67,7 @@ def plan(
     if sources:
         show_sources(file, form)
     else:
-        show_plan(*_open(file, settings), form)
+        show_plan(*_open(file, settings, only), form)
 
 
 @app.command(epilog=RUN_EXAMPLES, rich_help_panel=RUN)

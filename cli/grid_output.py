@@ -58,6 +58,7 @@ def show_plan(
 
 
 def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCell]") -> None:
+    from orchestration.grid import weights_plan
     from orchestration.grid.data_plan import COLUMNS, DataPlan
     from orchestration.grid.plan_table import plan_totals
     from orchestration.grid.recipe import recipe_lines
@@ -71,6 +72,7 @@ def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCe
     if counted:
         output.table("training rows", COLUMNS, [one.texts for one in counted])
     output.say_all(data.lines(counted))
+    output.say_all(weights_plan.lines(planned))
     data.refuse(counted)
 
 
@@ -136,19 +138,20 @@ def _show_rows(grid: "GridConfig", rows: "list[StatusRow]", headline: str, wante
 
 
 def show_end(grid: "GridConfig", summary: "GridSummary", *, only_scores: bool) -> None:
-    """Say how a run of the grid ended: cells done, why it paused, and the cells that failed with their logs."""
+    """Print how a run of the grid ended: cells done, why it paused, and the cells that failed with their logs."""
+    from orchestration.grid.states import CellState
     from orchestration.ledger.status import span
     from orchestration.ledger.summary import failures, mask_notes
 
-    done = sum(state == "done" for state in summary.states.values())
-    output.say(
+    done = sum(state == CellState.DONE for state in summary.states.values())
+    output.result(
         f"{grid.name}: {done} of {len(summary.states)} cells done in {span(summary.seconds)}; records: {grid.root}"
     )
     if summary.paused:
-        output.say(f"paused: {summary.paused}")
+        output.result(f"paused: {summary.paused}")
     output.say_all(mask_notes(summary))
     if summary.failed:
-        output.table("failed cells", ("cell", "why", "log"), failures(summary))
+        output.Summary().table("failed cells", ("cell", "why", "log"), failures(summary))
     if only_scores:
         _show_untrained(summary)
 

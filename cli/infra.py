@@ -37,18 +37,17 @@ def render(
 
     Run it in the checkout.
     """
-    from orchestration.grid.config import load_grid
+    from orchestration.grid.config import paths_from
     from orchestration.infra.paths import grid_overrides
     from orchestration.infra.render import render_files, write
     from orchestration.infra.settings import InfraSettings
     from uniferum.config import load
 
     loaded = load(InfraSettings, config, settings or ())
-    grid = load_grid(loaded.grid)
-    overrides = grid_overrides(loaded, grid.root, grid.stores)
+    overrides = grid_overrides(loaded, *paths_from(Path.cwd(), Path(loaded.grid)))
     if dry_run:
         for name, text in render_files(loaded, overrides).items():
             output.result(f"----- {name}\n{text}")
         return
     for path in write(loaded, overrides, out):
-        output.say(f"wrote {path}")
+        output.result(str(path))

@@ -69,7 +69,7 @@ def label_reports(
 
     cohort = _cohort(config, settings or [], root)
     chosen = choose(_reports(cohort), cohort.report_labels, seed)
-    _say_chosen(cohort, chosen, review, seed)
+    _say_chosen(cohort, chosen, review, seed, output.Summary(is_result=dry_run))
     if endpoint is not None:
         asked = Asking(_endpoint(endpoint, asking or []), cache or out.with_suffix(".answers.sqlite"), yes, dry_run)
         written = _label_by_model(cohort, chosen, asked, out, seed)
@@ -89,14 +89,16 @@ class Asking:
     dry_run: bool
 
 
-def _say_chosen(cohort: "HasReports", chosen: "Chosen", review: Path | None, seed: int) -> None:
+def _say_chosen(
+    cohort: "HasReports", chosen: "Chosen", review: Path | None, seed: int, printed: output.Summary
+) -> None:
     """Say how many questions there are, and write the table for a radiologist."""
     from uniferum.data.report_labels.labelling import write_review
 
     labels = len(cohort.report_labels)
-    output.say(f"{labels} labels, {chosen.count()} questions: all reports with a keyword, and as many without")
+    printed.line(f"{labels} labels, {chosen.count()} questions: all reports with a keyword, and as many without")
     if review is not None:
-        output.say(f"{review}: {write_review(review, cohort.report_id, chosen, 10, seed)} lines to fill in")
+        output.result(f"{review}: {write_review(review, cohort.report_id, chosen, 10, seed)} lines to fill in")
 
 
 def _label_by_rules(cohort: "HasReports", chosen: "Chosen", out: Path, seed: int) -> bool:
@@ -104,12 +106,12 @@ def _label_by_rules(cohort: "HasReports", chosen: "Chosen", out: Path, seed: int
 
     made_by: dict[str, object] = {"labeller": "rules", "seed": seed, "questions": chosen.count()}
     summary = write_labels(out, cohort.report_id, by_rules(_questions(cohort, chosen)), made_by=made_by)
-    output.table(f"{out}", LABEL_COLUMNS, summary.rows())
+    output.Summary().table(f"{out}", LABEL_COLUMNS, summary.rows())
     return True
 
 
 def _label_by_model(cohort: "HasReports", chosen: "Chosen", asked: Asking, out: Path, seed: int) -> bool:
-    """Write the table of labels; False where nothing was asked."""
+    """Write the table of labels; False if nothing was asked."""
     from uniferum.data.report_labels.labelling import Kept, write_labels
 
     made_by: dict[str, object] = {
@@ -121,7 +123,7 @@ def _label_by_model(cohort: "HasReports", chosen: "Chosen", asked: Asking, out: 
             return False
         judged = _by_model(cohort, chosen, asked.endpoint, kept)
         summary = write_labels(out, cohort.report_id, judged, made_by=made_by)
-    output.table(f"{out}", LABEL_COLUMNS, summary.rows())
+    output.Summary().table(f"{out}", LABEL_COLUMNS, summary.rows())
     return True
 
 
@@ -160,7 +162,8 @@ def _agreed(cohort: "HasReports", chosen: "Chosen", asked: Asking, kept: "Kept")
     from uniferum.data.report_labels.labelling import planned
 
     where = asked.endpoint
-    output.say(f"{where.endpoint}, {where.model}: {planned(_questions(cohort, chosen), where, kept).sentence()}")
+    cost = planned(_questions(cohort, chosen), where, kept).sentence()
+    output.Summary(is_result=asked.dry_run).line(f"{where.endpoint}, {where.model}: {cost}")
     if asked.dry_run:
         return False
     return asked.yes or typer.confirm("The reports will be sent to this address. Continue?", err=True)
@@ -188,4 +191,6 @@ def _print_agreement(made: Path, by_hand: Path, id_column: str) -> None:
         ]
         for a in agreed
     ]
-    output.table("agreement with the table labelled by hand", ("label", "right", "accuracy", "kappa", "unknown"), rows)
+    output.Summary().table(
+        "agreement with the table labelled by hand", ("label", "right", "accuracy", "kappa", "unknown"), rows
+    )

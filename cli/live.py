@@ -8,9 +8,16 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from cli import output, tables
+from orchestration.grid.states import CellState, Phase, PlanState, ShownState
 from orchestration.ledger.status import COLUMNS, NUMBERS, StatusRow
 
-COLOURS = {"done": "green", "failed": "red", "no data": "yellow", "training": "cyan", "scoring": "cyan"}
+COLOURS: dict[ShownState, str] = {
+    CellState.DONE: "green",
+    CellState.FAILED: "red",
+    PlanState.NO_DATA: "yellow",
+    Phase.TRAINING: "cyan",
+    Phase.SCORING: "cyan",
+}
 
 
 class GridView:

@@ -16,7 +16,7 @@ from cli import checkpoints, data, grid, infra, output, predict, report, run, tu
 from cli.examples import examples
 from uniferum.errors import UniferumError
 
-GRID_PACKAGES = frozenset({"aiohttp", "filelock", "mlflow", "optuna", "ray", "sqlalchemy"})
+GRID_PACKAGES = frozenset({"aiohttp", "filelock", "mlflow", "optuna", "psutil", "ray", "sqlalchemy"})
 """Packages of the extra `grid`; every command that trains, evaluates or predicts one run works without them."""
 
 app = typer.Typer(

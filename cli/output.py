@@ -6,6 +6,7 @@ No other module writes to the terminal.
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -109,6 +110,34 @@ def listings(several: Iterable[tuple[str, Sequence[str], Iterable[Sequence[Any]]
             _print_table(results, title, columns, rows)
         else:
             result(f"# {title}\n{tables.as_tsv(columns, rows)}")
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Prints the lines and tables with which a command ends, on standard output or on standard error.
+
+    Attributes:
+        is_result: the summary is the command's result and goes to standard output; false beside a result in JSON, or
+            where the same words only announce what the command is about to do.
+        form: format of tables on standard output: table or tsv; see :func:`listing`.
+    """
+
+    is_result: bool = True
+    form: str | None = None
+
+    def line(self, text: str) -> None:
+        """Print one line."""
+        if self.is_result:
+            result(text)
+        else:
+            say(text)
+
+    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Print a table; on standard output in a pipe as tab-separated lines below ``# title``."""
+        if self.is_result:
+            listings([(title, columns, rows)], self.form)
+        else:
+            table(title, columns, rows)
 
 
 def _print_table(

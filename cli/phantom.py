@@ -50,7 +50,7 @@ def demo(
         with output.progress() as bar:
             heard = heard_by(bar, cohort.name, None)
             summary = prepare_cohort(cohort, store, wanted.preparation, workers=workers, use_ray=False, on_scan=heard)
-        report(summary, store)
+        report(summary, store, output.Summary())
         if summary.failed:
             raise typer.Exit(1)
 
@@ -70,4 +70,4 @@ def write(out: Path, config: Path, settings: list[str], workers: int | None) -> 
             workers or os.cpu_count() or 1,
             progress=lambda done, total: bar.update(shown, completed=done, total=total),
         )
-    output.say(f"{out}: {'written' if new else 'unchanged, it exists already'}")
+    output.result(f"{out}: {'written' if new else 'unchanged, it exists already'}")

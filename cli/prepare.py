@@ -63,7 +63,9 @@ def prepare(
         bool, typer.Option("--montage", help="Write a PNG image of each volume into STORE/montages.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the scans; prepare nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on standard output.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the summary as JSON; its tables go to standard error.")
+    ] = False,
 ) -> None:
     """Prepare the scans of a cohort into a store. The same command continues after an interruption.
 
@@ -74,7 +76,7 @@ def prepare(
 
     cohort, how = open_cohort(config, root=root), _preparation(preparation, settings or ())
     planned = plan_preparation(cohort, out, how)
-    output.say(planned.sentence())
+    output.Summary(is_result=dry_run and not as_json).line(planned.sentence())
     if dry_run:
         return
     use_ray = not local and connect_ray(address, workers)
@@ -95,7 +97,7 @@ def _preparation(file: Path | None, settings: Iterable[str]) -> "PreparationConf
 
 
 def _end(summary: "PreparationSummary", out: str, *, as_json: bool) -> None:
-    report(summary, out)
+    report(summary, out, output.Summary(is_result=not as_json))
     if as_json:
         output.result(json.dumps(summary.to_dict(), indent=2))
     if summary.failed:
@@ -113,9 +115,9 @@ def verify(
 
     faults = _faults(Store.open(store), remove=remove)
     if not faults:
-        output.say(f"{store}: every scan is complete")
+        output.result(f"{store}: every scan is complete")
         return
-    output.table("damaged", ("scan", "fault"), faults)
+    output.Summary().table("damaged", ("scan", "fault"), faults)
     cure = "deleted" if remove else "uniferum data verify --remove deletes them"
     output.say(f"{len(faults)} scans are damaged ({cure}); then uniferum data prepare makes them again")
     raise typer.Exit(1)
@@ -135,29 +137,29 @@ def _faults(store: "Store", *, remove: bool) -> list[tuple[str, str]]:
     return faults
 
 
-def report(summary: "PreparationSummary", out: str) -> None:
-    """Print what a preparation did."""
+def report(summary: "PreparationSummary", out: str, printed: output.Summary) -> None:
+    """Print what a preparation did; notes and advice go to standard error in any case."""
     if summary.left_out:
-        output.table(
+        printed.table(
             "left out by the cohort itself", ("reason", "scans", "first ones"), left_out_rows(summary.left_out)
         )
     if summary.failed:
         rows = [(outcome.scan_id, outcome.file, outcome.reason) for outcome in summary.failed]
-        output.table("not prepared", ("scan", "file", "reason"), rows[:NAMED])
+        printed.table("not prepared", ("scan", "file", "reason"), rows[:NAMED])
         if len(rows) > NAMED:
             output.say(f"and {len(rows) - NAMED} more: {out}/failures.csv names all of them")
-    flags.show_flags(f"flags of {summary.scans} scans", summary.flags)
-    flags.show_notes(summary.flags, summary.notes)
+    flags.show_flags(f"flags of {summary.scans} scans", summary.flags, printed)
+    flags.show_notes(summary.flags, summary.notes, printed)
     for note in summary.cohort_notes:
         output.say(f"note: {note}")
     rate = 3600 * summary.prepared / summary.seconds if summary.seconds else 0
-    output.say(
+    printed.line(
         f"{out}: {summary.scans} scans ({summary.prepared} prepared now, {summary.kept} kept, "
         f"{len(summary.failed)} failed) in {summary.seconds:.0f} s, {rate:.0f} an hour"
     )
     if summary.left_out:
         count = sum(map(len, summary.left_out.values()))
-        output.say(f"{count} more are left out by the cohort itself: {out}/failures.csv says why")
+        printed.line(f"{count} more are left out by the cohort itself: {out}/failures.csv says why")
     flags.show_policy(summary.flags)
 
 

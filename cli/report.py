@@ -100,7 +100,8 @@ def report(
         str | None,
         typer.Option(
             "--against",
-            help="Published values beside each cell, and why others do not compare; paper, or all.",
+            help="paper, or all: published values beside each cell, and why others do not compare. With --format csv "
+            "these reasons go to standard error; json has them as notes.",
             rich_help_panel=JUDGE,
         ),
     ] = None,

@@ -75,19 +75,17 @@ def read_cells(grid: Path | None, folder: Path | None, mlflow: str | None, *, re
     from orchestration.report_source import gather
     from uniferum.report.recompute import recomputed
 
-    cells = gather(grid, folder, mlflow)
-    output.say_all(cells.notes)
+    cells = gather(grid, folder, mlflow, say=output.say)
     return replace(cells, records=recomputed(cells.records)) if recompute else cells
 
 
 def print_data(root: Path, kind: str, drawing: Drawing, grid: Path | None) -> None:
     """Print the data card of prepared stores, and draw its figures."""
     from uniferum.report import datacard
-    from uniferum.report.tables.rendering import render_sheets
 
     stores = datacard.read_stores(root)
     phantoms = datacard.of_phantoms(stores) or (grid is not None and _of_phantoms(grid))
-    output.result(render_sheets([_marked(sheet, phantoms) for sheet in datacard.sheets(stores)], kind))
+    _print_sheets(datacard.sheets(stores), kind, phantoms=phantoms)
     if drawing.folder is not None:
         _draw_data(stores, drawing.folder, drawing, phantoms)
 
@@ -121,11 +119,20 @@ def _marked(sheet: "Sheet", phantoms: bool) -> "Sheet":
     return replace(sheet, title=phantom_title(sheet.title)) if phantoms else sheet
 
 
+def _print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> None:
+    """Print sheets on standard output; in CSV, which has rows alone, the lines below them go to standard error."""
+    from uniferum.report.tables.rendering import render_sheets
+
+    output.result(render_sheets([_marked(sheet, phantoms) for sheet in sheets], kind))
+    if kind == "csv":
+        output.say_all(line for sheet in sheets for line in sheet.below)
+
+
 def print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:
     """Print tables, or what they are judged to be."""
     from uniferum.report.checks.against import against_sheet
     from uniferum.report.checks.verdict import judge, verdict_sheet
-    from uniferum.report.tables.rendering import Style, render_sheets, several
+    from uniferum.report.tables.rendering import Style, several
 
     tables, sheets = _tables(cells, selection), []
     if judgement.verdict:
@@ -133,7 +140,7 @@ def print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, 
     if judgement.against is not None:
         sheets += [against_sheet(one, cells.records, cells.agreement, judgement.against) for one in tables]
     if sheets:
-        output.result(render_sheets([_marked(sheet, cells.phantoms) for sheet in sheets], kind))
+        _print_sheets(sheets, kind, phantoms=cells.phantoms)
     else:
         style = Style(selection.published, selection.intervals, bold=sys.stdout.isatty())
         output.result(several(tables, kind, style))
@@ -155,7 +162,6 @@ def print_tests(cells: "Gathered", tests: Tests, kind: str) -> None:
     from uniferum.report.checks.compare import compare_sheet
     from uniferum.report.checks.encoder_pairs import encoder_sheets
     from uniferum.report.checks.examine import claims_sheet, examine
-    from uniferum.report.tables.rendering import render_sheets
     from uniferum.report.tables.row_counts import row_sheets
 
     records, common = cells.records, tests.common
@@ -164,7 +170,7 @@ def print_tests(cells: "Gathered", tests: Tests, kind: str) -> None:
     sheets += [compare_sheet(records, tests.cells, common=common)] if tests.cells else []
     if tests.encoders or tests.named:
         sheets += encoder_sheets(records, cells.agreement, tests.named, common=common)
-    output.result(render_sheets([_marked(sheet, cells.phantoms) for sheet in sheets], kind))
+    _print_sheets(sheets, kind, phantoms=cells.phantoms)
 
 
 def draw_figures(cells: "Gathered", drawing: Drawing) -> None:

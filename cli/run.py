@@ -173,7 +173,7 @@ def _show(result: "RunResult") -> None:
         )
         for group in result.record["groups"]
     ]
-    output.table(f"{result.record['name']}: means over labels, test split", columns, rows)
+    output.Summary().table(f"{result.record['name']}: means over labels, test split", columns, rows)
     output.result(str(result.folder / "result.json"))
 
 

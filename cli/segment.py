@@ -56,7 +56,8 @@ def segment(
     _check_device(how, local)
     cohort, part = open_cohort(config, settings or (), root=root), Shard.parse(shard)
     count = sum(1 for _ in scans_without_masks(cohort, part, limit))
-    output.say(f"{cohort.name}: {count} scans without a mask" + (f" in shard {shard}" if part.count > 1 else ""))
+    where = f" in shard {shard}" if part.count > 1 else ""
+    output.Summary(is_result=dry_run or not count).line(f"{cohort.name}: {count} scans without a mask{where}")
     if count and not dry_run:
         _segment(cohort, how, part, count, limit, use_ray=not local and connect_ray(address, None))
 
@@ -74,9 +75,9 @@ def _segment(
         )
     failed = [(done.scan_id, done.fault) for done in summary.failed]
     kept = f", {summary.kept} written by another run meanwhile" if summary.kept else ""
-    output.say(f"{summary.made} masks in {masks_folder(cohort)}{kept}, {len(failed)} scans failed")
+    output.result(f"{summary.made} masks in {masks_folder(cohort)}{kept}, {len(failed)} scans failed")
     if failed:
-        output.table("failed", ("scan", "reason"), failed)
+        output.Summary().table("failed", ("scan", "reason"), failed)
         raise typer.Exit(1)
 
 

@@ -36,11 +36,13 @@ def tune(
 
     search = load_search(file)
     rows = [(name, str(d.float or d.int or d.choice), d.log, d.when or "") for name, d in search.config.space.items()]
-    output.table(f"{search.config.name}: {search.config.trials} trials", ("key", "values", "log", "when"), rows)
+    space = output.Summary(is_result=dry_run)
+    space.table(f"{search.config.name}: {search.config.trials} trials", ("key", "values", "log", "when"), rows)
     if dry_run:
         return
     best = run_search(search, output.say, address=address, mlflow=mlflow)
     failed = f", {best.failed} failed" if best.failed else ""
-    output.say(f"best validation AUROC {best.best:.4f} of {best.trials} trials{failed}, {best.steps} steps in all")
-    output.table("best values", ("key", "value"), best.params.items())
+    title = f"best validation AUROC {best.best:.4f} of {best.trials} trials{failed}, {best.steps} steps in all"
+    output.Summary().table(title, ("key", "value"), best.params.items())
+    output.result(str(best.grid_file))
     output.say(f"run it: uniferum grid run {best.grid_file}; show the study: optuna-dashboard {best.study_url}")

@@ -15,6 +15,7 @@ from cli.examples import examples
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
+    from uniferum.model.needs import PretrainedNeed
     from uniferum.model.saved.check_weights import WeightsCheck
     from uniferum.report.tables.sheet import Sheet
 
@@ -30,6 +31,10 @@ WeightsDir = Annotated[
 ]
 
 
+LIST = examples(
+    "uniferum weights list --grid configs/paper_grid.yaml",
+    "uniferum weights list --grid configs/paper_grid.yaml --to /media/usb/weights --format json",
+)
 EXAMPLES = examples(
     "uniferum weights check --grid configs/paper_grid.yaml --weights-dir /data/weights",
     "uniferum weights check /data/weights/my-bert --layers 4 --format json",
@@ -77,6 +82,47 @@ def check(
     output.result(render_sheet(_sheet(checks), kind))
     if any(one.fault for one in checks):
         raise typer.Exit(2)
+
+
+@app.command("list", epilog=LIST)
+def list_needed(
+    grid: Annotated[Path, typer.Option("--grid", help="List what the cells of this grid file need.")],
+    to: Annotated[Path, typer.Option(help="The folder of the download commands, to be copied.")] = Path("weights"),
+    weights_dir: WeightsDir = None,
+    kind: Annotated[str, typer.Option("--format", help="terminal, md, csv, json, latex or html.")] = "terminal",
+) -> None:
+    """List the pretrained weights of a grid, where they are here, and how to copy them to a machine without internet.
+
+    It does not ask the network. Run the printed commands on a machine with internet, copy the folder, and give it with
+    --weights-dir.
+    """
+    from uniferum.report.tables.rendering import check_kind, render_sheet
+
+    check_kind(kind)
+    use(weights_dir)
+    output.result(render_sheet(_list_sheet(grid, to), kind))
+
+
+def _list_sheet(grid: Path, to: Path) -> "Sheet":
+    from orchestration.grid.cells import expand
+    from orchestration.grid.config import load_grid
+    from uniferum.model.needs import pretrained_needs
+    from uniferum.report.tables.sheet import Sheet
+
+    models = [cell.config.model for cell in expand(load_grid(grid), source=str(grid))]
+    needs = list(dict.fromkeys(need for model in models for need in pretrained_needs(model)))
+    rows = [[need.name, need.kind, "Python package" if need.package else "hub", _here(need)] for need in needs]
+    below = [need.copy_command(to) for need in needs]
+    if any(not need.package for need in needs):
+        below.append(f"Then copy {to} and run with: --weights-dir {to}")
+    if not needs:
+        below = ["Nothing is pretrained: all weights are drawn at random."]
+    return Sheet("Pretrained weights", ["Name", "Kind", "From", "Here"], rows, below, words=4)
+
+
+def _here(need: "PretrainedNeed") -> str:
+    folder = need.here()
+    return "no" if folder is None else str(folder)
 
 
 def _needed(path: Path) -> "list[WeightsCheck]":

@@ -15,6 +15,7 @@
     grid/              grid file, cells, cells' folders, plan, estimates, states
     infra/             generate the files that start a grid on a cluster
     disk.py            detect a full disk, and retry until space is free
+    gauges.py          names of the gauges that a running grid exports
     processes.py       identify and terminate process trees
 
 **Processes**, and who starts them.
@@ -33,6 +34,7 @@
 **Files of a cell's folder** (``ROOT/cells/NAME-FINGERPRINT``), and who writes them. With several workers the first one
 writes, except for logs.
 
+    axes.json          driver: label of the cell's value on each axis of the grid; absent without axes
     attempt.json       driver: token of the current attempt; a worker with another token stops writing
     stop.json          driver or shell: request to write a checkpoint and stop
     failure.json       driver: why the last attempt failed

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,8 +35,6 @@ class Gathered:
     """Folder of the grid's cells, with their checkpoints; None without a grid file."""
     stores: Mapping[str, Path] = field(default_factory=dict)
     """Prepared stores of the grid that are on this machine."""
-    notes: tuple[str, ...] = ()
-    """Notes on the choice of cells, one sentence each."""
 
     @property
     def phantoms(self) -> bool:
@@ -44,7 +42,9 @@ class Gathered:
         return of_phantoms([*self.records, *self.pending])
 
 
-def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) -> Gathered:
+def gather(
+    grid: Path | None, folder: Path | None, mlflow: str | None = None, *, say: Callable[[str], object] = lambda _: None
+) -> Gathered:
     """Collect the cells of a report.
 
     Args:
@@ -52,36 +52,38 @@ def gather(grid: Path | None, folder: Path | None, mlflow: str | None = None) ->
             the grid file in ``configs`` with the newest MLflow database is taken.
         folder: read cells from this folder instead of MLflow.
         mlflow: address of the tracking server, instead of the grid's own or ``MLFLOW_TRACKING_URI``.
+        say: gets notes on the choice of cells, one sentence each, as soon as they are known: also if an error follows.
 
     Raises:
         UniferumError: there are no cells, or a record is unreadable.
     """
-    notes: list[str] = []
     config: GridConfig | None = None
     if grid is None and folder is None:
         grid, config = last_recorded(Path("configs"))
-        notes.append(f"The grid is {grid}, the last one recorded here; --grid names another.")
+        say(f"The grid is {grid}, the last one recorded here; --grid names another.")
     if grid is None:
         assert folder is not None
         records, hidden = newest(from_folders(folder))
+        _say_hidden(hidden, say)
         pending = unfinished(folder)
         _check_any(records, pending, folder)
         records, pending = distinguish_encoders(records, pending)
-        return Gathered(_of_phantoms(records), pending, Margins(), notes=(*notes, *_hidden(hidden)))
+        return Gathered(_of_phantoms(records), pending, Margins())
     from orchestration.grid.config import load_grid
+    from orchestration.grid.stores import on_disk
 
     config = config or load_grid(grid)
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
-    records, pending, match_notes = _match(config, grid, recorded)
+    records, pending = _match(config, grid, recorded, say)
     _check_any(records, pending, folder or grid)
     records, pending = distinguish_encoders(records, pending)
     if config.synthetic:
         records = [replace(one, phantoms=True) for one in records]
         pending = [replace(one, phantoms=True) for one in pending]
     agreement = Margins(config.margins, config.synthetic, config.comparable)
-    stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and (s / "store.json").exists()}
+    stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and on_disk(s)}
     records = _of_phantoms(_with_splits(records, stores))
-    return Gathered(records, pending, agreement, config.cells_folder, stores, (*notes, *match_notes))
+    return Gathered(records, pending, agreement, config.cells_folder, stores)
 
 
 def _check_any(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:
@@ -139,18 +141,18 @@ def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
 
 
 def _match(
-    grid: "GridConfig", path: Path, recorded: Sequence[CellRecord]
-) -> tuple[list[CellRecord], list[PendingCell], list[str]]:
-    """Match records to the grid's cells by fingerprint.
+    grid: "GridConfig", path: Path, recorded: Sequence[CellRecord], say: Callable[[str], object]
+) -> tuple[list[CellRecord], list[PendingCell]]:
+    """Match records to the grid's cells by fingerprint; ``say`` gets the names of records that match no cell.
 
     Returns:
-        The matching records, the cells without one, and notes that name the records that match no cell.
+        The matching records, and the cells without one.
     """
     from orchestration.grid.cells import expand
     from orchestration.grid.plan import make_plan
     from orchestration.grid.states import PlanState
 
-    stale: list[str] = []
+    stale: dict[str, list[str]] = {}
     records: list[CellRecord] = []
     pending: list[PendingCell] = []
     hidden: list[CellRecord] = []
@@ -160,8 +162,9 @@ def _match(
         cell, identity = planned.cell, planned.training_fingerprint
         latest, older = newest([record for record in recorded if record.name == cell.name])
         same = [r for r in (*older, *latest) if identity in (None, r.result.get("training_fingerprint"))]
-        records.extend(same[-1:])
-        stale += [cell.name] if same and planned.state == PlanState.RESCORE else []
+        records.extend(replace(one, axes=cell.axes, untested=_untested(grid, planned, one)) for one in same[-1:])
+        if same and planned.state == PlanState.RESCORE:
+            stale.setdefault(planned.why, []).append(cell.name)
         hidden.extend(record for record in (*older, *latest) if record not in same[-1:])
         if not same:
             reason = _running(planned) or (
@@ -169,21 +172,29 @@ def _match(
             )
             command = f"uniferum grid run {path} --only {cell.name}"
             pending.append(_pending(cell, reason, command))
-    notes = _hidden(hidden)
-    if stale:
-        names = ", ".join(stale)
-        notes.append(f"The test data changed after these cells were scored (uniferum grid evaluate {path}): {names}")
-    return records, pending, notes
+    _say_hidden(hidden, say)
+    for why, names in stale.items():
+        say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
+    return records, pending
+
+
+def _untested(grid: "GridConfig", planned: "PlannedCell", record: CellRecord) -> dict[str, str]:
+    """Test cohorts of a cell that have no store and no score, each with the command that makes the store."""
+    from orchestration.grid.stores import store_command
+
+    scored = set(record.result.get("evaluate_on") or ())
+    return {name: store_command(name, grid.stores[name]) for name in planned.untested if name not in scored}
 
 
 def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
     """Give records that were trained under a cell's former name its current name; the fingerprint identifies them."""
-    current = {planned.cell.name for planned in plan}
+    current = {planned.cell.name: planned.training_fingerprint for planned in plan}
     name_of = {str(p.training_fingerprint): p.cell.name for p in plan if p.training_fingerprint}
     records = []
     for record in recorded:
-        name = name_of.get(str(record.result.get("training_fingerprint")), record.name)
-        records.append(record if record.name in current else replace(record, name=name))
+        identity = str(record.result.get("training_fingerprint"))
+        own = record.name in current and current[record.name] in (None, identity)
+        records.append(record if own else replace(record, name=name_of.get(identity, record.name)))
     return records
 
 
@@ -192,7 +203,16 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
     geometry = cell.config.geometry.model_dump(mode="json")
     word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
     return PendingCell(
-        cell.name, cell.model, word, cell.mix, cell.seed, reason, command, other_system=other, text=model["text"]
+        cell.name,
+        cell.model,
+        word,
+        cell.mix,
+        cell.seed,
+        reason,
+        command,
+        other_system=other,
+        text=model["text"],
+        axes=cell.axes,
     )
 
 
@@ -204,6 +224,7 @@ def _running(planned: "PlannedCell") -> str:
     return f"running {100 * progress.step / max(progress.steps, 1):.0f} %"
 
 
-def _hidden(hidden: Sequence[CellRecord]) -> list[str]:
-    names = ", ".join(sorted({record.name for record in hidden})[:5])
-    return [f"{len(hidden)} older results of cells with other settings are not shown: {names}"] if hidden else []
+def _say_hidden(hidden: Sequence[CellRecord], say: Callable[[str], object]) -> None:
+    if hidden:
+        names = ", ".join(sorted({record.name for record in hidden})[:5])
+        say(f"{len(hidden)} older results of cells with other settings are not shown: {names}")

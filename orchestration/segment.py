@@ -13,7 +13,7 @@ from typing import Any
 from uniferum.data import segmentation
 from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.segmentation import Segmented, Shard
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 WHOLE = Shard()
 CANCEL_S = 15.0
@@ -149,7 +149,7 @@ def _slots(options: SegmentationOptions) -> int:
     """Number of scans at once on the whole cluster.
 
     Raises:
-        UniferumError: the cluster is too small for one scan.
+        StateError: the cluster is too small for one scan.
     """
     import ray
 
@@ -157,7 +157,8 @@ def _slots(options: SegmentationOptions) -> int:
     needed = {"CPU": options.resources["num_cpus"], "GPU": options.resources.get("num_gpus", 0.0)}
     slots = min(int(available.get(name, 0) / amount + 1e-9) for name, amount in needed.items() if amount)
     if slots < 1:
-        resources = f"{available.get('CPU', 0):g} cores, {available.get('GPU', 0):g} GPUs"
-        cure = "give --address of a cluster, --cpus 1, or --device cpu (hours per scan)"
-        raise UniferumError("Ray", resources, must=f"have {needed['CPU']:g} cores, {needed['GPU']:g} GPUs", cure=cure)
+        resources = f"{available.get('CPU', 0):g} cores and {available.get('GPU', 0):g} GPUs"
+        cure = "Give --address of a cluster, --cpus 1, or --device cpu (hours per scan)."
+        wanted = f"{needed['CPU']:g} cores and {needed['GPU']:g} GPUs"
+        raise StateError(f"Ray has {resources}; one scan needs {wanted}", cure=cure)
     return slots

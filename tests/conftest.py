@@ -1,4 +1,4 @@
-"""What every test shares: shape checks at run time, no network, and a home of its own."""
+"""Settings of every test: shape checks at run time, no network, and no time limit on hypothesis' examples."""
 
 import os
 from pathlib import Path

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"uniferum", "orchestration", "cli", "tests", "input", "paper_learns"}  # the last two: modules of benchmarks/
 
-BLOCKED = ("ray", "mlflow", "optuna", "sqlalchemy", "aiohttp", "filelock")
+BLOCKED = ("ray", "mlflow", "optuna", "sqlalchemy", "aiohttp", "filelock", "psutil")
 BARE = f"""
 import sys
 from importlib.abc import MetaPathFinder
@@ -31,9 +31,9 @@ sys.meta_path.insert(0, Absent())
 
 
 def _plain(requirement: str) -> str:
-    found = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert found, requirement
-    return re.sub(r"[-_.]+", "-", found.group()).lower()
+    name = re.match(r"[A-Za-z0-9._-]+", requirement)
+    assert name, requirement
+    return re.sub(r"[-_.]+", "-", name.group()).lower()
 
 
 def _declared(*extras: str) -> set[str]:
@@ -54,8 +54,8 @@ def _imports(folder: str) -> Iterator[str]:
 
 
 def _distributions(packages: Iterable[str]) -> dict[str, set[str]]:
-    places = packages_distributions()
-    return {name: {_plain(one) for one in places.get(name, (name,))} for name in set(packages)}
+    distributions = packages_distributions()
+    return {name: {_plain(one) for one in distributions.get(name, (name,))} for name in set(packages)}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,9 @@ def _distributions(packages: Iterable[str]) -> dict[str, set[str]]:
 )
 def test_what_is_imported_is_declared(folder: str, extras: tuple[str, ...]) -> None:
     declared = _declared(*extras)
-    assert [name for name, places in _distributions(_imports(folder)).items() if not places & declared] == []
+    assert [
+        name for name, distributions in _distributions(_imports(folder)).items() if not distributions & declared
+    ] == []
 
 
 def test_what_the_core_and_the_grid_declare_is_imported() -> None:
@@ -78,6 +80,12 @@ def test_what_the_core_and_the_grid_declare_is_imported() -> None:
         *_distributions([n for f in ("uniferum", "cli", "orchestration") for n in _imports(f)]).values()
     )
     assert _declared("grid") - imported == set()
+
+
+def test_the_recorded_versions_are_of_declared_packages() -> None:
+    from uniferum.run.result import PACKAGES
+
+    assert {_plain(name) for name in PACKAGES} - _declared("grid") == set()
 
 
 def test_every_declared_version_is_pinned() -> None:

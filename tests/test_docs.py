@@ -7,14 +7,21 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import typer
+from pydantic import BaseModel
 
 from cli.main import app
+from orchestration.grid.config import GridConfig
+from orchestration.infra.settings import InfraSettings
+from orchestration.search.config import SearchConfig
+from uniferum.preprocessing.pipeline import PreparationConfig
+from uniferum.run.config import RunConfig
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted((PROJECT / "docs").rglob("*.md"))]
@@ -23,7 +30,7 @@ NAMES = [str(page.relative_to(PROJECT)) for page in PAGES]
 NEEDS_DATA = "<!-- needs data -->"
 """On the line before a Python block that is not run: it reads stores, scans or a saved model."""
 
-STORED = {"uniferum.test_splits", "uniferum.text_encoder", "uniferum.slurm.sh", "uniferum.lsf.sh"}
+STORED = {"uniferum.test_splits", "uniferum.text_encoder", "uniferum.axis", "uniferum.slurm.sh", "uniferum.lsf.sh"}
 """Keys of files and of MLflow, and files, that look like names of Python."""
 
 WIDTH = 100
@@ -44,8 +51,8 @@ def blocks(page: Path) -> Iterator[Block]:
     fenced = re.compile(
         r"(?P<mark>^<!--.*-->\n)?^(?P<pad> *)```(?P<language>\w*).*\n(?P<text>(?:.*\n)*?)(?P=pad)```$", re.M
     )
-    for found in fenced.finditer(text):
-        yield Block(found["language"] or "text", found["text"], NEEDS_DATA in (found["mark"] or ""))
+    for match in fenced.finditer(text):
+        yield Block(match["language"] or "text", match["text"], NEEDS_DATA in (match["mark"] or ""))
     for lines in re.findall(r"(?:^\n|\A)((?:^ {4}.*\n)+)", fenced.sub("\n", text), re.M):
         yield Block("text", lines)
 
@@ -89,9 +96,9 @@ def test_every_command_of_the_pages_exists() -> None:
 
 
 def test_the_pages_name_commands_at_all() -> None:
-    found = [line for _, line in commands()]
-    assert len(found) > 80
-    assert "uniferum grid run configs/paper_grid.yaml" in found
+    lines = [line for _, line in commands()]
+    assert len(lines) > 80
+    assert "uniferum grid run configs/paper_grid.yaml" in lines
 
 
 @pytest.mark.parametrize(
@@ -103,7 +110,7 @@ def test_the_pages_name_commands_at_all() -> None:
         ("uniferum grid logs FILE CELL OTHER", "grid logs takes 2 arguments, not 3"),
     ],
 )
-def test_a_command_that_does_not_exist_is_told(line: str, fault: str) -> None:
+def test_a_command_that_does_not_exist_is_reported(line: str, fault: str) -> None:
     assert faults_of(line) == [fault]
 
 
@@ -195,6 +202,85 @@ def test_every_path_and_name_of_the_pages_exists() -> None:
     assert not faults, "\n".join(faults)
 
 
+def test_the_page_of_the_store_names_functions_of_the_preprocessing() -> None:
+    text = (PROJECT / "docs/store.md").read_text(encoding="utf-8")
+    table = text.split("| step | function |")[1].split("\n\n")[0]
+    named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", table)
+    assert len(named) > 10
+    assert [name for name in named if not exists(f"uniferum.preprocessing.{name}")] == []
+
+
+def test_every_file_that_a_page_names_anywhere_exists() -> None:
+    """Also in code blocks, tables and sentences."""
+    faults = [
+        f"{name}: {path}"
+        for name, page in zip(NAMES, PAGES, strict=True)
+        for path in re.findall(
+            r"(?<![\w/.-])((?:configs|benchmarks|docs|infra|tests|uniferum|orchestration|cli)/[\w./+-]*\w)",
+            page.read_text(encoding="utf-8"),
+        )
+        if not (PROJECT / path).exists()
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def test_every_option_that_a_page_names_alone_exists() -> None:
+    """Of the command line, or of a benchmark; options of whole commands are checked with their command."""
+    known = {"--help", *options_of(root_command())}
+    for script in (PROJECT / "benchmarks").glob("*.py"):
+        known |= set(re.findall(r"\"(--[a-z][\w-]*)\"", script.read_text(encoding="utf-8")))
+    faults = [
+        f"{name}: {option}"
+        for name, page in zip(NAMES, PAGES, strict=True)
+        for piece in pieces(page)
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", piece)
+        if option not in known
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def options_of(command: Any) -> Iterator[str]:
+    """The options of a command and of all its sub-commands."""
+    for parameter in command.params:
+        yield from (*parameter.opts, *parameter.secondary_opts)
+    for below in getattr(command, "commands", {}).values():
+        yield from options_of(below)
+
+
+CONFIGS = (RunConfig, GridConfig, SearchConfig, PreparationConfig, InfraSettings)
+
+
+def test_every_config_key_that_a_page_names_exists() -> None:
+    """Dotted names whose first part is a section of a config, such as ``training.steps``."""
+    faults = [
+        f"{name}: {key}"
+        for name, page in zip(NAMES, PAGES, strict=True)
+        for piece in pieces(page)
+        for key in re.findall(r"(?<![\w./-])([a-z_]+(?:\.[a-z_]+)+)(?![\w/(])", piece)
+        if any(key.split(".")[0] in config.model_fields for config in CONFIGS)
+        and not key.endswith((".yaml", ".log"))
+        and not any(has_key(config, key.split(".")) for config in CONFIGS)
+    ]
+    assert not faults, "\n".join(faults)
+
+
+def has_key(config: type[BaseModel], parts: list[str]) -> bool:
+    """Whether a config has a key; a mapping without a schema has every key."""
+    field = config.model_fields.get(parts[0])
+    if field is None or len(parts) == 1:
+        return field is not None
+    below = list(sections(field.annotation))
+    return any(has_key(section, parts[1:]) for section in below) if below else "dict" in str(field.annotation)
+
+
+def sections(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The config sections that a type mentions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from sections(part)
+
+
 def test_every_script_target_and_extra_of_the_pages_exists() -> None:
     targets = re.findall(r"^([a-z-]+):", (PROJECT / "Makefile").read_text(), re.M)
     extras = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -209,7 +295,8 @@ def test_every_script_target_and_extra_of_the_pages_exists() -> None:
             for target in re.findall(r"^\s*make ([a-z-]+)", text, re.M)
             if target not in targets
         ]
-        wanted = [extra.strip() for found in re.findall(r"-e '?\.\[([\w, ]+)\]", text) for extra in found.split(",")]
+        pattern = r"(?:-e|--editable) '?\.\[([\w, ]+)\]"
+        wanted = [extra.strip() for names in re.findall(pattern, text) for extra in names.split(",")]
         faults += [f"{name}: extra {extra}" for extra in wanted if extra not in extras]
     assert not faults, "\n".join(faults)
 
@@ -262,7 +349,7 @@ def defined(module: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "CHANGELOG.md"])
 def test_lines_of_a_page_wrap(name: str) -> None:
     """Tables, code, headings and lines that hold one long word may be longer."""
     text = re.sub(r"^( *)```.*\n(?:.*\n)*?\1```$", "", (PROJECT / name).read_text(encoding="utf-8"), flags=re.M)
@@ -281,7 +368,7 @@ def test_internal_links_of_the_front_pages_lead_somewhere() -> None:
     for name in ("README.md", "CONTRIBUTING.md"):
         text = (PROJECT / name).read_text(encoding="utf-8")
         links = re.findall(r"\]\((?!https?:)([^)#\s]+)[^)]*\)|src=\"(?!https?:)([^\"]+)\"", text)
-        assert [link for found in links for link in found if link and not (PROJECT / link).exists()] == []
+        assert [link for match in links for link in match if link and not (PROJECT / link).exists()] == []
 
 
 JOINTS = re.compile(r"\.\.\.|[;:()\[\]]|, |\bmust\b|\bfailed with\b|\d+ x ")
@@ -313,7 +400,7 @@ def test_the_datasets_page_quotes_the_messages_of_the_program() -> None:
         ("4 of 12 training scans are omitted", ["4 of 12 training scans are omitted"]),
     ],
 )
-def test_a_quoted_message_that_the_program_does_not_have_is_told(message: str, parts: list[str]) -> None:
+def test_a_quoted_message_that_the_program_does_not_have_is_reported(message: str, parts: list[str]) -> None:
     assert unknown_parts(message) == parts
 
 
@@ -391,3 +478,78 @@ def template(node: ast.AST) -> str:
         case ast.JoinedStr(values=values):
             return "".join(template(value) or PLACEHOLDER for value in values)
     return ""
+
+
+ROOMS = [
+    init.parent.relative_to(PROJECT)
+    for package in ("uniferum", "orchestration", "cli")
+    for init in sorted((PROJECT / package).rglob("__init__.py"))
+]
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=str)
+def test_the_docstring_of_a_room_lists_its_files(room: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((PROJECT / room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    files = docstring.split("**Processes**")[0]  # orchestration: files of a cell's folder follow
+    listed = re.findall(r"^    (\w+)(?:\.py|/)? {2,}\S", files, re.M)
+    modules = {path.stem for path in (PROJECT / room).glob("*.py")} - {"__init__"}
+    assert sorted(listed) == sorted(modules | {path.parent.name for path in (PROJECT / room).glob("*/__init__.py")})
+
+
+def test_a_room_offers_only_names_that_others_import_from_it() -> None:
+    imported = {
+        (node.module, alias.name)
+        for path in [*PROJECT.glob("*/**/*.py")]
+        if not path.is_relative_to(PROJECT / ".venv")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    unused = [
+        f"{dotted}: {name}"
+        for room in ROOMS[1:]  # the first is uniferum, whose names are for users
+        for dotted in [".".join(room.parts)]
+        for name in exported(PROJECT / room / "__init__.py")
+        if (dotted, name) not in imported
+    ]
+    assert not unused, "\n".join(unused)
+
+
+def exported(module: Path) -> list[str]:
+    """The names in ``__all__`` of a module."""
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return []
+
+
+def test_the_tree_of_the_readme_is_that_of_the_repository() -> None:
+    section = (PROJECT / "README.md").read_text(encoding="utf-8").split("## Where things are")[1].split("\n## ")[0]
+    tree, top = set(), Path()
+    for line in re.findall(r"^ {4,6}\S.*$", section, re.M):
+        names = re.split(r" {2,}", line.strip())[0].split()
+        if line.startswith("      "):
+            tree |= {top / name for name in names}
+        else:
+            top = Path(names[0])
+            tree.add(top)
+    assert [str(path) for path in tree if not (PROJECT / path).exists()] == []
+    library = {path.relative_to(PROJECT) for path in (PROJECT / "uniferum").iterdir() if not path.name.startswith("__")}
+    assert library <= tree
+    folders = {path.parts[0] for path in tree}
+    assert folders == {path.name for path in PROJECT.iterdir() if path.is_dir() and is_part(path)}
+
+
+@pytest.mark.parametrize("package", ["uniferum", "orchestration"])
+def test_the_page_of_the_architecture_has_every_room(package: str) -> None:
+    page = (PROJECT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    section = page.split(f"## Rooms of `{package}/`")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(\w+/|\w+\.py)`", "\n".join(re.findall(r"^\|([^|]*)\|", section, re.M))))
+    paths = [path for path in (PROJECT / package).iterdir() if not path.name.startswith("__")]
+    assert named == {f"{path.name}/" if path.is_dir() else path.name for path in paths}
+
+
+def is_part(folder: Path) -> bool:
+    """Whether a folder of the checkout belongs to the repository."""
+    ignored = (PROJECT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    return not any(fnmatch(folder.name, pattern.strip("/")) for pattern in [*ignored, ".*", "shared"])

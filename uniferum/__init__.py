@@ -7,6 +7,22 @@ The names below are imported on first use, so that ``import uniferum`` is fast a
     config = uniferum.RunConfig.model_validate({"name": "first", "train_on": ["CTRATE"], "evaluate_on": ["CTRATE"]})
     uniferum.train_run(config, {"CTRATE": "stores/CTRATE"}, "runs/first")
     answers, failed = uniferum.ask("runs/first", ["scan.nii.gz"], ["Diagnose the presence of emphysema in the lungs"])
+
+**Rooms and files.** Each imports only those below it; ``report`` and ``run`` do not know each other.
+
+    report/         tables, figures, verdicts and a page from recorded cells; the published values
+    run/            one run from its config to its metrics; questions to a trained model
+    training/       loss, optimizer, checkpoints, the training loop
+    evaluation/     predictions, metrics with confidence intervals, mask scores
+    model/          encoder, text layers, heads; the compared systems; saved models
+    data/           vocabulary, cohorts, phantoms, tasks, sampling, batches
+    preprocessing/  raw scans to prepared volumes, and the store that holds them
+    run_files       paths of the files in a run's folder
+    atomic          atomic file writes
+    systems         the compared systems: name, title, builder and abilities of each
+    config          config sections: frozen, strict, read from YAML, with a stable fingerprint
+    errors          the error for wrong user input
+    version         the version of this software
 """
 
 from importlib import import_module

@@ -40,7 +40,7 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     """Read one YAML mapping with the safe loader.
 
     Raises:
-        UniferumError: the file is missing, unreadable, not YAML, or not a mapping.
+        UniferumError: the file is missing, unreadable, not YAML, or not a mapping, or it gives a key twice.
     """
     path = Path(path)
     try:
@@ -50,7 +50,7 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise UniferumError(str(path), must="be a readable UTF-8 file", cure=_one_line(error)) from None
     try:
-        loaded = yaml.load(text, Loader=_Loader)
+        loaded = _load(text, str(path))
     except yaml.YAMLError as error:
         raise UniferumError(str(path), must="be valid YAML", cure=_one_line(error)) from None
     if loaded is None:
@@ -58,6 +58,39 @@ def load_yaml(path: Path | str) -> dict[str, Any]:
     if not isinstance(loaded, dict):
         raise UniferumError(str(path), type(loaded).__name__, must="hold a YAML mapping of keys to values")
     return loaded
+
+
+def _load(text: str, source: str) -> Any:
+    """Load YAML; a key that is given twice is an error, where YAML's own loader silently keeps the second value."""
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _refuse_repeated(node, source, set())
+        return loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _refuse_repeated(node: yaml.Node, source: str, seen: set[int]) -> None:
+    """Refuse a key that a mapping has twice; the merge key ``<<`` may be repeated, as YAML has it."""
+    if id(node) in seen:  # an alias, which may contain itself
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated(item, source, seen)
+    if isinstance(node, yaml.MappingNode):
+        lines: dict[tuple[str, str], int] = {}
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                name, line = (key.tag, key.value), key.start_mark.line + 1
+                if name in lines:
+                    must = f"be given once in its section, but stands in lines {lines[name]} and {line}"
+                    raise UniferumError(f"{source}: {key.value}", must=must, cure="remove one of the two")
+                lines[name] = line
+            _refuse_repeated(value, source, seen)
 
 
 def parse(kind: type[S], data: Mapping[str, Any], *, source: str) -> S:
@@ -85,7 +118,7 @@ def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any
     """Copy nested ``data`` and apply ``a.b.c=value`` settings; values are parsed as YAML.
 
     Raises:
-        UniferumError: an override has no ``=``, or a key on its path is not a mapping.
+        UniferumError: an override has no ``=``, its value is no YAML, or a key on its path is not a mapping.
     """
     result = json.loads(json.dumps(data, default=str)) if data else {}
     for setting in overrides:
@@ -98,7 +131,12 @@ def override(data: Mapping[str, Any], overrides: Iterable[str]) -> dict[str, Any
             node = node.setdefault(parent, {})
             if not isinstance(node, dict):
                 raise UniferumError("--set", setting, must=f"name a key, but '{parent}' is a plain value")
-        node[last] = yaml.safe_load(text)
+        try:
+            node[last] = _load(text, f"--set {key}")
+        except yaml.YAMLError as error:
+            raise UniferumError(
+                "--set", setting, must="have a value that is valid YAML", cure=_one_line(error)
+            ) from None
     return result
 
 
@@ -178,6 +216,16 @@ def _as_user_error(error: ValidationError, kind: type[Section], source: str) -> 
         return UniferumError(subject, must=f"be given{more}", cure="add this key")
     message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should ")
     return UniferumError(subject, fault.get("input"), must=f"{message}{more}")
+
+
+def unknown_key(kind: type[BaseModel], key: str) -> str | None:
+    """Suggest the nearest known key for a dotted key that a section does not have; None for a key that it has."""
+    parts = key.split(".")
+    for depth, part in enumerate(parts):
+        allowed = _keys_at(kind, tuple(parts[:depth]))
+        if part not in allowed:
+            return near_miss(".".join(parts[: depth + 1]), [".".join([*parts[:depth], name]) for name in allowed])
+    return None
 
 
 def _keys_at(kind: type[BaseModel], path: tuple[Any, ...]) -> list[str]:

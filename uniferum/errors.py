@@ -34,10 +34,6 @@ class UniferumError(ValueError):
         return (_rebuild, (type(self), self.subject, self.value, self.must, self.cure))
 
 
-class OtherHardware(UniferumError):
-    """Work that another kind of machine began and only that kind of machine can continue."""
-
-
 def _rebuild(kind: type[UniferumError], subject: str, value: object, must: str, cure: str) -> UniferumError:
     return kind(subject, value, must=must, cure=cure)
 
@@ -85,8 +81,12 @@ class StateError(UniferumError):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle the statement and its remedy."""
-        return (_rebuild_state, (self.subject, self.cure))
+        return (_rebuild_state, (type(self), self.subject, self.cure))
 
 
-def _rebuild_state(statement: str, cure: str) -> StateError:
-    return StateError(statement, cure=cure)
+class OtherHardware(StateError):
+    """Work that another kind of machine began and only that kind of machine can continue."""
+
+
+def _rebuild_state(kind: type[StateError], statement: str, cure: str) -> StateError:
+    return kind(statement, cure=cure)

@@ -22,6 +22,11 @@ class RunFiles:
         return self.root / "config.yaml"
 
     @property
+    def axes(self) -> Path:
+        """Of a cell of a grid: the label of its value on each axis, ``{"lr": "1e-4"}``; absent without axes."""
+        return self.root / "axes.json"
+
+    @property
     def identity(self) -> Path:
         """Inputs of the training fingerprint: config, data digests, prompts, version of the code's results."""
         return self.root / "identity.json"

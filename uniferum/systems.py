@@ -6,7 +6,6 @@ without loading its code. A new system is one file with its builder and one entr
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from uniferum.errors import UniferumError, near_miss
 
@@ -23,8 +22,10 @@ class System:
         text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
         own_grid: whether it resamples its input to a grid of its own, so that its builder gets the run's ``geometry``.
-        paper: its row in the paper's tables, which bears its name: ``trained`` by the authors, ``cited`` from another
-            paper, or none.
+        trained_by_paper: whether the paper's authors trained it, so that the report compares it with their numbers.
+        image_weights: hub id of the ImageNet weights of another image encoder; empty if it has none.
+        shuffled: whether it is a control that trains and selects on labels that are exchanged between the scans of a
+            split; the test split keeps its labels.
     """
 
     name: str
@@ -34,7 +35,9 @@ class System:
     text: bool = False
     own_encoder: bool = False
     own_grid: bool = False
-    paper: Literal["trained", "cited", ""] = ""
+    image_weights: str = ""
+    shuffled: bool = False
+    trained_by_paper: bool = False
 
 
 UNIFERUM = "uniferum"
@@ -59,20 +62,31 @@ SYSTEMS: dict[str, System] = _by_name(
             masks=True,
             text=True,
             own_encoder=True,
-            paper="trained",
+            trained_by_paper=True,
         ),
-        System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, paper="trained"),
-        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", paper="cited"),
+        System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, trained_by_paper=True),
+        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", image_weights="timm/resnet18.tv_in1k"),
         System(
             "cnn_transformer",
             "CNN+Transformer",
             f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
-            paper="cited",
+            image_weights="timm/resnetv2_50x1_bit.goog_in21k_ft_in1k",
         ),
         System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip.build:build_ct_clip", text=True, own_grid=True),
+        System("probe", "Linear probe", f"{_BASELINES}.probe:build_probe", own_encoder=True),
+        System(
+            "shuffled",
+            "Uniferum, labels shuffled",
+            "uniferum.model.uniferum:build_uniferum",
+            masks=True,
+            text=True,
+            own_encoder=True,
+            shuffled=True,
+        ),
+        System("prevalence", "Prevalence", f"{_BASELINES}.prevalence:build_prevalence"),
     ]
 )
-"""Every system by its name, in the order of the paper's tables."""
+"""Every system by its name, in the order of the paper's tables, then the controls."""
 
 
 def system_of(name: str, *, key: str = "model.kind") -> System:
@@ -102,9 +116,9 @@ def reads_text(name: str) -> bool:
 
 def trained_by_paper(name: str) -> bool:
     """Whether the paper's authors trained this system, so that the report judges its numbers."""
-    return name in SYSTEMS and SYSTEMS[name].paper == "trained"
+    return name in SYSTEMS and SYSTEMS[name].trained_by_paper
 
 
 def paper_systems() -> list[str]:
     """The systems that the paper's authors trained, in the order of their tables."""
-    return [name for name, system in SYSTEMS.items() if system.paper == "trained"]
+    return [name for name, system in SYSTEMS.items() if system.trained_by_paper]

@@ -22,6 +22,7 @@ from orchestration.attempt.failures import Fault
 from orchestration.attempt.spool import ProgressReporter, SpoolReporter
 from orchestration.attempt.watchdog import watchdog
 from orchestration.grid.records import CellFolder, read_json
+from orchestration.grid.states import Phase
 from uniferum.atomic import write_json
 
 if TYPE_CHECKING:
@@ -46,11 +47,12 @@ class Attempt:
     options: dict[str, Any] = field(default_factory=dict)
     priority: int = 0
     expected_hours: float = 0.0
+    axes: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """The keys that a worker reads; the scheduler's own, priority and expected hours, are left out."""
+        """The keys that a worker reads; the others, priority, expected hours and axes, are left out."""
         keys = asdict(self)
-        del keys["priority"], keys["expected_hours"]
+        del keys["priority"], keys["expected_hours"], keys["axes"]
         return {"attempt" if key == "number" else key: value for key, value in keys.items()}
 
     @classmethod
@@ -74,7 +76,7 @@ class AttemptResult:
 
     @property
     def kind(self) -> str | None:
-        """The class of the fault; None where there is none."""
+        """The class of the fault; None if there is none."""
         return self.fault.kind if self.fault else None
 
     @property
@@ -239,7 +241,7 @@ def _run(
     reporter, beat = Fanout([]), alive
     if listeners is not None:
         progress = ProgressReporter(folder, steps=config.training.steps, alive=alive)
-        progress.phase("scoring" if attempt.evaluate_only else "starting")
+        progress.phase(Phase.SCORING if attempt.evaluate_only else Phase.STARTING)
         reporter, beat = Fanout([SpoolReporter(folder), progress, *listeners]), progress.beat
     if attempt.evaluate_only:
         evaluate(config, stores, folder, reporter, stop=stop, alive=beat)
@@ -286,18 +288,22 @@ def _free_memory() -> None:
 
 
 def write_attempt(path: Path, attempt: Attempt) -> None:
-    """Write the attempt's token into the cell's folder, then the attempt itself to ``path``."""
+    """Write the cell's axes and the attempt's token into the cell's folder, then the attempt itself to ``path``."""
     folder = Path(attempt.folder)
     folder.mkdir(parents=True, exist_ok=True)
     record = CellFolder(folder)
     record.clear_stop()
     record.clear_failure()
     (folder / "progress.json").unlink(missing_ok=True)
+    if attempt.axes:
+        write_json(record.files.axes, attempt.axes)
+    else:
+        record.files.axes.unlink(missing_ok=True)
     write_json(folder / "attempt.json", {"token": attempt.token, "attempt": attempt.number, "when": time.time()})
     write_json(path, attempt.to_json())
 
 
 def read_attempt(path: Path) -> Attempt | None:
-    """Read the attempt at ``path``; None where there is none."""
+    """Read the attempt at ``path``; None if there is none."""
     keys = read_json(path)
     return Attempt.from_json(keys) if keys else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.grid.records import CellProgress
+from orchestration.grid.states import Phase
 from uniferum.training.reporter import Reporter
 
 
@@ -69,11 +70,11 @@ class ProgressReporter(Reporter):
         self.path = folder / "progress.json"
         self.alive = alive
         self.state = CellProgress(
-            0, steps, None, None, None, started=time.time(), updated=time.time(), phase="starting"
+            0, steps, None, None, None, started=time.time(), updated=time.time(), phase=Phase.STARTING
         )
         self._written = 0.0
 
-    def phase(self, name: str) -> None:
+    def phase(self, name: Phase) -> None:
         """Set the phase that `grid status` shows."""
         self._update(True, phase=name)
 
@@ -83,7 +84,7 @@ class ProgressReporter(Reporter):
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Set the phase to training: the model and the data are loaded."""
-        self._update(True, phase="training")
+        self._update(True, phase=Phase.TRAINING)
 
     def metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Set the step, and the loss, speed and selection metric where they are given."""
@@ -100,7 +101,7 @@ class ProgressReporter(Reporter):
 
     def artifact(self, path: Path) -> None:
         """Set the phase to scoring: artifacts are written after training."""
-        self._update(phase="scoring")
+        self._update(phase=Phase.SCORING)
 
     def checkpoint(self, path: Path, step: int) -> None:
         """Reset the watchdog."""

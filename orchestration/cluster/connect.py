@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestration.grid.resources import Resources
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 TOKEN = Path("~/.ray/auth_token")
 STAGE = "UNIFERUM_STAGE"
@@ -65,7 +65,7 @@ def answers(address: str, *, seconds: float = 5.0) -> bool:
 
 
 def leave(cluster: Cluster) -> None:
-    """Disconnect, and stop Ray where it was started here."""
+    """Disconnect, and stop Ray if it was started here."""
     import ray
 
     if cluster.ours:
@@ -76,7 +76,8 @@ def check_address(address: str | None) -> None:
     """Refuse an address that a grid cannot run on, before anything is started.
 
     Raises:
-        UniferumError: the address is Ray Client's or a dashboard's, or nothing answers there; names the right command.
+        UniferumError: the address is Ray Client's, a dashboard's or no HOST:PORT; names the right command.
+        StateError: nothing answers there.
     """
     if address is None or address == "auto":
         return
@@ -91,12 +92,13 @@ def check_address(address: str | None) -> None:
 
 def _reach(address: str) -> None:
     host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise UniferumError("--address", address, must="be auto or HOST:PORT")
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise UniferumError(
-            "--address", address, must="be reachable as HOST:PORT", cure=f"{error}; is Ray running there?"
-        ) from None
+    except (OSError, OverflowError) as error:
+        cure = "Is Ray running there? Start it with `ray start --head`, or give another --address."
+        raise StateError(f"No answer at {address} ({error})", cure=cure) from None
 
 
 def _join(address: str, common: dict[str, Any]) -> Any:
@@ -111,7 +113,8 @@ def _join(address: str, common: dict[str, Any]) -> Any:
         return ray.init(address=address, **common)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UniferumError("--address", address, must="be a running Ray cluster", cure=reason) from None
+        cure = "Start it with `ray start --head`, or give another --address."
+        raise StateError(f"No Ray cluster runs at {address} ({reason.rstrip('.')})", cure=cure) from None
 
 
 def environment(resources: Resources) -> None:

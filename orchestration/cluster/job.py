@@ -10,14 +10,15 @@ import contextlib
 import os
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestration.cluster.connect import TOKEN
-from orchestration.grid.config import GridConfig, load_grid
-from uniferum.config import fingerprint, load_yaml
+from orchestration.grid.config import load_grid
+from orchestration.grid.paths import place_paths, relative_paths
+from uniferum.config import fingerprint, load_yaml, override
 from uniferum.errors import StateError, UniferumError
 
 # In addition to .gitignore; anchored at the root, because uniferum/report/site is code.
@@ -50,14 +51,14 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
         python: the interpreter on the cluster that has this project's requirements.
 
     Raises:
-        UniferumError: the file is wrong or outside the working tree, a path is relative, no Ray dashboard answers at
-            ``address``, or the cluster rejected the job.
+        UniferumError: the file is wrong or outside the working tree, or a path is relative.
+        StateError: no Ray dashboard answers at ``address``, or the cluster rejected the job.
     """
     if not address.startswith(("http://", "https://")):
         raise UniferumError("--address", address, must="be the address of the dashboard, http://HEAD:8265")
     grid = load_grid(file, settings)
     uploaded = _inside_the_tree(file)
-    _refuse_relative(grid)
+    _refuse_relative(override(load_yaml(file), settings))
     client = _client(address)
     identity = f"uniferum-{grid.name}-{fingerprint(grid.model_dump(mode='json'), length=8)}"
     again = _command(file, address, settings, python)
@@ -69,14 +70,14 @@ def submit_grid(file: Path, address: str, settings: list[str], python: str = "py
         if status is None:
             _start(client, name, uploaded, settings, python)
             return Submission(name, client, again)
-    raise UniferumError("grid", grid.name, must="have been submitted fewer than 1,000 times")
+    raise StateError(f"Grid {grid.name} was submitted 999 times", cure="Rename it, or delete its ended jobs in Ray.")
 
 
 def _inside_the_tree(file: Path) -> Path:
     """The path of the grid file relative to the working tree, which is uploaded to the cluster."""
     tree = Path.cwd()
-    base = load_yaml(file).get("base")
-    for name in [file, *([file.parent / str(base)] if base else [])]:
+    base = place_paths(file, load_yaml(file)).get("base")
+    for name in [file, *([Path(str(base))] if base else [])]:
         if not name.resolve().is_relative_to(tree):
             raise UniferumError(
                 str(name), must=f"lie in the working tree ({tree}), which is uploaded", cure="copy it there"
@@ -84,13 +85,11 @@ def _inside_the_tree(file: Path) -> Path:
     return file.resolve().relative_to(tree)
 
 
-def _refuse_relative(grid: GridConfig) -> None:
+def _refuse_relative(keys: Mapping[str, Any]) -> None:
     """Refuse relative paths: they would lie in the uploaded copy, which Ray deletes after the job."""
-    paths = {"root": grid.root, **{f"stores.{name}": store for name, store in grid.stores.items()}}
-    for key, path in paths.items():
-        if "://" not in str(path) and not Path(path).is_absolute():
-            must = "be an absolute path that every node of the cluster sees"
-            raise UniferumError(key, path, must=must, cure=f"--set {key}=/a/shared/folder")
+    for key, path in relative_paths(keys).items():
+        must = "be an absolute path that every node of the cluster sees"
+        raise UniferumError(key, path, must=must, cure=f"--set {key}=/a/shared/folder")
 
 
 def _command(file: Path, address: str, settings: list[str], python: str) -> str:
@@ -178,7 +177,7 @@ def _complete(submission: Submission, lines: _Lines) -> None:
 
 
 def _answer(submission: Submission) -> str | None:
-    """The state of the driver; None where the cluster does not answer or does not know it any more."""
+    """The state of the driver; None if the cluster does not answer or no longer knows it."""
     try:
         return _status(submission.client, submission.identity)
     except OSError:
@@ -223,7 +222,8 @@ def _client(address: str) -> Any:
         return JobSubmissionClient(address, headers=headers)
     except (ConnectionError, RuntimeError, OSError, AuthenticationError) as error:
         reason = " ".join(str(error).split())[:160]
-        raise UniferumError("--address", address, must="be a Ray dashboard that answers", cure=reason) from None
+        cure = "Start Ray there, or give the address of its dashboard."
+        raise StateError(f"No Ray dashboard answers at {address} ({reason.rstrip('.')})", cure=cure) from None
 
 
 def _saved_token() -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import TO_TRAIN
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ def check_root(root: Path) -> None:
     """Check that the root can be written, by writing and removing a file.
 
     Raises:
-        UniferumError: the folder cannot be created or written.
+        StateError: the folder cannot be created or written.
     """
     probe = root / f".probe-{uuid.uuid4().hex}"
     try:
@@ -27,24 +27,23 @@ def check_root(root: Path) -> None:
         probe.write_text("")
         probe.unlink()
     except OSError as error:
-        raise UniferumError("root", root, must="be a folder that can be written", cure=str(error)) from None
+        cure = "Make it writable, or set another root."
+        raise StateError(f"The root {root} cannot be written ({error})", cure=cure) from None
 
 
 def check_space(grid: GridConfig, planned: Sequence[PlannedCell]) -> None:
     """Check the free space: two checkpoints (last and best) for each cell to train, and ``policy.free_gib``.
 
     Raises:
-        UniferumError: there is too little; names the needed and the free space.
+        StateError: there is too little; names the needed and the free space.
     """
     cells = sum(p.state in TO_TRAIN for p in planned)
     needed = 2 * grid.resources.checkpoint_gib * cells + grid.policy.free_gib if cells else 0.0
     free = free_gib(grid.root)
     if free < needed:
-        raise UniferumError(
-            "root",
-            f"{grid.root}, {free:.1f} GiB free",
-            must=f"have {needed:.1f} GiB free for {cells} cells of two checkpoints",
-            cure="free some space, set another root, or lower resources.checkpoint_gib or policy.free_gib",
+        raise StateError(
+            f"The root {grid.root} has {free:.1f} GiB free; {cells} cells of two checkpoints need {needed:.1f} GiB",
+            cure="Free some space, set another root, or lower resources.checkpoint_gib or policy.free_gib.",
         )
 
 
@@ -59,7 +58,7 @@ def check_seen_everywhere(root: Path) -> None:
     """Check that every living node of the cluster sees a file that this process writes.
 
     Raises:
-        UniferumError: some nodes do not see it; names them.
+        StateError: some nodes do not see it; names them.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -81,16 +80,13 @@ def check_seen_everywhere(root: Path) -> None:
     finally:
         marker.unlink()
     if blind:
-        raise UniferumError(
-            "root",
-            root,
-            must="be visible on every node",
-            cure=f"{', '.join(blind)} cannot see it; set root to a shared folder",
+        raise StateError(
+            f"These nodes do not see the root {root}: {', '.join(blind)}", cure="Set root to a shared folder."
         )
 
 
 def _answer(ref: Any, node: str) -> bool:
-    """The answer of a node; True where it has left the cluster and needs no access."""
+    """The answer of a node; True if the node has left the cluster."""
     import ray
     from ray.exceptions import RayError
 

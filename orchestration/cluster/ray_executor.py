@@ -109,7 +109,7 @@ class RayExecutor:
             time.sleep(min(0.2, seconds))
 
     def silent_for(self, attempt: Attempt) -> float:
-        """Seconds since the worker last wrote its progress, or since the start where it has written none."""
+        """Seconds since the worker last wrote its progress, or since the start if it has written none."""
         state = self._state_of(attempt)
         if state is None:  # without a worker group it would never end, unless its result is about to be returned
             return 0.0 if any(result.name == attempt.name for result in self._early) else math.inf

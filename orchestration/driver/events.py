@@ -78,7 +78,7 @@ class GridEvents:
         return retry_while_disk_full(write, self.view.say, self.meanwhile)
 
     def moved(self, attempt: Attempt, state: CellState, result: AttemptResult | None) -> None:
-        """Record a cell's new state in the ledger, in MLflow, and in the cell's folder where it failed."""
+        """Record a cell's new state in the ledger, in MLflow, and, for a failed cell, in its folder."""
         name, planned = attempt.name, self.planned[attempt.name]
         fault = result.fault if result else None
         if self.lost:

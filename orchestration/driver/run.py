@@ -20,12 +20,13 @@ from orchestration.disk import is_full, retry_while_disk_full
 from orchestration.driver.events import GridEvents, View
 from orchestration.driver.signals import Interrupts
 from orchestration.driver.webhook import check_url, notify
-from orchestration.grid import metrics, plan
+from orchestration.grid import metrics, plan, weights_plan
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import CellState, PlanState
+from orchestration.grid.stores import absent_stores
 from orchestration.ledger.lease import LeaseRenewal
 from orchestration.ledger.ledger import Ledger
 from orchestration.ledger.summary import GridSummary
@@ -102,7 +103,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         due = [p for p in planned if summary.states[p.cell.name] == CellState.PENDING]
         if all(p.state == PlanState.NO_DATA for p in planned):
             raise UniferumError(
-                "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(plan.absent_stores(grid))}"
+                "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(absent_stores(grid))}"
             )
         DataPlan(grid, due).refuse()
         tracking = TrackingSync(grid, view.say)
@@ -110,6 +111,7 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         behind = retry_while_disk_full(lambda: tracking.catch_up(done), view.say)
         if due:
             preflight.check_space(grid, due)
+            weights_plan.fetch(due)
             run = GridRun(
                 grid=grid,
                 options=options,
@@ -156,7 +158,7 @@ def _changes_of(shown: PlannedCell, now: PlannedCell) -> list[str]:
     return []
 
 
-def _first_state(planned: PlannedCell, options: Options) -> str:
+def _first_state(planned: PlannedCell, options: Options) -> CellState | PlanState:
     if planned.state in (PlanState.DONE, PlanState.NO_DATA):
         return planned.state
     return CellState.PENDING if planned.state == PlanState.RESCORE or not options.only_scores else CellState.UNTRAINED
@@ -230,17 +232,18 @@ def attempt_of(grid: GridConfig, planned: PlannedCell) -> Attempt:
         name=planned.cell.name,
         folder=str(planned.folder.resolve()),
         config=planned.cell.config.model_dump(mode="json"),
-        stores=grid.places,
+        stores=grid.store_addresses,
         evaluate_only=planned.state == PlanState.RESCORE,
         stall_s=grid.policy.stall_s,
         priority=planned.cell.priority,
         expected_hours=planned.hours or 0.0,
+        axes=dict(planned.cell.axes),
     )
 
 
 @contextlib.contextmanager
 def _holding_lease(grid: GridConfig, view: View, options: Options) -> Iterator[tuple[Ledger, LeaseRenewal]]:
-    """Hold the grid's lease; wait first while another driver has it."""
+    """Hold the grid's lease; wait while another driver holds it."""
     ledger = Ledger.of(grid)
     try:
         token = retry_while_disk_full(ledger.take_lease, view.say)

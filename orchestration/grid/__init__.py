@@ -1,1 +1,21 @@
-"""The grid file, its cells, the cells' folders on disk, and the plan of what is left to do."""
+"""The grid file, its cells, the cells' folders on disk, and the plan of what is left to do.
+
+Files:
+
+    cells        expand a grid file into cells: each is a name and a complete RunConfig
+    config       schema of a grid file
+    data_plan    plan the data of a grid
+    estimates    estimate the hours of planned cells from finished cells similar to them
+    metrics      gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name
+    plan         plan a grid: find out from each cell's folder what is left to do, and why
+    plan_table   format a plan as a table: one row per cell, and the totals in one line
+    planned      one cell of a plan
+    recipe       describe the training recipe of a grid's cells
+    records      read and write the state files of a cell's folder
+    resources    resources of a cell
+    sources      values of a grid file with their sources
+    stores       the prepared stores that a grid file names
+    states       stores       the prepared stores that a grid file names
+    states of a cell: in a plan, and in a running grid
+    weights_plan  the pretrained weights of a plan
+"""

@@ -1,16 +1,18 @@
 """Schema of a grid file.
 
-What runs (models, text encoders, training mixes, seeds) is a product of axes; where it runs (root, stores, resources,
-policy, tracking) has its own sections, which are in no fingerprint.
+What runs (models, text encoders, training mixes, seeds, and the axes of the file) is a product of axes; where it runs
+(root, stores, resources, policy, tracking) has its own sections, which are in no fingerprint.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from orchestration.grid.axes import NAME, Axis
+from orchestration.grid.paths import path_from, place_paths, relative_paths
 from orchestration.grid.resources import Resources
 from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
 from uniferum.errors import near_miss
@@ -42,12 +44,15 @@ class Tracking(Section):
 
 
 class CellGroup(Section):
-    """One model, one text encoder, several training mixes."""
+    """One model, one text encoder, several training mixes and values of axes."""
 
+    name: str | None = Field(default=None, pattern=NAME, description="name of its cell, instead of one made of axes")
     model: str = Field(default=UNIFERUM, description="a system of uniferum/systems.py")
     text_encoder: str | None = None
     train_on: tuple[str, ...] = Field(min_length=1, description="mixes, e.g. CTRATE+INSPECT+SEG")
     evaluate_on: tuple[str, ...] | None = None
+    vary: tuple[str, ...] = Field(default=(), description="axes whose values are combined, each with each")
+    zip: tuple[str, ...] = Field(default=(), description="axes whose values are taken in pairs, first with first")
     priority: int = Field(default=0, description="higher runs earlier")
     set: dict[str, Any] = Field(default_factory=dict, description="RunConfig keys of this group")
 
@@ -58,34 +63,20 @@ class CellGroup(Section):
             raise ValueError(f"be a known system, not '{model}'; {near_miss(model, SYSTEMS)}")
         return model
 
-    @field_validator("train_on", mode="before")
+    @field_validator("train_on", "vary", "zip", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
 
 
 class Override(Section):
-    """RunConfig keys for matching cells; ``when`` maps model, text_encoder, train_on, seed to a value or a list."""
+    """RunConfig keys for matching cells.
+
+    ``when`` maps model, text_encoder, train_on, seed or an axis to a value or a list.
+    """
 
     when: dict[str, Any]
     set: dict[str, Any]
-
-    @field_validator("when")
-    @classmethod
-    def _known(cls, when: dict[str, Any]) -> dict[str, Any]:
-        for key in when:
-            if key not in ("model", "text_encoder", "train_on", "seed"):
-                raise ValueError(
-                    f"name model, text_encoder, train_on or seed, not '{key}'; "
-                    + near_miss(key, ["model", "text_encoder", "train_on", "seed"])
-                )
-        return when
-
-    def matches(self, facts: Mapping[str, Any]) -> bool:
-        """Whether each key of ``when`` has the cell's value, or a list that contains it."""
-        return all(
-            facts[key] in (value if isinstance(value, list | tuple) else (value,)) for key, value in self.when.items()
-        )
 
 
 class GridConfig(Section):
@@ -101,7 +92,11 @@ class GridConfig(Section):
     text_encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate_on: tuple[str, ...]
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    axes: dict[str, Axis] = Field(default_factory=dict, description="keys to vary, with their values")
     cells: tuple[CellGroup, ...] = Field(min_length=1)
+    exclude: tuple[dict[str, Any], ...] = Field(
+        default=(), description="cells that are left out: conditions like those of overrides"
+    )
     overrides: tuple[Override, ...] = ()
     resources: Resources = Resources()
     policy: Policy = Policy()
@@ -151,8 +146,8 @@ class GridConfig(Section):
         return ledger
 
     @property
-    def ledger_place(self) -> Path | str:
-        """Location of the ledger's database."""
+    def ledger_address(self) -> Path | str:
+        """Path of the SQLite file, or URL of the PostgreSQL database."""
         return self.ledger or self.root / "ledger.sqlite"
 
     @property
@@ -161,26 +156,40 @@ class GridConfig(Section):
         return f"{self.name[:40]}-{fingerprint(str(self.root.resolve()), length=8)}"
 
     @property
-    def places(self) -> dict[str, str]:
+    def store_addresses(self) -> dict[str, str]:
         """Address of each store, valid in any process: an absolute path or a URL."""
         return {n: store if isinstance(store, str) else str(store.resolve()) for n, store in self.stores.items()}
 
     @property
     def cells_folder(self) -> Path:
-        """The folder that holds one folder a cell."""
+        """The folder with one sub-folder per cell."""
         return self.root / "cells"
 
 
 def load_grid(path: Path | str, overrides: Iterable[str] = ()) -> GridConfig:
     """Load a grid file and its ``base`` file.
 
+    Paths of the file are relative to its folder, those of ``overrides`` to the working directory.
+
     Raises:
-        UniferumError: a file is missing, a key is unknown, or a value is not allowed.
+        UniferumError: a file is missing, a key is unknown or given twice, or a value is not allowed.
     """
     path = Path(path)
-    grid = parse(GridConfig, override(load_yaml(path), overrides), source=str(path))
-    if grid.other_recipes:
-        grid = grid.replace(other_recipes=tuple(path.parent / other for other in grid.other_recipes))
+    settings = list(overrides)
+    keys = place_paths(path, override(load_yaml(path), settings), settings)
+    grid = parse(GridConfig, keys, source=str(path))
     if grid.base is None:
         return grid
-    return grid.replace(base=None, defaults=merge(load_yaml(path.parent / grid.base), grid.defaults))
+    return grid.replace(base=None, defaults=merge(load_yaml(grid.base), grid.defaults))
+
+
+def paths_from(checkout: Path, file: Path) -> tuple[Path, dict[str, Path | str]]:
+    """Load a grid file; return its root and stores, relative to a checkout where the file has relative paths.
+
+    Raises:
+        UniferumError: the file is wrong.
+    """
+    grid = load_grid(file)
+    relative = {key: path_from(checkout, file, path) for key, path in relative_paths(load_yaml(file)).items()}
+    stores = {name: relative.get(f"stores.{name}", store) for name, store in grid.stores.items()}
+    return relative.get("root", grid.root), stores

@@ -6,12 +6,12 @@ A grid is refused here, before its first cell starts, if a store does not fit it
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import TO_TRAIN, PlanState
+from orchestration.grid.stores import on_disk, store_command
 from uniferum.data.organ_rows import CONFIGS, SHIPS_MASKS, MaskRows, masks_command, masks_error
 from uniferum.errors import UniferumError
 
@@ -46,6 +46,8 @@ class CohortRows:
         rows, masks = self.rows, self.rows.masks
         kind = None if masks is None else masks.kind
         name = f"{rows.cohort} in +SEG" if kind == "organ" else rows.cohort
+        folds = self.cells[0].cell.config.folds_of(rows.cohort)
+        name += "" if folds is None else f", fold {folds.index} of {folds.count}"
         mask_rows = "" if masks is None else _count_of(masks.found, masks.wanted)
         counts = (f"{number:,}" for number in (len(self.cells), rows.scans, rows.positive, rows.negative))
         organ, nodule = mask_rows if kind == "organ" else "", mask_rows if kind == "nodule" else ""
@@ -101,7 +103,8 @@ class DataPlan:
 
     def lines(self, cohorts: Iterable[CohortRows]) -> list[str]:
         """Notes to read before the grid starts, one sentence each."""
-        return list(dict.fromkeys([*self._mask_lines(cohorts), *self._without_store(), *self._unscored()]))
+        lines = [*self._absent_stores(), *self._mask_lines(cohorts), *self._without_store(), *self._unscored()]
+        return list(dict.fromkeys(lines))
 
     def refuse(self, cohorts: Iterable[CohortRows] | None = None) -> None:
         """Refuse a grid with cells whose store does not fit their config or lacks their masks.
@@ -133,6 +136,18 @@ class DataPlan:
         card = self.reading.cohort(masks.cohort).card
         return masks_command(masks.cohort, masks.kind, card, self.grid.stores[masks.cohort])
 
+    def _absent_stores(self) -> Iterator[str]:
+        """Yield a sentence per cohort without a store: how many cells need it, and the command that makes it."""
+        for name, store in self.grid.stores.items():
+            waiting = [p for p in self.planned if p.state == PlanState.NO_DATA and name in p.cell.config.trained_stores]
+            untested = [p for p in self.planned if name in p.untested]
+            needs = [
+                *([f"cells that wait for it: {len(waiting)}"] if waiting else []),
+                *([f"cells not tested on it: {len(untested)}"] if untested else []),
+            ]
+            if needs and not on_disk(store):
+                yield f"no store of {name} yet: {', '.join(needs)}; make it with: {store_command(name, store)}"
+
     def _mask_lines(self, cohorts: Iterable[CohortRows]) -> Iterator[str]:
         for one in cohorts:
             masks = one.rows.masks
@@ -149,7 +164,7 @@ class DataPlan:
         names = {name for config in cells for name in config.training_cohorts}
         for name in sorted(names & CONFIGS.keys() - SHIPS_MASKS - WITHOUT_ORGANS):
             store = self.grid.stores.get(name)
-            if store is not None and "://" not in str(store) and not (Path(store) / "store.json").exists():
+            if store is not None and not on_disk(store):
                 yield f"organ masks of {name}: no store yet; make them with: {masks_command(name, 'organ', {}, store)}"
 
     def _unscored(self) -> Iterator[str]:
@@ -171,4 +186,4 @@ def _policy(planned: PlannedCell) -> str:
 def _sampling_key(name: str, config: "RunConfig") -> tuple[object, ...]:
     """Key of the configs that draw the same number of rows of a cohort; the policy on missing masks is not in it."""
     sampling = tuple(sorted(config.sampling.identity().items()))
-    return name, config.segmentation, config.data.on_wrong_hu, sampling
+    return name, config.segmentation, config.data.on_wrong_hu, sampling, config.folds_of(name)

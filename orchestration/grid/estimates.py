@@ -9,7 +9,7 @@ from orchestration.grid.cells import Cell
 from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder
-from orchestration.grid.states import PlanState
+from orchestration.grid.states import Phase, PlanState
 
 
 def with_hours(grid: GridConfig, planned: list[PlannedCell]) -> list[PlannedCell]:
@@ -49,7 +49,12 @@ def _seconds_per_step(result: Mapping[str, Any]) -> float:
 def _scoring_seconds(record: CellFolder, result: Mapping[str, Any]) -> float | None:
     """Seconds that scoring took, if the cell's last attempt only scored it and gave the result."""
     progress = record.progress()
-    if progress is None or progress.phase != "scoring" or progress.step or result.get("finished", 0) < progress.started:
+    if (
+        progress is None
+        or progress.phase != Phase.SCORING
+        or progress.step
+        or result.get("finished", 0) < progress.started
+    ):
         return None
     return progress.updated - progress.started
 

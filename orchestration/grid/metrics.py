@@ -5,9 +5,9 @@ import sys
 from functools import cache
 from typing import Any
 
+from orchestration.gauges import PROGRESS, STATE
 from orchestration.grid.records import CellProgress
-from orchestration.grid.states import CellState
-from orchestration.infra.gauges import PROGRESS, STATE
+from orchestration.grid.states import CellState, PlanState
 
 CELL = "UNIFERUM_CELL"
 STATES = tuple(state.value for state in CellState if state is not CellState.UNTRAINED)
@@ -25,7 +25,7 @@ def show(progress: CellProgress) -> None:
             _gauge(gauge).set(float(value), tags={"cell": name})
 
 
-def show_state(cell: str, state: str) -> None:
+def show_state(cell: str, state: CellState | PlanState) -> None:
     """Set one gauge per state, 1 for the cell's state; does nothing without a connection to Ray."""
     ray = sys.modules.get("ray")
     if ray is None or not ray.is_initialized():

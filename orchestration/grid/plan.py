@@ -2,10 +2,13 @@
 
 A cell is done when the ``result.json`` of its folder carries its two fingerprints. If only the evaluation fingerprint
 differs, the cell is scored again; another training fingerprint means another folder. A finished cell that has a new
-name in the grid file stays finished: its folder is found by its fingerprint.
+name in the grid file stays finished: its folder is found by its fingerprint, whatever names cells had when it ran. A
+cell waits for the stores that it trains on. It does not wait for its test cohorts: it is tested on those that have a
+store, and scored again when another store appears.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,35 +17,31 @@ from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig
 from orchestration.grid.estimates import with_hours
 from orchestration.grid.planned import PlannedCell
-from orchestration.grid.records import CellFolder, cell_folder, changes, folder_suffix, folders_by_name, read_json
+from orchestration.grid.records import (
+    CellFolder,
+    cell_folder,
+    changes,
+    folder_suffix,
+    folders_by_name,
+    folders_by_suffix,
+    read_json,
+)
 from orchestration.grid.states import PlanState
+from orchestration.grid.stores import on_disk
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
     from uniferum.run.identity import Reading
 
-Identify = Callable[[Any, Mapping[str, Path | str]], tuple[str, str]]
+Prints = tuple[str, str]
+"""Fingerprints of training and evaluation."""
+Identify = Callable[[Any, Mapping[str, Path | str]], Prints]
 
 
 def missing_stores(cell: Cell, stores: Mapping[str, Path | str]) -> list[str]:
-    """Cohorts of a cell that have no prepared store on disk."""
-    return [name for name in _cohorts_of(cell) if name in stores and not _exists(stores[name])]
-
-
-def _cohorts_of(cell: Cell) -> list[str]:
-    """Cohorts that a cell trains on or is tested on."""
-    return list(dict.fromkeys([*cell.config.trained_stores, *cell.config.evaluate_on]))
-
-
-def _exists(store: Path | str) -> bool:
-    """Whether a store is on disk; a store at a URL is not checked here, reading it raises if it does not exist."""
-    return "://" in str(store) or (Path(store) / "store.json").exists()
-
-
-def absent_stores(grid: GridConfig) -> list[str]:
-    """Stores of the grid file that are not on disk, each as ``NAME (path)``."""
-    return [f"{name} ({path})" for name, path in grid.stores.items() if not _exists(path)]
+    """Cohorts that a cell trains on and that have no prepared store on disk."""
+    return [name for name in cell.config.trained_stores if name in stores and not on_disk(stores[name])]
 
 
 def make_plan(grid: GridConfig, cells: Sequence[Cell], identity: Identify | None = None) -> list[PlannedCell]:
@@ -71,7 +70,8 @@ class _Planner:
     def __init__(self, grid: GridConfig, identity: Identify | None) -> None:
         self.grid = grid
         self.identity = identity or self._identify
-        self.absent = {name for name, path in grid.stores.items() if not _exists(path)}
+        self.absent = {name for name, path in grid.stores.items() if not on_disk(path)}
+        self.taken: set[Path] = set()
 
     @cached_property
     def reading(self) -> "Reading":
@@ -84,45 +84,123 @@ class _Planner:
         return folders_by_name(self.grid.cells_folder)
 
     @cached_property
-    def names(self) -> set[str]:
-        """Names of all cells of the grid."""
-        return {cell.name for cell in expand(self.grid)}
+    def by_suffix(self) -> dict[str, list[Path]]:
+        return folders_by_suffix(self.folders)
+
+    @cached_property
+    def cells(self) -> dict[str, Cell]:
+        """All cells of the grid by name."""
+        return {cell.name: cell for cell in expand(self.grid)}
 
     def plan(self, cell: Cell) -> PlannedCell:
-        absent = self.absent.intersection(_cohorts_of(cell)) if self.absent else ()
+        absent = self.absent.intersection(cell.config.trained_stores)
         if absent:
             return PlannedCell(
                 cell, PlanState.NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None
             )
-        training, evaluation = self.identity(cell.config, self.grid.stores)
-        folder = self._folder(cell.name, training)
-        state, why = self._state(CellFolder(folder), cell, training, evaluation)
-        return PlannedCell(cell, state, why, folder, training, evaluation, None)
+        cell, untested = self._narrowed(cell)
+        folder, (training, evaluation) = self._folder(cell)
+        self.taken.add(folder)
+        state, why = self._state(CellFolder(folder), cell, training, evaluation, untested)
+        return PlannedCell(cell, state, why, folder, training, evaluation, None, untested=untested)
 
-    def _folder(self, name: str, training: str) -> Path:
-        """Folder of a cell: under its name, else a finished one with its fingerprint whose name no cell has now."""
-        own = cell_folder(self.grid.cells_folder, name, training)
-        if own.exists():
-            return own
-        suffix = folder_suffix(training)
-        for folder in (one for folders in self.folders.values() for one in folders if one.name.endswith(suffix)):
-            result = CellFolder(folder).result() or {}
-            if result.get("training_fingerprint") == training and result.get("name") not in self.names:
-                return folder
-        return own
+    def _narrowed(self, cell: Cell) -> tuple[Cell, tuple[str, ...]]:
+        """The cell tested on the cohorts that have a store, and the names of the others."""
+        wanted = cell.config.evaluate_on
+        untested = tuple(name for name in wanted if name in self.absent)
+        if not untested:
+            return cell, ()
+        tested = tuple(name for name in wanted if name not in self.absent)
+        return replace(cell, config=cell.config.replace(evaluate_on=tested)), untested
+
+    def _folder(self, cell: Cell) -> tuple[Path, Prints]:
+        """Folder of a cell, and its fingerprints there.
+
+        A finished folder under the cell's name is taken first, then a finished one that no other cell has, then any
+        under its name.
+        """
+        today = self.identity(cell.config, self.grid.stores)
+        own = cell_folder(self.grid.cells_folder, cell.name, today[0])
+        if self.by_suffix.get(folder_suffix(today[0])) == [own]:
+            return own, today
+        every = self._fingerprints(cell, today)
+        folders = [cell_folder(self.grid.cells_folder, cell.name, prints[0]) for prints in every]
+        for prints, folder in zip(every, folders, strict=True):
+            others = [
+                one for one in self.by_suffix.get(folder_suffix(prints[0]), ()) if one not in (*folders, *self.taken)
+            ]
+            for one in (folder, *others):
+                result = CellFolder(one).result() or {}
+                if result.get("training_fingerprint") == prints[0] and not self._of_another(result, cell, prints[0]):
+                    return one, prints
+        known = [at for at, folder in enumerate(folders) if folder.exists()]
+        return (folders[known[0]], every[known[0]]) if known else (own, today)
+
+    def _of_another(self, result: Mapping[str, Any], cell: Cell, training: str) -> bool:
+        """Whether a record is that of another cell of the grid, which has its name and its fingerprint."""
+        other = self.cells.get(str(result.get("name")))
+        if other is None or other.name == cell.name:
+            return False
+        if self.absent.intersection(other.config.trained_stores):
+            return True
+        other, _ = self._narrowed(other)
+        today = self.identity(other.config, self.grid.stores)
+        return training in [prints[0] for prints in self._fingerprints(other, today)]
+
+    def _fingerprints(self, cell: Cell, today: Prints) -> list[Prints]:
+        """Fingerprints of a cell: those of today, and those that a record of before has."""
+        former = self.reading.former(cell.config) if self.identity == self._identify else None
+        return [today] if former is None else [today, (former.training, former.evaluation)]
 
     def _identify(self, config: Any, stores: Mapping[str, Path | str]) -> tuple[str, str]:
         fingerprints = self.reading.fingerprints(config)
         return fingerprints.training, fingerprints.evaluation
 
-    def _state(self, record: CellFolder, cell: Cell, training: str, evaluation: str) -> tuple[str, str]:
+    def _state(
+        self, record: CellFolder, cell: Cell, training: str, evaluation: str, untested: tuple[str, ...]
+    ) -> tuple[PlanState, str]:
         """State of a cell and its reason, from its folder."""
         result = record.result()
         if result and result.get("training_fingerprint") == training:
-            if result.get("evaluation_fingerprint") == evaluation:
-                old_name = "" if result.get("name") in (None, cell.name) else f", as {result['name']}"
-                return PlanState.DONE, f"finished at step {result.get('steps')}{old_name}"
-            return PlanState.RESCORE, "the test splits changed since it was scored"
+            return self._scored(result, cell, evaluation, untested)
+        state, why = self._unfinished(record, cell)
+        return state, f"{why}; test data absent: {', '.join(untested)}" if untested else why
+
+    def _scored(
+        self, result: Mapping[str, Any], cell: Cell, evaluation: str, untested: tuple[str, ...]
+    ) -> tuple[PlanState, str]:
+        """State of a finished cell and its reason."""
+        old_name = "" if result.get("name") in (None, cell.name) else f", as {result['name']}"
+        lost = [name for name in untested if name in (result.get("evaluate_on") or ())]
+        if lost:
+            return self._scored_on_absent(result, cell, lost, old_name)
+        if result.get("evaluation_fingerprint") == evaluation:
+            absent = f"; test data absent: {', '.join(untested)}" if untested else ""
+            return PlanState.DONE, f"finished at step {result.get('steps')}{old_name}{absent}"
+        added = [name for name in cell.config.evaluate_on if name not in (result.get("evaluate_on") or ())]
+        if result.get("evaluate_on") is not None and added:
+            return PlanState.RESCORE, f"it is not scored on {', '.join(added)} yet"
+        trained = f" (trained{old_name})" if old_name else ""
+        return PlanState.RESCORE, f"the test splits changed since it was scored{trained}"
+
+    def _scored_on_absent(
+        self, result: Mapping[str, Any], cell: Cell, lost: Sequence[str], old_name: str
+    ) -> tuple[PlanState, str]:
+        """State of a finished cell that was scored on cohorts whose stores are absent now; its scores are kept."""
+        digests = result.get("data") or {}
+        changed = [
+            name
+            for name in cell.config.evaluate_on
+            if self.reading.as_run(name, cell.config).digest("test") != digests.get(f"{name} test")
+        ]
+        if not changed:
+            kept = f"test data absent now: {', '.join(lost)}; the earlier scores stay"
+            return PlanState.DONE, f"finished at step {result.get('steps')}{old_name}; {kept}"
+        why = f"the test split of {', '.join(changed)} changed, but scoring again needs {', '.join(lost)} too"
+        return PlanState.NO_DATA, f"data absent: {why}"
+
+    def _unfinished(self, record: CellFolder, cell: Cell) -> tuple[PlanState, str]:
+        """State of a cell without a result, and its reason."""
         failure = record.failure()
         step = record.resumable_step()
         if failure:
@@ -131,7 +209,7 @@ class _Planner:
             return PlanState.RESUMABLE, f"at step {step} of {cell.config.training.steps}"
         return self._changed(record, cell)
 
-    def _changed(self, record: CellFolder, cell: Cell) -> tuple[str, str]:
+    def _changed(self, record: CellFolder, cell: Cell) -> tuple[PlanState, str]:
         others = [folder for folder in self.folders.get(cell.name, ()) if folder != record.folder]
         if not others:
             return PlanState.DUE, "never ran"

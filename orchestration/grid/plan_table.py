@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from orchestration.grid.config import GridConfig
-from orchestration.grid.plan import absent_stores
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
+from orchestration.grid.stores import absent_stores
 
 
 def plan_columns(grid: GridConfig) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ def _unit(grid: GridConfig) -> str:
 
 
 def plan_objects(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[dict[str, object]]:
-    """The plan for scripts: one dictionary a cell, in which a number that is not known is None."""
+    """The plan for scripts: one dictionary per cell; unknown numbers are None. A cell with axes has its labels, too."""
     return [
         {
             "cell": p.cell.name,
@@ -69,6 +69,7 @@ def plan_objects(grid: GridConfig, planned: Sequence[PlannedCell]) -> list[dict[
             "hours": None if p.hours is None else p.hours * _gpus(grid),
             "measured": None if p.hours is None else p.measured,
             "why": p.why,
+            **({"axes": dict(p.cell.axes)} if p.cell.axes else {}),
         }
         for p in planned
     ]

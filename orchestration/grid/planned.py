@@ -5,20 +5,25 @@ from pathlib import Path
 
 from orchestration.grid.cells import Cell
 from orchestration.grid.records import CellFolder
+from orchestration.grid.states import PlanState
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with its state, the reason, its folder and its estimated hours; ``measured`` if from finished cells."""
+    """A cell with its state, the reason, its folder and its estimated hours; ``measured`` if from finished cells.
+
+    ``cell.config.evaluate_on`` names only test cohorts that have a store; ``untested`` names the others.
+    """
 
     cell: Cell
-    state: str
+    state: PlanState
     why: str
     folder: Path | None
     training_fingerprint: str | None
     evaluation_fingerprint: str | None
     hours: float | None
     measured: bool = False
+    untested: tuple[str, ...] = ()
 
     @property
     def record(self) -> CellFolder:

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestration.grid.states import Phase
 from uniferum.atomic import write_json
 from uniferum.run_files import RunFiles
 
@@ -28,7 +29,7 @@ class CellProgress:
     volumes_per_second: float | None
     started: float
     updated: float
-    phase: str = "training"
+    phase: Phase = Phase.TRAINING
     base_step: int = 0
     base_time: float | None = None
 
@@ -77,6 +78,15 @@ def folders_by_name(cells: Path) -> dict[str, list[Path]]:
     return {name: _by_age(folders) for name, folders in by_name.items()}
 
 
+def folders_by_suffix(by_name: Mapping[str, list[Path]]) -> dict[str, list[Path]]:
+    """The folders of :func:`folders_by_name` by the start of their fingerprint, see :func:`folder_suffix`."""
+    by_suffix: dict[str, list[Path]] = {}
+    for folders in by_name.values():
+        for folder in folders:
+            by_suffix.setdefault(folder.name[-PREFIX - 1 :], []).append(folder)
+    return by_suffix
+
+
 def _by_age(folders: list[Path]) -> list[Path]:
     return sorted(folders, key=lambda folder: folder.stat().st_mtime) if len(folders) > 1 else folders
 
@@ -114,7 +124,7 @@ class CellFolder:
     def progress(self) -> CellProgress | None:
         """Progress of the last attempt; None if there is none."""
         data = read_json(self.folder / "progress.json")
-        return CellProgress(**data) if data else None
+        return CellProgress(**{**data, "phase": Phase(data.get("phase", Phase.TRAINING))}) if data else None
 
     def failure(self) -> Failure | None:
         """Why the last attempt failed; None if it did not fail."""

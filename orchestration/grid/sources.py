@@ -6,9 +6,10 @@ from pathlib import Path
 
 import yaml
 
+from orchestration.grid.paths import place_paths
 from uniferum.config import load_yaml
 
-SECTIONS = ("defaults", "text_encoders", "overrides", "evaluate_on", "seeds", "resources", "margins")
+SECTIONS = ("defaults", "text_encoders", "axes", "overrides", "evaluate_on", "seeds", "resources", "margins")
 """What of a grid file decides a result or is a choice of its own; names of stores and cells are neither."""
 COLUMNS = ("key", "value", "source", "file")
 UNSAID = "no source given"
@@ -42,9 +43,8 @@ def sourced_values(path: Path) -> list[SourcedValue]:
     Raises:
         UniferumError: a file is missing or is no YAML.
     """
-    raw = load_yaml(path)
-    base = raw.get("base")
-    values = list(_values(path.parent / str(base))) if base is not None else []
+    base = place_paths(path, load_yaml(path)).get("base")
+    values = list(_values(Path(str(base)))) if base is not None else []
     return values + [one for one in _values(path) if one.key.split(".")[0].split("[")[0] in SECTIONS]
 
 

@@ -1,4 +1,4 @@
-"""States of a cell: in a plan, and in a running grid."""
+"""States of a cell (in a plan, in a running grid, during an attempt), and the status of its MLflow run."""
 
 from enum import StrEnum
 
@@ -30,3 +30,27 @@ class CellState(StrEnum):
     STOPPED = "stopped"
     UNTRAINED = "untrained"
     """Skipped by `grid evaluate`: there is no result to score again."""
+
+
+UNDER_WAY = frozenset({CellState.PENDING, CellState.RUNNING, CellState.WAITING})
+"""States of cells that the driver still works on: an earlier result does not count yet."""
+
+
+class Phase(StrEnum):
+    """What a running attempt does, as its progress file says."""
+
+    STARTING = "starting"
+    TRAINING = "training"
+    SCORING = "scoring"
+
+
+ShownState = PlanState | CellState | Phase
+"""What `grid status` shows of a cell."""
+
+
+class RunStatus(StrEnum):
+    """Status of an MLflow run that has ended, in MLflow's own words."""
+
+    FINISHED = "FINISHED"
+    FAILED = "FAILED"
+    KILLED = "KILLED"

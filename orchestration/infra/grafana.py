@@ -1,12 +1,12 @@
 """Generate a Grafana dashboard of the gauges that Ray exports to Prometheus.
 
-Ray adds ``ray_`` to every name of :mod:`orchestration.infra.gauges`. The data source is a dashboard variable, so the
+Ray adds ``ray_`` to every name of :mod:`orchestration.gauges`. The data source is a dashboard variable, so the
 file works with any Prometheus.
 """
 
 from typing import Any
 
-from orchestration.infra.gauges import METRIC, PROGRESS, STATE
+from orchestration.gauges import METRIC, PROGRESS, STATE
 
 EXPORTED = "ray_"
 HEIGHT, WIDTH = 8, 12  # of a panel, in Grafana's grid of 24 columns

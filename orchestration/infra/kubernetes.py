@@ -1,6 +1,6 @@
 """Generate KubeRay's RayCluster and RayJob (ray.io/v1) as plain data for YAML.
 
-Field names follow KubeRay's API reference; `tests/orchestration/infra/kuberay_model.py` refuses any other name.
+Field names follow KubeRay's API reference; `tests/support/kuberay_model.py` refuses any other name.
 """
 
 import shlex

@@ -19,7 +19,7 @@ def grid_overrides(settings: InfraSettings, root: Path, stores: Mapping[str, Pat
 
     Args:
         settings: the cluster.
-        root: ``root`` of the grid file.
+        root: ``root`` of the grid file, see :func:`orchestration.grid.config.paths_from`.
         stores: ``stores`` of the grid file.
 
     Raises:

@@ -19,7 +19,7 @@ from orchestration.grid.config import GridConfig, load_grid
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder, named_folders
-from orchestration.grid.states import PlanState
+from orchestration.grid.states import CellState, PlanState
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import open_ledger
 from uniferum.errors import StateError, UniferumError, near_miss
@@ -50,7 +50,7 @@ class GridClient:
         return [cell.name for cell in self.cells]
 
     def record(self, cell: str) -> CellFolder:
-        """Find the newest folder of a cell.
+        """Find the newest folder of a cell, or the one where it finished under another name.
 
         Raises:
             UniferumError: the grid has no such cell.
@@ -58,9 +58,12 @@ class GridClient:
         """
         self.check(cell)
         folders = named_folders(self.grid.cells_folder, cell)
-        if not folders:
+        if folders:
+            return CellFolder(folders[-1])
+        planned = self._planned(cell)
+        if planned.folder is None or not planned.folder.is_dir():
             raise StateError(f"Cell {cell} has not started yet", cure="See `uniferum grid status`.")
-        return CellFolder(folders[-1])
+        return planned.record
 
     def log(self, cell: str) -> Path:
         """Path of the cell's log file."""
@@ -114,9 +117,9 @@ class GridClient:
             raise StateError(
                 f"The driver {holder.owner} does not run cell {cell}, which is {_state(self._planned(cell))}"
             )
-        if entry.state == PlanState.DONE:
+        if entry.state == CellState.DONE:
             raise StateError(f"Cell {cell} is done, so there is nothing to {verb}")
-        if verb == "retry" and entry.state in ("pending", "running"):
+        if verb == "retry" and entry.state in (CellState.PENDING, CellState.RUNNING):
             raise StateError(f"Cell {cell} is {entry.state}", cure="Only failed or stopped cells can be retried.")
 
     def _without_driver(self, verb: str, cell: str | None) -> str:

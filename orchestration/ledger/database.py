@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateSchema
 
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 METADATA = MetaData()
 CELLS = Table(
@@ -76,7 +76,7 @@ class Database:
             scope: PostgreSQL schema of this ledger; a SQLite file holds one ledger only.
 
         Raises:
-            UniferumError: the location cannot be written, is not a database, or does not answer.
+            StateError: the location cannot be written, is not a database, or does not answer.
         """
         self.location, self.scope = location, scope
         self.engine = _file_engine(location) if isinstance(location, Path) else _server_engine(location, scope)
@@ -84,9 +84,7 @@ class Database:
             self._create()
         except (OSError, SQLAlchemyError) as error:
             self.engine.dispose()
-            raise UniferumError(
-                str(location), must="be a ledger that can be written", cure=f"{reason(error)}; {_cure(location)}"
-            ) from None
+            raise _not_writable(location, error) from None
 
     def close(self) -> None:
         """Close the connections."""
@@ -132,9 +130,7 @@ def _file_engine(path: Path) -> Engine:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UniferumError(
-            str(path), must="be a ledger that can be written", cure=f"{reason(error)}; {_cure(path)}"
-        ) from None
+        raise _not_writable(path, error) from None
     # isolation_level None: sqlite3 starts no transactions of its own, so a reader never locks the file.
     options = {"timeout": BUSY_S, "isolation_level": None, "check_same_thread": False}
     engine = create_engine(f"sqlite:///{path}", connect_args=options)
@@ -149,9 +145,8 @@ def _file_engine(path: Path) -> Engine:
 
 def _server_engine(address: str, scope: str) -> Engine:
     if find_spec("psycopg") is None:
-        raise UniferumError(
-            "ledger", address, must="have the Python package psycopg", cure="pip install --editable '.[postgres]'"
-        )
+        cure = "Install it: pip install --editable '.[postgres]'"
+        raise StateError(f"The ledger {address} needs the Python package psycopg, which is not installed", cure=cure)
     engine = create_engine(
         address.replace("postgresql://", "postgresql+psycopg://", 1),
         connect_args={"connect_timeout": CONNECT_S, "application_name": "uniferum"},
@@ -160,7 +155,9 @@ def _server_engine(address: str, scope: str) -> Engine:
     return engine.execution_options(schema_translate_map={None: scope})
 
 
-def _cure(location: Path | str) -> str:
+def _not_writable(location: Path | str, error: Exception) -> StateError:
     if isinstance(location, Path):
-        return "give another root in the grid file"
-    return "check that the server runs and that PGPASSWORD or ~/.pgpass has the password"
+        cure = "Give another root in the grid file."
+    else:
+        cure = "Check that the server runs and that PGPASSWORD or ~/.pgpass has the password."
+    return StateError(f"The ledger {location} cannot be written ({reason(error)})", cure=cure)

@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -20,6 +20,7 @@ from sqlalchemy.exc import OperationalError
 
 from orchestration.disk import is_full
 from orchestration.grid.config import GridConfig
+from orchestration.grid.states import CellState
 from orchestration.ledger.database import CELLS, COMMANDS, EVENTS, FACTS, LEASE, Database, reason
 from uniferum.errors import StateError
 
@@ -43,7 +44,7 @@ class CellEntry:
 
     name: str
     folder: str | None
-    state: str
+    state: CellState
     attempt: int
     fault: str | None
     reason: str | None
@@ -98,7 +99,7 @@ class Ledger:
     @classmethod
     def of(cls, grid: GridConfig) -> Self:
         """Open the ledger of a grid; on a server each root has its own schema, because each root has one driver."""
-        return cls(grid.ledger_place, grid.ledger_scope)
+        return cls(grid.ledger_address, grid.ledger_scope)
 
     def close(self) -> None:
         """Close the connections."""
@@ -110,7 +111,7 @@ class Ledger:
 
     # -- states ---------------------------------------------------------------------------------------------------
 
-    def note(self, name: str, state: str, **columns: Any) -> None:
+    def note(self, name: str, state: CellState, **columns: Any) -> None:
         """Set the state of a cell, and any other columns; each call is also recorded as an event."""
         now = time.time()
         values = {"state": state, "updated": now, **columns}
@@ -125,7 +126,8 @@ class Ledger:
 
     def entries(self) -> dict[str, CellEntry]:
         """All cells by name."""
-        return {row.name: CellEntry(*row) for row in self._read(select(CELLS))}
+        entries = (CellEntry(*row) for row in self._read(select(CELLS)))
+        return {entry.name: replace(entry, state=CellState(entry.state)) for entry in entries}
 
     def events(self, cell: str | None = None) -> list[tuple[float, str, str, Mapping[str, Any]]]:
         """Events of a cell, or of all cells, oldest first: time, cell, state, details."""

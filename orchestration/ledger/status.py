@@ -15,7 +15,7 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import plan_states
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder
-from orchestration.grid.states import PlanState
+from orchestration.grid.states import UNDER_WAY, CellState, PlanState, ShownState
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_words import mask_note
 
@@ -31,7 +31,7 @@ class StatusRow:
     """One row of the status table; an unknown value is None."""
 
     cell: str
-    state: str
+    state: ShownState
     step: int | None = None
     steps: int | None = None
     volumes_per_second: float | None = None
@@ -81,27 +81,29 @@ def _row(planned: PlannedCell, entry: "CellEntry | None") -> StatusRow:
     record = planned.record
     result = record.result()
     state = entry.state if entry and entry.folder == str(planned.folder) else planned.state
-    if result and state not in ("running", "waiting", "pending"):
+    if result and state not in UNDER_WAY:
         return _done(name, state, result)
     return _under_way(record, planned, state, entry)
 
 
-def _done(name: str, state: str, result: dict) -> StatusRow:
+def _done(name: str, state: CellState | PlanState, result: dict) -> StatusRow:
     selection = (result.get("selection") or {}).get("value")
     note = mask_note(result.get("masks"))
-    state = PlanState.DONE if state == "done" else state
+    state = PlanState.DONE if state == CellState.DONE else state
     return StatusRow(name, state, result.get("steps"), metric=selection, note=note)
 
 
-def _under_way(record: CellFolder, planned: PlannedCell, state: str, entry: "CellEntry | None") -> StatusRow:
+def _under_way(
+    record: CellFolder, planned: PlannedCell, state: CellState | PlanState, entry: "CellEntry | None"
+) -> StatusRow:
     progress = record.progress()
     note = (entry.reason or "") if entry else planned.why
-    if progress is None or state not in ("running", "waiting"):
+    if progress is None or state not in (CellState.RUNNING, CellState.WAITING):
         return StatusRow(planned.cell.name, state, record.resumable_step(), note=note)
     silent = time.time() - progress.updated
     return StatusRow(
         planned.cell.name,
-        progress.phase if state == "running" else state,
+        progress.phase if state == CellState.RUNNING else state,
         progress.step,
         progress.steps,
         progress.volumes_per_second,
@@ -142,7 +144,7 @@ def ended(grid: GridConfig) -> bool:
 @contextmanager
 def open_ledger(grid: GridConfig) -> "Iterator[Ledger | None]":
     """Open the grid's ledger; None if no driver has created its file yet, because a reader creates no files."""
-    if isinstance(grid.ledger_place, Path) and not grid.ledger_place.exists():
+    if isinstance(grid.ledger_address, Path) and not grid.ledger_address.exists():
         yield None
         return
     from orchestration.ledger.ledger import Ledger  # imports SQLAlchemy: 0.1 s

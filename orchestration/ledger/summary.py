@@ -11,7 +11,7 @@ from uniferum.evaluation.mask_words import mask_note
 class GridSummary:
     """How a grid run ended: the state of each cell, and why it stopped."""
 
-    states: dict[str, str] = field(default_factory=dict)
+    states: dict[str, CellState | PlanState] = field(default_factory=dict)
     planned: list[PlannedCell] = field(default_factory=list)
     interrupted: bool = False
     paused: str | None = None

@@ -7,7 +7,7 @@ from uniferum.data.cohorts.base import Cohort
 from uniferum.data.fetch.plan import gb
 from uniferum.data.needs import level_bytes
 from uniferum.data.prepare_cohort import card_of
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.preprocessing.store.filesystem import location_of
 from uniferum.preprocessing.store.store import Store
@@ -52,16 +52,15 @@ def check_space(store: Store, total: int) -> None:
     """Refuse a preparation that does not fit on the disk.
 
     Raises:
-        UniferumError: the free space is less than the remaining scans need.
+        StateError: the free space is less than the remaining scans need.
     """
     missing = max(0, total - len(store.scan_files()))
     needed = missing * scan_bytes(store.config)
     free = store.free_bytes()
     if free is not None and needed > free:
         more = "" if store.config.levels == ("train",) else ", or keep the training level alone: --set levels=[train]"
-        cure = f"give a larger disk{more}"
-        value = f"{free / 1e9:.0f} GB free"
-        raise UniferumError(store.url, value, must=f"have about {needed / 1e9:.0f} GB for {missing} scans", cure=cure)
+        statement = f"{store.url} has {free / 1e9:.0f} GB free; {missing} scans need about {needed / 1e9:.0f} GB"
+        raise StateError(statement, cure=f"Give a larger disk{more}.")
 
 
 def scan_bytes(config: PreparationConfig) -> int:

@@ -46,7 +46,7 @@ class Executor(Protocol):
 
 
 class NoopExecutor:
-    """Finish every cell at once, to measure the overhead of the scheduler."""
+    """Finish every cell at once, to measure the overhead of the scheduler (``benchmarks/grid_scheduler.py``)."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots

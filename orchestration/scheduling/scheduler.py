@@ -92,7 +92,7 @@ class Scheduler:
 
     @property
     def states(self) -> dict[str, CellState]:
-        """The last state of each cell by name so far; pending where it has none."""
+        """The last state of each cell by name so far; pending if it has none."""
         return {name: self.final.get(name, CellState.PENDING) for name in self.latest}
 
     def tick(self) -> bool:

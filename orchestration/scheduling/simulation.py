@@ -1,7 +1,7 @@
 """Simulate a cluster in virtual time for the scheduler: cells of different lengths, nodes that fail and return.
 
 Every second of every slot is counted: useful (it led to a result or was saved by a checkpoint), lost (work after the
-last checkpoint when a node failed), starting, and idle.
+last checkpoint when a node failed), starting, and idle. Used by tests and ``benchmarks/grid_scheduler.py``.
 """
 
 import heapq

@@ -13,7 +13,8 @@ from pydantic import Field, model_validator
 
 from orchestration.grid.cells import Cell, expand, select
 from orchestration.grid.config import GridConfig, load_grid
-from uniferum.config import Section, load, merge, parse
+from orchestration.grid.paths import place_paths
+from uniferum.config import Section, load_yaml, merge, parse
 from uniferum.errors import UniferumError
 
 Value = bool | int | float | str | None
@@ -169,13 +170,13 @@ class Space:
 
 
 def load_search(path: Path | str) -> Search:
-    """Load a search file and its grid file, whose path is relative to the search file.
+    """Load a search file and its grid file; paths are relative to the search file.
 
     Raises:
         UniferumError: a file, key, cell or condition is wrong.
     """
     path = Path(path)
-    config = load(SearchConfig, path)
+    config = parse(SearchConfig, place_paths(path, load_yaml(path)), source=str(path))
     above: list[str] = []
     for name, dimension in config.space.items():
         unknown = sorted(set(dimension.when) - set(above))
@@ -184,9 +185,8 @@ def load_search(path: Path | str) -> Search:
                 f"{path}: space.{name}.when", unknown[0], must="be a key above it", cure=f"above: {above}"
             )
         above.append(name)
-    grid_file = path.parent / config.grid
-    grid = load_grid(grid_file)
-    (cell,) = select(expand(grid, source=str(grid_file)), [config.cell])
+    grid = load_grid(config.grid)
+    (cell,) = select(expand(grid, source=str(config.grid)), [config.cell])
     search = Search(config, grid, cell)
     search.check()
     return search
@@ -220,8 +220,9 @@ def best_grid(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
         "train_on": ["+".join(trial.train_on)],
         "evaluate_on": test_cohorts,
     }
-    common = search.grid.model_dump(mode="json", exclude={"cells", "name", "root", "seeds", "overrides"})
-    head = {"name": f"{search.config.name}-best", "root": str(search.root / "best")}
+    left_out = {"cells", "name", "root", "seeds", "overrides", "axes", "exclude", "other_recipes"}
+    common = search.grid.model_dump(mode="json", exclude=left_out) | {"stores": search.grid.store_addresses}
+    head = {"name": f"{search.config.name}-best", "root": str((search.root / "best").resolve())}
     best = {**head, **common, "seeds": [trial.seed], "cells": [group]}
     keys = difference(_default_keys(best), trial.model_dump(mode="json"))
     group["set"] = {key: value for key, value in keys.items() if key not in _NAMED}

@@ -16,14 +16,15 @@ import yaml
 
 from orchestration.attempt import failures
 from orchestration.cluster import connect, preflight
+from orchestration.grid import weights_plan
 from orchestration.grid.config import GridConfig
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.plan import missing_stores
 from orchestration.grid.planned import PlannedCell
-from orchestration.grid.states import PlanState
+from orchestration.grid.states import PlanState, RunStatus
 from orchestration.search.config import Search, best_grid
 from orchestration.search.study import open_study, proposer, requeue_interrupted, search_lock
-from orchestration.search.sync import FAILED, FINISHED, KILLED, SearchSync
+from orchestration.search.sync import SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
 from uniferum.atomic import write_text
 from uniferum.errors import StateError, UniferumError
@@ -69,7 +70,7 @@ def run_search(
             _run_left(search, study, trials_left, sync, say, address)
         elif behind:
             sync.start()
-            sync.finish(FINISHED)
+            sync.finish(RunStatus.FINISHED)
         study = open_study(search)
         if _running(study):
             raise KeyboardInterrupt  # Tune catches the first Ctrl-C itself and returns
@@ -89,6 +90,7 @@ def check(search: Search, grid: GridConfig, trials_left: int) -> None:
     planned = PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None)
     DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
     preflight.check_space(grid, [planned] * trials_left)
+    weights_plan.fetch([planned])
 
 
 def stopper(search: Search) -> Any:
@@ -116,7 +118,7 @@ def _run_left(
     address: str | None,
 ) -> None:
     sync.start()
-    state = FAILED
+    state = RunStatus.FAILED
     try:
         joined = connect.connect(address, search.grid.resources)
         try:
@@ -128,8 +130,8 @@ def _run_left(
             connect.leave(joined)
         interrupted = _running(open_study(search))
         for trial in interrupted:
-            sync.trial_ended(trial.params, KILLED)
-        state = KILLED if interrupted else FINISHED
+            sync.trial_ended(trial.params, RunStatus.KILLED)
+        state = RunStatus.KILLED if interrupted else RunStatus.FINISHED
     finally:
         sync.finish(state)
 
@@ -192,14 +194,14 @@ def _tune_callback(sync: SearchSync, say: Callable[[str], None]) -> Any:
             value = f"{last[METRIC]:.4f} at step {last[STEP]}" if METRIC in last else "no value"
             outcome = f"failed ({fault})" if fault else value
             say(f"trial {len([t for t in trials if t.is_finished()])}: {outcome} with {trial.config}")
-            sync.trial_ended(trial.config, FAILED if fault else KILLED)
+            sync.trial_ended(trial.config, RunStatus.FAILED if fault else RunStatus.KILLED)
 
         def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             say(f"a trial continues from its checkpoint ({_reason(trial)}): {trial.config}")
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
             say(f"trial failed with {trial.config}: {_reason(trial)}")
-            sync.trial_ended(trial.config, FAILED)
+            sync.trial_ended(trial.config, RunStatus.FAILED)
 
     return TrialCallback()
 
@@ -210,7 +212,7 @@ def _reason(trial: Any) -> str:
 
 
 def _absolute(search: Search) -> GridConfig:
-    return search.grid.replace(stores=search.grid.places, root=search.grid.root.resolve())
+    return search.grid.replace(stores=search.grid.store_addresses, root=search.grid.root.resolve())
 
 
 def _result(search: Search, study: "optuna.Study") -> SearchResult:

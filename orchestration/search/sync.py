@@ -4,25 +4,20 @@ A trial that was trained to its last step is FINISHED and has its files; one tha
 one with a fault is FAILED. No error here stops a trial; lines that were not sent wait in the trials' folders.
 """
 
-import contextlib
-import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestration.attempt.spool import append, flatten
 from orchestration.grid.config import GridConfig
 from orchestration.grid.records import CellFolder
+from orchestration.grid.states import RunStatus
 from orchestration.search.config import Search
 from orchestration.search.trial import trial_cell, trial_folders
 from orchestration.tracking.reader import spool_result
 from orchestration.tracking.spool_reader import has_unsent
-from orchestration.tracking.sync import FIRST_S, TrackingSync
+from orchestration.tracking.sync import FIRST_S, TrackingSync, log_errors
 from orchestration.tracking.uploader import Uploader
-
-log = logging.getLogger(__name__)
-
-FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 
 
 class SearchSync:
@@ -51,7 +46,7 @@ class SearchSync:
         for folder in trial_folders(self.search):
             self.sync.watch(folder, self._tags(folder))
 
-    def trial_ended(self, params: Mapping[str, Any], state: str) -> None:
+    def trial_ended(self, params: Mapping[str, Any], state: RunStatus) -> None:
         """Add the files or the final status of a trial to its spool.
 
         Args:
@@ -60,7 +55,7 @@ class SearchSync:
         """
         if not self.sync.enabled:
             return
-        with _harmless(f"trial {dict(params)}"):
+        with log_errors(f"trial {dict(params)}", raise_disk_full=False):
             cell = trial_cell(self.search, params)
             cell.folder.mkdir(parents=True, exist_ok=True)
             if not cell.record.spool.exists():  # it died before it wrote its params
@@ -82,17 +77,17 @@ class SearchSync:
         for folder in trial_folders(self.search):
             record = CellFolder(folder)
             if record.done:
-                with _harmless(folder.name):
+                with log_errors(folder.name, raise_disk_full=False):
                     spool_result(record)
         return any(has_unsent(folder) for folder in trial_folders(self.search))
 
-    def finish(self, state: str) -> None:
+    def finish(self, state: RunStatus) -> None:
         """Upload the remaining lines, end the parent run, and stop our own server."""
         if not self.sync.enabled:
             return
         if self.sync.uri is None:
             self.sync.supervisor.wait_for_first(FIRST_S)
-        with _harmless("the search's parent run"):
+        with log_errors("the search's parent run", raise_disk_full=False):
             if self.sync.uploader is not None:
                 _end_parent(self.sync.uploader, state)
         self.sync.finish()
@@ -101,18 +96,10 @@ class SearchSync:
         return {"uniferum.search": self.search.config.name, "uniferum.name": folder.name}
 
 
-def _end_parent(uploader: Uploader, state: str) -> None:
+def _end_parent(uploader: Uploader, state: RunStatus) -> None:
     """End the parent run; the uploader creates it with the first trial's run, so the spools are sent before."""
     uploader.send_all()
     experiment = uploader.client.get_experiment_by_name(uploader.grid)
     if experiment is not None:
         for run in uploader.client.search_runs([experiment.experiment_id], "tags.`uniferum.kind` = 'grid'"):
             uploader.client.set_terminated(run.info.run_id, state)
-
-
-@contextlib.contextmanager
-def _harmless(name: str) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - no fault of MLflow may stop a search; the next call catches up
-        log.warning("%s: not all records reach MLflow (%s: %s)", name, type(error).__name__, error)

@@ -57,11 +57,17 @@ def trial_cell(search: Search, params: Mapping[str, Any]) -> TrialCell:
     Raises:
         UniferumError: the values contradict each other, or a store is missing.
     """
-    from uniferum.run import RunConfig, training_fingerprint
+    from uniferum.run import RunConfig
+    from uniferum.run.identity import Reading
 
     config = parse(RunConfig, search.trial_keys(params), source=f"search {search.config.name}: trial")
-    fingerprint = training_fingerprint(config, search.grid.places)
-    return TrialCell(config, fingerprint, cell_folder((search.root / "trials").resolve(), "trial", fingerprint))
+    reading, trials = Reading(search.grid.store_addresses), (search.root / "trials").resolve()
+    fingerprint = reading.fingerprints(config).training
+    folder = cell_folder(trials, "trial", fingerprint)
+    former = None if folder.exists() else reading.former(config)
+    if former is not None and cell_folder(trials, "trial", former.training).exists():
+        return TrialCell(config, former.training, cell_folder(trials, "trial", former.training))
+    return TrialCell(config, fingerprint, folder)
 
 
 def trial_folders(search: Search) -> list[Path]:
@@ -115,7 +121,7 @@ def _attempt(cell: TrialCell, search: Search, report: Report) -> tuple[str | Non
     cell.record.clear_stop()
     cell.record.clear_failure()
     keys, policy = cell.config.model_dump(mode="json"), search.grid.policy
-    given = Attempt("trial", str(cell.folder), keys, search.grid.places, 1, "", stall_s=policy.stall_s)
+    given = Attempt("trial", str(cell.folder), keys, search.grid.store_addresses, 1, "", stall_s=policy.stall_s)
     outcome = attempt_cell(given, train_run, evaluate_run, [listener])
     kind = failures.CANCELLED if outcome.stopped else outcome.kind
     if kind is not None:

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 
 from orchestration.attempt.spool import append
 from orchestration.grid.records import CellFolder, read_json
+from orchestration.grid.states import RunStatus
 from orchestration.tracking import server as mlflow_server
 from orchestration.tracking.uploader import CELL_TAG
 from uniferum.atomic import write_json
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from uniferum.report.records import CellRecord as ReportRecord
 
 FILES = (
-    *("config.yaml", "environment.json", "metrics.parquet", "predictions.parquet"),
+    *("config.yaml", "axes.json", "environment.json", "metrics.parquet", "predictions.parquet"),
     *("mask_metrics.parquet", "masks.parquet", "steps.jsonl", "result.json"),
 )
 
@@ -53,7 +54,7 @@ def spool_result(record: CellFolder) -> None:
     if record.log.exists():
         append(record.folder, {"artifact": record.log.name})
     append(record.folder, {"step": step, "time": at, "metrics": values, "final": True})
-    append(record.folder, {"tags": tags, "status": "FINISHED"})
+    append(record.folder, {"tags": tags, "status": RunStatus.FINISHED})
     write_json(mark, {"result_time": at})
 
 
@@ -109,7 +110,7 @@ def reading_uri(root: Path, uri: str | None = None) -> str:
     """Address to read from: the configured server, the grid's own running server, or else the database file.
 
     Raises:
-        UniferumError: there is none.
+        StateError: there is none.
     """
     configured = mlflow_server.configured_uri(uri)
     if configured is not None:
@@ -119,9 +120,8 @@ def reading_uri(root: Path, uri: str | None = None) -> str:
         return running.uri
     database = root / mlflow_server.DATABASE
     if not database.exists():
-        raise UniferumError(
-            str(database), must="exist", cure="run the grid first, set MLFLOW_TRACKING_URI, or read folders with --from"
-        )
+        cure = "Run the grid first, set MLFLOW_TRACKING_URI, or read folders with --from."
+        raise StateError(f"There is no MLflow database {database}", cure=cure)
     return f"sqlite:///{database.resolve()}"
 
 

@@ -14,6 +14,7 @@ from orchestration.attempt.spool import append
 from orchestration.disk import is_full
 from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
+from orchestration.grid.states import CellState, RunStatus
 from orchestration.tracking import server as mlflow_server
 from orchestration.tracking.reader import spool_result
 from orchestration.tracking.server import Server
@@ -24,7 +25,7 @@ from uniferum.report.systems import encoder_word, shown_encoder
 
 log = logging.getLogger(__name__)
 
-STATUS = {"failed": "FAILED", "stopped": "KILLED"}
+STATUS = {CellState.FAILED: RunStatus.FAILED, CellState.STOPPED: RunStatus.KILLED}
 FIRST_S = 120.0  # wait for a server that is still starting when a short grid ends
 
 
@@ -57,7 +58,7 @@ class TrackingSync:
 
     def began(self, planned: PlannedCell) -> None:
         """Upload the spool of a cell that has started."""
-        with self._harmless(planned.cell.name):
+        with log_errors(planned.cell.name):
             self.watch(planned.record.folder, tags_of(planned))
 
     def watch(self, folder: Path, tags: dict[str, str]) -> None:
@@ -70,7 +71,7 @@ class TrackingSync:
             else:
                 self.uploader.watch(folder, tags)
 
-    def ended(self, planned: PlannedCell, state: str) -> None:
+    def ended(self, planned: PlannedCell, state: CellState) -> None:
         """Add a finished cell's results, or its final status, to its spool.
 
         Raises:
@@ -78,11 +79,11 @@ class TrackingSync:
         """
         if not self.enabled or planned.folder is None or not planned.folder.is_dir():
             return  # a cell without a folder has never run
-        with self._harmless(planned.cell.name):
-            if state == "done":
+        with log_errors(planned.cell.name):
+            if state == CellState.DONE:
                 spool_result(planned.record)
             else:
-                append(planned.record.folder, {"status": STATUS.get(state, "FAILED")})
+                append(planned.record.folder, {"status": STATUS.get(state, RunStatus.FAILED)})
         self.began(planned)
 
     def catch_up(self, finished: Sequence[PlannedCell]) -> bool:
@@ -98,8 +99,8 @@ class TrackingSync:
             return False
         any_unsent = False
         for planned in finished:
-            self.ended(planned, "done")
-            with self._harmless(planned.cell.name):
+            self.ended(planned, CellState.DONE)
+            with log_errors(planned.cell.name):
                 any_unsent = has_unsent(planned.record.folder) or any_unsent
         return any_unsent
 
@@ -109,24 +110,13 @@ class TrackingSync:
             return
         if self.uri is None:
             self.supervisor.wait_for_first(FIRST_S)
-        with self._harmless("the end of the grid", always=True):
+        with log_errors("the end of the grid", raise_disk_full=False):
             if self.uploader is not None:
                 self.uploader.finish()
             self._report_unsent()
         self.supervisor.stop()
 
     # ---------------------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _harmless(self, name: str, *, always: bool = False) -> Iterator[None]:
-        """Log errors instead of raising them, except for a full disk."""
-        try:
-            yield
-        except Exception as error:
-            if is_full(error) and not always:
-                raise
-            message = " ".join(str(error).split())[:200]
-            log.warning("%s: not all records reach MLflow (%s: %s)", name, type(error).__name__, message)
 
     def _on_server_up(self, server: Server) -> None:
         """Start uploading to our own server, or continue after it was restarted."""
@@ -165,5 +155,23 @@ def tags_of(planned: PlannedCell) -> dict[str, str]:
         "uniferum.text_encoder": shown_encoder(word),
         "uniferum.train_on": cell.mix,
         "uniferum.seed": str(cell.seed),
+        **{f"uniferum.axis.{axis}": label for axis, label in cell.axes.items()},
         "uniferum.training_fingerprint": planned.training_fingerprint or "",
     }
+
+
+@contextlib.contextmanager
+def log_errors(name: str, *, raise_disk_full: bool = True) -> Iterator[None]:
+    """Log errors in one line instead of raising them.
+
+    Args:
+        name: the cell, trial or step, for the message.
+        raise_disk_full: whether to raise the error of a full disk, because the caller waits for free space.
+    """
+    try:
+        yield
+    except Exception as error:
+        if raise_disk_full and is_full(error):
+            raise
+        message = " ".join(str(error).split())[:200]
+        log.warning("%s: not all records reach MLflow (%s: %s)", name, type(error).__name__, message)

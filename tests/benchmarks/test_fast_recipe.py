@@ -24,10 +24,10 @@ def shifted(*by: float) -> list[float]:
 
 def test_the_interval_is_that_of_the_paired_t_test(benchmark: ModuleType) -> None:
     ours = shifted(0.004, -0.002, 0.001, -0.006, 0.000)
-    found = benchmark.paired(ours, PAPER)
+    result = benchmark.paired(ours, PAPER)
     theirs = stats.ttest_rel(ours, PAPER).confidence_interval(0.95)
-    assert (found.lo, found.hi) == pytest.approx((theirs.low, theirs.high))
-    assert found.mean == pytest.approx(-0.0006)
+    assert (result.lo, result.hi) == pytest.approx((theirs.low, theirs.high))
+    assert result.mean == pytest.approx(-0.0006)
 
 
 @pytest.mark.parametrize(
@@ -86,9 +86,9 @@ def test_equal_volumes_and_equal_rows_are_what_they_say(benchmark: ModuleType) -
 
 def test_recipes_that_both_learn_nothing_are_not_called_equal(benchmark: ModuleType) -> None:
     nothing = [0.5, 0.51, 0.49]
-    found = benchmark.paired(nothing, nothing)
-    assert found.verdict.startswith("non-inferior")
-    assert benchmark.judged(found, nothing) == "not judged: the paper's recipe reached only 0.50 here"
+    result = benchmark.paired(nothing, nothing)
+    assert result.verdict.startswith("non-inferior")
+    assert benchmark.judged(result, nothing) == "not judged: the paper's recipe reached only 0.50 here"
 
 
 def test_the_table_has_a_line_a_recipe_with_its_verdict(benchmark: ModuleType) -> None:
@@ -117,4 +117,15 @@ def small_store(tmp_path: Path) -> Path:
     (tmp_path / "store").mkdir()
     table = pd.DataFrame(rows, columns=["scan_id", "label", "value"])
     table.to_parquet(tmp_path / "store" / "labels.parquet", index=False)
+    (tmp_path / "store" / "store.json").write_text("{}", encoding="utf-8")
     return tmp_path / "store"
+
+
+def test_a_copy_of_other_data_is_not_taken_for_the_store(
+    benchmark: ModuleType, small_store: Path, tmp_path: Path
+) -> None:
+    kept = benchmark.narrowed(small_store, ["emphysema"], tmp_path / "narrow")
+    with (kept / "store.json").open("a", encoding="utf-8") as settings:
+        settings.write("\n")
+    with pytest.raises(ValueError, match="is not a copy of"):
+        benchmark.narrowed(small_store, ["emphysema"], tmp_path / "narrow")

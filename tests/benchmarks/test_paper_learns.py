@@ -6,7 +6,7 @@ from types import ModuleType
 import pytest
 
 from tests.support.benchmarks import load_benchmark
-from tests.uniferum.run.small_runs import write_store
+from tests.support.small_runs import write_store
 from uniferum.config import merge
 from uniferum.run.config import RunConfig
 
@@ -50,10 +50,10 @@ def test_another_fusion_head_or_loss_than_the_papers_is_refused(
 
 def test_every_other_difference_stands_beside_the_papers_value(benchmark: ModuleType, store: Path) -> None:
     paper, here = benchmark.configs(store, {}, GRID)
-    found = {key: (theirs, ours) for key, theirs, ours in benchmark.differences(paper, here)}
-    assert found["training.steps"][0] == 25_000
-    assert found["model.encoder.stride"] == (32, 16)
-    assert found["optim.lr"][0] == 5e-5
+    differences = {key: (theirs, ours) for key, theirs, ours in benchmark.differences(paper, here)}
+    assert differences["training.steps"][0] == 25_000
+    assert differences["model.encoder.stride"] == (32, 16)
+    assert differences["optim.lr"][0] == 5e-5
 
 
 def test_a_key_that_must_be_the_papers_cannot_be_set_either(benchmark: ModuleType, store: Path, tmp_path: Path) -> None:

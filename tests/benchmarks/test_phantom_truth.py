@@ -30,19 +30,19 @@ def test_shuffling_keeps_scans_counts_and_the_test_split(benchmark: ModuleType, 
 
     made = benchmark.shuffled_store(store, tmp_path / "shuffled", seed=1)
 
-    found = pd.read_parquet(made / "labels.parquet")
+    shuffled = pd.read_parquet(made / "labels.parquet")
     assert (made / "scans" / "a.ufs").read_bytes() == b"voxels"
-    assert found[["scan_id", "label"]].equals(true[["scan_id", "label"]])
+    assert shuffled[["scan_id", "label"]].equals(true[["scan_id", "label"]])
     part = true["scan_id"].map(dict(zip(scans, split, strict=True)))
-    assert found[part == "test"].equals(true[part == "test"])
+    assert shuffled[part == "test"].equals(true[part == "test"])
     for name in ("train", "validation"):
-        assert not found[part == name].equals(true[part == name])
+        assert not shuffled[part == name].equals(true[part == name])
         assert (
-            found[part == name]
+            shuffled[part == name]
             .groupby("label")["value"]
             .sum()
             .equals(true[part == name].groupby("label")["value"].sum())
         )
-    agreement = (found["value"] == true["value"])[part == "train"].groupby(true["label"]).mean()
+    agreement = (shuffled["value"] == true["value"])[part == "train"].groupby(true["label"]).mean()
     assert (agreement < 0.8).all()
     assert pd.read_parquet(store / "labels.parquet").equals(true), "the store itself stays as it was"

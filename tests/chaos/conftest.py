@@ -1,9 +1,8 @@
-"""A Ray of several raylets on this machine, drivers as processes of their own, and what can be done to them."""
+"""A Ray cluster of several raylets on this machine, drivers as processes, and functions that kill them."""
 
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,12 +19,13 @@ from orchestration.tracking.server import answers, find
 from tests.integration.conftest import *  # noqa: F403 - the fixtures of the small grid
 from tests.integration.conftest import edit
 from tests.integration.test_survive import same_as_undisturbed, until, worker_pids
+from tests.support.ports import free_port
 
 SEED = int(os.environ.get("UNIFERUM_CHAOS_SEED", "0"))
 
 
 class Raylets:
-    """A head without CPUs and two nodes of one CPU; a node can be killed and comes back, and so can the whole."""
+    """A head without CPUs and two nodes of one CPU; a node or the whole cluster can be killed and started again."""
 
     def __init__(self) -> None:
         from orchestration.cluster import connect
@@ -35,9 +35,10 @@ class Raylets:
         self.start()
 
     def start(self, *, dashboard: bool = True) -> None:
-        """A new cluster, at another address."""
+        """Start a new cluster, at another address."""
         from ray.cluster_utils import Cluster
 
+        # Another Ray on this machine may use the default port of the dashboard.
         head = {"num_cpus": 0, "include_dashboard": dashboard, "dashboard_port": free_port()}
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.nodes = [self.cluster.add_node(num_cpus=1) for _ in range(2)]
@@ -56,7 +57,7 @@ class Raylets:
         self.nodes.append(self.cluster.add_node(num_cpus=1))
 
     def lose_head(self) -> None:
-        """Kill GCS and raylet of the head with SIGKILL; the nodes are left to notice."""
+        """Kill GCS and raylet of the head with SIGKILL; the nodes are not informed."""
         head = self.cluster.head_node
         assert head is not None, "a cluster that runs has a head"
         for kind in ("gcs_server", "raylet"):
@@ -64,7 +65,7 @@ class Raylets:
                 kill(process.process.pid)
 
     def end(self) -> None:
-        """Stop what is left."""
+        """Stop all remaining processes of the cluster."""
         self.cluster.shutdown()
 
 
@@ -77,46 +78,45 @@ def raylets(home: Path) -> Iterator[Raylets]:
 
 @dataclass
 class Ground:
-    """A grid under attack, its drivers, and their common log."""
+    """A grid whose processes are killed, its drivers, and their common log."""
 
     file: Path
     raylets: Raylets
 
     @property
     def grid(self) -> GridConfig:
-        """As its file says."""
+        """The grid as its file declares it."""
         return load_grid(self.file)
 
     @property
     def cells(self) -> list[Cell]:
-        """All of them."""
+        """All cells of the grid."""
         return expand(self.grid)
 
     @property
     def log(self) -> str:
-        """What the drivers said."""
+        """The output of all drivers."""
         path = self.file.parent / "driver.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def drive(self) -> subprocess.Popen[bytes]:
-        """Give the command, always the same one but for the address of a cluster that was started anew."""
+        """Start a driver; its command differs only in the address of the cluster."""
         command = [sys.executable, "-m", "cli.main", "grid", "run", str(self.file), "--yes"]
         with (self.file.parent / "driver.log").open("ab") as log:
             return subprocess.Popen([*command, "--address", self.raylets.address], stdout=log, stderr=log)
 
     def steps(self) -> int:
-        """Of all cells together."""
-        found = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
-        return sum(progress.step for progress in found if progress)
+        """Return the sum of the steps of all cells' last checkpoints."""
+        return sum(CellFolder(folder).resumable_step() or 0 for folder in self.grid.root.glob("cells/*"))
 
     def work_goes_on(self, driver: subprocess.Popen[bytes], seconds: float = 240.0) -> None:
-        """Until some cell has gone on, so that every blow falls into work."""
+        """Wait until a cell has written a new checkpoint, so that the next fault interrupts training."""
         until, before = time.monotonic() + seconds, self.steps()
         while self.steps() <= before and driver.poll() is None and time.monotonic() < until:
             time.sleep(0.2)
 
     def kill_worker(self, draw: random.Random) -> None:
-        """One that trains now; Ray titles its processes, so no number that came round again is hit."""
+        """Kill a worker that trains now; the process title that Ray sets excludes a reused PID."""
         pids: list[int] = []
         until(lambda: pids.extend(pid for pid in worker_pids(self.grid) if _title(pid).startswith("ray::")) or pids)
         victim = draw.choice(pids)
@@ -124,14 +124,14 @@ class Ground:
         until(lambda: not _title(victim), seconds=10)
 
     def kill_callers(self) -> None:
-        """The process behind every lane's ``fit()``; Ray gives it the lane's name."""
-        lanes = {path.name for path in self.grid.root.glob("lanes/*-lane-*")}
+        """Kill the process that runs each worker group's ``fit()``; Ray gives it the group's name."""
+        groups = {path.name for path in self.grid.root.glob("lanes/*-lane-*")}
         for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
-            if _title(pid).removeprefix("ray::") in lanes:
+            if _title(pid).removeprefix("ray::") in groups:
                 kill(pid)
 
     def kill_mlflow(self) -> None:
-        """The grid's own server: all of its processes, for the first of them only watches over the others."""
+        """Kill the grid's MLflow server with its whole process group: the first process only supervises the others."""
         until(lambda: find(self.grid.root))
         server = find(self.grid.root)
         assert server is not None
@@ -139,19 +139,19 @@ class Ground:
         until(lambda: not answers(server.uri, seconds=0.5), seconds=10)
 
     def went_on(self) -> list[int]:
-        """The first step of each cell's last attempt that trained."""
-        found = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
-        return [progress.base_step for progress in found if progress and progress.base_step is not None]
+        """Return the first step of each cell's last attempt."""
+        progresses = [CellFolder(folder).progress() for folder in self.grid.root.glob("cells/*")]
+        return [progress.base_step for progress in progresses if progress and progress.base_step is not None]
 
     def is_undisturbed(self, folder: Path) -> None:
-        """Every cell's table is that of a run in this process that nobody disturbed."""
+        """Assert that the results of each cell equal those of an uninterrupted run in this process."""
         for cell in self.cells:
             same_as_undisturbed(self.grid, cell, folder / cell.name)
 
 
 @pytest.fixture
 def ground(grid_file: Path, raylets: Raylets) -> Ground:
-    """Two cells long enough for every blow to fall into work, with more retries than blows."""
+    """Two cells that train longer than the faults last, with more retries than faults."""
     training = {"steps": 300, "validate_every": 100, "checkpoint_every": 2}
     edit(grid_file, defaults={"training": training}, policy={"retries": 20, "breaker": 0})
     return Ground(grid_file, raylets)
@@ -164,15 +164,8 @@ def _title(pid: int) -> str:
         return ""  # it has just ended
 
 
-def free_port() -> int:
-    """A port for the dashboard: another Ray on this machine may have the usual one."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
-
-
 def kill(pid: int) -> None:
-    """With SIGKILL, whether or not it is still there."""
+    """Send SIGKILL; a process that has already ended is no error."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

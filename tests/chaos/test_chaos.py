@@ -1,6 +1,6 @@
-"""A grid on a Ray of several raylets while whatever it consists of is killed, interrupted or filled up at random.
+"""A grid on several raylets while its processes are killed or interrupted, or its disk fills up, at random times.
 
-The moments are drawn from a seed (``UNIFERUM_CHAOS_SEED``), so that a failure can be had again. After every storm the
+The times are drawn from a seed (``UNIFERUM_CHAOS_SEED``), so that a failure can be reproduced. After each fault the
 same command is given again, until the grid is done; the table must be that of an undisturbed run, to the last digit.
 """
 
@@ -15,9 +15,9 @@ import pytest
 from orchestration.grid.records import read_json
 from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.chaos.conftest import SEED, Ground
-from tests.chaos.disk import Disk, small_disk
 from tests.integration.conftest import edit
 from tests.integration.test_survive import until
+from tests.support.small_disk import Disk, small_disk
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(1800)]
 
@@ -44,7 +44,7 @@ def test_a_grid_under_random_blows_ends_with_the_undisturbed_table(ground: Groun
 
 
 def _strike(ground: Ground, driver: subprocess.Popen[bytes], blow: str, draw: random.Random) -> subprocess.Popen[bytes]:
-    """One blow; the driver that goes on after it: the same one, or the next."""
+    """Cause one fault; return the driver that runs after it, the same one or a new one."""
     if blow == "worker":
         ground.kill_worker(draw)
     elif blow == "node":
@@ -74,7 +74,7 @@ def _interrupt(ground: Ground, driver: subprocess.Popen[bytes], *, twice: bool, 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> object:
-    """A file system of its own, small enough to be filled."""
+    """A separate file system, small enough to be filled."""
     with small_disk(tmp_path / "disk", megabytes=900) as made:
         yield made
 

@@ -6,35 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from typer.testing import CliRunner, Result
 
-from cli import main, output
-from orchestration.grid.config import GridConfig
+from cli import output
 from orchestration.grid.data_plan import DataPlan
-from orchestration.grid.records import CellFolder, cell_folder
 from orchestration.ledger.ledger import Ledger
-from tests.orchestration.worlds import grid
+from tests.support.grid_shell import EVALUATION, FIRST, SECOND, TRAINING, Shell
+from tests.support.small_grids import grid
 from uniferum.run import identity
-
-TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
-FIRST, SECOND = "uniferum-small-CTRATE", "uniferum-small-CTRATE-seed1"
-
-
-class Shell:
-    """Runs `uniferum grid VERB FILE ... --set root=...`; the file itself names another root."""
-
-    def __init__(self, grid: GridConfig, file: Path) -> None:
-        self.grid, self.file = grid, file
-
-    def __call__(self, verb: str, *words: str) -> Result:
-        arguments = ["grid", verb, str(self.file), *words, "--set", f"root={self.grid.root}"]
-        return CliRunner().invoke(main.app, arguments)
-
-    def record(self, cell: str = FIRST) -> CellFolder:
-        """Create the folder of a cell, and return its record."""
-        folder = cell_folder(self.grid.cells_folder, cell, TRAINING)
-        folder.mkdir(parents=True, exist_ok=True)
-        return CellFolder(folder)
 
 
 @pytest.fixture
@@ -44,8 +22,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     file = tmp_path / "grid.yaml"
     written = made.model_dump(mode="json", exclude_none=True) | {"root": str(tmp_path / "not-here")}
     file.write_text(yaml.safe_dump(written))
-    found = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
-    monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: found)
+    prints = SimpleNamespace(training=TRAINING, evaluation=EVALUATION)
+    monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: prints)
     monkeypatch.setattr(identity.Reading, "left_out", lambda reading, config: ())
     monkeypatch.setattr(DataPlan, "cohort_rows", lambda data: [])
     monkeypatch.setattr(DataPlan, "lines", lambda data, counted: [])

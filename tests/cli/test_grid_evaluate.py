@@ -8,15 +8,15 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
 from orchestration.grid.records import Failure
 from orchestration.ledger.summary import GridSummary
-from tests.cli.conftest import EVALUATION, FIRST, SECOND, TRAINING, Shell
-from tests.orchestration.worlds import finish
+from tests.support.grid_shell import EVALUATION, FIRST, SECOND, TRAINING, Shell
+from tests.support.small_grids import finish
 
 
 def test_evaluate_ends_well_when_all_that_could_be_scored_was(shell: Shell) -> None:
     finish(shell.record().folder, TRAINING, EVALUATION)
     done = shell("evaluate")
     assert f"not trained, so not scored: {SECOND} (uniferum grid run trains them)" in done.stderr
-    assert "failed cells" not in done.stderr
+    assert "failed cells" not in done.output
     assert done.exit_code == 0, done.exception
 
 
@@ -47,7 +47,7 @@ def test_a_dry_evaluation_says_what_it_would_score_and_does_nothing(
     assert "1 of 2 cells would be scored again; 0.0 hours" in done.stderr
 
 
-def test_an_evaluation_of_chosen_cells_is_told_to_a_webhook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_evaluation_of_chosen_cells_is_sent_to_a_webhook(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
     def run(grid: GridConfig, cells: list[Cell], shown: object, options: drive.Options) -> GridSummary:
@@ -69,7 +69,7 @@ def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkey
     monkeypatch.setattr(drive, "run_grid", run)
     done = shell("run", "--yes")
     assert done.exit_code == 1
-    text = " ".join(done.stderr.split())
+    text = " ".join(done.stdout.split())
     assert "1 of 2 cells done" in text
     assert "user error: NaN loss at step 3" in text
     assert SECOND in text.partition("failed cells")[2]

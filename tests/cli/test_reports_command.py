@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.uniferum.run.small_runs import write_store
+from tests.support.small_runs import write_store
 from uniferum.data.reports import FILE, read_reports
 from uniferum.errors import UniferumError
 

@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.uniferum.model.hub_folders import write_bert
+from tests.support.hub_folders import write_bert
 from uniferum.errors import UniferumError
 
 runner = CliRunner()

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import RLELossless
 
-from tests.uniferum.preprocessing.dicom_series import ct_slice, enhanced, heights, write_series
+from tests.support.dicom_series import ct_slice, enhanced, heights, write_series
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.dicom import read_dicom
 

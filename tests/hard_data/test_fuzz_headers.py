@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from tests.uniferum.preprocessing import metaimage_headers, nifti_headers
+from tests.support import metaimage_headers, nifti_headers
 
 pytestmark = pytest.mark.hard_data
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.intensity_forms import int16, sound, wrong
+from tests.support.intensity_forms import int16, sound, wrong
 from uniferum.data.phantom.acquisition import draw_acquisition
 from uniferum.data.phantom.cases import draw_case
 from uniferum.preprocessing import hu_check
@@ -32,10 +32,10 @@ def is_wrong(hu: np.ndarray) -> bool:
     return "wrong_hu" in hu_check.check_hu(np.ascontiguousarray(hu))[0]
 
 
-def table(found: dict[str, dict[str, bool]], wanted: bool) -> list[str]:
+def table(results: dict[str, dict[str, bool]], wanted: bool) -> list[str]:
     """Print one line a form: how many of the volumes are flagged, and which break the rule, which also come back."""
     broken = []
-    for form, by_scan in found.items():
+    for form, by_scan in results.items():
         odd = [scan for scan, flagged in by_scan.items() if flagged != wanted]
         broken += [f"{form}: {scan}" for scan in odd]
         print(f"{form:58} {sum(by_scan.values()):3} of {len(by_scan)}  {' '.join(odd)}")  # noqa: T201
@@ -43,21 +43,21 @@ def table(found: dict[str, dict[str, bool]], wanted: bool) -> list[str]:
 
 
 def test_every_wrong_form_of_every_real_volume_is_flagged(volumes):
-    found = defaultdict(dict)
+    flagged = defaultdict(dict)
     for scan, hu in volumes.items():
         for form, values in wrong(hu):
-            found[form if not form.startswith("scaled -3") else "scaled min, max"][scan] = is_wrong(values)
+            flagged[form if not form.startswith("scaled -3") else "scaled min, max"][scan] = is_wrong(values)
     print("\nwrong form: flagged")  # noqa: T201
-    assert table(found, wanted=True) == []
+    assert table(flagged, wanted=True) == []
 
 
 def test_no_sound_form_of_any_real_volume_is_flagged(volumes):
-    found = defaultdict(dict)
+    flagged = defaultdict(dict)
     for scan, hu in volumes.items():
         for form, values in sound(hu):
-            found[form][scan] = is_wrong(values)
+            flagged[form][scan] = is_wrong(values)
     print("\nsound form: flagged in vain")  # noqa: T201
-    assert table(found, wanted=False) == []
+    assert table(flagged, wanted=False) == []
 
 
 def test_no_crop_of_three_fifths_of_a_real_volume_along_each_axis_is_flagged(volumes):
@@ -70,16 +70,16 @@ def test_no_crop_of_three_fifths_of_a_real_volume_along_each_axis_is_flagged(vol
             assert not is_wrong(hu[part]), (scan, first)
 
 
-def test_what_offset_and_what_scale_can_be_told(volumes):
+def test_which_offsets_and_scales_are_flagged(volumes):
     """A table for the record; what must hold is far from where it fades."""
     for offset in (-1000, -500, -300, -200, -100, 100, 200, 300, 500, 1000):
-        told = sum(is_wrong(int16(hu.astype(np.float32) + offset)) for hu in volumes.values())
-        print(f"offset {offset:6}: {told} of {len(volumes)}")  # noqa: T201
-        assert told == len(volumes) or abs(offset) < 300
+        count = sum(is_wrong(int16(hu.astype(np.float32) + offset)) for hu in volumes.values())
+        print(f"offset {offset:6}: {count} of {len(volumes)}")  # noqa: T201
+        assert count == len(volumes) or abs(offset) < 300
     for scale in (0.25, 0.5, 0.6, 0.7, 1.5, 2, 2.5, 3, 4):
-        told = sum(is_wrong(int16(hu * np.float32(scale))) for hu in volumes.values())
-        print(f"scale {scale:5}: {told} of {len(volumes)}")  # noqa: T201
-        assert told == len(volumes) or 0.5 < scale < 3
+        count = sum(is_wrong(int16(hu * np.float32(scale))) for hu in volumes.values())
+        print(f"scale {scale:5}: {count} of {len(volumes)}")  # noqa: T201
+        assert count == len(volumes) or 0.5 < scale < 3
 
 
 @pytest.mark.parametrize("cohort", ["CTRATE", "INSPECT", "RADCHEST", "LUNA16"])

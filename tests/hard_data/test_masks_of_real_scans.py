@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.uniferum.preprocessing.masks.test_geometry import _any_affine, _image
-from tests.uniferum.preprocessing.test_realdata import rows, source
+from tests.support.real_volumes import rows, source
+from tests.support.simpleitk_images import any_affine, simpleitk_image
 from uniferum.errors import UniferumError
 from uniferum.preprocessing import body as bodies
 from uniferum.preprocessing.formats.intensities import clip_in_place
@@ -37,16 +37,16 @@ class Checked:
         (self.raw,) = read_layers(self.source, self.volume, ScanQuality(), keep_bad=False)
 
     def flags(self, raw):
-        found = ScanQuality()
+        quality = ScanQuality()
         try:
-            check_layers(self.source, [raw], self.volume, self.small, self.body, found, keep_bad=False)
+            check_layers(self.source, [raw], self.volume, self.small, self.body, quality, keep_bad=False)
         except UniferumError:
             return {"refused"}
-        return {flag.partition(":")[0] for flag in found.flags}
+        return {flag.partition(":")[0] for flag in quality.flags}
 
 
 def test_no_real_mask_is_flagged_and_lungs_and_organs_are_when_mirrored_or_moved(realdata):
-    told = {}
+    counts = {}
     for scan_id in masked(realdata):
         real = Checked(realdata, scan_id)
         layer = real.raw.source.layer
@@ -59,11 +59,13 @@ def test_no_real_mask_is_flagged_and_lungs_and_organs_are_when_mirrored_or_moved
                 affine = real.raw.affine.copy()
                 affine[axis, 3] += mm
                 moved.append(bool(real.flags(replace(real.raw, affine=affine))))
-        told[scan_id] = f"{layer}: {sum(seen)} of {len(seen)} mirror images, {sum(moved)} of {len(moved)} moves flagged"
+        counts[scan_id] = (
+            f"{layer}: {sum(seen)} of {len(seen)} mirror images, {sum(moved)} of {len(moved)} moves flagged"
+        )
         if layer in ("lungs", "totalsegmentator"):
             assert all(seen), scan_id
             assert sum(moved) >= len(moved) - 1, scan_id
-    for scan_id, said in told.items():
+    for scan_id, said in counts.items():
         sys.stdout.write(f"{scan_id} {said}\n")
 
 
@@ -71,13 +73,13 @@ def test_nearest_neighbour_is_simpleitks_on_a_thousand_random_affines():
     random = np.random.default_rng(11)
     for _ in range(1000):
         ids = random.integers(0, 118, tuple(random.integers(6, 20, 3))).astype(np.uint8)
-        mask_affine, affine = (_any_affine(random) for _ in range(2))
+        mask_affine, affine = (any_affine(random) for _ in range(2))
         shape = tuple(int(n) for n in random.integers(6, 20, 3))
         affine[:3, 3] = mask_affine[:3, :3] @ (np.array(ids.shape) / 2) + mask_affine[:3, 3]
         affine[:3, 3] -= affine[:3, :3] @ (np.array(shape) / 2)
         ours, saved = grids.onto_grid(ids, mask_affine, affine, shape)
-        grid = _image(np.zeros(shape, np.uint8), affine)
-        theirs = sitk.Resample(_image(ids, mask_affine), grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        grid = simpleitk_image(np.zeros(shape, np.uint8), affine)
+        theirs = sitk.Resample(simpleitk_image(ids, mask_affine), grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         differ = ours != sitk.GetArrayFromImage(theirs).transpose(2, 1, 0)
         index = np.linalg.inv(mask_affine) @ affine @ np.c_[np.argwhere(differ), np.ones(differ.sum())].T
         tie = np.abs(np.abs(index[:3] - np.floor(index[:3])) - 0.5).min(axis=0, initial=1.0) < 1e-3

@@ -1,4 +1,4 @@
-"""All 48 orientations of the real thoraces, of their crops, cuts and turns, and of phantoms: tables of what is doubted.
+"""All 48 orientations of the real thoraces, of their crops and rotations, and of phantoms: tables of what is flagged.
 
 pytest -q -s -m hard_data tests/hard_data/test_orientations.py
 """
@@ -41,7 +41,7 @@ _ANSWERS = {"permuted": "axes", "left and right": "LR", "front and back": "FB", 
 
 
 def show(line: str) -> None:
-    """A line of a table, for whoever runs with ``-s``."""
+    """Print a line of a table (seen with ``-s``)."""
     sys.stdout.write(line + "\n")
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.uniferum.data.small_stores import organs, write_store
+from tests.support.small_grids import tiny_settings
+from tests.support.small_stores import organs, write_store
 
 SPLITS = ("train",) * 12 + ("validation",) * 6 + ("test",) * 6
 
@@ -63,20 +64,7 @@ def grid_file(tmp_path: Path, tiny_stores: dict[str, str]) -> Path:
         "root": str(tmp_path / "runs"),
         "stores": tiny_stores,
         "evaluate_on": ["CTRATE", "INSPECT"],
-        "defaults": {
-            "geometry": {"spacing_mm": [4.0, 4.0, 4.0], "model_shape": [48, 40, 32]},
-            "model": {"encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8}},
-            "sampling": {"luna_factor": 0},
-            "training": {
-                "steps": 4,
-                "validate_every": 2,
-                "batch": 8,
-                "micro_batch": 8,
-                "precision": "fp32",
-                "checkpoint_every": 1,
-                "threads": 1,
-            },
-        },
+        "defaults": tiny_settings(4),
         "text_encoders": {"small": {"name": "tiny", "layers": 1, "hidden": 32}},
         "cells": [{"text_encoder": "small", "train_on": ["CTRATE", "CTRATE+SEG"]}],
         "resources": {"cpus": 1, "parallel": 2, "checkpoint_gib": 0.01},

@@ -61,6 +61,7 @@ class Batch:
             "UNIFERUM_RAY_PORT": str(free_port()),
             "UNIFERUM_DASHBOARD_PORT": str(free_port()),
             "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "1",  # 30 s of waiting for a detached actor of Ray Train otherwise
+            "RAY_worker_niceness": "0",  # as in a Ray that the driver starts; with 15 another process starves them
             "REQUEUED": str(self.requeued),
         }
 
@@ -82,8 +83,8 @@ class Batch:
     def processes(self) -> list[str]:
         """Rays of this job that still live."""
         port = self.environment["UNIFERUM_RAY_PORT"]
-        found = subprocess.run(["pgrep", "-af", f"[g]cs.*{port}"], capture_output=True, text=True, check=False)
-        return found.stdout.splitlines()
+        listed = subprocess.run(["pgrep", "-af", f"[g]cs.*{port}"], capture_output=True, text=True, check=False)
+        return listed.stdout.splitlines()
 
 
 @pytest.fixture

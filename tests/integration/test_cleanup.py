@@ -21,7 +21,7 @@ def _launch(settings: dict[str, Any], name: str, storage: str) -> None:
 
 
 def _observe(folder: Path) -> None:
-    """In a process of its own: a Ray of one CPU without dashboard, a lane on it, and the end of the lane's caller."""
+    """In a process of its own: a Ray of one CPU without dashboard, a worker group, and the end of its caller."""
     from orchestration.cluster import cleanup, connect
     from orchestration.grid.resources import Resources
 
@@ -32,21 +32,21 @@ def _observe(folder: Path) -> None:
     ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, namespace="uniferum")
     strangers = placement_group([{"CPU": 1}])
     assert strangers.wait(60)
-    lane = folder / "lane"
-    lane.mkdir()
+    group = folder / "group"
+    group.mkdir()
     task: Any = ray.remote(_launch).options(num_cpus=0, max_retries=0)
-    task.remote({"folder": str(lane)}, "lane", str(folder / "ray"))
-    _until(lambda: (lane / cleanup.CARD).exists())
-    os.kill(int((lane / "caller").read_text()), signal.SIGKILL)
+    task.remote({"folder": str(group)}, "group", str(folder / "ray"))
+    _until(lambda: (group / cleanup.CARD).exists())
+    os.kill(int((group / "caller").read_text()), signal.SIGKILL)
     time.sleep(6)
     free = [ray.available_resources().get("CPU", 0.0)]
-    reaped = [cleanup.release_placement_groups([lane]), cleanup.release_placement_groups([lane])]
+    released = [cleanup.release_placement_groups([group]), cleanup.release_placement_groups([group])]
     _until(lambda: ray.available_resources().get("CPU", 0.0) > 0)
     free.append(ray.available_resources()["CPU"])
     states = {facts["state"] for facts in ray.util.placement_group_table().values()}
     strangers_state = ray.util.placement_group_table(strangers)["state"]
-    found = {"free": free, "reaped": reaped, "states": sorted(states), "strangers": strangers_state}
-    (folder / "found.json").write_text(json.dumps(found))
+    observed = {"free": free, "released": released, "states": sorted(states), "strangers": strangers_state}
+    (folder / "observed.json").write_text(json.dumps(observed))
     ray.shutdown()
 
 
@@ -57,15 +57,15 @@ def _until(condition: Any, seconds: float = 120.0) -> None:
         time.sleep(0.2)
 
 
-def test_a_killed_caller_leaves_its_placement_group_and_the_reaper_removes_that_one_alone(
+def test_a_killed_caller_leaves_its_placement_group_and_cleanup_removes_that_one_alone(
     home: Path, tmp_path: Path
 ) -> None:
     observer = multiprocessing.get_context("spawn").Process(target=_observe, args=(tmp_path,))
     observer.start()
     observer.join(timeout=300)
     assert observer.exitcode == 0
-    found = json.loads((tmp_path / "found.json").read_text())
-    assert found["free"] == [0, 1], "nothing was free for six seconds, then the lane's CPU"
-    assert found["reaped"] == [["lane"], []]
-    assert found["states"] == ["CREATED", "REMOVED"]
-    assert found["strangers"] == "CREATED"
+    observed = json.loads((tmp_path / "observed.json").read_text())
+    assert observed["free"] == [0, 1], "nothing was free for six seconds, then the group's CPU"
+    assert observed["released"] == [["group"], []]
+    assert observed["states"] == ["CREATED", "REMOVED"]
+    assert observed["strangers"] == "CREATED"

@@ -16,12 +16,12 @@ def _train(settings: dict[str, Any]) -> None:
     from ray.train import Checkpoint
 
     held = ray.train.get_checkpoint()
-    found = None
+    state = None
     if held is not None:
         with held.as_directory() as folder:
-            found = json.loads((Path(folder) / "state.json").read_text())
+            state = json.loads((Path(folder) / "state.json").read_text())
     with Path(settings["log"]).open("a") as log:
-        log.write(json.dumps({"config": settings["config"], "found": found}) + "\n")
+        log.write(json.dumps({"config": settings["config"], "found": state}) + "\n")
     if not settings["checkpoint"]:
         ray.train.report({"value": 1.0})
         return
@@ -53,7 +53,7 @@ def test_ray_runs_a_finished_run_again_from_the_checkpoint_of_another_config(tmp
 
     calls = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
     assert calls[0] == {"config": "one", "found": None}
-    assert calls[1] == {"config": "two", "found": "one"}, "hence a lane's name is used once, and done is our own mark"
+    assert calls[1] == {"config": "two", "found": "one"}, "hence a group's name is used once, and done is our own mark"
     assert first.metrics is not None
     assert lost.metrics is None, "hence metrics go through the cell's own files"
 

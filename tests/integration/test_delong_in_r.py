@@ -28,8 +28,8 @@ def rscript():
     path = shutil.which("Rscript")
     if path is None:
         pytest.skip("Rscript is not installed; on Debian: apt-get install r-cran-proc")
-    found = subprocess.run([path, "-e", "library(pROC)"], capture_output=True, check=False)
-    if found.returncode:
+    asked = subprocess.run([path, "-e", "library(pROC)"], capture_output=True, check=False)
+    if asked.returncode:
         pytest.skip("R has no package pROC; on Debian: apt-get install r-cran-proc")
     return path
 

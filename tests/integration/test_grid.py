@@ -1,31 +1,47 @@
-"""A grid on real Ray and real MLflow: it runs, is recorded, is read back from both sources, and is not run again."""
+"""A grid on real Ray and real MLflow: it runs, is recorded, is read back from both sources, and is not run again.
 
+While it runs, Ray exports its gauges for Prometheus.
+"""
+
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from orchestration import gauges
 from orchestration.driver.run import Options, run_grid
+from orchestration.grid import metrics
 from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import GridConfig, load_grid
 from orchestration.tracking.reader import read_mlflow, reading_uri
-from tests.integration.conftest import Quiet
+from tests.integration.conftest import Quiet, edit
+from tests.support.ray_gauges import GaugeScraper
 from uniferum.report.records import CellRecord, from_folders
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.rendering import render
 
 pytestmark = pytest.mark.integration
 
+STEPS = 24
 
-def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path, ray_address: str) -> None:
+
+def test_a_grid_runs_is_mirrored_to_mlflow_and_to_gauges_and_is_not_run_again(
+    grid_file: Path, ray_address: str
+) -> None:
+    # Steps enough for Ray, which exports once a second, to show each gauge while the worker lives.
+    edit(grid_file, defaults={"training": {"steps": STEPS, "validate_every": STEPS // 2, "checkpoint_every": STEPS}})
     grid = load_grid(grid_file)
     cells = expand(grid)
     view = Quiet()
 
-    summary = run_grid(grid, cells, view, Options())
+    with GaugeScraper() as scraper:
+        summary = run_grid(grid, cells, view, Options())
 
     assert summary.exit_code == 0, view.lines
+    for cell in cells:
+        _ray_exported_every_gauge_and_state(scraper, cell.name)
     folders = from_folders(grid.root)
     mirrored = read_mlflow(reading_uri(grid.root), grid.name)
     assert {record.name for record in folders} == {cell.name for cell in cells}
@@ -47,6 +63,14 @@ def test_a_grid_runs_is_mirrored_to_mlflow_and_is_not_run_again(grid_file: Path,
 
     _mlflow_has_every_step_once(grid.root, grid.name)
     _another_test_set_scores_again_without_training(grid, cells)
+
+
+def _ray_exported_every_gauge_and_state(scraper: GaugeScraper, name: str) -> None:
+    values = scraper.of_cell(name)
+    assert {gauge for gauge, _ in values} == {*gauges.PROGRESS, gauges.STATE}
+    assert all(value > 0 for (gauge, _), value in values.items() if gauge != gauges.STATE)
+    states = [re.search(r'state="(\w+)"', labels) for gauge, labels in values if gauge == gauges.STATE]
+    assert {matches[1] for matches in states if matches} == set(metrics.STATES)
 
 
 def _both_sources_give_one_table_of_masks(folders: list[CellRecord], mirrored: list[CellRecord]) -> None:
@@ -81,8 +105,10 @@ def _mlflow_has_every_step_once(root: Path, name: str) -> None:
     runs = client.search_runs([experiment.experiment_id], "tags.`uniferum.kind` = 'cell'")
     assert len(runs) == 2
     for run in runs:
-        assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == [1, 2, 3, 4]
-        assert run.data.params["training.steps"] == "4"
+        assert [metric.step for metric in client.get_metric_history(run.info.run_id, "loss")] == list(
+            range(1, STEPS + 1)
+        )
+        assert run.data.params["training.steps"] == str(STEPS)
         assert run.data.tags["mlflow.source.git.commit"]
         assert any(key.startswith("test/CTRATE/all/auroc/") for key in run.data.metrics)
         masks = run.data.tags["uniferum.train_on"] == "CTRATE+SEG"

@@ -10,7 +10,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, table, write_inspect, write_rad_chest
+from tests.support.cohort_layouts import CtRateWriter, table, write_inspect, write_rad_chest
 from uniferum.data.cohorts.base import Scan, open_cohort
 from uniferum.data.cohorts.rad_chest import affine_of
 from uniferum.preprocessing.pipeline import PreparationConfig, prepare
@@ -31,8 +31,8 @@ pytestmark = pytest.mark.integration
 
 
 def body(affine: np.ndarray, shape: tuple[int, int, int], centre: np.ndarray = CENTRE) -> np.ndarray:
-    places = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
-    mm = places @ affine[:3, :3].T + affine[:3, 3] - centre
+    indices = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    mm = indices @ affine[:3, :3].T + affine[:3, 3] - centre
     hu = np.full(shape, -1000, np.int16)
     hu[((mm / (110, 80, 100)) ** 2).sum(axis=-1) < 1] = 40
     hu[(np.abs(mm - MARKER) < 12).all(axis=-1)] = 700
@@ -126,8 +126,8 @@ def test_the_marker_lies_to_the_right_front_and_top(write: Callable[[Path], Scan
     prepared = prepare(scan.source, config)
     full = prepared.levels["full"]
     middle = centroid(full > -300, config.geometry.spacing_mm)
-    found = centroid(full > 400, config.geometry.spacing_mm) - middle
-    np.testing.assert_allclose(found, MARKER, atol=4.0)
+    offset = centroid(full > 400, config.geometry.spacing_mm) - middle
+    np.testing.assert_allclose(offset, MARKER, atol=4.0)
     assert np.median(full[full > -300]) == pytest.approx(40, abs=5), "HU are kept"
     for layer in prepared.masks.values():
         np.testing.assert_allclose(centroid(layer["full"], config.geometry.spacing_mm) - middle, MARKER, atol=4.0)

@@ -12,7 +12,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from tests.uniferum.data.cohorts.layouts import table, write_inspect
+from tests.support.cohort_layouts import table, write_inspect
 from uniferum.data.vocabulary import Vocabulary
 
 PLANTED = ("Wolkenstein", "19470311", "1947-03-11", "zebrafish", "Quittengasse")

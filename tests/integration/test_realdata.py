@@ -4,9 +4,6 @@ Too few volumes to learn from: what is held here is that everything which scanne
 """
 
 import json
-import os
-import subprocess
-import sys
 from io import StringIO
 from pathlib import Path
 
@@ -14,7 +11,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner, Result
 
+from cli.main import app
 from uniferum.preprocessing.store.store import Store
 from uniferum.training.reporter import read_steps
 
@@ -37,11 +36,10 @@ RUN = {
 }
 
 
-def uniferum(*words: str | Path, expect: int = 0) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "cli.main", *map(str, words)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
-    assert done.returncode == expect, done.stderr[-3000:]
+def uniferum(*words: object, expect: int = 0) -> Result:
+    """Run a command in this process: a process for each would import PyTorch each time."""
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == expect, (done.stderr[-3000:], done.exception)
     assert "Traceback" not in done.stderr
     return done
 
@@ -81,8 +79,8 @@ def test_only_known_labels_of_the_test_split_are_predicted(world: Path, realdata
     predictions = pd.read_parquet(world / "cells" / "realdata" / "predictions.parquet")
     truth = pd.read_csv(realdata / "labels.csv").query("split == 'test'").set_index("scan_id")
     known = truth[["lung_in_view", "liver_in_view", "tumour", "contrast_in_heart"]].stack()
-    found = predictions.set_index(["scan_id", "label"])["target"]
-    assert found.sort_index().to_dict() == known.dropna().sort_index().to_dict()
+    targets = predictions.set_index(["scan_id", "label"])["target"]
+    assert targets.sort_index().to_dict() == known.dropna().sort_index().to_dict()
     assert torch.isfinite(torch.tensor(predictions["score"].to_numpy())).all()
 
 

@@ -116,10 +116,10 @@ def page(tmp_path):
     write_cell(tmp_path / "grid", "CTRATE+SEG", encoder="gatortron")
     stores = {name: FakeStore() for name in ("CTRATE", "INSPECT", "RADCHEST")}
     records = from_folders(tmp_path / "grid")
-    found = hardest(records)
-    masks = ModelMasks("The model's masks are these.", {(one.cohort, one.scan_id): outlined() for one in found})
+    cases = hardest(records)
+    masks = ModelMasks("The model's masks are these.", {(one.cohort, one.scan_id): outlined() for one in cases})
     pending = [PendingCell("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "do it")]
-    pictures = Pictures(found, stores, masks)
+    pictures = Pictures(cases, stores, masks)
     return write_page(tmp_path / "site", records, pending, Margins(synthetic=True), pictures=pictures)
 
 
@@ -133,9 +133,9 @@ def said_in(chromium, page, flags):
     command = [chromium, "--headless=new", "--no-sandbox", "--virtual-time-budget=60000", "--dump-dom", *flags]
     command += ["--enable-logging=stderr", f"--user-data-dir={page.parent / 'profile'}", probed.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
-    found = re.search(r"SAID(\{.*?\})DONE", done.stdout)
-    assert found, done.stderr[-2000:]
-    return json.loads(found.group(1)), done.stderr
+    said = re.search(r"SAID(\{.*?\})DONE", done.stdout)
+    assert said, done.stderr[-2000:]
+    return json.loads(said.group(1)), done.stderr
 
 
 def check_quiet(said, log):

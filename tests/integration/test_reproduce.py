@@ -136,7 +136,7 @@ def _small_configs(configs: Path) -> None:
         "cells": [{"text_encoder": "pubmedbert", "train_on": ["CTRATE+SEG"]}],
         "overrides": [],
         "root": str(configs.parent / "runs" / "paper"),  # Ray's workers of this session run in another folder
-        "stores": {name: str(configs.parent / store) for name, store in grid["stores"].items()},
+        "stores": {name: str(configs / store) for name, store in grid["stores"].items()},
         "resources": {"cpus": 1, "checkpoint_gib": 0.01},
         "policy": {"free_gib": 0.01},
     }  # fmt: skip
@@ -169,12 +169,12 @@ def _archived(phantoms: Path, folder: Path) -> Path:
 def _language_model() -> Iterator[str]:
     """A stand-in for the language model: a finding is there where its name stands in the report."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class ModelRequests(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             report = body["messages"][0]["content"].split("Below is the report:")[1]
-            found = "Yes" if "Findings:" in report else "No"
-            content = json.dumps({"KeySentence": "", "PresenceOfPathology": found})
+            answer = "Yes" if "Findings:" in report else "No"
+            content = json.dumps({"KeySentence": "", "PresenceOfPathology": answer})
             self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps({"choices": [{"message": {"content": content}}]}).encode())
@@ -182,7 +182,7 @@ def _language_model() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing."""
 
-    server = HTTPServer(("127.0.0.1", 0), Handler)
+    server = HTTPServer(("127.0.0.1", 0), ModelRequests)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:

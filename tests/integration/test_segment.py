@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from orchestration.segment import SegmentationOptions, segment_cohort
-from tests.uniferum.data.cohorts.layouts import write_rad_chest
+from tests.support.cohort_layouts import write_rad_chest
 from uniferum.data.cohorts.base import Cohort, open_cohort
 from uniferum.data.segmentation import Shard
 from uniferum.errors import UniferumError
@@ -73,5 +73,5 @@ def test_two_shards_make_all_masks_together(cohort: Cohort, stand_in: Path, ray_
 
 
 def test_a_cluster_without_gpus_is_refused_with_the_remedy(cohort: Cohort, stand_in: Path, ray_address: str) -> None:
-    with pytest.raises(UniferumError, match=r"2 cores, 0 GPUs.*must have 1 cores, 1 GPUs.*--device cpu"):
+    with pytest.raises(UniferumError, match=r"2 cores and 0 GPUs; one scan needs 1 cores and 1 GPUs.*--device cpu"):
         segment_cohort(cohort, SegmentationOptions(cpus=1), use_ray=True)

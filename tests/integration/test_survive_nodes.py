@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestration.tracking import server
 from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.chaos.conftest import SEED, Ground
 from tests.chaos.conftest import ground as ground
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 def test_a_lost_node_a_killed_mlflow_server_and_a_killed_driver_cost_no_digit(ground: Ground, tmp_path: Path) -> None:
     draw = random.Random(SEED)
     edit(ground.file, defaults={"training": {"steps": 60, "validate_every": 30}})
+    server.start(ground.grid.root)  # its start takes longer than the cells; the driver takes over the running one
     driver = ground.drive()
     ground.work_goes_on(driver)
     ground.kill_mlflow()

@@ -33,37 +33,29 @@ pytestmark = [
 ]
 
 
-def test_a_search_finds_a_cell_that_can_be_run_and_goes_on_where_it_was(grid_file: Path, ray_address: str) -> None:
-    search_file = grid_file.parent / "search.yaml"
-    space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}, "model.text.layers": {"choice": [1, 2]}}
-    keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "random_trials": 1}
-    search_file.write_text(yaml.safe_dump({**keys, "trials": 2, "asha": {"grace_steps": 2}}))
-    lines: list[str] = []
-
-    found = run_search(load_search(search_file), lines.append, mlflow=False)
-    assert (found.trials, found.failed) == (2, 0), lines
-    (cell,) = expand(load_grid(found.grid_file))
-    assert cell.config.optim.lr == found.params["optim.lr"]
-    for folder in (found.grid_file.parent / "trials").iterdir():
-        assert load_yaml(folder / "config.yaml")["evaluate_on"] == []
-
-    again = run_search(load_search(search_file), lines.append, mlflow=False)
-    assert again.params == found.params
-    assert len(open_study(load_search(search_file)).trials) == 2
-
-
-def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth(
+def test_a_search_finds_a_cell_and_goes_on_from_the_study_though_tunes_own_state_is_lost(
     grid_file: Path, ray_address: str
 ) -> None:
     from ray import tune
 
     search_file = grid_file.parent / "search.yaml"
-    space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}}
+    space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}, "model.text.layers": {"choice": [1, 2]}}
     keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "random_trials": 1}
-    search_file.write_text(yaml.safe_dump({**keys, "trials": 1, "asha": None}))
+    search_file.write_text(yaml.safe_dump({**keys, "trials": 2, "asha": {"grace_steps": 2}}))
     search = load_search(search_file)
-    run_search(search, lambda line: None, mlflow=False)
-    (first,) = open_study(search).trials
+    lines: list[str] = []
+
+    result = run_search(search, lines.append, mlflow=False)
+    assert (result.trials, result.failed) == (2, 0), lines
+    (cell,) = expand(load_grid(result.grid_file))
+    assert cell.config.optim.lr == result.params["optim.lr"]
+    for folder in (result.grid_file.parent / "trials").iterdir():
+        assert load_yaml(folder / "config.yaml")["evaluate_on"] == []
+
+    again = run_search(search, lines.append, mlflow=False)
+    assert again.params == result.params
+    finished = open_study(search).trials
+    assert len(finished) == 2
 
     (experiment,) = (search.root / "tune").iterdir()
     pickled = experiment / "tuner.pkl"
@@ -71,13 +63,12 @@ def test_tunes_own_state_may_be_lost_for_the_study_and_the_folders_are_the_truth
     with pytest.raises((EOFError, RuntimeError, ValueError, pickle.UnpicklingError)):
         tune.Tuner.restore(str(experiment), lambda config: None)
 
-    search_file.write_text(yaml.safe_dump({**keys, "trials": 2, "asha": None}))
-    found = run_search(load_search(search_file), lambda line: None, mlflow=False)
-    again = open_study(search).trials
-    assert (found.trials, found.failed, len(again)) == (2, 0, 2)
-    assert (again[0].params, again[0].value) == (first.params, first.value)
-    logs = [CellFolder(folder).log.read_text() for folder in (search.root / "trials").iterdir()]
-    assert [log.count("attempt 1 of trial") for log in logs] == [1, 1], "no finished trial was trained again"
+    search_file.write_text(yaml.safe_dump({**keys, "trials": 3, "asha": None}))
+    result = run_search(load_search(search_file), lines.append, mlflow=False)
+    trials = open_study(search).trials
+    assert (result.trials, result.failed, len(trials)) == (3, 0, 3)
+    assert [(trial.params, trial.value) for trial in trials[:2]] == [(trial.params, trial.value) for trial in finished]
+    assert [_attempts(record) for record in _records(search.root)] == [1, 1, 1], "no finished trial was trained again"
 
 
 def test_a_killed_worker_and_a_killed_search_cost_no_digit(grid_file: Path, ray_address: str, tmp_path: Path) -> None:
@@ -98,20 +89,20 @@ def test_a_killed_worker_and_a_killed_search_cost_no_digit(grid_file: Path, ray_
         killed.wait()
     values = {trial.params["optim.lr"] for trial in open_study(search).trials}
 
-    found = run_search(search, lambda line: None, mlflow=False)
+    result = run_search(search, lambda line: None, mlflow=False)
 
     done = [trial for trial in open_study(search).trials if trial.state.name == "COMPLETE"]
     assert "RUNNING" not in [trial.state.name for trial in open_study(search).trials]
-    assert (len(done), found.trials, found.failed) == (2, 2, 0)
+    assert (len(done), result.trials, result.failed) == (2, 2, 0)
     assert len(_records(search.root)) == 2, "the same values are the same folder, and go on from its checkpoint"
     assert values <= {load_yaml(record.files.config)["optim"]["lr"] for record in _records(search.root)}
     assert _attempts(first) == 3
-    assert found.steps == 80
+    assert result.steps == 80
     undisturbed = replace(search, config=search.config.replace(root=tmp_path / "undisturbed"))
     for trial in done:
-        told: list[dict[str, float]] = []
-        run_trial(trial.params, undisturbed, told.append)
-        assert trial.value == told[-1]["auroc"]
+        metrics: list[dict[str, float]] = []
+        run_trial(trial.params, undisturbed, metrics.append)
+        assert trial.value == metrics[-1]["auroc"]
 
 
 def test_every_trial_is_in_mlflow_under_one_parent_and_one_without_a_number_ends_nothing(
@@ -127,9 +118,9 @@ def test_every_trial_is_in_mlflow_under_one_parent_and_one_without_a_number_ends
         open_study(search).enqueue_trial({"optim.lr": lr})
     lines: list[str] = []
 
-    found = run_search(search, lines.append)
+    result = run_search(search, lines.append)
 
-    assert (found.trials, found.failed) == (3, 1), lines
+    assert (result.trials, result.failed) == (3, 1), lines
     first, same, bad, _ = open_study(search).trials
     assert first.value == same.value
     assert bad.state.name == "FAIL"
@@ -139,7 +130,7 @@ def test_every_trial_is_in_mlflow_under_one_parent_and_one_without_a_number_ends
 
     record = next(record for record in _records(search.root) if record.done)
     append(record.folder, {"tags": {"late": "yes"}})  # what a driver that was killed had no time to send
-    assert run_search(search, lines.append).params == found.params
+    assert run_search(search, lines.append).params == result.params
     assert not has_unsent(record.folder)
     assert _runs(search.root)[0] == ["FINISHED"]
 

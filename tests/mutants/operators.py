@@ -1,4 +1,4 @@
-"""Small faults to put into a module: every place where one fits, as a change of its text."""
+"""Find the small faults that fit into a module, each as a change of its text."""
 
 import ast
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Mutant:
     """One change: the text of the module between two offsets is replaced."""
 
     module: str
-    place: str
+    scope: str
     """Class and function, as dotted names; empty at the top of the module."""
     line: int
     start: int
@@ -51,7 +51,7 @@ class Mutant:
     def key(self) -> str:
         """The same after edits elsewhere in the file, so that a table of survivors stays valid."""
         number = f" #{self.nth + 1}" if self.nth else ""
-        return f"{self.module}:{self.place}: {self.before} -> {self.after}{number}"
+        return f"{self.module}:{self.scope}: {self.before} -> {self.after}{number}"
 
     def applied(self, source: str) -> str:
         """The module's text with this change."""
@@ -61,15 +61,15 @@ class Mutant:
 def mutants_of(module: str, source: str) -> list[Mutant]:
     """Every mutant of a module that differs from it and compiles, in the order of the file."""
     seen: dict[tuple[str, str, str], int] = {}
-    found: list[Mutant] = []
-    for place, start, end, after in sorted(_Finder(source).all()):
+    mutants: list[Mutant] = []
+    for scope, start, end, after in sorted(_Finder(source).all()):
         before = source[start:end]
-        same = (place, before, after)
+        same = (scope, before, after)
         nth = seen[same] = seen.get(same, -1) + 1
-        mutant = Mutant(module, place, source.count("\n", 0, start) + 1, start, end, before, after, nth)
+        mutant = Mutant(module, scope, source.count("\n", 0, start) + 1, start, end, before, after, nth)
         if before != after and _compiles(mutant.applied(source)):
-            found.append(mutant)
-    return sorted(found, key=lambda mutant: (mutant.start, mutant.end, mutant.after))
+            mutants.append(mutant)
+    return sorted(mutants, key=lambda mutant: (mutant.start, mutant.end, mutant.after))
 
 
 def _compiles(source: str) -> bool:
@@ -96,11 +96,11 @@ class _Finder:
         """Place, start, end and new text of every change."""
         yield from self._walk(self.tree, "")
 
-    def _walk(self, node: ast.AST, place: str) -> Iterator[tuple[str, int, int, str]]:
+    def _walk(self, node: ast.AST, scope: str) -> Iterator[tuple[str, int, int, str]]:
         for child in self._children(node):
-            inside = place
+            inside = scope
             if isinstance(child, ast.FunctionDef | ast.ClassDef):
-                inside = f"{place}.{child.name}".lstrip(".")
+                inside = f"{scope}.{child.name}".lstrip(".")
             for start, end, after in self._changes(child):
                 yield inside, start, end, after
             yield from self._walk(child, inside)

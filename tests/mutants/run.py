@@ -10,7 +10,9 @@ file's, so that no file changes and two runs do not disturb each other.
 
 The draw takes the mutants whose hash with the seed is smallest: an edit of one line changes the fate of that line's
 mutants alone. A mutant is killed when a test fails, the import fails, or the time limit ends it. `survivors.yaml` has a
-reason for each survivor that changes no behaviour; those count as neither killed nor survived.
+reason for each survivor that changes no behaviour; those count as neither killed nor survived. They are run whether
+drawn or not, so that a reason whose mutant is killed or no longer exists is noticed. The exit status is 1 where
+:func:`judge` names a fault.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +36,7 @@ from tests.mutants.operators import Mutant, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 REASONS = Path(__file__).with_name("survivors.yaml")
+LEAST_KILLED = 0.9
 MEMORY_GIB = 8
 NOT_READ = 99
 
@@ -43,7 +46,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     # The same tests on a server take seconds each, and exercise the same lines.
     "orchestration.ledger.ledger": (
         "tests/orchestration/ledger/test_ledger.py",
-        "tests/orchestration/ledger/test_database_away.py",
+        "tests/orchestration/ledger/test_database.py",
         "-k=not [server] and not a_server and not grids and not password and not processes",
     ),
     "uniferum.evaluation.delong": ("tests/uniferum/evaluation/test_delong.py",),
@@ -68,7 +71,7 @@ PACKAGES = (
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MutantResult:
     """What became of a mutant, and the CPU seconds of its tests."""
 
     mutant: Mutant
@@ -77,27 +80,52 @@ class Outcome:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run the drawn mutants and print the table; 1 where one survives without a reason."""
+    """Run the drawn mutants and print the survivors and the faults; return 1 where there is a fault."""
     asked = _parser().parse_args(words)
     os.chdir(ROOT)
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     sys.dont_write_bytecode = True
-    drawn = draw(asked.draw, asked.seed)
-    chosen = [mutant for mutant in drawn if asked.only in mutant.key]
+    everything = [mutant for module in TARGETS for mutant in mutants_of(module, source_of(module))]
+    reasons = load_reasons()
+    drawn = {mutant.key for mutant in draw(asked.draw, asked.seed)}
+    due = [mutant for mutant in everything if mutant.key in drawn | set(reasons) and asked.only in mutant.key]
     for name in PACKAGES:
         importlib.import_module(name)
-    reasons = load_reasons()
-    outcomes = _run_all(chosen, asked.seconds, set() if asked.all else set(reasons))
-    survivors = [outcome.mutant for outcome in outcomes if not outcome.killed]
-    unexplained = [mutant for mutant in survivors if mutant.key not in reasons]
-    for mutant in survivors:
-        _say(f"{mutant.line:4d}  {mutant.key}  {reasons.get(mutant.key, '')}")
-    everything = {mutant.key for module in TARGETS for mutant in mutants_of(module, source_of(module))}
-    for key in sorted(set(reasons) - everything):
-        _say(f"survivors.yaml names a mutant that is no more: {key}")
-    killed = sum(outcome.killed for outcome in outcomes)
-    _say(f"of {len(drawn)} drawn mutants {len(outcomes)} were run: {killed} killed, {len(survivors)} survived")
-    return 1 if unexplained else 0
+    results = _run_all(due, asked.seconds)
+    for result in results:
+        if not result.killed:
+            _say(f"{result.mutant.line:4d}  {result.mutant.key}  {reasons.get(result.mutant.key, '')}")
+    killed = sum(result.killed for result in results)
+    _say(f"of {len(due)} mutants {len(results)} were run: {killed} killed, {len(results) - killed} survived")
+    killed_by_key = {result.mutant.key: result.killed for result in results}
+    faults = judge(killed_by_key, reasons, {mutant.key for mutant in everything})
+    for fault in faults:
+        _say(f"fault: {fault}")
+    return 1 if faults else 0
+
+
+def judge(killed: Mapping[str, bool], reasons: Mapping[str, str], existing: Collection[str]) -> list[str]:
+    """Name what is wrong with a run: too few mutants killed, a survivor without a reason, a reason without a survivor.
+
+    Args:
+        killed: key of each mutant that was run, and whether a test noticed it.
+        reasons: why a survivor is no fault, by its key.
+        existing: the keys of all mutants of the sources as they are.
+    """
+    unexplained = [key for key in killed if not killed[key] and key not in reasons]
+    faults = [f"survived without a reason in survivors.yaml: {key}" for key in unexplained]
+    counted = [key for key in killed if killed[key] or key not in reasons]
+    share = sum(killed[key] for key in counted) / len(counted) if counted else 0.0
+    if share < LEAST_KILLED:
+        faults.append(
+            f"{100 * share:.1f} % of {len(counted)} mutants were killed, fewer than {100 * LEAST_KILLED:.0f} %"
+        )
+    for key in reasons:
+        if key not in existing:
+            faults.append(f"survivors.yaml has a reason for a mutant that no longer exists: {key}")
+        elif killed.get(key):
+            faults.append(f"survivors.yaml has a reason for a mutant that is killed: {key}")
+    return faults
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -106,16 +134,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=18)
     parser.add_argument("--only", default="", help="those whose key has these words")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no mutant after so many")
-    parser.add_argument("--all", action="store_true", help="also those that survivors.yaml explains")
     return parser
 
 
 def draw(count: int, seed: int) -> list[Mutant]:
     """The same for the same sources, module after module."""
-    found = [mutant for module in TARGETS for mutant in mutants_of(module, source_of(module))]
-    smallest = sorted(found, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.key}".encode()).digest())[:count]
+    mutants = [mutant for module in TARGETS for mutant in mutants_of(module, source_of(module))]
+    smallest = sorted(mutants, key=lambda mutant: hashlib.sha256(f"{seed} {mutant.key}".encode()).digest())[:count]
     kept = {mutant.key for mutant in smallest}
-    return [mutant for mutant in found if mutant.key in kept]
+    return [mutant for mutant in mutants if mutant.key in kept]
 
 
 def source_of(module: str) -> str:
@@ -128,11 +155,11 @@ def load_reasons() -> dict[str, str]:
     return yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {} if REASONS.exists() else {}
 
 
-def _run_all(mutants: Sequence[Mutant], seconds: float, explained: set[str]) -> list[Outcome]:
+def _run_all(mutants: Sequence[Mutant], seconds: float) -> list[MutantResult]:
     end = time.monotonic() + seconds
-    found: list[Outcome] = []
+    results: list[MutantResult] = []
     for module, arguments in TARGETS.items():
-        due = [mutant for mutant in mutants if mutant.module == module and mutant.key not in explained]
+        due = [mutant for mutant in mutants if mutant.module == module]
         if not due or time.monotonic() > end:
             continue
         passed, took = _tests(arguments, None, 100)
@@ -143,9 +170,9 @@ def _run_all(mutants: Sequence[Mutant], seconds: float, explained: set[str]) -> 
             if time.monotonic() > end:
                 break
             passed, spent = _tests(arguments, mutant, 3 + 5 * took)
-            found.append(Outcome(mutant, not passed, spent))
+            results.append(MutantResult(mutant, not passed, spent))
             _say(f"  {'SURVIVED' if passed else 'killed  '} {spent:5.1f} s  {mutant.line:4d}  {mutant.key}")
-    return found
+    return results
 
 
 def _tests(arguments: Sequence[str], mutant: Mutant | None, limit_s: float) -> tuple[bool, float]:

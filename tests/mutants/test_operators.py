@@ -18,7 +18,7 @@ def least(values: list[int], limit: int = 3) -> int | None:
 
 
 def test_every_kind_of_fault_is_put_where_it_fits_and_none_into_texts_for_people() -> None:
-    changes = {(mutant.place, mutant.before, mutant.after) for mutant in mutants_of("m", SOURCE)}
+    changes = {(mutant.scope, mutant.before, mutant.after) for mutant in mutants_of("m", SOURCE)}
     assert changes == {
         *{("", f'"{word}"', f"'XX{word}'") for word in "abcd"},
         *{("", f'"{word}",', "") for word in "abc"},

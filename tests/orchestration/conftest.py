@@ -1,83 +1,24 @@
-"""A PostgreSQL server of the tests' own, where the machine has the binaries."""
+"""A PostgreSQL server for the tests of the session, where the machine has the binaries."""
 
-import os
-import shutil
-import socket
-import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-PLACES = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin")
-USER, SECRET = "grid", "not-for-any-log"
-
-
-def _binaries() -> Path | None:
-    """The folder of initdb and pg_ctl; Debian keeps them out of PATH."""
-    named = shutil.which("initdb")
-    folders = [Path(named).resolve().parent] if named else []
-    folders += [path for place in PLACES for path in sorted(Path("/").glob(place[1:]), reverse=True)]
-    return next((folder for folder in folders if (folder / "pg_ctl").exists() and (folder / "initdb").exists()), None)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """A PostgreSQL on loopback that asks for a password."""
-
-    def __init__(self, binaries: Path, folder: Path) -> None:
-        self.binaries, self.folder, self.port = binaries, folder, _free_port()
-        password = folder / "password"
-        password.write_text(SECRET)
-        if os.geteuid() == 0:  # the server refuses to run as root
-            for path in (folder, password):
-                shutil.chown(path, "postgres")
-        arguments = ("--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C")
-        self._run("initdb", ["-D", str(self.data), "-U", USER, f"--pwfile={password}", *arguments])
-        self.start()
-
-    @property
-    def data(self) -> Path:
-        return self.folder / "data"
-
-    @property
-    def address(self) -> str:
-        """Without its password, as a grid file has it."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
-
-    def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories='' -c fsync=off"
-        log = ["-l", str(self.folder / "log"), "-w"]
-        self._run("pg_ctl", ["-D", str(self.data), *log, "-o", options, "start"])
-
-    def stop(self) -> None:
-        self._run("pg_ctl", ["-D", str(self.data), "-m", "immediate", "-w", "stop"])
-
-    def _run(self, name: str, arguments: Sequence[str]) -> None:
-        prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
-        command = [*prefix, str(self.binaries / name), *arguments]
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/", check=False
-        )
-        assert done.returncode == 0, done.stdout.decode()
+from tests.support.postgres_server import SECRET, PostgresServer, find_binaries
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Server]:
+def postgres() -> Iterator[PostgresServer]:
     """The server, its password where libpq looks for it."""
     pytest.importorskip("psycopg", reason="psycopg is not installed (the extra `postgres`)")
-    binaries = _binaries()
+    binaries = find_binaries()
     if binaries is None:
         pytest.skip("no PostgreSQL server is installed here")
     # Not in pytest's own folders, which are closed to the user that the server runs as.
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        server = Server(binaries, Path(folder))
+        server = PostgresServer(binaries, Path(folder))
         patch.setenv("PGPASSWORD", SECRET)
         yield server
         server.stop()

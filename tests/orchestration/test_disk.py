@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from orchestration.attempt.failures import STORAGE, classify
 from orchestration.attempt.spool import append_line
 from orchestration.disk import is_full, retry_while_disk_full
-from tests.chaos.disk import Disk, small_disk
-from tests.orchestration.worlds import config
+from tests.support.small_disk import Disk, small_disk
+from tests.support.small_grids import config
 from uniferum.errors import UniferumError
 
 

@@ -21,7 +21,7 @@ from uniferum.report.tables.rendering import row_names
 from uniferum.report.unfinished import unfinished
 from uniferum.systems import SYSTEMS, System
 
-TOY = System("toy", "Toy Net", f"{__name__}:build_toy", text=True, paper="trained")
+TOY = System("toy", "Toy Net", f"{__name__}:build_toy", text=True, trained_by_paper=True)
 
 
 class ToyNet(Model):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from orchestration.prepare import backends, plan_preparation, prepare_cohort
-from tests.uniferum.data.test_prepare_cohort import CONFIG, write_cohort
-from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
+from tests.support.raw_cohorts import CONFIG, write_cohort
+from tests.support.raw_scans import thorax, write_nifti
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.store.store import Store
@@ -81,7 +81,7 @@ def test_after_kill_9_the_same_command_prepares_only_the_rest(cohort_yaml, tmp_p
     store = tmp_path / "store"
     script = (
         "from orchestration.prepare import prepare_cohort\nfrom uniferum.data.cohorts.base import open_cohort\n"
-        "from tests.uniferum.data.test_prepare_cohort import CONFIG\nimport time\n"
+        "from tests.support.raw_cohorts import CONFIG\nimport time\n"
         f"prepare_cohort(open_cohort({str(cohort_yaml)!r}), {str(store)!r}, CONFIG, workers=0,"
         " on_scan=lambda o: time.sleep(1))\n"
     )
@@ -98,7 +98,7 @@ def test_after_kill_9_the_same_command_prepares_only_the_rest(cohort_yaml, tmp_p
 
 def test_a_disk_that_is_too_small_is_refused_before_the_first_scan(cohort_yaml, tmp_path, monkeypatch):
     monkeypatch.setattr(Store, "free_bytes", lambda self: 1000)
-    with pytest.raises(UniferumError, match=r"must have about .* GB for 6 scans"):
+    with pytest.raises(UniferumError, match=r"0 GB free; 6 scans need about .* GB\. Give a larger disk"):
         prepare_cohort(open_cohort(cohort_yaml), tmp_path / "store", CONFIG, workers=0)
     assert not list(tmp_path.glob("store/scans/*"))
 

@@ -12,9 +12,9 @@ import orchestration.grid.cells
 import orchestration.grid.config
 import orchestration.grid.plan
 from orchestration import report_source
-from tests.orchestration.worlds import grid as small_grid
+from tests.support.small_grids import grid as small_grid
+from tests.support.small_stores import write_store
 from tests.support.written_cells import write_cell
-from tests.uniferum.data.small_stores import write_store
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig
 from uniferum.preprocessing.geometry import Geometry
@@ -26,11 +26,11 @@ GRID = Path("grid.yaml")
 def plan(monkeypatch):
     """Replace the planner by one that returns cells given as (mix, fingerprint, state, progress)."""
 
-    def give(*cells, stores=None):
-        planned = [_planned(*cell) for cell in cells]
+    def give(*cells, stores=None, untested=()):
+        planned = [_planned(*cell, untested=untested) for cell in cells]
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
-        places = {"cells_folder": Path("cells"), "stores": ours}
-        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **places)
+        folders = {"cells_folder": Path("cells"), "stores": ours}
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **folders)
         monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)
         monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: cells)
@@ -38,15 +38,24 @@ def plan(monkeypatch):
     return give
 
 
-def _planned(mix, fingerprint, state, progress=None):
+def _planned(mix, fingerprint, state, progress=None, untested=()):
     name = f"uniferum-pubmedbert-{mix}"
     config = SimpleNamespace(
         model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
     )
-    cell = SimpleNamespace(name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config)
+    axes = {"mix": mix.lower()}
+    cell = SimpleNamespace(
+        name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config, axes=axes
+    )
     record = SimpleNamespace(progress=lambda: progress)
     return SimpleNamespace(
-        cell=cell, training_fingerprint=fingerprint, state=state, why="why", folder=Path(), record=record
+        cell=cell,
+        training_fingerprint=fingerprint,
+        state=state,
+        why="why",
+        folder=Path(),
+        record=record,
+        untested=untested,
     )
 
 
@@ -54,9 +63,10 @@ def test_a_cell_is_matched_by_fingerprint_and_another_of_its_name_is_not_shown(t
     write_cell(tmp_path, fingerprint="a" * 16)
     write_cell(tmp_path, fingerprint="b" * 16)
     plan(("CTRATE", "a" * 16, "done"))
-    source = report_source.gather(GRID, tmp_path)
+    said: list[str] = []
+    source = report_source.gather(GRID, tmp_path, say=said.append)
     assert [record.result["training_fingerprint"] for record in source.records] == ["a" * 16]
-    assert "1 older results" in " ".join(source.notes)
+    assert [line.partition(" of")[0] for line in said] == ["1 older results"]
     assert source.agreement.synthetic
 
 
@@ -68,6 +78,27 @@ def test_a_cell_is_matched_under_its_former_name(tmp_path, plan):
     assert source.pending == []
     assert [record.name for record in source.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
     assert [record.text_encoder for record in source.records] == ["tiny-64", "pubmedbert"]
+
+
+def test_records_of_cells_that_swapped_their_names_have_the_names_of_today(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16)
+    write_cell(tmp_path, "INSPECT", fingerprint="b" * 16)
+    plan(("CTRATE", "b" * 16, "done"), ("INSPECT", "a" * 16, "done"))
+    source = report_source.gather(GRID, tmp_path)
+    assert source.pending == []
+    named = {record.name: record.result["training_fingerprint"][0] for record in source.records}
+    assert named == {"uniferum-pubmedbert-CTRATE": "b", "uniferum-pubmedbert-INSPECT": "a"}
+
+
+def test_records_and_pending_cells_have_their_axes(tmp_path, plan):
+    folder = write_cell(tmp_path, fingerprint="a" * 16)
+    plan(("CTRATE", "a" * 16, "done"), ("INSPECT", "b" * 16, "due"))
+    source = report_source.gather(GRID, tmp_path)
+    assert [one.axes for one in (*source.records, *source.pending)] == [{"mix": "ctrate"}, {"mix": "inspect"}]
+    (folder / "axes.json").write_text('{"lr": "1e-4"}')
+    assert [one.axes for one in report_source.gather(None, tmp_path).records] == [{"lr": "1e-4"}]
+    (folder / "axes.json").write_text("[]")
+    assert [one.axes for one in report_source.gather(None, tmp_path).records] == [{}]
 
 
 def test_a_pending_cell_is_named_by_its_config_and_all_cells_are_phantoms_if_the_grid_is_synthetic(tmp_path, plan):
@@ -111,12 +142,33 @@ def test_an_older_record_gets_the_description_of_a_store_with_the_same_test_spli
     assert [name for name, split in record.test_splits.items() if split.expected == 3002] == ["CTRATE"] * known
 
 
+def test_a_test_cohort_without_a_store_has_its_command(tmp_path, plan):
+    scored = json.loads((write_cell(tmp_path) / "result.json").read_text())["evaluate_on"]
+    plan(("CTRATE", "0123456789abcdef", "done"), untested=(scored[0], "OURS"), stores={"OURS": Path("stores/ours")})
+    (record,) = report_source.gather(GRID, tmp_path).records
+    assert record.untested == {"OURS": "uniferum data prepare configs/cohorts/ours.yaml --out stores/ours"}
+
+
 def test_a_changed_test_set_is_noted(tmp_path, plan):
     write_cell(tmp_path)
     plan(("CTRATE", "0123456789abcdef", "re-score"))
-    source = report_source.gather(GRID, tmp_path)
+    said: list[str] = []
+    source = report_source.gather(GRID, tmp_path, say=said.append)
     assert len(source.records) == 1
-    assert "grid evaluate" in " ".join(source.notes)
+    assert "grid evaluate" in " ".join(said)
+
+
+def test_what_was_noticed_is_said_also_where_the_report_then_fails(tmp_path, plan):
+    write_cell(tmp_path, fingerprint="a" * 16)
+    write_cell(tmp_path, fingerprint="b" * 16)
+    (tmp_path / "ctrate").mkdir()
+    for name in ("manifest.parquet", "splits.json", "store.json"):
+        (tmp_path / "ctrate" / name).write_text('{"format": 0}')
+    plan(("CTRATE", "a" * 16, "done"), stores={"CTRATE": tmp_path / "ctrate"})
+    said: list[str] = []
+    with pytest.raises(UniferumError, match=r"store\.json: format \(0\) must be"):
+        report_source.gather(GRID, tmp_path, say=said.append)
+    assert [line.partition(" of")[0] for line in said] == ["1 older results"]
 
 
 def test_without_a_grid_a_folder_shows_what_it_has(tmp_path):

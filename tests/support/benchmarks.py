@@ -1,4 +1,4 @@
-"""Loads a program of benchmarks/ as a module: the folder is no package."""
+"""Load a program of benchmarks/ as a module; that folder is not a package."""
 
 import importlib.util
 import sys
@@ -9,7 +9,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 def load_benchmark(name: str) -> ModuleType:
-    """``benchmarks/<name>.py``."""
+    """Import ``benchmarks/<name>.py``."""
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

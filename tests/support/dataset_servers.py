@@ -1,4 +1,4 @@
-"""The hub's and Zenodo's download APIs on loopback, serving a folder; faults can be ordered.
+"""The download APIs of the Hugging Face hub and Zenodo on loopback, serving a folder, with faults on request.
 
 Hub: ``/api/datasets/REPO[/revision/REV]``, ``/api/datasets/REPO/tree/REV/PATH`` (pages by a ``Link`` header) and
 ``/datasets/REPO/resolve/REV/PATH`` with HEAD, ETag, X-Repo-Commit, X-Linked-Size and Range; a gated repository answers
@@ -73,14 +73,14 @@ class World:
 
 
 class Server(ThreadingHTTPServer):
-    """A threading server that knows its world."""
+    """A threaded server of one :class:`World`."""
 
     daemon_threads = True
     world: World
 
 
-class Handler(BaseHTTPRequestHandler):
-    """Answers for one :class:`World`, which the server carries."""
+class DatasetRequests(BaseHTTPRequestHandler):
+    """Answer the requests to a :class:`World`, an attribute of the server."""
 
     server: "Server"
     protocol_version = "HTTP/1.1"
@@ -134,15 +134,15 @@ class Handler(BaseHTTPRequestHandler):
             self.plain(404, b"no entry", {"X-Error-Code": "EntryNotFound"})
             return
         deep = query.get("recursive", ["False"])[0].lower() == "true"
-        found = sorted(
+        paths = sorted(
             (self.server.world.root / folder).rglob("*") if deep else (self.server.world.root / folder).iterdir()
         )
         start = int(query.get("cursor", ["0"])[0])
         more = {}
-        if start + PAGE < len(found):
+        if start + PAGE < len(paths):
             address = f"{self.own()}{urlsplit(self.path).path}?recursive={deep}&cursor={start + PAGE}"
             more = {"Link": f'<{address}>; rel="next"'}
-        self.json([_entry(self.server.world.root, path) for path in found[start : start + PAGE]], more)
+        self.json([_entry(self.server.world.root, path) for path in paths[start : start + PAGE]], more)
 
     def record(self, rest: str, body: bool) -> None:
         number, _, inner = rest.partition("/")
@@ -188,8 +188,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[: len(content) // 2] if cut else content)
         self.close_connection = self.close_connection or cut
 
-    def json(self, found: Any, headers: dict[str, str] | None = None) -> None:
-        self.plain(200, json.dumps(found).encode(), {"Content-Type": "application/json", **(headers or {})})
+    def json(self, content: Any, headers: dict[str, str] | None = None) -> None:
+        self.plain(200, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
 
     def plain(self, code: int, content: bytes, headers: dict[str, str] | None = None) -> None:
         self.send_response(code)
@@ -203,7 +203,7 @@ class Handler(BaseHTTPRequestHandler):
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Write no log."""
 
 
 @contextmanager
@@ -217,7 +217,7 @@ def serving(
         repo: the dataset repository's name.
         records: number of a record -> names of its files; default: all in every record.
     """
-    server = Server(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), DatasetRequests)
     server.world = World(root, repo, records, Orders(), [])
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()

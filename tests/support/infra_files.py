@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from orchestration.grid.config import load_grid
+from orchestration.grid.config import paths_from
 from orchestration.infra import paths, render
 from orchestration.infra.settings import InfraSettings
 
 
 def grid_overrides(settings: InfraSettings, checkout: Path) -> list[str]:
     """Overrides of the grid file that the settings name."""
-    grid = load_grid(checkout / settings.grid)
-    return paths.grid_overrides(settings, grid.root, grid.stores)
+    return paths.grid_overrides(settings, *paths_from(checkout, checkout / settings.grid))
 
 
 def rendered(settings: InfraSettings, checkout: Path) -> dict[str, str]:

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from uniferum.evaluation.metrics import group_records, score_predictions
+from uniferum.evaluation.metrics import score_predictions
+from uniferum.run.result import plain
 
 GROUPS = {
     ("CTRATE", "all"): ("lung_nodule", "pleural_effusion"),
@@ -103,7 +104,7 @@ def write_cell(
         "seed": seed,
         "best_step": 20,
         "selection": {"metric": "auroc", "value": 0.7, "split": "validation"},
-        "groups": group_records(scores.groups),
+        "groups": plain(scores.groups.to_dict("records")),
         "data": {"CTRATE train": "aa" * 32, "CTRATE test": "bb" * 32},
         "steps": 40,
         "seconds": 12.5,

@@ -12,6 +12,7 @@ from uniferum.config import (
     canonical_mapping,
     fingerprint,
     load,
+    load_yaml,
     merge,
     override,
     parse,
@@ -126,3 +127,35 @@ def test_the_fingerprint_of_a_fixed_value_is_what_finished_grids_recorded() -> N
 @given(st.dictionaries(st.text(), st.one_of(st.integers(), st.text(), st.booleans(), st.none())))
 def test_a_mapping_of_texts_worded_before_is_worded_as_the_whole(data: dict[str, object]) -> None:
     assert canonical_mapping({key: canonical_json(value) for key, value in data.items()}) == canonical_json(data)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "first", "second"),
+    [
+        ("a: 1\nb: 2\na: 3\n", "a", 1, 3),
+        ("a: {b: 1,\n    'b': 2}\n", "b", 1, 2),
+        ("- 1\n- a: 1\n  b: 2\n  a: 3\n", "a", 2, 4),
+        ("x: &x\n  a: 1\n  a: 2\ny: *x\n", "a", 2, 3),
+    ],
+)
+def test_a_key_given_twice_is_refused_with_both_lines(
+    tmp_path: Path, text: str, key: str, first: int, second: int
+) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(UniferumError, match=rf"a\.yaml: {key} must .* lines {first} and {second}; remove one"):
+        load_yaml(path)
+
+
+def test_keys_of_merged_and_repeated_sections_are_no_repetition(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("x: &x {a: 1, b: 2}\ny: &y\n  <<: *x\n  a: 3\nz: {<<: *y, b: 4}\nw: [*x, *x]\n")
+    loaded = load_yaml(path)
+    assert loaded["z"] == {"a": 3, "b": 4}
+    assert loaded["w"] == [{"a": 1, "b": 2}] * 2
+
+
+@pytest.mark.parametrize(("setting", "words"), [("a={b: 1, b: 2}", "--set a: b must"), ("a={", "valid YAML")])
+def test_a_wrong_value_of_an_override_is_one_line(setting: str, words: str) -> None:
+    with pytest.raises(UniferumError, match=words):
+        override({}, [setting])

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from uniferum.errors import StateError, UniferumError, near_miss
+from uniferum.errors import OtherHardware, StateError, UniferumError, near_miss
 
 
 def test_the_message_reads_as_a_sentence() -> None:
@@ -40,3 +40,9 @@ def test_the_password_of_an_address_is_never_shown(address: str) -> None:
 def test_a_state_is_a_statement_with_its_remedy_and_survives_pickling() -> None:
     error = pickle.loads(pickle.dumps(StateError("No free port on 127.0.0.1", cure="Stop another server.")))  # noqa: S301 - our own bytes
     assert str(error) == "No free port on 127.0.0.1. Stop another server."
+
+
+def test_a_kind_of_state_stays_that_kind_when_it_is_pickled() -> None:
+    error = pickle.loads(pickle.dumps(OtherHardware("It has bf16", cure="Use a GPU.")))  # noqa: S301 - our own bytes
+    assert isinstance(error, OtherHardware)
+    assert str(error) == "It has bf16. Use a GPU."

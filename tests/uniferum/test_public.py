@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import uniferum
-from tests.uniferum.model.small_models import GEOMETRY, LABELS, small_config, small_model
-from tests.uniferum.run.small_runs import make_config, make_stores
+from tests.support.small_models import GEOMETRY, LABELS, small_config, small_model
+from tests.support.small_runs import make_config, make_stores
 from uniferum.model.base import Model
 from uniferum.model.saved.hub import save_pretrained
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.config import canonical_json
+from uniferum.data.folds import Folds, fold_splits
 from uniferum.data.provenance import read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
@@ -47,7 +48,7 @@ class Content:
     _layers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _counts: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-    _views: dict[str, "Content"] = field(default_factory=dict, repr=False, compare=False)
+    _views: dict[tuple[str, Folds | None], "Content"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> "Content | None":
@@ -79,15 +80,29 @@ class Content:
         """Map the scans of a split to flags, which are only read for scans flagged ``wrong_hu`` and else empty."""
         return {scan: self.flags_of.get(scan, ()) for scan in self.scans.get(split, {})}
 
-    def for_training(self, policy: OnWrongHu) -> "Content":
+    def for_training(self, policy: OnWrongHu, folds: Folds | None = None) -> "Content":
         """Cohort for a run, as :meth:`uniferum.data.prepared_cohort.PreparedCohort.for_training`."""
-        if policy not in self._views:
-            left = left_out(self.flags_in(TRAINING), policy)
-            remaining = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
-            scans = {**self.scans, TRAINING: remaining}
-            view = replace(self, scans=scans, left_out=left, _counts={}, _digests={}, _views={})
-            self._views[policy] = view if left else self
-        return self._views[policy]
+        if (policy, folds) not in self._views:
+            view = self if folds is None else self._divided(folds)
+            self._views[policy, folds] = view._without(left_out(view.flags_in(TRAINING), policy))
+        return self._views[policy, folds]
+
+    def _divided(self, folds: Folds) -> "Content":
+        """The same scans, with the splits of a division into folds."""
+        patients = {split: {s: patient for s, (patient, _) in scans.items()} for split, scans in self.scans.items()}
+        splits: dict[str, dict[str, tuple[str, str]]] = {}
+        facts = {scan: fact for scans in self.scans.values() for scan, fact in scans.items()}
+        for scan, split in sorted(fold_splits(patients, self.known, folds).items()):
+            splits.setdefault(split, {})[scan] = facts[scan]
+        return replace(self, scans=splits, _counts={}, _digests={}, _views={})
+
+    def _without(self, left: Mapping[str, tuple[str, ...]]) -> "Content":
+        """The cohort without these training scans."""
+        if not left:
+            return self
+        remaining = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
+        scans = {**self.scans, TRAINING: remaining}
+        return replace(self, scans=scans, left_out=left, _counts={}, _digests={}, _views={})
 
     def split_sizes(self) -> dict[str, int]:
         """Number of scans of each split in the manifest."""

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Literal
 
 import matplotlib.image
@@ -20,7 +19,7 @@ from uniferum.data.provenance import UNPREPARED, SplitCounts, holds_phantoms
 from uniferum.preprocessing.faults import fault_line
 from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.montage import montage
-from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
+from uniferum.preprocessing.pipeline import PreparedScan, prepare
 from uniferum.preprocessing.store.signature import signature, unchanged
 from uniferum.preprocessing.store.store import Store, manifest_row
 
@@ -54,23 +53,6 @@ class PreparationOutcome:
     disk_full: bool = False
 
 
-def prepare_one(
-    scan: Scan, store_path: str | Path, config: PreparationConfig | None = None, *, with_montage: bool = False
-) -> PreparationOutcome:
-    """Prepare one scan into an existing store, unless it is there and unchanged; a bad scan raises no error.
-
-    Args:
-        scan: scan of a cohort.
-        store_path: store made by :meth:`Store.create`.
-        config: if given, it must equal the store's.
-        with_montage: whether to write ``montages/<scan>.png`` too.
-    """
-    began = time.perf_counter()
-    store = Store.open(store_path)
-    assert config is None or config == store.config, "a store is prepared by one config"
-    return _into(store, scan.source, with_montage=with_montage, began=began)
-
-
 def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float) -> PreparationOutcome:
     try:
         if store.is_current(source.scan_id, lambda known: unchanged(source, known)):
@@ -88,7 +70,13 @@ def _into(store: Store, source: ScanSource, *, with_montage: bool, began: float)
 
 
 def prepare_chunk(scans: Iterable[Scan], store_path: str, *, with_montage: bool = False) -> list[PreparationOutcome]:
-    """Prepare several scans with :func:`prepare_one`, to start a worker once for all of them."""
+    """Prepare scans into an existing store, unless they are there and unchanged; a bad scan raises no error.
+
+    Args:
+        scans: scans of a cohort.
+        store_path: store made by :meth:`Store.create`.
+        with_montage: whether to write ``montages/<scan>.png`` too.
+    """
     store = Store.open(store_path)
     return [_into(store, scan.source, with_montage=with_montage, began=time.perf_counter()) for scan in scans]
 

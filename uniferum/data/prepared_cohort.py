@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from uniferum.data.content import TRAINING, Content, count_labels, left_out, split_digest
 from uniferum.data.flag_counts import count_flags, flags_of
+from uniferum.data.folds import Folds, fold_splits
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
@@ -48,7 +49,7 @@ class PreparedCohort:
     splits: Mapping[str, SplitWord] = field(default_factory=dict, repr=False)
     _present: dict[tuple[str, str], frozenset[int]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
-    _views: dict[str, "PreparedCohort"] = field(default_factory=dict, repr=False, compare=False)
+    _views: dict[tuple[str, Folds | None], "PreparedCohort"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, path: Path | str) -> "PreparedCohort":
@@ -131,16 +132,37 @@ class PreparedCohort:
         """Quality flags of each scan of a split."""
         return {scan: self.flags_of[scan] for scan in self.patients(split)}
 
-    def for_training(self, policy: OnWrongHu) -> "PreparedCohort":
+    def for_training(self, policy: OnWrongHu, folds: Folds | None = None) -> "PreparedCohort":
         """Cohort for a run: with ``exclude``, its training split has no scan that is flagged ``wrong_hu``.
 
         The other splits keep all scans with any policy.
+
+        Args:
+            policy: what happens to training scans that are flagged ``wrong_hu``.
+            folds: the division of the scans that replaces the store's splits.
         """
-        if policy not in self._views:
-            left = left_out(self.flags_in(TRAINING), policy)
-            scans = self.scans.loc[~self.scans["scan_id"].isin(left)].reset_index(drop=True)
-            self._views[policy] = replace(self, scans=scans, left_out=left, _digests={}, _views={}) if left else self
-        return self._views[policy]
+        if (policy, folds) not in self._views:
+            view = self if folds is None else self._divided(folds)
+            left = left_out(view.flags_in(TRAINING), policy)
+            scans = view.scans.loc[~view.scans["scan_id"].isin(left)].reset_index(drop=True)
+            view = replace(view, scans=scans, left_out=left, _digests={}, _views={}) if left else view
+            self._views[policy, folds] = view
+        return self._views[policy, folds]
+
+    def _divided(self, folds: Folds) -> "PreparedCohort":
+        """The same scans, with the splits of a division into folds."""
+        known = self._known_by_scan()
+        splits = fold_splits({split: self.patients(split) for split in self.split_sizes()}, known, folds)
+        scans = self.scans.assign(split=[splits[scan] for scan in self.scans["scan_id"].tolist()])
+        return replace(self, scans=scans, splits=self._words_of(folds), _digests={}, _views={})
+
+    def _words_of(self, folds: Folds) -> dict[str, SplitWord]:
+        """The statements that still hold under folds: on the test split the store's own, unless it is divided."""
+        if not folds.nested:
+            return {split: word for split, word in self.splits.items() if split == "test"}
+        phantoms = any(word.phantoms for word in self.splits.values())
+        note = f"fold {folds.index} of {folds.count}, by patient"
+        return {"test": SplitWord(kind="own", seed=folds.seed, note=note, phantoms=phantoms, found=0)}
 
     def digest(self, split: str) -> str:
         """SHA-256 of the split's scans: ids, patients, content checksums and known labels, in a fixed order."""
@@ -150,10 +172,15 @@ class PreparedCohort:
 
     def _digest(self, split: str) -> str:
         checksums = dict(zip(self.scans["scan_id"].tolist(), self.scans["checksum"].tolist(), strict=True))
+        scans = {scan: (patient, checksums[scan]) for scan, patient in self.patients(split).items()}
+        return split_digest(scans, self._known_by_scan())
+
+    def _known_by_scan(self) -> dict[str, dict[str, int]]:
+        """Map each scan to its known labels."""
         known: dict[str, dict[str, int]] = {}
         for scan, label, value in self.known():
             known.setdefault(scan, {})[label] = value
-        return split_digest({scan: (patient, checksums[scan]) for scan, patient in self.patients(split).items()}, known)
+        return known
 
     @cached_property
     def layers_of(self) -> dict[str, tuple[str, ...]]:

@@ -30,7 +30,12 @@ NODULE_COHORT = "LUNA16"
 
 
 def training_table(
-    cohorts: Mapping[str, PreparedCohort], train_on: Sequence[str], config: SamplingConfig, seed: int
+    cohorts: Mapping[str, PreparedCohort],
+    train_on: Sequence[str],
+    config: SamplingConfig,
+    seed: int,
+    *,
+    shuffle: bool = False,
 ) -> pd.DataFrame:
     """Build the table of rows from which a training draws its batches.
 
@@ -39,6 +44,7 @@ def training_table(
         train_on: cohort keys, and ``SEG`` for organ tasks on them plus LUNA16 nodules.
         config: the sampling section.
         seed: seed of every draw.
+        shuffle: exchange each label's values between scans, for a control.
 
     Returns:
         the task table of the training split: the cohorts in the given order, then nodules.
@@ -51,6 +57,8 @@ def training_table(
     for name in (n for n in train_on if n != SEG):
         cohort = _opened(cohorts, name)
         rows = classification_tasks(cohort, "train", trainable_labels(cohort))
+        if shuffle:
+            rows = shuffled(rows, seed, "train")
         if config.balance:
             rows = balanced(rows, seed)
         parts.append(rows)
@@ -92,6 +100,23 @@ def balanced(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
         drawn = _random(seed, "balance", cohort, label).choice(len(pool), count, replace=False) if count else ()
         keep += [*positives, *(pool[int(n)] for n in drawn)] if count else []
     return rows.iloc[sorted(keep)].reset_index(drop=True)
+
+
+def shuffled(rows: pd.DataFrame, seed: int, split: str) -> pd.DataFrame:
+    """Exchange the targets of each (cohort, label) between its scans; their number of ones and zeros stays.
+
+    Args:
+        rows: label rows of one split.
+        seed: seed of the draws.
+        split: the split's name, so that two splits are drawn independently.
+    """
+    rows = rows.copy()
+    for _, part in rows.groupby(["cohort", "label"], sort=False, observed=True):
+        cohort, label = (str(part[name].iloc[0]) for name in ("cohort", "label"))
+        order = part.sort_values("scan_id").index
+        drawn = _random(seed, "shuffle", split, cohort, label).permutation(len(order))
+        rows.loc[order, "target"] = rows.loc[order, "target"].to_numpy()[drawn]
+    return rows
 
 
 def organ_tasks(cohort: PreparedCohort, count: int, seed: int) -> pd.DataFrame:

@@ -21,11 +21,11 @@ import nibabel
 
 from uniferum.data.cohorts.base import Cohort, Scan
 from uniferum.data.vocabulary import TOTALSEGMENTATOR
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 from uniferum.preprocessing.formats.load import read_volume
 
 PROGRAM = "TotalSegmentator"
-INSTALL = "pip install -e '.[segment]' in the project's folder gets TotalSegmentator 2"
+INSTALL = "In the project's folder, `pip install -e '.[segment]'` installs TotalSegmentator 2."
 UNFINISHED = ".segment-"
 """Prefix of the folder in which a mask is being made."""
 
@@ -79,11 +79,11 @@ def installed_program() -> str:
     """Path of the program.
 
     Raises:
-        UniferumError: it is not installed; the message says how to install it.
+        StateError: it is not installed; the message says how to install it.
     """
     program = shutil.which(PROGRAM)
     if program is None:
-        raise UniferumError(PROGRAM, must="be installed", cure=INSTALL)
+        raise StateError(f"{PROGRAM} is not installed", cure=INSTALL)
     return program
 
 
@@ -174,7 +174,7 @@ def _write_mask(scan: Scan, target: Path, program: str, *, device: str, fast: bo
         nibabel.save(nibabel.Nifti1Image(volume.hu, volume.affine), source)
         code, error_text = _run(arguments(program, source, mask, device=device, fast=fast), timeout_s)
         if code or not mask.is_file():
-            raise UniferumError(f"{PROGRAM} on {scan.scan_id}", f"exit {code}", must="write a mask", cure=error_text)
+            raise StateError(f"{PROGRAM} wrote no mask of {scan.scan_id} (exit {code})", cure=error_text)
         with mask.open("rb") as file:
             os.fsync(file.fileno())
         mask.replace(target)

@@ -1,9 +1,9 @@
 """Settings of batches, sampling and augmentation; separate from code that needs torch, so that plans load fast."""
 
 import re
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from uniferum.config import Section
 from uniferum.errors import near_miss
@@ -60,9 +60,9 @@ class DataConfig(Section):
 
     # Keys that affect only speed and change no number of a batch, so they are not in the fingerprint.
     RESOURCE_KEYS: ClassVar[frozenset[str]] = frozenset({"loader_workers", "prefetch", "cache_gib"})
-    # It selects the scans of the training split, whose digest covers only these scans. So without flagged scans the
-    # fingerprint does not change.
-    CONTENT_KEYS: ClassVar[frozenset[str]] = frozenset({"on_wrong_hu"})
+    # They select the scans of the splits, whose digests cover only these scans. So without flagged scans, and without
+    # folds, the fingerprint does not change.
+    CONTENT_KEYS: ClassVar[frozenset[str]] = frozenset({"on_wrong_hu", "folds", "fold", "fold_seed", "nested_folds"})
 
     level: Literal["train", "full"] = Field(
         "train", description="resample from the stored training level, or from 1 mm"
@@ -79,9 +79,33 @@ class DataConfig(Section):
         description="scans flagged wrong_hu: exclude removes them from training (selection and test keep and count "
         "them), keep uses all, stop refuses the run",
     )
+    folds: int | None = Field(
+        default=None,
+        ge=2,
+        le=20,
+        description="divide training and validation scans into so many folds, by patient, stratified by the labels",
+    )
+    fold: int = Field(default=0, ge=0, description="the fold that validates; the others train")
+    fold_seed: int = Field(default=0, ge=0, description="seed of the division into folds")
+    nested_folds: bool = Field(
+        default=False,
+        description="divide the test scans of the training cohorts too: this fold is tested, the next one validates",
+    )
     transforms: tuple[TransformConfig, ...] = Field(
         default=(), description="MONAI intensity transforms of training volumes, after augmentation and resampling"
     )
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> Self:
+        if self.folds is None and (self.fold or self.fold_seed or self.nested_folds):
+            raise ValueError("have folds where fold, fold_seed or nested_folds is set")
+        if self.folds is not None and self.fold >= self.folds:
+            raise ValueError(f"have a fold from 0 to {self.folds - 1}, not {self.fold}")
+        if self.nested_folds and self.folds == 2:
+            raise ValueError(
+                "have 3 folds or more where nested_folds is true: one tests, one validates, the rest train"
+            )
+        return self
 
     def identity(self) -> dict[str, Any]:
         """The keys that change what a training sees, for a fingerprint."""

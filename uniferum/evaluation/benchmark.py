@@ -42,27 +42,3 @@ def label_role(
     if column[0] in mix and column not in evaluation_only:
         return "in-distribution"
     return "shared" if label in trained_labels(groups, mix, evaluation_only) else "zero-shot"
-
-
-def group_roles(
-    groups: Mapping[GroupKey, Iterable[str]],
-    train_on: Iterable[str],
-    column: GroupKey,
-    evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
-) -> dict[Role, tuple[str, ...]]:
-    """Group the labels of one column by role; a column can have several (RADCHEST after training on INSPECT only)."""
-    mix = tuple(train_on)
-    by_role: dict[Role, list[str]] = {}
-    for label in groups[column]:
-        by_role.setdefault(label_role(groups, mix, column, label, evaluation_only), []).append(label)
-    return {role: tuple(labels) for role, labels in by_role.items()}
-
-
-def in_distribution(
-    train_on: Iterable[str],
-    columns: Iterable[GroupKey],
-    evaluation_only: frozenset[GroupKey] = EVALUATION_ONLY,
-) -> tuple[GroupKey, ...]:
-    """Return the columns that are in-distribution for a mix."""
-    mix = set(train_on)
-    return tuple(column for column in columns if column[0] in mix and column not in evaluation_only)

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Area:
-    """An area under the ROC curve with standard error and interval; NaN where undefined."""
+    """An area under the ROC curve with standard error and interval; NaN if undefined."""
 
     value: float
     se: float
@@ -43,16 +43,6 @@ class PairedTest:
 
 
 UNDEFINED = Area(math.nan, math.nan, math.nan, math.nan)
-
-
-def midranks(values: ArrayLike) -> Floats:
-    """Return ranks from 1, with the mean rank for ties; ``values`` (n,) -> (n,)."""
-    array = np.asarray(values, dtype=np.float64)
-    order = np.argsort(array, kind="stable")
-    start, stop = _tie_bounds(array[order])
-    ranks = np.empty(len(array))
-    ranks[order] = 0.5 * (start + stop + 1)
-    return ranks
 
 
 def placements(target: ArrayLike, score: ArrayLike) -> tuple[Floats, Floats]:
@@ -131,6 +121,8 @@ def covariance(target: ArrayLike, scores: ArrayLike) -> tuple[Floats, Floats]:
 
 def paired_delong(target: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> PairedTest:
     """Run DeLong's test of two models on the same cases.
+
+    Public API; the report uses :func:`uniferum.evaluation.comparison.pairwise`, which tests many labels at once.
 
     Raises:
         UniferumError: a class is missing, a score is not finite, or the lengths differ.

@@ -2,8 +2,9 @@
 
 A voxel is predicted where the probability is above 0.5, on the grid of the model's masks. A structure is scored only on
 scans that show it in the model's field of view. Invariant: every number is a function of the counts in
-``masks.parquet``, so it can be computed again without masks. ``monai.metrics`` needs the masks themselves and 6 s of
-import in every worker; a test compares these numbers with it.
+``masks.parquet``, so it can be computed again without masks.
+MONAI's ``compute_dice`` gives these values in float32 only, takes 4 to 6 times as long and costs 8 s and 0.45 GB of
+import in every process (docs/explanation/decisions.md); a test compares the two.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ means weight labels equally (paper section 4, "average AUROC"); their intervals 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -80,14 +80,6 @@ def score_predictions(
             cases = of_cohort.loc[of_cohort["group"] == group]
             means.extend(_group_rows(str(cohort), group, of_group, cases))
     return Scores(pd.DataFrame(labels), pd.DataFrame(means))
-
-
-def group_records(groups: pd.DataFrame) -> list[dict[str, Any]]:
-    """Convert the group table for JSON: plain numbers, ``None`` for NaN."""
-    return [
-        {str(key): None if isinstance(value, float) and math.isnan(value) else value for key, value in row.items()}
-        for row in groups.to_dict("records")
-    ]
 
 
 def mean_auroc(predictions: pd.DataFrame) -> float:

@@ -22,7 +22,7 @@ class RowOutput:
     """Logits of R rows."""
 
     class_logit: Float[Tensor, " R"]
-    """One logit per row: is the answer yes. NaN where the model has no such output (a CNN asked for an unknown
+    """One logit per row: is the answer yes. NaN if the model has no such output (a CNN asked for an unknown
     label)."""
     mask_logit: Float[Tensor, "S P U"] | None
     """P patches of U = patch**3 mask voxels for each requested row; tokens, and voxels in a patch, in x, y, z raster
@@ -34,7 +34,7 @@ class Prediction:
     """Probabilities of Q prompts about each of V volumes."""
 
     probability: Float[Tensor, "V Q"]
-    """The probability that the answer is yes, not calibrated; NaN where the model has no such output."""
+    """The probability that the answer is yes, not calibrated; NaN if the model has no such output."""
     mask: Float[Tensor, "V Q X Y Z"] | None
     """The probability of each mask voxel, on the model's mask grid (``tokens_shape`` times ``patch`` voxels). None: no
     masks were requested, or the model predicts none."""

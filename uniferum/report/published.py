@@ -34,7 +34,7 @@ class Published:
 
     @property
     def half_width(self) -> float | None:
-        """Half the width of the printed 95 % DeLong interval (section 5.4); None where the paper prints none."""
+        """Half the width of the printed 95 % DeLong interval (section 5.4); None if the paper prints none."""
         return self._noted(r"half-width ([\d.]+\d)")
 
     @property

@@ -76,6 +76,10 @@ class CellRecord:
     """Whether its data are phantoms."""
     text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     """The config keys of its text encoder; empty if its config was not recorded."""
+    axes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """Label of its value on each axis of its grid, e.g. ``{"lr": "1e-4"}``."""
+    untested: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
+    """Test cohorts of the grid file that have no store yet, each with the command that makes it."""
 
     @property
     def mix(self) -> str:
@@ -157,6 +161,7 @@ class PendingCell:
     other_system: str = ""
     phantoms: bool = False
     text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    axes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def row(self) -> RowKey:
@@ -218,7 +223,17 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         source,
         other_system=other_system(model, keys, section(config, "geometry")),
         text=keys.get("text") or {},
+        axes=_axes(RunFiles(folder).axes),
     )
+
+
+def _axes(path: Path) -> dict[str, str]:
+    """Read the labels of a cell's axes; a file that is missing or damaged gives none, as it is no part of a score."""
+    try:
+        labels = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(axis): str(label) for axis, label in labels.items()} if isinstance(labels, dict) else {}
 
 
 def from_folders(root: Path | str) -> list[CellRecord]:

@@ -127,7 +127,7 @@ class PublishedValue:
         labels_known: whether the source says which labels it is of.
         other_labels: which, where they are no group of the vocabulary.
         p: of the difference from the same model without segmentation, where the paper prints one.
-        date: of the source; ``None`` where it is not known.
+        date: of the source; ``None`` if it is not known.
     """
 
     system: str

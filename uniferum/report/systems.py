@@ -58,7 +58,7 @@ def shown_encoder(word: str) -> str:
 
 
 def other_system(kind: str, model: Mapping[str, Any], geometry: Mapping[str, Any] | None = None) -> str:
-    """Why a model is not the paper's system of its kind; empty where it is.
+    """Why a model is not the paper's system of its kind; empty if it is.
 
     Args:
         kind: ``model.kind``; only those that the paper trained can be the paper's.

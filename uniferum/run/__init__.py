@@ -1,6 +1,22 @@
 """One run from config to metrics: RunConfig, train_run, evaluate_run and the two fingerprints.
 
 Names are imported on first use, so that reading a RunConfig does not load torch.
+
+Files:
+
+    ask            ask a trained model about raw scans
+    build          build the parts of a run from a config and stores
+    config         RunConfig: the complete config of one run
+    evaluate       score a trained run
+    identity       two fingerprints of a run: one for training, one for evaluation
+    masks          predict masks of prepared scans for display
+    presets        the presets `paper` and `released`
+    result         read the record of a finished run (`result.json`), and describe the environment of a run
+    rows           count the rows of a run before it starts, and find labels that cannot be scored
+    scans          find the scans in the paths given to `predict`
+    score_masks    score the masks of a run that is trained with `SEG`, and summarise them for its record
+    train          train one run and score it
+    trained_rows   count the training rows of a run for its record
 """
 
 from importlib import import_module
@@ -9,28 +25,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from uniferum.run.config import RunConfig
     from uniferum.run.evaluate import evaluate_run
-    from uniferum.run.identity import Stores, evaluation_fingerprint, training_fingerprint
-    from uniferum.run.result import RunResult, read_result
+    from uniferum.run.identity import evaluation_fingerprint, training_fingerprint
+    from uniferum.run.result import RunResult
     from uniferum.run.train import train_run
 
 __all__ = [
     "RunConfig",
     "RunResult",
-    "Stores",
     "evaluate_run",
     "evaluation_fingerprint",
-    "read_result",
     "train_run",
     "training_fingerprint",
 ]
 
-_PLACES = {
+_MODULES = {
     "RunConfig": "config",
     "RunResult": "result",
-    "Stores": "identity",
     "evaluate_run": "evaluate",
     "evaluation_fingerprint": "identity",
-    "read_result": "result",
     "train_run": "train",
     "training_fingerprint": "identity",
 }
@@ -39,6 +51,6 @@ _PLACES = {
 def __getattr__(name: str) -> Any:
     if name == "ask":  # the module, not its function of the same name
         return import_module(f"{__name__}.ask")
-    if name not in _PLACES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -47,8 +47,8 @@ class Answer:
     """The logits of one scan, with the flags and notes of its preparation.
 
     Attributes:
-        logits: float64, one per question; NaN where the model has no such output.
-        flags: names of ``preprocessing/flags.py``; ``None`` where the scan was not checked.
+        logits: float64, one per question; NaN if the model has no such output.
+        flags: names of ``preprocessing/flags.py``; ``None`` if the scan was not checked.
         notes: sentences that explain the flags.
     """
 
@@ -172,8 +172,8 @@ class Asked:
 
     Attributes:
         scan: the path as the user gave it.
-        rows: one per question, see :data:`COLUMNS`; empty where the scan was not answered.
-        fault: why the scan failed or was refused, one line; empty where it was answered.
+        rows: one per question, see :data:`COLUMNS`; empty if the scan was not answered.
+        fault: why the scan failed or was refused, one line; empty if it was answered.
     """
 
     scan: Path
@@ -241,7 +241,7 @@ def refusal(scan: Path, doubts: Sequence[str], notes: Sequence[str]) -> str:
 
 
 def split_flags(cell: str) -> list[str] | None:
-    """The flags of a row of the table; ``None`` where the scan was not checked."""
+    """The flags of a row of the table; ``None`` if the scan was not checked."""
     return None if cell == UNKNOWN else [flag for flag in cell.split(";") if flag]
 
 

@@ -10,7 +10,7 @@ from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.reports import report_table
-from uniferum.data.sampling import training_table
+from uniferum.data.sampling import shuffled, training_table
 from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
@@ -23,6 +23,7 @@ from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, open_cohort
 from uniferum.run.rows import splits_read
+from uniferum.systems import system_of
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute
 
@@ -78,11 +79,17 @@ class Workbench:
         if config.reads_reports:
             return report_table(self.cohorts, config.training_cohorts)
         sampling = config.sampling if missing_masks is None else config.sampling.replace(missing_masks=missing_masks)
-        return training_table(self.cohorts, config.train_on, sampling, config.seed)
+        return training_table(self.cohorts, config.train_on, sampling, config.seed, shuffle=self._shuffled)
 
     def selection_table(self) -> pd.DataFrame:
         """Make the validation tasks that select the best checkpoint."""
-        return selection_tasks(self.cohorts, self.config.selection_cohorts)
+        tasks = selection_tasks(self.cohorts, self.config.selection_cohorts)
+        return shuffled(tasks, self.config.seed, SELECTION_SPLIT) if self._shuffled else tasks
+
+    @property
+    def _shuffled(self) -> bool:
+        """Whether the run is a control that trains and selects on labels exchanged between scans."""
+        return system_of(self.config.model.kind).shuffled
 
     def test_table(self) -> pd.DataFrame:
         """Make the test tasks of the run."""
@@ -161,7 +168,7 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
     cohorts = {name: open_cohort(stores, name) for name in names}
     needed = splits_read(config, only_scores=only_scores)
     for name, cohort in cohorts.items():
-        refuse_splits(cohort, needed[name])
+        refuse_splits(cohort.for_training("keep", config.folds_of(name)), needed[name])
         if cohort.geometry != config.geometry:
             raise UniferumError(
                 f"store of {name}: geometry",
@@ -189,15 +196,10 @@ def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None
 def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
     """Return a cohort without the scans that are left out of training."""
     name, policy = cohort.name, config.data.on_wrong_hu
-    read = {
-        TRAINING_SPLIT: config.trained_stores,
-        SELECTION_SPLIT: config.selection_cohorts,
-        TEST_SPLIT: config.evaluate_on,
-    }
-    for split, names in read.items():
-        if name in names:
-            refuse_flagged(cohort, split, policy)
-    seen = cohort.for_training(policy)
+    folds = config.folds_of(name)
+    for split in splits_read(config)[name]:
+        refuse_flagged(cohort.for_training("keep", folds), split, policy)
+    seen = cohort.for_training(policy, folds)
     if seen.left_out and name in config.trained_stores and not seen.patients(TRAINING_SPLIT):
         shown = f"all {len(seen.left_out)} scans are flagged {WRONG_HU}"
         cure = "correct them and prepare again, or set data.on_wrong_hu=keep"

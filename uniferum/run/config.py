@@ -9,6 +9,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from uniferum.config import Section
+from uniferum.data.folds import Folds
 from uniferum.data.settings import AugmentationConfig, DataConfig, SamplingConfig
 from uniferum.model.config import ModelConfig
 from uniferum.preprocessing.geometry import Geometry
@@ -94,6 +95,13 @@ class RunConfig(Section):
     def selection_cohorts(self) -> tuple[str, ...]:
         """The cohorts whose validation tasks select the best checkpoint."""
         return self.select_on or self.training_cohorts
+
+    def folds_of(self, cohort: str) -> Folds | None:
+        """The division of a cohort into folds; None if it is not divided, as a cohort that is only tested on."""
+        data = self.data
+        if data.folds is None or cohort not in self.training_cohorts:
+            return None
+        return Folds(data.folds, data.fold, data.fold_seed, data.nested_folds)
 
     @property
     def trained_stores(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from uniferum.model.base import Model
 from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
-from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Stores, fingerprints
+from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Reading, Stores
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.run.trained_rows import row_record
@@ -66,7 +66,7 @@ def evaluate_run(
     """
     files = RunFiles(Path(folder))
     card = read_card(files.best)
-    identity = fingerprints(config, stores)
+    identity = Reading(stores).of_run(config, card["fingerprint"])
     if card["fingerprint"] != identity.training:
         raise UniferumError(
             str(files.best),

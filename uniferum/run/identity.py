@@ -1,7 +1,8 @@
 """Two fingerprints of a run: one for training, one for evaluation.
 
 The training fingerprint covers the config, the prompts, the content of the training and selection splits, and the
-version of the code's results. The evaluation fingerprint adds the test splits: a changed test set only re-scores a
+version of the code's results; a key without effect on the run (:mod:`uniferum.run.no_effect`) counts as its default.
+The evaluation fingerprint adds the test splits: a changed test set only re-scores a
 run. Scans that are left out of training (``data.on_wrong_hu``) are not covered. Store paths, threads, loader workers
 and devices are in neither.
 """
@@ -17,9 +18,9 @@ from uniferum.config import canonical_json, canonical_mapping, fingerprint, text
 from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.reports import read_reports, reports_digest
-from uniferum.data.settings import OnWrongHu
 from uniferum.errors import UniferumError, near_miss
 from uniferum.run.config import NODULE_COHORT, RunConfig
+from uniferum.run.no_effect import has_effect, with_defaults, without_effect
 from uniferum.training.config import NOT_IDENTITY
 
 # A cohort's prepared store: a folder, or a URL that fsspec knows.
@@ -118,37 +119,55 @@ class Reading:
         """Keep the paths; stores are read on first use."""
         self.stores = stores
         self._found: dict[str, Content | PreparedCohort] = {}
-        self._texts: dict[tuple[str, ...], str] = {}
+        self._texts: dict[tuple[Any, ...], str] = {}
 
     def fingerprints(self, config: RunConfig) -> Fingerprints:
         """Compute both fingerprints of a run; raises like :func:`fingerprints`."""
-        training, policy = self._training_text(config), config.data.on_wrong_hu
-        tests = canonical_mapping({name: self._text(name, TEST_SPLIT, policy) for name in config.evaluate_on})
+        return self._fingerprints(config, identity_of(config))
+
+    def former(self, config: RunConfig) -> Fingerprints | None:
+        """The fingerprints of a run whose keys without effect counted; None if they are those of :meth:`fingerprints`.
+
+        Runs that finished before these keys were left out have them, and stay finished.
+        """
+        whole, idle = _whole(config), without_effect(config)
+        if with_defaults(whole, idle) == whole:
+            return None
+        return self._fingerprints(config, _as_recorded(whole, idle))
+
+    def of_run(self, config: RunConfig, training: object) -> Fingerprints:
+        """Those fingerprints of a run, of today or :meth:`former`, whose training one is given; else those of today."""
+        former = self.former(config)
+        return former if former is not None and former.training == training else self.fingerprints(config)
+
+    def _fingerprints(self, config: RunConfig, whole: Mapping[str, Any]) -> Fingerprints:
+        training = self._training_text(config, whole)
+        tests = canonical_mapping({name: self._text(name, TEST_SPLIT, config) for name in config.evaluate_on})
         evaluation = canonical_mapping({"training": training, "tests": tests})
         return Fingerprints(text_fingerprint(training), text_fingerprint(evaluation))
 
     def training_content(self, config: RunConfig) -> dict[str, Any]:
         """See :func:`training_content`."""
-        trained, policy = config.trained_stores, config.data.on_wrong_hu
+        trained = config.trained_stores
         return {
             "results": RESULTS,
             "config": identity_of(config),
-            "train": {name: self._content(name, TRAINING_SPLIT, policy) for name in trained},
-            "select": {name: self._content(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts},
+            "train": {name: self._content(name, TRAINING_SPLIT, config) for name in trained},
+            "select": {name: self._content(name, SELECTION_SPLIT, config) for name in config.selection_cohorts},
             "organs": _organ_prompts(map(self._of, trained)) if config.segmentation else {},
             **({"reports": self._reports(config)} if config.reads_reports else {}),
         }
 
-    def _training_text(self, config: RunConfig) -> str:
-        """Canonical JSON of :meth:`training_content`."""
-        trained, policy = config.trained_stores, config.data.on_wrong_hu
+    def _training_text(self, config: RunConfig, whole: Mapping[str, Any]) -> str:
+        """Canonical JSON of :meth:`training_content`, with ``whole`` as the config's part."""
+        trained = config.trained_stores
         return canonical_mapping(
             {
                 "results": canonical_json(RESULTS),
-                "config": canonical_json(identity_of(config)),
-                "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT, policy) for name in trained}),
+                "config": canonical_json(whole),
+                "train": canonical_mapping({name: self._text(name, TRAINING_SPLIT, config) for name in trained}),
                 "select": canonical_mapping(
-                    {name: self._text(name, SELECTION_SPLIT, policy) for name in config.selection_cohorts}
+                    {name: self._text(name, SELECTION_SPLIT, config) for name in config.selection_cohorts}
                 ),
                 "organs": self._organs_text(trained) if config.segmentation else "{}",
                 **({"reports": canonical_json(self._reports(config))} if config.reads_reports else {}),
@@ -166,25 +185,27 @@ class Reading:
 
     def left_out(self, config: RunConfig) -> list[str]:
         """One sentence for each cohort with training scans that are left out; see ``data.on_wrong_hu``."""
-        policy = config.data.on_wrong_hu
-        return [line for name in config.trained_stores if (line := left_out_line(self._of(name).for_training(policy)))]
+        return [line for name in config.trained_stores if (line := left_out_line(self.as_run(name, config)))]
 
-    def _content(self, cohort: str, split: str, policy: OnWrongHu) -> dict[str, Any]:
-        refuse_flagged(self._of(cohort), split, policy)
-        return _content(self._of(cohort).for_training(policy), split)
+    def as_run(self, cohort: str, config: RunConfig) -> Content | PreparedCohort:
+        """A cohort with the splits of the run, without the scans that are left out of training."""
+        return self._of(cohort).for_training(config.data.on_wrong_hu, config.folds_of(cohort))
 
-    def _text(self, cohort: str, split: str, policy: OnWrongHu) -> str:
-        if (split, cohort, policy) not in self._texts:
-            self._texts[split, cohort, policy] = canonical_json(self._content(cohort, split, policy))
-        return self._texts[split, cohort, policy]
+    def _content(self, cohort: str, split: str, config: RunConfig) -> dict[str, Any]:
+        policy, folds = config.data.on_wrong_hu, config.folds_of(cohort)
+        refuse_flagged(self._of(cohort).for_training("keep", folds), split, policy)
+        return _content(self.as_run(cohort, config), split)
+
+    def _text(self, cohort: str, split: str, config: RunConfig) -> str:
+        key = (split, cohort, config.data.on_wrong_hu, config.folds_of(cohort))
+        if key not in self._texts:
+            self._texts[key] = canonical_json(self._content(cohort, split, config))
+        return self._texts[key]
 
     def _reports(self, config: RunConfig) -> dict[str, str]:
         """Digest of the training reports of each cohort."""
-        policy = config.data.on_wrong_hu
         return {
-            name: reports_digest(
-                read_reports(self.stores[name]), self._of(name).for_training(policy).scans_in(TRAINING_SPLIT)
-            )
+            name: reports_digest(read_reports(self.stores[name]), self.as_run(name, config).scans_in(TRAINING_SPLIT))
             for name in config.training_cohorts
         }
 
@@ -222,9 +243,14 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
 
 
 def identity_of(config: RunConfig) -> dict[str, Any]:
-    """Return the part of a config that affects the weights."""
+    """Return the part of a config that affects the weights; a key without effect has its default."""
+    idle = without_effect(config)
+    return _as_recorded(with_defaults(_whole(config), idle), idle)
+
+
+def _whole(config: RunConfig) -> dict[str, Any]:
     kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "sampling", "training", "model"})
-    whole = {
+    return {
         **kept,
         "select_on": list(config.selection_cohorts),
         "data": config.data.identity(),
@@ -232,20 +258,15 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
         "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
     }
-    idle = _without_effect(config)
+
+
+def _as_recorded(whole: dict[str, Any], idle: frozenset[str]) -> dict[str, Any]:
+    """Leave out the keys of ``_AS_BEFORE`` at their earlier behaviour or without effect."""
     for section, keys in _AS_BEFORE.items():
         for key, as_before in keys.items():
-            if whole[section][key] == as_before or (section, key) in idle:
+            if whole[section][key] == as_before or not has_effect(f"{section}.{key}", idle):
                 del whole[section][key]
     return whole
-
-
-def _without_effect(config: RunConfig) -> set[tuple[str, str]]:
-    """The keys of ``_AS_BEFORE`` without effect on this run."""
-    of_masks = {("model", "mask_prior"), ("augmentation", "masks"), ("sampling", "organ_share_of")}
-    one_row = {("augmentation", "unit")} if config.data.tasks_per_volume == 1 else set()
-    other = set() if config.model.kind == "ct_clip" else {("model", "ct_clip")}
-    return one_row | other | (set() if config.segmentation else of_masks)
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

@@ -15,7 +15,11 @@ import torch
 from uniferum.errors import UniferumError
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 
-PACKAGES = ("torch", "timm", "timm-3d", "transformers", "numpy", "pandas", "scikit-learn", "monai", "ray")
+PACKAGES = (
+    *("torch", "timm", "timm-3d", "transformers", "tokenizers", "safetensors", "monai"),
+    *("numpy", "numba", "scipy", "pandas", "pyarrow", "ray"),
+)
+"""Packages whose versions are recorded with a result: those that train, predict, score and store."""
 
 
 @dataclass(frozen=True)

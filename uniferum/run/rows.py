@@ -36,7 +36,7 @@ def rows_of_cohort(reading: Reading, name: str, config: RunConfig) -> PlannedRow
     Raises:
         UniferumError: the store is missing or unreadable.
     """
-    cohort = reading.cohort(name).for_training(config.data.on_wrong_hu)
+    cohort = reading.as_run(name, config)
     if name == NODULE_COHORT and config.segmentation and config.sampling.luna_factor:
         return planned_nodules(cohort, config.sampling)
     if config.reads_reports:
@@ -56,7 +56,7 @@ def refuse_stores(reading: Reading, config: RunConfig, *, only_scores: bool = Fa
         UniferumError: names the first problem.
     """
     for name, splits in splits_read(config, only_scores=only_scores).items():
-        refuse_splits(reading.cohort(name), splits)
+        refuse_splits(reading.cohort(name).for_training("keep", config.folds_of(name)), splits)
 
 
 def refuse_run(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:

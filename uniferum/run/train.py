@@ -18,7 +18,7 @@ from uniferum.model.base import Model
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
-from uniferum.run.identity import SELECTION_SPLIT, Stores, fingerprints, training_content
+from uniferum.run.identity import SELECTION_SPLIT, Reading, Stores, training_content
 from uniferum.run.result import RunResult, read_result
 from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
@@ -74,8 +74,8 @@ def train_run(
         (['CTRATE'], 2)
     """
     files = RunFiles(Path(folder))
-    identity = fingerprints(config, stores)
     done = read_result(files.root) if resume else None
+    identity = Reading(stores).of_run(config, _recorded(done, files) if resume else None)
     if done and done.evaluation_fingerprint == identity.evaluation:
         return done
     if config.training.threads is not None:
@@ -117,8 +117,15 @@ def train_run(
     return score(model, bench, identity, files, listeners, row_record(bench, table))
 
 
+def _recorded(done: RunResult | None, files: RunFiles) -> object:
+    """The training fingerprint of the folder's record, else of its last checkpoint; None where there is neither."""
+    if done is not None:
+        return done.training_fingerprint
+    return read_card(files.last)["fingerprint"] if files.last.exists() else None
+
+
 def _reached(checkpoints: Checkpoints) -> TrainingProgress | None:
-    """Read the progress of the last checkpoint, None where there is none; another run's folder is refused."""
+    """Read the progress of the last checkpoint, None if there is none; another run's folder is refused."""
     if not checkpoints.last.exists():
         return None
     card = read_card(checkpoints.last)
@@ -160,7 +167,7 @@ def _begin(
 def _validate(model: Model, *, bench: Workbench, table: pd.DataFrame, labels: tuple[str, ...]) -> dict[str, float]:
     """Return the mean AUROC over the selection tasks, in total and by cohort, and the scores of the masks.
 
-    NaN where no label has both classes. The spread of the answers about one volume between prompts is returned too: it
+    NaN if no label has both classes. The spread of the answers about one volume between prompts is returned too: it
     shows a model that ignores the prompts.
     """
     if table.empty:

@@ -79,7 +79,7 @@ class Checkpoints:
             shutil.rmtree(draft, ignore_errors=True)  # on a full disk an incomplete checkpoint must not use space
             raise
         draft.chmod(0o755)
-        target = self._free_place(progress.step)
+        target = self._free_folder(progress.step)
         draft.rename(target)
         if best:  # first: after a kill in between, the resumed run links the same best again
             _point(self.best, target)
@@ -101,10 +101,8 @@ class Checkpoints:
         before, now = card.get("precision", self.identity.precision), self.identity.precision
         if before != now:
             raise OtherHardware(
-                f"precision of {self.last}",
-                before,
-                must=f"be the precision of this machine ({now})",
-                cure=f"resume on a machine with {before}, or train again with training.precision: {now}",
+                f"{self.last} has the precision {before}, and this machine has {now}",
+                cure=f"Resume on a machine with {before}, or train again with training.precision: {now}.",
             )
         load_weights(model, self.last)
         try:
@@ -136,7 +134,7 @@ class Checkpoints:
             "precision": self.identity.precision,
         }
 
-    def _free_place(self, step: int) -> Path:
+    def _free_folder(self, step: int) -> Path:
         target, again = self.folder / f"step-{step:08d}", 1
         while target.exists():
             again += 1

@@ -36,7 +36,7 @@ class StepBatches(Protocol):
         ...
 
 
-# Validates the current model: metrics by name, including SELECTION (NaN where undefined).
+# Validates the current model: metrics by name, including SELECTION (NaN if undefined).
 Validate = Callable[[Model], dict[str, float]]
 
 

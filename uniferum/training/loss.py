@@ -39,8 +39,8 @@ def focal_loss(
 ) -> Float[Tensor, "*shape"]:
     """Compute the focal loss of each element (Lin et al. 2017, equation 5); ``alpha`` is the weight of positives.
 
-    MONAI's is the same for targets of 0 and 1 (a test compares them), but not for the fractions of
-    ``augmentation.masks: linear``.
+    MONAI's equals it for targets of 0 and 1 only within rounding (a quarter of the elements to the last digit, with a
+    slower backward pass), and not for the fractions of ``augmentation.masks: linear``; a test compares the two.
     """
     cross_entropy = functional.binary_cross_entropy_with_logits(logit, target, reduction="none")
     probability = torch.sigmoid(logit)
@@ -62,7 +62,7 @@ def row_losses(
     Args:
         class_logit: one logit per row; used only where ``label_target`` is known.
         mask_logit: logits of the S rows that have a mask, in the order of ``mask_target``; None for models without.
-        label_target: 0 or 1, NaN where the row has no known label.
+        label_target: 0 or 1, NaN if the row has no known label.
         mask_target: mask patches in [0, 1].
         config: focal parameters and the weight of segmentation.
         positive_weight: factor of each row's loss if its label is positive; None: 1 for all rows.

@@ -16,7 +16,7 @@ class TrainingProgress:
 
     step: int = 0
     history: tuple[float, ...] = ()
-    """The selection metric of each validation so far; NaN where it was undefined."""
+    """The selection metric of each validation so far; NaN if it was undefined."""
     best_step: int = 0
     best_value: float = math.nan
     seconds: float = 0.0

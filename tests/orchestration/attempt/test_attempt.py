@@ -23,7 +23,7 @@ from orchestration.attempt.attempt import (
 )
 from orchestration.attempt.watchdog import stack_files, with_stack
 from orchestration.grid.records import CellFolder
-from tests.orchestration.worlds import attempt
+from tests.support.small_grids import attempt
 from uniferum.errors import UniferumError
 from uniferum.training.errors import Interrupted
 
@@ -184,7 +184,7 @@ def test_the_files_between_driver_and_worker_keep_their_keys(tmp_path: Path) -> 
         "options",
     ]
     assert list(given.to_json()) == keys
-    assert Attempt.from_json(given.to_json()) == replace(given, priority=0, expected_hours=0.0)
+    assert Attempt.from_json(given.to_json()) == replace(given, priority=0, expected_hours=0.0, axes={})
 
 
 @pytest.mark.parametrize(
@@ -202,3 +202,12 @@ def test_a_result_is_the_same_after_its_way_through_a_file(
     assert list(stored) == ["name", "attempt", "kind", "reason", "stopped", "poisoned", "seconds", "node"]
     assert (stored["attempt"], stored["kind"], stored["reason"]) == (2, kind, reason)
     assert AttemptResult.from_json(stored) == result
+
+
+def test_the_axes_of_a_cell_are_stored_in_its_folder_and_leave_with_them(tmp_path: Path) -> None:
+    given = attempt(tmp_path / "cell", axes={"lr": "1e-4"})
+    axes = CellFolder(tmp_path / "cell").files.axes
+    write_attempt(tmp_path / "next.json", given)
+    assert json.loads(axes.read_text()) == {"lr": "1e-4"}
+    write_attempt(tmp_path / "next.json", replace(given, axes={}))
+    assert not axes.exists()

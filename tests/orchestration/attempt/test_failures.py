@@ -68,7 +68,7 @@ def test_an_error_number_of_the_network_is_network(number: int) -> None:
         (RuntimeError("Timed out waiting 1800000ms for recv operation to complete"), failures.PEER_LOST),
         (RuntimeError("The client socket has timed out after 60s while trying to connect"), failures.PEER_LOST),
         (RuntimeError("[Errno 32] Broken pipe"), failures.PEER_LOST),
-        (OtherHardware("precision", "bf16", must="be the precision of this machine (fp32)"), failures.HARDWARE),
+        (OtherHardware("last has the precision bf16, and this machine has fp32"), failures.HARDWARE),
         (RuntimeError("shape '[2, 3]' is invalid for input of size 5"), failures.BUG),
         (OSError(errno.ENOSPC, "No space left on device"), failures.STORAGE),
         (OSError(errno.ESTALE, "Stale file handle"), failures.STORAGE),
@@ -170,7 +170,7 @@ def test_a_reason_is_one_line_with_file_and_line() -> None:
 
 
 def test_of_a_remote_traceback_the_last_line_is_the_reason_and_of_other_texts_the_first() -> None:
-    frames = ["\x1b[36mray::lane()\x1b[39m", "  File x.py", "KeyError: 'layer'"]
+    frames = ["\x1b[36mray::worker()\x1b[39m", "  File x.py", "KeyError: 'layer'"]
     remote = ["Traceback (most recent call last):", *frames]
     assert classify_text("\n".join(remote)) == Fault(failures.BUG, "KeyError: 'layer'")
     assert classify_text("\n".join(["RayTaskError(KeyError)", *frames])).reason == "KeyError: 'layer'"

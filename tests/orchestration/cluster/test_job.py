@@ -11,7 +11,7 @@ from ray.job_submission import JobStatus
 
 from orchestration.cluster import job as submission
 from orchestration.cluster.job import RECONNECTS, Submission, follow_submission, submit_grid
-from tests.orchestration.worlds import grid
+from tests.support.small_grids import grid
 from uniferum.errors import StateError, UniferumError
 
 
@@ -44,7 +44,7 @@ def test_an_address_that_is_no_dashboard_is_refused(tree: Path, tmp_path: Path) 
     file = _write(tree / "grid.yaml", tmp_path)
     with pytest.raises(UniferumError, match="http://HEAD:8265"):
         submit_grid(file, "ray://head:10001", [])
-    with pytest.raises(UniferumError, match="a Ray dashboard that answers"):
+    with pytest.raises(UniferumError, match="No Ray dashboard answers"):
         submit_grid(file, "http://127.0.0.1:1", [])
 
 

@@ -15,7 +15,7 @@ from orchestration.attempt.failures import PEER_LOST, STALLED, WORKER_KILLED, Fa
 from orchestration.cluster import ray_executor as module
 from orchestration.cluster.ray_executor import GroupState, RayExecutor
 from orchestration.grid.resources import Resources
-from tests.orchestration.worlds import attempt
+from tests.support.small_grids import attempt
 
 
 class FakeRay(SimpleNamespace):

@@ -34,9 +34,9 @@ from orchestration.ledger.ledger import Ledger
 from orchestration.ledger.summary import GridSummary
 from orchestration.scheduling.scheduler import Scheduler
 from orchestration.tracking.sync import TrackingSync
-from tests.orchestration.conftest import Server
-from tests.orchestration.worlds import cell, finish, grid
-from uniferum.errors import UniferumError
+from tests.support.postgres_server import PostgresServer
+from tests.support.small_grids import cell, finish, grid
+from uniferum.errors import StateError, UniferumError
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
@@ -79,7 +79,7 @@ def _hold(path: Path, seconds: float, ready: "multiprocessing.Queue[bool]") -> N
 def other_driver(finished: GridConfig) -> "multiprocessing.context.ForkProcess":
     context = multiprocessing.get_context("fork")
     ready = context.Queue()
-    process = context.Process(target=_hold, args=(finished.ledger_place, 1.5, ready))
+    process = context.Process(target=_hold, args=(finished.ledger_address, 1.5, ready))
     process.start()
     assert ready.get(timeout=20)
     yield process
@@ -87,7 +87,7 @@ def other_driver(finished: GridConfig) -> "multiprocessing.context.ForkProcess":
     process.join()
 
 
-def test_a_driver_with_its_ledger_on_a_server_leaves_no_file(finished: GridConfig, postgres: Server) -> None:
+def test_a_driver_with_its_ledger_on_a_server_leaves_no_file(finished: GridConfig, postgres: PostgresServer) -> None:
     there = finished.replace(ledger=postgres.address)
     assert run_grid(there, [cell()], Lines(), Options()).exit_code == 0
     assert not (finished.root / "ledger.sqlite").exists()
@@ -151,14 +151,14 @@ def test_a_grid_without_any_data_says_which_stores_are_absent(tmp_path: Path) ->
 
 def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UniferumError, match="must be a folder that can be written"):
+    with pytest.raises(StateError, match=r"root .* cannot be written .* Make it writable"):
         preflight.check_root(tmp_path / "file" / "root")
 
 
 def test_too_little_space_for_all_checkpoints_is_refused_before_anything_starts(tmp_path: Path) -> None:
     made = grid(tmp_path, resources={"checkpoint_gib": 1e9})
     due = PlannedCell(cell(), PlanState.DUE, "", tmp_path, TRAINING, EVALUATION, None)
-    with pytest.raises(UniferumError, match="GiB free for 1 cells"):
+    with pytest.raises(StateError, match="GiB free; 1 cells of two checkpoints need"):
         preflight.check_space(made, [due])
     preflight.check_space(made, [])
 
@@ -190,9 +190,7 @@ def test_a_root_that_another_node_cannot_see_is_refused_naming_the_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, b=False, c=None))  # pyright: ignore[reportArgumentType]
-    with pytest.raises(
-        UniferumError, match=r"must be visible on every node; b/b+ cannot see it; set root to a shared folder"
-    ):
+    with pytest.raises(StateError, match=r"nodes do not see the root .*: b/b+\. Set root to a shared folder\."):
         preflight.check_seen_everywhere(tmp_path)
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setitem(sys.modules, "ray", Nodes(a=True, c=None))  # pyright: ignore[reportArgumentType]

@@ -17,7 +17,7 @@ from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
-from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from tests.support.small_stores import SMALL, organs, write_store
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.sampling import training_table
 from uniferum.errors import UniferumError
@@ -169,9 +169,21 @@ def test_missing_masks_are_listed_before_the_store_exists(tmp_path: Path, stores
     assert [p.state for p in data.planned] == [PlanState.NO_DATA]
     data.refuse()
     assert data.lines(data.cohort_rows()) == [
+        "no store of INSPECT yet: cells that wait for it: 1; make it with: "
+        f"uniferum data prepare configs/cohorts/inspect.yaml --out {tmp_path}/absent",
         "organ masks of INSPECT: no store yet; make them with: uniferum data segment configs/cohorts/inspect.yaml ; "
-        f"uniferum data prepare configs/cohorts/inspect.yaml --out {tmp_path}/absent"
+        f"uniferum data prepare configs/cohorts/inspect.yaml --out {tmp_path}/absent",
     ]
+
+
+def test_a_test_cohort_without_a_store_is_listed_with_its_command(tmp_path: Path, stores: dict[str, Path]) -> None:
+    data = _data(tmp_path, stores, "absent", "CTRATE")
+    assert [(p.state, p.untested) for p in data.planned] == [(PlanState.DUE, ("INSPECT",))]
+    data.refuse()
+    assert data.lines(data.cohort_rows())[0] == (
+        "no store of INSPECT yet: cells not tested on it: 1; make it with: "
+        f"uniferum data prepare configs/cohorts/inspect.yaml --out {tmp_path}/absent"
+    )
 
 
 def test_masks_that_a_dataset_ships_are_not_to_be_made(tmp_path: Path) -> None:

@@ -4,19 +4,21 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid import records
-from orchestration.grid.cells import Cell
+from orchestration.grid.cells import Cell, expand
+from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder, Failure, cell_folder
-from orchestration.grid.states import PlanState
-from tests.orchestration.worlds import cell, finish, grid
-from uniferum.run import identity
+from orchestration.grid.states import Phase, PlanState
+from tests.support.small_grids import cell, finish, grid
+from uniferum.run import RunConfig, identity
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
 
@@ -64,6 +66,71 @@ def test_a_finished_cell_with_a_new_name_is_done(tmp_path: Path) -> None:
 def test_the_folder_of_another_cell_is_not_used(tmp_path: Path, name: str, training: str) -> None:
     finish(cell_folder(grid(tmp_path).cells_folder, name, training), training, EVALUATION, name=name)
     assert _plan(tmp_path, seeds=(0, 1)).state == PlanState.DUE
+
+
+def _named(root: Path, *names: str) -> GridConfig:
+    """A grid of cells with names of their own, which differ in their warm-up."""
+    cells = [
+        {"name": name, "text_encoder": "small", "train_on": "CTRATE", "set": {"optim": {"warmup_steps": steps}}}
+        for steps, name in enumerate(names)
+    ]
+    return grid(root, cells=cells)
+
+
+def _by_warmup(config: RunConfig, stores: object) -> tuple[str, str]:
+    return f"{config.optim.warmup_steps}" * 16, EVALUATION
+
+
+def test_cells_that_swap_their_names_stay_done(tmp_path: Path) -> None:
+    before = _named(tmp_path, "a", "b", "c")
+    for planned in make_plan(before, expand(before), _by_warmup):
+        assert planned.training_fingerprint is not None
+        finish(planned.record.folder, planned.training_fingerprint, EVALUATION, name=planned.cell.name)
+    after = _named(tmp_path, "b", "a", "d")
+    planned = make_plan(after, expand(after), _by_warmup)
+    assert [p.state for p in planned] == [PlanState.DONE] * 3
+    assert [p.why for p in planned] == [f"finished at step 4, as {name}" for name in "abc"]
+
+
+def test_a_cell_that_was_scored_again_under_a_new_name_stays_done(tmp_path: Path) -> None:
+    old = cell_folder(grid(tmp_path).cells_folder, "old", TRAINING)
+    finish(old, TRAINING, "an older test set", name="old")
+    planned = _plan(tmp_path)
+    assert planned.why == "the test splits changed since it was scored (trained, as old)"
+    finish(old, TRAINING, EVALUATION, name=cell().name)  # as scoring writes it
+    assert (_plan(tmp_path).state, _plan(tmp_path).folder) == (PlanState.DONE, old)
+
+
+def test_a_finished_record_goes_before_an_unfinished_folder_of_the_cells_own_name(tmp_path: Path, folder: Path) -> None:
+    _checkpoint(folder, 2)
+    old = cell_folder(grid(tmp_path).cells_folder, "old", TRAINING)
+    finish(old, TRAINING, EVALUATION, name="old")
+    assert (_plan(tmp_path).state, _plan(tmp_path).folder) == (PlanState.DONE, old)
+
+
+def test_no_two_cells_take_one_folder(tmp_path: Path) -> None:
+    config = _named(tmp_path, "a", "b")
+    old = cell_folder(config.cells_folder, "old", TRAINING)
+    finish(old, TRAINING, EVALUATION, name="old")
+    planned = make_plan(config, expand(config), lambda config, stores: (TRAINING, EVALUATION))
+    assert [p.state for p in planned] == [PlanState.DONE, PlanState.DUE]
+
+
+def test_a_record_of_the_time_when_keys_without_effect_counted_stays_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, before = ("1" * 16, "2" * 16), ("3" * 16, "4" * 16)
+    monkeypatch.setattr(identity.Reading, "fingerprints", lambda reading, config: identity.Fingerprints(*now))
+    monkeypatch.setattr(identity.Reading, "former", lambda reading, config: identity.Fingerprints(*before))
+    folder = cell_folder(grid(tmp_path).cells_folder, cell().name, before[0])
+    _checkpoint(folder, 2)
+    (planned,) = make_plan(grid(tmp_path), [cell()])
+    assert (planned.state, planned.folder) == (PlanState.RESUMABLE, folder)
+    finish(folder, *before)
+    (planned,) = make_plan(grid(tmp_path), [cell()])
+    assert (planned.state, planned.training_fingerprint) == (PlanState.DONE, before[0])
+    finish(folder, before[0], "an older test set")
+    assert make_plan(grid(tmp_path), [cell()])[0].state == PlanState.RESCORE
 
 
 def test_a_changed_test_set_means_scoring_again_not_training(tmp_path: Path, folder: Path) -> None:
@@ -137,6 +204,61 @@ def test_a_cell_without_its_store_has_no_data(tmp_path: Path) -> None:
     assert (planned.state, planned.why) == (PlanState.NO_DATA, "data absent: CTRATE")
 
 
+def _tested_on_two(root: Path, **changes: object) -> PlannedCell:
+    """The plan of a cell that is tested on CTRATE and INSPECT; its evaluation fingerprint names the tested cohorts."""
+    config = grid(root, stores={"CTRATE": root / "store", "INSPECT": root / "inspect"}, **changes)
+    (planned,) = make_plan(config, [cell(evaluate_on=["CTRATE", "INSPECT"])], _by_tests)
+    return planned
+
+
+def _by_tests(config: RunConfig, stores: object) -> tuple[str, str]:
+    return TRAINING, "+".join(config.evaluate_on)
+
+
+def _prepare_inspect(root: Path) -> None:
+    (root / "inspect").mkdir()
+    (root / "inspect" / "store.json").write_text("{}")
+
+
+def test_a_cell_does_not_wait_for_a_test_cohort(tmp_path: Path) -> None:
+    planned = _tested_on_two(tmp_path)
+    assert (planned.state, planned.why) == (PlanState.DUE, "never ran; test data absent: INSPECT")
+    assert planned.untested == ("INSPECT",)
+    assert planned.cell.config.evaluate_on == ("CTRATE",)
+
+
+def test_a_cell_is_scored_again_when_the_store_of_a_test_cohort_appears(tmp_path: Path, folder: Path) -> None:
+    finish(folder, TRAINING, "CTRATE", evaluate_on=["CTRATE"])
+    before = _tested_on_two(tmp_path)
+    assert (before.state, before.why) == (PlanState.DONE, "finished at step 4; test data absent: INSPECT")
+    _prepare_inspect(tmp_path)
+    after = _tested_on_two(tmp_path)
+    assert (after.state, after.why) == (PlanState.RESCORE, "it is not scored on INSPECT yet")
+    assert (after.untested, after.cell.config.evaluate_on) == ((), ("CTRATE", "INSPECT"))
+
+
+@pytest.mark.parametrize(
+    ("digest", "state", "why"),
+    [
+        ("same", PlanState.DONE, "finished at step 4; test data absent now: INSPECT; the earlier scores stay"),
+        (
+            "other",
+            PlanState.NO_DATA,
+            "data absent: the test split of CTRATE changed, but scoring again needs INSPECT too",
+        ),
+    ],
+)
+def test_scores_on_a_store_that_has_gone_are_kept(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, digest: str, state: PlanState, why: str
+) -> None:
+    store = SimpleNamespace(digest=lambda split: "same")
+    monkeypatch.setattr(identity.Reading, "as_run", lambda reading, name, config: store)
+    tested = {"evaluate_on": ["CTRATE", "INSPECT"], "data": {"CTRATE test": digest, "INSPECT test": "x"}}
+    finish(folder, TRAINING, "CTRATE+INSPECT", **tested)
+    planned = _tested_on_two(tmp_path)
+    assert (planned.state, planned.why) == (state, why)
+
+
 @pytest.mark.parametrize("cut", ["", "{", "[]", '{"format": 1, "training_'])
 def test_a_result_cut_short_is_no_result(tmp_path: Path, folder: Path, cut: str) -> None:
     folder.mkdir(parents=True)
@@ -202,7 +324,7 @@ def test_scoring_again_is_estimated_from_the_last_scoring(tmp_path: Path, monkey
     now = iter([100.0, 100.0, 100.0, 190.0, 190.0, 190.0])
     monkeypatch.setattr("orchestration.attempt.spool.time.time", lambda: next(now, 190.0))
     reporter = ProgressReporter(folders[0], steps=4)
-    reporter.phase("scoring")
+    reporter.phase(Phase.SCORING)
     reporter.artifact(folders[0] / "predictions.parquet")
     planned = make_plan(config, [cell(), second], lambda c, stores: (TRAINING, EVALUATION))
     assert [p.hours for p in planned] == pytest.approx([90 / 3600, 90 / 3600])

@@ -17,8 +17,8 @@ def test_a_value_stands_with_the_comment_behind_it(tmp_path: Path) -> None:
     grid = "base: base.yaml\ndefaults:\n  data: {level: full}  # ours\ncells:\n  - model: cnn  # not a value\n"
     grid += "overrides:\n  - when: {model: cnn}\n    set:\n      optim:\n        lr: 1.0e-4  # paper 4\n"
     (tmp_path / "grid.yaml").write_text(grid)
-    found = [one.texts for one in sourced_values(tmp_path / "grid.yaml")]
-    assert found == [
+    texts = [one.texts for one in sourced_values(tmp_path / "grid.yaml")]
+    assert texts == [
         ("optim.lr", "5.0e-5", "released", "base.yaml"),
         ("optim.decay", "0.1", UNSAID, "base.yaml"),
         ("name", "'a # b'", "kept whole", "base.yaml"),

@@ -11,8 +11,8 @@ import yaml
 
 from orchestration.grid.config import load_grid
 from orchestration.infra.settings import InfraSettings
-from tests.orchestration.worlds import grid
 from tests.support.infra_files import grid_overrides, rendered
+from tests.support.small_grids import grid
 from uniferum.config import parse
 from uniferum.errors import UniferumError
 

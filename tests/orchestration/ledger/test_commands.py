@@ -9,10 +9,11 @@ import yaml
 from orchestration.attempt.spool import ProgressReporter
 from orchestration.grid.plan import make_plan
 from orchestration.grid.records import CellFolder, Failure, cell_folder
+from orchestration.grid.states import Phase
 from orchestration.ledger import commands
 from orchestration.ledger.commands import EVENT_COLUMNS, GridClient, follow_log, last_lines
 from orchestration.ledger.ledger import Ledger
-from tests.orchestration.worlds import cell, finish, grid
+from tests.support.small_grids import cell, finish, grid
 from uniferum.errors import UniferumError
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
@@ -55,13 +56,21 @@ def test_a_client_loads_the_grid_with_the_overrides_of_its_run(tmp_path: Path) -
     assert elsewhere.names == [cell().name]
 
 
+def test_the_log_of_a_cell_that_finished_under_another_name_is_found(client: GridClient) -> None:
+    with pytest.raises(UniferumError, match="has not started yet"):
+        client.log(cell().name)
+    former = cell_folder(client.grid.cells_folder, "former", TRAINING)
+    finish(former, TRAINING, EVALUATION, name="former")
+    assert client.log(cell().name) == former / "cell.log"
+
+
 def test_a_command_reaches_the_live_driver(client: GridClient, driver: Ledger) -> None:
     assert "sent to the driver" in client.send("parallel", value="3")
     assert [(command.verb, command.value) for command in driver.take_commands()] == [("parallel", "3")]
 
 
 def test_without_a_driver_a_cancellation_still_reaches_an_orphan(client: GridClient, record: CellFolder) -> None:
-    ProgressReporter(record.folder, steps=4).phase("training")
+    ProgressReporter(record.folder, steps=4).phase(Phase.TRAINING)
     assert "1 cells are asked to stop" in client.send("cancel", cell().name)
     assert record.stop_reason() == "cancelled by hand"
 

@@ -14,13 +14,14 @@ from threading import Timer
 import pytest
 from sqlalchemy import update
 
+from orchestration.grid.states import CellState
 from orchestration.ledger import database
 from orchestration.ledger import ledger as module
 from orchestration.ledger.database import LEASE
 from orchestration.ledger.ledger import Holder, Ledger
 from orchestration.ledger.status import status_of
-from tests.orchestration.conftest import SECRET, Server
-from tests.orchestration.worlds import cell, grid
+from tests.support.postgres_server import SECRET, PostgresServer
+from tests.support.small_grids import cell, grid
 from uniferum.errors import UniferumError
 
 Open = Callable[[], Ledger]
@@ -45,6 +46,7 @@ def test_a_cell_keeps_what_later_notes_do_not_change(book: Ledger) -> None:
     book.note("a", "running", folder="f", attempt=1)
     book.note("a", "failed", fault="storage", reason="disk full")
     entry = book.entries()["a"]
+    assert isinstance(entry.state, CellState)
     assert (entry.state, entry.attempt, entry.folder, entry.fault) == ("failed", 1, "f", "storage")
     assert [state for _, _, state, _ in book.events("a")] == ["running", "failed"]
 
@@ -151,7 +153,7 @@ def test_an_unwritable_location_is_a_users_error(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_a_users_error(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
     path.write_text("not a database, but long enough to be read as one" * 100)
-    with pytest.raises(UniferumError, match="must be a ledger"):
+    with pytest.raises(UniferumError, match=r"ledger\.sqlite cannot be written \(file is not a database\)"):
         Ledger(path)
 
 
@@ -168,14 +170,14 @@ def test_a_ledger_of_an_earlier_version_is_readable(tmp_path: Path) -> None:
     assert book.take_lease() == 1
 
 
-def test_grids_of_other_roots_share_a_server_and_nothing_else(postgres: Server, tmp_path: Path) -> None:
+def test_grids_of_other_roots_share_a_server_and_nothing_else(postgres: PostgresServer, tmp_path: Path) -> None:
     books = [Ledger.of(grid(tmp_path / name, ledger=postgres.address)) for name in ("one", "two")]
     books[0].note("a", "running")
     assert [book.take_lease() for book in books] == [1, 1]
     assert [list(book.entries()) for book in books] == [["a"], []]
 
 
-def test_a_server_that_restarts_costs_a_driver_nothing(postgres: Server, tmp_path: Path) -> None:
+def test_a_server_that_restarts_costs_a_driver_nothing(postgres: PostgresServer, tmp_path: Path) -> None:
     book = Ledger(postgres.address, tmp_path.name)
     token = book.take_lease()
     assert token is not None
@@ -189,7 +191,7 @@ def test_a_server_that_restarts_costs_a_driver_nothing(postgres: Server, tmp_pat
 
 
 def test_a_server_that_stays_away_ends_the_driver_with_one_line(
-    postgres: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     book = Ledger(postgres.address, tmp_path.name)
     monkeypatch.setattr(module, "RETRY_S", 0.0)
@@ -206,10 +208,10 @@ def test_status_works_without_an_answering_ledger(tmp_path: Path) -> None:
     (tmp_path / "store" / "store.json").unlink()
     rows, headline = status_of(away, [cell()])
     assert [row.texts[0] for row in rows] == [cell().name]
-    assert "from the cells' folders only: postgresql://grid@127.0.0.1:1/grids must be a ledger" in headline
+    assert "from the cells' folders only: The ledger postgresql://grid@127.0.0.1:1/grids cannot be written" in headline
 
 
-def test_a_wrong_password_is_named_and_not_shown(postgres: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password_is_named_and_not_shown(postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGPASSWORD", f"{SECRET}-wrong")
     with pytest.raises(UniferumError, match="PGPASSWORD or") as caught:
         Ledger(postgres.address, "scope")
@@ -232,8 +234,12 @@ def test_events_have_their_cell_and_their_details_in_the_order_of_the_moves(book
     book.note("a", "running", attempt=1, node=None)
     book.note("b", "running", attempt=2)
     book.note("a", "done", seconds=2.5)
-    told = [(cell, state, detail) for _, cell, state, detail in book.events()]
-    assert told == [("a", "running", {"attempt": 1}), ("b", "running", {"attempt": 2}), ("a", "done", {"seconds": 2.5})]
+    events = [(cell, state, detail) for _, cell, state, detail in book.events()]
+    assert events == [
+        ("a", "running", {"attempt": 1}),
+        ("b", "running", {"attempt": 2}),
+        ("a", "done", {"seconds": 2.5}),
+    ]
     assert [state for _, _, state, _ in book.events("b")] == ["running"]
 
 

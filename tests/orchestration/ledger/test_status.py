@@ -12,12 +12,12 @@ from orchestration.grid import plan_table
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder, CellProgress, Failure
-from orchestration.grid.states import PlanState
+from orchestration.grid.states import Phase, PlanState
 from orchestration.ledger import status
 from orchestration.ledger import summary as ended
 from orchestration.ledger.ledger import CellEntry, Ledger
 from orchestration.ledger.summary import GridSummary
-from tests.orchestration.worlds import cell, finish, grid
+from tests.support.small_grids import cell, finish, grid
 
 
 @pytest.fixture
@@ -36,10 +36,12 @@ def _entry(planned: PlannedCell) -> CellEntry:
 def test_a_running_cell_shows_step_speed_metric_and_time_left(planned: PlannedCell) -> None:
     assert planned.folder is not None
     reporter = ProgressReporter(planned.folder, steps=4)
-    reporter.phase("training")
+    reporter.phase(Phase.TRAINING)
     reporter.metrics(2, {"loss": 0.5, "volumes_per_second": 12.345, "validation/auroc": 0.75})
-    reporter.phase("training")
+    reporter.phase(Phase.TRAINING)
     (row,) = status.rows([planned], {planned.cell.name: _entry(planned)})
+    assert isinstance(row.state, Phase)
+    assert json.loads(json.dumps(row.to_dict()))["state"] == "training"
     shown = dict(zip(status.COLUMNS, row.texts, strict=True))
     assert shown | {"left": ""} == {
         "cell": planned.cell.name,
@@ -80,7 +82,7 @@ def test_a_cell_after_its_first_step_shows_no_time_left(planned: PlannedCell) ->
 
 def test_a_silent_cell_is_named(planned: PlannedCell, monkeypatch: pytest.MonkeyPatch) -> None:
     assert planned.folder is not None
-    ProgressReporter(planned.folder, steps=4).phase("training")
+    ProgressReporter(planned.folder, steps=4).phase(Phase.TRAINING)
     assert CellFolder(planned.folder).progress() is not None
     now = time.time()
     monkeypatch.setattr(status.time, "time", lambda: now + 125)

@@ -6,7 +6,7 @@ from orchestration.grid.config import Policy
 from orchestration.scheduling.executor import NoopExecutor
 from orchestration.scheduling.scheduler import Scheduler
 from orchestration.scheduling.simulation import SimulatedCluster
-from tests.orchestration.scheduling.test_scheduler import Recorder, Scripted, cell
+from tests.support.scripted_executor import Recorder, Scripted, cell
 
 
 def _simulate(failures: float, nodes: int = 20, slots: int = 5, cells: int = 1500) -> tuple[SimulatedCluster, float]:

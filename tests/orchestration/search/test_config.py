@@ -10,7 +10,7 @@ import yaml
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
 from orchestration.search.config import Search, best_grid, load_search
-from tests.orchestration.search.search_worlds import search_file
+from tests.support.small_searches import search_file
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig
 from uniferum.run.identity import identity_of

@@ -12,14 +12,16 @@ import optuna
 import pytest
 
 from orchestration.cluster import preflight
+from orchestration.grid import weights_plan
 from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.records import CellFolder
+from orchestration.grid.states import RunStatus
 from orchestration.search.config import Search, load_search
 from orchestration.search.run import check, run_search, stopper
 from orchestration.search.study import open_study, proposer, requeue_interrupted, sampler, search_lock
-from orchestration.search.sync import FAILED, KILLED, SearchSync
+from orchestration.search.sync import SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
-from tests.orchestration.search.search_worlds import noise_store, search_file, tiny_search
+from tests.support.small_searches import noise_store, search_file, tiny_search
 from uniferum.errors import UniferumError
 
 VALUES = {"optim.lr": 0.003}
@@ -205,9 +207,10 @@ def test_a_search_without_its_data_or_without_free_space_is_refused(
     monkeypatch.setattr(preflight, "free_gib", lambda _: 100.0)
     looked: list[str] = []
     monkeypatch.setattr(DataPlan, "refuse", lambda data: looked.extend(p.state for p in data.planned))
+    monkeypatch.setattr(weights_plan, "fetch", lambda planned: looked.extend(p.why for p in planned))
     check(search, search.grid, 3)
-    assert looked == ["due"], "one trial's data stands for that of all"
-    with pytest.raises(UniferumError, match="free for 40 cells of two checkpoints"):
+    assert looked == ["due", "a trial"], "one trial's data and weights stand for those of all"
+    with pytest.raises(UniferumError, match="free; 40 cells of two checkpoints need"):
         check(search, search.grid, 40)
     (tmp_path / "store" / "store.json").unlink()
     with pytest.raises(UniferumError, match=r"stores \(CTRATE\) must be prepared"):
@@ -217,7 +220,7 @@ def test_a_search_without_its_data_or_without_free_space_is_refused(
 def test_a_root_that_cannot_be_written_is_refused(search: Search, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     elsewhere = Search(search.config.replace(root=tmp_path / "file" / "s"), search.grid, search.cell)
-    with pytest.raises(UniferumError, match="must be a folder that can be written"):
+    with pytest.raises(UniferumError, match="cannot be written"):
         run_search(elsewhere, lambda _: None, mlflow=False)
 
 
@@ -234,7 +237,7 @@ def _spool_lines(record: CellFolder) -> list[dict[str, Any]]:
 
 def test_a_trial_that_died_before_its_first_line_is_spooled_with_its_params(tmp_path: Path, store: str) -> None:
     search = tiny_search(tmp_path, store)
-    _sync(search).trial_ended(VALUES, FAILED)
+    _sync(search).trial_ended(VALUES, RunStatus.FAILED)
     first, last = _spool_lines(trial_cell(search, VALUES).record)
     assert first["params"]["optim.lr"] == "0.003"
     assert last == {"status": "FAILED"}
@@ -251,7 +254,7 @@ def test_the_mlflow_status_of_a_trial_is_how_it_ended(tmp_path: Path, store: str
         run_trial(stopped, search, cut)
     run_trial(full, search, lambda _: None)
     for values in (stopped, full):
-        _sync(search).trial_ended(values, KILLED)
+        _sync(search).trial_ended(values, RunStatus.KILLED)
 
     assert _spool_lines(trial_cell(search, stopped).record)[-1] == {"status": "KILLED"}
     assert _spool_lines(trial_cell(search, full).record)[-1]["status"] == "FINISHED"

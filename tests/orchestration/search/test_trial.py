@@ -14,7 +14,7 @@ from orchestration.grid.config import load_grid
 from orchestration.grid.records import CellFolder
 from orchestration.search.config import Search, best_grid
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
-from tests.orchestration.search.search_worlds import noise_store, tiny_search
+from tests.support.small_searches import noise_store, tiny_search
 from uniferum.errors import UniferumError
 from uniferum.run import train_run, training_fingerprint
 from uniferum.run.identity import identity_of
@@ -190,8 +190,8 @@ def test_the_cell_of_the_best_grid_is_the_trial_and_runs(tmp_path: Path, store: 
     (cell,) = expand(grid)
     trial = trial_cell(search, VALUES)
     assert identity_of(cell.config) == identity_of(trial.config)
-    assert training_fingerprint(cell.config, grid.places) == trial.fingerprint
-    result = train_run(cell.config, grid.places, tmp_path / "best")
+    assert training_fingerprint(cell.config, grid.store_addresses) == trial.fingerprint
+    result = train_run(cell.config, grid.store_addresses, tmp_path / "best")
     assert (result.record["steps"], result.record["selection"]["value"]) == (4, reports[-1][METRIC])
     assert result.record["evaluate_on"] == ["CTRATE"]
     assert result.record["groups"], "it is scored on the test set, which no trial saw"

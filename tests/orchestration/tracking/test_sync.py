@@ -14,7 +14,7 @@ from orchestration.grid.planned import PlannedCell
 from orchestration.tracking import sync as module
 from orchestration.tracking.spool_reader import has_unsent
 from orchestration.tracking.sync import TrackingSync, tags_of
-from tests.orchestration.worlds import cell, finish, grid
+from tests.support.small_grids import cell, finish, grid
 
 
 @pytest.fixture
@@ -53,6 +53,12 @@ def test_the_text_encoder_tag_is_the_name_of_the_real_encoder(sync: TrackingSync
     for changes, word in named:
         planned = replace(_planned(tmp_path), cell=cell(**changes))
         assert tags_of(planned)["uniferum.text_encoder"] == word
+
+
+def test_the_axes_of_a_cell_are_tags(sync: TrackingSync, tmp_path: Path) -> None:
+    planned = replace(_planned(tmp_path), cell=replace(cell(), axes={"lr": "1e-4", "freeze": "true"}))
+    tags = tags_of(planned)
+    assert (tags["uniferum.axis.lr"], tags["uniferum.axis.freeze"]) == ("1e-4", "true")
 
 
 def test_a_stopped_cell_is_killed_in_mlflow(sync: TrackingSync, tmp_path: Path) -> None:

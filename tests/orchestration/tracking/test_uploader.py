@@ -18,7 +18,7 @@ from orchestration.tracking.client import SETTINGS, configure_client
 from orchestration.tracking.reader import spool_result
 from orchestration.tracking.spool_reader import count_unsent, has_unsent
 from orchestration.tracking.uploader import MAX_METRICS, Uploader
-from tests.orchestration.worlds import cell, finish
+from tests.support.small_grids import cell, finish
 
 
 class Server:

@@ -1,4 +1,4 @@
-"""A card counts what is known, and calls a split the paper's only where rule and size are."""
+"""A data card counts known labels, and calls a split the paper's only where its rule and size are the paper's."""
 
 from uniferum.data.card import Tally
 

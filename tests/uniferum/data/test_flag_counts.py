@@ -13,8 +13,8 @@ def manifest() -> pd.DataFrame:
 
 
 def test_doubtful_flags_come_first_then_the_most_frequent() -> None:
-    found = count_flags(FLAGS)
-    assert [(one.flag, one.count, one.total) for one in found] == [
+    counts = count_flags(FLAGS)
+    assert [(one.flag, one.count, one.total) for one in counts] == [
         ("wrong_hu", 1, 8),
         ("no_lung", 6, 8),
         ("bad_mask:x", 1, 8),

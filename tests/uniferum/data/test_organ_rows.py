@@ -6,7 +6,7 @@ from uniferum.data.organ_rows import MaskRows, masks_command
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found", "scans", "without", "missing"),
+    ("wanted", "rows", "scans", "without", "missing"),
     [
         (0, 0, 50, 50, False),  # organ_share: 0
         (40, 40, 50, 0, False),
@@ -21,14 +21,14 @@ from uniferum.data.organ_rows import MaskRows, masks_command
     ],
 )
 def test_organ_masks_are_missing_where_rows_are_or_scans_serve_oftener(
-    wanted: int, found: int, scans: int, without: int, missing: bool
+    wanted: int, rows: int, scans: int, without: int, missing: bool
 ) -> None:
-    assert MaskRows("X", "organ", wanted, found, scans, without).missing == missing
+    assert MaskRows("X", "organ", wanted, rows, scans, without).missing == missing
 
 
-@pytest.mark.parametrize(("found", "missing"), [(0, True), (10, False), (6010, False)])
-def test_nodule_masks_are_missing_only_where_no_scan_has_one(found: int, missing: bool) -> None:
-    assert MaskRows("LUNA16", "nodule", 6010, found, 601, 601 - found // 10).missing == missing
+@pytest.mark.parametrize(("rows", "missing"), [(0, True), (10, False), (6010, False)])
+def test_nodule_masks_are_missing_only_where_no_scan_has_one(rows: int, missing: bool) -> None:
+    assert MaskRows("LUNA16", "nodule", 6010, rows, 601, 601 - rows // 10).missing == missing
 
 
 def test_a_command_is_for_the_folder_that_the_store_was_made_from_and_can_be_pasted() -> None:

@@ -1,39 +1,19 @@
-"""Scans into a store: once, again only when their content changed, and never stopped by a bad one."""
+"""Scans are prepared into a store once, again only when their content changed; a bad scan does not stop the others."""
 
-import csv
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned, write_dicom, write_nifti
+from tests.support.raw_cohorts import CONFIG, write_cohort
+from tests.support.raw_scans import AFFINE, thorax, turned, write_dicom, write_nifti
 from uniferum.data.cohorts.base import Cohort, open_cohort
-from uniferum.data.prepare_cohort import card_of, finish_store, prepare_one
-from uniferum.preprocessing.geometry import Geometry
-from uniferum.preprocessing.pipeline import PreparationConfig
+from uniferum.data.prepare_cohort import card_of, finish_store, prepare_chunk
 from uniferum.preprocessing.store.store import Store
 
-CONFIG = PreparationConfig(geometry=Geometry(spacing_mm=(8, 8, 8), model_shape=(24, 20, 16)))
 HU, IDS = thorax()
 PLANTED = "ZZPLANTED"
-
-
-def write_cohort(root: Path, scans: dict[str, Path], labels: dict[str, str] | None = None) -> Path:
-    """A folder cohort's table and YAML."""
-    with (root / "labels.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["scan_id", "path", "patient", "effusion", "mask"])
-        for scan_id, path in scans.items():
-            mask = "mask.nii.gz" if (root / "mask.nii.gz").exists() else ""
-            table.writerow([scan_id, path, f"p_{scan_id}", (labels or {}).get(scan_id, ""), mask])
-    (root / "cohort.yaml").write_text(
-        f"kind: folder\nname: OWN\nroot: {root}\n"
-        "columns: {scan: scan_id, path: path, patient: patient}\n"
-        "labels: {effusion: {name: effusion, organ: around the lungs}}\n"
-        "masks: [{path: mask, kinds: {organs: {structure: totalsegmentator}}}]\n"
-    )
-    return root / "cohort.yaml"
 
 
 @pytest.fixture
@@ -46,7 +26,7 @@ def root(tmp_path) -> Path:
 
 def prepare_all(cohort: Cohort, out: Path) -> list:
     store = Store.create(out, card_of(cohort), CONFIG)
-    outcomes = [prepare_one(scan, out) for scan in cohort.scans()]
+    outcomes = prepare_chunk(cohort.scans(), str(out))
     finish_store(store, cohort, outcomes)
     return outcomes
 
@@ -136,6 +116,6 @@ def test_a_montage_is_written_on_request(root, tmp_path):
     write_nifti(root / "a.nii.gz", HU)
     cohort = open_cohort(write_cohort(root, {"a": Path("a.nii.gz")}))
     Store.create(tmp_path / "store", card_of(cohort), CONFIG)
-    for scan in cohort.scans():
-        assert prepare_one(scan, tmp_path / "store", with_montage=True).state == "prepared"
+    outcomes = prepare_chunk(cohort.scans(), str(tmp_path / "store"), with_montage=True)
+    assert [outcome.state for outcome in outcomes] == ["prepared"]
     assert (tmp_path / "store/montages/a.png").read_bytes().startswith(b"\x89PNG")

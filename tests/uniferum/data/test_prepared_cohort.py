@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from tests.support.small_stores import SMALL, organs, write_store
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.errors import UniferumError
 

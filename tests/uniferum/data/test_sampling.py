@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.uniferum.data.small_stores import SMALL, organs, write_store
+from tests.support.small_stores import SMALL, organs, write_store
 from uniferum.data.content import Content
 from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.row_counts import planned_rows
-from uniferum.data.sampling import SamplingConfig, balanced, training_table
-from uniferum.data.tasks import classification_tasks, table_of
+from uniferum.data.sampling import SamplingConfig, balanced, shuffled, training_table
+from uniferum.data.tasks import classification_tasks, table_of, trainable_labels
 from uniferum.errors import UniferumError
 
 COUNT = 40
@@ -109,12 +109,12 @@ def test_seg_adds_a_tenth_of_the_rows_as_organs_present_in_the_scan(cohorts: dic
 
 
 def _organs(cohort: Content | PreparedCohort, sampling: SamplingConfig) -> OrganCounts:
-    found = planned_rows(cohort, sampling, segmentation=True).organs
-    assert found is not None
-    return found
+    organs = planned_rows(cohort, sampling, segmentation=True).organs
+    assert organs is not None
+    return organs
 
 
-def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
+def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_reported(
     cohorts: dict[str, PreparedCohort],
 ) -> None:
     of_scans = SamplingConfig(luna_factor=0, organ_share=0.5, organ_share_of="scans")
@@ -124,10 +124,10 @@ def test_organ_tasks_are_a_share_of_rows_or_of_scans_and_both_counts_are_told(
     assert content is not None
     for sampling in (of_scans, SamplingConfig(organ_share=0.5), SamplingConfig(organ_share=0.5, balance=False)):
         rows = training_table(cohorts, ["CTRATE"], sampling, seed=0)
-        told = [_organs(cohort, sampling) for cohort in (content, cohorts["CTRATE"])]
-        assert told[0] == told[1]
-        assert (told[0].rows, told[0].scans) == (len(rows), 30)
-        assert told[0].wanted == (15 if sampling.organ_share_of == "scans" else round(len(rows) / 2))
+        both = [_organs(cohort, sampling) for cohort in (content, cohorts["CTRATE"])]
+        assert both[0] == both[1]
+        assert (both[0].rows, both[0].scans) == (len(rows), 30)
+        assert both[0].wanted == (15 if sampling.organ_share_of == "scans" else round(len(rows) / 2))
     assert _organs(content, of_scans).sentence() == (
         "CTRATE: 15 organ rows wanted (sampling.organ_share_of: scans): "
         "50% of 42 training rows are 21, of 30 training scans 15"
@@ -187,3 +187,23 @@ def test_a_training_that_lacks_organ_or_nodule_masks_is_refused(
     without = {**cohorts, "LUNA16": write_store(tmp_path / "luna", "LUNA16", ["train"], {})}
     with pytest.raises(UniferumError, match=r"nodule rows of LUNA16 .*must not lack masks"):
         training_table(without, ["CTRATE", "SEG"], SamplingConfig(), seed=0)
+
+
+def test_shuffled_labels_keep_their_counts_and_depend_on_seed_and_split(cohorts: dict[str, PreparedCohort]) -> None:
+    rows = classification_tasks(cohorts["CTRATE"], "train", trainable_labels(cohorts["CTRATE"]))
+    mixed = shuffled(rows, 0, "train")
+    assert mixed.drop(columns="target").equals(rows.drop(columns="target"))
+    assert mixed.groupby("label")["target"].sum().equals(rows.groupby("label")["target"].sum())
+    assert not mixed["target"].equals(rows["target"])
+    assert shuffled(rows, 0, "train").equals(mixed)
+    again = shuffled(rows.sample(frac=1, random_state=1), 0, "train")
+    assert again.loc[rows.index].equals(mixed), "the order of rows does not matter"
+    assert not shuffled(rows, 1, "train")["target"].equals(mixed["target"])
+    assert not shuffled(rows, 0, "validation")["target"].equals(mixed["target"])
+
+
+def test_a_shuffled_training_table_has_as_many_rows(cohorts: dict[str, PreparedCohort]) -> None:
+    plain = training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0)
+    mixed = training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0, shuffle=True)
+    assert mixed.groupby("label")["target"].value_counts().equals(plain.groupby("label")["target"].value_counts())
+    assert set(mixed["task_id"]) != set(plain["task_id"])

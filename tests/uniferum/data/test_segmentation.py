@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from tests.uniferum.data.cohorts.layouts import write_rad_chest
+from tests.support.cohort_layouts import write_rad_chest
 from uniferum.data.cohorts.base import open_cohort
 from uniferum.data.cohorts.rad_chest import affine_of
 from uniferum.data.segmentation import (
@@ -51,9 +51,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_masks_are_written_where_the_cohort_reads_them_and_failures_are_named(root: Path, program: str) -> None:
     cohort = open_cohort(root.parent / "cohort.yaml")
-    found = {s.scan_id: s.fault for s in segment(waiting(cohort), masks_folder(cohort), installed_program())}
-    assert found["trn00001"] == found["trn00003"] == ""
-    assert "no CT of a human" in found["trn00002"]
+    faults = {s.scan_id: s.fault for s in segment(waiting(cohort), masks_folder(cohort), installed_program())}
+    assert faults["trn00001"] == faults["trn00003"] == ""
+    assert "no CT of a human" in faults["trn00002"]
     assert sorted(p.name for p in (root / "ts_total").iterdir()) == ["trn00001.nii.gz", "trn00003.nii.gz"]
     assert [scan.scan_id for scan in waiting(cohort)] == ["trn00002"], "a second run takes only what is missing"
     mask = nibabel.load(root / "ts_total/trn00001.nii.gz")
@@ -69,7 +69,7 @@ def test_arguments_are_a_list_that_no_shell_reads() -> None:
 
 def test_without_the_program_the_cure_is_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(root))
-    with pytest.raises(UniferumError, match=r"TotalSegmentator must be installed; pip install -e '\.\[segment\]'"):
+    with pytest.raises(UniferumError, match=r"TotalSegmentator is not installed\. .*pip install -e '\.\[segment\]'"):
         installed_program()
 
 
@@ -82,11 +82,12 @@ def test_a_cohort_without_a_place_for_masks_is_refused(root: Path) -> None:
 def test_the_command_counts_and_fails_with_what_failed(root: Path, program: str) -> None:
     line = ["data", "segment", str(root.parent / "cohort.yaml"), "--local"]
     counted = CliRunner().invoke(app, [*line, "--dry-run"])
-    assert "3 scans without a mask" in counted.output
+    assert "3 scans without a mask" in counted.stdout
     done = CliRunner().invoke(app, line)
     assert done.exit_code == 1
-    assert "2 masks in" in done.output
-    assert "trn00002" in done.output
+    assert "3 scans without a mask" in done.stderr
+    assert "2 masks in" in done.stdout
+    assert "trn00002" in done.stdout.partition("# failed")[2]
 
 
 def test_a_mask_that_another_run_made_meanwhile_is_kept(root: Path, program: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tests.uniferum.data.small_stores import write_store
+from tests.support.small_stores import write_store
 from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.splits import refuse_splits
@@ -26,9 +26,9 @@ def opened(request: pytest.FixtureRequest, store: Path) -> Callable[[], Opened]:
     """Opens the store as it is then."""
 
     def go() -> Opened:
-        found = Content.read(store) if request.param == "plan" else PreparedCohort.open(store)
-        assert found is not None
-        return found
+        content = Content.read(store) if request.param == "plan" else PreparedCohort.open(store)
+        assert content is not None
+        return content
 
     return go
 

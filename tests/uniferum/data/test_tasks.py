@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.data.small_stores import organs, write_store
+from tests.support.small_stores import organs, write_store
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.tasks import COLUMNS, classification_tasks, evaluation_tasks, joined, selection_tasks, table_of
 from uniferum.errors import UniferumError

@@ -1,4 +1,4 @@
-"""The vocabulary holds what the paper counts, with prompts that a person can read."""
+"""The vocabulary has the labels that the paper counts, with readable prompts."""
 
 import re
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from uniferum.evaluation.benchmark import group_roles, in_distribution, label_role
+from uniferum.evaluation.benchmark import label_role
 
 GROUPS = {
     ("CTRATE", "all"): ("effusion", "nodule", "hernia"),
@@ -26,18 +26,9 @@ GROUPS = {
         (("RADCHEST",), ("CTRATE", "all"), "effusion", "shared"),
         (("RADCHEST",), ("CTRATE", "all"), "hernia", "zero-shot"),
         (("CTRATE", "SEG"), ("RADCHEST", "unique"), "honeycombing", "zero-shot"),
+        (("CTRATE", "INSPECT", "SEG"), ("CTRATE", "all"), "nodule", "in-distribution"),
+        (("CTRATE", "INSPECT", "SEG"), ("INSPECT", "shared"), "nodule", "shared"),
     ],
 )
 def test_the_role_of_a_label(mix, column, label, role):
     assert label_role(GROUPS, mix, column, label) == role
-
-
-def test_a_column_can_be_part_shared_and_part_zero_shot():
-    assert group_roles(GROUPS, ("RADCHEST",), ("CTRATE", "all")) == {
-        "shared": ("effusion",),
-        "zero-shot": ("nodule", "hernia"),
-    }
-
-
-def test_the_labels_read_from_inspect_reports_are_never_in_distribution():
-    assert in_distribution(("CTRATE", "INSPECT", "SEG"), GROUPS) == (("CTRATE", "all"), ("INSPECT", "unique"))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_curve
+from sklearn.metrics import average_precision_score, brier_score_loss, precision_recall_curve, roc_curve
 
 from uniferum.evaluation.calibration import brier, expected_calibration_error, probability, reliability
 from uniferum.evaluation.curves import average_precision, curve, sensitivity_at_specificity
@@ -35,6 +35,17 @@ def test_roc_points_equal_scikit_learn(case):
     points = curve(target, score)
     np.testing.assert_array_equal(points.false_positive_rate, false[1:])
     np.testing.assert_array_equal(points.sensitivity, true[1:])
+
+
+@given(cases)
+@settings(max_examples=50, deadline=None)
+def test_precision_recall_points_equal_scikit_learn(case):
+    target, score = case
+    precision, recall, threshold = precision_recall_curve(target, score)
+    points = curve(target, score)
+    np.testing.assert_array_equal(points.threshold, threshold[::-1])
+    np.testing.assert_array_equal(points.precision, precision[-2::-1])
+    np.testing.assert_array_equal(points.sensitivity, recall[-2::-1])
 
 
 @pytest.mark.parametrize("target", [[0, 0], [1, 1]])

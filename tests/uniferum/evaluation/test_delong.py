@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import rankdata
 from sklearn.metrics import roc_auc_score
 
 from uniferum.errors import UniferumError
@@ -15,7 +14,6 @@ from uniferum.evaluation.delong import (
     covariance,
     delong,
     interval,
-    midranks,
     paired_delong,
     paired_test,
     placements,
@@ -58,11 +56,6 @@ def test_covariance_equals_the_textbook_estimator_with_many_ties(case):
 def test_area_equals_scikit_learn(case):
     target, scores = case
     assert auroc(target, scores[0]) == pytest.approx(roc_auc_score(target, scores[0]), abs=1e-12)
-
-
-@given(st.lists(st.integers(-3, 3), max_size=30))
-def test_midranks_equal_scipy(values):
-    np.testing.assert_allclose(midranks(values), rankdata(values))
 
 
 def test_a_hand_worked_example_of_four_cases():

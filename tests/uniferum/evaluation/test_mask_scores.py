@@ -11,6 +11,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_counts import spread_out
 from uniferum.evaluation.mask_scores import mask_table, metric_values, score_masks
 from uniferum.evaluation.mask_words import mask_note
+from uniferum.evaluation.masks import dice as dice_of_case
 
 
 def row(scan, structure, target, drawn, overlap, cohort="CTRATE"):
@@ -49,9 +50,11 @@ def test_dice_and_sensitivity_are_those_of_monai():
     sensitivity = compute_confusion_matrix_metric("sensitivity", get_confusion_matrix(drawn, target))
     counts = torch.stack([target, drawn, target * drawn]).flatten(3).sum(3).long()
     rows = [row(str(scan), f"s{at}", *counts[:, scan, at].tolist()) for scan in range(3) for at in range(4)]
-    found = score_masks(mask_table(rows)).structures
-    np.testing.assert_allclose(found["dice"], dice.mean(0))
-    np.testing.assert_allclose(found["mask_sensitivity"], sensitivity.mean(0))
+    scores = score_masks(mask_table(rows)).structures
+    np.testing.assert_allclose(scores["dice"], dice.mean(0))
+    np.testing.assert_allclose(scores["mask_sensitivity"], sensitivity.mean(0))
+    pairs = zip(drawn.flatten(0, 1).numpy(), target.flatten(0, 1).numpy(), strict=True)
+    np.testing.assert_allclose([dice_of_case(a, b) for a, b in pairs], dice.flatten())
 
 
 def summary(cohort, structures, empty):

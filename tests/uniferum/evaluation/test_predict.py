@@ -45,7 +45,7 @@ class Counting(Model):
 
 def batch(first: int, prompts: int) -> Batch:
     """Two volumes of value ``first`` and ``first + 1``, each with all prompts."""
-    volume = torch.stack([torch.full((1, 2, 2, 2), float(first + place)) for place in range(2)])
+    volume = torch.stack([torch.full((1, 2, 2, 2), float(first + index)) for index in range(2)])
     rows = 2 * prompts
     return Batch(
         volume=volume,
@@ -55,7 +55,7 @@ def batch(first: int, prompts: int) -> Batch:
         label_target=torch.zeros(rows),
         seg_rows=torch.zeros(0, dtype=torch.int64),
         seg_target=torch.zeros(0, 1, 1),
-        task_ids=[f"v{first + place}:{prompt}" for place in range(2) for prompt in range(prompts)],
+        task_ids=[f"v{first + index}:{prompt}" for index in range(2) for prompt in range(prompts)],
         volume_ids=[f"v{first}", f"v{first + 1}"],
     )
 
@@ -84,9 +84,9 @@ def table(ids: Sequence[str], labels: Sequence[str]) -> pd.DataFrame:
 
 def test_scores_of_several_workers_find_their_tasks_in_any_order() -> None:
     scores = pd.DataFrame({"task_id": ["b", "a"], "score": [2.0, 1.0]})
-    found = predict_tasks(table(["a", "b"], ["x", "y"]), scores)
-    assert found["score"].tolist() == [1.0, 2.0]
-    assert "task_id" not in found
+    predicted = predict_tasks(table(["a", "b"], ["x", "y"]), scores)
+    assert predicted["score"].tolist() == [1.0, 2.0]
+    assert "task_id" not in predicted
 
 
 def test_labels_that_a_model_has_no_output_for_are_left_out_and_only_those() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.uniferum.model.small_models import volumes
+from tests.support.small_models import volumes
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
 from uniferum.model.encoder import Encoder, build_encoder, measure_norms

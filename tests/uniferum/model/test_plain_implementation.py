@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.uniferum.run.small_runs import make_config, write_store
+from tests.support.small_runs import make_config, write_store
 from uniferum.data.loading.batch import Batch
 from uniferum.model.uniferum import Uniferum
 from uniferum.run.build import open_workbench
@@ -43,7 +43,7 @@ class Plain(nn.Module):
         )
         shape = ours.transformer.shape
         self.word = nn.Embedding(shape.words, shape.hidden)
-        self.place = nn.Embedding(shape.positions, shape.hidden)
+        self.position = nn.Embedding(shape.positions, shape.hidden)
         self.kind = nn.Embedding(shape.types, shape.hidden)
         self.norm = nn.LayerNorm(shape.hidden, eps=shape.norm_eps)
         self.project = nn.Linear(ours.encoder.channels, shape.hidden)
@@ -70,7 +70,7 @@ class Plain(nn.Module):
         tables = ours.transformer.embeddings
         pairs: list[tuple[nn.Module, nn.Module]] = [
             (self.word, tables.word),
-            (self.place, tables.position),
+            (self.position, tables.position),
             (self.kind, tables.token_type),
             (self.norm, tables.norm),
             (self.project, ours.project),
@@ -96,7 +96,7 @@ class Plain(nn.Module):
         seen = self.project(visual.flatten(1).T)
         words = self.word(torch.tensor(self.reader.tokenizer.encode(prompt).ids))
         z = torch.cat([self.v_cls[None], seen, self.v_sep[None], words])
-        e = self.norm(z + self.place.weight[: len(z)] + self.kind.weight[0])[None]
+        e = self.norm(z + self.position.weight[: len(z)] + self.kind.weight[0])[None]
         for layer in self.layers:
             e = layer(e)
         return self.class_head(e[0, 0])[0], self.mask_head(e[0, 1 : 1 + len(seen)])

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
+from tests.support.small_models import LABELS, PROMPTS, small_model, volumes
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig
 from uniferum.model.encoder import Encoder, build_encoder
@@ -78,10 +78,10 @@ def test_products_without_gradient_agree_with_pytorchs(monkeypatch: pytest.Monke
     plain = F.linear(x, weight, bias)
     with torch.no_grad():
         assert linear._fits(x, weight)
-        found = linear.product(x, weight, bias, then)  # pyright: ignore[reportArgumentType]
+        product = linear.product(x, weight, bias, then)  # pyright: ignore[reportArgumentType]
         # A slice of positions and of rows of a fused matrix, as in the last layer.
         part = linear.product(x[:, 1:3], weight[8:], bias[8:])
-    torch.testing.assert_close(found, F.gelu(plain) if then == "gelu" else plain, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(product, F.gelu(plain) if then == "gelu" else plain, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(part, plain[:, 1:3, 8:], atol=1e-5, rtol=1e-5)
 
 

@@ -8,10 +8,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 from uniferum.model.config import PUBMEDBERT, TextConfig
-from uniferum.model.text import MINILM, build_text
-from uniferum.model.weights import in_package
+from uniferum.model.pretrained import MINILM, in_package
+from uniferum.model.text import build_text
 
 PROMPTS = ["Diagnose the presence of pleural effusion around the lungs", "Segment the heart in the image."]
 
@@ -153,14 +153,23 @@ def test_a_folder_without_a_model_is_said_beside_the_hubs_answer(
         build_text(TextConfig(name="bert"))
 
 
-@pytest.mark.parametrize("place", ["owner/name", "owner--name", "name", "models--owner--name/snapshots/abc"])
+@pytest.mark.parametrize("name", ["owner/name", "owner--name", "name", "models--owner--name/snapshots/abc"])
 def test_the_weights_folder_may_have_any_usual_layout(
-    megatron: Path, tmp_path_factory: pytest.TempPathFactory, place: str
+    megatron: Path, tmp_path_factory: pytest.TempPathFactory, name: str
 ) -> None:
     root = tmp_path_factory.mktemp("weights")
-    (root / place).parent.mkdir(parents=True, exist_ok=True)
-    (root / place).symlink_to(megatron)
+    (root / name).parent.mkdir(parents=True, exist_ok=True)
+    (root / name).symlink_to(megatron)
     assert build_text(TextConfig(name="owner/name", layers=1), root).transformer.shape.hidden == 24
+
+
+@pytest.mark.parametrize(("name", "meant"), [("minlm", "Did you mean 'minilm'?"), ("own/model", None)])
+def test_a_misspelt_short_name_is_suggested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name, meant) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(StateError, match=f"^There are no pretrained weights {name} ") as caught:
+        build_text(TextConfig(name=name), tmp_path)
+    assert ("Did you mean" in str(caught.value)) == (meant is not None)
+    assert (meant or "Download them elsewhere") in str(caught.value)
 
 
 def test_a_weights_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_known_words_are_one_token_each_and_padding_is_invisible() -> None:
     assert torch.equal(read.ids == 0, ~read.visible)
 
 
-def test_an_unknown_word_is_spelt_and_told_apart() -> None:
+def test_an_unknown_word_is_spelt_and_differs_from_others() -> None:
     reader = _reader()
     one, other = reader.read(["the zoster"]).ids, reader.read(["the zostex"]).ids
     assert reader.tokenizer.token_to_id("[UNK]") not in one

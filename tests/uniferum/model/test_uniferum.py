@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel, MegatronBertConfig, MegatronBertModel
 
-from tests.uniferum.model.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, small_config, small_model, volumes
+from tests.support.pooling import max_pool
+from tests.support.small_models import GEOMETRY, LABELS, PROMPTS, SHAPE, small_config, small_model, volumes
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig, tokens_shape
@@ -123,7 +124,7 @@ def test_a_voxel_moved_by_hand_lights_the_token_whose_target_patch_holds_it(voxe
     by_hand = (voxel[0] // 8 * 2 + voxel[1] // 8) * 1 + voxel[2] // 8
     assert lit == by_hand
     grid = TargetGrid.of(SHAPE, model.tokens_shape, model.patch)
-    target = grid.to_patches(grid.max_pool(volume[0, 0].numpy().astype(np.uint8)))
+    target = grid.to_patches(max_pool(grid, volume[0, 0].numpy().astype(np.uint8)))
     assert np.flatnonzero(target.any(axis=1)).tolist() == [lit]
     inside = [side % 8 // 4 for side in voxel]
     assert np.flatnonzero(target[lit]).tolist() == [inside[0] * 4 + inside[1] * 2 + inside[2]]
@@ -171,11 +172,11 @@ def test_with_channels_last_every_convolution_reads_and_writes_that_order(traini
     orders: dict[bool, list[bool]] = {}
     for on in (False, True):
         model = cast(Uniferum, small_model(encoder={"channels_last": on})).train(training)
-        found = orders.setdefault(on, [])
+        checks = orders.setdefault(on, [])
 
-        def look(conv: nn.Conv3d, given: tuple[torch.Tensor], made: torch.Tensor, found: list[bool] = found) -> None:
+        def look(conv: nn.Conv3d, given: tuple[torch.Tensor], made: torch.Tensor, checks: list[bool] = checks) -> None:
             tensors = (conv.weight, *given, made)
-            found.append(all(tensor.is_contiguous(memory_format=last) for tensor in tensors))
+            checks.append(all(tensor.is_contiguous(memory_format=last) for tensor in tensors))
 
         for conv in (part for part in model.encoder.modules() if isinstance(part, nn.Conv3d)):
             conv.register_forward_hook(look)
@@ -216,7 +217,7 @@ def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of
     for rows in ([0, 1, 0], [0, 0, 0, 0, 1], [1, 0], [0, 1, 1, 0]):
         prompts = [PROMPTS[row % 3] for row in range(len(rows))]
         for mode in (True, False):
-            found = []
+            results = []
             for model in (plain, compiled):
                 model.train(mode).zero_grad()
                 with torch.set_grad_enabled(mode):
@@ -226,8 +227,8 @@ def test_compiled_parts_give_the_same_answers_and_gradients_for_micro_batches_of
                 if mode:
                     (out.class_logit.square().sum() + out.mask_logit.square().sum()).backward()
                 gradients = [p.grad for p in model.parameters() if p.grad is not None]
-                found.append((out.class_logit.detach(), out.mask_logit.detach(), gradients))
-            torch.testing.assert_close(found[0], found[1], atol=1e-4, rtol=1e-4)
+                results.append((out.class_logit.detach(), out.mask_logit.detach(), gradients))
+            torch.testing.assert_close(results[0], results[1], atol=1e-4, rtol=1e-4)
     given_up = {reason for reason in torch._dynamo.utils.counters["unimplemented"] if "limit" in reason}
     assert not given_up
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 4, "nothing was compiled"

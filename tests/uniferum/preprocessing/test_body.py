@@ -5,7 +5,7 @@ import pytest
 from skimage.measure import label, regionprops
 from skimage.morphology import convex_hull_image
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, IDS_LUNGS, thorax
+from tests.support.raw_scans import AFFINE, IDS_LUNGS, thorax
 from uniferum.preprocessing import body, lungs
 from uniferum.preprocessing.volume import Volume
 
@@ -61,22 +61,22 @@ def _found(hu):
 
 
 def test_lungs_found_by_threshold_overlap_the_true_ones():
-    found, true = _found(HU), np.isin(IDS, IDS_LUNGS)
-    assert found is not None
-    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.95
+    lung, true = _found(HU), np.isin(IDS, IDS_LUNGS)
+    assert lung is not None
+    assert 2 * (lung & true).sum() / (lung.sum() + true.sum()) > 0.95
 
 
 def test_their_limits_are_those_of_the_mask_within_a_slice():
-    found = _found(HU)
-    assert found is not None
+    lung = _found(HU)
+    assert lung is not None
     by_mask = lungs.limits_from_mask(IDS, AFFINE, IDS_LUNGS)
-    assert by_mask == pytest.approx(lungs.limits_from_found(found, AFFINE), abs=5.01)
+    assert by_mask == pytest.approx(lungs.limits_from_found(lung, AFFINE), abs=5.01)
 
 
 def test_a_field_of_view_that_cuts_through_a_lung_still_shows_it():
-    found = _found(np.ascontiguousarray(HU[30:60, 20:60, 20:50]))
-    assert found is not None
-    assert (found & np.isin(IDS, IDS_LUNGS)[30:60, 20:60, 20:50]).sum() > 0.8 * found.sum()
+    lung = _found(np.ascontiguousarray(HU[30:60, 20:60, 20:50]))
+    assert lung is not None
+    assert (lung & np.isin(IDS, IDS_LUNGS)[30:60, 20:60, 20:50]).sum() > 0.8 * lung.sum()
 
 
 def test_a_limb_and_the_room_beside_it_hold_no_lung():

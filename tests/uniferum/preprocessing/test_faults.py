@@ -1,4 +1,4 @@
-"""An error that nobody worded still says file, deed, kind and place, and nothing of a header."""
+"""Unexpected errors of a reader: the message has file, operation, error type and line, and nothing of a header."""
 
 import errno
 import logging
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from uniferum.errors import UniferumError
+from uniferum.preprocessing import faults
 from uniferum.preprocessing.faults import DEBUG, fault_line
 from uniferum.preprocessing.formats.source import MaskSource
 
@@ -25,23 +26,24 @@ def through(*modules: str, mask: MaskSource | None = None) -> BaseException:
         names: dict[str, object] = {"__name__": f"uniferum.{module}", "inner": call, "given": mask}
         exec("def outer():\n    mask = given\n    inner()", names)
         call = names["outer"]  # type: ignore[assignment]
-    with pytest.raises(TypeError) as found:
+    with pytest.raises(TypeError) as caught:
         call()
-    return found.value
+    return caught.value
 
 
 @pytest.mark.parametrize(
     ("modules", "deed"),
     [
-        (
-            ("data.preparation", "preprocessing.pipeline", "preprocessing.formats", "preprocessing.nifti"),
-            "reading the scan",
-        ),
-        (("preprocessing.pipeline", "preprocessing.formats", "preprocessing.dicom_geometry"), "reading the scan"),
-        (("preprocessing.pipeline", "preprocessing.layers", "preprocessing.nifti"), "reading its masks"),
+        (("data.prepare_cohort", "preprocessing.pipeline", "preprocessing.formats.nifti"), "reading the scan"),
+        (("preprocessing.pipeline", "preprocessing.formats.dicom.geometry"), "reading the scan"),
+        (("preprocessing.pipeline", "preprocessing.masks.files", "preprocessing.formats.nifti"), "reading its masks"),
         (("preprocessing.pipeline", "preprocessing.resampling"), "putting it on the prepared grids"),
-        (("data.preparation", "preprocessing.store"), "reading or writing the store"),
-        (("data.preparation",), "preparing it"),
+        (("data.prepare_cohort", "preprocessing.store.codec"), "reading or writing the store"),
+        (
+            ("data.prepare_cohort", "preprocessing.store.signature"),
+            "comparing its files with what it was prepared from",
+        ),
+        (("data.prepare_cohort",), "preparing it"),
     ],
 )
 def test_an_error_says_what_was_being_done_and_where(modules: tuple[str, ...], deed: str) -> None:
@@ -51,8 +53,16 @@ def test_an_error_says_what_was_being_done_and_where(modules: tuple[str, ...], d
     assert SECRET not in line
 
 
+def test_every_step_names_modules_that_exist() -> None:
+    room = Path(faults.__file__).parent
+    named = [name for names, _ in faults._STEPS for name in names]
+    assert [name for name in named if not [*room.rglob(f"{name}.py"), *room.rglob(f"{name}/__init__.py")]] == []
+
+
 def test_an_error_in_a_mask_names_its_layer() -> None:
-    error = through("preprocessing.layers", "preprocessing.nifti", mask=MaskSource("nodule", Path("m.nii.gz")))
+    error = through(
+        "preprocessing.masks.layers", "preprocessing.formats.nifti", mask=MaskSource("nodule", Path("m.nii.gz"))
+    )
     line = fault_line(error, "scan.nii.gz")
     assert line.startswith("scan.nii.gz: reading its masks (layer nodule) failed with TypeError at ")
 

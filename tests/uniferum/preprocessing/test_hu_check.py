@@ -1,10 +1,10 @@
-"""Values that are HU are told from values that are not, by where air, fat, tissue and bone lie."""
+"""The check of HU: volumes whose values are not HU are flagged, by where air, fat, tissue and bone lie."""
 
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.intensity_forms import outside_circle, padded, scaled, sound, wrong
-from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
+from tests.support.intensity_forms import outside_circle, padded, scaled, sound, wrong
+from tests.support.raw_scans import thorax, write_nifti
 from uniferum.data.phantom.acquisition import draw_acquisition
 from uniferum.data.phantom.cases import draw_case
 from uniferum.preprocessing.formats.load import read_volume
@@ -126,15 +126,15 @@ def test_a_small_or_no_known_fault_is_given_no_cause():
 
 @pytest.mark.parametrize("value", [-1000, 0, 40, -3024, 32767])
 def test_a_constant_volume_is_flagged(value):
-    found, notes = check_hu(np.full((8, 8, 8), value, np.int16))
-    assert found == ("wrong_hu",)
+    flags, notes = check_hu(np.full((8, 8, 8), value, np.int16))
+    assert flags == ("wrong_hu",)
     assert "one value" in notes[0]
 
 
 @pytest.mark.parametrize("padding", [0, 32767])
-def test_padding_that_is_no_air_is_told(padding):
-    found, notes = check_hu(padded(NOISY, padding))
-    assert found == ("padding_not_air",)
+def test_padding_that_is_not_air_is_flagged(padding):
+    flags, notes = check_hu(padded(NOISY, padding))
+    assert flags == ("padding_not_air",)
     share = outside_circle(NOISY.shape).mean()
     assert notes[0].startswith(f"{share:.1%} of the voxels hold {padding},")
 

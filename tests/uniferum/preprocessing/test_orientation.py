@@ -1,4 +1,4 @@
-"""Axes that contradict the anatomy are doubted with a reason and a probability, sound and scanty scans are not."""
+"""Axes that contradict the anatomy are flagged with reason and probability; correct scans and small crops are not."""
 
 import math
 from functools import cache
@@ -7,7 +7,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import thorax, write_nifti
+from tests.support.raw_scans import thorax, write_nifti
 from uniferum.data.phantom.rendering import Rendered, render
 from uniferum.data.phantom.spec import PhantomSpec
 from uniferum.preprocessing import body, landmarks, organs, orientation
@@ -147,8 +147,8 @@ def test_a_mask_of_organs_answers_where_the_voxels_do_not():
 
 def test_vertebrae_that_count_downwards_speak_against_the_header():
     ids = np.zeros((10, 10, 60), np.uint8)
-    for place, number in enumerate(range(32, 44)):
-        ids[3:7, 3:7, 5 * place : 5 * place + 4] = number
+    for index, number in enumerate(range(32, 44)):
+        ids[3:7, 3:7, 5 * index : 5 * index + 4] = number
     spacing = np.array(SPACING)
     up, down = (
         {cue.question: cue.log_odds for cue in organs.of_mask(array, spacing)} for array in (ids, ids[:, :, ::-1])

@@ -1,11 +1,11 @@
-"""Paper 3.5 on a thorax whose every part is known."""
+"""Preparation as in paper 3.5, on a synthetic thorax of known parts."""
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, FAT, LIVER, TISSUE, thorax, turned, write_nifti
+from tests.support.raw_scans import AFFINE, FAT, LIVER, TISSUE, thorax, turned, write_nifti
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 from uniferum.preprocessing.geometry import Geometry
@@ -67,10 +67,10 @@ def test_slices_more_than_5_mm_beyond_the_lungs_are_discarded_and_the_rest_centr
     heights = AFFINE[2, 3] + 5 * lung[[0, -1]]
     assert prepared.z_range_mm == (heights[0] - 5, heights[1] + 5)
     body = np.flatnonzero((prepared.levels["full"] > -500).any(axis=(0, 1)))
-    place = prepared.affine["full"][2, 3] + 2 * body
-    assert place.min() >= heights[0] - 5 - 1
-    assert place.max() <= heights[1] + 5 + 1
-    assert (place.min() + place.max()) / 2 == pytest.approx(prepared.centre_mm[2], abs=2)
+    z_mm = prepared.affine["full"][2, 3] + 2 * body
+    assert z_mm.min() >= heights[0] - 5 - 1
+    assert z_mm.max() <= heights[1] + 5 + 1
+    assert (z_mm.min() + z_mm.max()) / 2 == pytest.approx(prepared.centre_mm[2], abs=2)
 
 
 def test_the_body_is_centred_in_x_and_y(prepared):
@@ -91,9 +91,9 @@ def test_the_training_level_is_torchs_area_resize_of_the_centred_crop():
 
 
 def test_without_a_mask_the_lungs_are_found_and_marked_so(source):
-    found = prepare(ScanSource("s", source.path), CONFIG)
-    assert found.lung_source == "threshold"
-    assert found.z_range_mm == pytest.approx(prepare(source, CONFIG).z_range_mm, abs=5.01)
+    unmasked = prepare(ScanSource("s", source.path), CONFIG)
+    assert unmasked.lung_source == "threshold"
+    assert unmasked.z_range_mm == pytest.approx(prepare(source, CONFIG).z_range_mm, abs=5.01)
 
 
 def test_without_a_lung_a_scan_is_flagged_keeps_its_heights_and_may_be_excluded(tmp_path):

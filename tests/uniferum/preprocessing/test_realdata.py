@@ -1,6 +1,5 @@
 """Every real volume beside the checkout: what scanners and their converters really write."""
 
-import csv
 from functools import cache
 from pathlib import Path
 
@@ -10,10 +9,11 @@ import pytest
 import SimpleITK
 from scipy import ndimage
 
+from tests.support.real_volumes import rows, source
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.dicom import read_dicom
 from uniferum.preprocessing.formats.load import read_volume
-from uniferum.preprocessing.formats.source import MaskSource, ScanSource
+from uniferum.preprocessing.formats.source import ScanSource
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.masks.files import read_mask
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, prepare
@@ -21,24 +21,7 @@ from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan, pre
 pytestmark = pytest.mark.integration
 GEOMETRY = Geometry(spacing_mm=(2, 2, 2), model_shape=(128, 80, 64))
 CONFIG = PreparationConfig(geometry=GEOMETRY, levels=("train", "full"))
-KINDS = {
-    "lungs": {"layer": "lungs", "threshold": 127.5},
-    "gross tumour volume": {"layer": "gross_tumour_volume", "threshold": 0.5},
-    "totalsegmentator total v2": {"layer": "totalsegmentator"},
-    "heart": {"layer": "heart", "threshold": 0.5},
-}
 THORACES = ("thorax_1", "thorax_2", "thorax_3")
-
-
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    with (folder / "labels.csv").open() as file:
-        return {row["scan_id"]: row for row in csv.DictReader(file)}
-
-
-def source(folder: Path, scan_id: str, *, masks: bool = True) -> ScanSource:
-    row = rows(folder)[scan_id]
-    layers = (MaskSource(path=folder / row["mask_path"], **KINDS[row["mask_label"]]),) if row["mask_path"] else ()
-    return ScanSource(scan_id, folder / row["path"], masks=layers if masks else (), root=folder)
 
 
 @cache
@@ -64,11 +47,11 @@ def test_no_sound_volume_is_thought_to_lie_otherwise_than_its_header_says(realda
 
 def test_lungs_are_found_where_they_are_in_view_and_nowhere_else(realdata):
     for scan_id, row in rows(realdata).items():
-        found = prepared(realdata, scan_id, masks=False)
+        scan = prepared(realdata, scan_id, masks=False)
         if row["lung_in_view"] == "1":
-            assert found.lung_source == "threshold", scan_id
+            assert scan.lung_source == "threshold", scan_id
         elif row["lung_in_view"] == "0":
-            assert "no_lung" in found.flags, scan_id
+            assert "no_lung" in scan.flags, scan_id
 
 
 @pytest.mark.parametrize("scan_id", THORACES)
@@ -98,8 +81,8 @@ def test_the_right_lung_is_the_larger_and_the_liver_side_is_the_right(realdata, 
 @pytest.mark.parametrize("scan_id", THORACES)
 def test_lung_limits_by_threshold_agree_with_the_mask(realdata, scan_id):
     by_mask = prepared(realdata, scan_id).z_range_mm
-    found = prepared(realdata, scan_id, masks=False).z_range_mm
-    assert found == pytest.approx(by_mask, abs=12)
+    z_range_mm = prepared(realdata, scan_id, masks=False).z_range_mm
+    assert z_range_mm == pytest.approx(by_mask, abs=12)
 
 
 @pytest.mark.parametrize("scan_id", ["upper_abdomen", "abdomen_dicom"])

@@ -75,16 +75,16 @@ def test_clean_splits_have_no_leak_and_ids_of_two_cohorts_are_two_persons():
 
 
 def test_a_patient_or_study_in_two_splits_is_named():
-    found = datacard.leaks(manifest(patient_id=["p1", "p2", "p1", "p9"], study_id=["s1", "s2", "s1", "s9"]))
-    assert [(one.kind, one.where, one.first) for one in found] == [
+    leaks = datacard.leaks(manifest(patient_id=["p1", "p2", "p1", "p9"], study_id=["s1", "s2", "s1", "s9"]))
+    assert [(one.kind, one.where, one.first) for one in leaks] == [
         ("patient in several splits", "A", ("p1",)),
         ("study in several splits", "A", ("s1",)),
     ]
 
 
 def test_the_same_volume_twice_is_found_across_splits_and_cohorts():
-    found = datacard.leaks(manifest(checksum=["c1", "c2", "c1", "c2"]))
-    assert [(one.where, one.first) for one in found] == [
+    leaks = datacard.leaks(manifest(checksum=["c1", "c2", "c1", "c2"]))
+    assert [(one.where, one.first) for one in leaks] == [
         ("A test and A train", ("a1 = a3",)),
         ("A train and B test", ("a2 = b1",)),
     ]

@@ -1,11 +1,11 @@
-"""The small runs beside these tests."""
+"""Prepared stores for small runs, and one thread for all of them."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.uniferum.run.small_runs import make_stores
+from tests.support.small_runs import make_stores
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.model.small_models import GEOMETRY, LABELS, small_config, small_model
+from tests.support.small_models import GEOMETRY, LABELS, small_config, small_model
 from uniferum.errors import UniferumError
 from uniferum.model.saved.hub import save_pretrained
 from uniferum.run.ask import Answer, Question, Trained, ask, questions_of, split_flags

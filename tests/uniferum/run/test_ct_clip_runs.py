@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.uniferum.run.small_runs import CONFIG, LABELS, make_config
+from tests.support.small_runs import CONFIG, LABELS, make_config
 from uniferum.config import load, parse
 from uniferum.data.reports import read_reports, write_reports
 from uniferum.errors import UniferumError

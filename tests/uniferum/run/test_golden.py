@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.uniferum.run.small_runs import make_config
+from tests.support.small_runs import make_config
 from uniferum.run import train_run
 from uniferum.run.identity import RESULTS
 from uniferum.training.reporter import read_steps

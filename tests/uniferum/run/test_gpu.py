@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.uniferum.run.small_runs import make_config
+from tests.support.small_runs import make_config
 from uniferum.run import train_run
 from uniferum.training.reporter import read_steps
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.uniferum.run.small_runs import GEOMETRY, make_config
+from tests.support.pooling import max_pool
+from tests.support.small_runs import GEOMETRY, make_config
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.masks import CaseMasks, Outlined, dice
 from uniferum.model.base import Model, RowOutput
@@ -59,7 +60,7 @@ def inside(stored):
 def test_a_model_that_knows_the_mask_covers_it_in_its_field_and_nothing_beyond(store):
     stored = store.read_mask(SCAN, "totalsegmentator", "train")
     crop = inside(stored)
-    pooled = GRID.max_pool((stored[crop] == 51).astype(np.uint8))
+    pooled = max_pool(GRID, (stored[crop] == 51).astype(np.uint8))
     made = case_masks(trained(pooled), store, SCAN)
     assert made is not None
     assert made.mask.shape == GEOMETRY.level_shape

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.uniferum.run.small_runs import make_config
+from tests.support.small_runs import make_config
 from uniferum.config import fingerprint, load_yaml, parse
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, training_fingerprint

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
+from tests.support.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, evaluate_run, train_run, training_fingerprint
 from uniferum.run.identity import Reading, identity_of

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.uniferum.run.small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
+from tests.support.pooling import max_pool
+from tests.support.small_runs import COUNTS, GEOMETRY, LABELS, make_config, write_store
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.model.base import Model, RowOutput
@@ -122,18 +123,18 @@ def heart(stores: dict[str, Path]) -> np.ndarray:
     grid = TargetGrid.of(GEOMETRY.model_shape, (6, 5, 4), 2)
     stored = Store.open(stores["CTRATE"]).read_mask("test_00", "totalsegmentator", "train")
     inside = tuple(slice(m, m + n) for m, n in zip(GEOMETRY.level_margin, GEOMETRY.model_shape, strict=True))
-    return grid.to_patches(grid.max_pool((stored[inside] == 51).astype(np.uint8))) > 0
+    return grid.to_patches(max_pool(grid, (stored[inside] == 51).astype(np.uint8))) > 0
 
 
 def test_a_model_that_knows_the_mask_has_dice_1(stores: dict[str, Path]) -> None:
-    found = scored(stores, heart(stores)).scores.structures
-    assert found["dice"].tolist() == [1.0, 1.0]
-    assert found["volume_error"].tolist() == [0.0, 0.0]
+    scores = scored(stores, heart(stores)).scores.structures
+    assert scores["dice"].tolist() == [1.0, 1.0]
+    assert scores["volume_error"].tolist() == [0.0, 0.0]
 
 
 def test_at_most_so_many_scans_are_scored(stores: dict[str, Path]) -> None:
-    found = scored(stores, heart(stores), most=2)
-    assert [row["n_scored"] for row in found.summary()] == [2, 2]
+    outcome = scored(stores, heart(stores), most=2)
+    assert [row["n_scored"] for row in outcome.summary()] == [2, 2]
 
 
 def test_a_model_without_masks_says_so(stores: dict[str, Path]) -> None:

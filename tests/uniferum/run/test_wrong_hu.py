@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from tests.uniferum.run.small_runs import COUNTS, LABELS, make_config, write_store
+from tests.support.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.data.content import SPLITS, Content
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
@@ -62,13 +62,13 @@ def test_what_is_left_out_is_said_with_its_number(flagged: Stores) -> None:
 
 
 def test_a_record_counts_the_flags_of_each_cohort_and_split(flagged: Stores) -> None:
-    found = scoring._flags(bench(flagged, "exclude"))
-    assert found["CTRATE"] == {
+    counts = scoring._flags(bench(flagged, "exclude"))
+    assert counts["CTRATE"] == {
         "train": {"scans": 12, "flags": {"wrong_hu": 4, "no_lung": 1}, "left_out": 4},
         "validation": {"scans": 4, "flags": {"wrong_hu": 1}, "left_out": 0},
         "test": {"scans": 6, "flags": {"wrong_hu": 2, "orientation_doubtful": 1, "no_lung": 1}, "left_out": 0},
     }
-    assert found["RADCHEST"] == {"test": {"scans": 6, "flags": {}, "left_out": 0}}
+    assert counts["RADCHEST"] == {"test": {"scans": 6, "flags": {}, "left_out": 0}}
     assert scoring._flags(bench(flagged, "keep"))["CTRATE"]["train"]["left_out"] == 0
 
 
@@ -125,8 +125,8 @@ def test_a_world_without_flags_has_the_fingerprints_that_it_had_before_there_was
     flags_of: dict[str, tuple[str, ...]] = {scan: () for part in scans.values() for scan in part}
     content = Content("CTRATE", Vocabulary.load(), scans, known, flags_of)
     monkeypatch.setattr(identity, "read_content", lambda stores, cohort: content)
-    found = identity.fingerprints(make_config(evaluate_on=["CTRATE"]), {"CTRATE": "somewhere"})
-    assert found == identity.Fingerprints("10e508f0acfc6f3e", "efae05389a97bc2f")
+    prints = identity.fingerprints(make_config(evaluate_on=["CTRATE"]), {"CTRATE": "somewhere"})
+    assert prints == identity.Fingerprints("10e508f0acfc6f3e", "efae05389a97bc2f")
 
 
 @pytest.mark.parametrize("ask", [identity.fingerprints, lambda config, stores: bench(stores, "stop")])

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.uniferum.training.tiny_training import TinyModel, tiny_training
+from tests.support.tiny_training import TinyModel, tiny_training
 from uniferum.errors import OtherHardware, UniferumError
 from uniferum.training.checkpoint import Checkpoints, Identity, load_weights, read_card
 from uniferum.training.config import OptimConfig
@@ -146,7 +146,7 @@ def test_an_optimizer_file_of_something_else_is_one_line(saved: Path, content: b
 def test_going_on_in_another_number_format_is_refused_naming_both(saved: Path) -> None:
     checkpoints, model, optimizer = fresh(saved)
     checkpoints.identity = replace(checkpoints.identity, precision="bf16")
-    with pytest.raises(OtherHardware, match=r"\(fp32\) must be the precision of this machine \(bf16\)"):
+    with pytest.raises(OtherHardware, match="has the precision fp32, and this machine has bf16"):
         checkpoints.load_last(model, optimizer)
 
 
@@ -160,15 +160,15 @@ def test_an_optimizer_goes_on_where_its_weights_lie_in_another_memory_order(tmp_
     def steps(orders: list[bool]) -> torch.Tensor:
         """One step in each memory order, through a checkpoint."""
         held = start.state_dict()
-        for place, order in enumerate(orders):
+        for index, order in enumerate(orders):
             conv = nn.Conv3d(4, 8, 3).to(memory_format=torch.channels_last_3d if order else torch.contiguous_format)
             conv.load_state_dict(held)
             optimizer = build_optimizer(conv, OptimConfig(lr=0.1))
-            if place:
+            if index:
                 checkpoints.load_last(conv, optimizer)
             (conv(x) ** 2).mean().backward()
             optimizer.step()
-            checkpoints.save(conv, optimizer, TrainingProgress(step=place + 1))
+            checkpoints.save(conv, optimizer, TrainingProgress(step=index + 1))
             held = conv.state_dict()
         return held["weight"]
 

@@ -15,7 +15,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.uniferum.training.tiny_training import TinyModel, losses, tiny_training
+from tests.support import tiny_training as program
+from tests.support.tiny_training import TinyModel, losses, tiny_training
 from uniferum.errors import UniferumError
 from uniferum.training.checkpoint import read_card
 from uniferum.training.config import OptimConfig
@@ -23,7 +24,7 @@ from uniferum.training.errors import Interrupted, NonFiniteLoss
 from uniferum.training.loop import SELECTION, Training
 from uniferum.training.reporter import JsonlReporter, read_steps
 
-PROGRAM = Path(__file__).with_name("tiny_training.py")
+PROGRAM = Path(str(program.__file__))
 
 
 @pytest.fixture(autouse=True)
@@ -114,14 +115,14 @@ def test_killed_at_any_step_and_any_write_the_next_call_gives_the_same_losses_la
         assert_same_run(whole, folder)
         assert (progress.step, progress.best_step, progress.best_value) == (12, 10, 0.9)
         assert progress.history == (0.6, 0.9, 0.7)
-        best, wanted = (load_file(place / "checkpoints" / "best" / "model.safetensors") for place in (folder, whole))
+        best, wanted = (load_file(run / "checkpoints" / "best" / "model.safetensors") for run in (folder, whole))
         assert all(torch.equal(best[name], wanted[name]) for name in wanted), call
         call += 1
     assert call > 40
 
 
 @pytest.mark.parametrize("at", [5, 10, 12])
-def test_a_stop_is_granted_before_a_validation_and_the_next_call_makes_it_up(tmp_path: Path, at: int) -> None:
+def test_a_stop_takes_effect_before_a_validation_which_the_next_call_makes_up(tmp_path: Path, at: int) -> None:
     whole, stopped, begun = tmp_path / "whole", tmp_path / "stopped", []
     tiny_training(whole).run()
     training = tiny_training(stopped, checkpoint_every=100, stop=lambda: losses(stopped)[-1][0] == at)

@@ -1,6 +1,8 @@
 """Split by patient: seeded, disjoint, and with the paper's sizes if there are enough scans.
 
 Table 1 of the paper gives sizes, but neither seed nor rule, so a split made here is never that of the paper.
+scikit-learn's ``GroupShuffleSplit`` shares out patients, not scans, so it meets no size in scans, and another order of
+the table gives another split.
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from uniferum.data.fetch.plan import MARGIN, RemoteFile, free_bytes, gb, has_size
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 WIDEST = 200
 """Maximum ratio of unpacked to packed bytes of a member; deflate reaches about 1,030, CT about 3."""
@@ -49,7 +49,8 @@ def unpack(
     chosen = list(chosen)
     needed = sum(info.file_size for info in chosen if not has_size(out / info.filename, info.file_size))
     if needed + MARGIN > free_bytes(out):
-        raise UniferumError(f"{out}", f"{gb(free_bytes(out))} free", must=f"have {gb(needed + MARGIN)} to unpack")
+        statement = f"{out} has {gb(free_bytes(out))} free; unpacking needs {gb(needed + MARGIN)}"
+        raise StateError(statement, cure="Free some space, or use a larger disk with --out.")
     with zipfile.ZipFile(archive) as opened:
         for info in chosen:
             if not has_size(out / info.filename, info.file_size):

@@ -14,7 +14,7 @@ import requests
 import urllib3
 
 from uniferum.data.fetch.plan import RemoteFile, gb, has_size
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 PART = ".part"
 CHUNK = 2**20
@@ -54,7 +54,7 @@ def fetch_file(
         whether anything was downloaded.
 
     Raises:
-        UniferumError: no access, no such file, no connection, a full disk, or a checksum that never matches.
+        StateError: no access, no such file, no connection, a full disk, or a checksum that never matches.
     """
     target = out / file.path
     part = target.with_name(target.name + PART)
@@ -71,8 +71,8 @@ def fetch_file(
         part.unlink()
         if fresh:
             break
-    cure = "run the same command again; if it fails again, tell the owners of the dataset"
-    raise UniferumError(file.path, must="have the size and checksum that its server states", cure=cure)
+    cure = "Run the same command again; if it fails again, tell the owners of the dataset."
+    raise StateError(f"{file.path} differs from the size and checksum that its server states", cure=cure)
 
 
 def matches(path: Path, checksum: str) -> bool:
@@ -107,8 +107,8 @@ def _complete(
         if have > longest:  # progress only if longer than ever: some servers start from the beginning each time
             tries, longest = 0, have
         if tries >= ATTEMPTS:
-            cure = f"{gb(have)} of {gb(file.size)} are kept; run the same command again"
-            raise UniferumError(file.path, reason, must="be reachable", cure=cure)
+            cure = f"{gb(have)} of {gb(file.size)} are kept; run the same command again."
+            raise StateError(f"{file.path} could not be downloaded ({reason})", cure=cure)
         if have < file.size:
             stop.wait(min(pause_s * 2**tries, LONGEST_PAUSE_S))
 
@@ -134,7 +134,8 @@ def _append(
         except urllib3.exceptions.HTTPError as error:
             raise Cut(f"the connection ended early ({type(error).__name__})") from None
         except OSError as error:
-            raise UniferumError(file.path, error.strerror, must="fit on the disk", cure="free some space") from None
+            statement = f"{file.path} could not be written ({error.strerror})"
+            raise StateError(statement, cure="Free some space, and run the same command again.") from None
 
 
 def _refuse(answer: requests.Response, file: RemoteFile) -> None:
@@ -148,9 +149,9 @@ def _refuse(answer: requests.Response, file: RemoteFile) -> None:
             time.sleep(min(float(wait), LONGEST_PAUSE_S))
         raise Cut(f"the server answered {code}")
     if code in (401, 403):
-        cure = "its page describes how to get access; see uniferum data fetch --help"
-        raise UniferumError(file.path, f"the server answered {code}", must="be open to you", cure=cure)
-    raise UniferumError(file.path, f"the server answered {code}", must="exist", cure="the dataset may have moved")
+        cure = "Its page describes how to get access; see uniferum data fetch --help."
+        raise StateError(f"You have no access to {file.path} (the server answered {code})", cure=cure)
+    raise StateError(f"{file.path} does not exist (the server answered {code})", cure="The dataset may have moved.")
 
 
 def _length(path: Path) -> int:

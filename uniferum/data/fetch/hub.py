@@ -17,10 +17,10 @@ from typing import Any, Self
 from uniferum.data.cohorts.ct_rate import NAME, CtRateConfig, listed_volumes
 from uniferum.data.cohorts.tables import drawn_first, rows
 from uniferum.data.fetch.download import matches
-from uniferum.data.fetch.hub_errors import Ends, one_line, worded
+from uniferum.data.fetch.hub_errors import REPEAT, Ends, one_line, worded
 from uniferum.data.fetch.plan import FetchPlan, RemoteFile, has_size
 from uniferum.data.fetch.sources import HubSource
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 HELD_OUT_SHARE = 4
 """In a limited training set, one of so many volumes is from a patient whom the cohort holds out for selection."""
@@ -77,7 +77,8 @@ class Hub:
         """
         tables = [file for folder in self.source.tables for file in self._list_files(folder)]
         if not any(file.path == self.source.labels.format(split=splits[0]) for file in tables):
-            raise UniferumError(self.source.repo, must=f"hold {self.source.labels.format(split=splits[0])}")
+            absent = self.source.labels.format(split=splits[0])
+            raise StateError(f"{self.source.repo} does not have the table {absent}", cure=f"See {self.source.page}")
         files, notes, volumes = list(tables), [], 0
         with tempfile.TemporaryDirectory(prefix="uniferum-") as temporary:
             for split in splits:
@@ -121,8 +122,10 @@ class Hub:
                 in_a_row = 0 if _count(future, running.pop(future), fetched) else in_a_row + 1
                 if in_a_row >= FAILED_IN_A_ROW:
                     path, reason = fetched.failed[-1]
-                    cure = "check the connection; repeat the command to continue"
-                    raise UniferumError(path, reason, must="be reachable", cure=cure)
+                    statement = (
+                        f"{FAILED_IN_A_ROW} files in a row failed, the last one is {path} ({reason.rstrip('.')})"
+                    )
+                    raise StateError(statement, cure=f"Check the connection. {REPEAT}")
                 if heard_file is not None:
                     heard_file()
         finally:
@@ -145,7 +148,7 @@ class Hub:
                 progress.rest()
                 return True
         target.unlink(missing_ok=True)
-        raise UniferumError(file.path, must="have the size and checksum that the hub states", cure="run it again")
+        raise StateError(f"{file.path} differs from the size and checksum that the hub states", cure=REPEAT)
 
     def _get(self, path: str, out: Path, *, force: bool = False, meter: Any = None) -> None:
         with worded(self.source):

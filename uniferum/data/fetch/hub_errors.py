@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from uniferum.data.fetch.sources import HubSource
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
+
+REPEAT = "Repeat the command to continue."
 
 
-class Ends(UniferumError):
+class Ends(StateError):
     """Error that stops the whole fetch, because it affects every further file."""
 
 
@@ -31,8 +33,10 @@ def worded(source: HubSource) -> Iterator[None]:
     except ValueError as error:
         if isinstance(error, UniferumError):
             raise
-        cure = "it sent another kind of page: check HF_ENDPOINT, or the login of a proxy"
-        raise Ends(f"the hub, for {source.repo}", must="answer in JSON", cure=cure) from None
+        cure = "Check HF_ENDPOINT, or the login of a proxy."
+        raise Ends(
+            f"The hub did not answer in JSON for {source.repo}, it sent another kind of page", cure=cure
+        ) from None
 
 
 def one_line(error: BaseException) -> str:
@@ -44,26 +48,26 @@ def _converted(source: HubSource, error: Exception) -> UniferumError:
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
     if isinstance(error, OfflineModeIsEnabled):
-        return Ends("HF_HUB_OFFLINE", must="be unset to fetch a dataset")
+        return Ends("HF_HUB_OFFLINE is set, so nothing can be fetched", cure="Unset it.")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Ends("--out", error.strerror, must="have free space", cure="free some; repeat the command to continue")
+        return Ends(f"The disk of --out is full ({error.strerror})", cure=f"Free some space. {REPEAT}")
     answered = error if isinstance(error, HfHubHTTPError) else error.__cause__
     if isinstance(answered, HfHubHTTPError):
         return _status_error(source, answered.response.status_code, answered)
-    cure = f"{one_line(error)}; check the connection, a proxy, or HF_ENDPOINT; repeat the command to continue"
-    return UniferumError(f"the hub, for {source.repo}", must="be reachable", cure=cure)
+    cure = f"Check the connection, a proxy, or HF_ENDPOINT. {REPEAT}"
+    return StateError(f"No connection to the hub for {source.repo} ({one_line(error).rstrip('.')})", cure=cure)
 
 
 def _status_error(source: HubSource, code: int, error: Exception) -> UniferumError:
     if code in (401, 403):
         cure = (
-            f"accept the terms at {source.page} (signed in; some owners answer by e-mail), then log in here: "
-            "hf auth login, or set HF_TOKEN to a read token of the same account"
+            f"Accept the terms at {source.page} (signed in; some owners answer by e-mail), then log in here: "
+            "hf auth login, or set HF_TOKEN to a read token of the same account."
         )
-        return NoAccess(f"the dataset {source.repo}", f"the hub answered {code}", must="be open to you", cure=cure)
+        return NoAccess(f"You have no access to the dataset {source.repo} (the hub answered {code})", cure=cure)
     match = re.search(r"/resolve/[^/]+/([^\s?]+)", str(error))
     subject = f"{source.repo}: {match.group(1).rstrip('.')}" if match else source.repo
     if code == 429 or code >= 500:
-        cure = "the server has a fault: repeat the command later to continue"
-        return UniferumError(subject, f"the hub answered {code}", must="be served", cure=cure)
-    return UniferumError(subject, f"the hub answered {code}", must="exist", cure=source.page)
+        cure = "The server has a fault: repeat the command later to continue."
+        return StateError(f"{subject} cannot be downloaded now (the hub answered {code})", cure=cure)
+    return StateError(f"{subject} does not exist (the hub answered {code})", cure=f"See {source.page}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 from uniferum.preprocessing.store.filesystem import LocalFolder
 
 RECORD = "uniferum_fetch.json"
@@ -89,13 +89,13 @@ class FetchPlan:
         """Refuse a fetch that does not fit on the disk.
 
         Raises:
-            UniferumError: the missing files need more than the free space.
+            StateError: the missing files need more than the free space.
         """
         needed = sum(file.size for file in self.missing(out)) + self.unpacked_bytes + MARGIN
         free = free_bytes(out)
         if needed > free:
-            cure = "use a larger disk with --out, or fetch a part with --split or --limit"
-            raise UniferumError(f"--out {out}", f"{gb(free)} free", must=f"have about {gb(needed)}", cure=cure)
+            cure = "Use a larger disk with --out, or fetch a part with --split or --limit."
+            raise StateError(f"--out {out} has {gb(free)} free; the files need about {gb(needed)}", cure=cure)
 
 
 @dataclass

@@ -19,9 +19,10 @@ from uniferum.data.fetch.archives import members, unpack
 from uniferum.data.fetch.download import TIMEOUT_S, fetch_file
 from uniferum.data.fetch.plan import FetchPlan, Record, RemoteFile, has_size
 from uniferum.data.fetch.sources import ZenodoSource
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError
 
 HOST = "https://zenodo.org"
+CHECK_HOST = "Check ZENODO_ENDPOINT, and on zenodo.org whether the record has changed."
 
 
 class Zenodo:
@@ -45,12 +46,13 @@ class Zenodo:
             limit: maximum number of scans (of each split).
 
         Raises:
-            UniferumError: there is no connection, or the owners have not granted access.
+            StateError: there is no connection, or the owners have not granted access.
         """
         listed = [file for record in self.source.records for file in self._list_files(record)]
         tables = [file for file in listed if _fits(file.path, self.source.tables)]
         if not tables:
-            raise UniferumError(self.source.page, must=f"list {', '.join(self.source.tables)}", cure=self._cure())
+            statement = f"{self.source.page} does not list {', '.join(self.source.tables)}"
+            raise StateError(statement, cure=self._cure())
         volumes = [file for file in listed if _fits(file.path, self.source.volumes)]
         chosen, notes = _by_split(volumes, self.source.splits, splits, limit)
         archives = sorted((f for f in listed if self._is_archive(f)), key=lambda file: file.path)
@@ -90,7 +92,7 @@ class Zenodo:
             number of downloaded files, and of existing files.
 
         Raises:
-            UniferumError: no access or connection, a wrong checksum, or a full disk.
+            StateError: no access or connection, a wrong checksum, or a full disk.
         """
         new, stop, left = 0, Event(), plan.limit
         for file in plan.files:
@@ -127,9 +129,9 @@ class Zenodo:
                 name, size = str(entry["key"]), int(entry["size"])
                 checksum = str(entry.get("checksum") or "")
             except (KeyError, TypeError, ValueError):
-                raise UniferumError(f"Zenodo record {record}", must="list files with key and size") from None
+                raise StateError(f"Zenodo record {record} lists a file without key or size", cure=CHECK_HOST) from None
             if "/" in name or name.startswith("."):
-                raise UniferumError(f"Zenodo record {record}", name, must="list plain file names")
+                raise StateError(f"Zenodo record {record} lists {name}, which is no plain file name", cure=CHECK_HOST)
             address = f"{self.host}/api/records/{record}/files/{quote(name)}/content"
             yield RemoteFile(name, size, checksum, self._with_token(self._own_address(entry, address)))
 
@@ -148,31 +150,37 @@ class Zenodo:
         try:
             answer = requests.get(self._with_token(address), headers=self.headers, timeout=TIMEOUT_S)
         except requests.RequestException as error:
-            cure = f"{type(error).__name__}; check the connection, a proxy, or ZENODO_ENDPOINT"
-            raise UniferumError(address, must="be reachable", cure=cure) from None
+            cure = "Check the connection, a proxy, or ZENODO_ENDPOINT."
+            raise StateError(f"No connection to {address} ({type(error).__name__})", cure=cure) from None
         if answer.status_code in (401, 403):
-            status = f"the server answered {answer.status_code}"
-            raise UniferumError(self.source.page, status, must="be open to you", cure=self._cure())
+            statement = f"You have no access to {self.source.page} (the server answered {answer.status_code})"
+            raise StateError(statement, cure=self._cure())
         if answer.status_code == 429 or answer.status_code >= 500:
-            cure = "the server has a fault: repeat the command later to continue"
-            raise UniferumError(address, f"the server answered {answer.status_code}", must="be served", cure=cure)
+            statement = f"{address} cannot be downloaded now (the server answered {answer.status_code})"
+            raise StateError(statement, cure="The server has a fault: repeat the command later to continue.")
         if answer.status_code != 200:
-            raise UniferumError(address, f"the server answered {answer.status_code}", must="exist")
+            statement = f"{address} does not exist (the server answered {answer.status_code})"
+            raise StateError(statement, cure=CHECK_HOST)
         try:
             record = answer.json()
         except ValueError:
             record = None
         if not isinstance(record, dict):
-            raise UniferumError(address, must="answer with a record in JSON", cure="check ZENODO_ENDPOINT")
+            raise StateError(f"{address} did not answer with a record in JSON", cure=CHECK_HOST)
         return record
 
     def _cure(self) -> str:
         if self.source.access == "open":
-            return "check on zenodo.org whether the record has moved"
+            return "Check on zenodo.org whether the record has moved."
         return (
-            f"{self.source.access}; then set ZENODO_LINK to the link in their e-mail (or ZENODO_TOKEN to a token of "
-            "your account) and run the same command, or download the files with a browser into the folder of --out"
+            f"{_sentence(self.source.access)} Then set ZENODO_LINK to the link in their e-mail (or ZENODO_TOKEN "
+            "to a token of your account) and run the same command, or download the files with a browser "
+            "into the folder of --out."
         )
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _fits(name: str, patterns: tuple[str, ...]) -> bool:

@@ -6,9 +6,11 @@ pure function of (seed, step), and training can resume anywhere. Rows of one vol
 wherever they fit, because a split group requires another encoding of its volume.
 """
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Generic, TypeVar
 
 import numpy as np
 
@@ -17,9 +19,11 @@ _WAITING = 64
 
 Group = np.ndarray  # row numbers of one volume
 
+Epoch = TypeVar("Epoch")  # the groups of one epoch, in the form that the order needs
 
-class RowOrder:
-    """Row numbers, in groups, of each micro-batch of each step."""
+
+class TrainingOrder(ABC, Generic[Epoch]):
+    """Row numbers, in groups, of each micro-batch of each step; a pure function of (seed, step)."""
 
     def __init__(
         self,
@@ -36,19 +40,31 @@ class RowOrder:
         Args:
             volumes: volume of each row.
             copies: repetition number of each row.
-            batch: rows per step.
-            micro_batch: rows per micro-batch; divides ``batch``.
+            batch: rows, or groups, per step.
+            micro_batch: the same per micro-batch; divides ``batch``.
             tasks_per_volume: maximum size of a group.
             seed: seed of the permutations.
         """
         assert batch % micro_batch == 0, "micro-batches fill a batch"
         self._key = volume_keys(volumes, copies)
         self._batch, self._micro, self._longest, self._seed = batch, micro_batch, tasks_per_volume, seed
-        self._epoch = lru_cache(maxsize=2)(self._packed)
+        self._epoch = lru_cache(maxsize=2)(self._arranged)
 
     def __len__(self) -> int:
         """Rows per epoch."""
         return len(self._key)
+
+    @abstractmethod
+    def step(self, step: int) -> list[list[Group]]:
+        """Micro-batches of a step as lists of groups."""
+
+    @abstractmethod
+    def _arranged(self, epoch: int) -> Epoch:
+        """The groups of an epoch in their order."""
+
+
+class RowOrder(TrainingOrder[tuple[np.ndarray, np.ndarray]]):
+    """Order of training rows whose ``batch`` and ``micro_batch`` count rows."""
 
     def step(self, step: int) -> list[list[Group]]:
         """Micro-batches of a step as lists of groups, whose sizes sum to ``micro_batch``."""
@@ -68,7 +84,7 @@ class RowOrder:
             position += stop - inside
         return groups
 
-    def _packed(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    def _arranged(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows of an epoch in order, and the start of each group."""
         micro, gap = self._micro, self._first_gap(epoch)
         waiting: dict[int, deque[Group]] = {}

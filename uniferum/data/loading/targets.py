@@ -7,7 +7,7 @@ same part of the volume.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Real, UInt8
+from jaxtyping import Real
 
 from uniferum.errors import UniferumError
 
@@ -47,11 +47,6 @@ class TargetGrid:
         """Number of tokens P."""
         x, y, z = self.tokens_shape
         return x * y * z
-
-    def max_pool(self, mask: UInt8[np.ndarray, "x y z"]) -> UInt8[np.ndarray, "X Y Z"]:
-        """Max-pool a binary mask at the model's resolution by ``pool`` on each side."""
-        x, y, z = self.pooled_shape
-        return mask.reshape(x, self.pool, y, self.pool, z, self.pool).max(axis=(1, 3, 5))
 
     def to_patches(self, pooled: Real[np.ndarray, "X Y Z"]) -> Real[np.ndarray, "P U"]:
         """Split the pooled mask into one row of u^3 values per token."""

@@ -5,37 +5,15 @@ micro-batch takes the next groups unsplit, so batch norm always gets the same nu
 step varies.
 """
 
-from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property
 
 import numpy as np
 
-from uniferum.data.loading.row_order import Group, mixed_groups, volume_keys
+from uniferum.data.loading.row_order import Group, TrainingOrder, mixed_groups
 
 
-class VolumeOrder:
-    """Row numbers, in groups, of each micro-batch of each step; a pure function of (seed, step)."""
-
-    def __init__(
-        self,
-        volumes: Sequence[object],
-        copies: Sequence[int],
-        *,
-        batch: int,
-        micro_batch: int,
-        tasks_per_volume: int,
-        seed: int,
-    ) -> None:
-        """Arguments of ``row_order.RowOrder``, except that ``batch`` and ``micro_batch`` count groups."""
-        assert batch % micro_batch == 0, "micro-batches fill a batch"
-        self._key = volume_keys(volumes, copies)
-        self._batch, self._micro, self._longest, self._seed = batch, micro_batch, tasks_per_volume, seed
-        self._groups = int((-(-np.bincount(self._key) // tasks_per_volume)).sum())
-        self._epoch = lru_cache(maxsize=2)(self._mixed)
-
-    def __len__(self) -> int:
-        """Rows per epoch."""
-        return len(self._key)
+class VolumeOrder(TrainingOrder[list[Group]]):
+    """Order of training rows whose ``batch`` and ``micro_batch`` count groups."""
 
     def step(self, step: int) -> list[list[Group]]:
         """Micro-batches of a step, each a list of ``micro_batch`` groups."""
@@ -49,5 +27,10 @@ class VolumeOrder:
         epoch, inside = divmod(position, self._groups)
         return self._epoch(epoch)[inside]
 
-    def _mixed(self, epoch: int) -> list[Group]:
+    @cached_property
+    def _groups(self) -> int:
+        """Groups per epoch."""
+        return int((-(-np.bincount(self._key) // self._longest)).sum())
+
+    def _arranged(self, epoch: int) -> list[Group]:
         return mixed_groups(self._key, self._longest, (self._seed, epoch))

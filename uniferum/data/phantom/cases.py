@@ -142,8 +142,8 @@ def _nodules(rng: np.random.Generator) -> tuple[Nodule, ...]:
     """Draw one to four spheres of 20 to 34 mm, or none in one of six scans, as in LUNA16 (287 of 888)."""
     if rng.random() < 1 / 6:
         return ()
-    from uniferum.data.phantom.drawing import nodule_place
+    from uniferum.data.phantom.drawing import nodule_centre
     from uniferum.data.phantom.scene import Scene
 
     scene = Scene(rng)
-    return tuple(Nodule(nodule_place(scene), float(rng.uniform(10, 17))) for _ in range(int(rng.integers(1, 5))))
+    return tuple(Nodule(nodule_centre(scene), float(rng.uniform(10, 17))) for _ in range(int(rng.integers(1, 5))))

@@ -33,11 +33,6 @@ def findings_table() -> str:
     return "\n".join(lines)
 
 
-def not_rendered() -> tuple[str, ...]:
-    """RAD-ChestCT's labels that no finding makes positive."""
-    return tuple(label for label, names in RAD_CHEST_LABELS.items() if not names)
-
-
 def with_table(text: str) -> str:
     """Replace the table between its two marks in a page."""
     before, rest = text.split(BEGIN)

@@ -66,7 +66,7 @@ def branches(
                 scene.tube(start, end, radius * lumen, -1000, over="lungs")
 
 
-def nodule_place(scene: Scene) -> Radii:
+def nodule_centre(scene: Scene) -> Radii:
     """Random point inside a lung, in atlas mm, with a distance from its surface and the heart."""
     side = scene.rng.choice((-1.0, 1.0))
     z = scene.rng.uniform(-60, 70)

@@ -17,7 +17,7 @@ from uniferum.data.phantom.drawing import (
     both,
     branches,
     finding,
-    nodule_place,
+    nodule_centre,
     rim,
 )
 from uniferum.data.phantom.scene import Scene
@@ -117,7 +117,7 @@ def _peribronchial(scene: Scene, _heart: Radii) -> None:
 @finding("lung_nodule", "six to eight spheres of 28 to 36 mm, anywhere in the lungs", "110 HU")
 def _nodules(scene: Scene, _heart: Radii) -> None:
     for _ in range(int(scene.rng.integers(6, 9))):
-        centre, radius = nodule_place(scene), float(scene.rng.uniform(14, 18))
+        centre, radius = nodule_centre(scene), float(scene.rng.uniform(14, 18))
         scene.ellipsoid(centre, (radius, radius, radius), 110, over="lungs")
 
 

@@ -13,7 +13,7 @@ from uniferum.data.phantom.drawing import (
     both,
     branches,
     finding,
-    nodule_place,
+    nodule_centre,
     rim,
 )
 from uniferum.data.phantom.scene import Scene
@@ -102,7 +102,7 @@ def _mucous(scene: Scene, _heart: Radii) -> None:
 def _scattered(scene: Scene, _heart: Radii) -> None:
     for _ in range(int(scene.rng.integers(26, 35))):
         radius = float(scene.rng.uniform(8, 10))
-        scene.ellipsoid(nodule_place(scene), (radius, radius, radius), 90, over="lungs")
+        scene.ellipsoid(nodule_centre(scene), (radius, radius, radius), 90, over="lungs")
 
 
 @finding("tuberculosis", "cavity of 64 mm in the right apex, wall of 12 mm", "wall 60, air -1000 HU")

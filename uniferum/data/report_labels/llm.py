@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from uniferum.config import Section
 from uniferum.data.vocabulary import Vocabulary
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 
 PROMPT = """Please review the radiology report and identify any findings indicative of {pathology}, focusing on the \
 lung region and heart. Return the following in a structured JSON format:
@@ -112,7 +112,7 @@ def ask(config: EndpointConfig, prompt: str) -> int:
         1 for Yes, 0 for No.
 
     Raises:
-        UniferumError: the endpoint cannot be reached, or refuses.
+        StateError: the endpoint cannot be reached, or refuses.
         BadAnswer: it answers, but never in the requested form.
     """
     fault = ""
@@ -132,7 +132,7 @@ def ask(config: EndpointConfig, prompt: str) -> int:
             reached = True
     if reached:
         raise BadAnswer
-    raise UniferumError("--endpoint", config.endpoint, must="answer", cure=f"{fault}; repeat the command to continue")
+    raise StateError(f"The endpoint {config.endpoint} does not answer: {fault}", cure="Repeat the command to continue.")
 
 
 def read_answer(content: str) -> LlmAnswer:
@@ -162,8 +162,9 @@ def _post(config: EndpointConfig, prompt: str) -> str:
             answer = json.loads(response.read())
     except urllib.error.HTTPError as error:
         if error.code in FINAL_STATUS:
-            cure = f"check --endpoint, --model and {config.key_env}"
-            raise UniferumError("--endpoint", f"HTTP {error.code}", must="accept the question", cure=cure) from None
+            cure = f"Check --endpoint, --model and {config.key_env}."
+            statement = f"The endpoint {config.endpoint} rejected the question with HTTP {error.code}"
+            raise StateError(statement, cure=cure) from None
         raise _Busy(f"it answered HTTP {error.code}") from None
     except (OSError, HTTPException) as error:
         raise _Busy(f"no connection ({type(error).__name__})") from None

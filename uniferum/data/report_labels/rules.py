@@ -70,7 +70,7 @@ def judge(label: str, text: str) -> int | None:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """Split a report into sentences; a decimal point or a list number within a line ends none."""
+    """Split a report into sentences; no sentence ends at a decimal point or list number."""
     yield from (part.strip() for part in _SENTENCE_END.split(text) if part.strip())
 
 

@@ -1,1 +1,13 @@
-"""The systems that the paper compares with."""
+"""The systems that the paper compares with, and controls.
+
+Files:
+
+    cnn               the paper's baseline: EfficientNet, pooling, one logit per label
+    cnn_transformer   CNN + Transformer of INSPECT (Huang et al. 2023)
+    ct_clip           CT-CLIP (Hamamci et al. 2024)
+    ct_net            CT-Net (Draelos et al. 2021)
+    label_heads       what the systems with one output per label share
+    prevalence        a control: one constant per label
+    probe             a control: a linear model on frozen features
+    slices            2D image networks over slices, for comparison systems that are not 3D
+"""

@@ -15,6 +15,7 @@ from uniferum.model.baselines.label_heads import LabelHeads, LabelReader, no_mas
 from uniferum.model.baselines.slices import slice_network
 from uniferum.model.config import ModelConfig
 from uniferum.model.transformer import Layer, TransformerShape
+from uniferum.systems import system_of
 
 WINDOWS_HU = ((-600.0, 1500.0), (400.0, 1000.0), (40.0, 400.0))
 """Centre and width: lung, pulmonary embolism, mediastinum (INSPECT's published windows)."""
@@ -70,6 +71,6 @@ def build_cnn_transformer(
     pretrained: bool = True,
 ) -> CnnTransformer:
     """Build the system with one output for each of ``labels``; ``encoder.weights``: whether it is pretrained."""
-    name, hub = "resnetv2_50x1_bit", "timm/resnetv2_50x1_bit.goog_in21k_ft_in1k"
-    features = slice_network(name, hub, config, weights_dir, pretrained=pretrained)
+    hub = system_of("cnn_transformer").image_weights
+    features = slice_network("resnetv2_50x1_bit", hub, config, weights_dir, pretrained=pretrained)
     return CnnTransformer(config, model_shape, features, 2048, labels)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from uniferum.model.baselines.label_heads import LabelHeads, LabelReader, no_mask_grid
 from uniferum.model.baselines.slices import slice_network
 from uniferum.model.config import ModelConfig
+from uniferum.systems import system_of
 
 TRIPLETS_AT_ONCE = 32
 
@@ -68,5 +69,5 @@ def build_ct_net(
     pretrained: bool = True,
 ) -> CtNet:
     """Build CT-Net with one output for each of ``labels``; ``encoder.weights``: whether it is pretrained."""
-    features = slice_network("resnet18", "timm/resnet18.tv_in1k", config, weights_dir, pretrained=pretrained)
+    features = slice_network("resnet18", system_of("ct_net").image_weights, config, weights_dir, pretrained=pretrained)
     return CtNet(config, model_shape, features, labels)

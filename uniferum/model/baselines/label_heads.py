@@ -14,16 +14,16 @@ class LabelReader:
     """Select each row's logit from the logits of all labels."""
 
     def __init__(self, labels: Sequence[str]) -> None:
-        self.places = {label: index for index, label in enumerate(labels)}
+        self.columns = {label: index for index, label in enumerate(labels)}
 
     def pick(self, logits: Float[Tensor, "V K"], row_volume: Tensor, labels: Sequence[str]) -> Float[Tensor, " R"]:
         """Return the rows' logits; NaN without gradient for a label that the model does not have."""
-        known = [index for index, label in enumerate(labels) if label in self.places]
+        known = [index for index, label in enumerate(labels) if label in self.columns]
         picked = logits.new_full((len(labels),), float("nan"))
         if not known:
             return picked
         rows = torch.tensor(known, device=logits.device)
-        columns = torch.tensor([self.places[labels[index]] for index in known], device=logits.device)
+        columns = torch.tensor([self.columns[labels[index]] for index in known], device=logits.device)
         return picked.index_put((rows,), logits[row_volume[rows], columns])
 
 

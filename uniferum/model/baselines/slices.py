@@ -7,7 +7,8 @@ from torch import nn
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig
-from uniferum.model.weights import find_pretrained, read_state
+from uniferum.model.pretrained import find_pretrained
+from uniferum.model.weights import read_state
 
 
 def slice_network(name: str, hub: str, config: ModelConfig, weights_dir: Path | None, *, pretrained: bool) -> nn.Module:
@@ -17,7 +18,7 @@ def slice_network(name: str, hub: str, config: ModelConfig, weights_dir: Path | 
         name: timm's name of the network.
         hub: hub id of its ImageNet weights.
         config: ``encoder.weights`` says whether they are used (``none``: random).
-        weights_dir: see :func:`uniferum.model.weights.find_pretrained`.
+        weights_dir: see :func:`uniferum.model.pretrained.find_pretrained`.
         pretrained: false where a checkpoint provides the weights.
 
     Raises:

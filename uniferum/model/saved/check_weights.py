@@ -18,9 +18,16 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.model.config import EncoderConfig, TextConfig
 from uniferum.model.encoder import build_encoder
-from uniferum.model.inflate import OFFLINE
-from uniferum.model.text import MINILM, Text, build_text, read_shape, refuse_other_model
-from uniferum.model.weights import find_pretrained, in_package, is_installed, weights_file
+from uniferum.model.pretrained import (
+    MINILM,
+    OFFLINE,
+    find_pretrained,
+    image_hub_id,
+    in_package,
+    is_installed,
+    weights_file,
+)
+from uniferum.model.text import Text, build_text, read_shape, refuse_other_model
 
 PROMPT = "Diagnose the presence of pleural effusion around the lungs"
 """Prompt of the reference forward pass (a phrase printed in paper 3.3)."""
@@ -123,7 +130,7 @@ def _checked_image(check: WeightsCheck, config: EncoderConfig, weights_dir: Path
     if config.weights == "offline" and config.name in OFFLINE:
         file = in_package(*OFFLINE[config.name])
     else:
-        file = weights_file(find_pretrained(f"timm/{config.name}.in1k", weights_dir))
+        file = weights_file(find_pretrained(image_hub_id(config.name), weights_dir))
     encoder = build_encoder(config, weights_dir).eval()
     ramp = torch.linspace(0, 1, SIDE)
     volume = (ramp[:, None, None] + ramp[None, :, None] + ramp[None, None, :])[None, None] / 3

@@ -22,11 +22,12 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.model.base import Model
 from uniferum.model.config import ModelConfig
+from uniferum.model.pretrained import SAFE, find_pretrained
 from uniferum.model.registry import builder_of
 from uniferum.model.text import Text
 from uniferum.model.tokenizer import PromptReader
 from uniferum.model.transformer import Transformer, TransformerShape
-from uniferum.model.weights import SAFE, find_pretrained, read_state, shape_text
+from uniferum.model.weights import read_state, shape_text
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.systems import reads_text, system_of
 from uniferum.version import __version__
@@ -191,7 +192,7 @@ tags: [medical-imaging, chest-ct, 3d, vision-language]
 
 # {config["kind"]} ({config["encoder"]["name"]})
 
-A chest-CT model of the experiment "Unified Supervision for Vision-Language Modeling in 3D CT".
+A chest-CT model of the paper "Unified Supervision for Vision-Language Modeling in 3D CT".
 {f"Trained on {trained_on}." if trained_on else "What it was trained on was not recorded."}
 
 | | |

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from uniferum.errors import UniferumError
 from uniferum.model.config import PUBMEDBERT, EncoderConfig, ModelConfig, TextConfig
+from uniferum.model.pretrained import find_pretrained
 from uniferum.model.saved.hub import load_matching
 from uniferum.model.text import Text, check_rows, hub_tensors, read_shape
 from uniferum.model.tokenizer import PromptReader, hub_tokenizer
 from uniferum.model.transformer import Transformer
 from uniferum.model.uniferum import Uniferum, build_uniferum
-from uniferum.model.weights import find_pretrained, read_state
+from uniferum.model.weights import read_state
 from uniferum.preprocessing.geometry import Geometry
 
-PLACES = {
+OUR_NAMES = {
     "vision_model.emb_start": "start",
     "vision_model.emb_end": "separator",
     "vision_model.lm_adaptor.0.": "project.",
@@ -64,7 +65,7 @@ def import_released(
         path: the ``model.safetensors``, or the folder that holds it.
         text: the text encoder of the training run; only its config and tokenizer are read.
         geometry: the grids of its input; None: the paper's.
-        weights_dir: a folder that may contain ``text``, see :func:`uniferum.model.weights.find_pretrained`.
+        weights_dir: a folder that may contain ``text``, see :func:`uniferum.model.pretrained.find_pretrained`.
         encoder: its vision encoder.
 
     Raises:
@@ -103,11 +104,11 @@ def _sorted(state: Mapping[str, Tensor], source: str) -> _Groups:
     groups = _Groups()
     for name, tensor in state.items():
         unused = next((why for prefix, why in UNUSED.items() if name.startswith(prefix)), None)
-        known = next((prefix for prefix in PLACES if name.startswith(prefix)), None)
+        known = next((prefix for prefix in OUR_NAMES if name.startswith(prefix)), None)
         if unused is not None:
             groups.left_out[unused] = groups.left_out.get(unused, 0) + 1
         elif known is not None:
-            groups.ours[PLACES[known] + name.removeprefix(known)] = tensor
+            groups.ours[OUR_NAMES[known] + name.removeprefix(known)] = tensor
         elif name.startswith("model."):
             groups.transformer[name.removeprefix("model.")] = tensor
         else:

@@ -19,7 +19,7 @@ import pandas as pd
 from jaxtyping import Int16, UInt8
 
 from uniferum.config import canonical_json, fingerprint, parse
-from uniferum.errors import UniferumError
+from uniferum.errors import StateError, UniferumError
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.preprocessing.pipeline import PreparationConfig, PreparedScan
 from uniferum.preprocessing.store import scanfile
@@ -79,7 +79,7 @@ class Store:
                 default the folder in UNIFERUM_STAGE, if it is set.
 
         Raises:
-            UniferumError: there is no store, or its format is different.
+            UniferumError: there is no store, its description is damaged, or its format is different.
         """
         location = location_of(path)
         try:
@@ -87,11 +87,17 @@ class Store:
         except FileNotFoundError:
             cure = "make one with: uniferum data prepare COHORT.yaml --out STORE"
             raise UniferumError(str(path), must="be a prepared store (it has no store.json)", cure=cure) from None
-        if description.get("format") != FORMAT:
-            raise UniferumError(f"{path}/store.json: format", description.get("format"), must=f"be {FORMAT}")
-        config = parse(PreparationConfig, description["preparation"], source=f"{path}/store.json")
+        except ValueError:  # no JSON, or no UTF-8
+            description = None
+        known = description if isinstance(description, dict) else {}
+        if known.get("format", FORMAT) != FORMAT:
+            raise UniferumError(f"{path}/store.json: format", known["format"], must=f"be {FORMAT}")
+        if not {"format", "cohort", "preparation"} <= known.keys():
+            cure = "it is damaged: remove it, and prepare the cohort again with the same --out"
+            raise UniferumError(f"{path}/store.json", must="describe a prepared store", cure=cure)
+        config = parse(PreparationConfig, known["preparation"], source=f"{path}/store.json")
         named = os.environ.get("UNIFERUM_STAGE")
-        return cls(location.url, description["cohort"], config, staging or (Path(named) if named else None))
+        return cls(location.url, known["cohort"], config, staging or (Path(named) if named else None))
 
     @property
     def name(self) -> str:
@@ -270,8 +276,9 @@ class Store:
             try:
                 local.write(name, content)
             except OSError as error:
-                cure = f"free some, or unset UNIFERUM_STAGE to read in place ({error.strerror})"
-                raise UniferumError(str(self._staging), must="have room for staged scans", cure=cure) from None
+                cure = "Free some space, or unset UNIFERUM_STAGE to read in place."
+                statement = f"Scans cannot be staged in {self._staging} ({error.strerror})"
+                raise StateError(statement, cure=cure) from None
         return local
 
     @cached_property

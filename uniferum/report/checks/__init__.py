@@ -1,1 +1,14 @@
-"""Checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance."""
+"""Checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance.
+
+Files:
+
+    against         published values beside the cells that can be compared with them
+    claims          the nine claims of the paper, each as a list of checks
+    comparability   decide whether a number can be compared with the paper's
+    compare         paired tests between cells on the same cases
+    encoder_pairs   paired tests between two text encoders
+    examine         check the paper's claims on the user's cells
+    lineage         trace a printed number to its runs
+    margins         margins and comparability, which a grid file declares before the run
+    verdict         compare each number with the paper's: difference, interval and a verdict
+"""

@@ -87,13 +87,16 @@ def against_sheet(
     """
     if scope not in SCOPES:
         raise UniferumError("--against", scope, must="be a known set of values", cure=near_miss(scope, SCOPES))
+    published = [one for one in (registry() if values is None else values) if scope == "all" or one.row is not None]
+    title = f"Published values beside {table.title}"
+    if all(value.metric != table.metric for value in published):
+        none = f"There are no published values to compare with: the registry has none of this metric ({table.metric})."
+        return Sheet(title, HEADINGS, [], [none], words=4)
     numbers, refused = list(_numbers(table, records, agreement)), Refused()
     cohorts = {one.column[0] for one in numbers}
     rows: list[tuple[int, list[str]]] = []
     elsewhere = 0
-    for value in registry() if values is None else values:
-        if scope == "paper" and value.row is None:
-            continue
+    for value in published:
         matched = list(_matched(value, numbers, table.metric)) if value.test_set.cohort in cohorts else []
         elsewhere += not matched and value.metric == table.metric
         for one, reason in matched:
@@ -103,10 +106,10 @@ def against_sheet(
                 rows.append((one.at, _line(one, value)))
     lines = [line for _, line in sorted(rows, key=lambda placed: placed[0])]
     said = f"Published values: {scope}. Difference: ours minus the published. Sources were read on {read_on()}."
-    none = [] if numbers else ["No number of this table is of one model with its training data."]
+    other = [] if numbers else ["No number of this table is of one model with its training data."]
     more = [f"{elsewhere} more are of rows, columns or cohorts that this table does not have."] if elsewhere else []
-    below = [said, *none, *refused.lines(), *more]
-    return Sheet(f"Published values beside {table.title}", HEADINGS, lines, below, words=4)
+    below = [said, *other, *refused.lines(), *more]
+    return Sheet(title, HEADINGS, lines, below, words=4)
 
 
 def _numbers(table: ReportTable, records: Sequence[CellRecord], agreement: Margins) -> Iterator[Number]:
@@ -161,7 +164,7 @@ def _same_labels(value: PublishedValue, one: Number) -> bool:
 
 
 def _is_own(value: PublishedValue) -> bool:
-    """Whether the paper trained it: such a value stands only beside the row of the same system."""
+    """Whether the paper's authors trained the system of a value; it is compared with that system only."""
     return value.row is not None and trained_by_paper(value.row[0])
 
 

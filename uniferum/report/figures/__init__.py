@@ -1,1 +1,10 @@
-"""Figures of recorded cells: those of the paper, and curves."""
+"""Figures of recorded cells: those of the paper, and curves.
+
+Files:
+
+    catalogue   the named figures
+    curves      ROC and precision-recall curves, learning curves and reliability diagrams
+    forest      Figures 1, 3 and 4 of the paper
+    heatmap     Appendix heat maps 1 to 3
+    style       style of all figures
+"""

@@ -101,8 +101,8 @@ def _line(steps: pd.DataFrame, name: str, colour: str, dash: str) -> str:
     if len(known) < 2:
         return ""
     low, high = known.min(axis=0), known.max(axis=0)
-    places = (known - low) / [max(high[0] - low[0], 1e-12), max(high[1] - low[1], 1e-12)]
-    points = " ".join(f"{10 + 440 * x:.1f},{165 - 150 * y:.1f}" for x, y in places)
+    scaled = (known - low) / [max(high[0] - low[0], 1e-12), max(high[1] - low[1], 1e-12)]
+    points = " ".join(f"{10 + 440 * x:.1f},{165 - 150 * y:.1f}" for x, y in scaled)
     ends = f"{_text(name)}: {low[1]:.4g} to {high[1]:.4g}"
     line = f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-dasharray="{dash}"/>'
     return f"<g><title>{ends}</title>{line}</g>"

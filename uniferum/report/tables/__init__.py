@@ -1,1 +1,18 @@
-"""The tables of the report, and the formats in which they are printed."""
+"""The tables of the report, and the formats in which they are printed.
+
+Files:
+
+    catalogue      the named tables
+    entries        a number with its counts and interval, or the reason why there is none
+    flagged        quality flags in tables
+    naming         names of cells in a report
+    paper          tables of group means, as in the paper
+    pivot          tables of the user's own and tables of labels
+    protocol       protocol lines of a table
+    rendering      render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON
+    row_counts     training rows of cells
+    segmentation   scores of masks in tables
+    shared_lines   merge sentences that apply to several cells of a table
+    sheet          headings, rows of text and notes, and their output formats
+    splits         protocol lines on the test splits of cells
+"""

@@ -144,13 +144,29 @@ def mean(values: Sequence[float]) -> float:
 
 
 def absent(
-    row: RowKey, records: Sequence[CellRecord], pending: Sequence[PendingCell], paper: float = math.nan
+    row: RowKey,
+    records: Sequence[CellRecord],
+    pending: Sequence[PendingCell],
+    paper: float = math.nan,
+    *,
+    cohort: str = "",
 ) -> Entry:
-    """Make an entry without a number: the reason, and the command that computes it."""
+    """Make an entry without a number: the reason, and the command that computes it.
+
+    Args:
+        row: the row of the table.
+        records: finished cells.
+        pending: expected cells without a result.
+        paper: the published value of the entry.
+        cohort: the test cohort of the entry; empty if unknown.
+    """
     waiting = next((one for one in pending if one.row == row), None)
     if waiting:
         return Entry(published=paper, missing=waiting.reason, command=waiting.command)
-    known = any(record.row == row for record in records)
+    known = [record for record in records if record.row == row]
+    command = next((record.untested[cohort] for record in known if cohort in record.untested), None)
+    if command is not None:
+        return Entry(published=paper, missing=f"data absent: {cohort}", command=command)
     return Entry(published=paper, missing="not evaluated" if known else "not run")
 
 
@@ -161,6 +177,11 @@ def progress_notes(records: Sequence[CellRecord], pending: Sequence[PendingCell]
     for one in pending:
         how = f"; run: {one.command}" if one.command else ""
         lines.append(f"{one.name}: {one.reason}{how}")
+    untested = {cohort: command for record in records for cohort, command in record.untested.items()}
+    lines += [
+        f"data absent: {cohort} has no store, so no cell was tested on it; make it with: {command}"
+        for cohort, command in untested.items()
+    ]
     return tuple(lines)
 
 
@@ -168,8 +189,11 @@ def _columns(records: Sequence[CellRecord]) -> tuple[tuple[str, str], ...]:
     scored = {(score.cohort, score.group) for record in records for score in record.groups}
     if not scored:
         return COLUMNS
-    known = [column for column in COLUMNS if column in scored]
-    return (*known, *sorted(scored - set(COLUMNS)))
+    tested = {cohort for cohort, _ in scored}
+    untested = {cohort for record in records for cohort in record.untested} - tested
+    known = [column for column in COLUMNS if column in scored or column[0] in untested]
+    others = {(cohort, "all") for cohort in untested - {cohort for cohort, _ in COLUMNS}}
+    return (*known, *sorted((scored | others) - set(COLUMNS)))
 
 
 def _rows(records: Sequence[CellRecord], pending: Sequence[PendingCell], more: Iterable[RowKey]) -> list[RowKey]:
@@ -198,5 +222,5 @@ def _entry(
     printed, apart = find(metric, row, *column), others.get(row, "")
     paper = printed.value if printed and not apart else math.nan
     of_seeds = scores.get((row, column))
-    entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper)
+    entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper, cohort=column[0])
     return replace(entry, apart=apart) if printed and apart else entry

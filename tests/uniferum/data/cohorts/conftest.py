@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import CtRateWriter
+from tests.support.cohort_layouts import CtRateWriter
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import CT_RATE_COLUMNS, CtRateWriter, table, touch
+from tests.support.cohort_layouts import CT_RATE_COLUMNS, CtRateWriter, table, touch
 from uniferum.data.cohorts.base import Scan
 from uniferum.data.cohorts.ct_rate import METADATA, CtRate, CtRateConfig
 from uniferum.errors import UniferumError
@@ -143,7 +143,7 @@ def test_further_reconstructions_can_be_left_out(ct_rate_writer: CtRateWriter) -
     assert card.papers_split["test"] is False
 
 
-def test_masks_lie_in_the_mirror_of_the_fixed_tree(ct_rate_writer: CtRateWriter) -> None:
+def test_masks_lie_in_the_same_subfolders_as_the_fixed_volumes(ct_rate_writer: CtRateWriter) -> None:
     ct_rate_writer.volume("train_1_a_1")
     ct_rate_writer.volume("train_2_a_1")
     ct_rate_writer.volume("valid_1_a_1")

@@ -7,7 +7,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import nifti, table, touch, write_inspect
+from tests.support.cohort_layouts import nifti, table, touch, write_inspect
 from uniferum.data.cohorts.inspect_ct import OTHER_SPLIT, Inspect, InspectConfig
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import table, touch
+from tests.support.cohort_layouts import table, touch
 from uniferum.data.cohorts.luna16 import Luna16, Luna16Config
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import Sphere
@@ -50,7 +50,7 @@ def test_impossible_annotations_are_refused(root: Path, row: list[object]) -> No
         list(open_at(root).entries())
 
 
-def test_a_volume_without_its_voxels_and_endings_in_capitals_are_told(root: Path) -> None:
+def test_a_volume_without_its_voxels_and_endings_in_capitals_are_reported(root: Path) -> None:
     header = "ObjectType = Image\nNDims = 3\nDimSize = 4 4 4\nElementSpacing = 1 1 1\nElementType = MET_SHORT\n"
     (root / "subset0/1.2.3.mhd").write_text(header + "ElementDataFile = 1.2.3.zraw\n", encoding="utf-8")
     touch(root / "subset1/1.2.9.MHD")

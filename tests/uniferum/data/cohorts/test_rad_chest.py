@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.uniferum.data.cohorts.layouts import touch, write_rad_chest
+from tests.support.cohort_layouts import touch, write_rad_chest
 from uniferum.data.cohorts.rad_chest import RadChest, RadChestConfig, affine_of
 from uniferum.errors import UniferumError
 

@@ -1,9 +1,9 @@
-"""What each cohort says of its splits: the rule, the seed, and by name the scans that lack."""
+"""The record of each cohort's splits: rule, seed, and the names of absent scans."""
 
 import json
 from pathlib import Path
 
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, touch, write_inspect, write_rad_chest
+from tests.support.cohort_layouts import CtRateWriter, touch, write_inspect, write_rad_chest
 from uniferum.data.cohorts.base import Cohort, Dropped
 from uniferum.data.cohorts.ct_rate import CtRate, CtRateConfig
 from uniferum.data.cohorts.folder import Folder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cohort_layouts import CtRateWriter, table
 from tests.support.dataset_servers import Served, serving
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, table
 
 TRAIN, VALID = 16, 6
 

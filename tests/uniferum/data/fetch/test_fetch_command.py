@@ -1,4 +1,4 @@
-"""`uniferum data fetch` against servers of the same API: what comes, is resumed, is refused, and in which words."""
+"""`uniferum data fetch` against servers with the same API: downloads, resumed downloads, refusals and messages."""
 
 import json
 import threading
@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.cohort_layouts import CtRateWriter, table
 from tests.support.dataset_servers import Served
-from tests.uniferum.data.cohorts.layouts import CtRateWriter, table
 from uniferum.errors import UniferumError
 
 
@@ -26,8 +26,8 @@ def fault(result) -> str:
 
 
 def files(root: Path) -> set[str]:
-    found = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
-    return {name for name in found if not name.startswith(".cache/")}
+    paths = (path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file())
+    return {name for name in paths if not name.startswith(".cache/")}
 
 
 def test_a_split_comes_whole_with_masks_and_all_tables_and_without_brain_scans(hub, ct_rate, tmp_path):
@@ -63,9 +63,11 @@ def _with_few_held_out():
 def test_a_dry_run_shows_files_sizes_and_free_space_and_writes_nothing(hub, tmp_path):
     result = run("CTRATE", "--out", tmp_path / "out", "--split", "valid", "--limit", 2, "--dry-run")
     assert result.exit_code == 0
-    assert "8 files" in result.stderr
-    assert "20.0 kB" in result.stderr
-    assert "free at" in result.stderr
+    plan, title, heads, *rows = result.stdout.splitlines()
+    assert "8 files" in plan
+    assert "20.0 kB" in result.stdout
+    assert "free at" in plan
+    assert (title, heads, len(rows)) == ("# files", "file\tsize", 8)
     assert not (tmp_path / "out").exists()
 
 
@@ -85,11 +87,11 @@ def test_what_is_there_is_not_fetched_again_and_a_short_file_is(hub: Served, ct_
     run("CTRATE", "--out", out, "--split", "valid")
     hub.log.clear()
     again = run("CTRATE", "--out", out, "--split", "valid")
-    assert "0 files downloaded" in again.stderr
+    assert again.stdout.startswith("0 files downloaded")
     assert not hub.got("valid_fixed/valid_1/valid_1_a/valid_1_a_1.nii.gz")
     short = out / ct_rate.path("valid_1_a_1").relative_to(ct_rate.root)
     short.write_bytes(short.read_bytes()[:100])
-    assert "1 files downloaded" in run("CTRATE", "--out", out, "--split", "valid").stderr
+    assert "1 files downloaded" in run("CTRATE", "--out", out, "--split", "valid").stdout
     assert short.read_bytes() == ct_rate.path("valid_1_a_1").read_bytes()
 
 
@@ -108,8 +110,8 @@ def test_stopped_half_way_the_same_command_goes_on(hub: Served, ct_rate: CtRateW
     assert json.loads((out / "uniferum_fetch.json").read_text())["done"] is False
     again = run("CTRATE", "--out", out, "--split", "valid")
     assert again.exit_code == 0
-    assert "0 files downloaded" not in again.stderr
-    assert " 0 were there" not in again.stderr
+    assert "0 files downloaded" not in again.output
+    assert " 0 were there" not in again.output
     assert json.loads((out / "uniferum_fetch.json").read_text())["done"] is True
 
 
@@ -119,7 +121,7 @@ def test_without_access_one_line_says_where_to_accept_and_how_to_log_in(hub: Ser
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     said = fault(run("CTRATE", "--out", tmp_path / "out"))
-    assert "accept the terms at https://huggingface.co/datasets/ibrahimhamamci/CT-RATE" in said
+    assert "Accept the terms at https://huggingface.co/datasets/ibrahimhamamci/CT-RATE" in said
     assert "hf auth login" in said
     assert "not-accepted" not in said
 
@@ -183,7 +185,7 @@ def test_a_restricted_record_says_how_access_is_had_and_takes_the_owners_link(tm
         monkeypatch.setenv("ZENODO_LINK", "https://zenodo.org/records/6406114?token=granted")
         result = run("RADCHEST", "--out", tmp_path / "out", "--split", "valid", "--limit", 1)
         assert result.exit_code == 0, result.stderr
-        assert "granted" not in result.stderr
+        assert "granted" not in result.output
         assert {name for name in files(tmp_path / "out") if name.endswith(".npz")} == {"val00001.npz"}
         assert "granted" not in (tmp_path / "out/uniferum_fetch.json").read_text()
 
@@ -192,7 +194,7 @@ def test_inspect_is_fetched_by_a_person_whose_steps_are_printed(tmp_path):
     result = run("INSPECT", "--out", tmp_path / "out")
     assert result.exit_code == 0
     for words in ("stanfordaimi.azurewebsites.net", "data use agreement", "azcopy copy", "still missing"):
-        assert words in result.stderr
+        assert words in result.stdout
     assert not (tmp_path / "out").exists()
 
 
@@ -202,7 +204,7 @@ def test_unknown_datasets_splits_and_mixed_folders_are_one_line(hub: Served, tmp
     (tmp_path / "uniferum_fetch.json").write_text(json.dumps({"format": 1, "dataset": "LUNA16"}))
     assert "must contain CTRATE or be empty" in fault(run("CTRATE", "--out", tmp_path, "--limit", 1))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
-    assert "must be reachable" in fault(run("CTRATE", "--out", tmp_path / "x"))
+    assert "No connection to the hub" in fault(run("CTRATE", "--out", tmp_path / "x"))
 
 
 def test_a_disk_that_is_too_small_is_said_before_the_first_byte(hub: Served, tmp_path, monkeypatch):
@@ -215,10 +217,10 @@ def test_a_disk_that_is_too_small_is_said_before_the_first_byte(hub: Served, tmp
 @pytest.mark.parametrize(
     ("code", "dataset", "words"),
     [
-        (200, "CTRATE", "must answer in JSON; it sent another kind of page: check HF_ENDPOINT"),
-        (200, "LUNA16", "must answer with a record in JSON; check ZENODO_ENDPOINT"),
-        (503, "CTRATE", "(the hub answered 503) must be served; the server has a fault: repeat the command later"),
-        (503, "LUNA16", "(the server answered 503) must be served; the server has a fault: repeat the command later"),
+        (200, "CTRATE", "did not answer in JSON for ibrahimhamamci/CT-RATE, it sent another kind of page. Check HF_"),
+        (200, "LUNA16", "did not answer with a record in JSON. Check ZENODO_ENDPOINT"),
+        (503, "CTRATE", "(the hub answered 503). The server has a fault: repeat the command later"),
+        (503, "LUNA16", "(the server answered 503). The server has a fault: repeat the command later"),
     ],
 )
 def test_a_page_in_place_of_an_answer_and_a_server_in_trouble_are_one_line(tmp_path, monkeypatch, code, dataset, words):

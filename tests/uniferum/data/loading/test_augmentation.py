@@ -23,8 +23,8 @@ def test_a_draw_depends_on_seed_step_and_slot_only(seed: int, step: int, slot: i
 
 def test_steps_and_slots_and_seeds_have_draws_of_their_own() -> None:
     config = AugmentationConfig(probability=1.0)
-    places = [(seed, step, slot) for seed in range(3) for step in range(10) for slot in range(10)]
-    assert len({draw(config, seed=a, step=b, slot=c).zoom for a, b, c in places}) == len(places)
+    draws = [(seed, step, slot) for seed in range(3) for step in range(10) for slot in range(10)]
+    assert len({draw(config, seed=a, step=b, slot=c).zoom for a, b, c in draws}) == len(draws)
 
 
 def test_each_of_the_four_happens_half_of_the_time_within_its_limits() -> None:

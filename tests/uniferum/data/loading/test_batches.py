@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import torch
 
-from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, organs, volume, write_store
+from tests.support.small_stores import PATCH, SMALL, TOKENS, organs, volume, write_store
 from uniferum.data.loading.augmentation import AugmentationConfig, draw
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
@@ -76,12 +76,12 @@ def test_rows_point_to_the_volume_and_target_of_their_task(
     for batch in batches(table, cohorts, DataConfig()).step(0) + batches(table, cohorts, DataConfig()).step(1):
         assert batch.rows == 8
         assert batch.volume.shape == (len(batch.volume_ids), 1, 48, 40, 32)
-        for place, task_id in enumerate(batch.task_ids):
+        for index, task_id in enumerate(batch.task_ids):
             task = rows.loc[task_id]
-            assert batch.volume_ids[int(batch.row_volume[place])] == task["volume_id"]
-            assert (batch.prompts[place], batch.labels[place]) == (task["prompt"], task["label"])
-            np.testing.assert_equal(float(batch.label_target[place]), task["target"])
-        segments = [place for place, t in enumerate(batch.task_ids) if rows.loc[t, "kind"] == "segmentation"]
+            assert batch.volume_ids[int(batch.row_volume[index])] == task["volume_id"]
+            assert (batch.prompts[index], batch.labels[index]) == (task["prompt"], task["label"])
+            np.testing.assert_equal(float(batch.label_target[index]), task["target"])
+        segments = [index for index, t in enumerate(batch.task_ids) if rows.loc[t, "kind"] == "segmentation"]
         assert batch.seg_rows.tolist() == segments
         assert batch.seg_target.shape == (len(segments), 120, 64)
         assert batch.label_target[batch.seg_rows].isnan().all()
@@ -94,12 +94,12 @@ def test_the_volume_is_the_drawn_augmentation_of_the_stored_level(
 ) -> None:
     augmentation = AugmentationConfig(noise=0.0)
     first = batches(table, cohorts, DataConfig(), augmentation=augmentation).step(5)[0]
-    for place, volume_id in enumerate(first.volume_ids):
-        drawn = draw(augmentation, seed=11, step=5, slot=place)
+    for index, volume_id in enumerate(first.volume_ids):
+        drawn = draw(augmentation, seed=11, step=5, slot=index)
         level = training_level(volume(int(volume_id[-3:])), SMALL)
         movement = drawn.source_from_output() if drawn.moves else None
         expected = resample_image(level, movement, SMALL, level="train", offset=drawn.offset)
-        np.testing.assert_array_equal(first.volume[place, 0].numpy(), expected)
+        np.testing.assert_array_equal(first.volume[index, 0].numpy(), expected)
 
 
 def test_noise_has_the_drawn_deviation(table: pd.DataFrame, cohorts: dict[str, PreparedCohort]) -> None:
@@ -107,9 +107,9 @@ def test_noise_has_the_drawn_deviation(table: pd.DataFrame, cohorts: dict[str, P
     quiet = AugmentationConfig(probability=1.0, rotation_deg=0, zoom=0, offset=0, noise=0)
     one = batches(table, cohorts, DataConfig(), augmentation=noisy).step(3)[0]
     other = batches(table, cohorts, DataConfig(), augmentation=quiet).step(3)[0]
-    for place in range(len(one.volume_ids)):
-        noise = (one.volume[place] - other.volume[place]).numpy().ravel()
-        drawn = draw(noisy, seed=11, step=3, slot=place)
+    for index in range(len(one.volume_ids)):
+        noise = (one.volume[index] - other.volume[index]).numpy().ravel()
+        drawn = draw(noisy, seed=11, step=3, slot=index)
         assert abs(noise.std() / drawn.noise_std - 1) < 0.02
         assert abs(noise.mean()) < 5 * drawn.noise_std / np.sqrt(noise.size)
 
@@ -232,9 +232,9 @@ def test_batches_that_count_volumes_hold_as_many_whatever_their_rows(
 ) -> None:
     made = batches(table, cohorts, DataConfig(tasks_per_volume=3), batch=8, micro_batch=4, by_volumes=True)
     for step in range(3):
-        found = made.step(step)
-        assert [len(batch.volume_ids) for batch in found] == [4, 4]
-        assert sum(batch.rows for batch in found) == sum(made.counts(step))
+        micro_batches = made.step(step)
+        assert [len(batch.volume_ids) for batch in micro_batches] == [4, 4]
+        assert sum(batch.rows for batch in micro_batches) == sum(made.counts(step))
     with pytest.raises(UniferumError, match="3 workers for 2 micro-batches"):
         batches(table, cohorts, DataConfig(), batch=8, micro_batch=4, by_volumes=True, world=3)
 
@@ -251,9 +251,9 @@ def test_where_each_row_draws_its_own_augmentation_each_has_an_encoding_of_its_o
     assert apart.task_ids == shared.task_ids, "the same rows"
     assert len(apart.volume_ids) == apart.rows > len(shared.volume_ids) == 4
     assert apart.row_volume.tolist() == list(range(apart.rows))
-    assert apart.volume_ids == [shared.volume_ids[place] for place in shared.row_volume.tolist()]
-    for place in (0, 1):
-        drawn = draw(how, seed=11, step=0, slot=place)
-        own = training_level(volume(int(apart.volume_ids[place][-3:])), SMALL)
+    assert apart.volume_ids == [shared.volume_ids[index] for index in shared.row_volume.tolist()]
+    for index in (0, 1):
+        drawn = draw(how, seed=11, step=0, slot=index)
+        own = training_level(volume(int(apart.volume_ids[index][-3:])), SMALL)
         expected = resample_image(own, drawn.source_from_output(), SMALL, level="train", offset=drawn.offset)
-        np.testing.assert_allclose(apart.volume[place, 0].numpy(), expected, atol=2e-4)
+        np.testing.assert_allclose(apart.volume[index, 0].numpy(), expected, atol=2e-4)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, write_store
+from tests.support.small_stores import PATCH, SMALL, TOKENS, write_store
 from uniferum.data.loading.mask_targets import MaskTargets
 from uniferum.data.loading.resample import resample_mask
 from uniferum.data.loading.targets import TargetGrid
@@ -37,9 +37,9 @@ def test_every_structure_has_the_target_of_training(tmp_path: Path) -> None:
     ids = random.integers(0, 118, SMALL.level_shape).astype(np.uint8)
     ids[random.random(ids.shape) < 0.9] = 0
     cohort = opened(tmp_path, totalsegmentator=ids, nodule=(random.random(ids.shape) < 0.01).astype(np.uint8))
-    structures, found = targets(cohort).of("CTRATE", "s000")
+    structures, masks = targets(cohort).of("CTRATE", "s000")
     assert len(structures) == 61, "60 organs, and nodules"
-    for structure, target in zip(structures, found, strict=True):
+    for structure, target in zip(structures, masks, strict=True):
         np.testing.assert_array_equal(target, one_by_one(cohort, structure))
 
 
@@ -48,16 +48,16 @@ def test_only_what_the_scan_shows_in_the_field_is_scored(tmp_path: Path) -> None
     ids[20:30, 20:30, 10:20] = 51  # the heart
     ids[0, 0, 0] = 5  # the liver, in the margin that the model does not see
     cohort = opened(tmp_path, totalsegmentator=ids)
-    structures, found = targets(cohort).of("CTRATE", "s000")
+    structures, masks = targets(cohort).of("CTRATE", "s000")
     assert [one.id for one in structures] == ["heart"]
-    assert found.shape == (1, GRID.patches, PATCH**3)
+    assert masks.shape == (1, GRID.patches, PATCH**3)
 
 
 def test_a_scan_without_masks_has_no_target(tmp_path: Path) -> None:
     cohort = opened(tmp_path, totalsegmentator=np.full(SMALL.level_shape, 51, np.uint8))
-    structures, found = targets(cohort).of("CTRATE", "s001")
+    structures, masks = targets(cohort).of("CTRATE", "s001")
     assert structures == []
-    assert len(found) == 0
+    assert len(masks) == 0
 
 
 @pytest.mark.parametrize("level", ["train", "full"])
@@ -75,8 +75,8 @@ def test_both_levels_give_the_target_of_training(tmp_path: Path, level: str) -> 
     cohort = opened(tmp_path, totalsegmentator=np.full(SMALL.level_shape, 51, np.uint8))
     object.__setattr__(cohort, "store", Store())
     object.__setattr__(cohort, "_present", {("s000", "totalsegmentator"): frozenset({51})})
-    _, found = MaskTargets({"CTRATE": cohort}, SMALL, level, GRID).of("CTRATE", "s000")
+    _, masks = MaskTargets({"CTRATE": cohort}, SMALL, level, GRID).of("CTRATE", "s000")
     members = (np.arange(256) == 51).astype(np.uint8)
     expected = resample_mask(ids, members, None, SMALL, level=level, pool=GRID.pool)
-    np.testing.assert_array_equal(found[0], GRID.to_patches(expected) > 0)
-    assert found.any()
+    np.testing.assert_array_equal(masks[0], GRID.to_patches(expected) > 0)
+    assert masks.any()

@@ -1,4 +1,4 @@
-"""Masks interpolated as the image is, and rotation and zoom one after the other, as the released code has them."""
+"""The resampling of the released code: masks interpolated as the image, rotation and zoom one after the other."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, organs, volume
+from tests.support.small_stores import PATCH, SMALL, TOKENS, organs, volume
 from uniferum.data.loading.augmentation import Draw
 from uniferum.data.loading.device import DeviceResampling
 from uniferum.data.loading.resample import (

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from monai.transforms import CenterSpatialCrop, Compose, Resize, SpatialPad
 from scipy import ndimage
 
-from tests.uniferum.data.small_stores import SMALL
+from tests.support.small_stores import SMALL
 from uniferum.data.loading.augmentation import Draw
 from uniferum.data.loading.resample import crop_grid, index_map, level_grid, output_grid, resample_image, resample_mask
 from uniferum.preprocessing.geometry import Geometry
@@ -91,11 +91,11 @@ def test_without_augmentation_the_levels_give_the_papers_chain_of_monai_transfor
     assert np.abs(resample_image(full, None, geometry, level="full") - expected).max() < 3e-4
 
 
-@given(drawn=movements, geometry=geometries, place=st.tuples(*[st.floats(0, 1)] * 3))
+@given(drawn=movements, geometry=geometries, position=st.tuples(*[st.floats(0, 1)] * 3))
 @settings(deadline=None, max_examples=40)
-def test_a_marked_voxel_lands_where_the_affine_says(drawn: Draw, geometry: Geometry, place: tuple) -> None:
+def test_a_marked_voxel_lands_where_the_affine_says(drawn: Draw, geometry: Geometry, position: tuple) -> None:
     shape = geometry.level_shape
-    voxel = tuple(int(p * (n - 1)) for p, n in zip(place, shape, strict=True))
+    voxel = tuple(int(p * (n - 1)) for p, n in zip(position, shape, strict=True))
     matrix, start = index_map(drawn.source_from_output(), level_grid(geometry, "train"), output_grid(geometry))
     expected = np.linalg.solve(matrix, np.array(voxel) - start)
     assume(all(0.5 <= e <= n - 1.5 for e, n in zip(expected, geometry.model_shape, strict=True)))
@@ -127,12 +127,12 @@ def test_a_mask_is_the_nearest_voxels_max_pooled(drawn: Draw, seed: int, pool: i
     np.testing.assert_array_equal(got[~doubtful], expected[~doubtful])
 
 
-@given(drawn=movements, place=st.tuples(*[st.floats(0, 1)] * 3))
+@given(drawn=movements, position=st.tuples(*[st.floats(0, 1)] * 3))
 @settings(deadline=None, max_examples=60)
-def test_a_mask_too_small_to_be_met_keeps_its_nearest_voxel(drawn: Draw, place: tuple) -> None:
+def test_a_mask_too_small_to_be_met_keeps_its_nearest_voxel(drawn: Draw, position: tuple) -> None:
     geometry = SMALL
     source = np.zeros(geometry.box_shape, np.uint8)  # one voxel of 4 mm on an output of 8 mm: most are missed
-    voxel = tuple(int(p * (n - 1)) for p, n in zip(place, source.shape, strict=True))
+    voxel = tuple(int(p * (n - 1)) for p, n in zip(position, source.shape, strict=True))
     source[voxel] = 1
     members = np.zeros(256, np.uint8)
     members[1] = 1

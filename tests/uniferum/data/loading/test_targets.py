@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,14 +29,6 @@ def test_a_voxel_moved_by_hand_lands_in_the_patch_and_place_counted_by_hand() ->
 def test_the_papers_grid_has_160_patches_pooled_by_8() -> None:
     grid = TargetGrid.of((256, 160, 128), (8, 5, 4), 4)
     assert (grid.patches, grid.pool, grid.pooled_shape) == (160, 8, (32, 20, 16))
-
-
-@given(grid=grids, seed=st.integers(0, 2**32 - 1))
-def test_pooling_is_torchs_max_pooling(grid: TargetGrid, seed: int) -> None:
-    shape = [n * grid.pool for n in grid.pooled_shape]
-    mask = (np.random.default_rng(seed).random(shape) < 0.1).astype(np.uint8)
-    expected = torch.nn.functional.max_pool3d(torch.from_numpy(mask)[None].float(), grid.pool)[0].numpy()
-    np.testing.assert_array_equal(grid.max_pool(mask), expected)
 
 
 @pytest.mark.parametrize(("tokens", "patch"), [((8, 5, 3), 4), ((8, 5, 4), 3)])

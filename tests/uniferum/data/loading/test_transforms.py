@@ -9,7 +9,7 @@ import torch
 from jaxtyping import TypeCheckError
 from monai import transforms as monai_transforms
 
-from tests.uniferum.data.small_stores import PATCH, SMALL, TOKENS, write_store
+from tests.support.small_stores import PATCH, SMALL, TOKENS, write_store
 from uniferum.config import parse
 from uniferum.data.loading.augmentation import AugmentationConfig
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches

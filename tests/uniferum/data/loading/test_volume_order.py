@@ -24,9 +24,9 @@ def test_every_micro_batch_has_as_many_volumes_and_an_epoch_every_row_once(
     groups_an_epoch = sum(-(-volumes.count(volume) // longest) for volume in set(volumes))
     seen: list[np.ndarray] = []
     for step in range(-(-groups_an_epoch // (micro * micro_batches))):
-        found = order.step(step)
-        assert [len(groups) for groups in found] == [micro] * micro_batches
-        seen += [group for groups in found for group in groups]
+        rows = order.step(step)
+        assert [len(groups) for groups in rows] == [micro] * micro_batches
+        seen += [group for groups in rows for group in groups]
     for group in seen:
         assert len({volumes[row] for row in group}) == 1
         assert 1 <= len(group) <= longest

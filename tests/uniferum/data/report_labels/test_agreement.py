@@ -31,8 +31,8 @@ def test_the_papers_check_reads_115_of_120() -> None:
 
 def test_what_one_side_left_unknown_is_counted_apart() -> None:
     by_hand = {("1", "a"): 1, ("2", "a"): 0}
-    found = agreement({("1", "a"): 1, ("9", "a"): 1}, by_hand)[0]
-    assert (found.n, found.right, found.unknown) == (1, 1, 1)
+    counts = agreement({("1", "a"): 1, ("9", "a"): 1}, by_hand)[0]
+    assert (counts.n, counts.right, counts.unknown) == (1, 1, 1)
 
 
 def test_blank_and_double_judgements(tmp_path: Path) -> None:

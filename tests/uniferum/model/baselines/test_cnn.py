@@ -5,7 +5,7 @@ from typing import cast
 import torch
 from torch import nn
 
-from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
+from tests.support.small_models import LABELS, PROMPTS, small_model, volumes
 from uniferum.data.loading.targets import TargetGrid
 from uniferum.model.baselines.cnn import Cnn
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.uniferum.model.small_models import LABELS, PROMPTS, small_model, volumes
+from tests.support.small_models import LABELS, PROMPTS, small_model, volumes
 from uniferum.model.baselines.cnn_transformer import WINDOWS_HU, windows
 
 RATES = {"ct_net": 3e-3, "cnn_transformer": 1e-4, "ct_clip": 1e-3}

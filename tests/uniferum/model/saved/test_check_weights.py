@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2Model, ViTConfig, ViTModel
 
-from tests.uniferum.model.hub_folders import write_bert, write_megatron, write_words
+from tests.support.hub_folders import write_bert, write_megatron, write_words
 from uniferum.errors import UniferumError
 from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, TextConfig
 from uniferum.model.saved import check_weights
@@ -44,23 +44,23 @@ def test_a_folder_that_loads_has_its_checksum_and_transformers_own_forward_pass(
     written: dict[str, Path], kind: str
 ) -> None:
     folder = written[kind]
-    found = check_name(str(folder))
-    assert found.fault == ""
-    assert found.loaded.startswith("4 of 5 layers, ")
-    assert found.sha256 == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    assert found.difference is not None
-    assert found.difference < check_weights.TOLERANCE
+    check = check_name(str(folder))
+    assert check.fault == ""
+    assert check.loaded.startswith("4 of 5 layers, ")
+    assert check.sha256 == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    assert check.difference is not None
+    assert check.difference < check_weights.TOLERANCE
     model = AutoModel.from_pretrained(folder, num_hidden_layers=4).eval()
     with torch.no_grad():
         cls = model(**AutoTokenizer.from_pretrained(folder)(PROMPT, return_tensors="pt")).last_hidden_state[0, 0]
-    assert found.numbers == pytest.approx(cls[:4].tolist(), abs=2e-5)
+    assert check.numbers == pytest.approx(cls[:4].tolist(), abs=2e-5)
 
 
 @pytest.mark.usefixtures("no_network")
 def test_a_hub_id_is_found_in_the_weights_folder(bert: Path, tmp_path: Path) -> None:
     bert.rename(tmp_path / "owner--name")
-    found = check_name("owner/name", weights_dir=tmp_path)
-    assert (found.fault, found.name, found.path) == ("", "owner/name", str(tmp_path / "owner--name"))
+    check = check_name("owner/name", weights_dir=tmp_path)
+    assert (check.fault, check.name, check.path) == ("", "owner/name", str(tmp_path / "owner--name"))
 
 
 @pytest.mark.parametrize(
@@ -142,9 +142,9 @@ def _config(**changes: object):
 )
 def test_what_does_not_load_is_one_line(bert: Path, damage, words: str) -> None:
     damage(bert)
-    found = check_name(str(bert))
-    assert words in found.fault
-    assert "\n" not in found.fault
+    check = check_name(str(bert))
+    assert words in check.fault
+    assert "\n" not in check.fault
 
 
 def test_a_forward_pass_that_is_not_transformers_own_is_a_fault(
@@ -152,9 +152,9 @@ def test_a_forward_pass_that_is_not_transformers_own_is_a_fault(
 ) -> None:
     own = check_weights._transformers
     monkeypatch.setattr(check_weights, "_transformers", lambda folder, layers: own(folder, layers) * 1.001)
-    found = check_name(str(written["bert"]))
-    assert "its forward pass differs from transformers' by 1.0e-03" in found.fault
-    assert found.sha256
+    check = check_name(str(written["bert"]))
+    assert "its forward pass differs from transformers' by 1.0e-03" in check.fault
+    assert check.sha256
 
 
 def test_a_damaged_file_of_the_hubs_cache_is_found_by_its_name(bert: Path) -> None:
@@ -169,15 +169,15 @@ def test_a_damaged_file_of_the_hubs_cache_is_found_by_its_name(bert: Path) -> No
 
 @pytest.mark.usefixtures("no_network")
 def test_an_image_encoder_answers_with_the_same_numbers_each_time() -> None:
-    found = check_name("timm/tf_efficientnet_lite0")
-    assert (found.kind, found.fault) == ("image", "")
-    assert found == check_image(EncoderConfig(name="tf_efficientnet_lite0", weights="offline"))
-    assert len(set(found.numbers)) == 4
+    check = check_name("timm/tf_efficientnet_lite0")
+    assert (check.kind, check.fault) == ("image", "")
+    assert check == check_image(EncoderConfig(name="tf_efficientnet_lite0", weights="offline"))
+    assert len(set(check.numbers)) == 4
 
 
 def test_image_weights_that_are_not_here_are_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    found = check_name("tf_efficientnet_b0", weights_dir=tmp_path)
-    assert "timm/tf_efficientnet_b0.in1k" in found.fault
+    check = check_name("tf_efficientnet_b0", weights_dir=tmp_path)
+    assert "timm/tf_efficientnet_b0.in1k" in check.fault
     write_bert(tmp_path / "timm" / "tf_efficientnet_b0.in1k")
     assert "conv_stem.weight must be there" in check_name("tf_efficientnet_b0", weights_dir=tmp_path).fault

@@ -1,11 +1,11 @@
-"""Of everything in a folder one CT stack is read; the rest is counted and never mixed in."""
+"""One CT stack of a DICOM folder is read; the other files are counted and never mixed in."""
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from tests.uniferum.preprocessing.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
+from tests.support.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.dicom import read_dicom
 
@@ -101,8 +101,8 @@ class TestSeries:
     def test_axial_slices_are_chosen_before_larger_reformats(self, tmp_path, cosines):
         write_series(tmp_path / "a")
         for k in range(14):
-            place = (-10, 4.0 * k, 60) if cosines == CORONAL else (4.0 * k, 0, 60)
-            data = ct_slice(place, cosines=cosines, series="1.2.4", number=k)
+            position = (-10, 4.0 * k, 60) if cosines == CORONAL else (4.0 * k, 0, 60)
+            data = ct_slice(position, cosines=cosines, series="1.2.4", number=k)
             data.ImageType = ["DERIVED", "SECONDARY", "REFORMATTED"]
             save(tmp_path / "b", data, f"{k}.dcm")
         stored = read_dicom(tmp_path)
@@ -201,14 +201,14 @@ class TestPhases:
             ("AcquisitionTime", "100000", "100030"),
         ],
     )
-    def test_told_apart_by_one_element(self, tmp_path, name, first, second, shift):
+    def test_distinguished_by_one_element(self, tmp_path, name, first, second, shift):
         z = heights() + shift
         self.check(self.write(tmp_path, setting(**{name: first}), setting(**{name: second}), z))
 
     def test_the_earlier_acquisition_is_read_whatever_the_names(self, tmp_path):
         self.check(self.write(tmp_path, setting(AcquisitionNumber=2), setting(AcquisitionNumber=1)), more=200)
 
-    def test_told_apart_by_numbers_that_run_on(self, tmp_path):
+    def test_distinguished_by_numbers_that_run_on(self, tmp_path):
         def later(data, k):
             data.InstanceNumber = COUNT + k + 1
             return data
@@ -216,23 +216,23 @@ class TestPhases:
         self.check(self.write(tmp_path, None, later))
 
     @pytest.mark.parametrize("element", ["AcquisitionTime", "ContentTime"])
-    def test_told_apart_by_the_times_of_slices_that_run_on(self, tmp_path, element):
+    def test_distinguished_by_the_times_of_slices_that_run_on(self, tmp_path, element):
         def at(start):
             return lambda data, k: setting(**{element: f"{start + k:06d}.5"})(data, k)
 
         self.check(self.write(tmp_path, at(100000), at(100030)))
 
-    def test_told_apart_by_numbers_that_take_turns(self, tmp_path):
+    def test_distinguished_by_numbers_that_take_turns(self, tmp_path):
         def turn(which):
             return lambda data, k: setting(InstanceNumber=2 * k + which)(data, k)
 
         self.check(self.write(tmp_path, turn(0), turn(1)))
 
     @pytest.mark.parametrize("shift", [0.1, 1.0, 2.5])
-    def test_told_apart_by_nothing_but_their_places(self, tmp_path, shift):
+    def test_distinguished_by_nothing_but_their_places(self, tmp_path, shift):
         self.check(self.write(tmp_path, None, None, heights() + shift))
 
-    def test_not_told_apart_they_are_refused(self, tmp_path):
+    def test_not_distinguished_they_are_refused(self, tmp_path):
         same = setting(InstanceNumber=None)
         with pytest.raises(UniferumError, match="10 of 10 positions"):
             read_dicom(self.write(tmp_path, same, same))

@@ -1,4 +1,4 @@
-"""Every slice is put where its ImagePositionPatient says; what cannot be put there honestly is refused."""
+"""Every slice is placed by its ImagePositionPatient; a stack that has no regular grid is resampled or refused."""
 
 import shutil
 
@@ -6,7 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from tests.uniferum.preprocessing.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
+from tests.support.dicom_series import COUNT, ct_slice, error_of, heights, setting, write_series
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.dicom import read_dicom
 

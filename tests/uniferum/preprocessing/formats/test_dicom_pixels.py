@@ -1,4 +1,4 @@
-"""Stored values become HU by every rule of the standard, or the one line says which element is at fault."""
+"""Stored values become HU by the rules of the DICOM standard, or the error names the faulty element."""
 
 import numpy as np
 import pydicom
@@ -7,7 +7,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from tests.uniferum.preprocessing.dicom_series import (
+from tests.support.dicom_series import (
     COUNT,
     SHAPE,
     ct_slice,
@@ -254,8 +254,8 @@ class TestEncodings:
         source = pydicom.data.get_testdata_file("JPEG-lossy.dcm", download=False)
         for k in range(3):
             data = pydicom.dcmread(source)
-            place = {"ImagePositionPatient": [0, 0, 5 * k], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
-            setting(Modality="CT", PixelSpacing=[1, 1], RescaleSlope=1, RescaleIntercept=0, **place)(data, k)
+            geometry = {"ImagePositionPatient": [0, 0, 5 * k], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+            setting(Modality="CT", PixelSpacing=[1, 1], RescaleSlope=1, RescaleIntercept=0, **geometry)(data, k)
             data.ImageType, data.PhotometricInterpretation = ["ORIGINAL", "PRIMARY", "AXIAL"], "MONOCHROME2"
             data.save_as(tmp_path / f"{k}.dcm")
         values = read_dicom(tmp_path).values

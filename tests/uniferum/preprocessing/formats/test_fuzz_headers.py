@@ -3,7 +3,7 @@
 The short form of ``tests/hard_data/test_fuzz_headers.py``.
 """
 
-from tests.uniferum.preprocessing import metaimage_headers, nifti_headers
+from tests.support import metaimage_headers, nifti_headers
 
 
 def test_150_nifti_headers_are_equal_to_nibabel_or_refused(tmp_path):

@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import (
+from tests.support.raw_scans import (
     AFFINE,
     thorax,
     turned,

@@ -1,4 +1,4 @@
-"""What NIfTI headers contradict themselves about, and names that are not true."""
+"""NIfTI headers that contradict themselves, and file names that do not fit their content."""
 
 import gzip
 import struct
@@ -27,9 +27,9 @@ def write(folder: Path, *, qform=AFFINE, sform=AFFINE, codes=(1, 1), name="a.nii
     return folder / name
 
 
-def patch(path: Path, place: int, form: str, *numbers) -> Path:
+def patch(path: Path, offset: int, form: str, *numbers) -> Path:
     content = bytearray(path.read_bytes())
-    struct.pack_into(f"<{form}", content, place, *numbers)
+    struct.pack_into(f"<{form}", content, offset, *numbers)
     path.write_bytes(content)
     return path
 
@@ -63,7 +63,7 @@ class TestGeometry:
         assert stored.flags == ()
 
     @pytest.mark.parametrize("sform", [np.diag([-1, 1, 1, 1]) @ AFFINE, turned(180), turned(90), turned(8)])
-    def test_forms_that_turn_or_mirror_the_patient_are_doubtful(self, tmp_path, sform):
+    def test_forms_that_turn_or_flip_the_patient_are_doubtful(self, tmp_path, sform):
         stored = read_stored(write(tmp_path, sform=sform))
         np.testing.assert_allclose(stored.affine, sform, atol=1e-5)
         assert stored.flags == ("orientation_doubtful",)

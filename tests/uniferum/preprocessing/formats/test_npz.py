@@ -1,4 +1,4 @@
-"""npz files of many makers: read with the values and the place that they hold, or refused by name."""
+"""npz files of several tools are read with their values and position, or refused by name."""
 
 import io
 import zipfile

@@ -1,4 +1,4 @@
-"""Files of other tools, and files that are none: one line each with what to do."""
+"""Files of other formats and broken files: an error of one line with a remedy."""
 
 import os
 
@@ -32,7 +32,7 @@ def test_a_file_of_another_format_says_what_to_do(tmp_path, name, cure):
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_without_a_known_ending_is_told_by_its_content(tmp_path):
+def test_a_file_without_a_known_ending_is_recognised_by_its_content(tmp_path):
     (tmp_path / "scan.ct").write_bytes(b"\x1f\x8b" + bytes(100))
     with pytest.raises(UniferumError, match="holds gzip"):
         read_stored(tmp_path / "scan.ct")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, write_dicom, write_metaimage, write_nifti
+from tests.support.raw_scans import AFFINE, write_dicom, write_metaimage, write_nifti
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.containment import check_contained
 from uniferum.preprocessing.formats.load import read_volume
@@ -78,7 +78,7 @@ class TestSignature:
         (tmp_path / "scan.json").write_text("{}")
         assert unchanged(source, made)
 
-    def test_a_missing_voxel_file_is_told_by_the_reader_alone(self, tmp_path):
+    def test_a_missing_voxel_file_is_reported_by_the_reader_alone(self, tmp_path):
         path = write_metaimage(tmp_path / "scan.mhd", VALUES)
         path.with_suffix(".raw").unlink()
         assert signature(ScanSource("s", path))["sha256"]

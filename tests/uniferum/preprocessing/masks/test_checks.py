@@ -1,9 +1,9 @@
-"""A mask is held against its scan's anatomy: inside the scan, inside the body, on tissue of its kind."""
+"""Checks of a mask against its scan: inside the scan, inside the body, on the expected tissue."""
 
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, LIVER, LUNG, TISSUE, thorax, write_nifti
+from tests.support.raw_scans import AFFINE, LIVER, LUNG, TISSUE, thorax, write_nifti
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource, Sphere
 from uniferum.preprocessing.geometry import Geometry

@@ -7,7 +7,7 @@ import nibabel.processing
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned, write_nifti
+from tests.support.raw_scans import AFFINE, thorax, turned, write_nifti
 from uniferum.data.cohorts.totalsegmentator import layer_at
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.load import read_volume

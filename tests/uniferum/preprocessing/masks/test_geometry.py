@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, LIVER, thorax, turned, write_nifti
+from tests.support.raw_scans import AFFINE, LIVER, thorax, turned, write_nifti
+from tests.support.simpleitk_images import any_affine, simpleitk_image
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.load import read_volume
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource
@@ -204,32 +205,14 @@ def test_nearest_neighbour_onto_a_grid_is_simpleitks_on_any_affine():
     random = np.random.default_rng(3)
     for _ in range(12):
         ids = random.integers(0, 118, (14, 17, 12)).astype(np.uint8)
-        mask_affine, affine = (_any_affine(random) for _ in range(2))
+        mask_affine, affine = (any_affine(random) for _ in range(2))
         affine[:3, 3] = mask_affine[:3, :3] @ (np.array(ids.shape) / 2) + mask_affine[:3, 3]
         affine[:3, 3] -= affine[:3, :3] @ np.array([8, 8, 8])
         ours, saved = grids.onto_grid(ids, mask_affine, affine, (16, 16, 16))
-        image, grid = _image(ids, mask_affine), _image(np.zeros((16, 16, 16), np.uint8), affine)
+        image, grid = simpleitk_image(ids, mask_affine), simpleitk_image(np.zeros((16, 16, 16), np.uint8), affine)
         theirs = sitk.Resample(image, grid, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
         differ = ours != sitk.GetArrayFromImage(theirs).transpose(2, 1, 0)
         index = np.linalg.inv(mask_affine) @ affine @ np.c_[np.argwhere(differ), np.ones(differ.sum())].T
         tie = np.abs(np.abs(index[:3] - np.floor(index[:3])) - 0.5).min(axis=0, initial=1.0) < 1e-3
         assert ours.any()
         assert (~tie).sum() <= saved
-
-
-def _any_affine(random):
-    turn, _ = np.linalg.qr(random.normal(size=(3, 3)))
-    affine = np.eye(4)
-    affine[:3, :3] = turn @ np.diag(random.uniform(0.5, 4, 3))
-    affine[:3, 3] = random.uniform(-200, 200, 3)
-    return affine
-
-
-def _image(array, affine):
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
-    spacing = np.sqrt((lps[:3, :3] ** 2).sum(axis=0))
-    image = sitk.GetImageFromArray(np.ascontiguousarray(array.transpose(2, 1, 0)))
-    image.SetSpacing(spacing.tolist())
-    image.SetOrigin(lps[:3, 3].tolist())
-    image.SetDirection((lps[:3, :3] / spacing).ravel().tolist())
-    return image

@@ -1,9 +1,9 @@
-"""Masks keep their place and never lose a structure."""
+"""Masks resampled to the grid of their scan keep their position and every structure."""
 
 import numpy as np
 import pytest
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, thorax, turned
+from tests.support.raw_scans import AFFINE, thorax, turned
 from uniferum.preprocessing.formats.source import Sphere
 from uniferum.preprocessing.masks import grids
 
@@ -31,12 +31,12 @@ def test_a_structure_stays_where_it_is_in_the_world(codes):
 
 def test_a_nodule_smaller_than_a_voxel_keeps_the_nearest_one_and_is_counted():
     nodules = np.zeros(IDS.shape, np.uint8)
-    places = [(10, 10, 10), (50, 40, 30), (81, 62, 50)]
-    for place in places:
-        nodules[place] = 1
+    voxels = [(10, 10, 10), (50, 40, 30), (81, 62, 50)]
+    for voxel in voxels:
+        nodules[voxel] = 1
     out, kept = grids.onto_grid(nodules, AFFINE, COARSE, COARSE_SHAPE)
-    sampled = (np.linalg.inv(COARSE) @ AFFINE @ np.array([[*place, 1] for place in places]).T)[:3].T
-    assert out.sum() == len(places)
+    sampled = (np.linalg.inv(COARSE) @ AFFINE @ np.array([[*voxel, 1] for voxel in voxels]).T)[:3].T
+    assert out.sum() == len(voxels)
     assert kept == sum(np.abs(at - np.rint(at)).max() * 16 > 2 for at in sampled)
     for at in sampled:
         assert out[tuple(np.rint(at).astype(int))] == 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from tests.uniferum.preprocessing.raw_scans import AFFINE, IDS_LUNGS, thorax, write_dicom, write_metaimage, write_nifti
+from tests.support.raw_scans import AFFINE, IDS_LUNGS, thorax, write_dicom, write_metaimage, write_nifti
 from uniferum.errors import UniferumError
 from uniferum.preprocessing.formats.load import read_volume
 from uniferum.preprocessing.formats.source import MaskSource, ScanSource

@@ -1,4 +1,4 @@
-"""The store gives back what it was given, reads only what it needs, and sees damage."""
+"""The store returns what was written, reads only what is asked for, and detects damage."""
 
 import hashlib
 import json
@@ -218,3 +218,10 @@ def test_the_checksum_of_the_docs_is_the_checksum(store):
     for name in sorted(arrays):
         digest.update(f"{name}:{arrays[name].shape}:{arrays[name].dtype};".encode() + arrays[name].tobytes())
     assert store.manifest().loc[0, "checksum"] == digest.hexdigest()
+
+
+@pytest.mark.parametrize("written", [b"", b'{"format": 1', b"[]", b"\xff\xfe", b'{"format": 1}'])
+def test_a_damaged_description_is_one_line(tmp_path: Path, written: bytes) -> None:
+    (tmp_path / "store.json").write_bytes(written)
+    with pytest.raises(UniferumError, match=r"store\.json must describe a prepared store; it is damaged: remove it"):
+        Store.open(tmp_path)

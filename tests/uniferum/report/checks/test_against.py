@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from tests.uniferum.report.recorded_cells import DRAWN, REASON, SHARED, ct_rate, record_cell, small
+from tests.support.recorded_cells import DRAWN, REASON, SHARED, ct_rate, record_cell, small
 from uniferum.config import parse
 from uniferum.errors import UniferumError
 from uniferum.report import published as published_module
@@ -60,6 +60,14 @@ def test_against_the_paper_shows_what_the_paper_prints_alone(tmp_path):
     assert [row[PUBLISHED] for row in made.rows] == ["0.8296"]
     assert line_of(made, "CT-NET, AUROC 0.6291")
     assert not any("GreenRFM" in line for line in made.below)
+
+
+@pytest.mark.parametrize("scope", ["paper", "all"])
+def test_a_metric_that_nobody_published_is_one_plain_line(tmp_path, scope):
+    record_cell(tmp_path, "CTRATE", "all", 3002, ct_rate(3002, 0))
+    made = sheet(tmp_path, scope, table="segmentation")
+    assert made.rows == []
+    assert made.below == ["There are no published values to compare with: the registry has none of this metric (dice)."]
 
 
 def test_a_value_whose_labels_are_unknown_is_beside_no_cell_and_says_so(tmp_path):

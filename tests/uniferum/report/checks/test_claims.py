@@ -57,16 +57,16 @@ def test_a_claim_about_significance_is_tested_as_printed(cells, tmp_path):
 def test_synthetic_data_never_compares_and_still_shows_what_it_would_read(cells, tmp_path):
     cells("CTRATE", strength=0.0)
     cells("CTRATE+SEG", strength=3.0)
-    found = examine(from_folders(tmp_path), Margins(synthetic=True), claims=[Claim(1, "t", (GAIN,))])
-    assert found[0].verdict == "not comparable"
-    assert "would read: holds (phantoms)" in claims_sheet(found).rows[0][-1]
+    examined = examine(from_folders(tmp_path), Margins(synthetic=True), claims=[Claim(1, "t", (GAIN,))])
+    assert examined[0].verdict == "not comparable"
+    assert "would read: holds (phantoms)" in claims_sheet(examined).rows[0][-1]
 
 
 def test_an_absent_cell_is_missing_by_name(cells, tmp_path):
     cells("CTRATE")
-    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
-    assert found.verdict == "missing"
-    assert "CTRATE+SEG" in found.because
+    (examined,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
+    assert examined.verdict == "missing"
+    assert "CTRATE+SEG" in examined.because
 
 
 def test_cells_scored_on_different_cases_are_refused_by_name(cells, tmp_path):
@@ -81,9 +81,9 @@ def test_cells_scored_on_different_cases_are_refused_by_name(cells, tmp_path):
 
 def test_every_claim_of_the_paper_is_put_and_summed_up(cells, tmp_path):
     cells("CTRATE")
-    found = examine(from_folders(tmp_path), WIDE)
-    assert [claim.number for claim in dict.fromkeys(one.claim for one in found)] == list(range(1, 10))
-    assert len(claims_sheet(found).below) == 9
+    examined = examine(from_folders(tmp_path), WIDE)
+    assert [claim.number for claim in dict.fromkeys(one.claim for one in examined)] == list(range(1, 10))
+    assert len(claims_sheet(examined).below) == 9
 
 
 def test_the_printed_differences_are_those_of_the_published_tables():

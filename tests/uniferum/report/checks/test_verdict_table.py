@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.uniferum.report.recorded_cells import DRAWN, GONE, OFFICIAL, REASON, SHARED, ct_rate, record_cell, small
+from tests.support.recorded_cells import DRAWN, GONE, OFFICIAL, REASON, SHARED, ct_rate, record_cell, small
 from uniferum.errors import UniferumError
 from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
@@ -26,7 +26,7 @@ NOT = "not comparable"
 
 
 @pytest.mark.parametrize(
-    ("place", "word", "facts", "expected", "said"),
+    ("group", "word", "facts", "expected", "said"),
     [
         (("CTRATE", "all", 3002), ct_rate(3002, 0), {}, JUDGED, ""),
         (("CTRATE", "all", 2985), ct_rate(2985, 17), {}, JUDGED, f"17 scans absent ({', '.join(GONE)}, ...)"),
@@ -68,10 +68,10 @@ NOT = "not comparable"
     ],
 )  # fmt: skip
 def test_a_cell_is_judged_by_what_its_record_says_of_split_scans_and_labels(
-    tmp_path, place, word, facts, expected, said
+    tmp_path, group, word, facts, expected, said
 ):
-    record_cell(tmp_path, *place, word, one_class=facts.get("one_class", ()), unscored=facts.get("unscored", ()))
-    comparable = {place[0]: facts["comparable"]} if "comparable" in facts else {}
+    record_cell(tmp_path, *group, word, one_class=facts.get("one_class", ()), unscored=facts.get("unscored", ()))
+    comparable = {group[0]: facts["comparable"]} if "comparable" in facts else {}
     one = verdict(tmp_path, Margins(MARGINS, facts.get("synthetic", False), comparable))
     assert one.word == expected, one.because
     assert said in one.because
@@ -98,12 +98,12 @@ def test_claims_rest_on_the_same_words_and_print_the_same_reasons(tmp_path):
     record_cell(tmp_path, "RADCHEST", "unique", 360, {**DRAWN, "expected": 360, "found": 360})
     records = from_folders(tmp_path)
 
-    def found(agreement):
+    def verdict(agreement):
         return next(
             one for one in examine(records, agreement) if one.check.label == "cabg" and one.check.kind == "near"
         )
 
-    plain, reasoned = found(Margins(MARGINS)), found(Margins(MARGINS, comparable={"RADCHEST": REASON}))
+    plain, reasoned = verdict(Margins(MARGINS)), verdict(Margins(MARGINS, comparable={"RADCHEST": REASON}))
     assert (plain.verdict, plain.incomparable) == (NOT, "not the paper's split (paper_sized, seed 7)")
     assert reasoned.verdict == "holds"
     assert f"compared because: {REASON}" in reasoned.because

@@ -87,6 +87,21 @@ def test_a_half_finished_grid_gives_numbers_reasons_and_commands(cells, tmp_path
     assert "cnn-RADCHEST: failed: no memory; run: do it" in text
 
 
+def test_a_test_cohort_without_a_store_is_a_column_without_data(cells, tmp_path):
+    cells("CTRATE")
+    (record,) = from_folders(tmp_path)
+    groups = [group for group in record.result["groups"] if group["cohort"] == "CTRATE"]
+    command = "uniferum data prepare configs/cohorts/inspect.yaml --out stores/inspect"
+    record = replace(record, result={**record.result, "groups": groups}, untested={"INSPECT": command, "OURS": "make"})
+    table = make_table("auroc", [record], [])
+    assert table.columns == (("CTRATE", "all"), ("INSPECT", "shared"), ("INSPECT", "unique"), ("OURS", "all"))
+    entry = table.entries[record.row, ("INSPECT", "unique")]
+    assert (entry.known, entry.missing, entry.command) == (False, "data absent: INSPECT", command)
+    text = render(table, "md")
+    assert text.count("| data absent") == 3
+    assert f"data absent: INSPECT has no store, so no cell was tested on it; make it with: {command}" in text
+
+
 def test_seeds_of_one_row_are_averaged_with_their_spread(cells, tmp_path):
     for seed in (0, 1, 2):
         cells("CTRATE", seed=seed)

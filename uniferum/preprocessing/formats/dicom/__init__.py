@@ -1,15 +1,18 @@
 """Read CT in DICOM: from a folder, or one multi-frame file, to one volume.
 
-    files      which files are read, and which links are not followed
-        headers    header of one file to its slices, or to the reason why it holds none
-        frames     the same for an enhanced (multi-frame) file, whose frames are slices
-        kinds      kind of an object: original or derived slice, localizer, projection, other
-        phases     separation of acquisitions within one series
-        choice     selection of the series to read
-        rescale    slope and intercept of stored values, also where a header lacks them
-        pixels     decoding, padding, unused bits, modality LUT
-        geometry   grid of a stack from the position of every slice
-        reader     the sequence of these steps
+    reader           the sequence of the steps below
+    files            which files are read, and which links are not followed
+    headers          header of one file to its slices, or to the reason why it holds none
+    frames           the same for an enhanced (multi-frame) file, whose frames are slices
+    elements         single elements of a header, any of which may be absent
+    kinds            kind of an object: original or derived slice, localizer, projection, other
+    slices           one slice: its pixels, its geometry, and what distinguishes its acquisition
+    phases           separation of acquisitions within one series
+    choice           selection of the series to read
+    rescale          slope and intercept in the header of one slice
+    rescale_series   the same for a series: missing values are completed
+    pixels           decoding, padding, unused bits, modality LUT
+    geometry         grid of a stack from the position of every slice
 
 pydicom reads headers and pixels, with the decoders of python-gdcm. Sorting, selection and geometry are our own:
 SimpleITK's ImageSeriesReader stacks the given files at their mean distance, dicom2nifti and highdicom refuse uneven

@@ -16,7 +16,7 @@ from uniferum.preprocessing.formats.dicom.rescale import rescale_of
 from uniferum.preprocessing.formats.dicom.slices import (
     DAMAGED,
     NO_FRAMES,
-    NO_PLACE,
+    NO_POSITION,
     NOT_DICOM,
     TOO_LARGE,
     Skipped,
@@ -138,4 +138,4 @@ def _slices_or_reason(path: Path, data: Any, truncated: bool) -> list[Slice | Sk
     if (whole(data, "NumberOfFrames") or 1) != 1:
         return [Skipped(NO_FRAMES, series)]
     one = make_slice(path, data, data, rescale_of(data), kinds.image_type(data))
-    return [one or Skipped(NO_PLACE, series, lacking(data))]
+    return [one or Skipped(NO_POSITION, series, lacking(data))]

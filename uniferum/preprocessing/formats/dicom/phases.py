@@ -14,7 +14,7 @@ from uniferum.preprocessing.formats.dicom.slices import MARKS, Slice
 
 Labels = list[str]
 # Slices nearer than this share of the median distance, or than 10 micrometres, have one position.
-_SAME_PLACE, _SAME_PLACE_MM = 0.01, 0.01
+_SAME_POSITION, _SAME_POSITION_MM = 0.01, 0.01
 # Distances that differ by less than this share of the median belong to a regular stack.
 _REGULAR = 0.1
 _MAX_COMBS = 8
@@ -40,8 +40,8 @@ def group_by_position(slices: Sequence[Slice]) -> list[list[Slice]]:
     ordered = by_height(slices)
     heights = heights_of(ordered)
     gaps = np.diff(heights)
-    near = gaps[gaps > _SAME_PLACE_MM]
-    limit = max(_SAME_PLACE_MM, _SAME_PLACE * float(np.percentile(near, 75))) if len(near) else _SAME_PLACE_MM
+    near = gaps[gaps > _SAME_POSITION_MM]
+    limit = max(_SAME_POSITION_MM, _SAME_POSITION * float(np.percentile(near, 75))) if len(near) else _SAME_POSITION_MM
     out = [[ordered[0]]]
     for one, gap in zip(ordered[1:], gaps, strict=True):
         if gap > limit:
@@ -94,7 +94,7 @@ def _overlap(part: Sequence[Slice], labels: Labels) -> bool:
 def _has_hole(part: Sequence[Slice]) -> bool:
     """Whether a gap is so wide that its two sides are different scans."""
     gaps = np.diff(heights_of(part))
-    gaps = gaps[gaps > _SAME_PLACE_MM]
+    gaps = gaps[gaps > _SAME_POSITION_MM]
     return len(gaps) > 1 and float(gaps.max()) > max(3 * float(np.median(gaps)), 30.0)
 
 
@@ -145,7 +145,7 @@ def _sweeps(part: list[Slice], keys: Sequence[object]) -> Labels:
     labels[order[0]] = "0"
     for before, now in itertools.pairwise(order):
         step = part[now].height - part[before].height
-        if abs(step) <= _SAME_PLACE_MM or (direction and step * direction < 0):
+        if abs(step) <= _SAME_POSITION_MM or (direction and step * direction < 0):
             sweep, direction = sweep + 1, 0.0
         else:
             direction = direction or step

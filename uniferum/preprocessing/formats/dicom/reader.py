@@ -20,7 +20,7 @@ from uniferum.preprocessing.formats.dicom.rescale_series import check_filled, co
 from uniferum.preprocessing.formats.dicom.slices import (
     DAMAGED,
     NO_FRAMES,
-    NO_PLACE,
+    NO_POSITION,
     NOT_DICOM,
     TOO_LARGE,
     Skipped,
@@ -39,7 +39,7 @@ _UNREMARKABLE = frozenset({NOT_DICOM, DICOMDIR})
 _LOST = {
     DAMAGED: "unreadable_files",
     TOO_LARGE: "unreadable_files",
-    NO_PLACE: "slices_without_place",
+    NO_POSITION: "slices_without_place",
     NO_FRAMES: "slices_without_place",
 }
 

@@ -13,7 +13,7 @@ from uniferum.preprocessing.formats.dicom.rescale import Rescale
 DAMAGED = "unreadable or truncated file"
 NOT_DICOM = "file that is not DICOM"
 TOO_LARGE = "deflated file that is too large to inflate"
-NO_PLACE = "CT image without a position"
+NO_POSITION = "CT image without a position"
 NO_FRAMES = "multi-frame image without a position for each frame"
 
 MARKS = (

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.uniferum.model.small_models import GEOMETRY, LABELS, SMALL_CT_CLIP, small_config, small_model
+from tests.support.small_models import GEOMETRY, LABELS, SMALL_CT_CLIP, small_config, small_model
 from uniferum.errors import UniferumError
 from uniferum.model.baselines.ct_clip.checkpoint import load_checkpoint, published_state
 from uniferum.model.baselines.ct_clip.clip import CtClip

@@ -4,7 +4,7 @@ from typing import cast
 
 import torch
 
-from tests.uniferum.model.small_models import SMALL_CT_CLIP, small_model
+from tests.support.small_models import SMALL_CT_CLIP, small_model
 from uniferum.model.baselines.ct_clip.clip import CtClip
 from uniferum.model.baselines.ct_clip.parameters import PUBLISHED, count_parameters
 from uniferum.model.baselines.ct_clip.zero_shot import ZeroShot

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from tests.uniferum.model.small_models import small_model
+from tests.support.small_models import small_model
 from uniferum.model.baselines.ct_clip.checkpoint import published_state
 from uniferum.model.baselines.ct_clip.clip import CtClip, contrastive_loss
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.uniferum.model.hub_folders import write_bert
+from tests.support.hub_folders import write_bert
 from uniferum.model.config import TextConfig
 from uniferum.model.text import build_text
 

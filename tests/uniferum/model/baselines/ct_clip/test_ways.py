@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tests.uniferum.model.small_models import LABELS, PROMPTS, SMALL_CT_CLIP, small_config, small_model, volumes
+from tests.support.small_models import LABELS, PROMPTS, SMALL_CT_CLIP, small_config, small_model, volumes
 from uniferum.config import parse
 from uniferum.errors import UniferumError
 from uniferum.model.base import ReportModel

@@ -1,0 +1,113 @@
+"""Combinations of the values of axes in an entry of ``cells``, and checks of what a grid file says about axes."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain, product
+from typing import Any
+
+from orchestration.grid.axes import FACTS, RESERVED, Axis, labels_wanted, leaves, overlap, shown
+from orchestration.grid.config import CellGroup, GridConfig
+from uniferum.config import unknown_key
+from uniferum.errors import UniferumError, near_miss
+
+ELSEWHERE = {
+    "name": "write `name` in an entry of `cells`",
+    "seed": "write `seeds: [...]` in the grid file",
+    "train_on": "write the mixes in `train_on` of an entry of `cells`",
+    "evaluate_on": "write `evaluate_on` in the grid file or in an entry of `cells`",
+    "model.kind": "write one entry of `cells` for each model",
+    "model": "name the keys below it, e.g. model.encoder.name",
+}
+"""Keys that no axis sets, and what sets them."""
+
+Labels = dict[str, str]
+"""A label of each axis of a cell."""
+
+
+def combinations(grid: GridConfig, group: CellGroup) -> Iterator[Labels]:
+    """Labels of each cell of an entry: the product of ``vary``, and for each of its members every tuple of ``zip``."""
+    columns = [[{axis: label} for label in grid.axes[axis].labels] for axis in group.vary]
+    if group.zip:
+        rows = zip(*(grid.axes[axis].labels for axis in group.zip), strict=True)
+        columns.append([dict(zip(group.zip, row, strict=True)) for row in rows])
+    for parts in product(*columns):
+        yield dict(chain.from_iterable(part.items() for part in parts))
+
+
+def check_axes(grid: GridConfig, source: str) -> None:
+    """Check axes, entries of ``cells`` and conditions against each other.
+
+    Raises:
+        UniferumError: an axis has a reserved name or an unknown key, an entry names an unknown axis, sets a key twice
+            or zips axes of unequal lengths, or a condition names an unknown axis or value.
+    """
+    for name, axis in grid.axes.items():
+        _check_axis(name, axis, f"{source}: axes.{name}")
+    for index, group in enumerate(grid.cells):
+        _check_group(grid, group, f"{source}: cells.{index}")
+    for index, rule in enumerate(grid.overrides):
+        _check_condition(grid, rule.when, f"{source}: overrides.{index}.when")
+    for index, condition in enumerate(grid.exclude):
+        _check_condition(grid, condition, f"{source}: exclude.{index}")
+
+
+def _check_axis(name: str, axis: Axis, where: str) -> None:
+    from uniferum.run import RunConfig
+
+    if not name.isidentifier() or not name.isascii():
+        raise UniferumError(where, must="have a name of letters, digits and _, since cells are named by it")
+    if name in RESERVED:
+        must = f"have another name, since {name} is what a cell has without axes"
+        raise UniferumError(where, must=must, cure=f"e.g. {name}_axis")
+    for key in axis.keys:
+        near = unknown_key(RunConfig, key)
+        if near is not None:
+            raise UniferumError(f"{where}: key", key, must="be a key of a run", cure=near)
+        if key in ELSEWHERE:
+            raise UniferumError(f"{where}: key", key, must="be a key that axes can set", cure=ELSEWHERE[key])
+
+
+def _check_group(grid: GridConfig, group: CellGroup, where: str) -> None:
+    names = [*group.vary, *group.zip]
+    for name in names:
+        if name not in grid.axes:
+            cure = near_miss(name, grid.axes) if grid.axes else "declare it under axes"
+            raise UniferumError(f"{where}: vary or zip", name, must="be an axis of the grid file", cure=cure)
+        if names.count(name) > 1:
+            raise UniferumError(f"{where}: vary or zip", name, must="be named once", cure="remove one of the two")
+    _check_lengths(grid, group, where)
+    _check_keys(grid, group, where)
+    if group.name is not None and len(group.train_on) > 1:
+        cure = "write one entry with a name for each mix"
+        raise UniferumError(f"{where}: name", group.name, must="belong to one training mix", cure=cure)
+
+
+def _check_lengths(grid: GridConfig, group: CellGroup, where: str) -> None:
+    lengths = {name: len(grid.axes[name].labels) for name in group.zip}
+    if len(set(lengths.values())) > 1:
+        counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        cure = "give them as many values, or write `vary` for all combinations"
+        raise UniferumError(f"{where}: zip", counted, must="name axes with equally many values", cure=cure)
+
+
+def _check_keys(grid: GridConfig, group: CellGroup, where: str) -> None:
+    setters = [(key, "set") for key in leaves(group.set)]
+    for name in (*group.vary, *group.zip):
+        for key in grid.axes[name].keys:
+            for other, setter in setters:
+                if setter != name and overlap(key, other):
+                    both = "set of the entry" if setter == "set" else f"axis {setter}"
+                    raise UniferumError(
+                        where, key, must=f"be set once, but axis {name} and {both} set it", cure="leave one of them out"
+                    )
+            setters.append((key, name))
+
+
+def _check_condition(grid: GridConfig, condition: Mapping[str, Any], where: str) -> None:
+    names = [*FACTS, *grid.axes]
+    for key, wanted in condition.items():
+        if key not in names:
+            must = "name model, text_encoder, train_on, seed or an axis"
+            raise UniferumError(where, key, must=must, cure=near_miss(key, names))
+        if key in grid.axes and not labels_wanted(wanted).intersection(grid.axes[key].labels):
+            cure = f"its values: {', '.join(grid.axes[key].labels)}"
+            raise UniferumError(where, shown({key: wanted}), must=f"name values of axis {key}", cure=cure)

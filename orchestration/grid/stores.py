@@ -1,0 +1,23 @@
+"""The prepared stores that a grid file names: whether they are on disk, and the command that makes one."""
+
+from pathlib import Path
+
+from orchestration.grid.config import GridConfig
+
+
+def on_disk(store: Path | str) -> bool:
+    """Whether a store is on disk; a store at a URL is not checked here, reading it raises if it does not exist."""
+    return "://" in str(store) or (Path(store) / "store.json").exists()
+
+
+def absent_stores(grid: GridConfig) -> list[str]:
+    """Stores of the grid file that are not on disk, each as ``NAME (path)``."""
+    return [f"{name} ({path})" for name, path in grid.stores.items() if not on_disk(path)]
+
+
+def store_command(cohort: str, store: Path | str) -> str:
+    """The command that prepares a cohort into its store."""
+    from uniferum.data.commands import cohort_args, prepare_command
+    from uniferum.data.organ_rows import CONFIGS
+
+    return prepare_command(cohort_args({}, f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml"), store)

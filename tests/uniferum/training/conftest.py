@@ -1,1 +1,0 @@
-"""Make the tiny training beside these tests importable; some tests also start it as a program."""
