@@ -60,13 +60,13 @@ def relative_paths(keys: Mapping[str, Any]) -> dict[str, str]:
 
 def _paths(given: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     """Keys and values of all paths that are texts; the schema refuses others."""
-    places: list[Keys] = [(key,) for key in PATHS]
+    paths: list[Keys] = [(key,) for key in PATHS]
     for key in FOLDERS:
-        places += [(key, name) for name in given[key]] if isinstance(given.get(key), Mapping) else []
+        paths += [(key, name) for name in given[key]] if isinstance(given.get(key), Mapping) else []
     for key in LISTS:
-        places += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
-    places += [tuple(key.split(".")) for key in LOCAL]
-    for keys in places:
+        paths += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
+    paths += [tuple(key.split(".")) for key in LOCAL]
+    for keys in paths:
         value = _at(given, keys)
         if isinstance(value, str):
             yield keys, value
