@@ -1,9 +1,9 @@
 """A worker group: one Ray Train run whose workers train cell after cell, each in its own folder.
 
-Starting a Ray Train run starts three Python processes that import PyTorch and Ray; a worker group pays this once. The
-driver and the workers exchange files in the worker group's folder (``next.json``, ``ended-N-NAME.json``, ``leave``),
-which outlives both. A crash of the process affects only its current cell: the driver sees that the worker group ended,
-and retries that cell in another one.
+Starting a Ray Train run starts three Python processes that import Ray, and each worker imports PyTorch; a worker group
+pays this once. The driver and the workers exchange files in the worker group's folder (``next.json``,
+``ended-N-NAME.json``, ``leave``), which outlives both. A crash of the process affects only its current cell: the driver
+sees that the worker group ended, and retries that cell in another one.
 """
 
 import logging
@@ -144,6 +144,20 @@ def _runners(settings: Mapping[str, Any]) -> tuple[Callable[..., Any], Callable[
     return module.train_run, module.evaluate_run
 
 
+def trainer_class(workers: int) -> Any:
+    """Ray Train's trainer: a single worker needs no process group.
+
+    The trainer for PyTorch would import PyTorch in the task and in Ray Train's controller, one after the other.
+    """
+    if workers == 1:
+        from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+        return DataParallelTrainer
+    from ray.train.torch import TorchTrainer
+
+    return TorchTrainer
+
+
 def launch_worker_group(
     settings: Mapping[str, Any], resources: Mapping[str, float], name: str, storage: str, workers: int = 1
 ) -> None:
@@ -153,9 +167,8 @@ def launch_worker_group(
     Ray's defaults are endless. Ray retries nothing, because the scheduler does.
     """
     from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
 
-    TorchTrainer(
+    trainer_class(workers)(
         run_worker,
         train_loop_config=dict(settings),
         scaling_config=ScalingConfig(

@@ -150,11 +150,14 @@ class Ground:
 
 
 @pytest.fixture
-def ground(grid_file: Path, raylets: Raylets) -> Ground:
-    """Two cells that train longer than the faults last, with more retries than faults."""
+def ground(grid_file: Path, raylets: Raylets) -> Iterator[Ground]:
+    """Two cells that train longer than the faults last, with more retries than faults; no MLflow server outlives it."""
     training = {"steps": 300, "validate_every": 100, "checkpoint_every": 2}
     edit(grid_file, defaults={"training": training}, policy={"retries": 20, "breaker": 0})
-    return Ground(grid_file, raylets)
+    made = Ground(grid_file, raylets)
+    yield made
+    if find(made.grid.root) is not None:
+        made.kill_mlflow()
 
 
 def _title(pid: int) -> str:

@@ -32,9 +32,10 @@ def _train(settings: dict[str, Any]) -> None:
 
 def _fit(tmp_path: Path, name: str, config: str, *, checkpoint: bool) -> Any:
     from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
 
-    return TorchTrainer(
+    from orchestration.cluster.worker_group import trainer_class
+
+    return trainer_class(1)(
         _train,
         train_loop_config={"log": str(tmp_path / "log"), "config": config, "checkpoint": checkpoint},
         scaling_config=ScalingConfig(num_workers=1),

@@ -22,7 +22,6 @@ def test_rays_own_failure_limits_are_endless_and_those_of_a_worker_group_are_fin
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import ray.train
-    import ray.train.torch
 
     assert ray.train.FailureConfig().controller_failure_limit == -1
     assert ray.train.FailureConfig().max_preemption_failures == -1
@@ -35,7 +34,7 @@ def test_rays_own_failure_limits_are_endless_and_those_of_a_worker_group_are_fin
         def fit(self) -> None:
             given["fitted"] = True
 
-    monkeypatch.setattr(ray.train.torch, "TorchTrainer", Recorder)
+    monkeypatch.setattr(worker_group, "trainer_class", lambda workers: Recorder)
     worker_group.launch_worker_group({"folder": "f"}, {"CPU": 1}, "group", "/storage")
     limits = given["run_config"].failure_config
     assert (limits.max_failures, limits.max_preemption_failures) == (0, 0)
