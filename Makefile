@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UNIT := $(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2
 export RAY_DEDUP_LOGS := 0
 
-.PHONY: demo test install lint types unit integration coverage mutants docs survive chaos hard-data clean
+.PHONY: demo test install lint types unit integration coverage mutants peers docs survive chaos hard-data clean
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,14 @@ coverage: install
 # Small faults in six modules whose mistakes nobody would see; about half an hour. Not a part of CI.
 mutants: install
 	$(BIN)/python -m tests.mutants.run
+
+# Every compared system on the demo's phantoms, three seeds each: at most an hour on two cores. Not a part of CI.
+peers: install
+	$(BIN)/uniferum data demo configs/demo_data.yaml
+	$(BIN)/uniferum data reports configs/cohorts/demo_ct_rate.yaml --store demo/stores/ctrate
+	$(BIN)/uniferum grid run configs/peers_grid.yaml --only 'contrastive*' --yes
+	$(BIN)/uniferum grid run configs/peers_grid.yaml --yes
+	$(BIN)/uniferum report --grid configs/peers_grid.yaml --table auroc --intervals
 
 docs: install
 	$(BIN)/mkdocs build --strict

@@ -102,9 +102,9 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         summary = GridSummary(states={p.cell.name: _first_state(p, options) for p in planned}, planned=planned)
         due = [p for p in planned if summary.states[p.cell.name] == CellState.PENDING]
         if all(p.state == PlanState.NO_DATA for p in planned):
-            raise UniferumError(
-                "stores", must="exist", cure=f"no cell has its data; absent: {', '.join(absent_stores(grid))}"
-            )
+            absent = absent_stores(grid)
+            why = f"absent: {', '.join(absent)}" if absent else "; ".join(dict.fromkeys(p.why for p in planned))
+            raise UniferumError("stores", must="exist", cure=f"no cell has its data; {why}")
         DataPlan(grid, due).refuse()
         tracking = TrackingSync(grid, view.say)
         done = [p for p in planned if p.state == PlanState.DONE]

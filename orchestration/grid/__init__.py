@@ -17,6 +17,7 @@ Files:
     records       read and write the state files of a cell's folder
     resources     resources of a cell
     sources       values of a grid file with their sources
+    starts        cells that start from the weights of another cell
     states        states of a cell: in a plan, and in a running grid
     stores        the prepared stores that a grid file names
     weights_plan  the pretrained weights of a plan

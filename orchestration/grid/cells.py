@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from orchestration.grid import axes
 from orchestration.grid.combinations import Labels, check_axes, combinations
 from orchestration.grid.config import CellGroup, GridConfig
+from orchestration.grid.starts import check_starts
 from uniferum.config import fingerprint, merge, parse
 from uniferum.errors import UniferumError, near_miss
 from uniferum.systems import predicts_masks
@@ -64,11 +66,12 @@ def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
         contents[content] = cell
     if not cells:
         raise UniferumError(f"{source}: exclude", must="leave at least one cell")
+    check_starts({name: cell.config for name, cell in cells.items()}, source)
     return sorted(cells.values(), key=lambda cell: -cell.priority)
 
 
 def select(cells: list[Cell], names: Iterable[str]) -> list[Cell]:
-    """Select cells by name or by values, ``lr=1e-4,train_on=CTRATE*``; all cells if nothing is given.
+    """Select cells by name (``cnn-*``) or by values (``lr=1e-4,train_on=CTRATE*``); all cells if nothing is given.
 
     Raises:
         UniferumError: the grid has no such cell, or no cell has such an axis.
@@ -83,6 +86,9 @@ def _selected(cells: list[Cell], text: str) -> list[Cell]:
     if text in names:
         return [cells[names.index(text)]]
     if "=" not in text:
+        fitting = [cell for cell in cells if fnmatchcase(cell.name, text)]
+        if fitting:
+            return fitting
         raise UniferumError("cell", text, must="be a cell of the grid", cure=near_miss(text, names))
     wanted = list(axes.conditions(text))
     known = dict.fromkeys(name for cell in cells for name in cell.facts)

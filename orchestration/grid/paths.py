@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestration.grid.starts import PREFIX
 from uniferum.errors import UniferumError
 
 PATHS = ("root", "base", "grid")
@@ -71,7 +72,7 @@ def _paths(given: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     paths += [keys for keys in _keys(given) if keys[-2:] == NESTED]
     for keys in paths:
         value = _at(given, keys)
-        if isinstance(value, str):
+        if isinstance(value, str) and not value.startswith(PREFIX):
             yield keys, value
 
 

