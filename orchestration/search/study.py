@@ -7,11 +7,17 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from orchestration.search.config import Search
+from orchestration.search.description import DIRECTION
 from orchestration.search.trial import FAULT, METRIC, STEP
 from uniferum.errors import StateError
 
 if TYPE_CHECKING:
     import optuna
+
+EXCLUDED = "excluded"
+"""User attribute of a trial whose combination of values the grid file excludes."""
+PROPOSALS = 200
+"""Excluded proposals in a row after which a search ends."""
 
 
 @contextlib.contextmanager
@@ -40,8 +46,8 @@ def open_study(search: Search) -> "optuna.Study":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=optuna.storages.RDBStorage(search.study_url),
-        study_name=search.config.name,
-        direction="maximize",
+        study_name=search.study_name,
+        direction=DIRECTION,
         load_if_exists=True,
     )
 
@@ -70,7 +76,7 @@ def requeue_interrupted(study: "optuna.Study") -> int:
     :func:`search_lock`.
 
     Returns:
-        The number of finished trials.
+        The number of finished trials, without combinations that the grid file excludes.
     """
     from optuna.trial import TrialState
 
@@ -78,16 +84,30 @@ def requeue_interrupted(study: "optuna.Study") -> int:
         study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-    return sum(trial.state.is_finished() and not trial.user_attrs.get("interrupted") for trial in study.trials)
+    uncounted = ("interrupted", EXCLUDED)
+    return sum(t.state.is_finished() and not any(map(t.user_attrs.get, uncounted)) for t in study.trials)
 
 
 def proposer(search: Search, study: "optuna.Study") -> Any:
     """Create Ray Tune's OptunaSearch for the study; a trial with a fault or without a value counts as failed."""
+    from optuna.trial import TrialState
     from ray.tune.search.optuna import OptunaSearch
 
     last_step: dict[str, int] = {}
 
     class Proposer(OptunaSearch):
+        def suggest(self, trial_id: str) -> dict[str, Any] | None:
+            """Propose values; a combination that the grid file excludes is pruned and another one proposed."""
+            for _ in range(PROPOSALS):
+                values = super().suggest(trial_id)
+                if values is None or not search.excluded(values):
+                    return values
+                trial = self._ot_trials.pop(trial_id)
+                trial.set_user_attr(EXCLUDED, True)
+                self._ot_study.tell(trial, state=TrialState.PRUNED)
+            cure = "Search fewer axes, or remove the rule."
+            raise StateError(f"exclude of {search.grid_file} left out {PROPOSALS} proposals in a row", cure=cure)
+
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
             """Report a value at its training step, once: a resumed trial repeats its values."""
             if FAULT not in result and result[STEP] > last_step.get(trial_id, -1):
@@ -104,6 +124,6 @@ def proposer(search: Search, study: "optuna.Study") -> Any:
         metric=METRIC,
         mode="max",
         sampler=sampler(search, len(study.trials)),
-        study_name=search.config.name,
+        study_name=search.study_name,
         storage=study._storage,
     )

@@ -12,7 +12,8 @@ from orchestration.attempt import failures
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
 from orchestration.grid.records import CellFolder
-from orchestration.search.config import Search, best_grid
+from orchestration.search.best import best_grid
+from orchestration.search.config import Search
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
 from tests.support.small_searches import noise_store, tiny_search
 from uniferum.errors import UniferumError
