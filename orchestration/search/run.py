@@ -25,7 +25,7 @@ from orchestration.grid.states import PlanState, RunStatus
 from orchestration.search.best import best_grid
 from orchestration.search.config import Search
 from orchestration.search.description import join_study
-from orchestration.search.study import open_study, proposer, requeue_interrupted, search_lock
+from orchestration.search.study import UNCOUNTED, open_study, proposer, requeue_interrupted, search_lock
 from orchestration.search.sync import SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
 from uniferum.atomic import write_text
@@ -263,6 +263,6 @@ def _result(search: Search, study: "optuna.Study") -> SearchResult:
     path = search.root / (f"best-{search.config.study}.yaml" if search.config.study else "best.yaml")
     write_text(path, yaml.safe_dump(best_grid(search, best.params), sort_keys=False))
     finished = study.get_trials(states=(TrialState.COMPLETE,))
-    failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not t.user_attrs.get("interrupted")]
+    failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not any(map(t.user_attrs.get, UNCOUNTED))]
     steps = sum(trained_steps(folder) for folder in trial_folders(search))
     return SearchResult(len(finished), len(failed), best.value, best.params, steps, path, search.study_url)

@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 
 EXCLUDED = "excluded"
 """User attribute of a trial whose combination of values the grid file excludes."""
-PROPOSALS = 200
-"""Excluded proposals in a row after which a search ends."""
+UNCOUNTED = ("interrupted", EXCLUDED)
+"""User attributes of trials that count as none: they never trained to an end of their own."""
+PROPOSALS = 3
+"""Excluded proposals in a row after which values are drawn at random among those that are not excluded."""
+DRAWS = 1000
+"""Random draws after which a search ends if all of them are excluded."""
 
 
 @contextlib.contextmanager
@@ -84,8 +88,19 @@ def requeue_interrupted(study: "optuna.Study") -> int:
         study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-    uncounted = ("interrupted", EXCLUDED)
-    return sum(t.state.is_finished() and not any(map(t.user_attrs.get, uncounted)) for t in study.trials)
+    return sum(t.state.is_finished() and not any(map(t.user_attrs.get, UNCOUNTED)) for t in study.trials)
+
+
+def _allowed(search: Search, seed: int) -> dict[str, Any]:
+    """Draw values that the grid file does not exclude at random: TPE may stay with one excluded combination."""
+    import optuna
+
+    study, space = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)), search.space
+    for _ in range(DRAWS):
+        values = space(study.ask())
+        if not search.excluded(values):
+            return values
+    raise StateError(f"exclude of {search.grid_file} leaves out almost all values", cure="Search fewer axes.")
 
 
 def proposer(search: Search, study: "optuna.Study") -> Any:
@@ -97,16 +112,16 @@ def proposer(search: Search, study: "optuna.Study") -> Any:
 
     class Proposer(OptunaSearch):
         def suggest(self, trial_id: str) -> dict[str, Any] | None:
-            """Propose values; a combination that the grid file excludes is pruned and another one proposed."""
+            """Propose values; combinations that the grid file excludes are marked and replaced."""
             for _ in range(PROPOSALS):
                 values = super().suggest(trial_id)
                 if values is None or not search.excluded(values):
                     return values
                 trial = self._ot_trials.pop(trial_id)
                 trial.set_user_attr(EXCLUDED, True)
-                self._ot_study.tell(trial, state=TrialState.PRUNED)
-            cure = "Search fewer axes, or remove the rule."
-            raise StateError(f"exclude of {search.grid_file} left out {PROPOSALS} proposals in a row", cure=cure)
+                self._ot_study.tell(trial, state=TrialState.FAIL)  # TPE does not read failed trials
+            self._ot_study.enqueue_trial(_allowed(search, len(study.trials)))
+            return super().suggest(trial_id)
 
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
             """Report a value at its training step, once: a resumed trial repeats its values."""
