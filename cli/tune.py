@@ -105,7 +105,8 @@ def _promote(search: "Search", name: str | None, dry_run: bool) -> None:
     best, finished = best_so_far(search)
     remark = f"best of {finished} trials of {search.study_name}: validation AUROC {best.value:.4f}"
     promoted = promotion(search, best.params, name=name, remark=remark)
-    run = f"uniferum grid run {search.grid_file} --only {promoted.name}"
+    only = promoted.name if search.grid.seeds == (0,) or not promoted.lines else f"'name={promoted.name}*'"
+    run = f"uniferum grid run {search.grid_file} --only {only}"
     if not promoted.lines:
         output.result(promoted.name)
         output.say(

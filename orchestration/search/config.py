@@ -274,8 +274,8 @@ def _checked(config: SearchConfig, source: str) -> Search:
     grid = load_grid(config.grid)
     cells = expand(grid, source=str(config.grid))
     resolved(config.space, grid.axes, source)
-    search = Search(config, grid, _chosen(config, cells, source), source)
-    others = [one for one in _fitting(config, cells, source) if not _same(search, Search(config, grid, one))]
+    search = Search(config, grid, _fitting(config, grid, cells, source)[0], source)
+    others = [one for one in _fitting(config, grid, cells, source) if not _same(search, Search(config, grid, one))]
     if others:
         cure = f"it fits {', '.join([search.cell.name, *(one.name for one in others[:10])])}; name one of them"
         given = config.cell if isinstance(config.cell, str) else shown(config.cell)
@@ -292,20 +292,17 @@ def _same(one: Search, other: Search) -> bool:
     return (first.entry, first.mix, first.seed, one.kept) == (second.entry, second.mix, second.seed, other.kept)
 
 
-def _chosen(config: SearchConfig, cells: list[Cell], source: str) -> Cell:
-    return _fitting(config, cells, source)[0]
-
-
-def _fitting(config: SearchConfig, cells: list[Cell], source: str) -> list[Cell]:
-    """The cells that ``cell`` of a search names."""
+def _fitting(config: SearchConfig, grid: GridConfig, cells: list[Cell], source: str) -> list[Cell]:
+    """The cells that ``cell`` of a search names; a condition means cells without a name of their own, if any fits."""
     given = config.cell
     if not isinstance(given, str):
         given = ",".join(f"{name}={label_of(value)}" for name, value in given.items())
     try:
-        return select(cells, [given] if given else [])
+        fitting = select(cells, [given] if given else [])
     except UniferumError as error:
         where = "--cell" if source == "--over" else f"{source}: cell"
         raise UniferumError(where, error.value, must=error.must, cure=error.cure) from None
+    return [cell for cell in fitting if grid.cells[cell.entry].name is None] or fitting
 
 
 def nested(params: Mapping[str, Any]) -> dict[str, Any]:

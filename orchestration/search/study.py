@@ -113,14 +113,16 @@ def proposer(search: Search, study: "optuna.Study") -> Any:
     class Proposer(OptunaSearch):
         def suggest(self, trial_id: str) -> dict[str, Any] | None:
             """Propose values; combinations that the grid file excludes are marked and replaced."""
+            own = self._ot_study
+            assert own is not None, "OptunaSearch opens the study where it is given a space"
             for _ in range(PROPOSALS):
                 values = super().suggest(trial_id)
                 if values is None or not search.excluded(values):
                     return values
                 trial = self._ot_trials.pop(trial_id)
                 trial.set_user_attr(EXCLUDED, True)
-                self._ot_study.tell(trial, state=TrialState.FAIL)  # TPE does not read failed trials
-            self._ot_study.enqueue_trial(_allowed(search, len(study.trials)))
+                own.tell(trial, state=TrialState.FAIL)  # TPE does not read failed trials
+            own.enqueue_trial(_allowed(search, len(study.trials)))
             return super().suggest(trial_id)
 
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -100,6 +100,7 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
     ):
         promotion(search, {**BEST, "lr": 0.001})
     assert search.grid_file.read_bytes() == before
+    assert load_search(tmp_path / "search.yaml").cell == search.cell, "the search goes on after a promotion"
 
 
 def test_an_entry_that_the_file_cannot_take_is_printed_to_be_added_by_hand(tmp_path: Path) -> None:
