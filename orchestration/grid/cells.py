@@ -102,6 +102,18 @@ def _selected(cells: list[Cell], text: str) -> list[Cell]:
     return fitting
 
 
+def cell_with(grid: GridConfig, cell: Cell, labels: Labels, source: str) -> Cell:
+    """A cell of the entry, mix and seed of another one with other values on the axes.
+
+    The entry need not vary these axes.
+
+    Raises:
+        UniferumError: the configuration refuses a value.
+    """
+    facts = {"model": cell.model, "text_encoder": cell.text_encoder, "train_on": cell.mix, "seed": cell.seed}
+    return _cell(grid, cell.entry, facts, labels, source)
+
+
 def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
     """Name a cell by its axes; seed 0 is left out, so that adding seeds renames no cell."""
     return "-".join(part for part in (model, text_encoder, mix, f"seed{seed}" if seed else "") if part)

@@ -22,8 +22,10 @@ from orchestration.grid.data_plan import DataPlan
 from orchestration.grid.plan import missing_stores
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState, RunStatus
-from orchestration.search.config import Search, best_grid
-from orchestration.search.study import open_study, proposer, requeue_interrupted, search_lock
+from orchestration.search.best import best_grid
+from orchestration.search.config import Search
+from orchestration.search.description import join_study
+from orchestration.search.study import UNCOUNTED, open_study, proposer, requeue_interrupted, search_lock
 from orchestration.search.sync import SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, train_trial, trained_steps, trial_folders
 from uniferum.atomic import write_text
@@ -31,6 +33,8 @@ from uniferum.errors import StateError, UniferumError
 
 if TYPE_CHECKING:
     import optuna
+
+    from uniferum.run import RunConfig
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,15 @@ def run_search(
     """Run the remaining trials of a search.
 
     Raises:
-        UniferumError: another process runs it, its root cannot be written or has too little free space, data is
-        missing,
-            the cluster is too small for a trial, or no trial ended with a value.
+        UniferumError: another process runs it, its study belongs to another search, its root cannot be written or has
+            too little free space, data is missing, the cluster is too small for a trial, or no trial ended with a
+            value.
     """
     connect.check_address(address)
     preflight.check_root(search.root)
     with search_lock(search):
         study = open_study(search)
+        join_study(study, search)
         trials_left = max(0, search.config.trials - requeue_interrupted(study))
         say(f"study: {search.study_url} ({len(study.trials)} trials so far, {trials_left} to go)")
         grid = search.grid.replace(name=search.config.name, root=search.root)
@@ -83,14 +88,20 @@ def check(search: Search, grid: GridConfig, trials_left: int) -> None:
     Raises:
         UniferumError: data is missing, or the disk is too small.
     """
-    trial = replace(search.cell, config=search.cell.config.replace(evaluate_on=()))
-    absent = missing_stores(trial, grid.stores)
+    trials = [replace(search.cell, config=config) for config in _by_data_and_model(search)]
+    absent = missing_stores(trials[0], grid.stores)
     if absent:
         raise UniferumError("stores", ", ".join(absent), must="be prepared", cure="see uniferum data prepare")
-    planned = PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None)
-    DataPlan(grid, [replace(planned, folder=search.root)]).refuse()
-    preflight.check_space(grid, [planned] * trials_left)
-    weights_plan.fetch([planned])
+    planned = [PlannedCell(trial, PlanState.DUE, "a trial", None, None, None, None) for trial in trials]
+    DataPlan(grid, [replace(one, folder=search.root) for one in planned]).refuse()
+    preflight.check_space(grid, planned[:1] * trials_left)
+    weights_plan.fetch(planned)
+
+
+def _by_data_and_model(search: Search) -> "list[RunConfig]":
+    """One trial for each model and data that the space can give."""
+    sections = {"model", "data", "sampling", "geometry", "training"}
+    return list({config.model_dump_json(include=sections): config for config in search.edges()}.values())
 
 
 def stopper(search: Search) -> Any:
@@ -150,7 +161,7 @@ def _tune(
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Tune's tables would mix with our lines
     logging.getLogger("ray.tune").setLevel(logging.ERROR)
     resources = search.grid.resources
-    absolute = Search(search.config.replace(root=search.root.resolve()), _absolute(search), search.cell)
+    absolute = replace(search, config=search.config.replace(root=search.root.resolve()), grid=_absolute(search))
     trainable = tune.with_resources(
         tune.with_parameters(train_trial, search=absolute), connect.worker_resources(resources)
     )
@@ -215,16 +226,43 @@ def _absolute(search: Search) -> GridConfig:
     return search.grid.replace(stores=search.grid.store_addresses, root=search.grid.root.resolve())
 
 
+def best_trial(search: Search, study: "optuna.Study") -> "optuna.trial.FrozenTrial":
+    """The finished trial with the best value.
+
+    Raises:
+        StateError: there is none.
+    """
+    from optuna.trial import TrialState
+
+    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        raise StateError(f"No trial of search {search.config.name} has a value", cure="See the cell.log of each trial.")
+    return study.best_trial
+
+
+def best_so_far(search: Search) -> "tuple[optuna.trial.FrozenTrial, int]":
+    """The best finished trial and the number of finished ones; starts nothing, also beside a running search.
+
+    Raises:
+        StateError: the search has no study, no finished trial, or the study of another search.
+    """
+    from optuna.trial import TrialState
+
+    if not (search.root / "study.db").exists():
+        cure = "Run it first: the same command without --promote."
+        raise StateError(f"Search {search.config.name} has no study yet ({search.study_url})", cure=cure)
+    study = open_study(search)
+    join_study(study, search)
+    return best_trial(search, study), len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
 def _result(search: Search, study: "optuna.Study") -> SearchResult:
     from optuna.trial import TrialState
 
-    finished = study.get_trials(states=(TrialState.COMPLETE,))
-    if not finished:
-        raise StateError(f"No trial of search {search.config.name} has a value", cure="See the cell.log of each trial.")
-    best = study.best_trial
+    best = best_trial(search, study)
     assert best.value is not None, "a completed trial has a value"
-    path = search.root / "best.yaml"
+    path = search.root / (f"best-{search.config.study}.yaml" if search.config.study else "best.yaml")
     write_text(path, yaml.safe_dump(best_grid(search, best.params), sort_keys=False))
-    failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not t.user_attrs.get("interrupted")]
+    finished = study.get_trials(states=(TrialState.COMPLETE,))
+    failed = [t for t in study.get_trials(states=(TrialState.FAIL,)) if not any(map(t.user_attrs.get, UNCOUNTED))]
     steps = sum(trained_steps(folder) for folder in trial_folders(search))
     return SearchResult(len(finished), len(failed), best.value, best.params, steps, path, search.study_url)

@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from orchestration.search.config import Search
+from orchestration.search.description import DIRECTION
 from orchestration.search.trial import FAULT, METRIC, STEP
 from uniferum.errors import StateError
 
 if TYPE_CHECKING:
     import optuna
+
+EXCLUDED = "excluded"
+"""User attribute of a trial whose combination of values the grid file excludes."""
+UNCOUNTED = ("interrupted", EXCLUDED)
+"""User attributes of trials that count as none: they never trained to an end of their own."""
+PROPOSALS = 3
+"""Excluded proposals in a row after which values are drawn at random among those that are not excluded."""
+DRAWS = 1000
+"""Random draws after which a search ends if all of them are excluded."""
 
 
 @contextlib.contextmanager
@@ -40,8 +50,8 @@ def open_study(search: Search) -> "optuna.Study":
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(
         storage=optuna.storages.RDBStorage(search.study_url),
-        study_name=search.config.name,
-        direction="maximize",
+        study_name=search.study_name,
+        direction=DIRECTION,
         load_if_exists=True,
     )
 
@@ -70,7 +80,7 @@ def requeue_interrupted(study: "optuna.Study") -> int:
     :func:`search_lock`.
 
     Returns:
-        The number of finished trials.
+        The number of finished trials, without combinations that the grid file excludes.
     """
     from optuna.trial import TrialState
 
@@ -78,16 +88,43 @@ def requeue_interrupted(study: "optuna.Study") -> int:
         study._storage.set_trial_user_attr(trial._trial_id, "interrupted", True)
         study.tell(trial.number, state=TrialState.FAIL)
         study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
-    return sum(trial.state.is_finished() and not trial.user_attrs.get("interrupted") for trial in study.trials)
+    return sum(t.state.is_finished() and not any(map(t.user_attrs.get, UNCOUNTED)) for t in study.trials)
+
+
+def _allowed(search: Search, seed: int) -> dict[str, Any]:
+    """Draw values that the grid file does not exclude at random: TPE may stay with one excluded combination."""
+    import optuna
+
+    study, space = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)), search.space
+    for _ in range(DRAWS):
+        values = space(study.ask())
+        if not search.excluded(values):
+            return values
+    raise StateError(f"exclude of {search.grid_file} leaves out almost all values", cure="Search fewer axes.")
 
 
 def proposer(search: Search, study: "optuna.Study") -> Any:
     """Create Ray Tune's OptunaSearch for the study; a trial with a fault or without a value counts as failed."""
+    from optuna.trial import TrialState
     from ray.tune.search.optuna import OptunaSearch
 
     last_step: dict[str, int] = {}
 
     class Proposer(OptunaSearch):
+        def suggest(self, trial_id: str) -> dict[str, Any] | None:
+            """Propose values; combinations that the grid file excludes are marked and replaced."""
+            own = self._ot_study
+            assert own is not None, "OptunaSearch opens the study where it is given a space"
+            for _ in range(PROPOSALS):
+                values = super().suggest(trial_id)
+                if values is None or not search.excluded(values):
+                    return values
+                trial = self._ot_trials.pop(trial_id)
+                trial.set_user_attr(EXCLUDED, True)
+                own.tell(trial, state=TrialState.FAIL)  # TPE does not read failed trials
+            own.enqueue_trial(_allowed(search, len(study.trials)))
+            return super().suggest(trial_id)
+
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
             """Report a value at its training step, once: a resumed trial repeats its values."""
             if FAULT not in result and result[STEP] > last_step.get(trial_id, -1):
@@ -104,6 +141,6 @@ def proposer(search: Search, study: "optuna.Study") -> Any:
         metric=METRIC,
         mode="max",
         sampler=sampler(search, len(study.trials)),
-        study_name=search.config.name,
+        study_name=search.study_name,
         storage=study._storage,
     )

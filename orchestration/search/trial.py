@@ -19,7 +19,6 @@ from orchestration.attempt import failures
 from orchestration.attempt.attempt import Attempt, attempt_cell
 from orchestration.grid.records import CellFolder, Failure, cell_folder
 from orchestration.search.config import Search
-from uniferum.config import parse
 from uniferum.errors import UniferumError
 from uniferum.training.reporter import Reporter, read_steps
 
@@ -57,10 +56,9 @@ def trial_cell(search: Search, params: Mapping[str, Any]) -> TrialCell:
     Raises:
         UniferumError: the values contradict each other, or a store is missing.
     """
-    from uniferum.run import RunConfig
     from uniferum.run.identity import Reading
 
-    config = parse(RunConfig, search.trial_keys(params), source=f"search {search.config.name}: trial")
+    config = search.trial_config(params)
     reading, trials = Reading(search.grid.store_addresses), (search.root / "trials").resolve()
     fingerprint = reading.fingerprints(config).training
     folder = cell_folder(trials, "trial", fingerprint)

@@ -17,6 +17,7 @@ from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
 from orchestration.grid.records import CellFolder
 from orchestration.search.config import load_search
+from orchestration.search.promote import promote, promotion
 from orchestration.search.run import run_search
 from orchestration.search.study import open_study
 from orchestration.search.trial import run_trial, trained_steps
@@ -38,9 +39,12 @@ def test_a_search_finds_a_cell_and_goes_on_from_the_study_though_tunes_own_state
 ) -> None:
     from ray import tune
 
+    axes = {"depth": {"key": "model.text.layers", "values": [1, 2]}}
+    entry = {"text_encoder": "small", "train_on": "CTRATE", "vary": "depth"}
+    edit(grid_file, axes=axes, exclude=[{"depth": 2}], cells=[entry])
     search_file = grid_file.parent / "search.yaml"
-    space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}, "model.text.layers": {"choice": [1, 2]}}
-    keys = {"name": "s", "grid": grid_file.name, "cell": "uniferum-small-CTRATE", "space": space, "random_trials": 1}
+    space = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}, "depth": "axis"}
+    keys = {"name": "s", "grid": grid_file.name, "cell": {"train_on": "CTRATE"}, "space": space, "random_trials": 1}
     search_file.write_text(yaml.safe_dump({**keys, "trials": 2, "asha": {"grace_steps": 2}}))
     search = load_search(search_file)
     lines: list[str] = []
@@ -54,7 +58,7 @@ def test_a_search_finds_a_cell_and_goes_on_from_the_study_though_tunes_own_state
 
     again = run_search(search, lines.append, mlflow=False)
     assert again.params == result.params
-    finished = open_study(search).trials
+    finished = [trial for trial in open_study(search).trials if trial.state.name == "COMPLETE"]
     assert len(finished) == 2
 
     (experiment,) = (search.root / "tune").iterdir()
@@ -65,10 +69,17 @@ def test_a_search_finds_a_cell_and_goes_on_from_the_study_though_tunes_own_state
 
     search_file.write_text(yaml.safe_dump({**keys, "trials": 3, "asha": None}))
     result = run_search(load_search(search_file), lines.append, mlflow=False)
-    trials = open_study(search).trials
+    excluded = [trial for trial in open_study(search).trials if trial.params["depth"] == "2"]
+    assert {trial.state.name for trial in excluded} <= {"FAIL"}
+    trials = [trial for trial in open_study(search).trials if trial not in excluded]
     assert (result.trials, result.failed, len(trials)) == (3, 0, 3)
     assert [(trial.params, trial.value) for trial in trials[:2]] == [(trial.params, trial.value) for trial in finished]
     assert [_attempts(record) for record in _records(search.root)] == [1, 1, 1], "no finished trial was trained again"
+
+    promote(search, result.params, promotion(search, result.params))
+    *cells, promoted = expand(load_grid(grid_file))
+    assert [cell.name for cell in cells] == ["uniferum-small-CTRATE-depth1"]
+    assert (promoted.name, promoted.config.optim.lr) == ("s-best", result.params["optim.lr"])
 
 
 def test_a_killed_worker_and_a_killed_search_cost_no_digit(grid_file: Path, ray_address: str, tmp_path: Path) -> None:

@@ -13,6 +13,23 @@ from tests.support.small_stores import write_store
 SPLITS = ("train",) * 8 + ("validation",) * 6 + ("test",) * 4
 SPACE = {"optim.lr": {"float": [1e-4, 1e-2], "log": True}}
 
+AXES = {
+    "lr": {"key": "optim.lr", "values": [1e-4, 1e-3]},
+    "freeze": {"key": "model.text.freeze", "values": [True, False]},
+    "size": {
+        "values": {"s": {"model": {"text": {"hidden": 32, "layers": 1}}}, "m": {"model": {"text": {"hidden": 64}}}}
+    },
+    "luna": {"key": "sampling.luna_factor", "values": [0, 10]},
+    "bad": {"key": "optim.weight_decay", "values": [0.1, -1]},
+}
+"""Axes of a grid file: a number, a truth value, bundles of keys, one without effect without masks, one with a fault."""
+
+
+def grid_with_axes(**changes: Any) -> dict[str, Any]:
+    """Keys of a grid file whose only entry varies two of :data:`AXES`."""
+    entry = {"text_encoder": "small", "train_on": "CTRATE", "vary": ["lr", "freeze"]}
+    return {"axes": AXES, "cells": [entry], **changes}
+
 
 def search_file(folder: Path, grid_keys: dict[str, Any] | None = None, **changes: Any) -> Path:
     """Write a search file beside its grid file."""

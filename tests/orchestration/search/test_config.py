@@ -9,10 +9,10 @@ import yaml
 
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
-from orchestration.search.config import Search, best_grid, load_search
+from orchestration.search.best import best_grid
+from orchestration.search.config import Search, load_search
 from tests.support.small_searches import search_file
 from uniferum.errors import UniferumError
-from uniferum.run import RunConfig
 from uniferum.run.identity import identity_of
 
 SPACE = {
@@ -76,7 +76,7 @@ def test_the_best_grid_is_the_searched_cell_with_the_best_values(tmp_path: Path,
     path.write_text(yaml.safe_dump(best_grid(search, params)))
 
     (cell,) = expand(load_grid(path))
-    assert identity_of(cell.config) == identity_of(RunConfig.model_validate(search.trial_keys(params)))
+    assert identity_of(cell.config) == identity_of(search.trial_config(params))
     assert (cell.name, cell.config.evaluate_on) == (name, search.cell.config.evaluate_on)
 
 
@@ -111,7 +111,7 @@ def test_a_grid_whose_cells_have_several_workers_is_refused(tmp_path: Path) -> N
     ("changes", "words"),
     [
         ({"cell": "uniferum-small-CTRAT"}, "did you mean 'uniferum-small-CTRATE'"),
-        ({"space": {"optim.lrr": {"float": [0.1, 0.2]}}}, "did you mean 'lr'"),
+        ({"space": {"optim.lrr": {"float": [0.1, 0.2]}}}, "did you mean 'optim.lr'"),
         ({"space": {"optim.lr": {"float": [0.2, 0.1]}}}, "lower bound below"),
         ({"space": {"optim.lr": {"float": [0, 1], "log": True}}}, "above 0"),
         ({"space": {"optim.lr": {"float": [0.1, 1], "int": [1, 2]}}}, "exactly one"),

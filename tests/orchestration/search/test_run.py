@@ -21,7 +21,7 @@ from orchestration.search.run import check, run_search, stopper
 from orchestration.search.study import open_study, proposer, requeue_interrupted, sampler, search_lock
 from orchestration.search.sync import SearchSync
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
-from tests.support.small_searches import noise_store, search_file, tiny_search
+from tests.support.small_searches import grid_with_axes, noise_store, search_file, tiny_search
 from uniferum.errors import UniferumError
 
 VALUES = {"optim.lr": 0.003}
@@ -152,6 +152,44 @@ def test_the_last_report_of_a_trial_decides_its_state(
     assert 0.0 not in trial.intermediate_values.values()
 
 
+def _axes_search(folder: Path, exclude: list[dict[str, Any]]) -> Search:
+    cells = [{"text_encoder": "small", "train_on": "CTRATE", "vary": ["lr", "freeze"]}]
+    grid = {**grid_with_axes(), "cells": cells, "exclude": exclude}
+    space = {"lr": "axis", "freeze": "axis"}
+    search = load_search(search_file(folder, grid, cell={"train_on": "CTRATE"}, space=space))
+    search.root.mkdir(parents=True)
+    return search
+
+
+def test_excluded_combinations_are_never_proposed_and_count_as_no_trial(tune: Any, tmp_path: Path) -> None:
+    search = _axes_search(tmp_path, [{"lr": 1e-3, "freeze": True}, {"lr": 1e-4, "freeze": False}])
+    search_alg = proposer(search, open_study(search))
+    proposed = [search_alg.suggest(str(number)) for number in range(12)]
+    assert {tuple(values.items()) for values in proposed} == {
+        (("lr", "1e-3"), ("freeze", "false")),
+        (("lr", "1e-4"), ("freeze", "true")),
+    }
+    for number in range(12):
+        search_alg.on_trial_complete(str(number), result={METRIC: 0.5, STEP: 4})
+    states = [trial.state.name for trial in open_study(search).trials]
+    assert states.count("COMPLETE") == 12
+    assert set(states) == {"COMPLETE", "FAIL"}
+    assert requeue_interrupted(open_study(search)) == 12
+
+
+def test_an_interrupted_trial_over_axes_is_proposed_again_with_its_values(tune: Any, tmp_path: Path) -> None:
+    search = _axes_search(tmp_path, [])
+    search_alg = proposer(search, open_study(search))
+    first, done = search_alg.suggest("a"), search_alg.suggest("b")
+    search_alg.on_trial_complete("b", result={METRIC: 0.5, STEP: 4})
+
+    assert requeue_interrupted(open_study(search)) == 1
+
+    again = proposer(search, open_study(search))
+    assert again.suggest("a") == first
+    assert [trial.params for trial in open_study(search).trials if trial.state.name == "COMPLETE"] == [done]
+
+
 # -- ASHA -------------------------------------------------------------------------------------------------------------
 
 
@@ -209,7 +247,7 @@ def test_a_search_without_its_data_or_without_free_space_is_refused(
     monkeypatch.setattr(DataPlan, "refuse", lambda data: looked.extend(p.state for p in data.planned))
     monkeypatch.setattr(weights_plan, "fetch", lambda planned: looked.extend(p.why for p in planned))
     check(search, search.grid, 3)
-    assert looked == ["due", "a trial"], "one trial's data and weights stand for those of all"
+    assert looked == ["due", "a trial"], "trials with the same data and model are looked at once"
     with pytest.raises(UniferumError, match="free; 40 cells of two checkpoints need"):
         check(search, search.grid, 40)
     (tmp_path / "store" / "store.json").unlink()

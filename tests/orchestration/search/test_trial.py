@@ -1,5 +1,6 @@
 """One trial without Ray: its reports after a kill, from a finished folder, of a repeat, and after faults."""
 
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -12,9 +13,10 @@ from orchestration.attempt import failures
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
 from orchestration.grid.records import CellFolder
-from orchestration.search.config import Search, best_grid
+from orchestration.search.best import best_grid
+from orchestration.search.config import Search
 from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cell
-from tests.support.small_searches import noise_store, tiny_search
+from tests.support.small_searches import SPLITS, noise_store, tiny_search
 from uniferum.errors import UniferumError
 from uniferum.run import train_run, training_fingerprint
 from uniferum.run.identity import identity_of
@@ -195,3 +197,22 @@ def test_the_cell_of_the_best_grid_is_the_trial_and_runs(tmp_path: Path, store: 
     assert (result.record["steps"], result.record["selection"]["value"]) == (4, reports[-1][METRIC])
     assert result.record["evaluate_on"] == ["CTRATE"]
     assert result.record["groups"], "it is scored on the test set, which no trial saw"
+
+
+def test_a_trial_never_reads_a_scan_of_the_test_split(tmp_path: Path, store: str) -> None:
+    own = tmp_path / "CTRATE"
+    shutil.copytree(store, own)
+    tests = SPLITS.index("test"), len(SPLITS)
+    for number in range(*tests):
+        (own / "scans" / f"s{number:03d}.ufs").write_bytes(b"unreadable")
+    reports = Reports()
+    run_trial(VALUES, tiny_search(tmp_path, str(own)), reports)
+    assert reports[-1].keys() == {METRIC, STEP}
+
+    cell = trial_cell(tiny_search(tmp_path, str(own)), VALUES)
+    record = cell.record.result() or {}
+    assert cell.done
+    assert cell.config.evaluate_on == ()
+    assert (record["groups"], record["selection"]["metric"]) == ([], "auroc")
+    assert reports[-1][METRIC] == record["selection"]["value"]
+    assert not list(cell.folder.glob("predictions*"))
