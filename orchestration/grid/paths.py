@@ -18,6 +18,8 @@ LISTS = ("other_recipes",)
 """Keys with a list of paths."""
 FOLDERS = ("stores",)
 """Keys with a mapping of names to paths or addresses."""
+LABEL_FILES = ("evaluation", "labels")
+"""Section of a run, anywhere in a file, with named paths by cohort; absolute, because workers read them."""
 LOCAL = ("resources.stage",)
 """Keys with a path on each node's own disk, which no file is relative to."""
 
@@ -44,6 +46,8 @@ def place_paths(file: Path, keys: Mapping[str, Any], overrides: Iterable[str] = 
         expanded = _expanded(value, f"{file}: {key}")
         if key not in LOCAL and "://" not in expanded and not any(f"{key}.".startswith(f"{one}.") for one in typed):
             expanded = _beside(file, expanded, f"{file}: {key}")
+        if path[-4:-2] == LABEL_FILES:
+            expanded = os.path.abspath(expanded)  # noqa: PTH100 - a link stays a link
         placed = _replaced(placed, path, expanded)
     return placed
 
@@ -66,10 +70,24 @@ def _paths(given: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     for key in LISTS:
         places += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
     places += [tuple(key.split(".")) for key in LOCAL]
+    places += _label_files(given)
     for keys in places:
         value = _at(given, keys)
         if isinstance(value, str):
             yield keys, value
+
+
+def _label_files(tree: Any, before: Keys = ()) -> Iterator[Keys]:
+    """Keys of every label file in a tree."""
+    if isinstance(tree, list):
+        for at, one in enumerate(tree):
+            yield from _label_files(one, (*before, at))
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            path = (*before, key)
+            if path[-4:-2] == LABEL_FILES:
+                yield path
+            yield from _label_files(value, path)
 
 
 def _at(tree: Any, keys: Keys) -> Any:

@@ -181,7 +181,13 @@ class _Planner:
         if result.get("evaluate_on") is not None and added:
             return PlanState.RESCORE, f"it is not scored on {', '.join(added)} yet"
         trained = f" (trained{old_name})" if old_name else ""
-        return PlanState.RESCORE, f"the test splits changed since it was scored{trained}"
+        return PlanState.RESCORE, f"{self._rescored(result, cell)}{trained}"
+
+    def _rescored(self, result: Mapping[str, Any], cell: Cell) -> str:
+        """Why a cell is scored again: the keys of ``evaluation`` that differ, else the test splits."""
+        scoring = self.reading.scoring(cell.config) if self.identity == self._identify else {}
+        differing = changes(result.get("evaluation") or {}, scoring, "evaluation.")
+        return "; ".join(differing) or "the test splits changed since it was scored"
 
     def _scored_on_absent(
         self, result: Mapping[str, Any], cell: Cell, lost: Sequence[str], old_name: str
