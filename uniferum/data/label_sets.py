@@ -89,8 +89,8 @@ def set_of(title: str) -> tuple[str, str] | None:
         >>> set_of("CTRATE [refined]"), set_of("CTRATE")
         (('CTRATE', 'refined'), None)
     """
-    found = _TITLE.fullmatch(title)
-    return None if found is None else (found["cohort"], found["name"])
+    match = _TITLE.fullmatch(title)
+    return None if match is None else (match["cohort"], match["name"])
 
 
 def described(record: Mapping[str, Any]) -> str:
@@ -144,7 +144,7 @@ def read_label_set(cohort: "Content | PreparedCohort", name: str, path: Path) ->
         some = ", ".join(sorted(test)[:3])
         must = f"have a label of a test scan of {cohort.name}"
         raise UniferumError(f"{path}: column {scan_column}", must=must, cure=f"its test scans are {some}, ...")
-    kept = {scan: found for scan, found in sorted(values.items()) if found}
+    kept = {scan: own for scan, own in sorted(values.items()) if own}
     return LabelSet(cohort.name, name, path, digest, kept, len(test), elsewhere, labels)
 
 
@@ -220,16 +220,16 @@ def _scan(row: Row, column: str, test: frozenset[str]) -> str:
 def _labels_of(cohort: "Content | PreparedCohort", columns: Iterable[str], path: Path) -> dict[str, str]:
     """Map the columns of a table to labels of the cohort."""
     spellings = _spellings(cohort)
-    found: dict[str, str] = {}
+    of_column: dict[str, str] = {}
     for column in columns:
         label = spellings.get(column.casefold())
         if label is None:
             must = f"be a label of {cohort.name}"
             raise UniferumError(f"{path}: column {column}", must=must, cure=_near(column, cohort))
-        if label in found.values():
+        if label in of_column.values():
             raise UniferumError(f"{path}: column {column}", must=f"be the only one of label {label}")
-        found[column] = label
-    return found
+        of_column[column] = label
+    return of_column
 
 
 def _near(text: str, cohort: "Content | PreparedCohort") -> str:

@@ -11,7 +11,7 @@ from uniferum.evaluation.delong import auroc
 KEYS = ["cohort", "group", "label"]
 
 
-class Spread(NamedTuple):
+class WordingSpread(NamedTuple):
     """Spread of values over wordings; NaN for fewer than two."""
 
     range: float
@@ -54,11 +54,11 @@ def _areas(table: pd.DataFrame) -> dict[tuple[str, str, str], tuple[int, int, fl
     return areas
 
 
-def spread(values: Sequence[float | None]) -> Spread:
+def spread(values: Sequence[float | None]) -> WordingSpread:
     """Spread of one label's AUROC over wordings; missing values are left out."""
-    found = [value for value in values if value is not None and math.isfinite(value)]
-    if len(found) < 2:
-        return Spread(math.nan, math.nan)
-    middle = sum(found) / len(found)
-    variance = sum((value - middle) ** 2 for value in found) / (len(found) - 1)
-    return Spread(max(found) - min(found), math.sqrt(variance))
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    if len(known) < 2:
+        return WordingSpread(math.nan, math.nan)
+    middle = sum(known) / len(known)
+    variance = sum((value - middle) ** 2 for value in known) / (len(known) - 1)
+    return WordingSpread(max(known) - min(known), math.sqrt(variance))
