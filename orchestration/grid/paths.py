@@ -20,6 +20,8 @@ FOLDERS = ("stores",)
 """Keys with a mapping of names to paths or addresses."""
 LABEL_FILES = ("evaluation", "labels")
 """Section of a run, anywhere in a file, with named paths by cohort; absolute, because workers read them."""
+NESTED = ("ct_clip", "checkpoint")
+"""Last two keys of a path anywhere in the file: in ``defaults``, an axis, a cell or an override."""
 LOCAL = ("resources.stage",)
 """Keys with a path on each node's own disk, which no file is relative to."""
 
@@ -64,30 +66,30 @@ def relative_paths(keys: Mapping[str, Any]) -> dict[str, str]:
 
 def _paths(given: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     """Keys and values of all paths that are texts; the schema refuses others."""
-    places: list[Keys] = [(key,) for key in PATHS]
+    paths: list[Keys] = [(key,) for key in PATHS]
     for key in FOLDERS:
-        places += [(key, name) for name in given[key]] if isinstance(given.get(key), Mapping) else []
+        paths += [(key, name) for name in given[key]] if isinstance(given.get(key), Mapping) else []
     for key in LISTS:
-        places += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
-    places += [tuple(key.split(".")) for key in LOCAL]
-    places += _label_files(given)
-    for keys in places:
+        paths += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
+    paths += [tuple(key.split(".")) for key in LOCAL]
+    paths += [keys for keys in _keys(given) if keys[-2:] == NESTED or keys[-4:-2] == LABEL_FILES]
+    for keys in paths:
         value = _at(given, keys)
         if isinstance(value, str):
             yield keys, value
 
 
-def _label_files(tree: Any, before: Keys = ()) -> Iterator[Keys]:
-    """Keys of every label file in a tree."""
-    if isinstance(tree, list):
-        for at, one in enumerate(tree):
-            yield from _label_files(one, (*before, at))
+def _keys(tree: Any, above: Keys = ()) -> Iterator[Keys]:
+    """The keys of all values of a file that are neither mappings nor lists."""
     if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            path = (*before, key)
-            if path[-4:-2] == LABEL_FILES:
-                yield path
-            yield from _label_files(value, path)
+        below: Iterable[tuple[str | int, Any]] = ((str(key), part) for key, part in tree.items())
+    elif isinstance(tree, list):
+        below = enumerate(tree)
+    else:
+        yield above
+        return
+    for key, part in below:
+        yield from _keys(part, (*above, key))
 
 
 def _at(tree: Any, keys: Keys) -> Any:
