@@ -101,7 +101,9 @@ def described(record: Mapping[str, Any]) -> str:
         f"{record['digest'][:12]}), {count} of {record['test_scans']} test scans, {len(labels)} labels, "
         f"{record['positives']} positive and {record['negatives']} negative"
     )
-    return text + (f"; {record['elsewhere']} of its scans are not in the test split" if record["elsewhere"] else "")
+    return text + (
+        f"; not read: {record['elsewhere']} scans that are not in the test split" if record["elsewhere"] else ""
+    )
 
 
 def file_digest(path: Path, where: str) -> str:

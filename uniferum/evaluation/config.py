@@ -44,6 +44,10 @@ class EvaluationConfig(Section):
         default={}, description="cohort to name to label file: other labels of its test scans, scored beside its own"
     )
 
+    def __hash__(self) -> int:
+        """Hash of all values, since a plan keeps cells in sets and mappings cannot be hashed."""
+        return hash(self.model_dump_json())
+
     @field_validator("prompts")
     @classmethod
     def _templates(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
