@@ -101,9 +101,8 @@ def described(record: Mapping[str, Any]) -> str:
         f"{record['digest'][:12]}), {count} of {record['test_scans']} test scans, {len(labels)} labels, "
         f"{record['positives']} positive and {record['negatives']} negative"
     )
-    return text + (
-        f"; not read: {record['elsewhere']} scans that are not in the test split" if record["elsewhere"] else ""
-    )
+    others = record["elsewhere"]
+    return text + (f"; not read: {others} scans that are not in the test split" if others else "")
 
 
 def file_digest(path: Path, where: str) -> str:
