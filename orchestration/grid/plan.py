@@ -18,6 +18,7 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.estimates import with_hours
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import (
+    PREFIX,
     CellFolder,
     cell_folder,
     changes,
@@ -186,7 +187,7 @@ class _Planner:
     def _rescored(self, result: Mapping[str, Any], cell: Cell) -> str:
         """Why a cell is scored again: the keys of ``evaluation`` that differ, else the test splits."""
         scoring = self.reading.scoring(cell.config) if self.identity == self._identify else {}
-        differing = changes(result.get("evaluation") or {}, scoring, "evaluation.")
+        differing = changes(_flat(result.get("evaluation") or {}), _flat(scoring), "evaluation.")
         return "; ".join(differing) or "the test splits changed since it was scored"
 
     def _scored_on_absent(
@@ -230,3 +231,14 @@ class _Planner:
             return PlanState.CHANGED, f"{others[-1].name} ran with other settings; its config file is unreadable"
         why = "; ".join(differing) or f"the training data or the code changed since {others[-1].name}"
         return PlanState.CHANGED, why
+
+
+def _flat(scoring: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of the section ``evaluation`` of a run with short digests of its label files."""
+    files = {
+        f"labels.{cohort}.{name}": digest[:PREFIX]
+        for cohort, digests in (scoring.get("labels") or {}).items()
+        for name, digest in digests.items()
+    }
+    own = {key: scoring[key] for key in ("augmentations", "strength", "prompts") if key in scoring}
+    return {"augmentations": 0, "prompts": [], **own, **files}
