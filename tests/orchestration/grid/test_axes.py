@@ -335,6 +335,5 @@ def test_augmentation_of_the_test_can_be_an_axis_and_label_files_cannot(tmp_path
 def test_labels_of_a_cohort_without_a_store_are_refused(tmp_path: Path) -> None:
     given = {"evaluation": {"labels": {"CTRAET": {"refined": "x.csv"}}}}
     said = refused(tmp_path, {}, axes={}, defaults=given)
-    assert said.startswith(
-        "grid.yaml: cell uniferum-small-CTRATE: evaluation.labels (CTRAET) must have a store; did you"
-    )
+    where = "grid.yaml: cell uniferum-small-CTRATE: evaluation.labels"
+    assert said.startswith(f"{where} (CTRAET) must have a store; did you mean 'CTRATE'?")

@@ -88,13 +88,13 @@ def test_a_label_set_has_its_own_targets_and_the_scores_of_the_same_predictions(
     joined = again.merge(of(plain, "CTRATE"), on=["scan_id", "label"], suffixes=("", "_own"))
     assert len(joined) == len(again) == 10
     assert joined["score"].equals(joined["score_own"])
-    assert (joined["target"] != joined["target_own"]).any()
+    assert (joined["target"] != joined["target_own"]).to_numpy().any()
     for label, targets in TARGETS.items():
         rows = again.loc[again["label"] == label]
         assert rows["target"].tolist() == [value for value in targets if value is not None]
 
 
-def test_own_prompts_in_other_words_score_alike_and_other_prompts_do_not(stores: Stores, model: Model) -> None:
+def test_each_wording_is_scored_beside_the_own_prompts_which_keep_their_scores(stores: Stores, model: Model) -> None:
     made = predicted(stores, model, prompts=["{prompt}", "{name}, or nothing of the kind?"])
     plain = predicted(stores, model)
     np.testing.assert_allclose(made.table["score"], plain.table["score"], atol=1e-5)

@@ -12,7 +12,7 @@ from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.naming import of_phantoms, phantom_title
 from uniferum.report.tables.paper import progress_notes
 
-ROWS = ("model", "text_encoder", "train_on", "cohort", "label")
+ROWS: tuple[str, ...] = ("model", "text_encoder", "train_on", "cohort", "label")
 OWN, RANGE, DEVIATION = "own prompt", "range", "deviation"
 METRIC = "auroc_by_wording"
 """No metric of the registry, so that no published value is set beside these numbers."""

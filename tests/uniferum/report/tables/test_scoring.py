@@ -28,7 +28,7 @@ RANGES = {"rotation_deg": 5.0, "zoom": 0.03, "noise": 0.005, "offset": 0.005}
 
 
 def write(root: Path, *, digest: str = "ab" * 32, seed: int = 0) -> None:
-    """A cell of the paper's own system and test split that was also scored under a label set with every label turned."""
+    """A cell of the paper's own system and test split that was also scored under turned labels."""
     folder = record_cell(root, "CTRATE", "all", 3002, ct_rate(3002, 0), seed=seed)
     own = pd.read_parquet(folder / "predictions.parquet")
     other = own.assign(cohort=TITLE, target=1 - own["target"])
@@ -62,8 +62,8 @@ def test_a_label_set_is_a_column_with_its_file_in_the_protocol(records: list[Cel
         "and 7 negative.\n" in text
     )
     assert (
-        "Test-time augmentation: logits are means over the plain volume and 2 augmented ones (rotation up to 5 degrees, "
-        "zoom up to 3%, noise up to 0.005, offset up to 0.005, no flip).\n" in text
+        "Test-time augmentation: logits are means over the plain volume and 2 augmented ones (rotation up to 5 "
+        "degrees, zoom up to 3%, noise up to 0.005, offset up to 0.005, no flip).\n" in text
     )
     again = make_table("auroc", recomputed(records), [])
     assert again.entries[row, (TITLE, "all")].value == pytest.approx(other.value)
