@@ -22,7 +22,8 @@ from cli.report_output import (
 
 TABLE_NAMES = (
     *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
-    *("labels", "labels-aupr", "segmentation", "segmentation-sensitivity", "segmentation-volume", "calibration"),
+    *("labels", "labels-aupr", "segmentation", "segmentation-sensitivity", "segmentation-volume"),
+    *("calibration", "wording"),
 )
 
 TABLES, JUDGE, FIGURES, PAGE, DATA = "Tables", "Judge the numbers", "Figures", "Page", "Cells and data"

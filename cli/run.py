@@ -24,7 +24,11 @@ TRAIN = examples(
     more="The same command continues an interrupted run. Under torchrun the workers share the run. "
     "Exit code: 0 done, 2 bad input, 130 after Ctrl-C, 143 after SIGTERM.",
 )
-EVALUATE = examples("uniferum run evaluate runs/mine/config.yaml --stores CTRATE=/stores/CTRATE --folder runs/mine")
+EVALUATE = examples(
+    "uniferum run evaluate runs/mine/config.yaml --stores CTRATE=/stores/CTRATE --folder runs/mine",
+    "uniferum run evaluate runs/mine/config.yaml --stores CTRATE=/stores/CTRATE --folder runs/mine "
+    "--set evaluation.labels.CTRATE.refined=refined.csv --set evaluation.augmentations=4",
+)
 
 Config = Annotated[Path, typer.Argument(help="The run's YAML file, or the config.yaml of a finished run.")]
 StorePaths = Annotated[

@@ -121,11 +121,14 @@ def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
 
 def _content(cell: Cell) -> str:
     """All that decides weights and scores of a cell: its keys without those that have no effect on it."""
-    from uniferum.run.identity import identity_of
+    from uniferum.run.identity import identity_of, scoring_keys
 
     config = cell.config
     scans = config.data.model_dump(mode="json", include=set(config.data.CONTENT_KEYS))
-    return fingerprint({"identity": identity_of(config), "evaluate_on": config.evaluate_on, "scans": scans})
+    scoring = {**scoring_keys(config), "labels": config.evaluation.model_dump(mode="json")["labels"]}
+    return fingerprint(
+        {"identity": identity_of(config), "evaluate_on": config.evaluate_on, "scans": scans, "scoring": scoring}
+    )
 
 
 def _collision(cell: Cell, same: Cell, source: str) -> UniferumError:
@@ -227,6 +230,7 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
             must=f"be the system that the cell group names ({group.model})",
             cure=f"write `model: {config.model.kind}` in a cell group instead",
         )
+    _cohorts(grid, config.evaluation.labels, f"{where}: evaluation.labels")
     if config.segmentation and not predicts_masks(group.model):
         must = f"leave out SEG, since {group.model} predicts no masks"
         cure = f"write train_on: {'+'.join(config.training_cohorts)}"

@@ -16,6 +16,7 @@ ELSEWHERE = {
     "evaluate_on": "write `evaluate_on` in the grid file or in an entry of `cells`",
     "model.kind": "write one entry of `cells` for each model",
     "model": "name the keys below it, e.g. model.encoder.name",
+    "evaluation.labels": "write it under defaults: one training is scored under all label files",
 }
 """Keys that no axis sets, and what sets them."""
 
@@ -62,8 +63,9 @@ def _check_axis(name: str, axis: Axis, where: str) -> None:
         near = unknown_key(RunConfig, key)
         if near is not None:
             raise UniferumError(f"{where}: key", key, must="be a key of a run", cure=near)
-        if key in ELSEWHERE:
-            raise UniferumError(f"{where}: key", key, must="be a key that axes can set", cure=ELSEWHERE[key])
+        fixed = "evaluation.labels" if overlap(key, "evaluation.labels") else key
+        if fixed in ELSEWHERE:
+            raise UniferumError(f"{where}: key", key, must="be a key that axes can set", cure=ELSEWHERE[fixed])
 
 
 def _check_group(grid: GridConfig, group: CellGroup, where: str) -> None:

@@ -180,7 +180,8 @@ def load_grid(path: Path | str, overrides: Iterable[str] = ()) -> GridConfig:
     grid = parse(GridConfig, keys, source=str(path))
     if grid.base is None:
         return grid
-    return grid.replace(base=None, defaults=merge(load_yaml(grid.base), grid.defaults))
+    base = place_paths(grid.base, load_yaml(grid.base))
+    return grid.replace(base=None, defaults=merge(base, grid.defaults))
 
 
 def paths_from(checkout: Path, file: Path) -> tuple[Path, dict[str, Path | str]]:

@@ -168,11 +168,13 @@ class DataPlan:
                 yield f"organ masks of {name}: no store yet; make them with: {masks_command(name, 'organ', {}, store)}"
 
     def _unscored(self) -> Iterator[str]:
-        from uniferum.run.rows import unscored
+        from uniferum.run.rows import label_set_lines, unscored
 
         names = dict.fromkeys(name for p in self._with_data() for name in p.cell.config.evaluate_on)
         for name in names:
             yield from unscored(self.reading.cohort(name))
+        for p in self._with_data():
+            yield from label_set_lines(self.reading, p.cell.config)
 
 
 def _count_of(present: int, wanted: int) -> str:

@@ -19,6 +19,8 @@ LISTS = ("other_recipes",)
 """Keys with a list of paths."""
 FOLDERS = ("stores",)
 """Keys with a mapping of names to paths or addresses."""
+LABEL_FILES = ("evaluation", "labels")
+"""Section of a run, anywhere in a file, with named paths by cohort; absolute, because workers read them."""
 NESTED = ("ct_clip", "checkpoint")
 """Last two keys of a path anywhere in the file: in ``defaults``, an axis, a cell or an override."""
 LOCAL = ("resources.stage",)
@@ -47,6 +49,8 @@ def place_paths(file: Path, keys: Mapping[str, Any], overrides: Iterable[str] = 
         expanded = _expanded(value, f"{file}: {key}")
         if key not in LOCAL and "://" not in expanded and not any(f"{key}.".startswith(f"{one}.") for one in typed):
             expanded = _beside(file, expanded, f"{file}: {key}")
+        if path[-4:-2] == LABEL_FILES:
+            expanded = os.path.abspath(expanded)  # noqa: PTH100 - a link stays a link
         placed = _replaced(placed, path, expanded)
     return placed
 
@@ -69,7 +73,7 @@ def _paths(given: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     for key in LISTS:
         paths += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
     paths += [tuple(key.split(".")) for key in LOCAL]
-    paths += [keys for keys in _keys(given) if keys[-2:] == NESTED]
+    paths += [keys for keys in _keys(given) if keys[-2:] == NESTED or keys[-4:-2] == LABEL_FILES]
     for keys in paths:
         value = _at(given, keys)
         if isinstance(value, str) and not value.startswith(PREFIX):

@@ -19,6 +19,7 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.estimates import with_hours
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import (
+    PREFIX,
     CellFolder,
     cell_folder,
     changes,
@@ -209,7 +210,13 @@ class _Planner:
         if result.get("evaluate_on") is not None and added:
             return PlanState.RESCORE, f"it is not scored on {', '.join(added)} yet"
         trained = f" (trained{old_name})" if old_name else ""
-        return PlanState.RESCORE, f"the test splits changed since it was scored{trained}"
+        return PlanState.RESCORE, f"{self._rescored(result, cell)}{trained}"
+
+    def _rescored(self, result: Mapping[str, Any], cell: Cell) -> str:
+        """Why a cell is scored again: the keys of ``evaluation`` that differ, else the test splits."""
+        scoring = self.reading.scoring(cell.config) if self.identity == self._identify else {}
+        differing = changes(_flat(result.get("evaluation") or {}), _flat(scoring), "evaluation.")
+        return "; ".join(differing) or "the test splits changed since it was scored"
 
     def _scored_on_absent(
         self, result: Mapping[str, Any], cell: Cell, lost: Sequence[str], old_name: str
@@ -252,3 +259,14 @@ class _Planner:
             return PlanState.CHANGED, f"{others[-1].name} ran with other settings; its config file is unreadable"
         why = "; ".join(differing) or f"the training data or the code changed since {others[-1].name}"
         return PlanState.CHANGED, why
+
+
+def _flat(scoring: Mapping[str, Any]) -> dict[str, Any]:
+    """Keys of the section ``evaluation`` of a run with short digests of its label files."""
+    files = {
+        f"labels.{cohort}.{name}": digest[:PREFIX]
+        for cohort, digests in (scoring.get("labels") or {}).items()
+        for name, digest in digests.items()
+    }
+    own = {key: scoring[key] for key in ("augmentations", "strength", "prompts") if key in scoring}
+    return {"augmentations": 0, "prompts": [], **own, **files}

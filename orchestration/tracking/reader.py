@@ -6,7 +6,7 @@ A cell's run in MLflow holds the same files as its folder, so the report makes t
 import math
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -61,7 +61,14 @@ def spool_result(record: CellFolder) -> None:
 def _group_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
     for group in result.get("groups", ()):
         if group.get("value") is not None and math.isfinite(group["value"]):
-            yield f"test/{group['cohort']}/{group['group']}/{group['metric']}", float(group["value"])
+            yield f"test/{_cohort(group)}/{group['group']}/{group['metric']}", float(group["value"])
+
+
+def _cohort(row: Mapping[Any, Any]) -> str:
+    """Cohort of a score as MLflow allows it in names: ``CTRATE/refined`` for the label set ``CTRATE [refined]``."""
+    from uniferum.data.label_sets import set_of
+
+    return "/".join(set_of(str(row["cohort"])) or (str(row["cohort"]),))
 
 
 def _row_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -89,7 +96,7 @@ def _label_metrics(record: CellFolder) -> Iterator[tuple[str, float]]:
         for metric in ("auroc", "aupr"):
             value = row.get(metric)
             if value is not None and math.isfinite(value):
-                yield f"test/{row['cohort']}/{row['group']}/{metric}/{row['label']}", float(value)
+                yield f"test/{_cohort(row)}/{row['group']}/{metric}/{row['label']}", float(value)
 
 
 def _mask_metrics(record: CellFolder) -> dict[str, float]:

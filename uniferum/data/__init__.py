@@ -10,6 +10,7 @@ Files:
     fetch/            download of public datasets, and manual steps for restricted ones
     folds             divide a cohort's scans into folds by patient, stratified by the labels
     flag_counts       count the scans with each quality flag
+    label_sets        other labels of a cohort's test scans, from a file beside the store
     loading/          stored volumes to batches: order, reading, augmentation, targets
     needs             estimate disk space of the store at each level
     organ_counts      number of organ tasks of a cohort

@@ -6,6 +6,7 @@ Files:
     bootstrap          bootstrap intervals by patient
     calibration        Brier score, expected calibration error, reliability bins
     comparison         compare cells on the same cases
+    config             settings of the scoring of a trained run
     curves             ROC and precision-recall curves, average precision, operating points
     delong             DeLong's variance of the area under the ROC curve
     fast_scores        all labels of a prediction file at once: areas and DeLong's standard errors
@@ -18,4 +19,5 @@ Files:
     predict            predict tasks: encode every volume once, then read all its prompts from that encoding
     prediction_file    write and read `predictions.parquet`
     spread             measure how much the answers about one volume differ between prompts
+    wordings           AUROC of each label under other wordings of its prompt
 """

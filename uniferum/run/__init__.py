@@ -16,6 +16,7 @@ Files:
     rows           count the rows of a run before it starts, and find labels that cannot be scored
     scans          find the scans in the paths given to `predict`
     score_masks    score the masks of a run that is trained with `SEG`, and summarise them for its record
+    scored_tasks   the test tasks: what is predicted, and the targets that it is compared with
     train          train one run and score it
     trained_rows   count the training rows of a run for its record
 """

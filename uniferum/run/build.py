@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from uniferum.data.label_sets import LabelSet, read_label_set
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.batches import EvaluationBatches, TrainingBatches
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
@@ -15,13 +16,21 @@ from uniferum.data.settings import MissingMasks
 from uniferum.data.splits import refuse_splits
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
+from uniferum.evaluation.config import STRENGTHS
 from uniferum.evaluation.predict import Also, predict, predict_tasks
 from uniferum.model.base import Model
 from uniferum.model.registry import build_model
 from uniferum.preprocessing.flags import WRONG_HU
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
-from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, open_cohort
+from uniferum.run.identity import (
+    SELECTION_SPLIT,
+    TEST_SPLIT,
+    TRAINING_SPLIT,
+    Stores,
+    open_cohort,
+    tested_label_files,
+)
 from uniferum.run.rows import splits_read
 from uniferum.systems import system_of
 from uniferum.training.parallel import Workers
@@ -40,6 +49,8 @@ class Workbench:
     cohorts: Mapping[str, PreparedCohort]
     compute: Compute
     workers: Workers
+    label_sets: tuple[LabelSet, ...] = ()
+    """Label files beside the labels of the test cohorts (``evaluation.labels``)."""
     between: Callable[[], None] = _nothing
     """Called between the batches of a prediction, which can take longer than a training step: sends a heartbeat, and
     can stop the run."""
@@ -130,6 +141,17 @@ class Workbench:
 
         ``also`` is called after each batch of this worker (:func:`uniferum.evaluation.predict.predict`).
         """
+        return predict_tasks(table, self.logits(model, table, also=also), set(outputs))
+
+    def logits(self, model: Model, table: pd.DataFrame, *, copy: int = 0, also: Also | None = None) -> pd.DataFrame:
+        """Predict the logits of a table's tasks, with the columns ``task_id`` and ``score``.
+
+        Args:
+            model: the model.
+            table: classification tasks.
+            copy: number of the augmented pass over the volumes (``evaluation.augmentations``); 0: plain volumes.
+            also: see :meth:`predictions`.
+        """
         batches = EvaluationBatches(
             table,
             self.cohorts,
@@ -137,12 +159,15 @@ class Workbench:
             geometry=self.config.geometry,
             tokens_shape=model.tokens_shape,
             patch=model.patch,
+            augmentation=STRENGTHS[self.config.evaluation.strength] if copy else None,
+            seed=self.config.seed,
+            copy=copy,
             rank=self.workers.rank,
             world=self.workers.size,
         )
         device, autocast = self.compute.device, self.compute.autocast
         scores = predict(model, self._interruptible(batches), device=device, autocast=autocast, also=also)
-        return predict_tasks(table, pd.concat(self.workers.gather(scores)), set(outputs))
+        return pd.concat(self.workers.gather(scores), ignore_index=True)
 
     def _interruptible(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         for batch in batches:
@@ -178,7 +203,10 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
             )
         _refuse_without_level(name, cohort, config.data.level)
     seen = {name: _as_run(config, cohort) for name, cohort in cohorts.items()}
-    return Workbench(config, seen, compute, Workers.current())
+    label_sets = tuple(
+        read_label_set(seen[cohort], name, path) for cohort, name, path in tested_label_files(config, stores)
+    )
+    return Workbench(config, seen, compute, Workers.current(), label_sets)
 
 
 def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None:

@@ -11,9 +11,11 @@ from pydantic import Field, model_validator
 from uniferum.config import Section
 from uniferum.data.folds import Folds
 from uniferum.data.settings import AugmentationConfig, DataConfig, SamplingConfig
+from uniferum.evaluation.config import EvaluationConfig
 from uniferum.model.config import ModelConfig
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.presets import with_preset
+from uniferum.systems import reads_text
 from uniferum.training.config import OptimConfig, TrainingConfig
 
 SEGMENTATION = "SEG"
@@ -46,6 +48,7 @@ class RunConfig(Section):
     augmentation: AugmentationConfig = AugmentationConfig.model_validate({})
     training: TrainingConfig = TrainingConfig()
     optim: OptimConfig = OptimConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="before")
     @classmethod
@@ -74,6 +77,18 @@ class RunConfig(Section):
             raise ValueError("have training.steps of at least 1; only model.ct_clip.way zero_shot has 0")
         if self.reads_reports and self.segmentation:
             raise ValueError("not have SEG in train_on, because model.ct_clip.way contrastive reads reports alone")
+        return self
+
+    @model_validator(mode="after")
+    def _other_prompts_are_read(self) -> Self:
+        kind = self.model.kind
+        if self.evaluation.prompts and not reads_text(kind):
+            raise ValueError(f"have no evaluation.prompts, because model.kind is {kind}, which reads no text")
+        if self.evaluation.prompts and kind == "ct_clip":
+            raise ValueError(
+                "have no evaluation.prompts, because model.kind is ct_clip, which reads pairs of texts "
+                "(model.ct_clip.present, model.ct_clip.absent)"
+            )
         return self
 
     @property

@@ -19,9 +19,19 @@ from uniferum.model.base import Model
 from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
-from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Reading, Stores
+from uniferum.run.identity import (
+    SELECTION_SPLIT,
+    TEST_SPLIT,
+    TRAINING_SPLIT,
+    Fingerprints,
+    Reading,
+    Stores,
+    scoring_keys,
+    with_label_files,
+)
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
+from uniferum.run.scored_tasks import Predicted, predict_scored, scored_tasks
 from uniferum.run.trained_rows import row_record
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.systems import reads_text
@@ -125,15 +135,17 @@ def score(
     """
     card = read_card(files.best)
     load_weights(model, files.best)
-    table = bench.test_table()
+    tasks = scored_tasks(bench)
+    table = tasks.asked
     counter = mask_counter(bench, model, table, TEST_SPLIT) if len(table) else None
-    predictions = bench.predictions(model, table, card["labels"], also=counter) if len(table) else pd.DataFrame()
+    predicted = predict_scored(bench, model, tasks, card["labels"], also=counter) if len(table) else Predicted()
     masks = scored_masks(bench, counter, bench.config.evaluate_on) if counter else None
     if bench.workers.first:
-        groups = _write_scores(predictions, bench, files)
+        groups = _write_scores(predicted.table, bench, files)
         write_masks(masks, files)
         write_json(files.environment, environment())
-        record = {**_record(bench, identity, files, groups, rows), **_mask_record(masks)}
+        scoring = {**_scoring(bench), **({"wordings": plain(predicted.wordings)} if predicted.wordings else {})}
+        record = {**_record(bench, identity, files, groups, rows), **scoring, **_mask_record(masks)}
         for path in _made(files):
             if path.exists():
                 reporter.artifact(path)
@@ -150,6 +162,16 @@ def _made(files: RunFiles) -> tuple[Path, ...]:
     return (files.config, *scores, files.environment)
 
 
+def _scoring(bench: Workbench) -> dict[str, Any]:
+    """The entries of the record on the section ``evaluation``; empty at its defaults."""
+    digests: dict[str, dict[str, str]] = {}
+    for one in bench.label_sets:
+        digests.setdefault(one.cohort, {})[one.name] = one.digest
+    keys = with_label_files(scoring_keys(bench.config), digests)
+    sets = [one.record() for one in bench.label_sets]
+    return {**({"evaluation": keys} if keys else {}), **({"label_sets": sets} if sets else {})}
+
+
 def _mask_record(masks: Scored | None) -> dict[str, Any]:
     """The entries of the record on masks; empty for a run without ``SEG``."""
     if masks is None:
@@ -163,26 +185,31 @@ def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: RunFiles) 
         return []
     splits = _test_splits(bench)
     write_atomically(files.predictions, lambda path: write_predictions(path, predictions, splits))
+    # Titles of label sets are cohorts of their own in every table.
+    cohort_of = {name: name for name in bench.config.evaluate_on} | {one.title: one.cohort for one in bench.label_sets}
     vocabulary_groups = {
-        key: labels
-        for cohort in bench.config.evaluate_on
-        for key, labels in bench.cohorts[cohort].vocabulary.groups.items()
-        if key[0] == cohort
+        (title, group): labels
+        for title, cohort in cohort_of.items()
+        for (name, group), labels in bench.cohorts[cohort].vocabulary.groups.items()
+        if name == cohort
     }
     scores = score_predictions(predictions, vocabulary_groups)
     write_atomically(files.metrics, lambda path: scores.labels.to_parquet(path, index=False))
     groups = scores.groups.to_dict(orient="records")
-    return [{**row, "flagged": _flagged(bench, predictions, row, vocabulary_groups)} for row in groups]
+    flags = {title: bench.cohorts[cohort].flags_of for title, cohort in cohort_of.items()}
+    return [{**row, "flagged": _flagged(flags, predictions, row, vocabulary_groups)} for row in groups]
 
 
 def _flagged(
-    bench: Workbench, predictions: pd.DataFrame, row: Mapping[Any, Any], groups: Mapping[tuple[str, str], Any]
+    flags: Mapping[str, Mapping[str, tuple[str, ...]]],
+    predictions: pd.DataFrame,
+    row: Mapping[Any, Any],
+    groups: Mapping[tuple[str, str], Any],
 ) -> dict[str, int]:
     """Count the cases of a group mean with doubtful intensities or orientation, by flag."""
     cohort, labels = row["cohort"], list(groups[row["cohort"], row["group"]])
     part = predictions.loc[(predictions["cohort"] == cohort) & predictions["label"].isin(labels), "scan_id"]
-    flags_of = bench.cohorts[cohort].flags_of
-    counts = count_flags({scan: doubtful(flags_of[scan]) for scan in part.unique().tolist()})
+    counts = count_flags({scan: doubtful(flags[cohort][scan]) for scan in part.unique().tolist()})
     return {flag.flag: flag.count for flag in counts}
 
 

@@ -2,28 +2,32 @@
 
 The training fingerprint covers the config, the prompts, the content of the training and selection splits, and the
 version of the code's results; a key without effect on the run (:mod:`uniferum.run.no_effect`) counts as its default.
-The evaluation fingerprint adds the test splits: a changed test set only re-scores a
-run. Scans that are left out of training (``data.on_wrong_hu``) are not covered. Store paths, threads, loader workers
-and devices are in neither.
+The evaluation fingerprint adds the test splits, and the section ``evaluation`` with its label files where it is not at
+its defaults: a change there only re-scores a run. Scans that are left out of training (``data.on_wrong_hu``) are not
+covered. Store paths, threads, loader workers and devices are in neither.
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.reports import read_reports, reports_digest
 from uniferum.errors import UniferumError, near_miss
+from uniferum.evaluation.config import STRENGTHS
 from uniferum.model.needs import starting_checkpoint
 from uniferum.model.pretrained import digest_of_weights
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.no_effect import has_effect, with_defaults, without_effect
 from uniferum.training.config import NOT_IDENTITY
+
+if TYPE_CHECKING:
+    from uniferum.data.label_sets import LabelSet
 
 # A cohort's prepared store: a folder, or a URL that fsspec knows.
 Stores = Mapping[str, Path | str]
@@ -50,6 +54,10 @@ _AS_BEFORE: dict[str, dict[str, Any]] = {
     "sampling": {"organ_share_of": "rows", "label_count": None},
     "optim": {"encoder_lr": None, "positive_weight": "none"},
 }
+
+
+# Sections and keys that are not dumped whole: they are in no training fingerprint, or have a form of their own there.
+_ELSEWHERE = {"name", "evaluate_on", "evaluation", "data", "sampling", "training", "model"}
 
 
 def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
@@ -122,6 +130,7 @@ class Reading:
         self.stores = stores
         self._found: dict[str, Content | PreparedCohort] = {}
         self._texts: dict[tuple[Any, ...], str] = {}
+        self._sets: dict[tuple[Any, ...], LabelSet] = {}
 
     def fingerprints(self, config: RunConfig) -> Fingerprints:
         """Compute both fingerprints of a run; raises like :func:`fingerprints`."""
@@ -145,8 +154,48 @@ class Reading:
     def _fingerprints(self, config: RunConfig, whole: Mapping[str, Any]) -> Fingerprints:
         training = self._training_text(config, whole)
         tests = canonical_mapping({name: self._text(name, TEST_SPLIT, config) for name in config.evaluate_on})
-        evaluation = canonical_mapping({"training": training, "tests": tests})
+        scoring = self.scoring(config)
+        own = {"evaluation": canonical_json(scoring)} if scoring else {}
+        evaluation = canonical_mapping({"training": training, "tests": tests, **own})
         return Fingerprints(text_fingerprint(training), text_fingerprint(evaluation))
+
+    def scoring(self, config: RunConfig) -> dict[str, Any]:
+        """The part of the section ``evaluation`` that affects the scores, with digests of label files; often empty.
+
+        Raises:
+            UniferumError: a label file cannot be read, or is of a cohort without a store.
+        """
+        labels: dict[str, dict[str, str]] = {}
+        for cohort, name, path in self._files(config):
+            labels.setdefault(cohort, {})[name] = self._file_digest(path, f"evaluation.labels.{cohort}.{name}")
+        return with_label_files(scoring_keys(config), labels)
+
+    def label_sets(self, config: RunConfig) -> "list[LabelSet]":
+        """Read the label files of the run's test cohorts; each is read once.
+
+        Raises:
+            UniferumError: see :func:`uniferum.data.label_sets.read_label_set`.
+        """
+        return [self._label_set(self.as_run(cohort, config), name, path) for cohort, name, path in self._files(config)]
+
+    def _files(self, config: RunConfig) -> Iterator[tuple[str, str, Path]]:
+        return tested_label_files(config, self.stores)
+
+    def _label_set(self, cohort: Content | PreparedCohort, name: str, path: Path) -> "LabelSet":
+        from uniferum.data.label_sets import read_label_set
+
+        key = (id(cohort), name, str(path))  # views of a cohort live as long as the snapshot
+        if key not in self._sets:
+            self._sets[key] = read_label_set(cohort, name, path)
+        return self._sets[key]
+
+    def _file_digest(self, path: Path, where: str) -> str:
+        key = ("file", str(path))
+        if key not in self._texts:
+            from uniferum.data.label_sets import file_digest
+
+            self._texts[key] = file_digest(path, where)
+        return self._texts[key]
 
     def training_content(self, config: RunConfig) -> dict[str, Any]:
         """See :func:`training_content`."""
@@ -244,6 +293,36 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
     return fingerprints(config, stores).evaluation
 
 
+def scoring_keys(config: RunConfig) -> dict[str, Any]:
+    """Keys of the section ``evaluation`` that affect the scores, without label files; empty at the defaults."""
+    own = config.evaluation
+    keys: dict[str, Any] = {}
+    if own.augmentations:
+        ranges = STRENGTHS[own.strength].model_dump(include={"rotation_deg", "zoom", "noise", "offset"})
+        keys |= {"augmentations": own.augmentations, "strength": own.strength, "ranges": ranges}
+    return keys | ({"prompts": list(own.prompts)} if own.prompts else {})
+
+
+def with_label_files(keys: dict[str, Any], digests: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """Add the digests of label files, by cohort and name, to :func:`scoring_keys`."""
+    return {**keys, **({"labels": digests} if digests else {})}
+
+
+def tested_label_files(config: RunConfig, stores: Stores) -> Iterator[tuple[str, str, Path]]:
+    """Cohort, name and path of each label file of a test cohort of the run.
+
+    Raises:
+        UniferumError: a file is of a cohort without a store.
+    """
+    for cohort, files in config.evaluation.labels.items():
+        if cohort not in stores:
+            raise UniferumError(
+                "evaluation.labels", cohort, must="be a cohort with a store", cure=near_miss(cohort, stores)
+            )
+        if cohort in config.evaluate_on:
+            yield from ((cohort, name, path) for name, path in files.items())
+
+
 def identity_of(config: RunConfig) -> dict[str, Any]:
     """Return the part of a config that affects the weights; a key without effect has its default."""
     idle = without_effect(config)
@@ -251,7 +330,7 @@ def identity_of(config: RunConfig) -> dict[str, Any]:
 
 
 def _whole(config: RunConfig) -> dict[str, Any]:
-    kept = config.model_dump(mode="json", exclude={"name", "evaluate_on", "data", "sampling", "training", "model"})
+    kept = config.model_dump(mode="json", exclude=_ELSEWHERE)
     return {
         **kept,
         "select_on": list(config.selection_cohorts),

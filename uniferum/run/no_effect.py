@@ -52,6 +52,8 @@ def without_effect(config: RunConfig) -> frozenset[str]:
         keys |= STRENGTHS
     if config.data.tasks_per_volume == 1:
         keys.add("augmentation.unit")
+    if config.evaluation.augmentations == 0:
+        keys.add("evaluation.strength")
     return frozenset(keys)
 
 

@@ -50,13 +50,14 @@ def rows_of_run(reading: Reading, config: RunConfig) -> list[PlannedRows]:
 
 
 def refuse_stores(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
-    """Refuse a store whose splits do not fit the run; with ``only_scores`` nothing is trained.
+    """Refuse a store whose splits do not fit the run, and a damaged label file; ``only_scores``: nothing is trained.
 
     Raises:
         UniferumError: names the first problem.
     """
     for name, splits in splits_read(config, only_scores=only_scores).items():
         refuse_splits(reading.cohort(name).for_training("keep", config.folds_of(name)), splits)
+    reading.label_sets(config)
 
 
 def refuse_run(reading: Reading, config: RunConfig, *, only_scores: bool = False) -> None:
@@ -79,7 +80,15 @@ def planned_lines(reading: Reading, config: RunConfig) -> list[str]:
         counts = f"{rows.positive:,} positive and {rows.negative:,} negative rows of {rows.scans:,} scans"
         lines += [f"rows of {rows.cohort}: {counts}"] if rows.labels else []
         lines += [rows.masks.sentence()] if rows.masks is not None else []
-    return [*lines, *(line for name in config.evaluate_on for line in unscored(reading.cohort(name)))]
+    lines += [line for name in config.evaluate_on for line in unscored(reading.cohort(name))]
+    return [*lines, *label_set_lines(reading, config)]
+
+
+def label_set_lines(reading: Reading, config: RunConfig) -> list[str]:
+    """One sentence per label file that the run is scored under: its scans, labels and positives."""
+    from uniferum.data.label_sets import described
+
+    return [described(one.record()) for one in reading.label_sets(config)]
 
 
 def unscored(cohort: "Content | PreparedCohort") -> Iterator[str]:

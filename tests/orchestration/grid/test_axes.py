@@ -323,3 +323,17 @@ def test_the_grid_file_of_the_documentation_has_the_cells_that_its_page_says(tmp
     assert f"The grid above has {len(cells)} cells" in page
     assert "uniferum-small-CTRATE+SEG-lr1e-4-freeze_true" in [cell.name for cell in cells]
     assert {cell.config.optim.warmup_steps for cell in cells if cell.axes.get("lr") == "3e-4"} == {100}
+
+
+def test_augmentation_of_the_test_can_be_an_axis_and_label_files_cannot(tmp_path: Path) -> None:
+    axis = {"tta": {"key": "evaluation.augmentations", "values": [0, 4]}}
+    assert names(cells_of(tmp_path, {"vary": "tta"}, axes=axis)) == ["CTRATE-tta0", "CTRATE-tta4"]
+    labels = {"own": {"values": {"a": {"evaluation": {"labels": {"CTRATE": {"x": "x.csv"}}}}}}}
+    assert "axes.own: key (evaluation.labels" in refused(tmp_path, {"vary": "own"}, axes=labels)
+
+
+def test_labels_of_a_cohort_without_a_store_are_refused(tmp_path: Path) -> None:
+    given = {"evaluation": {"labels": {"CTRAET": {"refined": "x.csv"}}}}
+    said = refused(tmp_path, {}, axes={}, defaults=given)
+    where = "grid.yaml: cell uniferum-small-CTRATE: evaluation.labels"
+    assert said.startswith(f"{where} (CTRAET) must have a store; did you mean 'CTRATE'?")

@@ -203,6 +203,23 @@ def test_a_store_of_the_training_split_alone_is_refused_where_another_one_is_nee
             _data(tmp_path, part, "c", mix).refuse()
 
 
+def test_label_files_are_counted_in_the_plan_and_a_bad_one_is_refused(tmp_path: Path, stores: dict[str, Path]) -> None:
+    grid, file = _grid(tmp_path, stores, "c", ["CTRATE"]), tmp_path / "refined.csv"
+    evaluation = {"labels": {"CTRATE": {"refined": str(file)}}}
+    grid = grid.replace(defaults={**grid.defaults, "evaluation": evaluation})
+    file.write_text("VolumeName,Emphysema\ns008.nii.gz,1\ns001,0\n")
+    data = DataPlan(grid, _planned(grid))
+    (line,) = [line for line in data.lines(data.cohort_rows()) if "refined" in line]
+    assert line.startswith("CTRATE [refined]: labels of refined.csv (SHA-256 ")
+    assert line.endswith(
+        "1 of 2 test scans, 1 labels, 1 positive and 0 negative; not read: 1 scans that are not in the test split"
+    )
+    data.refuse()
+    file.write_text("VolumeName,Emphysemia\ns008,1\n")
+    with pytest.raises(UniferumError, match=r"refined\.csv: column Emphysemia must be a label of CTRATE"):
+        DataPlan(grid, _planned(grid)).refuse()
+
+
 def test_grid_plan_and_dry_run_show_the_rows_and_end_with_the_refusal(tmp_path: Path, stores: dict[str, Path]) -> None:
     grid = _grid(tmp_path, stores, "a", ["CTRATE+INSPECT+SEG"])
     file = tmp_path / "grid.yaml"

@@ -141,3 +141,22 @@ def test_a_checkpoint_is_relative_to_the_file_in_each_section(tmp_path: Path, mo
     assert placed["defaults"]["model"]["ct_clip"]["checkpoint"] == "grids/all.safetensors"
     assert placed["axes"]["start"]["values"]["one"]["model"]["ct_clip"]["checkpoint"] == "grids/one.safetensors"
     assert placed["overrides"][0]["set"]["model"]["ct_clip"]["checkpoint"] == "/data/two.safetensors"
+
+
+@pytest.mark.parametrize("folder", [".", "elsewhere"])
+def test_label_files_are_absolute_wherever_a_file_names_them(
+    project: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(project / folder)
+    (project / "configs/base.yaml").write_text("evaluation: {labels: {CTRATE: {base: labels/base.csv}}}\n")
+    given = {"evaluation": {"labels": {"CTRATE": {"refined": "../refined.csv", "other": "$PLACE/b.csv"}}}}
+    typed = ["defaults.evaluation.labels.CTRATE.typed=typed.csv"]
+    override = {"when": {"seed": 1}, "set": {"evaluation": {"labels": {"INSPECT": {"a": "a.csv"}}}}}
+    grid = load_grid(_write(project, defaults=given, overrides=[override]), typed)
+    assert grid.defaults["evaluation"]["labels"]["CTRATE"] == {
+        "base": str(project / "configs/labels/base.csv"),
+        "refined": str(project / "refined.csv"),
+        "other": str(project / "configs/here/b.csv"),
+        "typed": str(project / folder / "typed.csv"),
+    }
+    assert grid.overrides[0].set["evaluation"]["labels"]["INSPECT"] == {"a": str(project / "configs/a.csv")}

@@ -1,5 +1,6 @@
 """The plan gives each cell a state and a reason, from its folder alone."""
 
+import hashlib
 import json
 import os
 from dataclasses import replace
@@ -18,6 +19,7 @@ from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder, Failure, cell_folder
 from orchestration.grid.states import Phase, PlanState
 from tests.support.small_grids import cell, finish, grid
+from tests.support.small_runs import write_store
 from uniferum.run import RunConfig, identity
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
@@ -136,6 +138,42 @@ def test_a_record_of_the_time_when_keys_without_effect_counted_stays_done(
 def test_a_changed_test_set_means_scoring_again_not_training(tmp_path: Path, folder: Path) -> None:
     finish(folder, TRAINING, EVALUATION)
     assert _plan(tmp_path, evaluation="cccccccc33333333").state == PlanState.RESCORE
+
+
+def test_another_label_file_augmentation_or_prompt_means_scoring_again_not_training(tmp_path: Path) -> None:
+    counts = {"train": 2, "validation": 1, "test": 2}
+    stores = {"CTRATE": write_store(tmp_path / "CTRATE", "CTRATE", ("cardiomegaly",), counts)}
+    labels = tmp_path / "refined.csv"
+    labels.write_text("scan,cardiomegaly\ntest_00,1\ntest_01,0\n")
+
+    def plan(**evaluation: object) -> PlannedCell:
+        config = grid(tmp_path, stores=stores, defaults={"evaluation": evaluation})
+        (planned,) = make_plan(config, expand(config))
+        return planned
+
+    plain = plan()
+    assert plain.folder is not None
+    finish(plain.folder, str(plain.training_fingerprint), str(plain.evaluation_fingerprint), evaluate_on=["CTRATE"])
+    assert plan().state == PlanState.DONE
+    assert plan(strength="training").state == PlanState.DONE
+    again = plan(augmentations=2)
+    assert (again.state, again.folder) == (PlanState.RESCORE, plain.folder)
+    assert again.why == "evaluation.augmentations: 0 -> 2; evaluation.strength: None -> small"
+    assert plan(prompts=["Is there {name}?"]).state == PlanState.RESCORE
+    refined = {"labels": {"CTRATE": {"refined": str(labels)}}}
+    first = plan(**refined)
+    assert first.state == PlanState.RESCORE
+    digest = hashlib.sha256(labels.read_bytes()).hexdigest()
+    assert first.why == f"evaluation.labels.CTRATE.refined: None -> {digest[:8]}"
+    finish(plain.folder, str(first.training_fingerprint), str(first.evaluation_fingerprint))
+    record = json.loads((plain.folder / "result.json").read_text())
+    record["evaluation"] = {"labels": {"CTRATE": {"refined": digest}}}
+    (plain.folder / "result.json").write_text(json.dumps(record))
+    assert plan(**refined).state == PlanState.DONE
+    labels.write_text("scan,cardiomegaly\ntest_00,0\ntest_01,1\n")
+    changed = plan(**refined)
+    assert (changed.state, changed.training_fingerprint) == (PlanState.RESCORE, plain.training_fingerprint)
+    assert changed.why.startswith(f"evaluation.labels.CTRATE.refined: {digest[:8]} -> ")
 
 
 def test_a_cell_with_a_checkpoint_is_resumable(tmp_path: Path, folder: Path) -> None:

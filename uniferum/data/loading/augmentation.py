@@ -6,6 +6,7 @@ order pad and crop to the box, rotate, zoom, pad and crop, area resize, noise, o
 the step and the slot in the step.
 """
 
+import hashlib
 import math
 from dataclasses import dataclass
 
@@ -78,3 +79,9 @@ def draw(config: AugmentationConfig, *, seed: int, step: int, slot: int) -> Draw
         offset=float(offset) if use[3] else 0.0,
         transform_seed=transform_seed,
     )
+
+
+def draw_for(config: AugmentationConfig, *, seed: int, volume_id: str, copy: int) -> Draw:
+    """Draw the augmentation of a test volume: a pure function of config, seed, volume and the number of the pass."""
+    digest = hashlib.sha256(f"{seed}:{volume_id}".encode()).digest()
+    return draw(config, seed=int.from_bytes(digest[:8], "big"), step=copy, slot=0)

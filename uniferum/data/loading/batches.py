@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from uniferum.data.loading.assembly import Assembly, Filling
-from uniferum.data.loading.augmentation import IDENTITY, AugmentationConfig, draw
+from uniferum.data.loading.augmentation import IDENTITY, AugmentationConfig, Draw, draw, draw_for
 from uniferum.data.loading.batch import Batch
 from uniferum.data.loading.row_order import Group, RowOrder
 from uniferum.data.loading.targets import TargetGrid
@@ -124,7 +124,7 @@ class TrainingBatches:
 
 
 class EvaluationBatches:
-    """Every volume of a table once, with all its rows, never augmented; sorted by volume id."""
+    """Every volume of a table once, with all its rows; sorted by volume id, and augmented only if asked for."""
 
     def __init__(
         self,
@@ -135,20 +135,28 @@ class EvaluationBatches:
         geometry: Geometry,
         tokens_shape: tuple[int, int, int],
         patch: int,
+        augmentation: AugmentationConfig | None = None,
+        seed: int = 0,
+        copy: int = 0,
         volumes_per_batch: int = 4,
         rank: int = 0,
         world: int = 1,
     ) -> None:
         """Configure the batches; arguments as for :class:`TrainingBatches`.
 
+        ``augmentation`` augments every volume; without it none is. The draw depends on ``seed``, the volume's id and
+        ``copy``, not on the batch that holds the volume.
+
         Raises:
             UniferumError: a store has another geometry.
         """
         self._config = config
         targets = TargetGrid.of(geometry.model_shape, tokens_shape, patch)
-        self._assembly = _assembly(table, cohorts, geometry, config, targets, AugmentationConfig())
+        self._augmentation, self._seed, self._copy = augmentation, seed, copy
+        self._assembly = _assembly(table, cohorts, geometry, config, targets, augmentation or AugmentationConfig())
+        self._volume_id: list[str] = table["volume_id"].tolist()
         rows: dict[str, list[int]] = {}
-        for row, volume_id in enumerate(table["volume_id"].tolist()):
+        for row, volume_id in enumerate(self._volume_id):
             rows.setdefault(volume_id, []).append(row)
         volumes = [np.array(rows[volume_id]) for volume_id in sorted(rows)][rank::world]
         self._batches = [volumes[at : at + volumes_per_batch] for at in range(0, len(volumes), volumes_per_batch)]
@@ -162,8 +170,13 @@ class EvaluationBatches:
         return (batches[0] for batches in _ahead(self._begin, self._batches, self._config))
 
     def _begin(self, groups: list[np.ndarray]) -> Begun:
-        batch, fillings = self._assembly.begin(groups, [IDENTITY] * len(groups))
+        batch, fillings = self._assembly.begin(groups, [self._draw(self._volume_id[rows[0]]) for rows in groups])
         return [batch], fillings
+
+    def _draw(self, volume_id: str) -> Draw:
+        if self._augmentation is None:
+            return IDENTITY
+        return draw_for(self._augmentation, seed=self._seed, volume_id=volume_id, copy=self._copy)
 
 
 def _assembly(

@@ -8,6 +8,7 @@ comparable. What a comparable number lacks is printed beside it.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from uniferum.data.label_sets import set_of
 from uniferum.data.provenance import NAMED, SplitWord
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.report.checks.margins import Margins
@@ -30,6 +31,7 @@ PARTLY_LABELLED = ("INSPECT",)
 the number of known labels. In other cohorts a scan without a known label counts as absent."""
 
 PHANTOMS = "phantoms"
+OTHER_LABELS = "another label set than the cohort's own"
 UNKNOWN = "unknown split: the record does not say which it is"
 
 
@@ -67,6 +69,8 @@ def compare(judged: JudgedColumn, records: Sequence[CellRecord], agreement: Marg
 
 
 def _of_cell(judged: JudgedColumn, record: CellRecord, agreement: Margins) -> Comparison:
+    if set_of(judged.cohort) is not None:
+        return Comparison(OTHER_LABELS)
     word = record.test_splits.get(judged.cohort)
     if agreement.synthetic or (word is not None and word.phantoms):
         return Comparison(PHANTOMS)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from uniferum.data.label_sets import set_of
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.evaluation.metrics import score_predictions
@@ -22,6 +23,7 @@ from uniferum.report.tables.paper import mean
 from uniferum.report.tables.pivot import GROUP_METRICS, label_scores
 from uniferum.report.tables.segmentation import mask_scores
 from uniferum.report.tables.splits import split_line
+from uniferum.report.tables.wording import METRIC as BY_WORDING
 
 MASK_FACTS = ("cohort", "group", "label")
 
@@ -57,13 +59,20 @@ def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecor
 def _find_row(table: ReportTable, words: str) -> Key:
     wanted = words.replace("/", " ").lower().split()
     exact = [row for row in table.rows if set(wanted) <= _words(row)]
-    return _only(exact, words, "ROW", (" ".join(part for part in row if part) for row in table.rows))
+    return _only(
+        _without_label_sets(exact, words), words, "ROW", (" ".join(part for part in row if part) for row in table.rows)
+    )
 
 
 def _find_column(table: ReportTable, words: str) -> Key:
     wanted = words.replace(":", " ").replace("/", " ").lower().split()
     exact = [column for column in table.columns if set(wanted) <= _words(column)]
-    return _only(exact, words, "COLUMN", (" ".join(column) for column in table.columns))
+    return _only(_without_label_sets(exact, words), words, "COLUMN", (" ".join(column) for column in table.columns))
+
+
+def _without_label_sets(keys: Sequence[Key], words: str) -> list[Key]:
+    """Leave out columns and rows of other label sets (``CTRATE [refined]``), unless the words name one."""
+    return [key for key in keys if "[" in words or not any(set_of(part) for part in key)]
 
 
 def _words(key: Key) -> set[str]:
@@ -129,6 +138,8 @@ def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> li
     """List the labels of a number, and compute the number again from the prediction file."""
     if metric in MASK_METRICS:
         return _recomputed_masks(record, facts, metric)
+    if metric == BY_WORDING:
+        return [f"stored in {record.files.result}; the predictions of other wordings are not kept"]
     table = record.predictions()
     for name in ("cohort", "group", "label"):
         if name in facts:

@@ -25,7 +25,7 @@ def figures(records: Sequence[CellRecord]) -> dict[str, Draw]:
     named: dict[str, Draw] = {"figure1": forest.figure1, "figure3": forest.figure3, "figure4": forest.figure4}
     named["learning"] = curves.learning
     for cohort in cohorts:
-        slug = cohort.lower()
+        slug = cohort.lower().replace(" [", "-").removesuffix("]")
         named[f"heatmap-{slug}"] = partial(heatmap, cohort=cohort)
         named[f"roc-{slug}"] = partial(_few, curves.roc, cohort)
         named[f"pr-{slug}"] = partial(_few, curves.precision_recall, cohort)

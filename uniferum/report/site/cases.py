@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from uniferum.atomic import write_atomically, write_text
+from uniferum.data.label_sets import set_of
 from uniferum.errors import UniferumError
 from uniferum.evaluation.calibration import probability
 from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
@@ -65,7 +66,7 @@ def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
     table = pd.concat([record.predictions(NEEDED).assign(cell=record.name) for record in records], ignore_index=True)
     table["error"] = np.abs(table["target"] - probability(table["score"]))
     cases = []
-    for cohort in dict.fromkeys(table["cohort"]):
+    for cohort in (name for name in dict.fromkeys(table["cohort"]) if set_of(str(name)) is None):
         part = table.loc[table["cohort"] == cohort]
         codes, scans = pd.factorize(part["scan_id"])
         errors = np.bincount(codes, part["error"].to_numpy()) / np.bincount(codes)

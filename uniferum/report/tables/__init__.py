@@ -11,8 +11,10 @@ Files:
     protocol       protocol lines of a table
     rendering      render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON
     row_counts     training rows of cells
+    scoring        protocol lines on other labels and on test-time augmentation
     segmentation   scores of masks in tables
     shared_lines   merge sentences that apply to several cells of a table
     sheet          headings, rows of text and notes, and their output formats
     splits         protocol lines on the test splits of cells
+    wording        AUROC of labels under other wordings of their prompts
 """

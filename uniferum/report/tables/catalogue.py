@@ -15,6 +15,7 @@ from uniferum.report.tables.entries import ReportTable
 from uniferum.report.tables.naming import of_phantoms, parts
 from uniferum.report.tables.paper import METRIC_TITLES, group_table
 from uniferum.report.tables.pivot import Layout, pivot_table
+from uniferum.report.tables.wording import wording_table
 from uniferum.systems import UNIFERUM
 
 MODEL_FACTS = ("model", "text_encoder", "train_on")
@@ -77,6 +78,7 @@ TABLES: dict[str, Listed] = {
     "segmentation-volume": Listed(
         "volume_error", MASK_METRICS["volume_error"], _masks, Layout(LABEL_FACTS, MODEL_FACTS, "volume_error")
     ),
+    "wording": Listed("auroc", "AUROC by wording of the prompt", _every),
     "calibration": Listed("ece", "Expected calibration error", _every, Layout(MODEL_FACTS, ("cohort", "group"), "ece")),
 }
 
@@ -116,6 +118,8 @@ def make_table(
         return pivot_table(
             name, shown, waiting, layout, printed=printed, published_rows=published_rows, phantoms=phantoms
         )
+    if name == "wording":
+        return wording_table(name, title, shown, waiting, where=where, phantoms=phantoms)
     columns = _limited(shown, where or {})
     return group_table(
         name,

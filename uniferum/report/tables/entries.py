@@ -22,6 +22,7 @@ HEADINGS = {
     "cohort": "Cohort",
     "group": "Group",
     "label": "Label",
+    "wording": "Wording",
 }
 
 

@@ -20,7 +20,7 @@ from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progre
 from uniferum.report.tables.protocol import protocol_lines
 from uniferum.systems import paper_systems
 
-FACTS = tuple(HEADINGS)
+FACTS = tuple(name for name in HEADINGS if name != "wording")
 CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
 GROUP_METRICS = ("auroc", "aupr")
 #: Metrics of labels and of masks, with their titles.

@@ -7,6 +7,7 @@ from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
 from uniferum.report.tables.row_counts import row_lines
+from uniferum.report.tables.scoring import label_set_lines, pass_lines
 from uniferum.report.tables.segmentation import mask_lines
 from uniferum.report.tables.splits import split_lines
 
@@ -36,6 +37,8 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
     return (
         *lines,
         *splits,
+        *label_set_lines(records, (cohort for cohort, _ in columns)),
+        *pass_lines(records),
         *data_lines(records),
         *row_lines(records),
         _selection_line(records),

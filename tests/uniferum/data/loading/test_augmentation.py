@@ -5,9 +5,10 @@ from hypothesis import strategies as st
 from monai.transforms import Rotate
 
 from uniferum.config import parse
-from uniferum.data.loading.augmentation import AugmentationConfig, Draw, draw
+from uniferum.data.loading.augmentation import AugmentationConfig, Draw, draw, draw_for
 from uniferum.data.loading.resample import resample_image
 from uniferum.errors import UniferumError
+from uniferum.evaluation.config import STRENGTHS, Strength
 from uniferum.preprocessing.geometry import Geometry
 
 
@@ -63,3 +64,26 @@ def test_rotation_turns_as_monai_turns(angles: tuple[float, float, float]) -> No
 def test_an_unknown_key_is_refused_with_the_nearest_one() -> None:
     with pytest.raises(UniferumError, match="rotation_deg"):
         parse(AugmentationConfig, {"rotation": 15}, source="a.yaml")
+
+
+@given(st.sampled_from(sorted(STRENGTHS)), st.integers(0, 2**40), st.text(max_size=20), st.integers(1, 64))
+def test_a_test_volume_is_turned_and_scaled_but_never_flipped(
+    strength: Strength, seed: int, volume_id: str, copy: int
+) -> None:
+    config = STRENGTHS[strength]
+    drawn = draw_for(config, seed=seed, volume_id=volume_id, copy=copy)
+    matrix = drawn.source_from_output()
+    assert np.linalg.det(matrix) == pytest.approx(drawn.zoom**-3)
+    assert np.linalg.det(matrix) > 0
+    assert np.all(np.diag(matrix) > 0.8)  # each axis still points its own way
+    assert np.allclose(matrix @ matrix.T, np.eye(3) / drawn.zoom**2)
+    assert max(map(abs, drawn.angles_deg)) <= config.rotation_deg
+    assert drawn == draw_for(config, seed=seed, volume_id=volume_id, copy=copy)
+
+
+def test_test_volumes_passes_and_seeds_have_draws_of_their_own_and_no_strength_moves_nothing() -> None:
+    keys = [(seed, volume, copy) for seed in range(3) for volume in ("A/1", "A/2") for copy in range(1, 4)]
+    zooms = {draw_for(STRENGTHS["small"], seed=a, volume_id=b, copy=c).zoom for a, b, c in keys}
+    assert len(zooms) == len(keys)
+    drawn = [draw_for(STRENGTHS["none"], seed=a, volume_id=b, copy=c) for a, b, c in keys]
+    assert not any(one.moves or one.noise_std or one.offset for one in drawn)
