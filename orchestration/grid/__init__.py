@@ -5,7 +5,9 @@ Files:
     cells        expand a grid file into cells: each is a name and a complete RunConfig
     config       schema of a grid file
     data_plan    plan the data of a grid
+    ensembles    members of the ensembles of a grid file
     estimates    estimate the hours of planned cells from finished cells similar to them
+    folds        folds of a grid: one cell for each fold
     metrics      gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name
     plan         plan a grid: find out from each cell's folder what is left to do, and why
     plan_table   format a plan as a table: one row per cell, and the totals in one line
