@@ -15,6 +15,7 @@ from orchestration import report_source
 from tests.support.small_grids import grid as small_grid
 from tests.support.small_stores import write_store
 from tests.support.written_cells import write_cell
+from uniferum.data.settings import DataConfig
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig
 from uniferum.preprocessing.geometry import Geometry
@@ -30,7 +31,7 @@ def plan(monkeypatch):
         planned = [_planned(*cell, untested=untested) for cell in cells]
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
         folders = {"cells_folder": Path("cells"), "stores": ours}
-        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **folders)
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, ensembles=(), **folders)
         monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)
         monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: cells)
@@ -41,7 +42,9 @@ def plan(monkeypatch):
 def _planned(mix, fingerprint, state, progress=None, untested=()):
     name = f"uniferum-pubmedbert-{mix}"
     config = SimpleNamespace(
-        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
+        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)),
+        geometry=Geometry(model_shape=(48, 40, 32)),
+        data=DataConfig.model_validate({}),
     )
     axes = {"mix": mix.lower()}
     cell = SimpleNamespace(
