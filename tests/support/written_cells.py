@@ -71,7 +71,8 @@ def write_cell(
 
     ``encoder`` is the grid's word for its text encoder; ``text``, ``image`` and ``fusion`` are keys of the model that
     differ from that encoder's and the paper's, ``geometry`` those of the input. ``folds`` is the fold that it holds
-    out; of nested folds it is tested on every ``count``-th patient.
+    out; with nested folds it is tested
+    on every ``count``-th patient of the cohorts that it trains on.
     """
     fold = "" if folds is None else f"fold{folds.index}"
     name = "-".join(part for part in (model, encoder, mix, fold, f"seed{seed}" if seed else "") if part)
@@ -97,7 +98,8 @@ def write_cell(
     table = predictions(seed * 100 + len(mix) + (1000 * (1 + folds.index) if folds else 0), strength)
     if folds is not None and folds.nested:
         numbers = table["patient_id"].str.split("-p").str[1].astype(int)
-        table = table.loc[(numbers % folds.count == folds.index).to_numpy()].reset_index(drop=True)
+        tested = (numbers % folds.count == folds.index) | ~table["cohort"].isin(train_on)
+        table = table.loc[tested.to_numpy()].reset_index(drop=True)
     scores = score_predictions(table, draws=draws)
     table.to_parquet(folder / "predictions.parquet")
     scores.labels.to_parquet(folder / "metrics.parquet")

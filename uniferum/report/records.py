@@ -8,7 +8,7 @@ result is a :class:`PendingCell`, with the reason and the command that runs it.
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -55,7 +55,7 @@ class Score:
     flagged: tuple[tuple[str, int], ...] = ()
     """Number of cases with each flag that makes intensities or axes doubtful."""
     folds: Folds | None = None
-    """The fold of its cell; None without folds."""
+    """The fold of its cell, nested if each fold is tested on other cases; None without folds."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,12 @@ class CellRecord:
     def member_rows(self) -> tuple[RowKey, ...]:
         """The rows of its members; its own without members."""
         return tuple(one.row for one in self.members) or (self.row,)
+
+    def folds_on(self, cohort: str) -> Folds | None:
+        """Its fold as far as scores on a cohort differ by it: nested only where the test cases are divided."""
+        folds = self.folds
+        divided = folds is not None and folds.nested and cohort in self.train_on
+        return folds if folds is None or divided else replace(folds, nested=False)
 
     @property
     def repeat(self) -> tuple[int, int]:
@@ -309,7 +315,7 @@ def _group_score(record: CellRecord, line: Mapping[str, Any]) -> Score:
     counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
     cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
     flagged = tuple((str(flag), int(count)) for flag, count in sorted((line.get("flagged") or {}).items()))
-    cell, folds = record.name, record.folds
+    cell, folds = record.name, record.folds_on(cohort)
     return Score(
         cell=cell,
         cohort=cohort,

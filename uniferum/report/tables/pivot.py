@@ -167,7 +167,7 @@ def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
             n_cases=int(row["n"]),
             n_patients=int(row.get("n_patients", 0)),
             prevalence=float(row["prevalence"]),
-            folds=record.folds,
+            folds=record.folds_on(str(row["cohort"])),
         )
 
 

@@ -118,5 +118,5 @@ def _score(
         n_cases=counts["n_cases"],
         n_patients=counts["n_patients"],
         prevalence=nothing,
-        folds=record.folds,
+        folds=record.folds_on(cohort),
     )

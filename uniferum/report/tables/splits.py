@@ -25,7 +25,8 @@ def split_lines(records: Sequence[CellRecord], cohorts: Iterable[str]) -> tuple[
 
 def tests_fold(record: CellRecord, cohort: str) -> bool:
     """Whether a cell is tested on a nested fold of a cohort, so that the other folds have other cases."""
-    return record.folds is not None and record.folds.nested and cohort in record.train_on
+    folds = record.folds_on(cohort)
+    return folds is not None and folds.nested
 
 
 def _split_text(record: CellRecord, cohort: str) -> str:

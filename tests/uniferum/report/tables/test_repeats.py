@@ -88,6 +88,20 @@ def test_nested_folds_have_the_interval_of_student_and_all_cases() -> None:
     assert (entry.n_cases, entry.n_patients) == (40, 40)
 
 
+def test_nested_folds_are_as_others_on_a_cohort_that_they_do_not_divide(
+    written: Callable[..., list[CellRecord]],
+) -> None:
+    records = written(5, nested=True)
+    entries = make_table("auroc", records, []).entries
+    divided, whole = (entries[records[0].row, column] for column in (COLUMN, ("INSPECT", "unique")))
+    assert (divided.n_cases, whole.n_cases) == (40, 40)
+    scores = [s for r in records for s in r.groups if (s.cohort, s.group, s.metric) == ("INSPECT", "unique", "auroc")]
+    assert (whole.lo, whole.hi) == seeds_interval(scores)
+    assert (whole.folds, whole.folds_total) == (5, 5)
+    text = render(make_table("auroc", records, []), "terminal")
+    assert "INSPECT unique: test split, N = 40 volumes of 20 patients" in text
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_one_fold_of_two_seeds_has_the_interval_over_seeds(nested: bool) -> None:
     scores = [score(v, folds=Folds(5, 0, nested=nested)) for v in (0.7, 0.72)]
