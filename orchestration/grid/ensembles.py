@@ -49,21 +49,21 @@ def ensemble_lines(grid: GridConfig, cells: Sequence[Cell], planned: Sequence[Pl
 def _members(one: EnsembleConfig, cells: Sequence[Cell], where: str) -> list[Cell]:
     if one.of is not None:
         varied = [cell for cell in cells if "folds" not in one.over or FOLD in cell.axes]
-        found = [cell for cell in varied if cell.name_over(one.over) == one.of]
-        if len(found) < 2:
+        members = [cell for cell in varied if cell.name_over(one.over) == one.of]
+        if len(members) < 2:
             known = dict.fromkeys(cell.name_over(one.over) for cell in varied)
-            must = f"be the name of at least two cells without their {' and '.join(one.over)}, not of {len(found)}"
+            must = f"be the name of at least two cells without their {' and '.join(one.over)}, not of {len(members)}"
             cure = near_miss(one.of, known) if known else "the grid has no folds"
             raise UniferumError(f"{where}: of", one.of, must=must, cure=cure)
-        return found
+        return members
     for pattern in one.cells:
         if not any(fnmatchcase(cell.name, pattern) for cell in cells):
             cure = near_miss(pattern, [cell.name for cell in cells])
             raise UniferumError(f"{where}: cells", pattern, must="be the name of a cell, or a pattern", cure=cure)
-    found = [cell for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in one.cells)]
-    if len(found) < 2:
-        raise UniferumError(f"{where}: cells", found[0].name, must="name at least two cells")
-    return found
+    members = [cell for cell in cells if any(fnmatchcase(cell.name, pattern) for pattern in one.cells)]
+    if len(members) < 2:
+        raise UniferumError(f"{where}: cells", members[0].name, must="name at least two cells")
+    return members
 
 
 def _check_tests(members: Sequence[Cell], where: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from orchestration.grid.cells import expand
-from orchestration.grid.config import EnsembleConfig
+from orchestration.grid.config import EnsembleConfig, load_grid
 from orchestration.grid.ensembles import ensemble_lines, ensemble_members
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.states import PlanState
@@ -20,8 +20,8 @@ CELL = "uniferum-small-CTRATE"
 def members_of(root: Path, *ensembles: dict[str, Any], **changes: Any) -> dict[str, list[str]]:
     named = [{"name": f"ens{at}", **one} for at, one in enumerate(ensembles)]
     grid = small_grid(root, **{"seeds": [0, 1], "folds": 2, "ensembles": named, **changes})
-    found = ensemble_members(grid, expand(grid), source="grid.yaml")
-    return {name: [cell.name.removeprefix(CELL) for cell in cells] for name, cells in found.items()}
+    members = ensemble_members(grid, expand(grid), source="grid.yaml")
+    return {name: [cell.name.removeprefix(CELL) for cell in cells] for name, cells in members.items()}
 
 
 @pytest.mark.parametrize(
@@ -91,3 +91,17 @@ def test_the_plan_counts_the_members_that_are_done(tmp_path: Path) -> None:
     lines = ensemble_lines(grid, cells, planned)
     assert lines == ["ensemble ens: 1 of 2 members are done; the report averages their logits"]
     assert ensemble_lines(grid, cells, []) == []
+
+
+def test_the_grid_file_of_the_documentation_has_the_cells_that_its_page_says(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs/how-to/folds.md").read_text(encoding="utf-8")
+    path = tmp_path / "grid.yaml"
+    path.write_text(page.split("```yaml\n")[1].split("```")[0])
+    grid = load_grid(path)
+    cells = expand(grid)
+    assert f"The grid above has {len(cells)} cells" in " ".join(page.split())
+    assert {name: len(members) for name, members in ensemble_members(grid, cells).items()} == {
+        "ens-folds": 5,
+        "ens-all": 10,
+        "ens-two": 2,
+    }
