@@ -34,6 +34,7 @@ PLAN = examples(
     "uniferum grid plan configs/paper_grid.yaml --format json > plan.json  # one object a cell",
     "uniferum grid plan configs/paper_grid.yaml | cut -f 1,2  # names and states",
     "uniferum grid plan configs/paper_grid.yaml --only 'model=uniferum,train_on=CTRATE*'",
+    "uniferum grid plan configs/paper_grid.yaml --only 'fold=0'  # in a grid with folds",
     "uniferum grid plan configs/paper_grid.yaml --sources",
 )
 RUN_EXAMPLES = examples(
@@ -152,9 +153,12 @@ def _grid() -> None:
 def _open(file: Path, settings: list[str] | None, only: list[str] | None = None) -> "tuple[GridConfig, list[Cell]]":
     from orchestration.grid.cells import expand, select
     from orchestration.grid.config import load_grid
+    from orchestration.grid.ensembles import ensemble_members
 
     grid = load_grid(file, settings or [])
-    return grid, select(expand(grid, source=str(file)), only or [])
+    cells = expand(grid, source=str(file))
+    ensemble_members(grid, cells, source=str(file))
+    return grid, select(cells, only or [])
 
 
 def _run(grid: "GridConfig", cells: "list[Cell]", options: "Options") -> None:

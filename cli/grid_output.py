@@ -59,7 +59,9 @@ def show_plan(
 
 def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCell]") -> None:
     from orchestration.grid import weights_plan
+    from orchestration.grid.cells import expand
     from orchestration.grid.data_plan import COLUMNS, DataPlan
+    from orchestration.grid.ensembles import ensemble_lines
     from orchestration.grid.plan_table import plan_totals
     from orchestration.grid.recipe import recipe_lines
 
@@ -69,6 +71,7 @@ def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCe
     output.say_all(data.organ_lines(counted))
     output.say(plan_totals(grid, planned))
     output.say_all(recipe_lines(grid, cells))
+    output.say_all(ensemble_lines(grid, expand(grid), planned) if grid.ensembles else ())
     if counted:
         output.table("training rows", COLUMNS, [one.texts for one in counted])
     output.say_all(data.lines(counted))

@@ -47,6 +47,7 @@ REPORT = examples(
     "uniferum report --grid configs/paper_grid.yaml --published --intervals --format latex",
     "uniferum report --grid configs/paper_grid.yaml --verdict",
     "uniferum report --grid configs/paper_grid.yaml --claims",
+    "uniferum report --grid GRID.yaml --compare ENSEMBLE --compare CELL  # rows of `ensembles` are named like cells",
     "uniferum report --grid configs/demo_grid.yaml --figures figures --figure roc-ctrate --figure-format svg",
     "uniferum report --grid configs/demo_grid.yaml --html page",
     "uniferum report --data stores --figures figures",

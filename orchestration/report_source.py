@@ -1,16 +1,18 @@
 """Collect the cells of a report from MLflow or from folders, and match them to the cells of a grid file."""
 
 import os
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniferum.errors import UniferumError
 from uniferum.report.checks.margins import Margins
+from uniferum.report.ensembles import ensemble, incomplete
 from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
-from uniferum.report.systems import encoder_word, other_system
+from uniferum.report.systems import encoder_word, other_system, recorded_folds
 from uniferum.report.tables.naming import distinguish_encoders, of_phantoms
 from uniferum.report.unfinished import unfinished
 
@@ -74,7 +76,7 @@ def gather(
 
     config = config or load_grid(grid)
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
-    records, pending = _match(config, grid, recorded, say)
+    records, pending, stale = _match(config, grid, recorded, say)
     _check_any(records, pending, folder or grid)
     records, pending = distinguish_encoders(records, pending)
     if config.synthetic:
@@ -83,6 +85,7 @@ def gather(
     agreement = Margins(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and on_disk(s)}
     records = _of_phantoms(_with_splits(records, stores))
+    records, pending = _with_ensembles(config, grid, records, pending, stale)
     return Gathered(records, pending, agreement, config.cells_folder, stores)
 
 
@@ -142,11 +145,11 @@ def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
 
 def _match(
     grid: "GridConfig", path: Path, recorded: Sequence[CellRecord], say: Callable[[str], object]
-) -> tuple[list[CellRecord], list[PendingCell]]:
+) -> tuple[list[CellRecord], list[PendingCell], set[str]]:
     """Match records to the grid's cells by fingerprint; ``say`` gets the names of records that match no cell.
 
     Returns:
-        The matching records, and the cells without one.
+        The matching records, the cells without one, and the names of the cells that are to be scored again.
     """
     from orchestration.grid.cells import expand
     from orchestration.grid.plan import make_plan
@@ -175,7 +178,65 @@ def _match(
     _say_hidden(hidden, say)
     for why, names in stale.items():
         say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
-    return records, pending
+    return records, pending, {name for names in stale.values() for name in names}
+
+
+def _with_ensembles(
+    grid: "GridConfig",
+    path: Path,
+    records: list[CellRecord],
+    pending: list[PendingCell],
+    stale: Collection[str],
+) -> tuple[list[CellRecord], list[PendingCell]]:
+    """Add the ensembles of a grid.
+
+    Args:
+        grid: the grid.
+        path: its file.
+        records: its finished cells.
+        pending: its other cells.
+        stale: cells that are to be scored again. If only some members of an ensemble are, it waits for them, because
+            they were scored on other test data.
+    """
+    if not grid.ensembles:
+        return records, pending
+    from orchestration.grid.cells import expand
+    from orchestration.grid.ensembles import ensemble_members
+
+    made, waiting = list(records), list(pending)
+    known = {one.name: one for one in (*records, *pending)}
+    for name, cells in ensemble_members(grid, expand(grid, source=str(path)), source=str(path)).items():
+        members = [known[cell.name] for cell in cells]
+        done = [one for one in members if isinstance(one, CellRecord)]
+        ready = done if all(one.name in stale for one in done) else [one for one in done if one.name not in stale]
+        if len(ready) == len(members):
+            made.append(ensemble(name, ready, _ensemble_folder(grid, name)))
+        else:
+            waiting.append(_incomplete(name, path, members, ready))
+    return made, waiting
+
+
+def _incomplete(
+    name: str, path: Path, members: Sequence[CellRecord | PendingCell], ready: Sequence[CellRecord]
+) -> PendingCell:
+    """An ensemble that waits for members: to be trained first, else to be scored again."""
+    untrained = [one.name for one in members if isinstance(one, PendingCell)]
+    rescored = [one.name for one in members if isinstance(one, CellRecord) and one not in ready]
+    why = [f"{', '.join(untrained)} not done"] if untrained else []
+    why += [f"{', '.join(rescored)} to be scored again"] if rescored else []
+    command = "run" if untrained else "evaluate"
+    only = " ".join(f"--only {one}" for one in untrained or rescored)
+    return incomplete(name, members, ready, "; ".join(why), f"uniferum grid {command} {path} {only}")
+
+
+def _ensemble_folder(grid: "GridConfig", name: str) -> Path:
+    """Where the scores of an ensemble are kept: in the root if it is a folder that can be written, else for this run.
+
+    The root of a grid that ran on another machine may be absent here.
+    """
+    if grid.root.is_dir() and os.access(grid.root, os.W_OK):
+        return grid.root / "ensembles" / name
+    return Path(tempfile.mkdtemp(prefix="uniferum-ensemble-"))
 
 
 def _untested(grid: "GridConfig", planned: "PlannedCell", record: CellRecord) -> dict[str, str]:
@@ -213,6 +274,7 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
         other_system=other,
         text=model["text"],
         axes=cell.axes,
+        folds=recorded_folds(cell.config.data.model_dump()),
     )
 
 

@@ -7,7 +7,9 @@ Files:
     combinations  combinations of the values of axes in an entry of `cells`
     config        schema of a grid file
     data_plan     plan the data of a grid
+    ensembles     members of the ensembles of a grid file
     estimates     estimate the hours of planned cells from finished cells similar to them
+    folds         folds of a grid: one cell for each fold
     metrics       gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name
     paths         paths of a grid or search file, relative to its folder
     plan          plan a grid: find out from each cell's folder what is left to do, and why

@@ -6,8 +6,9 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from orchestration.grid import axes
-from orchestration.grid.combinations import Labels, check_axes, combinations
+from orchestration.grid.combinations import Labels, axes_of, check_axes, combinations, every_axis
 from orchestration.grid.config import CellGroup, GridConfig
+from orchestration.grid.folds import FOLD
 from orchestration.grid.starts import check_starts
 from uniferum.config import fingerprint, merge, parse
 from uniferum.errors import UniferumError, near_miss
@@ -32,12 +33,23 @@ class Cell:
     """Label of its value on each axis of the grid file that it varies, in their order."""
     entry: int = field(default=0, compare=False)
     """Number of its entry in ``cells`` of the grid file."""
+    plain: str = field(default="", compare=False)
+    """Its name without what varies: axes and seed."""
 
     @property
     def facts(self) -> dict[str, str]:
         """Everything that conditions can name, as texts."""
         fixed = {"model": self.model, "text_encoder": self.text_encoder or "", "train_on": self.mix}
         return {**fixed, "seed": str(self.seed), "name": self.name, **self.axes}
+
+    def name_over(self, over: Iterable[str]) -> str:
+        """Its name without the part of its seed, its fold or both.
+
+        Args:
+            over: ``seeds``, ``folds`` or both.
+        """
+        varied = {axis: label for axis, label in self.axes.items() if axis != FOLD or "folds" not in over}
+        return _joined(self.plain, 0 if "seeds" in over else self.seed, varied)
 
 
 def expand(grid: GridConfig, *, source: str = "grid") -> list[Cell]:
@@ -156,7 +168,7 @@ def _cells(grid: GridConfig, source: str) -> Iterator[Cell]:
             for mix in group.train_on:
                 yield from _of_mix(grid, entry, mix, seed, unused, source)
     for index, condition in unused.items():
-        names = [*axes.FACTS, *grid.axes]
+        names = [*axes.FACTS, *every_axis(grid)]
         cure = f"correct or remove it; it may name {', '.join(names)}"
         raise UniferumError(
             f"{source}: exclude.{index}", axes.shown(condition), must="fit at least one cell", cure=cure
@@ -193,7 +205,8 @@ def _with_effect(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels:
 
     cell = _cell(grid, entry, facts, labels, source)
     idle = without_effect(cell.config)
-    kept = {name: label for name, label in labels.items() if any(has_effect(k, idle) for k in grid.axes[name].keys)}
+    of_entry = axes_of(grid, grid.cells[entry])
+    kept = {name: label for name, label in labels.items() if any(has_effect(k, idle) for k in of_entry[name].keys)}
     if kept == labels:
         return cell
     fewer = _cell(grid, entry, facts, kept, source)
@@ -204,7 +217,7 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
     from uniferum.run import RunConfig
 
     group, mix, seed = grid.cells[entry], facts["train_on"], facts["seed"]
-    name = _name(group, mix, seed, labels)
+    name = _joined(_plain_name(group, mix), seed, labels)
     where = f"{source}: cell {name}"
     train_on = _cohorts(grid, mix.split("+"), f"{where}: train_on", extra=("SEG",))
     evaluate_on = _cohorts(grid, group.evaluate_on or grid.evaluate_on, f"{where}: evaluate_on")
@@ -215,14 +228,15 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
         if axes.matches(rule.when, facts, labels):
             keys = merge(keys, rule.set)
     keys = merge(keys, group.set)
+    of_entry = axes_of(grid, group)
     for axis, label in labels.items():
-        keys = merge(keys, grid.axes[axis].setting(label))
+        keys = merge(keys, of_entry[axis].setting(label))
     keys = merge({"data": {"loader_workers": grid.resources.loader_workers}}, keys)  # a value in the grid file stays
     named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
     try:
         config = parse(RunConfig, {**keys, **named}, source=where)
     except UniferumError as error:
-        raise _of_axis(error, grid, labels, where, source) from None
+        raise _of_axis(error, of_entry, labels, where, source) from None
     if config.model.kind != group.model:
         raise UniferumError(
             f"{where}: model.kind in set",
@@ -235,20 +249,27 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
         must = f"leave out SEG, since {group.model} predicts no masks"
         cure = f"write train_on: {'+'.join(config.training_cohorts)}"
         raise UniferumError(f"{where}: train_on", mix, must=must, cure=cure)
-    return Cell(name, config, group.model, group.text_encoder, mix, seed, group.priority, dict(labels), entry)
+    facts_of_cell = group.model, group.text_encoder, mix, seed, group.priority
+    return Cell(name, config, *facts_of_cell, dict(labels), entry, _plain_name(group, mix))
 
 
-def _name(group: CellGroup, mix: str, seed: int, labels: Labels) -> str:
+def _plain_name(group: CellGroup, mix: str) -> str:
+    """Name of a cell without what varies."""
+    return group.name or cell_name(group.model, group.text_encoder, mix, 0)
+
+
+def _joined(plain: str, seed: int, labels: Mapping[str, str]) -> str:
     """Name a cell by what varies: only a value itself decides its part of the name."""
-    plain = group.name or cell_name(group.model, group.text_encoder, mix, 0)
     varied = (axes.name_part(axis, label) for axis, label in labels.items())
     return "-".join([plain, *varied, *([f"seed{seed}"] if seed else [])])
 
 
-def _of_axis(error: UniferumError, grid: GridConfig, labels: Labels, where: str, source: str) -> UniferumError:
+def _of_axis(
+    error: UniferumError, of_entry: Mapping[str, axes.Axis], labels: Labels, where: str, source: str
+) -> UniferumError:
     """Name the axis whose value the configuration refuses; any other error stays as it is."""
     key = error.subject.removeprefix(f"{where}: ") if error.subject.startswith(f"{where}: ") else ""
-    setters = {axis: label for axis, label in labels.items() if any(axes.overlap(key, k) for k in grid.axes[axis].keys)}
+    setters = {axis: label for axis, label in labels.items() if any(axes.overlap(key, k) for k in of_entry[axis].keys)}
     if not key or not setters:
         return error
     subject = (

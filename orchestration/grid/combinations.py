@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestration.grid.axes import FACTS, RESERVED, Axis, labels_wanted, leaves, overlap, shown
 from orchestration.grid.config import CellGroup, GridConfig
+from orchestration.grid.folds import FOLD, fold_axis
 from uniferum.config import unknown_key
 from uniferum.errors import UniferumError, near_miss
 
@@ -24,12 +25,31 @@ Labels = dict[str, str]
 """A label of each axis of a cell."""
 
 
+def axes_of(grid: GridConfig, group: CellGroup) -> Mapping[str, Axis]:
+    """The axes that an entry can have: those of the file, and its folds."""
+    folds = group.folds or grid.folds
+    return grid.axes if folds is None else {**grid.axes, FOLD: fold_axis(folds)}
+
+
+def every_axis(grid: GridConfig) -> Mapping[str, Axis]:
+    """The axes that any entry can have; of folds with the values of the entry that has most."""
+    folds = [one for group in grid.cells if (one := group.folds or grid.folds)]
+    return {**grid.axes, FOLD: fold_axis(max(folds, key=lambda one: one.count))} if folds else grid.axes
+
+
+def varied(grid: GridConfig, group: CellGroup) -> tuple[str, ...]:
+    """Names of the axes that an entry varies."""
+    return (*group.vary, *group.zip, *((FOLD,) if group.folds or grid.folds else ()))
+
+
 def combinations(grid: GridConfig, group: CellGroup) -> Iterator[Labels]:
-    """Labels of each cell of an entry: the product of ``vary``, and for each of its members every tuple of ``zip``."""
+    """Labels of each cell of an entry: the product of ``vary``, every tuple of ``zip``, and the folds."""
     columns = [[{axis: label} for label in grid.axes[axis].labels] for axis in group.vary]
     if group.zip:
         rows = zip(*(grid.axes[axis].labels for axis in group.zip), strict=True)
         columns.append([dict(zip(group.zip, row, strict=True)) for row in rows])
+    if FOLD in varied(grid, group):
+        columns.append([{FOLD: label} for label in axes_of(grid, group)[FOLD].labels])
     for parts in product(*columns):
         yield dict(chain.from_iterable(part.items() for part in parts))
 
@@ -43,6 +63,9 @@ def check_axes(grid: GridConfig, source: str) -> None:
     """
     for name, axis in grid.axes.items():
         _check_axis(name, axis, f"{source}: axes.{name}")
+    if FOLD in grid.axes and any(group.folds or grid.folds for group in grid.cells):
+        must = "have another name, since folds of the grid file are the axis fold"
+        raise UniferumError(f"{source}: axes.{FOLD}", must=must, cure="leave out this axis, or folds")
     for index, group in enumerate(grid.cells):
         _check_group(grid, group, f"{source}: cells.{index}")
     for index, rule in enumerate(grid.overrides):
@@ -93,8 +116,8 @@ def _check_lengths(grid: GridConfig, group: CellGroup, where: str) -> None:
 
 def _check_keys(grid: GridConfig, group: CellGroup, where: str) -> None:
     setters = [(key, "set") for key in leaves(group.set)]
-    for name in (*group.vary, *group.zip):
-        for key in grid.axes[name].keys:
+    for name in varied(grid, group):
+        for key in axes_of(grid, group)[name].keys:
             for other, setter in setters:
                 if setter != name and overlap(key, other):
                     both = "set of the entry" if setter == "set" else f"axis {setter}"
@@ -105,11 +128,12 @@ def _check_keys(grid: GridConfig, group: CellGroup, where: str) -> None:
 
 
 def _check_condition(grid: GridConfig, condition: Mapping[str, Any], where: str) -> None:
-    names = [*FACTS, *grid.axes]
+    axes = every_axis(grid)
+    names = [*FACTS, *axes]
     for key, wanted in condition.items():
         if key not in names:
             must = "name model, text_encoder, train_on, seed or an axis"
             raise UniferumError(where, key, must=must, cure=near_miss(key, names))
-        if key in grid.axes and not labels_wanted(wanted).intersection(grid.axes[key].labels):
-            cure = f"its values: {', '.join(grid.axes[key].labels)}"
+        if key in axes and not labels_wanted(wanted).intersection(axes[key].labels):
+            cure = f"its values: {', '.join(axes[key].labels)}"
             raise UniferumError(where, shown({key: wanted}), must=f"name values of axis {key}", cure=cure)

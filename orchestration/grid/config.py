@@ -6,17 +6,21 @@ What runs (models, text encoders, training mixes, seeds, and the axes of the fil
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from orchestration.grid.axes import NAME, Axis
+from orchestration.grid.folds import GridFolds
 from orchestration.grid.paths import path_from, place_paths, relative_paths
 from orchestration.grid.resources import Resources
 from uniferum.config import Section, fingerprint, load_yaml, merge, override, parse
 from uniferum.errors import near_miss
 from uniferum.systems import SYSTEMS, UNIFERUM
+
+Over = Literal["seeds", "folds"]
+"""What the members of an ensemble vary."""
 
 
 class Policy(Section):
@@ -53,6 +57,7 @@ class CellGroup(Section):
     evaluate_on: tuple[str, ...] | None = None
     vary: tuple[str, ...] = Field(default=(), description="axes whose values are combined, each with each")
     zip: tuple[str, ...] = Field(default=(), description="axes whose values are taken in pairs, first with first")
+    folds: GridFolds | None = Field(default=None, description="of these cells, instead of the grid's")
     priority: int = Field(default=0, description="higher runs earlier")
     set: dict[str, Any] = Field(default_factory=dict, description="RunConfig keys of this group")
 
@@ -79,6 +84,28 @@ class Override(Section):
     set: dict[str, Any]
 
 
+class EnsembleConfig(Section):
+    """A row of the report that averages the logits of cells, case by case; nothing is trained."""
+
+    name: str = Field(pattern=NAME, description="name of the row")
+    of: str | None = Field(
+        default=None, description="a cell, without the part of its name that over varies: its members are averaged"
+    )
+    over: tuple[Over, ...] = Field(default=(), description="seeds, folds, or both: what the members of `of` vary")
+    cells: tuple[str, ...] = Field(default=(), description="instead of `of`: names or patterns, e.g. uniferum-*")
+
+    @field_validator("over", "cells", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _members_are_named(self) -> Self:
+        if (self.of is None) == (not self.cells) or (self.of is None) != (not self.over):
+            raise ValueError("have of with over (seeds, folds), or cells")
+        return self
+
+
 class GridConfig(Section):
     """A grid file."""
 
@@ -92,12 +119,18 @@ class GridConfig(Section):
     text_encoders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     evaluate_on: tuple[str, ...]
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    folds: GridFolds | None = Field(
+        default=None, description="one cell for each fold: a count, or {count: 5, seed: 0, nested: false}"
+    )
     axes: dict[str, Axis] = Field(default_factory=dict, description="keys to vary, with their values")
     cells: tuple[CellGroup, ...] = Field(min_length=1)
     exclude: tuple[dict[str, Any], ...] = Field(
         default=(), description="cells that are left out: conditions like those of overrides"
     )
     overrides: tuple[Override, ...] = ()
+    ensembles: tuple[EnsembleConfig, ...] = Field(
+        default=(), description="rows of the report that average the logits of seeds, folds or any cells"
+    )
     resources: Resources = Resources()
     policy: Policy = Policy()
     tracking: Tracking = Tracking()

@@ -9,7 +9,7 @@ import yaml
 from orchestration.grid.paths import place_paths
 from uniferum.config import load_yaml
 
-SECTIONS = ("defaults", "text_encoders", "axes", "overrides", "evaluate_on", "seeds", "resources", "margins")
+SECTIONS = ("defaults", "text_encoders", "axes", "overrides", "evaluate_on", "seeds", "folds", "resources", "margins")
 """What of a grid file decides a result or is a choice of its own; names of stores and cells are neither."""
 COLUMNS = ("key", "value", "source", "file")
 UNSAID = "no source given"

@@ -26,7 +26,7 @@ def best_grid(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
         "train_on": ["+".join(trial.train_on)],
         "evaluate_on": test_cohorts,
     }
-    left_out = {"cells", "name", "root", "seeds", "overrides", "axes", "exclude", "other_recipes"}
+    left_out = {"cells", "name", "root", "seeds", "overrides", "axes", "exclude", "other_recipes", "folds", "ensembles"}
     common = search.grid.model_dump(mode="json", exclude=left_out) | {"stores": search.grid.store_addresses}
     head = {"name": f"{search.config.name}-best", "root": str((search.root / "best").resolve())}
     best = {**head, **common, "seeds": [trial.seed], "cells": [group]}

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 import orchestration.grid.cells
 import orchestration.grid.config
@@ -15,6 +16,7 @@ from orchestration import report_source
 from tests.support.small_grids import grid as small_grid
 from tests.support.small_stores import write_store
 from tests.support.written_cells import write_cell
+from uniferum.data.settings import DataConfig
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig
 from uniferum.preprocessing.geometry import Geometry
@@ -30,7 +32,7 @@ def plan(monkeypatch):
         planned = [_planned(*cell, untested=untested) for cell in cells]
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
         folders = {"cells_folder": Path("cells"), "stores": ours}
-        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **folders)
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, ensembles=(), **folders)
         monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)
         monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: cells)
@@ -41,7 +43,9 @@ def plan(monkeypatch):
 def _planned(mix, fingerprint, state, progress=None, untested=()):
     name = f"uniferum-pubmedbert-{mix}"
     config = SimpleNamespace(
-        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
+        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)),
+        geometry=Geometry(model_shape=(48, 40, 32)),
+        data=DataConfig.model_validate({}),
     )
     axes = {"mix": mix.lower()}
     cell = SimpleNamespace(
@@ -205,3 +209,63 @@ def test_the_grid_with_the_newest_database_is_loaded(tmp_path):
     assert (path.name, loaded.root) == ("new_grid.yaml", grids[1].root)
     with pytest.raises(UniferumError, match="no grid of configs/ has run here"):
         report_source.last_recorded(tmp_path)
+
+
+NAME = "uniferum-pubmedbert-CTRATE"
+
+
+@pytest.fixture
+def with_ensembles(tmp_path):
+    """Write a grid file of three seeds, with an ensemble of them and one of two."""
+
+    def write(store):
+        text = {"name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext", "layers": 4}
+        keys = {"name": "g", "root": str(tmp_path), "stores": {"CTRATE": str(store)}, "evaluate_on": ["CTRATE"]}
+        keys |= {"text_encoders": {"pubmedbert": text}, "seeds": [0, 1, 2]}
+        keys |= {"cells": [{"text_encoder": "pubmedbert", "train_on": "CTRATE"}]}
+        keys["ensembles"] = [{"name": "all", "of": NAME, "over": "seeds"}, {"name": "two", "cells": [NAME, "*seed1"]}]
+        path = tmp_path / "grid.yaml"
+        path.write_text(yaml.safe_dump(keys))
+        return path
+
+    return write
+
+
+def test_ensembles_of_finished_cells_are_records_and_the_others_wait(tmp_path, with_ensembles):
+    for seed in (0, 1):
+        write_cell(tmp_path, seed=seed, draws=0)
+    path = with_ensembles(tmp_path / "absent")
+    source = report_source.gather(path, tmp_path)
+    assert [one.name for one in source.records] == [NAME, f"{NAME}-seed1", "two"]
+    assert source.records[-1].folder == tmp_path / "ensembles" / "two"
+    assert [one.name for one in source.pending] == [f"{NAME}-seed2", "all"]
+    waiting = source.pending[-1]
+    assert waiting.reason == f"2 of 3 members: {NAME}-seed2 not done"
+    assert waiting.command == f"uniferum grid run {path} --only {NAME}-seed2"
+    assert len(report_source.gather(path, tmp_path).records) == 3, "an ensemble is not taken for a cell"
+
+
+def test_an_ensemble_waits_for_members_that_are_scored_on_other_test_data(tmp_path, with_ensembles):
+    store = write_store(tmp_path / "store", "CTRATE", ("train", "validation", "test"), {"emphysema": [0, 1, 1]}).store
+    path = with_ensembles(store.url)
+    grid = orchestration.grid.config.load_grid(path)
+    for planned in orchestration.grid.plan.make_plan(grid, orchestration.grid.cells.expand(grid)):
+        folder = write_cell(tmp_path, seed=planned.cell.seed, draws=0, fingerprint=planned.training_fingerprint)
+        if planned.cell.seed != 1:
+            result = folder / "result.json"
+            fresh = {"evaluation_fingerprint": planned.evaluation_fingerprint}
+            result.write_text(json.dumps(json.loads(result.read_text()) | fresh))
+    waiting = {one.name: one for one in report_source.gather(path, tmp_path).pending}
+    assert waiting["all"].reason == f"2 of 3 members: {NAME}-seed1 to be scored again"
+    assert waiting["two"].command == f"uniferum grid evaluate {path} --only {NAME}-seed1"
+
+
+def test_the_scores_of_an_ensemble_are_kept_elsewhere_if_the_root_is_on_another_machine(tmp_path, with_ensembles):
+    for seed in (0, 1):
+        write_cell(tmp_path, seed=seed, draws=0)
+    path = with_ensembles(tmp_path / "absent")
+    path.write_text(path.read_text().replace(f"root: {tmp_path}", f"root: {tmp_path}/elsewhere"))
+    record = report_source.gather(path, tmp_path).records[-1]
+    assert record.name == "two"
+    assert record.files.predictions.exists()
+    assert not (tmp_path / "elsewhere").exists()

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from uniferum.data.folds import Folds
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.run.result import plain
 
@@ -64,13 +65,17 @@ def write_cell(
     image: dict[str, object] | None = None,
     fusion: dict[str, object] | None = None,
     geometry: dict[str, object] | None = None,
+    folds: Folds | None = None,
 ) -> Path:
     """A cell's folder as a run leaves it; without ``done`` as one that is half-way.
 
     ``encoder`` is the grid's word for its text encoder; ``text``, ``image`` and ``fusion`` are keys of the model that
-    differ from that encoder's and the paper's, ``geometry`` those of the input.
+    differ from that encoder's and the paper's, ``geometry`` those of the input. ``folds`` is the fold that it holds
+    out; with nested folds it is tested
+    on every ``count``-th patient of the cohorts that it trains on.
     """
-    name = "-".join(part for part in (model, encoder, mix, f"seed{seed}" if seed else "") if part)
+    fold = "" if folds is None else f"fold{folds.index}"
+    name = "-".join(part for part in (model, encoder, mix, fold, f"seed{seed}" if seed else "") if part)
     folder = root / "cells" / f"{name}-{fingerprint[:8]}"
     folder.mkdir(parents=True)
     train_on = mix.split("+")
@@ -82,12 +87,19 @@ def write_cell(
     }
     config = {"name": name, "seed": seed, "train_on": train_on, "model": keys, "training": {"steps": 40}}
     config |= {"geometry": geometry} if geometry else {}
+    if folds is not None:
+        division = {"folds": folds.count, "fold_seed": folds.seed, "nested_folds": folds.nested}
+        config["data"] = {**division, "fold": folds.index}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     steps = [{"step": step, "loss": 1 / step, "validation/auroc": 0.5 + step / 100} for step in (10, 20)]
     (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     if not done:
         return folder
-    table = predictions(seed * 100 + len(mix), strength)
+    table = predictions(seed * 100 + len(mix) + (1000 * (1 + folds.index) if folds else 0), strength)
+    if folds is not None and folds.nested:
+        numbers = table["patient_id"].str.split("-p").str[1].astype(int)
+        tested = (numbers % folds.count == folds.index) | ~table["cohort"].isin(train_on)
+        table = table.loc[tested.to_numpy()].reset_index(drop=True)
     scores = score_predictions(table, draws=draws)
     table.to_parquet(folder / "predictions.parquet")
     scores.labels.to_parquet(folder / "metrics.parquet")

@@ -14,7 +14,7 @@ from typing import Any
 
 from uniferum.config import canonical_json
 from uniferum.data.folds import Folds, fold_splits
-from uniferum.data.provenance import read_words
+from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
@@ -35,6 +35,7 @@ class Content:
         left_out: training scans that :meth:`for_training` removed, with their flags.
         card: the store's description of its cohort: the YAML file and the folder from which it was prepared.
         path: the store's folder.
+        splits: the cohort's statement about each split at preparation; empty in an older store.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Content:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)
     card: Mapping[str, Any] = field(default_factory=dict, repr=False)
     path: Path | None = None
+    splits: Mapping[str, SplitWord] = field(default_factory=dict, repr=False)
     _layers: dict[str, tuple[str, ...]] = field(default_factory=dict, repr=False, compare=False)
     _counts: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict, repr=False, compare=False)
     _digests: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
@@ -61,7 +63,7 @@ class Content:
             prompts = path / "prompts.json"
             extra = json.loads(prompts.read_bytes()) if prompts.exists() else {}
             words = path / "splits.json"
-            read_words(json.loads(words.read_bytes()) if words.exists() else {}, source=str(words))
+            splits = read_words(json.loads(words.read_bytes()) if words.exists() else {}, source=str(words))
             scans = _columns(path / "manifest.parquet", ("scan_id", "patient_id", "split", "checksum"))
             flagged = _flagged(path / "manifest.parquet", WRONG_HU)
             labels = _columns(path / "labels.parquet", ("scan_id", "label", "value"))
@@ -74,7 +76,12 @@ class Content:
             return None
         cohort = card.get("cohort", {})
         vocabulary = Vocabulary.load().extended(extra)
-        return cls(str(cohort.get("name", "")), vocabulary, rows, known, flagged, card=cohort, path=path)
+        name = str(cohort.get("name", ""))
+        return cls(name, vocabulary, rows, known, flagged, card=cohort, path=path, splits=splits)
+
+    def patients(self, split: str) -> dict[str, str]:
+        """Map the scan ids of a split to patient ids, sorted by scan."""
+        return {scan: patient for scan, (patient, _) in self.scans.get(split, {}).items()}
 
     def flags_in(self, split: str) -> dict[str, tuple[str, ...]]:
         """Map the scans of a split to flags, which are only read for scans flagged ``wrong_hu`` and else empty."""
@@ -89,7 +96,7 @@ class Content:
 
     def _divided(self, folds: Folds) -> "Content":
         """The same scans, with the splits of a division into folds."""
-        patients = {split: {s: patient for s, (patient, _) in scans.items()} for split, scans in self.scans.items()}
+        patients = {split: self.patients(split) for split in self.scans}
         splits: dict[str, dict[str, tuple[str, str]]] = {}
         facts = {scan: fact for scans in self.scans.values() for scan, fact in scans.items()}
         for scan, split in sorted(fold_splits(patients, self.known, folds).items()):

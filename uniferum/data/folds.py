@@ -10,6 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+DIVIDED = ("train", "validation")
+"""Splits that folds divide; nested folds divide all."""
+
 
 @dataclass(frozen=True)
 class Folds:
@@ -19,6 +22,11 @@ class Folds:
     index: int
     seed: int = 0
     nested: bool = False
+
+    @property
+    def division(self) -> tuple[int, int, bool]:
+        """What all folds of a division have in common."""
+        return self.count, self.seed, self.nested
 
 
 def fold_splits(
@@ -34,7 +42,7 @@ def fold_splits(
     Returns:
         Scan to ``train``, ``validation`` or ``test``; scans of splits that are not divided keep theirs.
     """
-    divided = tuple(patients) if folds.nested else ("train", "validation")
+    divided = tuple(patients) if folds.nested else DIVIDED
     own = {scan: split for split, scans in patients.items() if split not in divided for scan in scans}
     patient_of = {scan: patient for split in divided for scan, patient in patients.get(split, {}).items()}
     positives: dict[str, set[str]] = {patient: set() for patient in patient_of.values()}

@@ -4,6 +4,7 @@ Files:
 
     checks/      checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance
     datacard     data card of prepared stores
+    ensembles    rows that average the logits of cells, case by case
     figures/     figures of recorded cells: those of the paper, and curves
     published    the numbers that the paper prints, each with its table or section
     recompute    compute the scores of cells again from their prediction files

@@ -8,17 +8,18 @@ result is a :class:`PendingCell`, with the reason and the command that runs it.
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from uniferum.data.folds import Folds
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.prediction_file import read_test_splits
-from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, section
+from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, recorded_folds, section
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.systems import UNIFERUM, paper_systems
 
@@ -53,6 +54,8 @@ class Score:
     prevalence: float
     flagged: tuple[tuple[str, int], ...] = ()
     """Number of cases with each flag that makes intensities or axes doubtful."""
+    folds: Folds | None = None
+    """The fold of its cell, nested if each fold is tested on other cases; None without folds."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,26 @@ class CellRecord:
     """Label of its value on each axis of its grid, e.g. ``{"lr": "1e-4"}``."""
     untested: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
     """Test cohorts of the grid file that have no store yet, each with the command that makes it."""
+    folds: Folds | None = None
+    """The fold that it holds out, and of which division; None without folds."""
+    members: tuple["CellRecord", ...] = field(default=(), hash=False, compare=False)
+    """Of an ensemble (:mod:`uniferum.report.ensembles`): the cells whose logits it averages."""
+
+    @property
+    def member_rows(self) -> tuple[RowKey, ...]:
+        """The rows of its members; its own without members."""
+        return tuple(one.row for one in self.members) or (self.row,)
+
+    def folds_on(self, cohort: str) -> Folds | None:
+        """Its fold as far as scores on a cohort differ by it: nested only where the test cases are divided."""
+        folds = self.folds
+        divided = folds is not None and folds.nested and cohort in self.train_on
+        return folds if folds is None or divided else replace(folds, nested=False)
+
+    @property
+    def repeat(self) -> tuple[int, int]:
+        """Seed and fold, in which the cells of a row differ; fold -1 without folds."""
+        return self.seed, -1 if self.folds is None else self.folds.index
 
     @property
     def mix(self) -> str:
@@ -88,7 +111,7 @@ class CellRecord:
 
     @property
     def row(self) -> RowKey:
-        """The row of a table to which the cell belongs; cells that differ only in their seed share it."""
+        """The row of a table to which the cell belongs; cells that differ only in seed or fold share it."""
         return self.model, self.text_encoder, self.mix
 
     @property
@@ -99,7 +122,7 @@ class CellRecord:
     @cached_property
     def groups(self) -> tuple[Score, ...]:
         """The stored group means."""
-        return tuple(_group_score(self.name, line) for line in self.result.get("groups", ()))
+        return tuple(_group_score(self, line) for line in self.result.get("groups", ()))
 
     @cached_property
     def test_splits(self) -> dict[str, SplitWord]:
@@ -162,6 +185,15 @@ class PendingCell:
     phantoms: bool = False
     text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     axes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    folds: Folds | None = None
+    members: tuple[str, ...] = ()
+    """Of an ensemble: the names of its members."""
+    rows_of_members: tuple[RowKey, ...] = ()
+
+    @property
+    def member_rows(self) -> tuple[RowKey, ...]:
+        """The rows of its members; its own without members."""
+        return self.rows_of_members or (self.row,)
 
     @property
     def row(self) -> RowKey:
@@ -224,6 +256,7 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         other_system=other_system(model, keys, section(config, "geometry")),
         text=keys.get("text") or {},
         axes=_axes(RunFiles(folder).axes),
+        folds=recorded_folds(section(config, "data")),
     )
 
 
@@ -261,7 +294,7 @@ def newest(records: Iterable[CellRecord]) -> tuple[list[CellRecord], list[CellRe
         if record.name in kept:
             hidden.append(kept[record.name])
         kept[record.name] = record
-    return sorted(kept.values(), key=lambda record: (row_order(record.row), record.seed)), hidden
+    return sorted(kept.values(), key=lambda record: (row_order(record.row), record.repeat)), hidden
 
 
 def read_steps(path: Path) -> pd.DataFrame:
@@ -277,12 +310,23 @@ def read_steps(path: Path) -> pd.DataFrame:
     return pd.DataFrame([row for row in rows if isinstance(row, dict)])
 
 
-def _group_score(cell: str, line: Mapping[str, Any]) -> Score:
+def _group_score(record: CellRecord, line: Mapping[str, Any]) -> Score:
     numbers = {key: _number(line.get(key)) for key in ("value", "lo", "hi", "prevalence")}
     counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
     cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
     flagged = tuple((str(flag), int(count)) for flag, count in sorted((line.get("flagged") or {}).items()))
-    return Score(cell=cell, cohort=cohort, group=group, label="", metric=metric, flagged=flagged, **numbers, **counts)
+    cell, folds = record.name, record.folds_on(cohort)
+    return Score(
+        cell=cell,
+        cohort=cohort,
+        group=group,
+        label="",
+        metric=metric,
+        flagged=flagged,
+        folds=folds,
+        **numbers,
+        **counts,
+    )
 
 
 def _number(value: Any) -> float:

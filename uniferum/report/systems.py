@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.config import load_yaml
+from uniferum.data.folds import Folds
 from uniferum.errors import UniferumError
 from uniferum.run_files import RunFiles
 from uniferum.systems import UNIFERUM, reads_text, trained_by_paper
@@ -100,6 +101,14 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the keys of a section of a recorded config; empty if it is missing or damaged."""
     keys = config.get(name)
     return keys if isinstance(keys, dict) else {}
+
+
+def recorded_folds(data: Mapping[str, Any]) -> Folds | None:
+    """The fold that a run holds out, from the keys of ``data``; None without folds."""
+    if not data.get("folds"):
+        return None
+    seed, nested = int(data.get("fold_seed") or 0), bool(data.get("nested_folds"))
+    return Folds(int(data["folds"]), int(data.get("fold") or 0), seed, nested)
 
 
 def natural(word: str) -> list[str | int]:

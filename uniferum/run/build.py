@@ -13,7 +13,7 @@ from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_
 from uniferum.data.reports import report_table
 from uniferum.data.sampling import shuffled, training_table
 from uniferum.data.settings import MissingMasks
-from uniferum.data.splits import refuse_splits
+from uniferum.data.splits import refuse_folds, refuse_splits
 from uniferum.data.tasks import evaluation_tasks, joined, selection_tasks
 from uniferum.errors import UniferumError
 from uniferum.evaluation.config import STRENGTHS
@@ -193,7 +193,10 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
     cohorts = {name: open_cohort(stores, name) for name in names}
     needed = splits_read(config, only_scores=only_scores)
     for name, cohort in cohorts.items():
-        refuse_splits(cohort.for_training("keep", config.folds_of(name)), needed[name])
+        folds = config.folds_of(name)
+        if folds is not None:
+            refuse_folds(cohort, folds)
+        refuse_splits(cohort.for_training("keep", folds), needed[name])
         if cohort.geometry != config.geometry:
             raise UniferumError(
                 f"store of {name}: geometry",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uniferum.data.commands import cohort_args, prepare_command
 from uniferum.data.organ_rows import refuse_missing
 from uniferum.data.row_counts import PlannedRows, planned_nodules, planned_rows
-from uniferum.data.splits import refuse_splits
+from uniferum.data.splits import refuse_folds, refuse_splits
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Reading
 
@@ -56,7 +56,10 @@ def refuse_stores(reading: Reading, config: RunConfig, *, only_scores: bool = Fa
         UniferumError: names the first problem.
     """
     for name, splits in splits_read(config, only_scores=only_scores).items():
-        refuse_splits(reading.cohort(name).for_training("keep", config.folds_of(name)), splits)
+        folds = config.folds_of(name)
+        if folds is not None:
+            refuse_folds(reading.cohort(name), folds)
+        refuse_splits(reading.cohort(name).for_training("keep", folds), splits)
     reading.label_sets(config)
 
 

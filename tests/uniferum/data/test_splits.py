@@ -1,5 +1,6 @@
 """A store whose splits do not fit is refused in one line, by the tables of a plan as by those of a run."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,9 @@ import pytest
 
 from tests.support.small_stores import write_store
 from uniferum.data.content import Content
+from uniferum.data.folds import Folds
 from uniferum.data.prepared_cohort import PreparedCohort
-from uniferum.data.splits import refuse_splits
+from uniferum.data.splits import refuse_folds, refuse_splits
 from uniferum.errors import UniferumError
 
 Opened = Content | PreparedCohort
@@ -85,3 +87,32 @@ def test_damaged_words_on_splits_are_found_by_a_plan_and_named_by_a_run(store: P
     assert Content.read(store) is None, "so that the plan opens it as a run does"
     with pytest.raises(UniferumError, match=rf"splits\.json.*{said}"):
         PreparedCohort.open(store)
+
+
+def test_folds_of_as_many_patients_as_a_cohort_has_are_taken(opened: Callable[[], Opened]) -> None:
+    refuse_folds(opened(), Folds(2, 0))
+    with pytest.raises(UniferumError, match=r"patients to divide \(2\) must be at least the number of folds \(3\)"):
+        refuse_folds(opened(), Folds(3, 0))
+    refuse_folds(opened(), Folds(3, 0, nested=True))
+
+
+@pytest.mark.parametrize(
+    ("word", "refused"),
+    [
+        ({"kind": "official"}, "official"),
+        ({"kind": "own"}, "own"),
+        ({"kind": "own", "seed": 3}, ""),
+        ({"kind": "paper_sized", "seed": 0}, ""),
+    ],
+)
+def test_nested_folds_do_not_divide_a_test_split_that_is_given(
+    opened: Callable[[], Opened], store: Path, word: dict[str, object], refused: str
+) -> None:
+    (store / "splits.json").write_text(json.dumps({"test": {**word, "found": 1}}))
+    refuse_folds(opened(), Folds(2, 0))
+    if not refused:
+        refuse_folds(opened(), Folds(3, 0, nested=True))
+        return
+    said = rf"test split \(1 scans\) must not be divided by nested folds: the split is given \({refused}\), not drawn"
+    with pytest.raises(UniferumError, match=said):
+        refuse_folds(opened(), Folds(3, 0, nested=True))

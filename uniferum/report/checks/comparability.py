@@ -14,6 +14,7 @@ from uniferum.data.vocabulary import Vocabulary
 from uniferum.report.checks.margins import Margins
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.protocol import left_out
+from uniferum.report.tables.splits import tests_fold
 
 ABSENT_AT_MOST = 0.01
 """Largest share of the paper's test scans that may be absent, if each is known by name: 30 of CT-RATE's 3,002. Our
@@ -32,6 +33,7 @@ the number of known labels. In other cohorts a scan without a known label counts
 
 PHANTOMS = "phantoms"
 OTHER_LABELS = "another label set than the cohort's own"
+NESTED = "nested folds, not the paper's test split"
 UNKNOWN = "unknown split: the record does not say which it is"
 
 
@@ -56,7 +58,7 @@ class Comparison:
 
 
 def compare(judged: JudgedColumn, records: Sequence[CellRecord], agreement: Margins) -> Comparison:
-    """Decide whether a number of cells that differ only in their seed can be compared with the paper's.
+    """Decide whether a number of cells that differ only in seed or fold can be compared with the paper's.
 
     Raises:
         UniferumError: the recorded split of a cell is damaged.
@@ -74,6 +76,8 @@ def _of_cell(judged: JudgedColumn, record: CellRecord, agreement: Margins) -> Co
     word = record.test_splits.get(judged.cohort)
     if agreement.synthetic or (word is not None and word.phantoms):
         return Comparison(PHANTOMS)
+    if tests_fold(record, judged.cohort):
+        return Comparison(NESTED)
     faults, said = _split_faults(judged, word)
     more_faults, more_said = ([], []) if judged.label else _label_faults(judged, record)
     why, said = "; ".join([*faults, *more_faults]), [*said, *more_said]

@@ -28,7 +28,7 @@ PATTERN = 7
 
 @dataclass(frozen=True)
 class Pair:
-    """Two cells with the same training mix and seed and different text encoders."""
+    """Two cells with the same training mix, seed and fold and different text encoders."""
 
     mix: str
     first: CellRecord
@@ -99,7 +99,7 @@ def _listed(name: str, known: Sequence[str]) -> str:
 
 
 def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[list[Pair], list[str]]:
-    """Pair the cells of both encoders by training mix, at the lowest common seed.
+    """Pair the cells of both encoders by training mix, at the lowest common seed and fold.
 
     Returns:
         The pairs in the paper's order, and a line that lists the mixes without a pair.
@@ -107,16 +107,16 @@ def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[li
     Raises:
         UniferumError: no mix has a pair.
     """
-    cells = {(one.text_encoder, one.mix, one.seed): one for one in records if one.model == UNIFERUM}
+    cells = {(one.text_encoder, one.mix, one.repeat): one for one in records if one.model == UNIFERUM}
     mixes = sorted({mix for _, mix, _ in cells}, key=lambda mix: (*_rank(mix), mix))
     pairs: list[Pair] = []
     lonely: list[str] = []
     for mix in mixes:
-        seeds = [{seed for word, of, seed in cells if (word, of) == (encoder, mix)} for encoder in encoders]
-        both = sorted(seeds[0] & seeds[1])
+        repeats = [{one for word, of, one in cells if (word, of) == (encoder, mix)} for encoder in encoders]
+        both = sorted(repeats[0] & repeats[1])
         if both:
             pairs.append(Pair(mix, *(cells[encoder, mix, both[0]] for encoder in encoders)))
-        elif seeds[0] or seeds[1]:
+        elif repeats[0] or repeats[1]:
             lonely.append(mix)
     if not pairs:
         shown = " and ".join(map(shown_encoder, encoders))

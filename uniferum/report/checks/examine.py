@@ -58,8 +58,8 @@ def examine(
     """Run every check of every claim, in order.
 
     Args:
-        records: finished cells. Of several seeds the lowest is used, because the paper has one. If no cell has a text
-            encoder of the paper, the claims are checked on the first two encoders of the cells.
+        records: finished cells. Of several seeds and folds the lowest is used, because the paper has one. If no cell
+            has a text encoder of the paper, the claims are checked on the first two encoders of the cells.
         agreement: margins and comparability of the grid file.
         common: compare cells on the cases that both have.
         claims: the claims that are checked.
@@ -68,7 +68,7 @@ def examine(
         UniferumError: two cells were scored on different cases, and ``common`` is not set.
     """
     cells: dict[RowKey, CellRecord] = {}
-    for record in sorted(records, key=lambda one: -one.seed):
+    for record in sorted(records, key=lambda one: one.repeat, reverse=True):
         cells[record.row] = record
     reader, played = _Reader(cells, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
     findings: list[ClaimFinding] = []

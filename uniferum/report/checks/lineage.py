@@ -15,6 +15,7 @@ from uniferum.data.label_sets import set_of
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.evaluation.metrics import score_predictions
+from uniferum.report.ensembles import average_logits
 from uniferum.report.records import CellRecord
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables.entries import Entry, Key, ReportTable
@@ -52,7 +53,8 @@ def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecor
     facts = dict(zip((*table.row_facts, *table.column_facts), (*row_key, *column_key), strict=True))
     for record in records:
         if record.name in entry.cells:
-            lines += ["", *_run_lines(record, facts, table.metric)]
+            shown = _ensemble_lines if record.members else _run_lines
+            lines += ["", *shown(record, facts, table.metric)]
     return "\n".join(lines) + "\n"
 
 
@@ -100,19 +102,41 @@ def _number_lines(entry: Entry) -> list[str]:
     if math.isfinite(entry.lo):
         lines.append(f"interval 95 % [{entry.lo:.6f}, {entry.hi:.6f}]")
     if math.isfinite(entry.spread):
-        lines.append(f"mean of {entry.seeds} seeds, standard deviation {entry.spread:.6f}")
+        lines.append(f"mean of {_repeats(entry)}, standard deviation {entry.spread:.6f}")
     if math.isfinite(entry.published):
         lines.append(f"published {entry.published:.4f}, difference {entry.value - entry.published:+.4f}")
     lines.append(f"labels {entry.n_labels} of {entry.n_labels_total}, {entry.n_cases} volumes")
     return lines
 
 
+def _repeats(entry: Entry) -> str:
+    if not entry.folds_total:
+        return f"{entry.seeds} seeds"
+    folds = f"{entry.folds} of {entry.folds_total} folds" if entry.folds < entry.folds_total else f"{entry.folds} folds"
+    return folds if entry.seeds < 2 else f"{folds} and {entry.seeds} seeds"
+
+
 def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
+    lines = _facts(record)
+    return [*lines, *_recomputed(record, facts, metric)]
+
+
+def _ensemble_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
+    """Trace an ensemble to its members, and compute its number again from their prediction files."""
+    lines = [f"ensemble: {record.name}, the mean of the logits of {len(record.members)} cells, case by case"]
+    lines += _recomputed(record, facts, metric, average_logits(record.members))
+    for member in record.members:
+        lines += ["", *_facts(member)]
+    return lines
+
+
+def _facts(record: CellRecord) -> list[str]:
     result = record.result
     said = {
         "run": record.name,
         "read from": record.source,
         "seed": record.seed,
+        "fold": record.folds and f"{record.folds.index} of {record.folds.count}",
         "training fingerprint": result.get("training_fingerprint"),
         "evaluation fingerprint": result.get("evaluation_fingerprint"),
         "commit": result.get("git_commit"),
@@ -122,8 +146,7 @@ def _run_lines(record: CellRecord, facts: Mapping[str, str], metric: str) -> lis
         "flagged scans": flag_line(record),
         "predictions": f"{record.files.predictions}, sha256 {_digest(record.files.predictions)}",
     }
-    lines = [f"{name}: {value}" for name, value in said.items() if value not in (None, "")]
-    return [*lines, *_recomputed(record, facts, metric)]
+    return [f"{name}: {value}" for name, value in said.items() if value not in (None, "")]
 
 
 def _data_hashes(data: object) -> str:
@@ -134,16 +157,18 @@ def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else "(file missing)"
 
 
-def _recomputed(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[str]:
-    """List the labels of a number, and compute the number again from the prediction file."""
+def _recomputed(
+    record: CellRecord, facts: Mapping[str, str], metric: str, predictions: pd.DataFrame | None = None
+) -> list[str]:
+    """List the labels of a number, and compute the number again from the predictions, those of a file by default."""
     if metric in MASK_METRICS:
         return _recomputed_masks(record, facts, metric)
     if metric == BY_WORDING:
         return [f"stored in {record.files.result}; the predictions of other wordings are not kept"]
-    table = record.predictions()
+    table = record.predictions() if predictions is None else predictions
     for name in ("cohort", "group", "label"):
         if name in facts:
-            table = table.loc[table[name] == facts[name]]
+            table = table.loc[(table[name] == facts[name]).to_numpy()]
     stored = _stored(record, facts, metric)
     if not len(table) or stored is None:
         return ["recomputed: the prediction file has no case of this row and column"]

@@ -33,7 +33,7 @@ class Panel:
 
 def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
     """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ."""
-    cells = {record.row: record for record in sorted(records, key=lambda one: -one.seed)}
+    cells = {record.row: record for record in sorted(records, key=lambda one: one.repeat, reverse=True)}
     drawn = [(row, cells[row]) for row in panel.rows if row in cells]
     scores = {row: _scores(cell, panel.column) for row, cell in drawn}
     labels = _labels(scores)

@@ -30,7 +30,7 @@ def glance(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str
     rows = [
         [
             record.name,
-            "done",
+            f"mean of {len(record.members)} cells" if record.members else "done",
             record.model,
             shown_encoder(record.text_encoder),
             record.mix,
@@ -63,6 +63,7 @@ def cell_details(record: CellRecord) -> str:
     """Make the collapsible block with the details of one cell."""
     facts = {
         "source": record.source,
+        "mean of the logits of": ", ".join(one.name for one in record.members) or None,
         "training fingerprint": record.result.get("training_fingerprint"),
         "evaluation fingerprint": record.result.get("evaluation_fingerprint"),
         "commit": record.result.get("git_commit"),

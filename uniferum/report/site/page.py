@@ -78,7 +78,7 @@ def write_page(
         "css": (HERE / "page.css").read_text(encoding="utf-8"),
         "js": "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts),
         "banner": BANNER if pictures is not None else "",
-        "summary": f"{len(records)} of {len(records) + len(pending)} cells are done.",
+        "summary": _summary(records, pending),
         "nav": " ".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections),
         "body": "\n".join(
             f'<section id="{name.lower()}"><h2>{name}</h2>\n{text}\n</section>' for name, text in sections.items()
@@ -90,6 +90,11 @@ def write_page(
     path = folder / "index.html"
     write_text(path, text)
     return path
+
+
+def _summary(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str:
+    done, waiting = (sum(not one.members for one in cells) for cells in (records, pending))
+    return f"{done} of {done + waiting} cells are done."
 
 
 def scrolled(drawn: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ Files:
     paper          tables of group means, as in the paper
     pivot          tables of the user's own and tables of labels
     protocol       protocol lines of a table
+    repeats        seeds and folds of one number
     rendering      render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON
     row_counts     training rows of cells
     scoring        protocol lines on other labels and on test-time augmentation

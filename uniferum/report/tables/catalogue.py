@@ -108,8 +108,8 @@ def make_table(
         raise UniferumError("--table", name, must="be a known table", cure=near_miss(name, TABLES))
     cells = [*records, *pending]
     second, phantoms = parts(cells)[1], of_phantoms(cells)
-    shown = [record for record in records if listed.shows(record.row, second)]
-    waiting = [one for one in pending if listed.shows(one.row, second)]
+    shown = [one for one in records if _in_table(one, listed, second)]
+    waiting = [one for one in pending if _in_table(one, listed, second)]
     title = listed.title.replace("GatorTron", shown_encoder(second)) if second != "gatortron" else listed.title
     if listed.layout is not None:
         limits = {**(listed.layout.where or {}), **(where or {})}
@@ -132,6 +132,13 @@ def make_table(
         shows=lambda row: listed.shows(row, second),
         phantoms=phantoms,
     )
+
+
+def _in_table(one: CellRecord | PendingCell, listed: Listed, second: str) -> bool:
+    """Whether a table shows the row of a cell, or of an ensemble those of all its members; ensembles have no masks."""
+    if one.members and listed.metric in MASK_METRICS:
+        return False
+    return all(listed.shows(row, second) for row in one.member_rows)
 
 
 def _limited(records: Sequence[CellRecord], where: Mapping[str, str]) -> tuple[tuple[str, str], ...] | None:

@@ -34,8 +34,13 @@ class Entry:
     lo: float = math.nan
     hi: float = math.nan
     spread: float = math.nan
-    """Standard deviation over seeds, NaN for one seed."""
+    """Standard deviation over seeds, with folds over the folds' means; NaN for one of them."""
     seeds: int = 0
+    """Number of seeds, with folds of the fold that has most."""
+    folds: int = 0
+    """Number of folds that are averaged; 0 without folds."""
+    folds_total: int = 0
+    """Number of folds of the division."""
     n_labels: int = 0
     n_labels_total: int = 0
     n_cases: int = 0
@@ -91,6 +96,11 @@ class ReportTable:
         if not entry.known or entry.n_labels >= entry.n_labels_total or len(self._label_counts(column)) == 1:
             return ""
         return f" on {entry.n_labels}/{entry.n_labels_total} labels"
+
+    def own_folds(self, row: Key, column: Key) -> str:
+        """``on 3/5 folds`` if a number averages fewer folds than there are; otherwise empty."""
+        entry = self.entries[row, column]
+        return f" on {entry.folds}/{entry.folds_total} folds" if entry.known and entry.folds < entry.folds_total else ""
 
     def _label_counts(self, column: Key) -> set[tuple[int, int]]:
         return {(e.n_labels, e.n_labels_total) for (_, at), e in self.entries.items() if at == column and e.known}

@@ -62,8 +62,9 @@ def titled(drawn: Sheet, cells: Both) -> Sheet:
 
 
 def cell_label(one: CellRecord) -> str:
-    """Name of a cell in a sentence: model, text encoder, training data, and the seed if it is not 0."""
-    return row_label(one.row) + (f" seed {one.seed}" if one.seed else "")
+    """Name of a cell in a sentence: model, text encoder, training data, and seed and fold, a seed if it is not 0."""
+    fold = "" if one.folds is None else f" fold {one.folds.index}"
+    return row_label(one.row) + fold + (f" seed {one.seed}" if one.seed else "")
 
 
 def cell_labels(cells: Sequence[CellRecord]) -> list[str]:

@@ -17,6 +17,7 @@ from uniferum.report.records import CellRecord, PendingCell, RowKey, Score, row_
 from uniferum.report.tables.entries import Entry, Key, ReportTable, marked_best
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.tables.protocol import protocol_lines
+from uniferum.report.tables.repeats import Repeats, by_fold
 
 #: The columns of the paper's Table 2; those of other cohorts follow.
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -44,7 +45,7 @@ def group_table(
     shows: Callable[[RowKey], bool] = lambda row: True,
     phantoms: bool = False,
 ) -> ReportTable:
-    """Make a table of group means, averaged over seeds.
+    """Make a table of group means, averaged over seeds and folds.
 
     Args:
         name: the name of the table in ``uniferum why``.
@@ -84,20 +85,29 @@ def group_table(
 
 
 def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
-    """Average the scores of several seeds: mean, interval (:func:`seeds_interval`) and standard deviation."""
-    known = [score.value for score in scores if math.isfinite(score.value)]
+    """Average the scores of several seeds and folds: mean, interval and standard deviation.
+
+    Args:
+        scores: one for each seed and fold, of cells that differ in nothing else.
+        paper: the published value of the entry.
+    """
+    repeats = by_fold(scores)
+    known = [score.value for score in repeats.scores if math.isfinite(score.value)]
     total = max(score.n_labels_total for score in scores)
-    lo, hi = seeds_interval(scores)
+    lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores)
+    alike = not repeats.mixed
     return Entry(
         value=mean(known),
-        lo=lo,
-        hi=hi,
-        spread=stdev(known) if len(known) > 1 else math.nan,
-        seeds=len(known),
+        lo=lo if alike else math.nan,
+        hi=hi if alike else math.nan,
+        spread=stdev(known) if len(known) > 1 and alike else math.nan,
+        seeds=repeats.seeds,
+        folds=repeats.folds,
+        folds_total=repeats.total,
         n_labels=min(score.n_labels for score in scores),
         n_labels_total=total,
-        n_cases=max(score.n_cases for score in scores),
-        n_patients=max(score.n_patients for score in scores),
+        n_cases=repeats.counted(score.n_cases for score in repeats.scores),
+        n_patients=repeats.counted(score.n_patients for score in repeats.scores),
         prevalence=mean([score.prevalence for score in scores]),
         published=paper,
         missing="" if known else f"n/a (0 of {total} labels have both classes)",
@@ -106,7 +116,7 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
 
 
 def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
-    """Compute the 95 % interval of a mean over seeds, from the variation over test cases and over seeds.
+    """Compute the 95 % interval of a mean over seeds or folds, from the variation over test cases and over these.
 
     All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: its half-width is
     the mean of the seeds' own, below and above. The error due to the seeds is that of a mean of m values with standard
@@ -130,6 +140,20 @@ def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
     below = math.hypot(fmean(score.value - score.lo for score in measured), of_seeds)
     above = math.hypot(fmean(score.hi - score.value for score in measured), of_seeds)
     return max(0.0, middle - below), min(1.0, middle + above)
+
+
+def folds_interval(repeats: Repeats) -> tuple[float, float]:
+    """Compute the 95 % interval of a mean over nested folds: Student's, from the folds' means.
+
+    Each fold is tested on other patients, so that the standard deviation s of the k folds contains the variation over
+    cases: the half-width is t s / sqrt(k). One fold keeps its own interval. The folds share training scans, so that the
+    interval is rather too narrow (Bengio and Grandvalet 2004).
+    """
+    values = [score.value for score in repeats.scores if math.isfinite(score.value)]
+    if len(values) < 2:
+        return seeds_interval(repeats.scores)
+    half = _student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    return max(0.0, fmean(values) - half), min(1.0, fmean(values) + half)
 
 
 @cache
@@ -172,7 +196,7 @@ def absent(
 
 def progress_notes(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> tuple[str, ...]:
     """Say how many cells are done, and for each other cell the reason and the command that runs it."""
-    done, waiting = len(records), len(pending)
+    done, waiting = (sum(not one.members for one in cells) for cells in (records, pending))
     lines = [f"{done} of {done + waiting} cells are done."] if waiting else []
     for one in pending:
         how = f"; run: {one.command}" if one.command else ""
@@ -201,7 +225,7 @@ def _rows(records: Sequence[CellRecord], pending: Sequence[PendingCell], more: I
 
 
 def _scores(records: Sequence[CellRecord], metric: str) -> dict[tuple[RowKey, tuple[str, str]], list[Score]]:
-    """The stored means of one metric by row and column, one for each seed."""
+    """The stored means of one metric by row and column, one for each seed and fold."""
     by_entry: dict[tuple[RowKey, tuple[str, str]], list[Score]] = {}
     for record in records:
         for score in record.groups:

@@ -1,7 +1,7 @@
 """Tables of the user's own and tables of labels: any facts of a cell as rows and columns, any stored metric.
 
-A number may average over facts that are neither rows nor columns. A mean over seeds has a standard deviation and an
-interval. A mean over any other fact has neither, and a note names the fact.
+A number may average over facts that are neither rows nor columns. A mean over seeds and folds has a standard deviation
+and an interval. A mean over any other fact has neither, and a note names the fact.
 """
 
 import math
@@ -167,6 +167,7 @@ def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
             n_cases=int(row["n"]),
             n_patients=int(row.get("n_patients", 0)),
             prevalence=float(row["prevalence"]),
+            folds=record.folds_on(str(row["cohort"])),
         )
 
 
@@ -202,6 +203,7 @@ def _means(scores: Iterable[Score]) -> Iterator[Score]:
             n_cases=max(score.n_cases for score in members),
             n_patients=max(score.n_patients for score in members),
             prevalence=mean([score.prevalence for score in known]),
+            folds=members[0].folds,
         )
 
 

@@ -1,15 +1,17 @@
-"""Protocol lines of a table: cases, unit, labels, split, selection rule and seeds of its numbers."""
+"""Protocol lines of a table: cases, unit, labels, split, selection rule, seeds and folds of its numbers."""
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
-from uniferum.report.records import CellRecord, Score
+from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
 from uniferum.report.tables.row_counts import row_lines
 from uniferum.report.tables.scoring import label_set_lines, pass_lines
 from uniferum.report.tables.segmentation import mask_lines
-from uniferum.report.tables.splits import split_lines
+from uniferum.report.tables.splits import split_lines, tests_fold
 
 Column = tuple[str, str]
 
@@ -33,18 +35,51 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
     if not records:
         return ()
     lines = [line for column in columns if (line := _column_line(records, column, metric))]
+    trained = [record for record in records if not record.members]
     splits = split_lines(records, (cohort for cohort, _ in columns))
     return (
         *lines,
         *splits,
-        *label_set_lines(records, (cohort for cohort, _ in columns)),
-        *pass_lines(records),
-        *data_lines(records),
-        *row_lines(records),
-        _selection_line(records),
-        _seeds_line(records),
+        *label_set_lines(trained, (cohort for cohort, _ in columns)),
+        *pass_lines(trained),
+        *data_lines(trained),
+        *row_lines(trained),
+        *([_selection_line(trained), _seeds_line(trained)] if trained else []),
+        *folds_lines(trained),
+        *ensemble_lines(records),
         _value_line(metric),
     )
+
+
+def ensemble_lines(records: Sequence[CellRecord]) -> list[str]:
+    """One sentence for each ensemble: its members."""
+    return [
+        f"{one.name}: the mean of the logits of {len(one.members)} cells, case by case: {_names(one.members)}."
+        for one in records
+        if one.members
+    ]
+
+
+def folds_lines(records: Sequence[CellRecord]) -> list[str]:
+    """One sentence for each division into folds: its folds that are done, by row where they are not complete."""
+    divisions: dict[tuple[int, int, bool], dict[RowKey, set[int]]] = {}
+    for record in records:
+        if record.folds is not None:
+            rows = divisions.setdefault(record.folds.division, {})
+            rows.setdefault(record.row, set()).add(record.folds.index)
+    return [_folds_line(*division, rows) for division, rows in divisions.items()]
+
+
+def _folds_line(count: int, seed: int, nested: bool, rows: Mapping[RowKey, Collection[int]]) -> str:
+    kind = "nested folds" if nested else "folds of training and validation"
+    whose = (
+        "each patient tested once, intervals are Student's over the folds" if nested else "all tested on the same cases"
+    )
+    line = f"Mean over {count} {kind}, by patient, seed {seed}; {whose}. The seeds of a fold are averaged first."
+    partial = [
+        f"{' '.join(filter(None, row))} {len(done)} of {count}" for row, done in rows.items() if len(done) < count
+    ]
+    return line + (f" Not all folds are done: {'; '.join(partial)}." if partial else "")
 
 
 def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
@@ -56,11 +91,16 @@ def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
 
 def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> str:
     stored = metric if metric in INTERVALS else "auroc"
+    measured = [
+        (record, score)
+        for record in records
+        for score in record.groups
+        if (score.cohort, score.group, score.metric) == (*column, stored)
+    ]
     scored: dict[str, list[tuple[CellRecord, Score]]] = {}
-    for record in records:
-        for score in record.groups:
-            if (score.cohort, score.group, score.metric) == (*column, stored):
-                scored.setdefault(_column_facts(record, score, metric), []).append((record, score))
+    for record, score in measured:
+        if not tests_fold(record, column[0]):
+            scored.setdefault(_column_facts(record, score, metric), []).append((record, score))
     # Flags are ignored when cells are grouped, because records of older versions have none.
     facts = {
         _column_facts(*cells[0], metric, flagged=flagged_cases(score for _, score in cells)): [
@@ -68,11 +108,37 @@ def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> 
         ]
         for cells in scored.values()
     }
+    nested: dict[object, list[tuple[CellRecord, Score]]] = {}
+    for record, score in measured:
+        if tests_fold(record, column[0]) and record.folds is not None:
+            nested.setdefault((record.row, record.folds.division), []).append((record, score))
+    for cells in nested.values():
+        facts.setdefault(_nested_facts(cells, column), []).extend(record.name for record, _ in cells)
     name = " ".join(column)
     if len(facts) <= 1:
         return "".join(f"{name}: {fact}." for fact in facts)
     said = "; ".join(f"{fact} ({len(names)} cells, e.g. {names[0]})" for fact, names in facts.items())
     return f"{name}: cells were scored on DIFFERENT cases or labels: {said}."
+
+
+def _nested_facts(cells: Sequence[tuple[CellRecord, Score]], column: Column) -> str:
+    """What the nested folds of one row are scored on together."""
+    first_of = {record.repeat[1]: (record, score) for record, score in reversed(cells)}
+    scores = [score for _, score in first_of.values()]
+    count = next(record.folds.count for record, _ in cells if record.folds is not None)
+    flagged = Counter({flag: 0 for score in scores for flag, _ in score.flagged})
+    for score in scores:
+        flagged.update(dict(score.flagged))
+    pooled = replace(scores[0], flagged=tuple(sorted(flagged.items())))
+    patients = sum(score.n_patients for score in scores)
+    of_patients = f" of {patients} patients" if patients else ""
+    done = f"{count} nested folds" if len(scores) == count else f"{len(scores)} of {count} nested folds"
+    fewest, total = min(score.n_labels for score in scores), max(score.n_labels_total for score in scores)
+    short = sorted({label for record, _ in first_of.values() for label in left_out(record, column)[1]})
+    labels = f"at least {fewest} of {total} labels have both classes in a fold"
+    labels += f"; left out in some folds: {', '.join(short)}" if short else ""
+    cases = f"N = {sum(score.n_cases for score in scores)} volumes{of_patients}{flagged_cases([pooled])}"
+    return f"mean over {done}, each patient tested once, {cases}, {labels}"
 
 
 def _column_facts(record: CellRecord, score: Score, metric: str, *, flagged: str = "") -> str:
@@ -103,13 +169,22 @@ def _seeds_line(records: Sequence[CellRecord]) -> str:
     for record in records:
         by_row.setdefault(record.row, []).append(record)
     sets = sorted({tuple(sorted({one.seed for one in cells})) for cells in by_row.values()})
+    divisions = [{one.folds.division if one.folds else None for one in cells} for cells in by_row.values()]
     shown = "; ".join(", ".join(map(str, seeds)) for seeds in sets)
     line = f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
     if any(len(seeds) > 1 for seeds in sets):
         line += " Means over seeds are given with their standard deviation; it widens their intervals."
-    mixed = [cells for cells in by_row.values() if len({one.seed for one in cells}) < len(cells)]
-    names = "; ".join(", ".join(one.name for one in cells) for cells in mixed)
+    mixed = [
+        cells
+        for cells, of_row in zip(by_row.values(), divisions, strict=True)
+        if len({one.repeat for one in cells}) < len(cells) or len(of_row) > 1
+    ]
+    names = "; ".join(map(_names, mixed))
     return f"{line} A row averages DIFFERENT cells of one seed: {names}." if mixed else line
+
+
+def _names(cells: Sequence[CellRecord]) -> str:
+    return ", ".join(one.name for one in cells)
 
 
 def _value_line(metric: str) -> str:

@@ -101,7 +101,7 @@ def as_sheet(table: ReportTable, style: Style) -> Sheet:
     rows = [
         [
             *row_names(row),
-            *(entry_text(table.entries[row, at], style, mark=table.own_labels(row, at)) for at in columns),
+            *(entry_text(table.entries[row, at], style, mark=_marks(table, row, at)) for at in columns),
         ]
         for row in table.rows
     ]
@@ -118,6 +118,10 @@ def as_sheet(table: ReportTable, style: Style) -> Sheet:
     )
 
 
+def _marks(table: ReportTable, row: Key, column: Key) -> str:
+    return table.own_labels(row, column) + table.own_folds(row, column)
+
+
 def row_names(row: Key) -> list[str]:
     """The printed names of a row."""
     return [shown_name(part) for part in row]
@@ -131,7 +135,7 @@ def shown_name(part: str) -> str:
 
 
 def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "") -> str:
-    """Format an entry: value, standard deviation over seeds, interval, mark, and the published value in brackets."""
+    """Format an entry: value, standard deviation, interval, mark, and the published value in brackets."""
     text = _number(entry, style, digits) + mark if entry.known else _absence(entry)
     if style.published:
         text += f" ({_printed(entry, style, digits)})"

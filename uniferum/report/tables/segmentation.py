@@ -65,7 +65,7 @@ def mask_scores(record: CellRecord, metric: str) -> Iterator[Score]:
 
 def mask_lines(records: Sequence[CellRecord], metric: str) -> tuple[str, ...]:
     """Make the protocol lines of masks: scored scans by cohort, the metric, and cells with empty masks."""
-    trained = [record for record in records if SEG in record.train_on]
+    trained = [record for record in records if SEG in record.train_on and not record.members]
     if not trained:
         return (NO_CELL,)
     facts = ((_scans_line(row), record.name) for record in trained for row in record.result.get("masks") or ())
@@ -118,4 +118,5 @@ def _score(
         n_cases=counts["n_cases"],
         n_patients=counts["n_patients"],
         prevalence=nothing,
+        folds=record.folds_on(cohort),
     )

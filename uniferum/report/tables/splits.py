@@ -15,12 +15,26 @@ from uniferum.report.tables.shared_lines import shared_lines
 def split_lines(records: Sequence[CellRecord], cohorts: Iterable[str]) -> tuple[str, ...]:
     """One sentence for the test split of each cohort; several if the cells were scored on different splits."""
     facts = (
-        (_line(cohort, record.test_splits[cohort]), record.name)
+        (_split_text(record, cohort), record.name)
         for cohort in dict.fromkeys(cohorts)
         for record in records
         if cohort in record.test_splits
     )
     return tuple(shared_lines(facts, len(records)))
+
+
+def tests_fold(record: CellRecord, cohort: str) -> bool:
+    """Whether a cell is tested on a nested fold of a cohort, so that the other folds have other cases."""
+    folds = record.folds_on(cohort)
+    return folds is not None and folds.nested
+
+
+def _split_text(record: CellRecord, cohort: str) -> str:
+    word = record.test_splits[cohort]
+    if record.folds is None or not tests_fold(record, cohort):
+        return _line(cohort, word)
+    phantoms = " of phantoms" if word.phantoms else ""
+    return f"{cohort} test split: nested folds{phantoms}, drawn by patient with seed {record.folds.seed}"
 
 
 def split_line(record: CellRecord) -> str:
