@@ -11,6 +11,7 @@ import pandas as pd
 
 from uniferum.atomic import write_atomically, write_json, write_text
 from uniferum.data.flag_counts import count_flags
+from uniferum.data.label_sets import set_of
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
@@ -196,20 +197,18 @@ def _write_scores(predictions: pd.DataFrame, bench: Workbench, files: RunFiles) 
     scores = score_predictions(predictions, vocabulary_groups)
     write_atomically(files.metrics, lambda path: scores.labels.to_parquet(path, index=False))
     groups = scores.groups.to_dict(orient="records")
-    flags = {title: bench.cohorts[cohort].flags_of for title, cohort in cohort_of.items()}
-    return [{**row, "flagged": _flagged(flags, predictions, row, vocabulary_groups)} for row in groups]
+    return [{**row, "flagged": _flagged(bench, predictions, row, vocabulary_groups)} for row in groups]
 
 
 def _flagged(
-    flags: Mapping[str, Mapping[str, tuple[str, ...]]],
-    predictions: pd.DataFrame,
-    row: Mapping[Any, Any],
-    groups: Mapping[tuple[str, str], Any],
+    bench: Workbench, predictions: pd.DataFrame, row: Mapping[Any, Any], groups: Mapping[tuple[str, str], Any]
 ) -> dict[str, int]:
     """Count the cases of a group mean with doubtful intensities or orientation, by flag."""
     cohort, labels = row["cohort"], list(groups[row["cohort"], row["group"]])
     part = predictions.loc[(predictions["cohort"] == cohort) & predictions["label"].isin(labels), "scan_id"]
-    counts = count_flags({scan: doubtful(flags[cohort][scan]) for scan in part.unique().tolist()})
+    own, *_ = set_of(cohort) or (cohort,)
+    flags_of = bench.cohorts[own].flags_of
+    counts = count_flags({scan: doubtful(flags_of[scan]) for scan in part.unique().tolist()})
     return {flag.flag: flag.count for flag in counts}
 
 
