@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from uniferum.errors import UniferumError
 from uniferum.report.checks.margins import Margins
+from uniferum.report.cited_systems import row_model
 from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
 from uniferum.report.systems import encoder_word, other_system
 from uniferum.report.tables.naming import distinguish_encoders, of_phantoms
@@ -204,7 +205,7 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
     word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
     return PendingCell(
         cell.name,
-        cell.model,
+        row_model(cell.model, model),
         word,
         cell.mix,
         cell.seed,

@@ -37,7 +37,10 @@ SMALL_CT_CLIP: dict[str, Any] = {
 SMALL_CT_NET: dict[str, Any] = {
     "input": {"spacing_mm": None},
     "network": "resnet10t",
-    "convs": [{"out": 4, "kernel": [3, 1, 1], "stride": [3, 1, 1]}, {"out": 2, "kernel": [5, 1, 1], "stride": [5, 1, 1]}],
+    "convs": [
+        {"out": 4, "kernel": [3, 1, 1], "stride": [3, 1, 1]},
+        {"out": 2, "kernel": [5, 1, 1], "stride": [5, 1, 1]},
+    ],
     "hidden": [12, 8],
 }
 SMALL_CNN_TRANSFORMER: dict[str, Any] = {

@@ -20,6 +20,7 @@ from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Fingerprints, Reading, Stores
+from uniferum.run.input_grid import input_record
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.run.trained_rows import row_record
@@ -209,6 +210,7 @@ def _record(
             "model": config.model.kind,
             "text_encoder": config.model.text.name if reads_text(config.model.kind) else None,
             "seed": config.seed,
+            "input": input_record(config),
             "best_step": best.step,
             "selection": {
                 "metric": "auroc",

@@ -19,6 +19,7 @@ from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
 from uniferum.run.identity import SELECTION_SPLIT, Reading, Stores, training_content
+from uniferum.run.input_grid import input_warnings
 from uniferum.run.result import RunResult, read_result
 from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
@@ -149,7 +150,7 @@ def _begin(
     ``incomplete``: mask rows, and labels to score.
     """
     log.info("computing in %s", bench.compute.reason)
-    for line in (*bench.preset_lines(), *bench.left_out_lines(), *incomplete):
+    for line in (*bench.preset_lines(), *bench.left_out_lines(), *input_warnings(config), *incomplete):
         log.warning("%s", line)
     if not bench.workers.first:
         return Fanout(())

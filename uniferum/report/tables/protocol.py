@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
+from uniferum.report.tables.inputs import input_lines
 from uniferum.report.tables.row_counts import row_lines
 from uniferum.report.tables.segmentation import mask_lines
 from uniferum.report.tables.splits import split_lines
@@ -38,6 +39,7 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
         *splits,
         *data_lines(records),
         *row_lines(records),
+        *input_lines(records),
         _selection_line(records),
         _seeds_line(records),
         _value_line(metric),

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from tests.support.small_models import LABELS, PROMPTS, small_model, volumes
 
-RATES = {"ct_net": 3e-3, "cnn_draelos": 3e-3, "cnn_transformer": 1e-4, "ct_clip": 1e-3}
+RATES = {"ct_net": 1e-2, "cnn_draelos": 1e-2, "cnn_transformer": 1e-4, "ct_clip": 1e-3}
 ROWS = torch.tensor([0, 1, 0, 1])
 NAMES = ["emphysema", "emphysema", "pleural_effusion", "pleural_effusion"]
 TEXTS = [PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1]]
@@ -38,4 +38,3 @@ def test_a_volume_is_read_the_same_alone_and_in_company(kind: str) -> None:
         answer = model.read(together, torch.tensor([2]), [PROMPTS[0]], [LABELS[0]])
     assert answer.class_logit.shape == (1,)
     assert answer.mask_logit is None
-
