@@ -169,26 +169,16 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
     needed = splits_read(config, only_scores=only_scores)
     for name, cohort in cohorts.items():
         refuse_splits(cohort.for_training("keep", config.folds_of(name)), needed[name])
-        _refuse_other_grid(name, cohort.geometry, config)
+        if not cohort.geometry.serves(config.geometry, config.data.level):
+            raise UniferumError(
+                f"store of {name}: geometry",
+                _grid(cohort.geometry),
+                must=f"be the run's ({_grid(config.geometry)})",
+                cure="prepare the cohort again, or set the run's geometry",
+            )
         _refuse_without_level(name, cohort, config.data.level)
     seen = {name: _as_run(config, cohort) for name, cohort in cohorts.items()}
     return Workbench(config, seen, compute, Workers.current())
-
-
-def _refuse_other_grid(name: str, stored: Geometry, config: RunConfig) -> None:
-    """Refuse a store on another grid than the run's.
-
-    The level ``full`` is on the grid of box_mm and spacing_mm alone, so that a run which reads it may take another crop
-    of it, or a finer input, than that for which the store was made.
-    """
-    kept = {"crop_mm", "model_shape"} if config.data.level == "full" else set()
-    if stored.model_dump(exclude=kept) != config.geometry.model_dump(exclude=kept):
-        raise UniferumError(
-            f"store of {name}: geometry",
-            _grid(stored),
-            must=f"be the run's ({_grid(config.geometry)})",
-            cure="prepare the cohort again, or set the run's geometry",
-        )
 
 
 def _refuse_without_level(name: str, cohort: PreparedCohort, level: str) -> None:

@@ -16,6 +16,7 @@ from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.evaluation.prediction_file import write_predictions
 from uniferum.model.base import Model
+from uniferum.model.parameters import count_parameters
 from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
@@ -134,7 +135,11 @@ def score(
         groups = _write_scores(predictions, bench, files)
         write_masks(masks, files)
         write_json(files.environment, environment())
-        record = {**_record(bench, identity, files, groups, rows), **_mask_record(masks)}
+        record = {
+            **_record(bench, identity, files, groups, rows),
+            "parameters": count_parameters(model),
+            **_mask_record(masks),
+        }
         for path in _made(files):
             if path.exists():
                 reporter.artifact(path)

@@ -9,6 +9,7 @@ Shapes: V volumes, T triplets, C channels, H rows and W columns of the network's
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -101,7 +102,7 @@ def _reducing(triplets: int, convs: Sequence[Conv]) -> nn.Sequential:
 
 def _classifier(widths: Sequence[int], dropout: float) -> nn.Sequential:
     parts = nn.Sequential()
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         parts.extend([nn.Linear(before, after), nn.ReLU(), nn.Dropout(dropout)])
     return parts
 

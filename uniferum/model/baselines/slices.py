@@ -71,7 +71,7 @@ def maps_shape(network: nn.Module, config: ModelConfig, rows: int, columns: int)
         with torch.no_grad():
             network.eval()
             maps = torch.func.functional_call(network, empty, torch.empty(1, 3, rows, columns, device="meta"))
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:
         raise UniferumError(key, name, must=f"take slices of {rows} x {columns}", cure=str(error)[:120]) from None
     finally:
         network.train(mode)
