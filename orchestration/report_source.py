@@ -184,7 +184,8 @@ def _untested(grid: "GridConfig", planned: "PlannedCell", record: CellRecord) ->
     from orchestration.grid.stores import store_command
 
     scored = set(record.result.get("evaluate_on") or ())
-    return {name: store_command(name, grid.stores[name]) for name in planned.untested if name not in scored}
+    untested = [name for name in planned.untested if name not in scored]
+    return {name: store_command(name, grid, [planned.cell.config]) for name in untested}
 
 
 def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
