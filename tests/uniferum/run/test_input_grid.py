@@ -91,7 +91,7 @@ def test_the_same_run_gives_the_same_bits(runs: dict[str, RunResult], stores: St
     one, other = (load_file(file.best / "model.safetensors") for file in files)
     assert all(torch.equal(one[name], other[name]) for name in one.keys() | other.keys())
     tables = [pd.read_parquet(file.predictions) for file in files]
-    pd.testing.assert_frame_equal(*tables)
+    pd.testing.assert_frame_equal(tables[0], tables[1])
 
 
 def test_the_record_has_the_level_and_both_grids(runs: dict[str, RunResult]) -> None:

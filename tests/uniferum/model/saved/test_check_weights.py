@@ -198,7 +198,7 @@ def test_the_network_of_a_system_over_slices_is_checked_by_its_own_name(
     folder.mkdir(parents=True)
     network = slice_network(config, None, pretrained=False)
     save_file(network.state_dict(), folder / "model.safetensors")
-    found = check_slices(config, tmp_path)
-    assert (found.fault, found.path) == ("", str(folder / "model.safetensors"))
-    assert len(set(found.numbers)) == 4
+    loaded = check_slices(config, tmp_path)
+    assert (loaded.fault, loaded.path) == ("", str(folder / "model.safetensors"))
+    assert len(set(loaded.numbers)) == 4
     assert check_slices(small_config(kind="ct_net")).loaded == "drawn at random, nothing to load"
