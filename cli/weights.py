@@ -135,13 +135,16 @@ def _needed(path: Path) -> "list[WeightsCheck]":
     """Check each text and image encoder of a grid's cells once."""
     from orchestration.grid.cells import expand
     from orchestration.grid.config import load_grid
-    from uniferum.model.saved.check_weights import check_image, check_text
-    from uniferum.systems import reads_text
+    from uniferum.model.config import slice_weights
+    from uniferum.model.saved.check_weights import check_image, check_slices, check_text
+    from uniferum.systems import reads_text, system_of
 
     models = [cell.config.model for cell in expand(load_grid(path), source=str(path))]
     texts = {(m.text.name, m.text.layers): m.text for m in models if reads_text(m.kind)}
-    images = {(m.encoder.name, m.encoder.weights): m.encoder for m in models}
-    return [*map(check_text, texts.values()), *map(check_image, images.values())]
+    images = {(m.encoder.name, m.encoder.weights): m.encoder for m in models if system_of(m.kind).own_encoder}
+    slices = {(slice_weights(m), m.encoder.weights): m for m in models if slice_weights(m)}
+    checks = (map(check_text, texts.values()), map(check_image, images.values()), map(check_slices, slices.values()))
+    return [check for kind in checks for check in kind]
 
 
 def _sheet(checks: "Sequence[WeightsCheck]") -> "Sheet":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from uniferum.errors import UniferumError
 from uniferum.report.checks.margins import Margins
+from uniferum.report.cited_systems import row_model
 from uniferum.report.ensembles import ensemble, incomplete
 from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
 from uniferum.report.systems import encoder_word, other_system, recorded_folds
@@ -244,7 +245,8 @@ def _untested(grid: "GridConfig", planned: "PlannedCell", record: CellRecord) ->
     from orchestration.grid.stores import store_command
 
     scored = set(record.result.get("evaluate_on") or ())
-    return {name: store_command(name, grid.stores[name]) for name in planned.untested if name not in scored}
+    untested = [name for name in planned.untested if name not in scored]
+    return {name: store_command(name, grid, [planned.cell.config]) for name in untested}
 
 
 def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> list[CellRecord]:
@@ -265,7 +267,7 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
     word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
     return PendingCell(
         cell.name,
-        cell.model,
+        row_model(cell.model, model),
         word,
         cell.mix,
         cell.seed,

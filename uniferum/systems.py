@@ -21,9 +21,8 @@ class System:
         masks: whether it predicts masks; every system predicts labels.
         text: whether it has a text encoder (``transformer``, ``reader``) and reads prompts.
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
-        own_grid: whether it resamples its input to a grid of its own, so that its builder gets the run's ``geometry``.
+        section: the name of its own section in ``model``; such a system resamples its input to a grid of its own.
         trained_by_paper: whether the paper's authors trained it, so that the report compares it with their numbers.
-        image_weights: hub id of the ImageNet weights of another image encoder; empty if it has none.
         shuffled: whether it is a control that trains and selects on labels that are exchanged between the scans of a
             split; the test split keeps its labels.
     """
@@ -34,10 +33,14 @@ class System:
     masks: bool = False
     text: bool = False
     own_encoder: bool = False
-    own_grid: bool = False
-    image_weights: str = ""
+    section: str = ""
     shuffled: bool = False
     trained_by_paper: bool = False
+
+    @property
+    def own_grid(self) -> bool:
+        """Whether it resamples its input to a grid of its own, so that its builder gets the run's ``geometry``."""
+        return bool(self.section)
 
 
 UNIFERUM = "uniferum"
@@ -65,14 +68,15 @@ SYSTEMS: dict[str, System] = _by_name(
             trained_by_paper=True,
         ),
         System(CNN, "CNN", f"{_BASELINES}.cnn:build_cnn", own_encoder=True, trained_by_paper=True),
-        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", image_weights="timm/resnet18.tv_in1k"),
+        System("ct_net", "CT-NET", f"{_BASELINES}.ct_net:build_ct_net", section="ct_net"),
+        System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip.build:build_ct_clip", text=True, section="ct_clip"),
         System(
             "cnn_transformer",
             "CNN+Transformer",
             f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
-            image_weights="timm/resnetv2_50x1_bit.goog_in21k_ft_in1k",
+            section="cnn_transformer",
         ),
-        System("ct_clip", "CT-CLIP", f"{_BASELINES}.ct_clip.build:build_ct_clip", text=True, own_grid=True),
+        System("cnn_draelos", "CNN (Draelos)", f"{_BASELINES}.ct_net:build_ct_net", section="ct_net"),
         System("probe", "Linear probe", f"{_BASELINES}.probe:build_probe", own_encoder=True),
         System(
             "shuffled",
@@ -112,6 +116,11 @@ def predicts_masks(name: str) -> bool:
 def reads_text(name: str) -> bool:
     """Whether a system of this name exists and has a text encoder."""
     return name in SYSTEMS and SYSTEMS[name].text
+
+
+def section_of(name: str) -> str:
+    """The name of a system's own section in ``model``; empty if it has none or does not exist."""
+    return SYSTEMS[name].section if name in SYSTEMS else ""
 
 
 def trained_by_paper(name: str) -> bool:

@@ -146,7 +146,8 @@ class DataPlan:
                 *([f"cells not tested on it: {len(untested)}"] if untested else []),
             ]
             if needs and not on_disk(store):
-                yield f"no store of {name} yet: {', '.join(needs)}; make it with: {store_command(name, store)}"
+                command = store_command(name, self.grid, [p.cell.config for p in (*waiting, *untested)])
+                yield f"no store of {name} yet: {', '.join(needs)}; make it with: {command}"
 
     def _mask_lines(self, cohorts: Iterable[CohortRows]) -> Iterator[str]:
         for one in cohorts:

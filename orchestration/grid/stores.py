@@ -1,10 +1,15 @@
 """The prepared stores that a grid file names: whether they are on disk, and the command that makes one."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from orchestration.grid.config import GridConfig
 from uniferum.data.reports import FILE as REPORTS
+
+if TYPE_CHECKING:
+    from uniferum.run import RunConfig
 
 
 def on_disk(store: Path | str) -> bool:
@@ -31,9 +36,17 @@ def reports_command(cohort: str, store: Path | str) -> str:
     )
 
 
-def store_command(cohort: str, store: Path | str) -> str:
-    """The command that prepares a cohort into its store."""
+def store_command(cohort: str, grid: GridConfig, cells: "Iterable[RunConfig]") -> str:
+    """The command that prepares a cohort into its store of a grid file.
+
+    Args:
+        cohort: name of the cohort.
+        grid: the grid file.
+        cells: the runs that read the store; if one of them reads the full level, the store must hold it.
+    """
     from uniferum.data.commands import cohort_args, prepare_command
     from uniferum.data.organ_rows import CONFIGS
 
-    return prepare_command(cohort_args({}, f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml"), store)
+    given = cohort_args({}, f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml")
+    full = any(config.data.level == "full" for config in cells)
+    return prepare_command(f"{given} --set levels=[train,full]" if full else given, grid.stores[cohort])

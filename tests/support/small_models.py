@@ -33,6 +33,30 @@ SMALL_CT_CLIP: dict[str, Any] = {
     "latent": 16,
 }
 
+# CT-Net with two triplets of 24 x 16 voxels, and CNN + Transformer with a small trained network over eight slices.
+SMALL_CT_NET: dict[str, Any] = {
+    "input": {"spacing_mm": None},
+    "network": "resnet10t",
+    "convs": [
+        {"out": 4, "kernel": [3, 1, 1], "stride": [3, 1, 1]},
+        {"out": 2, "kernel": [5, 1, 1], "stride": [5, 1, 1]},
+    ],
+    "hidden": [12, 8],
+}
+SMALL_CNN_TRANSFORMER: dict[str, Any] = {
+    "input": {"spacing_mm": None},
+    "network": "resnet10t",
+    "freeze_network": False,
+    "heads": 4,
+    "feed_forward": 16,
+}
+SMALL_OWN: dict[str, dict[str, Any]] = {
+    "ct_clip": {"ct_clip": SMALL_CT_CLIP},
+    "ct_net": {"ct_net": SMALL_CT_NET},
+    "cnn_draelos": {"ct_net": SMALL_CT_NET},
+    "cnn_transformer": {"cnn_transformer": SMALL_CNN_TRANSFORMER},
+}
+
 
 def small_config(**changes: Any) -> ModelConfig:
     """Config of a Uniferum with 3 x 2 x 1 visual tokens and hidden size 16; ``changes`` override its sections."""
@@ -40,7 +64,7 @@ def small_config(**changes: Any) -> ModelConfig:
         "encoder": {"name": "tf_efficientnet_lite0", "weights": "none", "stride": 8},
         "text": {"name": "tiny", "layers": 2, "hidden": 16, "heads": 2},
         "patch": 2,
-        "ct_clip": SMALL_CT_CLIP if changes.get("kind") == "ct_clip" else {},
+        **SMALL_OWN.get(changes.get("kind", ""), {}),
     }
     for name, change in changes.items():
         sections[name] = sections.get(name, {}) | change if isinstance(change, dict) else change

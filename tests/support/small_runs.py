@@ -40,13 +40,15 @@ def write_store(
     flags: Mapping[str, tuple[str, ...]] | None = None,
     without: Collection[str] = (),
     maskless: Collection[str] = (),
+    full: bool = False,
 ) -> Path:
     """A store whose scans show label ``k`` as a brighter slab; ``shift`` changes the labels of the test split.
 
     ``flags`` are those of the scans that it names; the scans of ``without`` are not there, those of ``maskless`` have
-    no mask.
+    no mask. With ``full`` the store holds the full level too.
     """
-    store = Store.create(path, {"name": name}, PreparationConfig(geometry=GEOMETRY))
+    levels = ("train", "full") if full else ("train",)
+    store = Store.create(path, {"name": name}, PreparationConfig(geometry=GEOMETRY, levels=levels))
     rows, known = [], []
     scans = [(split, number) for split, count in counts.items() for number in range(count)]
     for split, number in scans:
@@ -54,18 +56,18 @@ def write_store(
         if scan_id in without:
             continue
         random = np.random.default_rng([len(name), len(split), number, scale])
-        full = random.integers(-200, 200, GEOMETRY.box_shape).astype(np.int16)
+        hu = random.integers(-200, 200, GEOMETRY.box_shape).astype(np.int16)
         for index, label in enumerate(labels):
             value = (number + index + (shift if split == "test" else 0)) % 2
-            full[:, :, 12 * index : 12 * index + 12] += np.int16(500 * value)
+            hu[:, :, 12 * index : 12 * index + 12] += np.int16(500 * value)
             known.append({"scan_id": scan_id, "label": label, "value": value})
         ids = np.zeros(GEOMETRY.level_shape, np.uint8)
         ids[4:12, 4:12, 4:12] = 1 if name == "LUNA16" else 51
         scan = PreparedScan(
             scan_id=scan_id,
-            levels={"train": training_level(full, GEOMETRY)},
+            levels={level: hu if level == "full" else training_level(hu, GEOMETRY) for level in levels},
             masks={} if scan_id in maskless else {"nodule" if name == "LUNA16" else "totalsegmentator": {"train": ids}},
-            affine={"train": GEOMETRY.affine("train", (0.0, 0.0, 0.0))},
+            affine={level: GEOMETRY.affine(level, (0.0, 0.0, 0.0)) for level in levels},
             flags=(flags or {}).get(scan_id, ()),
             centre_mm=(0.0, 0.0, 0.0),
             lung_source="none",

@@ -9,8 +9,11 @@ from pydantic import Field, model_validator
 
 from uniferum.config import Section
 from uniferum.errors import UniferumError
+from uniferum.model.cnn_transformer_config import CnnTransformerConfig
 from uniferum.model.ct_clip_config import CtClipConfig
-from uniferum.systems import UNIFERUM
+from uniferum.model.ct_net_config import CtNetConfig
+from uniferum.model.own_input_config import OwnInput
+from uniferum.systems import UNIFERUM, section_of
 
 PUBMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
 GATORTRON = "UFNLP/gatortron-base"
@@ -108,6 +111,10 @@ class ModelConfig(Section):
     head: HeadConfig = HeadConfig()
     ct_clip: CtClipConfig = CtClipConfig()
     """Of the system ``ct_clip`` alone; without effect on all others."""
+    ct_net: CtNetConfig = CtNetConfig()
+    """Of the systems ``ct_net`` and ``cnn_draelos`` alone."""
+    cnn_transformer: CnnTransformerConfig = CnnTransformerConfig()
+    """Of the system ``cnn_transformer`` alone."""
     patch: int = Field(default=4, ge=1, le=32)
     """u: a visual token predicts u x u x u mask voxels (released code: 4)."""
     mask_prior: float | None = Field(default=None, gt=0.0, lt=1.0)
@@ -128,6 +135,12 @@ class ModelConfig(Section):
     def text_frozen(self) -> bool:
         """Whether the text encoder is frozen."""
         return self.preset == "released" if self.text.freeze is None else self.text.freeze
+
+    @property
+    def own_input(self) -> OwnInput | None:
+        """The input grid of the system's own; None for a system that reads the grid of the run."""
+        name = section_of(self.kind)
+        return getattr(self, name).input if name else None
 
     @property
     def positions(self) -> Literal["once", "twice"]:
@@ -151,3 +164,16 @@ def tokens_shape(config: ModelConfig, model_shape: tuple[int, int, int]) -> tupl
             cure="change either of the two",
         )
     return model_shape[0] // stride, model_shape[1] // stride, model_shape[2] // stride
+
+
+def slice_network_key(config: ModelConfig) -> tuple[str, str]:
+    """The key that names the 2D network over slices, and its value; empty for a system without one."""
+    name = section_of(config.kind)
+    network = getattr(getattr(config, name), "network", "") if name else ""
+    return (f"model.{name}.network", network) if network else ("", "")
+
+
+def slice_weights(config: ModelConfig) -> str:
+    """The hub id of the pretrained weights of the 2D network over slices; empty for a system without one."""
+    network = slice_network_key(config)[1]
+    return f"timm/{network}" if network else ""

@@ -8,15 +8,15 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from uniferum.config import Section
+from uniferum.model.own_input_config import OwnInput
 
 CXR_BERT = "microsoft/BiomedVLP-CXR-BERT-specialized"
 """The published text encoder (paper; code: run_train.py), for ``model.text.name``."""
 
 Way = Literal["vocabfine", "classfine", "zero_shot", "contrastive"]
-Orientation = Literal["LPS", "RAS", "LAS", "RPS"]
 
 
-class CtClipInput(Section):
+class CtClipInput(OwnInput):
     """The grid and the intensities that CT-ViT reads; volumes are resampled to it from the run's own grid."""
 
     spacing_mm: tuple[float, float, float] | None = (0.75, 0.75, 1.5)
@@ -24,7 +24,7 @@ class CtClipInput(Section):
     shape: tuple[int, int, int] = (480, 480, 240)
     """Voxels along x, y, z after the centred crop or padding (code: data_inference_nii.py); unused where
     ``spacing_mm`` is null."""
-    orientation: Literal["LPS", "RAS", "LAS", "RPS"] = "LPS"
+    orientation: str = Field(default="LPS", pattern="^[LR][AP][SI]$")
     """Direction of the axes x, y, z: the published code keeps the order of CT-RATE's files, which are LPS."""
     hu: tuple[float, float] = (-1000.0, 1000.0)
     """Limits to which HU are clipped (code: data_inference_nii.py)."""
@@ -37,8 +37,6 @@ class CtClipInput(Section):
     def _possible(self) -> Self:
         if self.hu[0] >= self.hu[1]:
             raise ValueError(f"have hu as a lower and a higher limit, not {list(self.hu)}")
-        if min(self.shape) < 1 or min(self.spacing_mm or (1.0,)) <= 0:
-            raise ValueError("have a positive shape and a positive spacing_mm")
         return self
 
 

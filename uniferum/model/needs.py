@@ -9,7 +9,7 @@ from shlex import quote
 from typing import Literal
 
 from uniferum.errors import StateError
-from uniferum.model.config import ModelConfig
+from uniferum.model.config import ModelConfig, slice_weights
 from uniferum.model.pretrained import (
     BESIDE,
     MINILM,
@@ -109,7 +109,7 @@ def _text(model: ModelConfig, trained: bool) -> tuple[PretrainedNeed, ...]:
 
 def _image(model: ModelConfig) -> tuple[PretrainedNeed, ...]:
     system, encoder = system_of(model.kind), model.encoder
-    hub = image_hub_id(encoder.name) if system.own_encoder else system.image_weights
+    hub = image_hub_id(encoder.name) if system.own_encoder else slice_weights(model)
     if not hub or encoder.weights == "none":
         return ()
     if encoder.weights == "imagenet":

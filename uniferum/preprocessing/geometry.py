@@ -81,6 +81,16 @@ class Geometry(Section):
         """Voxel size in mm of the level ``full`` or ``train``."""
         return self.spacing_mm if level == "full" else self.level_spacing_mm
 
+    def serves(self, run: "Geometry", level: str) -> bool:
+        """Whether stores of this geometry hold the voxels that a run of another geometry reads from a level.
+
+        The full level is on the grid of ``box_mm`` and ``spacing_mm`` alone, so that a run may take another crop of it,
+        or a finer input, than that for which the store was made.
+        """
+        if level == "full":
+            return (self.spacing_mm, self.box_mm) == (run.spacing_mm, run.box_mm)
+        return self == run
+
     def affine(self, level: str, centre_mm: tuple[float, float, float]) -> np.ndarray:
         """Affine (voxel index to RAS mm, 4 x 4, float64) of a level centred at ``centre_mm``."""
         spacing = np.asarray(self.spacing(level), dtype=np.float64)

@@ -2,16 +2,17 @@
 
 Files:
 
-    checks/      checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance
-    datacard     data card of prepared stores
-    ensembles    rows that average the logits of cells, case by case
-    figures/     figures of recorded cells: those of the paper, and curves
-    published    the numbers that the paper prints, each with its table or section
-    recompute    compute the scores of cells again from their prediction files
-    records      records of cells for the report: configuration, scores and files
-    registry     the registry of published values
-    site/        the report as a self-contained HTML page that needs neither a server nor a network
-    systems      names of text encoders; whether a cell is the paper's system
-    tables/      the tables of the report, and the formats in which they are printed
-    unfinished   cells that started but have no result
+    checks/          checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance
+    cited_systems    the systems whose numbers the paper cites: rows and published settings
+    datacard         data card of prepared stores
+    ensembles        rows that average the logits of cells, case by case
+    figures/         figures of recorded cells: those of the paper, and curves
+    published        the numbers that the paper prints, each with its table or section
+    recompute        compute the scores of cells again from their prediction files
+    records          records of cells for the report: configuration, scores and files
+    registry         the registry of published values
+    site/            the report as a self-contained HTML page that needs neither a server nor a network
+    systems          names of text encoders; whether a cell is the paper's system
+    tables/          the tables of the report, and the formats in which they are printed
+    unfinished       cells that started but have no result
 """

@@ -19,6 +19,7 @@ from uniferum.data.folds import Folds
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.prediction_file import read_test_splits
+from uniferum.report.cited_systems import row_model
 from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, recorded_folds, section
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.systems import UNIFERUM, paper_systems
@@ -60,7 +61,7 @@ class Score:
 
 @dataclass(frozen=True)
 class CellRecord:
-    """One finished cell; ``result`` is the content of ``result.json``."""
+    """One finished cell; ``result`` is the content of ``result.json``, ``model`` the name of its system in rows."""
 
     name: str
     model: str
@@ -246,7 +247,7 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
     text = keys.get("text") or {"name": result.get("text_encoder")}
     return CellRecord(
         name,
-        model,
+        row_model(model, keys),
         encoder_word(model, text),
         tuple(mix.split("+")),
         seed,

@@ -13,8 +13,9 @@ from typing import Any
 from uniferum.config import load_yaml
 from uniferum.data.folds import Folds
 from uniferum.errors import UniferumError
+from uniferum.report.cited_systems import other_settings, own_text
 from uniferum.run_files import RunFiles
-from uniferum.systems import UNIFERUM, reads_text, trained_by_paper
+from uniferum.systems import UNIFERUM, reads_text, section_of, trained_by_paper
 
 PAPER_LAYERS = 4
 PAPER_TEXT = {
@@ -32,14 +33,14 @@ def encoder_word(kind: str, text: Mapping[str, Any]) -> str:
     """What a text encoder is: ``tiny-64`` by its width, ``minilm-4`` by its layers, else its hub id or folder.
 
     A hub id or folder stands for its first four layers; another number of layers follows it. A model without a text
-    encoder has none.
+    encoder has none, and the published one of CT-CLIP is not named.
 
     Args:
         kind: ``model.kind``.
         text: the keys of ``model.text``.
     """
     name, layers = str(text.get("name") or ""), text.get("layers")
-    if not reads_text(kind) or not name:
+    if not reads_text(kind) or not name or own_text(kind, text):
         return ""
     if name == "tiny":
         return f"tiny-{text['hidden']}" if "hidden" in text else name
@@ -62,10 +63,12 @@ def other_system(kind: str, model: Mapping[str, Any], geometry: Mapping[str, Any
     """Why a model is not the paper's system of its kind; empty if it is.
 
     Args:
-        kind: ``model.kind``; only those that the paper trained can be the paper's.
+        kind: ``model.kind``; only those that the paper trained or cites can be the paper's.
         model: the keys of ``model``, all of them as a run records them; an empty mapping where they are unknown.
         geometry: the keys of ``geometry``; those that are not given are the paper's, as in a run.
     """
+    if section_of(kind):
+        return ", ".join(other_settings(kind, model)) if model.get(section_of(kind)) else UNRECORDED
     if not trained_by_paper(kind):
         return ""
     if not model.get("encoder"):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.config import load_yaml
+from uniferum.report.cited_systems import row_model
 from uniferum.report.records import PendingCell, cell_folders, mix_name, read_steps
 from uniferum.report.systems import encoder_word, other_system, recorded_folds, section
 from uniferum.run_files import RunFiles
@@ -27,7 +28,7 @@ def _pending(folder: Path) -> PendingCell:
     text = model.get("text") or {}
     return PendingCell(
         name,
-        kind,
+        row_model(kind, model),
         encoder_word(kind, text),
         mix,
         seed,

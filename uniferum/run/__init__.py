@@ -9,6 +9,7 @@ Files:
     config         RunConfig: the complete config of one run
     evaluate       score a trained run
     identity       two fingerprints of a run: one for training, one for evaluation
+    input_grid     the input of a run: stored level, grid, and the grid of the system's own
     masks          predict masks of prepared scans for display
     no_effect      keys without effect on the weights of a run, because of its other keys
     presets        the presets `paper` and `released`

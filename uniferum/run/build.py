@@ -197,7 +197,7 @@ def open_workbench(config: RunConfig, stores: Stores, compute: Compute, *, only_
         if folds is not None:
             refuse_folds(cohort, folds)
         refuse_splits(cohort.for_training("keep", folds), needed[name])
-        if cohort.geometry != config.geometry:
+        if not cohort.geometry.serves(config.geometry, config.data.level):
             raise UniferumError(
                 f"store of {name}: geometry",
                 _grid(cohort.geometry),
@@ -239,4 +239,5 @@ def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
 
 
 def _grid(geometry: Geometry) -> str:
-    return f"{geometry.model_shape} voxels from {geometry.crop_mm} mm, stored at {geometry.spacing_mm} mm"
+    stored = f"stored {geometry.box_mm} mm at {geometry.spacing_mm} mm"
+    return f"{geometry.model_shape} voxels from {geometry.crop_mm} mm, {stored}"

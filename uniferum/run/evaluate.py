@@ -17,6 +17,7 @@ from uniferum.evaluation.mask_words import mask_note
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.evaluation.prediction_file import write_predictions
 from uniferum.model.base import Model
+from uniferum.model.parameters import count_parameters
 from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
@@ -30,6 +31,7 @@ from uniferum.run.identity import (
     scoring_keys,
     with_label_files,
 )
+from uniferum.run.input_grid import input_record
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.run.scored_tasks import Predicted, predict_scored, scored_tasks
@@ -146,7 +148,12 @@ def score(
         write_masks(masks, files)
         write_json(files.environment, environment())
         scoring = {**_scoring(bench), **({"wordings": plain(predicted.wordings)} if predicted.wordings else {})}
-        record = {**_record(bench, identity, files, groups, rows), **scoring, **_mask_record(masks)}
+        record = {
+            **_record(bench, identity, files, groups, rows),
+            "parameters": count_parameters(model),
+            **scoring,
+            **_mask_record(masks),
+        }
         for path in _made(files):
             if path.exists():
                 reporter.artifact(path)
@@ -235,6 +242,7 @@ def _record(
             "model": config.model.kind,
             "text_encoder": config.model.text.name if reads_text(config.model.kind) else None,
             "seed": config.seed,
+            "input": input_record(config),
             "best_step": best.step,
             "selection": {
                 "metric": "auroc",

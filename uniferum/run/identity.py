@@ -48,7 +48,7 @@ _MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder
 # fingerprint, so that finished runs stay valid.
 _AS_BEFORE: dict[str, dict[str, Any]] = {
     "data": {"transforms": ()},
-    "model": {"mask_prior": None, "ct_clip": None},
+    "model": {"mask_prior": None, "ct_clip": None, "ct_net": None, "cnn_transformer": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
     "sampling": {"organ_share_of": "rows", "label_count": None},

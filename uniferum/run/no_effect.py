@@ -11,7 +11,7 @@ from typing import Any
 from uniferum.config import Section
 from uniferum.model.config import ModelConfig
 from uniferum.run.config import RunConfig
-from uniferum.systems import reads_text
+from uniferum.systems import SYSTEMS, reads_text, section_of
 
 ORGANS = frozenset(
     {
@@ -32,6 +32,9 @@ TINY = frozenset(f"model.text.{key}" for key in ("hidden", "heads", "expansion",
 """Only the text encoder ``tiny`` has no sizes of its own."""
 STRENGTHS = frozenset(f"augmentation.{key}" for key in ("rotation_deg", "zoom", "noise", "offset"))
 """With ``augmentation.probability: 0`` none of the four steps is applied; the random numbers drawn are the same."""
+
+OWN_SECTIONS = tuple(dict.fromkeys(system.section for system in SYSTEMS.values() if system.section))
+"""The sections of ``model`` that one system reads and the others do not."""
 
 
 def without_effect(config: RunConfig) -> frozenset[str]:
@@ -66,8 +69,10 @@ def _of_model(model: ModelConfig) -> set[str]:
         keys |= TINY
     if model.encoder.frozen_stages == 0:
         keys.add("model.encoder.frozen_norm")
-    if model.kind != "ct_clip":
-        keys.add("model.ct_clip")
+    own = section_of(model.kind)
+    keys |= {f"model.{name}" for name in OWN_SECTIONS if name != own}
+    if own:
+        keys.add("model.head")
     return keys
 
 

@@ -15,10 +15,12 @@ from uniferum.data.row_counts import positive_weights
 from uniferum.evaluation.metrics import mean_auroc
 from uniferum.evaluation.spread import prompt_spread
 from uniferum.model.base import Model
+from uniferum.model.parameters import parameters_line
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
 from uniferum.run.identity import SELECTION_SPLIT, Reading, Stores, training_content
+from uniferum.run.input_grid import input_warnings
 from uniferum.run.result import RunResult, read_result
 from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
@@ -98,7 +100,7 @@ def train_run(
     batches = bench.training_batches(table, model)
     incomplete = [rows.sentence() for rows in mask_rows(bench, table) if rows.incomplete]
     incomplete += [line for name in config.evaluate_on for line in unscored(bench.cohorts[name])]
-    listeners = _begin(config, stores, files, reporter, reached or TrainingProgress(), bench, incomplete)
+    listeners = _begin(config, stores, files, reporter, reached or TrainingProgress(), bench, model, incomplete)
     training = Training(
         model=model,
         batches=batches,
@@ -140,6 +142,7 @@ def _begin(
     reporter: Reporter | None,
     reached: TrainingProgress,
     bench: Workbench,
+    model: Model,
     incomplete: Sequence[str],
 ) -> Reporter:
     """Write the resolved config and rewind the step log to the last checkpoint.
@@ -149,7 +152,8 @@ def _begin(
     ``incomplete``: mask rows, and labels to score.
     """
     log.info("computing in %s", bench.compute.reason)
-    for line in (*bench.preset_lines(), *bench.left_out_lines(), *incomplete):
+    log.info("%s", parameters_line(config.model.kind, model))
+    for line in (*bench.preset_lines(), *bench.left_out_lines(), *input_warnings(config), *incomplete):
         log.warning("%s", line)
     if not bench.workers.first:
         return Fanout(())

@@ -32,7 +32,8 @@ def test_a_trained_model_needs_only_the_tokenizer_of_its_text_encoder() -> None:
     [
         ({"kind": "cnn"}, ["timm/tf_efficientnet_b0.in1k"]),
         ({"kind": "ct_net"}, ["timm/resnet18.tv_in1k"]),
-        ({"kind": "cnn_transformer"}, ["timm/resnetv2_50x1_bit.goog_in21k_ft_in1k"]),
+        ({"kind": "cnn_draelos", "ct_net": {"network": "resnet10t.c3_in1k"}}, ["timm/resnet10t.c3_in1k"]),
+        ({"kind": "cnn_transformer"}, ["timm/resnetv2_101x3_bit.goog_in21k"]),
         ({"kind": "cnn", "encoder": {"weights": "none"}}, []),
         ({"text": {"name": "tiny"}, "encoder": {"weights": "none"}}, []),
         (

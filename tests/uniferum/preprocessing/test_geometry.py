@@ -45,3 +45,15 @@ def test_all_levels_share_their_middle(settings):
 def test_grids_that_do_not_fit_each_other_are_refused(bad):
     with pytest.raises(ValidationError):
         Geometry.model_validate(bad)
+
+
+def test_the_full_level_serves_every_crop_and_input_of_its_box() -> None:
+    stored = Geometry()
+    finer = Geometry(crop_mm=(336, 336, 256), model_shape=(336, 336, 256))
+    assert stored.serves(stored, "train")
+    assert stored.serves(stored, "full")
+    assert stored.serves(finer, "full")
+    assert not stored.serves(finer, "train")
+    assert np.array_equal(stored.affine("full", (1.0, 2.0, 3.0)), finer.affine("full", (1.0, 2.0, 3.0)))
+    assert not stored.serves(Geometry(box_mm=(400, 336, 256)), "full")
+    assert not stored.serves(Geometry(spacing_mm=(0.5, 0.5, 0.5)), "full")

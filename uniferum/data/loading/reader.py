@@ -20,7 +20,7 @@ class Reader:
             UniferumError: a store was prepared with another geometry.
         """
         for name, cohort in cohorts.items():
-            if cohort.geometry != geometry:
+            if not cohort.geometry.serves(geometry, level):
                 shown = f"{cohort.geometry.model_shape} from {cohort.geometry.box_mm} mm"
                 cure = (
                     f"the run needs {geometry.model_shape} from {geometry.box_mm} mm: prepare {name} with its geometry"

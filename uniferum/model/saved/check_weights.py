@@ -16,7 +16,8 @@ from torch import Tensor
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
-from uniferum.model.config import EncoderConfig, TextConfig
+from uniferum.model.baselines.slices import slice_network
+from uniferum.model.config import EncoderConfig, ModelConfig, TextConfig, slice_weights
 from uniferum.model.encoder import build_encoder
 from uniferum.model.pretrained import (
     MINILM,
@@ -88,6 +89,23 @@ def check_image(config: EncoderConfig, weights_dir: Path | None = None) -> Weigh
         return replace(check, fault=str(error))
 
 
+def check_slices(config: ModelConfig, weights_dir: Path | None = None) -> WeightsCheck:
+    """Check the 2D network over slices of a system that has one."""
+    check = WeightsCheck(slice_weights(config), "image")
+    if config.encoder.weights == "none":
+        return replace(check, loaded="drawn at random, nothing to load")
+    try:
+        network = slice_network(config, weights_dir, pretrained=True).eval()
+        file = weights_file(find_pretrained(slice_weights(config), weights_dir))
+    except UniferumError as error:
+        return replace(check, fault=str(error))
+    ramp = torch.linspace(0, 1, SIDE)
+    with torch.no_grad():
+        features = network(((ramp[:, None] + ramp[None, :]) / 2).expand(1, 3, SIDE, SIDE))
+    loaded = f"{len(network.state_dict())} tensors"
+    return replace(check, path=str(file), loaded=loaded, sha256=checksum(file), numbers=_of_features(features))
+
+
 def _checked_text(check: WeightsCheck, config: TextConfig, weights_dir: Path | None) -> WeightsCheck:
     folder = in_package(*MINILM) if config.name == "minilm" else find_pretrained(config.name, weights_dir)
     refuse_other_model(config.name, folder)
@@ -136,14 +154,17 @@ def _checked_image(check: WeightsCheck, config: EncoderConfig, weights_dir: Path
     volume = (ramp[:, None, None] + ramp[None, :, None] + ramp[None, None, :])[None, None] / 3
     with torch.no_grad():
         features = encoder(volume)
-    numbers = torch.stack([features.mean(), features.std(), features.amin(), features.amax()])
     return replace(
         check,
         path=str(file),
         loaded=f"{len(encoder.state_dict())} tensors, inflated",
         sha256=checksum(file),
-        numbers=_first(numbers),
+        numbers=_of_features(features),
     )
+
+
+def _of_features(features: Tensor) -> tuple[float, ...]:
+    return _first(torch.stack([features.mean(), features.std(), features.amin(), features.amax()]))
 
 
 def _answer(text: Text) -> Tensor:

@@ -5,6 +5,7 @@ Files:
     catalogue      the named tables
     entries        a number with its counts and interval, or the reason why there is none
     flagged        quality flags in tables
+    inputs         protocol lines on the input of cells
     naming         names of cells in a report
     paper          tables of group means, as in the paper
     pivot          tables of the user's own and tables of labels

@@ -8,6 +8,7 @@ from dataclasses import replace
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
+from uniferum.report.tables.inputs import input_lines
 from uniferum.report.tables.row_counts import row_lines
 from uniferum.report.tables.scoring import label_set_lines, pass_lines
 from uniferum.report.tables.segmentation import mask_lines
@@ -44,6 +45,7 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
         *pass_lines(trained),
         *data_lines(trained),
         *row_lines(trained),
+        *input_lines(trained),
         *([_selection_line(trained), _seeds_line(trained)] if trained else []),
         *folds_lines(trained),
         *ensemble_lines(records),

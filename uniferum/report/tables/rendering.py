@@ -18,14 +18,14 @@ from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable
 from uniferum.report.tables.sheet import Sheet, emphasised
 from uniferum.systems import SYSTEMS
 
-CITED = {
+WAYS = {
     "ct_clip_zero_shot": "CT-CLIP (zero-shot)",
     "ct_clip_vocabfine": "CT-CLIP (vocabFine)",
     "ct_clip_classfine": "CT-CLIP (classFine)",
-    "cnn_draelos": "CNN (Draelos)",
+    "ct_clip_contrastive": "CT-CLIP (contrastive)",
 }
-"""Titles of the paper's cited rows that no system of :mod:`uniferum.systems` can train."""
-_WORDS = {**CITED, **PAPER_TEXT, "": "-"}
+"""Titles of the ways of CT-CLIP, each a row of its own (:func:`uniferum.report.cited_systems.row_model`)."""
+_WORDS = {**WAYS, **PAPER_TEXT, "": "-"}
 
 
 @dataclass(frozen=True)

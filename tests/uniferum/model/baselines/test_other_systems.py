@@ -5,9 +5,8 @@ import torch
 from torch.nn import functional as F
 
 from tests.support.small_models import LABELS, PROMPTS, small_model, volumes
-from uniferum.model.baselines.cnn_transformer import WINDOWS_HU, windows
 
-RATES = {"ct_net": 3e-3, "cnn_transformer": 1e-4, "ct_clip": 1e-3}
+RATES = {"ct_net": 1e-2, "cnn_transformer": 1e-4, "ct_clip": 1e-3}
 ROWS = torch.tensor([0, 1, 0, 1])
 NAMES = ["emphysema", "emphysema", "pleural_effusion", "pleural_effusion"]
 TEXTS = [PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1]]
@@ -15,7 +14,8 @@ TEXTS = [PROMPTS[0], PROMPTS[0], PROMPTS[1], PROMPTS[1]]
 
 @pytest.mark.parametrize(("kind", "rate"), RATES.items())
 def test_a_system_can_learn_two_labels_of_two_volumes(kind: str, rate: float) -> None:
-    model = small_model(kind=kind, head={"dropout": 0.0})
+    dropout = {"ct_net": {"dropout": 0.0}} if kind == "ct_net" else {}
+    model = small_model(kind=kind, **dropout)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=rate)
     target, losses = torch.tensor([1.0, 0.0, 0.0, 1.0]), []
     dark_and_bright = volumes() * torch.tensor([0.3, 1.0]).view(2, 1, 1, 1, 1)
@@ -38,10 +38,3 @@ def test_a_volume_is_read_the_same_alone_and_in_company(kind: str) -> None:
         answer = model.read(together, torch.tensor([2]), [PROMPTS[0]], [LABELS[0]])
     assert answer.class_logit.shape == (1,)
     assert answer.mask_logit is None
-
-
-def test_windows_map_their_limits_to_zero_and_one() -> None:
-    for channel, (centre, width) in enumerate(WINDOWS_HU):
-        limits = torch.tensor([[[centre - width / 2, centre, centre + width / 2]]])
-        shown = windows(limits / 2000 + 0.5)[0, channel, 0]
-        torch.testing.assert_close(shown, torch.tensor([0.0, 0.5, 1.0]), atol=1e-5, rtol=0)

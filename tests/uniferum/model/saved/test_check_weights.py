@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from transformers import AutoModel, AutoTokenizer, GPT2Config, GPT2Model, ViTConfig, ViTModel
 
 from tests.support.hub_folders import write_bert, write_megatron, write_words
+from tests.support.small_models import small_config
 from uniferum.errors import UniferumError
+from uniferum.model.baselines.slices import slice_network
 from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, TextConfig
 from uniferum.model.saved import check_weights
-from uniferum.model.saved.check_weights import PROMPT, check_image, check_name
+from uniferum.model.saved.check_weights import PROMPT, check_image, check_name, check_slices
 from uniferum.model.text import build_text
 
 
@@ -181,3 +184,21 @@ def test_image_weights_that_are_not_here_are_one_line(monkeypatch: pytest.Monkey
     assert "timm/tf_efficientnet_b0.in1k" in check.fault
     write_bert(tmp_path / "timm" / "tf_efficientnet_b0.in1k")
     assert "conv_stem.weight must be there" in check_name("tf_efficientnet_b0", weights_dir=tmp_path).fault
+
+
+def test_the_network_of_a_system_over_slices_is_checked_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    config = small_config(kind="ct_net", ct_net={"network": "resnet10t.c3_in1k"}, encoder={"weights": "imagenet"})
+    absent = check_slices(config, tmp_path)
+    assert absent.name == "timm/resnet10t.c3_in1k"
+    assert "timm/resnet10t.c3_in1k" in absent.fault
+    folder = tmp_path / "timm" / "resnet10t.c3_in1k"
+    folder.mkdir(parents=True)
+    network = slice_network(config, None, pretrained=False)
+    save_file(network.state_dict(), folder / "model.safetensors")
+    loaded = check_slices(config, tmp_path)
+    assert (loaded.fault, loaded.path) == ("", str(folder / "model.safetensors"))
+    assert len(set(loaded.numbers)) == 4
+    assert check_slices(small_config(kind="ct_net")).loaded == "drawn at random, nothing to load"

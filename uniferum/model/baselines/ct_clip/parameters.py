@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from torch import nn
 
 from uniferum.model.baselines.ct_clip.clip import CtClip
+from uniferum.model.parameters import PUBLISHED as PUBLISHED_NUMBERS
+from uniferum.model.parameters import count_parameters as _count
 
-PUBLISHED = 440_000_000
-"""Parameters of the published CT-CLIP, rounded (arXiv:2512.00597, abstract: "the model's 440 M parameters")."""
+PUBLISHED = PUBLISHED_NUMBERS["ct_clip"].parameters
+"""Parameters of the published CT-CLIP, rounded."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,3 @@ def count_parameters(model: CtClip) -> ParameterCounts:
         projections=_count(model.image_latent) + _count(model.text_latent) + model.temperature.numel(),
         head=_count(head) if isinstance(head, nn.Module) else 0,
     )
-
-
-def _count(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from uniferum.model.baselines.ct_clip.input import ClipInput, axis_weights
+from uniferum.model.baselines.ct_clip.input import ClipInput
+from uniferum.model.baselines.own_grid import axis_weights
 from uniferum.model.ct_clip_config import CtClipInput
 from uniferum.preprocessing.geometry import Geometry
 
