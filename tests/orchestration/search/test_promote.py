@@ -99,6 +99,8 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         UniferumError, match=r"\(s-best\) must be a name that no cell has; give another one: --promote-as"
     ):
         promotion(search, {**BEST, "lr": 0.001})
+    with pytest.raises(UniferumError, match=r"--promote-as \(a/b\) must be a name of letters"):
+        promotion(search, BEST, name="a/b")
     assert search.grid_file.read_bytes() == before
     assert load_search(tmp_path / "search.yaml").cell == search.cell, "the search goes on after a promotion"
 
