@@ -49,8 +49,10 @@ def _search(folder: Path, cells: str, *, end: str = "\n", **grid: Any) -> Search
     return load_search(path)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("layout", "end"),
+    [*((layout, "\n") for layout in LAYOUTS), ("block", "\r\n"), ("brackets over lines", "\r\n")],
+)
 def test_the_cell_is_added_as_text_and_everything_else_stays(tmp_path: Path, layout: str, end: str) -> None:
     search = _search(tmp_path, LAYOUTS[layout], end=end)
     before, cells = search.grid_file.read_bytes().decode(), expand(search.grid)
