@@ -4,6 +4,7 @@ The entry is inserted as text below the last entry of ``cells``, so that comment
 before it replaces the file: every other cell must be as before.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from orchestration.grid.axes import NAME, unsafe
 from orchestration.grid.cells import Cell, expand
 from orchestration.grid.config import CellGroup, GridConfig, load_grid
 from orchestration.search.best import difference
@@ -49,6 +51,9 @@ def promotion(search: Search, params: Mapping[str, Any], *, name: str | None = N
         UniferumError: the grid has a cell or an entry of this name, or the grid file cannot take the entry.
     """
     file, name = search.grid_file, name or f"{search.study_name}-best"
+    if not re.fullmatch(NAME, name) or unsafe(name):
+        cure = "e.g. lr-search-best"
+        raise UniferumError("--promote-as", name, must="be a name of letters, digits and _ . + -", cure=cure)
     grid = load_grid(file)
     cells = expand(grid, source=str(file))
     if name in {cell.name for cell in cells} | {group.name for group in grid.cells}:

@@ -9,7 +9,7 @@ import pytest
 
 from orchestration.search.config import Search
 from orchestration.search.description import KEY, describe, join_study
-from orchestration.search.run import best_so_far
+from orchestration.search.run import best_so_far, run_search
 from orchestration.search.study import open_study
 from orchestration.search.trial import trial_cell
 from tests.support.small_searches import grid_with_axes, noise_store, tiny_search
@@ -81,7 +81,15 @@ def test_a_study_of_another_search_is_refused_with_what_changed(
     assert text.endswith("Undo the change, or give the new search a study of its own: --study NAME.")
     assert "\n" not in text
 
-    own = _search(tmp_path, store, grid, **{**changes, "study": "second"})
+
+def test_a_changed_search_is_refused_before_ray_starts(tmp_path: Path, store: str) -> None:
+    _with_a_trial(_search(tmp_path, store))
+    lines: list[str] = []
+    with pytest.raises(UniferumError, match=r"another search \(config\.seed: 0 -> 3\)"):
+        run_search(_search(tmp_path, store, {"seeds": [3]}), lines.append, mlflow=False)
+    assert not lines
+
+    own = _search(tmp_path, store, {"seeds": [3]}, study="second")
     _with_a_trial(own)
     assert sorted(optuna.get_all_study_names(own.study_url)) == ["s", "second"]
     assert len(open_study(own).trials) == len(open_study(_search(tmp_path, store)).trials) == 1

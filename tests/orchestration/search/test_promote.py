@@ -49,8 +49,10 @@ def _search(folder: Path, cells: str, *, end: str = "\n", **grid: Any) -> Search
     return load_search(path)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["lf", "crlf"])
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("layout", "end"),
+    [*((layout, "\n") for layout in LAYOUTS), ("block", "\r\n"), ("brackets over lines", "\r\n")],
+)
 def test_the_cell_is_added_as_text_and_everything_else_stays(tmp_path: Path, layout: str, end: str) -> None:
     search = _search(tmp_path, LAYOUTS[layout], end=end)
     before, cells = search.grid_file.read_bytes().decode(), expand(search.grid)
@@ -99,6 +101,8 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         UniferumError, match=r"\(s-best\) must be a name that no cell has; give another one: --promote-as"
     ):
         promotion(search, {**BEST, "lr": 0.001})
+    with pytest.raises(UniferumError, match=r"--promote-as \(a/b\) must be a name of letters"):
+        promotion(search, BEST, name="a/b")
     assert search.grid_file.read_bytes() == before
     assert load_search(tmp_path / "search.yaml").cell == search.cell, "the search goes on after a promotion"
 
