@@ -49,6 +49,21 @@ def test_a_plan_in_a_pipe_is_one_line_a_cell_and_in_json_one_object(tmp_path: Pa
     assert {cell["measured"] for cell in cells} == {False}
 
 
+def test_a_plan_has_a_line_for_each_fold_and_names_the_ensembles(tmp_path: Path) -> None:
+    over = ["--set", f"root={tmp_path / 'runs'}", "--set", "folds=5"]
+    ensembles = "ensembles=[{name: ens, of: cnn-INSPECT, over: folds}, {name: all, cells: [cnn-*]}]"
+    words = ["grid", "plan", PAPER, *over, "--set", ensembles, "--only", "fold=2,model=cnn"]
+    done = CliRunner().invoke(main.app, words)
+    assert done.exit_code == 0, done.output
+    cells = [line.split("\t")[0] for line in done.stdout.splitlines()[1:]]
+    assert cells
+    assert all(name.endswith("-fold2") for name in cells)
+    assert "ensemble ens: 0 of 5 members are done" in done.output
+    refused = CliRunner().invoke(main.app, ["grid", "plan", PAPER, *over, "--set", ensembles.replace("cnn-I", "cnn-J")])
+    assert isinstance(refused.exception, UniferumError)
+    assert "paper_grid.yaml: ensembles.0: of (cnn-JNSPECT) must be the name of at least two" in str(refused.exception)
+
+
 def test_another_recipe_that_is_not_there_is_named(tmp_path: Path) -> None:
     changed = ["--set", f"root={tmp_path / 'runs'}", "--set", "other_recipes=[absent.yaml]"]
     done = CliRunner().invoke(main.app, ["grid", "plan", PAPER, *changed])

@@ -53,6 +53,15 @@ def test_a_cohort_of_nodules_without_one_is_refused(bare: Stores, tmp_path: Path
     refuse_run(Reading(stores), config(train_on=["CTRATE", "SEG"], sampling={"luna_factor": 0}))
 
 
+def test_folds_that_do_not_fit_a_cohort_are_refused_by_a_plan_and_by_a_run(stores: Stores, tmp_path: Path) -> None:
+    run = config(train_on=["CTRATE"], data={"folds": 17})
+    for refuse in (lambda: refuse_run(Reading(stores), run), lambda: train_run(run, stores, tmp_path / "run")):
+        with pytest.raises(
+            UniferumError, match=r"patients to divide \(16\) must be at least the number of folds \(17\)"
+        ):
+            refuse()
+
+
 def test_warn_trains_says_so_and_its_record_counts_every_row(
     bare: Stores, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
