@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniferum.errors import UniferumError
+from uniferum.report.axes import GridAxis
 from uniferum.report.checks.margins import Margins
 from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
 from uniferum.report.systems import encoder_word, other_system
@@ -35,6 +36,8 @@ class Gathered:
     """Folder of the grid's cells, with their checkpoints; None without a grid file."""
     stores: Mapping[str, Path] = field(default_factory=dict)
     """Prepared stores of the grid that are on this machine."""
+    axes: Mapping[str, GridAxis] = field(default_factory=dict)
+    """Axes of the grid file."""
 
     @property
     def phantoms(self) -> bool:
@@ -83,7 +86,8 @@ def gather(
     agreement = Margins(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and on_disk(s)}
     records = _of_phantoms(_with_splits(records, stores))
-    return Gathered(records, pending, agreement, config.cells_folder, stores)
+    axes = {name: GridAxis(axis.labels, axis.key) for name, axis in config.axes.items()}
+    return Gathered(records, pending, agreement, config.cells_folder, stores, axes)
 
 
 def _check_any(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:
@@ -148,7 +152,7 @@ def _match(
     Returns:
         The matching records, and the cells without one.
     """
-    from orchestration.grid.cells import expand
+    from orchestration.grid.cells import expand, values_on_axes
     from orchestration.grid.plan import make_plan
     from orchestration.grid.states import PlanState
 
@@ -162,7 +166,8 @@ def _match(
         cell, identity = planned.cell, planned.training_fingerprint
         latest, older = newest([record for record in recorded if record.name == cell.name])
         same = [r for r in (*older, *latest) if identity in (None, r.result.get("training_fingerprint"))]
-        records.extend(replace(one, axes=cell.axes, untested=_untested(grid, planned, one)) for one in same[-1:])
+        values = values_on_axes(grid, cell)
+        records.extend(replace(one, axes=values, untested=_untested(grid, planned, one)) for one in same[-1:])
         if same and planned.state == PlanState.RESCORE:
             stale.setdefault(planned.why, []).append(cell.name)
         hidden.extend(record for record in (*older, *latest) if record not in same[-1:])
@@ -171,7 +176,7 @@ def _match(
                 planned.why if planned.state == PlanState.NO_DATA else f"{planned.state}: {planned.why}"
             )
             command = f"uniferum grid run {path} --only {cell.name}"
-            pending.append(_pending(cell, reason, command))
+            pending.append(_pending(cell, reason, command, values))
     _say_hidden(hidden, say)
     for why, names in stale.items():
         say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
@@ -198,10 +203,10 @@ def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> li
     return records
 
 
-def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
-    model = cell.config.model.model_dump(mode="json")
-    geometry = cell.config.geometry.model_dump(mode="json")
-    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
+def _pending(cell: "Cell", reason: str, command: str, axes: Mapping[str, str]) -> PendingCell:
+    config = cell.config.model_dump(mode="json")
+    model = config["model"]
+    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, config["geometry"])
     return PendingCell(
         cell.name,
         cell.model,
@@ -212,7 +217,8 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
         command,
         other_system=other,
         text=model["text"],
-        axes=cell.axes,
+        axes=axes,
+        config=config,
     )
 
 

@@ -10,6 +10,7 @@ from orchestration.grid.config import CellGroup, GridConfig
 from uniferum.config import fingerprint, merge, parse
 from uniferum.errors import UniferumError, near_miss
 from uniferum.systems import predicts_masks
+from uniferum.value_labels import name_part
 
 if TYPE_CHECKING:
     from uniferum.run import RunConfig
@@ -94,6 +95,25 @@ def _selected(cells: list[Cell], text: str) -> list[Cell]:
         values = (f"{n}: {', '.join(dict.fromkeys(c.facts[n] for c in cells if n in c.facts))}" for n, _ in wanted)
         raise UniferumError("--only", text, must="fit at least one cell", cure="; ".join(values))
     return fitting
+
+
+def values_on_axes(grid: GridConfig, cell: Cell) -> dict[str, str]:
+    """A cell's labels, also on axes that it does not vary: the value that the axis's key has in its configuration.
+
+    An axis without a key, or whose key has no effect on the cell, is left out.
+    """
+    from uniferum.run.no_effect import has_effect, without_effect
+
+    labels = dict(cell.axes)
+    others = {name: axis.key for name, axis in grid.axes.items() if name not in labels and axis.key is not None}
+    idle = without_effect(cell.config) if others else frozenset()
+    for name, key in others.items():
+        value: Any = cell.config.model_dump(mode="json")
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if has_effect(key, idle) and not isinstance(value, Mapping):
+            labels[name] = grid.axes[name].label_of_value(value)
+    return labels
 
 
 def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
@@ -219,7 +239,7 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
 def _name(group: CellGroup, mix: str, seed: int, labels: Labels) -> str:
     """Name a cell by what varies: only a value itself decides its part of the name."""
     plain = group.name or cell_name(group.model, group.text_encoder, mix, 0)
-    varied = (axes.name_part(axis, label) for axis, label in labels.items())
+    varied = (name_part(axis, label) for axis, label in labels.items())
     return "-".join([plain, *varied, *([f"seed{seed}"] if seed else [])])
 
 

@@ -18,6 +18,7 @@ from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig
 from uniferum.preprocessing.geometry import Geometry
+from uniferum.run import RunConfig
 
 GRID = Path("grid.yaml")
 
@@ -30,7 +31,7 @@ def plan(monkeypatch):
         planned = [_planned(*cell, untested=untested) for cell in cells]
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
         folders = {"cells_folder": Path("cells"), "stores": ours}
-        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, **folders)
+        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, axes={}, **folders)
         monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)
         monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: cells)
@@ -40,9 +41,9 @@ def plan(monkeypatch):
 
 def _planned(mix, fingerprint, state, progress=None, untested=()):
     name = f"uniferum-pubmedbert-{mix}"
-    config = SimpleNamespace(
-        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)), geometry=Geometry(model_shape=(48, 40, 32))
-    )
+    tiny = ModelConfig(text=TextConfig(name="tiny", hidden=64))
+    keys = {"name": name, "train_on": mix.split("+"), "model": tiny, "geometry": Geometry(model_shape=(48, 40, 32))}
+    config = RunConfig.model_validate(keys)
     axes = {"mix": mix.lower()}
     cell = SimpleNamespace(
         name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config, axes=axes

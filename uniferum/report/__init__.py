@@ -2,6 +2,7 @@
 
 Files:
 
+    axes         what cells vary: axes of a grid, or keys of the recorded configs
     checks/      checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance
     datacard     data card of prepared stores
     figures/     figures of recorded cells: those of the paper, and curves

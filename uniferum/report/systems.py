@@ -5,7 +5,6 @@ four layers (paper 3.6 and 4). People read the hub id. A published value stands 
 never beside another text or image encoder, another fusion, an input of another size, or phantoms.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -100,8 +99,3 @@ def section(config: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """Return the keys of a section of a recorded config; empty if it is missing or damaged."""
     keys = config.get(name)
     return keys if isinstance(keys, dict) else {}
-
-
-def natural(word: str) -> list[str | int]:
-    """Sort key that orders numbers within words by value: ``tiny-64`` before ``tiny-128``."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", word)]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from uniferum.config import load_yaml
-from uniferum.report.records import PendingCell, cell_folders, mix_name, read_steps
+from uniferum.report.records import PendingCell, cell_folders, mix_name, read_axes, read_steps
 from uniferum.report.systems import encoder_word, other_system, section
 from uniferum.run_files import RunFiles
 from uniferum.systems import UNIFERUM
@@ -34,6 +34,8 @@ def _pending(folder: Path) -> PendingCell:
         _why_unfinished(folder, config),
         other_system=other_system(kind, model, section(config, "geometry")),
         text=text,
+        axes=read_axes(RunFiles(folder).axes),
+        config=config,
     )
 
 
