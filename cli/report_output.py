@@ -153,7 +153,8 @@ def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
     records, pending, published = cells.records, cells.pending, chosen.published
     if chosen.rows is None:
         return [make_table(n, records, pending, published_rows=published, where=chosen.only) for n in chosen.names]
-    layout = Layout(tuple(chosen.rows.split(",")), tuple(chosen.columns.split(",")), chosen.metric, chosen.only)
+    rows, columns = ([name.strip() for name in text.split(",")] for text in (chosen.rows, chosen.columns))
+    layout = Layout(tuple(rows), tuple(columns), chosen.metric, chosen.only, axes=cells.axes)
     return [pivot_table("own", records, pending, layout, published_rows=published)]
 
 
