@@ -11,6 +11,8 @@ from cli import output
 if TYPE_CHECKING:
     from orchestration.report_source import Gathered
     from uniferum.preprocessing.store.store import Store
+    from uniferum.report.checks.effects import Wanted
+    from uniferum.report.figures.catalogue import ByAxis
     from uniferum.report.tables.entries import ReportTable
     from uniferum.report.tables.sheet import Sheet
 
@@ -56,11 +58,19 @@ class Tests:
     named: Sequence[str]
     common: bool
     rows: bool
+    vary: Sequence[str] = ()
+    base: str | None = None
 
     @property
     def wanted(self) -> bool:
         """Whether there is any."""
-        return bool(self.claims or self.cells or self.encoders or self.named or self.rows)
+        return bool(self.claims or self.cells or self.encoders or self.named or self.rows or self.vary)
+
+    def wanted_of(self, selection: Selection) -> "Wanted":
+        """Which numbers effects compare."""
+        from uniferum.report.checks.effects import Wanted
+
+        return Wanted(selection.metric, selection.only, self.base, self.common)
 
 
 def read_cells(grid: Path | None, folder: Path | None, mlflow: str | None, *, recompute: bool = False) -> "Gathered":
@@ -85,7 +95,7 @@ def print_data(root: Path, kind: str, drawing: Drawing, grid: Path | None) -> No
 
     stores = datacard.read_stores(root)
     phantoms = datacard.of_phantoms(stores) or (grid is not None and _of_phantoms(grid))
-    _print_sheets(datacard.sheets(stores), kind, phantoms=phantoms)
+    print_sheets(datacard.sheets(stores), kind, phantoms=phantoms)
     if drawing.folder is not None:
         _draw_data(stores, drawing.folder, drawing, phantoms)
 
@@ -119,7 +129,7 @@ def _marked(sheet: "Sheet", phantoms: bool) -> "Sheet":
     return replace(sheet, title=phantom_title(sheet.title)) if phantoms else sheet
 
 
-def _print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> None:
+def print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> None:
     """Print sheets on standard output; in CSV, which has rows alone, the lines below them go to standard error."""
     from uniferum.report.tables.rendering import render_sheets
 
@@ -140,7 +150,7 @@ def print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, 
     if judgement.against is not None:
         sheets += [against_sheet(one, cells.records, cells.agreement, judgement.against) for one in tables]
     if sheets:
-        _print_sheets(sheets, kind, phantoms=cells.phantoms)
+        print_sheets(sheets, kind, phantoms=cells.phantoms)
     else:
         style = Style(selection.published, selection.intervals, bold=sys.stdout.isatty())
         output.result(several(tables, kind, style))
@@ -158,9 +168,11 @@ def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
     return [pivot_table("own", records, pending, layout, published_rows=published)]
 
 
-def print_tests(cells: "Gathered", tests: Tests, kind: str) -> None:
-    """Print the results of tests on the cells."""
+def print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: str) -> None:
+    """Print the results of tests on the cells; of ``selection`` effects take the metric and its limits."""
+    from uniferum.report.axes import find_varied
     from uniferum.report.checks.compare import compare_sheet
+    from uniferum.report.checks.effects import effect_sheet, effects
     from uniferum.report.checks.encoder_pairs import encoder_sheets
     from uniferum.report.checks.examine import claims_sheet, examine
     from uniferum.report.tables.row_counts import row_sheets
@@ -171,20 +183,37 @@ def print_tests(cells: "Gathered", tests: Tests, kind: str) -> None:
     sheets += [compare_sheet(records, tests.cells, common=common)] if tests.cells else []
     if tests.encoders or tests.named:
         sheets += encoder_sheets(records, cells.agreement, tests.named, common=common)
-    _print_sheets(sheets, kind, phantoms=cells.phantoms)
+    wanted = tests.wanted_of(selection)
+    for varied in [find_varied(name, [*records, *cells.pending], cells.axes) for name in tests.vary]:
+        sheets.append(effect_sheet(varied, effects(varied, wanted), wanted))
+    print_sheets(sheets, kind, phantoms=cells.phantoms)
 
 
-def draw_figures(cells: "Gathered", drawing: Drawing) -> None:
+def figures_by_axis(cells: "Gathered", tests: Tests, selection: Selection) -> "ByAxis":
+    """What figures of axes need: the grid's axes, the keys of ``--vary``, and which numbers are compared."""
+    from uniferum.report.figures.catalogue import ByAxis
+
+    return ByAxis(cells.pending, cells.axes, tests.vary, tests.wanted_of(selection))
+
+
+def draw_figures(cells: "Gathered", drawing: Drawing, by_axis: "ByAxis") -> None:
     """Draw the figures of the cells; nothing without a folder."""
     if drawing.folder is None:
         return
     from uniferum.report.figures.catalogue import draw_all
 
-    written = draw_all(cells.records, drawing.folder, names=drawing.names, kinds=drawing.formats)
+    written = draw_all(cells.records, drawing.folder, names=drawing.names, kinds=drawing.formats, by_axis=by_axis)
     output.say(f"{len(written)} files in {drawing.folder}")
 
 
-def write_html(cells: "Gathered", folder: Path | None, volumes: Path | None, data: Path | None) -> None:
+def write_html(
+    cells: "Gathered",
+    folder: Path | None,
+    volumes: Path | None,
+    data: Path | None,
+    by_axis: "ByAxis",
+    search: Path | None,
+) -> None:
     """Write the page of the cells; nothing without a folder.
 
     Args:
@@ -192,10 +221,13 @@ def write_html(cells: "Gathered", folder: Path | None, volumes: Path | None, dat
         folder: where the page is written.
         volumes: folder of prepared stores of which images are shown.
         data: folder of prepared stores that are counted; default: those of the images, else those of the grid.
+        by_axis: what figures and tables of axes need.
+        search: a search whose trials the page shows.
     """
     if folder is None:
         return
     from cli.volumes import pictures
+    from orchestration.search.trials import read_trials
     from uniferum.preprocessing.store.store import Store
     from uniferum.report.datacard import read_stores
     from uniferum.report.site.page import write_page
@@ -203,5 +235,9 @@ def write_html(cells: "Gathered", folder: Path | None, volumes: Path | None, dat
     counted = data or volumes
     stores = read_stores(counted) if counted else {name: Store.open(path) for name, path in cells.stores.items()}
     shown = pictures(cells, volumes) if volumes else None
-    path = write_page(folder, cells.records, cells.pending, cells.agreement, data=stores, pictures=shown)
+    trials = read_trials(search) if search else None
+    path = write_page(
+        folder, cells.records, cells.pending, cells.agreement, data=stores, pictures=shown, by_axis=by_axis,
+        search=trials,
+    )  # fmt: skip
     output.say(f"The page is {path}; open it in a browser, no network is needed.")

@@ -9,6 +9,7 @@ import yaml
 
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.run.result import plain
+from uniferum.value_labels import name_part
 
 GROUPS = {
     ("CTRATE", "all"): ("lung_nodule", "pleural_effusion"),
@@ -64,16 +65,21 @@ def write_cell(
     image: dict[str, object] | None = None,
     fusion: dict[str, object] | None = None,
     geometry: dict[str, object] | None = None,
+    axes: dict[str, str] | None = None,
+    keys: dict[str, object] | None = None,
 ) -> Path:
     """A cell's folder as a run leaves it; without ``done`` as one that is half-way.
 
     ``encoder`` is the grid's word for its text encoder; ``text``, ``image`` and ``fusion`` are keys of the model that
-    differ from that encoder's and the paper's, ``geometry`` those of the input.
+    differ from that encoder's and the paper's, ``geometry`` those of the input, ``keys`` other sections of its config.
+    ``axes`` are its labels on the axes of a grid.
     """
-    name = "-".join(part for part in (model, encoder, mix, f"seed{seed}" if seed else "") if part)
+    varied = [name_part(axis, label) for axis, label in (axes or {}).items()]
+    name = "-".join(part for part in (model, encoder, mix, *varied, f"seed{seed}" if seed else "") if part)
     folder = root / "cells" / f"{name}-{fingerprint[:8]}"
     folder.mkdir(parents=True)
     train_on = mix.split("+")
+    sections = keys or {}
     keys = {
         "kind": model,
         "text": ENCODERS.get(encoder, ENCODERS["pubmedbert"]) | (text or {}),
@@ -81,7 +87,9 @@ def write_cell(
         "fusion": NO_FUSION | (fusion or {}),
     }
     config = {"name": name, "seed": seed, "train_on": train_on, "model": keys, "training": {"steps": 40}}
-    config |= {"geometry": geometry} if geometry else {}
+    config |= sections | ({"geometry": geometry} if geometry else {})
+    if axes:
+        (folder / "axes.json").write_text(json.dumps(axes))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     steps = [{"step": step, "loss": 1 / step, "validation/auroc": 0.5 + step / 100} for step in (10, 20)]
     (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))

@@ -137,7 +137,7 @@ def _compared(
     if not shared:
         return _noted(one, "no seed in common with the base" if of_base else "the base has no result here")
     if shared != sorted(of_base.keys() | mine.keys()):
-        one = _noted(one, f"difference over seed {', '.join(map(str, shared))}")
+        one = _noted(one, f"difference over seed{'s' * (len(shared) > 1)} {', '.join(map(str, shared))}")
     if metric != TESTED:
         by_seed = tuple(mine[seed][1].value - of_base[seed][1].value for seed in shared)
         return replace(one, difference=fmean(by_seed), by_seed=by_seed)
