@@ -57,6 +57,7 @@ def write_cell(
     model: str = "uniferum",
     encoder: str = "pubmedbert",
     seed: int = 0,
+    noise: int | None = None,
     strength: float = 1.0,
     done: bool = True,
     draws: int = 20,
@@ -66,20 +67,19 @@ def write_cell(
     fusion: dict[str, object] | None = None,
     geometry: dict[str, object] | None = None,
     axes: dict[str, str] | None = None,
-    keys: dict[str, object] | None = None,
+    sections: dict[str, object] | None = None,
 ) -> Path:
     """A cell's folder as a run leaves it; without ``done`` as one that is half-way.
 
     ``encoder`` is the grid's word for its text encoder; ``text``, ``image`` and ``fusion`` are keys of the model that
-    differ from that encoder's and the paper's, ``geometry`` those of the input, ``keys`` other sections of its config.
-    ``axes`` are its labels on the axes of a grid.
+    differ from that encoder's and the paper's, ``geometry`` those of the input, ``sections`` others of its config.
+    ``noise`` seeds the random part of its scores, ``axes`` are its labels on the axes of a grid.
     """
     varied = [name_part(axis, label) for axis, label in (axes or {}).items()]
     name = "-".join(part for part in (model, encoder, mix, *varied, f"seed{seed}" if seed else "") if part)
     folder = root / "cells" / f"{name}-{fingerprint[:8]}"
     folder.mkdir(parents=True)
     train_on = mix.split("+")
-    sections = keys or {}
     keys = {
         "kind": model,
         "text": ENCODERS.get(encoder, ENCODERS["pubmedbert"]) | (text or {}),
@@ -87,7 +87,7 @@ def write_cell(
         "fusion": NO_FUSION | (fusion or {}),
     }
     config = {"name": name, "seed": seed, "train_on": train_on, "model": keys, "training": {"steps": 40}}
-    config |= sections | ({"geometry": geometry} if geometry else {})
+    config |= (sections or {}) | ({"geometry": geometry} if geometry else {})
     if axes:
         (folder / "axes.json").write_text(json.dumps(axes))
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -95,7 +95,7 @@ def write_cell(
     (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     if not done:
         return folder
-    table = predictions(seed * 100 + len(mix), strength)
+    table = predictions(seed * 100 + len(mix) if noise is None else noise, strength)
     scores = score_predictions(table, draws=draws)
     table.to_parquet(folder / "predictions.parquet")
     scores.labels.to_parquet(folder / "metrics.parquet")

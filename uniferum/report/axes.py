@@ -168,11 +168,10 @@ def _setting(cell: AnyCell, name: str) -> str:
 def _name_without(cell: AnyCell, axis: str) -> str:
     """The name of a cell without its seed and its part for one axis."""
     name, kept = cell.name.removesuffix(f"-seed{cell.seed}"), ""
-    for one, label in reversed(cell.axes.items()):
-        part = f"-{name_part(one, label)}"
-        if name.endswith(part):
-            name = name.removesuffix(part)
-            kept = kept if one == axis else part + kept
+    parts = {f"-{name_part(one, label)}": one for one, label in cell.axes.items()}
+    while (part := next((one for one in parts if name.endswith(one)), None)) is not None:
+        name = name.removesuffix(part)
+        kept = kept if parts.pop(part) == axis else part + kept
     return name + kept
 
 

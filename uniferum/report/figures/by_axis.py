@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from uniferum.report.axes import Setting, Varied
 from uniferum.report.checks.effects import SHORT, Column, Effect, Wanted
@@ -74,6 +75,7 @@ def _draw_effects(
     names = [f"{setting}: {varied.name}={value}" for setting, value in reversed(lines)]
     axes.set_yticks(range(len(lines)), names, fontsize=6)
     axes.set_ylim(-0.6, len(lines) - 0.4)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.tick_params(axis="x", labelsize=6)
 
 
@@ -103,7 +105,11 @@ def learning_curves(varied: Varied) -> Figure:
         f"Horizontal: {unit}. Each line is the mean over the seeds of one value, its band the range from the lowest "
         "to the highest seed. A line ends where one of its seeds ends."
     )
-    footnote(figure, [said, f"{left_out} more settings are not drawn." if left_out else ""])
+    absent = [
+        f"{one.title}: {varied.name}={value}" for one in settings for value in varied.values if not one.records(value)
+    ]
+    lines = [f"missing: no finished cell of {'; '.join(absent)}" if absent else ""]
+    footnote(figure, [said, *lines, f"{left_out} more settings are not drawn." if left_out else ""])
     return figure
 
 
