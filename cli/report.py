@@ -10,15 +10,13 @@ from cli.examples import examples
 from cli.report_output import (
     Drawing,
     Judgement,
+    Page,
     Selection,
     Tests,
-    draw_figures,
-    figures_by_axis,
     print_data,
-    print_tables,
-    print_tests,
+    print_results,
     read_cells,
-    write_html,
+    write_files,
 )
 from cli.search_output import print_search
 
@@ -206,19 +204,15 @@ def report(
         print_data(data, kind, drawing, grid)
         return
     tests = Tests(claims, compare or [], compare_encoders, encoder or [], common, training_rows, vary or [], base)
-    only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
-    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals)
     if search is not None and html is None:
         print_search(search, kind, drawing, tests)
         return
+    only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
+    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals)
     cells = read_cells(grid, folder, mlflow, recompute=recompute)
-    by_axis = figures_by_axis(cells, tests, selection)
-    draw_figures(cells, drawing, by_axis)
-    write_html(cells, html, with_volumes, data, by_axis, search)
-    if tests.wanted:
-        print_tests(cells, tests, selection, kind)
-    elif figures is None and html is None:
-        print_tables(cells, selection, Judgement(verdict, against), kind)
+    write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
+    if tests.wanted or (figures is None and html is None):
+        print_results(cells, tests, selection, Judgement(verdict, against), kind)
 
 
 def why(

@@ -28,6 +28,20 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class Page:
+    """The page: its folder, and what it shows beside the cells.
+
+    ``volumes`` is a folder of prepared stores of which images are shown, ``data`` one of stores that are counted (by
+    default those of the images, else those of the grid), ``search`` a search whose trials are shown.
+    """
+
+    folder: Path | None
+    volumes: Path | None
+    data: Path | None
+    search: Path | None
+
+
+@dataclass(frozen=True)
 class Selection:
     """The tables that are printed: by name, or one of the user's own rows and columns."""
 
@@ -138,7 +152,15 @@ def print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> Non
         output.say_all(line for sheet in sheets for line in sheet.below)
 
 
-def print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:
+def print_results(cells: "Gathered", tests: Tests, selection: Selection, judgement: Judgement, kind: str) -> None:
+    """Print the results of tests, or tables if no test is asked for."""
+    if tests.wanted:
+        _print_tests(cells, tests, selection, kind)
+    else:
+        _print_tables(cells, selection, judgement, kind)
+
+
+def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:
     """Print tables, or what they are judged to be."""
     from uniferum.report.checks.against import against_sheet
     from uniferum.report.checks.verdict import judge, verdict_sheet
@@ -168,7 +190,7 @@ def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
     return [pivot_table("own", records, pending, layout, published_rows=published)]
 
 
-def print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: str) -> None:
+def _print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: str) -> None:
     """Print the results of tests on the cells; of ``selection`` effects take the metric and its limits."""
     from uniferum.report.axes import find_varied
     from uniferum.report.checks.compare import compare_sheet
@@ -189,55 +211,46 @@ def print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: str
     print_sheets(sheets, kind, phantoms=cells.phantoms)
 
 
-def figures_by_axis(cells: "Gathered", tests: Tests, selection: Selection) -> "ByAxis":
-    """What figures of axes need: the grid's axes, the keys of ``--vary``, and which numbers are compared."""
-    from uniferum.report.figures.catalogue import ByAxis
-
-    return ByAxis(cells.pending, cells.axes, tests.vary, tests.wanted_of(selection))
-
-
-def draw_figures(cells: "Gathered", drawing: Drawing, by_axis: "ByAxis") -> None:
-    """Draw the figures of the cells; nothing without a folder."""
-    if drawing.folder is None:
-        return
-    from uniferum.report.figures.catalogue import draw_all
-
-    written = draw_all(cells.records, drawing.folder, names=drawing.names, kinds=drawing.formats, by_axis=by_axis)
-    output.say(f"{len(written)} files in {drawing.folder}")
-
-
-def write_html(
-    cells: "Gathered",
-    folder: Path | None,
-    volumes: Path | None,
-    data: Path | None,
-    by_axis: "ByAxis",
-    search: Path | None,
-) -> None:
-    """Write the page of the cells; nothing without a folder.
+def write_files(cells: "Gathered", drawing: Drawing, page: Page, tests: Tests, selection: Selection) -> None:
+    """Draw the figures of the cells into their folder, and write the page, where they are asked for.
 
     Args:
-        cells: recorded cells.
-        folder: where the page is written.
-        volumes: folder of prepared stores of which images are shown.
-        data: folder of prepared stores that are counted; default: those of the images, else those of the grid.
-        by_axis: what figures and tables of axes need.
-        search: a search whose trials the page shows.
+        cells: recorded cells, and the axes of their grid.
+        drawing: which figures are drawn; none without a folder.
+        page: the page; none without a folder.
+        tests: the axes and keys of ``--vary``, which have figures too.
+        selection: the metric of these figures, and its limits.
     """
-    if folder is None:
+    if drawing.folder is None and page.folder is None:
         return
+    from uniferum.report.figures.catalogue import ByAxis, draw_all
+
+    by_axis = ByAxis(cells.pending, cells.axes, tests.vary, tests.wanted_of(selection))
+    if drawing.folder is not None:
+        names, kinds = drawing.names, drawing.formats
+        written = draw_all(cells.records, drawing.folder, names=names, kinds=kinds, by_axis=by_axis)
+        output.say(f"{len(written)} files in {drawing.folder}")
+    if page.folder is not None:
+        _write_page(cells, page.folder, page, by_axis)
+
+
+def _write_page(cells: "Gathered", folder: Path, page: Page, by_axis: "ByAxis") -> None:
     from cli.volumes import pictures
     from orchestration.search.trials import read_trials
     from uniferum.preprocessing.store.store import Store
     from uniferum.report.datacard import read_stores
     from uniferum.report.site.page import write_page
 
-    counted = data or volumes
+    counted = page.data or page.volumes
     stores = read_stores(counted) if counted else {name: Store.open(path) for name, path in cells.stores.items()}
-    shown = pictures(cells, volumes) if volumes else None
-    trials = read_trials(search) if search else None
     path = write_page(
-        folder, cells.records, cells.pending, cells.agreement, data=stores, pictures=shown, by_axis=by_axis,
-        search=trials,
-    )  # fmt: skip
+        folder,
+        cells.records,
+        cells.pending,
+        cells.agreement,
+        data=stores,
+        pictures=pictures(cells, page.volumes) if page.volumes else None,
+        by_axis=by_axis,
+        search=read_trials(page.search) if page.search else None,
+    )
     output.say(f"The page is {path}; open it in a browser, no network is needed.")

@@ -80,8 +80,8 @@ def value_of(cell: AnyCell, name: str) -> str:
 
 def axis_names(cells: Iterable[AnyCell], axes: GridAxes | None = None) -> list[str]:
     """Axes of the cells, those of the grid file first."""
-    found = dict.fromkeys(name for cell in cells for name in cell.axes)
-    return [name for name in dict.fromkeys([*(axes or {}), *found]) if name in found]
+    names = dict.fromkeys(name for cell in cells for name in cell.axes)
+    return [name for name in dict.fromkeys([*(axes or {}), *names]) if name in names]
 
 
 def values_in_order(values: Iterable[str], listed: Sequence[str] = ()) -> list[str]:
@@ -89,10 +89,10 @@ def values_in_order(values: Iterable[str], listed: Sequence[str] = ()) -> list[s
 
     If the grid lists numbers by value, the others are sorted in between.
     """
-    found = dict.fromkeys(values)
+    known = dict.fromkeys(values)
     if list(listed) == sorted(listed, key=label_order):
-        return sorted(found, key=label_order)
-    return [*(value for value in listed if value in found), *sorted(set(found) - set(listed), key=label_order)]
+        return sorted(known, key=label_order)
+    return [*(value for value in listed if value in known), *sorted(set(known) - set(listed), key=label_order)]
 
 
 def order_of(cells: Sequence[AnyCell], name: str, axes: GridAxes | None = None) -> list[str]:
@@ -146,14 +146,14 @@ def find_varied(name: str, cells: Sequence[AnyCell], axes: GridAxes | None = Non
         value = value_of(cell, name)
         if value:
             by_setting.setdefault(_setting(cell, name), {}).setdefault(value, []).append(cell)
-    found = [cells_of for cells_of in by_setting.values() if len(cells_of) > 1]
+    several = [cells_of for cells_of in by_setting.values() if len(cells_of) > 1]
     single = [next(iter(cells_of.values())) for cells_of in by_setting.values() if len(cells_of) == 1]
-    values = order_of([one for cells_of in found for same in cells_of.values() for one in same], name, axes)
+    values = order_of([one for cells_of in several for same in cells_of.values() for one in same], name, axes)
     if not values:
         must = f"be varied by cells that differ in nothing else; {len(single)} settings have one value each"
         raise UniferumError("--vary", name, must=must)
-    titles = _titles([[one for same in cells_of.values() for one in same] for cells_of in found], name)
-    settings = tuple(Setting(title, cells_of) for title, cells_of in zip(titles, found, strict=True))
+    titles = _titles([[one for same in cells_of.values() for one in same] for cells_of in several], name)
+    settings = tuple(Setting(title, cells_of) for title, cells_of in zip(titles, several, strict=True))
     return Varied(name, tuple(values), settings, tuple(same[0].name for same in single))
 
 

@@ -133,10 +133,10 @@ def test_effects_are_drawn_with_the_base_and_what_is_missing(ablation):
     assert "with the 95 % interval over the test cases" in text
     marks = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() in "o^"]
     varied = find_varied("lr", [*ablation[0], *ablation[1]])
-    found = [
+    computed = [
         e for e in effects(varied, Wanted(base="1e-4")) if e.column[0] == "CTRATE" and e.difference == e.difference
     ]
-    assert sorted(marks) == pytest.approx(sorted(e.difference for e in found))
+    assert sorted(marks) == pytest.approx(sorted(e.difference for e in computed))
 
 
 def test_a_base_belongs_to_the_axis_that_is_asked_for(ablation):

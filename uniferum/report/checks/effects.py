@@ -203,17 +203,19 @@ def _rank(column: Column) -> tuple[object, ...]:
     return order, *column
 
 
-def effect_sheet(varied: Varied, found: Sequence[Effect], wanted: Wanted) -> Sheet:
+def effect_sheet(varied: Varied, computed: Sequence[Effect], wanted: Wanted) -> Sheet:
     """Make the table of effects."""
     base = varied.base(wanted.base)
-    labels = any(one.column.label for one in found)
+    labels = any(one.column.label for one in computed)
     name = SHORT.get(wanted.metric, METRICS[wanted.metric])
     headings = ["Cells", "Cohort", "Group", *(["Label"] if labels else []), varied.name]
     words = len(headings)
     headings += ["Seeds", "Cases", name, "Difference", "95 %", "p", "p (Holm)", "p (Benjamini-Hochberg)"]
     headings += ["By seed", "Note"]
-    rows = [[*_facts(one, labels), *_numbers(one), one.note or "-"] for one in found]
-    sheet = Sheet(f"Effect of {varied.name} on {name}", headings, rows, _said(varied, found, wanted, base), words=words)
+    rows = [[*_facts(one, labels), *_numbers(one), one.note or "-"] for one in computed]
+    sheet = Sheet(
+        f"Effect of {varied.name} on {name}", headings, rows, _said(varied, computed, wanted, base), words=words
+    )
     records = [one for setting in varied.settings for same in setting.cells.values() for one in same]
     return titled(sheet, records)
 
@@ -242,12 +244,12 @@ def _signed(value: float) -> str:
     return f"{value:+.4f}" if math.isfinite(value) else "-"
 
 
-def _said(varied: Varied, found: Sequence[Effect], wanted: Wanted, base: str) -> list[str]:
+def _said(varied: Varied, computed: Sequence[Effect], wanted: Wanted, base: str) -> list[str]:
     chosen = "" if wanted.base else " (the first value; --base VALUE takes another)"
     lines = [f"Base: {varied.name}={base}{chosen}. A row's cells differ from the base in {varied.name} alone."]
     mean = "Values: mean over the seeds, ± their standard deviation. By seed: the least and largest difference"
     lines.append(f"{mean} of cells of one seed.")
-    tests = sum(math.isfinite(one.p) for one in found)
+    tests = sum(math.isfinite(one.p) for one in computed)
     if wanted.metric != TESTED:
         lines.append("Only AUROC has a paired test; other metrics have the difference alone.")
     elif tests:

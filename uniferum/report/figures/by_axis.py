@@ -20,10 +20,10 @@ PANELS = 9
 """Largest number of panels of a figure, because smaller ones cannot be read; the first are drawn."""
 
 
-def effects_figure(varied: Varied, found: Sequence[Effect], wanted: Wanted) -> Figure:
+def effects_figure(varied: Varied, computed: Sequence[Effect], wanted: Wanted) -> Figure:
     """Draw the difference of each value to the base with its interval, one panel for each cohort and group."""
-    columns = list(dict.fromkeys(one.column for one in found))[:PANELS]
-    lines = list(dict.fromkeys((one.setting, one.value) for one in found if not one.is_base))
+    columns = list(dict.fromkeys(one.column for one in computed))[:PANELS]
+    lines = list(dict.fromkeys((one.setting, one.value) for one in computed if not one.is_base))
     name, base = SHORT.get(wanted.metric, METRICS[wanted.metric]), varied.base(wanted.base)
     across = min(ACROSS, len(columns))
     rows = math.ceil(len(columns) / ACROSS)
@@ -31,11 +31,11 @@ def effects_figure(varied: Varied, found: Sequence[Effect], wanted: Wanted) -> F
     figure.suptitle(f"Effect of {varied.name} on {name}")
     panels = figure.subplots(rows, across, sharey=True, squeeze=False).ravel()
     for axes, column in zip(panels, columns, strict=False):
-        _draw_effects(axes, column, lines, varied, [one for one in found if one.column == column])
+        _draw_effects(axes, column, lines, varied, [one for one in computed if one.column == column])
         axes.set_xlabel(f"{name} minus that of {varied.name}={base}", fontsize=6)
     for axes in panels[len(columns) :]:
         axes.set_axis_off()
-    left_out = len(dict.fromkeys(one.column for one in found)) - len(columns)
+    left_out = len(dict.fromkeys(one.column for one in computed)) - len(columns)
     footnote(figure, [*captions(wanted), f"{left_out} more cohorts and groups are not drawn." if left_out else ""])
     return figure
 
@@ -52,11 +52,11 @@ def captions(wanted: Wanted) -> list[str]:
 
 
 def _draw_effects(
-    axes: Axes, column: Column, lines: Sequence[tuple[str, str]], varied: Varied, found: Sequence[Effect]
+    axes: Axes, column: Column, lines: Sequence[tuple[str, str]], varied: Varied, computed: Sequence[Effect]
 ) -> None:
     axes.set_title(" ".join(part for part in column if part), fontsize=7)
     axes.axvline(0, color="#999999", linewidth=0.8)
-    for one in found:
+    for one in computed:
         if one.is_base:
             continue
         y = len(lines) - 1 - lines.index((one.setting, one.value))

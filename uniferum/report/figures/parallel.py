@@ -28,8 +28,8 @@ def parallel_coordinates(search: Trials) -> Figure:
     scales = [_Scale.of([one.params.get(key) for one in trials], log=key in search.log) for key in keys]
     scales.append(_Scale.of([one.value for one in trials]))
     rows = ([*(one.params.get(key) for key in keys), one.value] for one in trials)
-    places = np.array([[scale.place(value) for scale, value in zip(scales, row, strict=True)] for row in rows])
-    _draw_lines(figure, axes, places, [one.value for one in trials])
+    heights = np.array([[scale.height(value) for scale, value in zip(scales, row, strict=True)] for row in rows])
+    _draw_lines(figure, axes, heights, [one.value for one in trials])
     for at, scale in enumerate(scales):
         axes.axvline(at, color="#444444", linewidth=0.8, zorder=4)
         for y, text in scale.ticks:
@@ -46,11 +46,11 @@ def parallel_coordinates(search: Trials) -> Figure:
     return figure
 
 
-def _draw_lines(figure: Figure, axes: Axes, places: np.ndarray, values: Sequence[float]) -> None:
+def _draw_lines(figure: Figure, axes: Axes, heights: np.ndarray, values: Sequence[float]) -> None:
     low, high = min(values), max(values)
     norm = Normalize(low, high if high > low else low + 1e-9)
     lines, owners = [], []
-    for row, value in zip(places, values, strict=True):
+    for row, value in zip(heights, values, strict=True):
         for at in range(len(row) - 1):
             if np.isfinite(row[at : at + 2]).all():
                 lines.append([(at, row[at]), (at + 1, row[at + 1])])
@@ -63,7 +63,7 @@ def _draw_lines(figure: Figure, axes: Axes, places: np.ndarray, values: Sequence
 
 @dataclass(frozen=True)
 class _Scale:
-    """Places of values on an upright axis from 0 to 1: numbers by size, other values evenly in order."""
+    """Heights of values on an upright axis from 0 to 1: numbers by size, other values evenly in order."""
 
     words: tuple[str, ...] = ()
     low: float = 0.0
@@ -78,8 +78,8 @@ class _Scale:
             return cls(tuple(sorted({label_of(value) for value in known}, key=label_order)))
         return cls((), min(numbers), max(numbers), log and min(numbers) > 0)
 
-    def place(self, value: object) -> float:
-        """The place of a value; NaN if there is none."""
+    def height(self, value: object) -> float:
+        """The height of a value; NaN if there is none."""
         if value is None:
             return math.nan
         if self.words:
@@ -89,8 +89,8 @@ class _Scale:
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
-        """Places and texts of the marks."""
+        """Heights and texts of the marks."""
         if self.words:
-            return [(self.place(word), word) for word in self.words]
+            return [(self.height(word), word) for word in self.words]
         between = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
-        return [(self.place(value), f"{value:.3g}") for value in dict.fromkeys((self.low, between, self.high))]
+        return [(self.height(value), f"{value:.3g}") for value in dict.fromkeys((self.low, between, self.high))]

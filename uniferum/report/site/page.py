@@ -134,11 +134,11 @@ def _effects(records: Sequence[CellRecord], varied: Sequence[Varied], by_axis: B
     parts = []
     for one in varied:
         wanted = by_axis.wanted_of(one)
-        found = effects(one, wanted)
-        parts += [f"<h3>{html.escape(one.name)}</h3>", scrolled([sheet.as_html(effect_sheet(one, found, wanted))])]
+        computed = effects(one, wanted)
+        parts += [f"<h3>{html.escape(one.name)}</h3>", scrolled([sheet.as_html(effect_sheet(one, computed, wanted))])]
         drawn = {
             f"Effects of {one.name}: difference to {one.name}={one.base(wanted.base)}": partial(
-                effects_figure, one, found, wanted
+                effects_figure, one, computed, wanted
             ),
             f"Learning curves by {one.name}": partial(learning_curves, one),
         }

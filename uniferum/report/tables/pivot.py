@@ -70,6 +70,11 @@ class Layout:
             raise UniferumError("--metric", self.metric, must="be a known metric", cure=near_miss(self.metric, METRICS))
 
     @property
+    def other_facts(self) -> tuple[str, ...]:
+        """Axes and config keys among its facts."""
+        return tuple(name for name in (*self.rows, *self.columns) if name not in FACTS)
+
+    @property
     def by_label(self) -> bool:
         """Whether each number is of one label."""
         return "label" in (*self.rows, *self.columns, *(self.where or {}))
@@ -132,7 +137,7 @@ def pivot_table(
         tuple(rows),
         tuple(columns),
         best,
-        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(by_entry, layout)),
+        (*protocol_lines(records, sorted(groups), layout.metric, layout.other_facts), *_collapsed(by_entry, layout)),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         layout.rows,
         layout.columns,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.report.axes import axis_names, value_of
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
 from uniferum.report.tables.row_counts import row_lines
@@ -25,8 +26,17 @@ VALUES = {
 }
 
 
-def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], metric: str) -> tuple[str, ...]:
-    """Make one line for each column, then the lines for the whole table; empty for a table without a cell."""
+def protocol_lines(
+    records: Sequence[CellRecord], columns: Sequence[Column], metric: str, shown: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Make one line for each column, then the lines for the whole table; empty for a table without a cell.
+
+    Args:
+        records: finished cells.
+        columns: cohorts and groups of the table.
+        metric: of the table.
+        shown: axes and config keys that the table shows, so that cells with other values are apart.
+    """
     if metric in MASK_METRICS:
         return mask_lines(records, metric)
     if not records:
@@ -39,7 +49,7 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
         *data_lines(records),
         *row_lines(records),
         _selection_line(records),
-        _seeds_line(records),
+        _seeds_line(records, shown),
         _value_line(metric),
     )
 
@@ -95,10 +105,10 @@ def _rule(record: CellRecord) -> str:
     return f"best mean {metric} over the {split} tasks of the training cohorts"
 
 
-def _seeds_line(records: Sequence[CellRecord]) -> str:
+def _seeds_line(records: Sequence[CellRecord], shown: Sequence[str]) -> str:
     by_row: dict[object, list[CellRecord]] = {}
     for record in records:
-        by_row.setdefault(record.row, []).append(record)
+        by_row.setdefault((record.row, *(value_of(record, name) for name in shown)), []).append(record)
     sets = sorted({tuple(sorted({one.seed for one in cells})) for cells in by_row.values()})
     shown = "; ".join(", ".join(map(str, seeds)) for seeds in sets)
     line = f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
@@ -106,7 +116,15 @@ def _seeds_line(records: Sequence[CellRecord]) -> str:
         line += " Means over seeds are given with their standard deviation; it widens their intervals."
     mixed = [cells for cells in by_row.values() if len({one.seed for one in cells}) < len(cells)]
     names = "; ".join(", ".join(one.name for one in cells) for cells in mixed)
-    return f"{line} A row averages DIFFERENT cells of one seed: {names}." if mixed else line
+    if not mixed:
+        return line
+    axes = [axis for axis in axis_names(records) if any(_differ(cells, axis) for cells in mixed)]
+    cure = f" Separate them with --rows model,text_encoder,train_on,{','.join(axes)}." if axes else ""
+    return f"{line} A row averages DIFFERENT cells of one seed: {names}.{cure}"
+
+
+def _differ(cells: Sequence[CellRecord], axis: str) -> bool:
+    return len({one.axes.get(axis) for one in cells}) > 1
 
 
 def _value_line(metric: str) -> str:

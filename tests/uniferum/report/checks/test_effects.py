@@ -33,7 +33,7 @@ def records(root: Path) -> list[CellRecord]:
     return from_folders(root)
 
 
-def found(records: list[CellRecord], wanted: Wanted | None = None, name: str = "lr") -> list[Effect]:
+def computed(records: list[CellRecord], wanted: Wanted | None = None, name: str = "lr") -> list[Effect]:
     return effects(find_varied(name, records), wanted or Wanted())
 
 
@@ -52,7 +52,7 @@ def by_hand(records: list[CellRecord], lr: str, freeze: str, cohort: str, group:
 
 def test_values_and_differences_are_those_of_scikit_learn(records: list[CellRecord]) -> None:
     checked = 0
-    for one in found(records, Wanted(base="1e-4")):
+    for one in computed(records, Wanted(base="1e-4")):
         freeze = one.setting.rpartition("=")[2]
         own = by_hand(records, one.value, freeze, one.column.cohort, one.column.group)
         base = by_hand(records, "1e-4", freeze, one.column.cohort, one.column.group)
@@ -69,7 +69,7 @@ def test_values_and_differences_are_those_of_scikit_learn(records: list[CellReco
 
 def test_one_seed_gives_what_compare_gives(records: list[CellRecord]) -> None:
     single = [one for one in records if one.seed == 0]
-    (one,) = [e for e in found(single) if (e.setting, e.value, *e.column) == (LONG, "1e-4", "INSPECT", "unique", "")]
+    (one,) = [e for e in computed(single) if (e.setting, e.value, *e.column) == (LONG, "1e-4", "INSPECT", "unique", "")]
     names = [f"uniferum-pubmedbert-CTRATE-lr{rate}-freeze_true" for rate in ("5e-5", "1e-4")]
     row = next(row for row in compare_sheet(single, names).rows if row[2:5] == ["INSPECT", "unique", "mean of 1"])
     assert row[7] == f"{one.difference:+.4f}"
@@ -79,7 +79,7 @@ def test_one_seed_gives_what_compare_gives(records: list[CellRecord]) -> None:
 
 def test_a_label_has_delongs_paired_test(records: list[CellRecord]) -> None:
     single = [one for one in records if one.seed == 0]
-    made = found(single, Wanted(where={"label": "honeycombing"}))
+    made = computed(single, Wanted(where={"label": "honeycombing"}))
     (one,) = [e for e in made if (e.setting, e.value) == (LONG, "3e-4")]
     scores = {}
     for rate in ("5e-5", "3e-4"):
@@ -91,7 +91,7 @@ def test_a_label_has_delongs_paired_test(records: list[CellRecord]) -> None:
 
 
 def test_p_values_are_adjusted_within_the_table(records: list[CellRecord]) -> None:
-    made = [one for one in found(records) if not one.is_base]
+    made = [one for one in computed(records) if not one.is_base]
     p = [one.p for one in made]
     assert [one.holm for one in made] == pytest.approx(holm(p))
     assert [one.bh for one in made] == pytest.approx(benjamini_hochberg(p))
@@ -99,7 +99,7 @@ def test_p_values_are_adjusted_within_the_table(records: list[CellRecord]) -> No
 
 def test_other_metrics_have_the_difference_alone(records: list[CellRecord]) -> None:
     (one,) = [
-        e for e in found(records, Wanted("brier", {"cohort": "CTRATE"})) if (e.setting, e.value) == (LONG, "3e-4")
+        e for e in computed(records, Wanted("brier", {"cohort": "CTRATE"})) if (e.setting, e.value) == (LONG, "3e-4")
     ]
     values = {
         rate: np.mean(
@@ -139,13 +139,13 @@ def test_a_cell_with_other_cases_is_not_compared_unless_the_common_ones_are_aske
     table = pd.read_parquet(path)
     table.loc[(table["cohort"] != "CTRATE") | (table["scan_id"] != "0")].to_parquet(path)
     cells = from_folders(tmp_path)
-    of = {(one.setting, one.value, one.column[0]): one for one in found(cells)}
+    of = {(one.setting, one.value, one.column[0]): one for one in computed(cells)}
     assert "not compared:" in of[LONG, "3e-4", "CTRATE"].note
     assert "cases of CTRATE/all" in of[LONG, "3e-4", "CTRATE"].note
     assert np.isnan(of[LONG, "3e-4", "CTRATE"].p)
     assert np.isfinite(of[LONG, "3e-4", "RADCHEST"].p)
     assert np.isfinite(of[LONG, "1e-4", "CTRATE"].p)
-    common = {(one.setting, one.value, one.column[0]): one for one in found(cells, Wanted(common=True))}
+    common = {(one.setting, one.value, one.column[0]): one for one in computed(cells, Wanted(common=True))}
     assert np.isfinite(common[LONG, "3e-4", "CTRATE"].p)
 
 
@@ -155,7 +155,9 @@ def test_a_cell_with_other_targets_is_not_compared(tmp_path: Path) -> None:
     table = pd.read_parquet(path)
     table["target"] = np.where(table["cohort"] == "CTRATE", 1 - table["target"], table["target"])
     table.to_parquet(path)
-    made = [e for e in found(from_folders(tmp_path)) if (e.setting, e.value, e.column[0]) == (LONG, "3e-4", "CTRATE")]
+    made = [
+        e for e in computed(from_folders(tmp_path)) if (e.setting, e.value, e.column[0]) == (LONG, "3e-4", "CTRATE")
+    ]
     assert "the label files differ" in made[0].note
 
 
@@ -177,4 +179,4 @@ def test_the_sheet_says_which_value_is_the_base(records: list[CellRecord]) -> No
 )
 def test_what_no_cell_has_is_refused(records: list[CellRecord], wanted: Wanted, message: str) -> None:
     with pytest.raises(UniferumError, match=message):
-        found(records, wanted)
+        computed(records, wanted)
