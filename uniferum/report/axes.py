@@ -80,8 +80,8 @@ def value_of(cell: AnyCell, name: str) -> str:
 
 def axis_names(cells: Iterable[AnyCell], axes: GridAxes | None = None) -> list[str]:
     """Axes of the cells, those of the grid file first."""
-    names = dict.fromkeys(name for cell in cells for name in cell.axes)
-    return [name for name in dict.fromkeys([*(axes or {}), *names]) if name in names]
+    names: dict[str, None] = dict.fromkeys(name for cell in cells for name in cell.axes)
+    return [*(name for name in axes or {} if name in names), *(name for name in names if name not in (axes or {}))]
 
 
 def values_in_order(values: Iterable[str], listed: Sequence[str] = ()) -> list[str]:

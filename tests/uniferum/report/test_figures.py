@@ -3,7 +3,9 @@
 import json
 import re
 
+import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
 from tests.support.ablation_cells import write_ablation
@@ -152,7 +154,7 @@ def test_learning_curves_are_the_mean_and_range_over_seeds_by_rows_seen(ablation
     assert list(lines["lr=5e-5"].get_xdata()) == [80, 160]  # steps 10 and 20, 8 rows each
     assert list(lines["lr=5e-5"].get_ydata()) == pytest.approx([0.65, 0.75])
     assert list(lines["lr=1e-4"].get_xdata()) == [80, 240]
-    band = panel.collections[0].get_paths()[0].vertices[:, 1]
+    band = np.asarray(panel.collections[0].get_paths()[0].vertices)[:, 1]
     assert (min(band), max(band)) == pytest.approx((0.6, 0.8))
     text = words(style.as_bytes(figure, "svg").decode())
     assert "missing: no finished cell of uniferum pubmedbert CTRATE, freeze=false: lr=3e-4" in text
@@ -168,9 +170,10 @@ def test_parallel_coordinates_colour_each_trial_by_its_objective():
     with style.look():
         figure = parallel_coordinates(Trials("s", trials, frozenset({"optim.lr"})))
     (lines,) = figure.axes[0].collections
+    assert isinstance(lines, LineCollection)
     ends = {
         tuple(map(tuple, line.tolist())): value
-        for line, value in zip(lines.get_segments(), lines.get_array(), strict=True)
+        for line, value in zip(lines.get_segments(), np.asarray(lines.get_array()), strict=True)
     }
     assert ends[(0.0, 1.0), (1.0, 0.0)] == 0.8  # the largest rate, then false
     assert ends[(0.0, 0.0), (1.0, 1.0)] == 0.7

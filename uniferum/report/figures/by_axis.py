@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -91,7 +92,7 @@ def learning_curves(varied: Varied) -> Figure:
     drawn = [_draw_setting(axes, one, varied, in_rows) for axes, one in zip(panels, settings, strict=False)]
     for axes in panels[len(settings) :]:
         axes.set_axis_off()
-    named: dict[str, object] = {}
+    named: dict[str, Artist] = {}
     for axes in panels[: len(settings)]:
         handles, texts = axes.get_legend_handles_labels()
         named |= dict(zip(texts, handles, strict=True))

@@ -15,6 +15,9 @@ from uniferum.report.figures.style import HEAT, footnote, new_figure, say_missin
 from uniferum.report.tables.trials import OBJECTIVE, Trials
 from uniferum.value_labels import label_of, label_order
 
+BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
+"""Box behind the text of a mark, so that it can be read on lines."""
+
 
 def parallel_coordinates(search: Trials) -> Figure:
     """Draw each trial as a line over one upright axis for each key, coloured by its validation AUROC."""
@@ -33,7 +36,7 @@ def parallel_coordinates(search: Trials) -> Figure:
     for at, scale in enumerate(scales):
         axes.axvline(at, color="#444444", linewidth=0.8, zorder=4)
         for y, text in scale.ticks:
-            axes.text(at + 0.03, y, text, fontsize=5, va="center", zorder=5)
+            axes.text(at + 0.03, y, text, fontsize=5, va="center", zorder=5, bbox=BEHIND)
     axes.set_xticks(range(len(scales)), [*keys, OBJECTIVE], rotation=20, ha="right", fontsize=6)
     axes.set_yticks([])
     axes.set(xlim=(-0.1, len(scales) - 0.6), ylim=(-0.05, 1.05))
