@@ -20,6 +20,7 @@ Files:
     prepare         `uniferum data prepare` and `uniferum data verify`
     report          `uniferum report` and `uniferum why`
     report_output   what `uniferum report` prints and writes
+    reports         `uniferum data reports`
     run             `uniferum run`
     search_output   what `uniferum report --search` prints and draws
     segment         `uniferum data segment`

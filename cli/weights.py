@@ -111,13 +111,19 @@ def _list_sheet(grid: Path, to: Path) -> "Sheet":
 
     models = [cell.config.model for cell in expand(load_grid(grid), source=str(grid))]
     needs = list(dict.fromkeys(need for model in models for need in pretrained_needs(model)))
-    rows = [[need.name, need.kind, "Python package" if need.package else "hub", _here(need)] for need in needs]
+    rows = [[need.name, need.kind, _source(need), _here(need)] for need in needs]
     below = [need.copy_command(to) for need in needs]
-    if any(not need.package for need in needs):
+    if any(_source(need) == "hub" for need in needs):
         below.append(f"Then copy {to} and run with: --weights-dir {to}")
     if not needs:
         below = ["Nothing is pretrained: all weights are drawn at random."]
     return Sheet("Pretrained weights", ["Name", "Kind", "From", "Here"], rows, below, words=4)
+
+
+def _source(need: "PretrainedNeed") -> str:
+    if need.kind == "whole":
+        return "file"
+    return "Python package" if need.package else "hub"
 
 
 def _here(need: "PretrainedNeed") -> str:

@@ -2,20 +2,22 @@
 
 Files:
 
-    cells        expand a grid file into cells: each is a name and a complete RunConfig
-    config       schema of a grid file
-    data_plan    plan the data of a grid
-    estimates    estimate the hours of planned cells from finished cells similar to them
-    metrics      gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name
-    plan         plan a grid: find out from each cell's folder what is left to do, and why
-    plan_table   format a plan as a table: one row per cell, and the totals in one line
-    planned      one cell of a plan
-    recipe       describe the training recipe of a grid's cells
-    records      read and write the state files of a cell's folder
-    resources    resources of a cell
-    sources      values of a grid file with their sources
-    stores       the prepared stores that a grid file names
-    states       stores       the prepared stores that a grid file names
-    states of a cell: in a plan, and in a running grid
+    axes          axes of a grid: keys of a run with the values that cells have
+    cells         expand a grid file into cells: each is a name and a complete RunConfig
+    combinations  combinations of the values of axes in an entry of `cells`
+    config        schema of a grid file
+    data_plan     plan the data of a grid
+    estimates     estimate the hours of planned cells from finished cells similar to them
+    metrics       gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name
+    paths         paths of a grid or search file, relative to its folder
+    plan          plan a grid: find out from each cell's folder what is left to do, and why
+    plan_table    format a plan as a table: one row per cell, and the totals in one line
+    planned       one cell of a plan
+    recipe        describe the training recipe of a grid's cells
+    records       read and write the state files of a cell's folder
+    resources     resources of a cell
+    sources       values of a grid file with their sources
+    states        states of a cell: in a plan, and in a running grid
+    stores        the prepared stores that a grid file names
     weights_plan  the pretrained weights of a plan
 """

@@ -18,6 +18,8 @@ LISTS = ("other_recipes",)
 """Keys with a list of paths."""
 FOLDERS = ("stores",)
 """Keys with a mapping of names to paths or addresses."""
+NESTED = ("ct_clip", "checkpoint")
+"""Last two keys of a path anywhere in the file: in ``defaults``, an axis, a cell or an override."""
 LOCAL = ("resources.stage",)
 """Keys with a path on each node's own disk, which no file is relative to."""
 
@@ -60,16 +62,30 @@ def relative_paths(keys: Mapping[str, Any]) -> dict[str, str]:
 
 def _paths(given: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
     """Keys and values of all paths that are texts; the schema refuses others."""
-    places: list[Keys] = [(key,) for key in PATHS]
+    paths: list[Keys] = [(key,) for key in PATHS]
     for key in FOLDERS:
-        places += [(key, name) for name in given[key]] if isinstance(given.get(key), Mapping) else []
+        paths += [(key, name) for name in given[key]] if isinstance(given.get(key), Mapping) else []
     for key in LISTS:
-        places += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
-    places += [tuple(key.split(".")) for key in LOCAL]
-    for keys in places:
+        paths += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
+    paths += [tuple(key.split(".")) for key in LOCAL]
+    paths += [keys for keys in _keys(given) if keys[-2:] == NESTED]
+    for keys in paths:
         value = _at(given, keys)
         if isinstance(value, str):
             yield keys, value
+
+
+def _keys(tree: Any, above: Keys = ()) -> Iterator[Keys]:
+    """The keys of all values of a file that are neither mappings nor lists."""
+    if isinstance(tree, Mapping):
+        below: Iterable[tuple[str | int, Any]] = ((str(key), part) for key, part in tree.items())
+    elif isinstance(tree, list):
+        below = enumerate(tree)
+    else:
+        yield above
+        return
+    for key, part in below:
+        yield from _keys(part, (*above, key))
 
 
 def _at(tree: Any, keys: Keys) -> Any:

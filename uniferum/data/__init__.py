@@ -8,7 +8,7 @@ Files:
     commands          commands that an error or a plan suggests, with quoted paths of a store
     content           content of a prepared store for a run's identity
     fetch/            download of public datasets, and manual steps for restricted ones
-    folds            divide a cohort's scans into folds by patient, stratified by the labels
+    folds             divide a cohort's scans into folds by patient, stratified by the labels
     flag_counts       count the scans with each quality flag
     loading/          stored volumes to batches: order, reading, augmentation, targets
     needs             estimate disk space of the store at each level
@@ -19,6 +19,7 @@ Files:
     prepared_cohort   a prepared cohort for the later stages
     provenance        a cohort's statement about a split
     report_labels/    labels from report text: keywords select candidates, a labeller judges them
+    reports           radiology reports of a prepared cohort, for pretraining
     row_counts        number of training rows of each kind, by cohort and label
     sampling          build the training table: negatives, organ tasks, nodules
     segmentation      make organ masks with TotalSegmentator

@@ -61,7 +61,7 @@ def planned_rows(cohort: "Content | PreparedCohort", config: SamplingConfig, *, 
     """Plan the rows of a cohort given by :meth:`for_training`; no scan file is opened."""
     counts = cohort.label_counts(TRAINING)
     labels = {}
-    for label in cohort.vocabulary.trainable(cohort.name):
+    for label in cohort.vocabulary.trainable(cohort.name, config.label_count):
         label_rows = drawn(*counts.get(label, (0, 0)), balance=config.balance)
         if any(label_rows):
             labels[label] = label_rows

@@ -56,7 +56,7 @@ def training_table(
     parts: list[pd.DataFrame] = []
     for name in (n for n in train_on if n != SEG):
         cohort = _opened(cohorts, name)
-        rows = classification_tasks(cohort, "train", trainable_labels(cohort))
+        rows = classification_tasks(cohort, "train", trainable_labels(cohort, config.label_count))
         if shuffle:
             rows = shuffled(rows, seed, "train")
         if config.balance:

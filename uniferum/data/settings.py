@@ -124,6 +124,12 @@ class SamplingConfig(Section):
         default="rows", description="base of organ_share: a cohort's training rows, or its training scans"
     )
     luna_factor: int = Field(default=10, ge=0, description="repetitions of each LUNA16 scan's nodule task (paper 3.3)")
+    label_count: int | None = Field(
+        default=None,
+        ge=1,
+        description="train and select on so many labels of each cohort, the first of an order that is random but "
+        "always the same, so that a smaller set is part of a larger one; all labels are tested; null: all",
+    )
     missing_masks: MissingMasks = Field(
         default="refuse",
         description="a training with SEG with missing organ or nodule masks: refuse stops it before its first "

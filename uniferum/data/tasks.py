@@ -97,15 +97,19 @@ def evaluation_tasks(cohort: PreparedCohort, split: str) -> pd.DataFrame:
     return classification_tasks(cohort, split)
 
 
-def trainable_labels(cohort: PreparedCohort) -> tuple[str, ...]:
-    """Labels of the cohort for training and selection (without INSPECT's 12 shared ones: paper 3.4.3)."""
-    return cohort.vocabulary.trainable(cohort.name)
+def trainable_labels(cohort: PreparedCohort, count: int | None = None) -> tuple[str, ...]:
+    """Labels of the cohort for training and selection; see :meth:`uniferum.data.vocabulary.Vocabulary.trainable`."""
+    return cohort.vocabulary.trainable(cohort.name, count)
 
 
-def selection_tasks(cohorts: Mapping[str, PreparedCohort], names: Iterable[str]) -> pd.DataFrame:
+def selection_tasks(
+    cohorts: Mapping[str, PreparedCohort], names: Iterable[str], label_count: int | None = None
+) -> pd.DataFrame:
     """Validation tasks that select the best checkpoint: trainable labels of the named cohorts, not resampled."""
     opened = [cohorts[name] for name in names]
-    return joined(classification_tasks(cohort, "validation", trainable_labels(cohort)) for cohort in opened)
+    return joined(
+        classification_tasks(cohort, "validation", trainable_labels(cohort, label_count)) for cohort in opened
+    )
 
 
 def segmentation_tasks(

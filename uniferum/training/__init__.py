@@ -4,6 +4,7 @@ Files:
 
     batchnorm    update batch-norm running statistics from all micro-batches of a step
     checkpoint   write and read checkpoints
+    codebooks    update the codes of vector quantisers once a step
     config       config sections of training, and which keys are part of a run's fingerprint
     errors       exceptions that end a training run before its last step
     loop         the training loop: steps, validations and checkpoints

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from orchestration.grid.config import load_grid
+from orchestration.grid.paths import place_paths
 from orchestration.search.config import load_search
 from uniferum.errors import UniferumError
 
@@ -127,3 +128,16 @@ def test_a_key_that_a_grid_file_has_twice_is_refused_with_both_lines(project: Pa
     first, second = (at for at, line in enumerate(lines, start=1) if line.startswith("seeds"))
     with pytest.raises(UniferumError, match=rf"grid\.yaml: seeds must be given once .* lines {first} and {second}"):
         load_grid(file)
+
+
+def test_a_checkpoint_is_relative_to_the_file_in_each_section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "defaults": {"model": {"ct_clip": {"checkpoint": "all.safetensors"}}},
+        "axes": {"start": {"values": {"one": {"model": {"ct_clip": {"checkpoint": "one.safetensors"}}}}}},
+        "overrides": [{"when": {"seed": 1}, "set": {"model": {"ct_clip": {"checkpoint": "/data/two.safetensors"}}}}],
+    }
+    placed = place_paths(tmp_path / "grids" / "grid.yaml", given)
+    assert placed["defaults"]["model"]["ct_clip"]["checkpoint"] == "grids/all.safetensors"
+    assert placed["axes"]["start"]["values"]["one"]["model"]["ct_clip"]["checkpoint"] == "grids/one.safetensors"
+    assert placed["overrides"][0]["set"]["model"]["ct_clip"]["checkpoint"] == "/data/two.safetensors"

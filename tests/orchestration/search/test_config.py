@@ -115,7 +115,7 @@ def test_a_grid_whose_cells_have_several_workers_is_refused(tmp_path: Path) -> N
         ({"space": {"optim.lr": {"float": [0.2, 0.1]}}}, "lower bound below"),
         ({"space": {"optim.lr": {"float": [0, 1], "log": True}}}, "above 0"),
         ({"space": {"optim.lr": {"float": [0.1, 1], "int": [1, 2]}}}, "exactly one"),
-        ({"space": {"training.steps": {"int": [-5, -1]}}}, "greater than or equal to 1"),
+        ({"space": {"training.steps": {"int": [-5, -1]}}}, "greater than or equal to 0"),
         ({"space": {"optim.lr": {"float": [0.1, 1], "when": {"optim.schedule": "linear"}}}}, "a key above it"),
     ],
 )

@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from uniferum.data.organ_counts import OrganCounts
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.row_counts import planned_rows
 from uniferum.data.sampling import SamplingConfig, balanced, shuffled, training_table
-from uniferum.data.tasks import classification_tasks, table_of, trainable_labels
+from uniferum.data.tasks import classification_tasks, selection_tasks, table_of, trainable_labels
 from uniferum.errors import UniferumError
 
 COUNT = 40
@@ -207,3 +208,24 @@ def test_a_shuffled_training_table_has_as_many_rows(cohorts: dict[str, PreparedC
     mixed = training_table(cohorts, ["CTRATE"], SamplingConfig(), seed=0, shuffle=True)
     assert mixed.groupby("label")["target"].value_counts().equals(plain.groupby("label")["target"].value_counts())
     assert set(mixed["task_id"]) != set(plain["task_id"])
+
+
+def test_a_smaller_set_of_labels_is_part_of_a_larger_one(cohorts: dict[str, PreparedCohort]) -> None:
+    every = sorted(cohorts["CTRATE"].vocabulary.trainable("CTRATE"))
+    sets = [set(cohorts["CTRATE"].vocabulary.trainable("CTRATE", count)) for count in range(1, len(every) + 1)]
+    assert [len(one) for one in sets] == list(range(1, len(every) + 1))
+    assert all(small < large for small, large in pairwise(sets))
+    with pytest.raises(UniferumError, match=f"sampling.label_count .* must be at most {len(every)}, the labels of"):
+        cohorts["CTRATE"].vocabulary.trainable("CTRATE", len(every) + 1)
+
+
+@pytest.mark.parametrize("count", [None, 9, 17])
+def test_only_the_chosen_labels_are_trained_and_selected(cohorts: dict[str, PreparedCohort], count: int | None) -> None:
+    config = SamplingConfig(label_count=count)
+    chosen = set(cohorts["CTRATE"].vocabulary.trainable("CTRATE", count))
+    table = training_table(cohorts, ["CTRATE"], config, 0)
+    planned = planned_rows(cohorts["CTRATE"], config, segmentation=False)
+    assert set(table["label"]) == set(planned.labels) <= chosen
+    assert len(table) == planned.negative + planned.positive
+    assert set(selection_tasks(cohorts, ["CTRATE"], count)["label"]) <= chosen
+    assert training_table(cohorts, ["CTRATE"], SamplingConfig(), 0)["label"].nunique() >= len(planned.labels)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from uniferum.errors import StateError
 from uniferum.model.config import GATORTRON, ModelConfig
 from uniferum.model.needs import PretrainedNeed, pretrained_needs
 
@@ -76,3 +77,15 @@ def test_the_command_fetches_both_weights_formats_into_the_folder_s_own_layout()
 def test_a_plan_can_ask_without_torch() -> None:
     code = "import sys, uniferum.model.needs; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_checkpoint_takes_the_place_of_pretrained_weights(tmp_path: Path) -> None:
+    file = tmp_path / "clip.safetensors"
+    own = {"kind": "ct_clip", "text": {"name": GATORTRON}, "ct_clip": {"checkpoint": str(file)}}
+    assert _names(**own) == [(GATORTRON, "text", False), (str(file), "whole", True)]
+    need = pretrained_needs(ModelConfig.model_validate(own))[1]
+    assert need.here() is None
+    with pytest.raises(StateError, match=r"There is no checkpoint .*clip\.safetensors"):
+        need.find()
+    file.write_bytes(b"weights")
+    assert need.find() == file

@@ -131,6 +131,16 @@ def test_the_section_is_in_the_fingerprint_of_ct_clip_alone(stores: Stores) -> N
     assert fingerprints(changed, stores) == fingerprints(make_config(), stores)
 
 
+def test_a_checkpoint_counts_by_its_content(stores: Stores, pretrained: tuple[Path, RunResult], tmp_path: Path) -> None:
+    weights = RunFiles(pretrained[0]).best / "model.safetensors"
+    moved, changed = tmp_path / "moved.safetensors", tmp_path / "changed.safetensors"
+    shutil.copy(weights, moved)
+    changed.write_bytes(weights.read_bytes()[:-1] + b"x")
+    first, second, third = (_config("vocabfine", checkpoint=str(path)) for path in (weights, moved, changed))
+    assert fingerprints(first, stores) == fingerprints(second, stores)
+    assert fingerprints(first, stores).training != fingerprints(third, stores).training
+
+
 def test_a_store_without_reports_is_refused_with_the_command_that_adds_them(stores: Stores, tmp_path: Path) -> None:
     with pytest.raises(UniferumError, match=r"must have reports .*uniferum data reports"):
         train_run(_config("contrastive"), stores, tmp_path / "run", device="cpu")

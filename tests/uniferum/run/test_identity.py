@@ -45,6 +45,7 @@ def test_where_and_how_a_run_is_computed_is_no_part_of_what_is_trained(stores: S
         {"training": {"precision": "auto"}},
         {"data": {"tasks_per_volume": 1}},
         {"optim": {"lr": 1e-3}},
+        {"sampling": {"label_count": 3}},
         {"augmentation": {"zoom": 0.2}},
         {"model": {"encoder": {"stride": 8}}},
     ],

@@ -1,8 +1,22 @@
 """CT-CLIP (Hamamci et al. 2024) as published: it loads the published checkpoint and equals the published code.
 
-``position``, ``attention``, ``quantizer``: the parts of the volume encoder; ``ct_vit``: that encoder; ``input``: its
-grid and intensities; ``clip``: both encoders and their similarity; ``prompts``: a label as a pair of texts;
-``zero_shot``, ``vocabfine``, ``classfine``, ``contrastive``: the four ways of use; ``names``, ``checkpoint``: published
-names and files; ``parameters``: their number; ``build``: the entry of the registry. The config section is
-:mod:`uniferum.model.ct_clip_config`.
+The config section is :mod:`uniferum.model.ct_clip_config`.
+
+Files:
+
+    attention    the transformer of CT-ViT
+    build        the entry of the registry
+    checkpoint   load a published checkpoint, or the weights of a run of this project
+    classfine    a linear head on the frozen encoder
+    clip         both encoders and the similarity of their latents
+    contrastive  pretraining on pairs of volume and report
+    ct_vit       the volume encoder
+    input        the grid and intensities that CT-ViT reads
+    names        names of the tensors in the published code
+    parameters   their number, beside the published one
+    position     position bias and position convolution
+    prompts      a label as a pair of texts
+    quantizer    the vector quantiser
+    vocabfine    prompt pairs, fine-tuned
+    zero_shot    prompt pairs without training
 """

@@ -4,7 +4,6 @@ Files are read without running code in them. Names that are missing, unexpected 
 list of all of them.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +15,10 @@ from uniferum.errors import UniferumError
 from uniferum.model.baselines.ct_clip.clip import CtClip
 from uniferum.model.baselines.ct_clip.names import HEAD, published_names, unused_reason, without_wrapper
 from uniferum.model.baselines.ct_clip.prompts import published_labels
+from uniferum.model.pretrained import digest_of_weights
 from uniferum.model.weights import read_state, shape_text
 
 KEY = "model.ct_clip.checkpoint"
-CHUNK = 1 << 20
 
 
 @dataclass
@@ -155,14 +154,11 @@ def _refuse(matched: _Matched, wanted: Mapping[str, Tensor], path: Path) -> None
 def _refuse_other_file(path: Path, sha256: str) -> None:
     if not path.is_file():
         raise UniferumError(KEY, str(path), must="be a file, because checkpoint_sha256 is given")
-    digest = hashlib.sha256()
-    with path.open("rb") as opened:
-        while part := opened.read(CHUNK):
-            digest.update(part)
-    if digest.hexdigest() != sha256:
+    digest = digest_of_weights(path)
+    if digest != sha256:
         raise UniferumError(
             f"{KEY}: {path}",
-            f"SHA-256 {digest.hexdigest()}",
+            f"SHA-256 {digest}",
             must=f"have checkpoint_sha256 ({sha256})",
             cure="it is another file, or was damaged",
         )

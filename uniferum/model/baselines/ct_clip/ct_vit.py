@@ -60,13 +60,13 @@ class CtVit(nn.Module):
         return Encoded(patches, encoded, self.quantizer(encoded))
 
     def encode(self, patches: Float[Tensor, "B T H W D"]) -> Float[Tensor, "B T H W D"]:
-        """Apply the spatial layers within each slab, then the temporal layers along the slabs of each place."""
+        """Apply the spatial layers within each slab, then the temporal layers along the slabs."""
         grid = (count, slabs, rows, columns) = tuple(patches.shape[:4])
         bias = self.position_bias(rows, columns)
         flat = patches.flatten(2, 3).flatten(0, 1)
         within = self.spatial(flat, grid, bias).unflatten(0, (count, slabs))
-        places = within.transpose(1, 2).flatten(0, 1)
-        along = self.temporal(places, grid).unflatten(0, (count, rows, columns))
+        columnwise = within.transpose(1, 2).flatten(0, 1)
+        along = self.temporal(columnwise, grid).unflatten(0, (count, rows, columns))
         return along.permute(0, 3, 1, 2, 4)
 
     def forward(self, volume: Float[Tensor, "B 1 S R C"]) -> Float[Tensor, "B F"]:

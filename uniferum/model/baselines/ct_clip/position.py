@@ -26,8 +26,8 @@ class ContinuousPositionBias(nn.Module):
         like = self.first.weight
         rows = torch.arange(height, device=like.device)
         across = torch.arange(columns, device=like.device)
-        places = torch.cartesian_prod(rows, across)
-        distance = (places[:, None] - places[None, :]).to(like.dtype)
+        positions = torch.cartesian_prod(rows, across)
+        distance = (positions[:, None] - positions[None, :]).to(like.dtype)
         x = distance.sign() * distance.abs().log1p()
         x = F.leaky_relu(self.second(F.leaky_relu(self.first(x), SLOPE)), SLOPE)
         return self.last(x).permute(2, 0, 1)

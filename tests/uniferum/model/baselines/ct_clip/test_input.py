@@ -57,8 +57,8 @@ def test_resampling_is_trilinear_as_torch_does_it() -> None:
 @pytest.mark.parametrize(("count", "new_count"), [(5, 3), (4, 9), (1, 3)])
 def test_the_weights_of_a_position_inside_the_scan_sum_to_one(count: int, new_count: int) -> None:
     total = axis_weights(count, 2.0, new_count, 1.5).sum(axis=1)
-    places = (np.arange(new_count) - (new_count - 1) / 2) * 0.75 + (count - 1) / 2
-    np.testing.assert_allclose(total, (places >= -0.5) & (places <= count - 0.5), atol=1e-6)
+    positions = (np.arange(new_count) - (new_count - 1) / 2) * 0.75 + (count - 1) / 2
+    np.testing.assert_allclose(total, (positions >= -0.5) & (positions <= count - 0.5), atol=1e-6)
 
 
 def test_the_published_grid_is_a_cube_of_36_cm() -> None:

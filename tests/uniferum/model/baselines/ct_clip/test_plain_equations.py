@@ -52,9 +52,9 @@ def test_quantiser_takes_the_code_with_the_highest_cosine(model: CtClip, state: 
     encoded, codes = _encoded(state, video), state["visual_transformer.vq._codebook.embed"][0]
     assert torch.allclose(codes.norm(dim=-1), torch.ones(len(codes)), atol=1e-5)
     quantised = model.visual.quantizer(encoded)
-    for place in ((0, 0, 0, 0), (1, 1, 2, 1), (0, 1, 1, 0)):
-        cosine = [float(F.cosine_similarity(encoded[place], code, dim=0)) for code in codes]
-        assert torch.equal(quantised[place], codes[max(range(len(codes)), key=cosine.__getitem__)])
+    for position in ((0, 0, 0, 0), (1, 1, 2, 1), (0, 1, 1, 0)):
+        cosine = [float(F.cosine_similarity(encoded[position], code, dim=0)) for code in codes]
+        assert torch.equal(quantised[position], codes[max(range(len(codes)), key=cosine.__getitem__)])
 
 
 def test_image_latent_is_the_mean_over_slabs_flattened_projected_and_of_length_one(
@@ -99,9 +99,9 @@ def _encoded(state: State, video: Tensor) -> Tensor:
     bias = _bias(state)
     spatial = tokens.reshape(4, 6, 32)  # slabs of both volumes
     spatial = _stack(state, "enc_spatial_transformer", spatial, bias).reshape(2, 2, 6, 32)
-    places = spatial.permute(0, 2, 1, 3).reshape(12, 2, 32)
-    places = _stack(state, "enc_temporal_transformer", places, torch.zeros(HEADS, 2, 2))
-    return places.reshape(2, 3, 2, 2, 32).permute(0, 3, 1, 2, 4)
+    tokens = spatial.permute(0, 2, 1, 3).reshape(12, 2, 32)
+    tokens = _stack(state, "enc_temporal_transformer", tokens, torch.zeros(HEADS, 2, 2))
+    return tokens.reshape(2, 3, 2, 2, 32).permute(0, 3, 1, 2, 4)
 
 
 def _bias(state: State) -> Tensor:

@@ -1,4 +1,4 @@
-"""CT-CLIP gives what the published code gives, at every place where its values are stored."""
+"""CT-CLIP gives what the published code gives, for each stored output."""
 
 import os
 from pathlib import Path
@@ -40,7 +40,7 @@ CONFIG = ModelConfig.model_validate(
     }
 )
 GEOMETRY = Geometry(spacing_mm=(1, 1, 1), box_mm=(40, 40, 20), crop_mm=(40, 40, 20), model_shape=(40, 40, 20))
-PLACES = [
+OUTPUTS = [
     "patch_embedding",
     "encoded",
     "quantised",
@@ -91,9 +91,9 @@ def computed(weights: Path, stored: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_a_place_has_the_published_value(computed: dict[str, Tensor], stored: dict[str, Tensor], place: str) -> None:
-    torch.testing.assert_close(computed[place], stored[place], atol=1e-5, rtol=0)
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_an_output_has_the_published_value(computed: dict[str, Tensor], stored: dict[str, Tensor], output: str) -> None:
+    torch.testing.assert_close(computed[output], stored[output], atol=1e-5, rtol=0)
 
 
 def test_every_tensor_of_the_published_file_is_used_or_known_to_be_unused(weights: Path) -> None:
