@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ablation_cells import write_ablation
 from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
 from uniferum.report.axes import GridAxis, axis_names, find_varied, order_of, values_in_order
@@ -14,10 +13,8 @@ from uniferum.report.unfinished import unfinished
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> list[CellRecord]:
-    root = tmp_path_factory.mktemp("ablation")
-    write_ablation(root, seeds=2)
-    return from_folders(root)
+def records(ablation_root: Path) -> list[CellRecord]:
+    return from_folders(ablation_root)
 
 
 @pytest.mark.parametrize("name", ["lr", "optim.lr"])
@@ -30,7 +27,7 @@ def test_cells_that_differ_in_an_axis_or_its_key_alone_are_found(records: list[C
     for setting in varied.settings:
         for value in varied.values:
             cells = setting.records(value)
-            assert sorted(cells) == [0, 1]
+            assert sorted(cells) == [0, 1, 2]
             assert {one.axes["lr"] for one in cells.values()} == {value}
             assert len({one.axes["freeze"] for of in setting.cells.values() for one in of}) == 1
 

@@ -22,40 +22,30 @@ LONG = "uniferum pubmedbert CTRATE, freeze=true"
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ablation")
-    write_ablation(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def records(root: Path) -> list[CellRecord]:
-    return from_folders(root)
+def records(ablation_root: Path) -> list[CellRecord]:
+    return from_folders(ablation_root)
 
 
 def computed(records: list[CellRecord], wanted: Wanted | None = None, name: str = "lr") -> list[Effect]:
     return effects(find_varied(name, records), wanted or Wanted())
 
 
-def by_hand(records: list[CellRecord], lr: str, freeze: str, cohort: str, group: str) -> list[float]:
-    """The mean AUROC of a group of labels for each seed, by scikit-learn."""
-    means = []
-    for seed in range(3):
-        (cell,) = [r for r in records if r.axes == {"lr": lr, "freeze": freeze} and r.seed == seed]
-        table = cell.predictions().query("cohort == @cohort and group == @group")
-        areas = [
-            roc_auc_score(of["target"], of["score"]) for _, of in table.groupby("label") if of["target"].nunique() > 1
-        ]
-        means.append(float(np.mean(areas)))
+def by_hand(records: list[CellRecord]) -> dict[tuple[str, ...], list[float]]:
+    """The mean AUROC of each group of labels by scikit-learn: lr, freeze, cohort, group -> a mean for each seed."""
+    means: dict[tuple[str, ...], list[float]] = {}
+    for cell in sorted(records, key=lambda one: one.seed):
+        for (cohort, group), table in cell.predictions().groupby(["cohort", "group"]):
+            labels = [of for _, of in table.groupby("label") if len(set(of["target"])) > 1]
+            areas = [roc_auc_score(of["target"], of["score"]) for of in labels]
+            means.setdefault((cell.axes["lr"], cell.axes["freeze"], cohort, group), []).append(float(np.mean(areas)))
     return means
 
 
 def test_values_and_differences_are_those_of_scikit_learn(records: list[CellRecord]) -> None:
-    checked = 0
+    checked, means = 0, by_hand(records)
     for one in computed(records, Wanted(base="1e-4")):
-        freeze = one.setting.rpartition("=")[2]
-        own = by_hand(records, one.value, freeze, one.column.cohort, one.column.group)
-        base = by_hand(records, "1e-4", freeze, one.column.cohort, one.column.group)
+        where = one.setting.rpartition("=")[2], one.column.cohort, one.column.group
+        own, base = means[one.value, *where], means["1e-4", *where]
         assert one.entry.value == pytest.approx(np.mean(own))
         assert one.entry.spread == pytest.approx(np.std(own, ddof=1))
         assert one.is_base == (one.value == "1e-4")
