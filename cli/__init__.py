@@ -22,6 +22,7 @@ Files:
     report_output   what `uniferum report` prints and writes
     reports         `uniferum data reports`
     run             `uniferum run`
+    search_output   what `uniferum report --search` prints and draws
     segment         `uniferum data segment`
     steer           `uniferum grid`: commands for another shell
     tables          tables for a terminal, a pipe or a script

@@ -10,15 +10,15 @@ from cli.examples import examples
 from cli.report_output import (
     Drawing,
     Judgement,
+    Page,
     Selection,
     Tests,
-    draw_figures,
     print_data,
-    print_tables,
-    print_tests,
+    print_results,
     read_cells,
-    write_html,
+    write_files,
 )
+from cli.search_output import print_search
 
 TABLE_NAMES = (
     *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
@@ -44,12 +44,15 @@ REPORT = examples(
     "uniferum report --grid configs/demo_grid.yaml --table auroc --table aupr",
     "uniferum report --from demo/runs/cells --table labels --cohort CTRATE --format csv > labels.csv",
     "uniferum report --grid configs/demo_grid.yaml --rows model,train_on --columns cohort,group --metric ece",
+    "uniferum report --grid ablation.yaml --rows model,lr --columns cohort,freeze",
+    "uniferum report --grid ablation.yaml --vary lr --base 1e-4 --cohort CTRATE",
     "uniferum report --grid configs/paper_grid.yaml --published --intervals --format latex",
     "uniferum report --grid configs/paper_grid.yaml --verdict",
     "uniferum report --grid configs/paper_grid.yaml --claims",
     "uniferum report --grid GRID.yaml --compare ENSEMBLE --compare CELL  # rows of `ensembles` are named like cells",
     "uniferum report --grid configs/demo_grid.yaml --figures figures --figure roc-ctrate --figure-format svg",
     "uniferum report --grid configs/demo_grid.yaml --html page",
+    "uniferum report --search configs/searches/demo.yaml --figures figures",
     "uniferum report --data stores --figures figures",
 )
 WHY = examples('uniferum why auroc "tiny-64 CTRATE+SEG" "INSPECT shared" --grid configs/demo_grid.yaml')
@@ -61,13 +64,19 @@ def report(
     ] = None,
     rows: Annotated[
         str | None,
-        typer.Option(help="A table of your own: its rows, e.g. model,train_on.", rich_help_panel=TABLES),
+        typer.Option(
+            help="A table of your own: its rows, e.g. model,train_on; also axes of the grid (lr) and keys of the "
+            "config (optim.lr).",
+            rich_help_panel=TABLES,
+        ),
     ] = None,
-    columns: Annotated[str, typer.Option(help="With --rows: its columns.", rich_help_panel=TABLES)] = "cohort,group",
+    columns: Annotated[
+        str, typer.Option(help="With --rows: its columns, e.g. cohort,freeze.", rich_help_panel=TABLES)
+    ] = "cohort,group",
     metric: Annotated[
         str,
         typer.Option(
-            help="With --rows: auroc, aupr, sensitivity, brier, ece; dice, mask_sensitivity, volume_error.",
+            help="With --rows and --vary: auroc, aupr, sensitivity, brier, ece; dice, mask_sensitivity, volume_error.",
             rich_help_panel=TABLES,
         ),
     ] = "auroc",
@@ -135,6 +144,19 @@ def report(
     common: Annotated[
         bool, typer.Option("--common", help="Compare cells on the cases that both have.", rich_help_panel=JUDGE)
     ] = False,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            help="An axis of the grid (lr) or a key of the config (optim.lr): the effect of its values, with paired "
+            "tests.",
+            rich_help_panel=JUDGE,
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option("--base", help="With --vary: the value that others are compared with.", rich_help_panel=JUDGE),
+    ] = None,
     recompute: Annotated[
         bool,
         typer.Option("--recompute", help="Compute all scores again from the prediction files.", rich_help_panel=JUDGE),
@@ -165,6 +187,14 @@ def report(
     grid: GridOption = None,
     folder: FromOption = None,
     mlflow: MlflowOption = None,
+    search: Annotated[
+        Path | None,
+        typer.Option(
+            "--search",
+            help="A search file (or a study.db): its trials instead of cells, or with --html beside them.",
+            rich_help_panel=DATA,
+        ),
+    ] = None,
     data: Annotated[
         Path | None,
         typer.Option("--data", help="Print the data card of the stores in this folder.", rich_help_panel=DATA),
@@ -175,16 +205,16 @@ def report(
     if data is not None and html is None:
         print_data(data, kind, drawing, grid)
         return
+    tests = Tests(claims, compare or [], compare_encoders, encoder or [], common, training_rows, vary or [], base)
+    if search is not None and html is None:
+        print_search(search, kind, drawing, tests)
+        return
+    only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
+    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals)
     cells = read_cells(grid, folder, mlflow, recompute=recompute)
-    draw_figures(cells, drawing)
-    write_html(cells, html, with_volumes, data)
-    tests = Tests(claims, compare or [], compare_encoders, encoder or [], common, training_rows)
-    if tests.wanted:
-        print_tests(cells, tests, kind)
-    elif figures is None and html is None:
-        only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
-        selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals)
-        print_tables(cells, selection, Judgement(verdict, against), kind)
+    write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
+    if tests.wanted or (figures is None and html is None):
+        print_results(cells, tests, selection, Judgement(verdict, against), kind)
 
 
 def why(

@@ -11,6 +11,8 @@ from cli import output
 if TYPE_CHECKING:
     from orchestration.report_source import Gathered
     from uniferum.preprocessing.store.store import Store
+    from uniferum.report.checks.effects import Wanted
+    from uniferum.report.figures.catalogue import ByAxis
     from uniferum.report.tables.entries import ReportTable
     from uniferum.report.tables.sheet import Sheet
 
@@ -23,6 +25,20 @@ class Drawing:
     names: Sequence[str]
     formats: list[str]
     montages: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """The page: its folder, and what it shows beside the cells.
+
+    ``volumes`` is a folder of prepared stores of which images are shown, ``data`` one of stores that are counted (by
+    default those of the images, else those of the grid), ``search`` a search whose trials are shown.
+    """
+
+    folder: Path | None
+    volumes: Path | None
+    data: Path | None
+    search: Path | None
 
 
 @dataclass(frozen=True)
@@ -56,11 +72,19 @@ class Tests:
     named: Sequence[str]
     common: bool
     rows: bool
+    vary: Sequence[str] = ()
+    base: str | None = None
 
     @property
     def wanted(self) -> bool:
         """Whether there is any."""
-        return bool(self.claims or self.cells or self.encoders or self.named or self.rows)
+        return bool(self.claims or self.cells or self.encoders or self.named or self.rows or self.vary)
+
+    def wanted_of(self, selection: Selection) -> "Wanted":
+        """Which numbers effects compare."""
+        from uniferum.report.checks.effects import Wanted
+
+        return Wanted(selection.metric, selection.only, self.base, self.common)
 
 
 def read_cells(grid: Path | None, folder: Path | None, mlflow: str | None, *, recompute: bool = False) -> "Gathered":
@@ -85,7 +109,7 @@ def print_data(root: Path, kind: str, drawing: Drawing, grid: Path | None) -> No
 
     stores = datacard.read_stores(root)
     phantoms = datacard.of_phantoms(stores) or (grid is not None and _of_phantoms(grid))
-    _print_sheets(datacard.sheets(stores), kind, phantoms=phantoms)
+    print_sheets(datacard.sheets(stores), kind, phantoms=phantoms)
     if drawing.folder is not None:
         _draw_data(stores, drawing.folder, drawing, phantoms)
 
@@ -119,7 +143,7 @@ def _marked(sheet: "Sheet", phantoms: bool) -> "Sheet":
     return replace(sheet, title=phantom_title(sheet.title)) if phantoms else sheet
 
 
-def _print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> None:
+def print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> None:
     """Print sheets on standard output; in CSV, which has rows alone, the lines below them go to standard error."""
     from uniferum.report.tables.rendering import render_sheets
 
@@ -128,7 +152,15 @@ def _print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> No
         output.say_all(line for sheet in sheets for line in sheet.below)
 
 
-def print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:
+def print_results(cells: "Gathered", tests: Tests, selection: Selection, judgement: Judgement, kind: str) -> None:
+    """Print the results of tests, or tables if no test is asked for."""
+    if tests.wanted:
+        _print_tests(cells, tests, selection, kind)
+    else:
+        _print_tables(cells, selection, judgement, kind)
+
+
+def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:
     """Print tables, or what they are judged to be."""
     from uniferum.report.checks.against import against_sheet
     from uniferum.report.checks.verdict import judge, verdict_sheet
@@ -140,7 +172,7 @@ def print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, 
     if judgement.against is not None:
         sheets += [against_sheet(one, cells.records, cells.agreement, judgement.against) for one in tables]
     if sheets:
-        _print_sheets(sheets, kind, phantoms=cells.phantoms)
+        print_sheets(sheets, kind, phantoms=cells.phantoms)
     else:
         style = Style(selection.published, selection.intervals, bold=sys.stdout.isatty())
         output.result(several(tables, kind, style))
@@ -153,13 +185,16 @@ def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
     records, pending, published = cells.records, cells.pending, chosen.published
     if chosen.rows is None:
         return [make_table(n, records, pending, published_rows=published, where=chosen.only) for n in chosen.names]
-    layout = Layout(tuple(chosen.rows.split(",")), tuple(chosen.columns.split(",")), chosen.metric, chosen.only)
+    rows, columns = ([name.strip() for name in text.split(",")] for text in (chosen.rows, chosen.columns))
+    layout = Layout(tuple(rows), tuple(columns), chosen.metric, chosen.only, axes=cells.axes)
     return [pivot_table("own", records, pending, layout, published_rows=published)]
 
 
-def print_tests(cells: "Gathered", tests: Tests, kind: str) -> None:
-    """Print the results of tests on the cells."""
+def _print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: str) -> None:
+    """Print the results of tests on the cells; of ``selection`` effects take the metric and its limits."""
+    from uniferum.report.axes import find_varied
     from uniferum.report.checks.compare import compare_sheet
+    from uniferum.report.checks.effects import effect_sheet, effects
     from uniferum.report.checks.encoder_pairs import encoder_sheets
     from uniferum.report.checks.examine import claims_sheet, examine
     from uniferum.report.tables.row_counts import row_sheets
@@ -170,37 +205,52 @@ def print_tests(cells: "Gathered", tests: Tests, kind: str) -> None:
     sheets += [compare_sheet(records, tests.cells, common=common)] if tests.cells else []
     if tests.encoders or tests.named:
         sheets += encoder_sheets(records, cells.agreement, tests.named, common=common)
-    _print_sheets(sheets, kind, phantoms=cells.phantoms)
+    wanted = tests.wanted_of(selection)
+    for varied in [find_varied(name, [*records, *cells.pending], cells.axes) for name in tests.vary]:
+        sheets.append(effect_sheet(varied, effects(varied, wanted), wanted))
+    print_sheets(sheets, kind, phantoms=cells.phantoms)
 
 
-def draw_figures(cells: "Gathered", drawing: Drawing) -> None:
-    """Draw the figures of the cells; nothing without a folder."""
-    if drawing.folder is None:
-        return
-    from uniferum.report.figures.catalogue import draw_all
-
-    written = draw_all(cells.records, drawing.folder, names=drawing.names, kinds=drawing.formats)
-    output.say(f"{len(written)} files in {drawing.folder}")
-
-
-def write_html(cells: "Gathered", folder: Path | None, volumes: Path | None, data: Path | None) -> None:
-    """Write the page of the cells; nothing without a folder.
+def write_files(cells: "Gathered", drawing: Drawing, page: Page, tests: Tests, selection: Selection) -> None:
+    """Draw the figures of the cells into their folder, and write the page, where they are asked for.
 
     Args:
-        cells: recorded cells.
-        folder: where the page is written.
-        volumes: folder of prepared stores of which images are shown.
-        data: folder of prepared stores that are counted; default: those of the images, else those of the grid.
+        cells: recorded cells, and the axes of their grid.
+        drawing: which figures are drawn; none without a folder.
+        page: the page; none without a folder.
+        tests: the axes and keys of ``--vary``, which have figures too.
+        selection: the metric of these figures, and its limits.
     """
-    if folder is None:
+    if drawing.folder is None and page.folder is None:
         return
+    from uniferum.report.figures.catalogue import ByAxis, draw_all
+
+    by_axis = ByAxis(cells.pending, cells.axes, tests.vary, tests.wanted_of(selection))
+    if drawing.folder is not None:
+        names, kinds = drawing.names, drawing.formats
+        written = draw_all(cells.records, drawing.folder, names=names, kinds=kinds, by_axis=by_axis)
+        output.say(f"{len(written)} files in {drawing.folder}")
+    if page.folder is not None:
+        _write_page(cells, page.folder, page, by_axis)
+
+
+def _write_page(cells: "Gathered", folder: Path, page: Page, by_axis: "ByAxis") -> None:
     from cli.volumes import pictures
+    from orchestration.search.trials import read_trials
     from uniferum.preprocessing.store.store import Store
     from uniferum.report.datacard import read_stores
     from uniferum.report.site.page import write_page
 
-    counted = data or volumes
+    counted = page.data or page.volumes
     stores = read_stores(counted) if counted else {name: Store.open(path) for name, path in cells.stores.items()}
-    shown = pictures(cells, volumes) if volumes else None
-    path = write_page(folder, cells.records, cells.pending, cells.agreement, data=stores, pictures=shown)
+    path = write_page(
+        folder,
+        cells.records,
+        cells.pending,
+        cells.agreement,
+        data=stores,
+        pictures=pictures(cells, page.volumes) if page.volumes else None,
+        by_axis=by_axis,
+        search=read_trials(page.search) if page.search else None,
+    )
     output.say(f"The page is {path}; open it in a browser, no network is needed.")

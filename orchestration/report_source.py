@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from uniferum.errors import UniferumError
+from uniferum.report.axes import GridAxis
 from uniferum.report.checks.margins import Margins
 from uniferum.report.cited_systems import row_model
 from uniferum.report.ensembles import ensemble, incomplete
@@ -38,6 +39,8 @@ class Gathered:
     """Folder of the grid's cells, with their checkpoints; None without a grid file."""
     stores: Mapping[str, Path] = field(default_factory=dict)
     """Prepared stores of the grid that are on this machine."""
+    axes: Mapping[str, GridAxis] = field(default_factory=dict)
+    """Axes of the grid file."""
 
     @property
     def phantoms(self) -> bool:
@@ -87,7 +90,8 @@ def gather(
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and on_disk(s)}
     records = _of_phantoms(_with_splits(records, stores))
     records, pending = _with_ensembles(config, grid, records, pending, stale)
-    return Gathered(records, pending, agreement, config.cells_folder, stores)
+    axes = {name: GridAxis(axis.labels, axis.key) for name, axis in config.axes.items()}
+    return Gathered(records, pending, agreement, config.cells_folder, stores, axes)
 
 
 def _check_any(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:
@@ -152,7 +156,7 @@ def _match(
     Returns:
         The matching records, the cells without one, and the names of the cells that are to be scored again.
     """
-    from orchestration.grid.cells import expand
+    from orchestration.grid.cells import expand, values_on_axes
     from orchestration.grid.plan import make_plan
     from orchestration.grid.states import PlanState
 
@@ -166,7 +170,8 @@ def _match(
         cell, identity = planned.cell, planned.training_fingerprint
         latest, older = newest([record for record in recorded if record.name == cell.name])
         same = [r for r in (*older, *latest) if identity in (None, r.result.get("training_fingerprint"))]
-        records.extend(replace(one, axes=cell.axes, untested=_untested(grid, planned, one)) for one in same[-1:])
+        values = values_on_axes(grid, cell)
+        records.extend(replace(one, axes=values, untested=_untested(grid, planned, one)) for one in same[-1:])
         if same and planned.state == PlanState.RESCORE:
             stale.setdefault(planned.why, []).append(cell.name)
         hidden.extend(record for record in (*older, *latest) if record not in same[-1:])
@@ -175,7 +180,7 @@ def _match(
                 planned.why if planned.state == PlanState.NO_DATA else f"{planned.state}: {planned.why}"
             )
             command = f"uniferum grid run {path} --only {cell.name}"
-            pending.append(_pending(cell, reason, command))
+            pending.append(_pending(cell, reason, command, values))
     _say_hidden(hidden, say)
     for why, names in stale.items():
         say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
@@ -261,10 +266,10 @@ def _rename(recorded: Sequence[CellRecord], plan: "Sequence[PlannedCell]") -> li
     return records
 
 
-def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
-    model = cell.config.model.model_dump(mode="json")
-    geometry = cell.config.geometry.model_dump(mode="json")
-    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, geometry)
+def _pending(cell: "Cell", reason: str, command: str, axes: Mapping[str, str]) -> PendingCell:
+    config = cell.config.model_dump(mode="json")
+    model = config["model"]
+    word, other = encoder_word(cell.model, model["text"]), other_system(cell.model, model, config["geometry"])
     return PendingCell(
         cell.name,
         row_model(cell.model, model),
@@ -275,7 +280,8 @@ def _pending(cell: "Cell", reason: str, command: str) -> PendingCell:
         command,
         other_system=other,
         text=model["text"],
-        axes=cell.axes,
+        axes=axes,
+        config=config,
         folds=recorded_folds(cell.config.data.model_dump()),
     )
 

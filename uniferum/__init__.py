@@ -21,6 +21,7 @@ The names below are imported on first use, so that ``import uniferum`` is fast a
     atomic          atomic file writes
     systems         the compared systems: name, title, builder and abilities of each
     config          config sections: frozen, strict, read from YAML, with a stable fingerprint
+    value_labels    short texts for the values of a run's keys, as in the names of cells
     errors          the error for wrong user input
     version         the version of this software
 """

@@ -13,16 +13,15 @@ import yaml
 from pydantic import Field, model_validator
 
 from uniferum.config import Section
+from uniferum.value_labels import label_of
 
 FACTS = ("model", "text_encoder", "train_on", "seed")
 """What every cell has beside its axes; conditions (``when``, ``exclude``, ``--only``) name both."""
-RESERVED = (*FACTS, "name", "seeds", "cells")
+RESERVED = (*FACTS, "name", "seeds", "cells", "cohort", "group", "label")
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$"
 """Names that a grid file gives to cells and values: safe as a part of a file name, in a shell and in ``--only``."""
 LONGEST = 200
 """Bytes of a cell's name. File systems hold 255; folders and temporary files add a fingerprint or a number to it."""
-_UNSAFE = re.compile(r"[^A-Za-z0-9._+,-]|\.(?=\.)")
-_EXPONENT = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 
 class Axis(Section):
@@ -77,6 +76,11 @@ class Axis(Section):
             value = {part: value}
         return value
 
+    def label_of_value(self, value: Any) -> str:
+        """The label that the file gives to a value of the key; the label made from the value if it has none."""
+        named = self.values if isinstance(self.values, dict) else {}
+        return next((label for label, one in named.items() if label_of(one) == label_of(value)), label_of(value))
+
     @property
     def keys(self) -> tuple[str, ...]:
         """Dotted keys that any of its values sets."""
@@ -97,51 +101,6 @@ def leaves(keys: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def overlap(first: str, second: str) -> bool:
     """Whether two dotted keys are equal, or one is a section that holds the other."""
     return f"{first}.".startswith(f"{second}.") or f"{second}.".startswith(f"{first}.")
-
-
-def label_of(value: Any) -> str:
-    """Write a value shortly: ``1e-4``, ``true``, ``null``, ``48x40x32``; equal values have equal labels.
-
-    Examples:
-        >>> [label_of(value) for value in (1.0e-4, 0.05, 50000, 2.0, True, None, [1, 2], "b0")]
-        ['1e-4', '0.05', '50000', '2', 'true', 'null', '1x2', 'b0']
-    """
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        parts = [label_of(one) for one in value]
-        return ("x" if all(isinstance(one, int | float) for one in value) else "+").join(parts) or "empty"
-    if isinstance(value, str) and _EXPONENT.fullmatch(value):  # YAML 1.1 reads 1e-4 as a text, 1.0e-4 as a number
-        value = float(value)
-    if isinstance(value, float):
-        return _number(value)
-    return str(value)
-
-
-def _number(value: float) -> str:
-    """The shorter one of 0.05 and 5e-2; both are exact, as Python writes floats."""
-    if value.is_integer() and abs(value) < 1e15:
-        return str(int(value))
-    text = repr(value)
-    digits = text.partition("e")[0].lstrip("-").replace(".", "").strip("0")
-    exponent = _exponent(text)
-    scientific = f"{'-' if value < 0 else ''}{digits[0]}{'.' + digits[1:] if digits[1:] else ''}e{exponent}"
-    return text if "e" not in text and len(text) <= len(scientific) else scientific
-
-
-def _exponent(text: str) -> int:
-    mantissa, _, exponent = text.lstrip("-").partition("e")
-    whole, _, rest = mantissa.partition(".")
-    if whole.strip("0"):
-        return int(exponent or 0) + len(whole.lstrip("0")) - 1
-    return int(exponent or 0) - (len(rest) - len(rest.lstrip("0")) + 1)
-
-
-def name_part(axis: str, label: str) -> str:
-    """Part of a cell's name for one axis: ``lr1e-4``, ``freeze_true``; unsafe characters as ``%2F``."""
-    joint = "" if label[:1].isdigit() or re.match(r"[+-][\d.]", label) else "_"
-    escaped = _UNSAFE.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "replace")), label)
-    return f"{axis}{joint}{escaped}"
 
 
 def unsafe(name: str) -> str:

@@ -13,6 +13,7 @@ from orchestration.grid.starts import check_starts
 from uniferum.config import fingerprint, merge, parse
 from uniferum.errors import UniferumError, near_miss
 from uniferum.systems import predicts_masks
+from uniferum.value_labels import name_part
 
 if TYPE_CHECKING:
     from uniferum.run import RunConfig
@@ -124,6 +125,25 @@ def cell_with(grid: GridConfig, cell: Cell, labels: Labels, source: str) -> Cell
     """
     facts = {"model": cell.model, "text_encoder": cell.text_encoder, "train_on": cell.mix, "seed": cell.seed}
     return _cell(grid, cell.entry, facts, labels, source)
+
+
+def values_on_axes(grid: GridConfig, cell: Cell) -> dict[str, str]:
+    """A cell's labels, also on axes that it does not vary: the value that the axis's key has in its configuration.
+
+    An axis without a key, or whose key has no effect on the cell, is left out.
+    """
+    from uniferum.run.no_effect import has_effect, without_effect
+
+    labels = dict(cell.axes)
+    others = {name: axis.key for name, axis in grid.axes.items() if name not in labels and axis.key is not None}
+    idle = without_effect(cell.config) if others else frozenset()
+    for name, key in others.items():
+        value: Any = cell.config.model_dump(mode="json")
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        if has_effect(key, idle) and not isinstance(value, Mapping):
+            labels[name] = grid.axes[name].label_of_value(value)
+    return labels
 
 
 def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
@@ -260,7 +280,7 @@ def _plain_name(group: CellGroup, mix: str) -> str:
 
 def _joined(plain: str, seed: int, labels: Mapping[str, str]) -> str:
     """Name a cell by what varies: only a value itself decides its part of the name."""
-    varied = (axes.name_part(axis, label) for axis, label in labels.items())
+    varied = (name_part(axis, label) for axis, label in labels.items())
     return "-".join([plain, *varied, *([f"seed{seed}"] if seed else [])])
 
 

@@ -80,7 +80,7 @@ def _check_axis(name: str, axis: Axis, where: str) -> None:
     if not name.isidentifier() or not name.isascii():
         raise UniferumError(where, must="have a name of letters, digits and _, since cells are named by it")
     if name in RESERVED:
-        must = f"have another name, since {name} is what a cell has without axes"
+        must = f"have another name, since {name} means something else in a grid file or a report"
         raise UniferumError(where, must=must, cure=f"e.g. {name}_axis")
     for key in axis.keys:
         near = unknown_key(RunConfig, key)

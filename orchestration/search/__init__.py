@@ -11,4 +11,5 @@ Files:
     study         the Optuna study of a search
     sync          keep MLflow in sync with a search
     trial         one trial of a search
+    trials        read the trials of a search for the report
 """

@@ -2,10 +2,12 @@
 
 import json
 
+import optuna
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.support.ablation_cells import write_ablation
 from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
 
@@ -85,6 +87,89 @@ def test_two_cells_are_tested_against_each_other(tmp_path):
     assert done.exit_code == 0, done.exception
     rows = json.loads(done.stdout)["rows"]
     assert {(row["First"], row["Second"]) for row in rows} == {(first, second)}
+
+
+@pytest.fixture(scope="module")
+def ablation(tmp_path_factory):
+    root = tmp_path_factory.mktemp("ablation")
+    write_ablation(root, seeds=2, half_way=("3e-4 true 1",))
+    return root
+
+
+@pytest.mark.parametrize("kind", ["terminal", "md", "csv", "json", "latex", "html"])
+def test_the_effect_of_an_axis_is_printed_in_every_format(ablation, kind):
+    words = [
+        "report",
+        "--from",
+        str(ablation),
+        "--vary",
+        "lr",
+        "--base",
+        "0.0001",
+        "--cohort",
+        "CTRATE",
+        "--format",
+        kind,
+    ]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.exception
+    assert "seed 1 unfinished at" in done.stdout
+    if kind == "json":
+        document = json.loads(done.stdout)
+        assert [row["lr"] for row in document["rows"]] == ["5e-5", "1e-4", "3e-4"] * 2
+        assert [row["Difference"] for row in document["rows"][1::3]] == ["base", "base"]
+        assert document["title"] == "Effect of lr on AUROC"
+
+
+def test_tables_have_axes_as_rows_and_columns(ablation):
+    words = ["report", "--from", str(ablation), "--rows", "model,lr", "--columns", "cohort,freeze", "--group", "all"]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.exception
+    assert "CTRATE freeze=true" in done.stdout
+    assert "DIFFERENT" not in done.stdout
+    assert "Separate them with --rows model,text_encoder,train_on,lr." in runner.invoke(app, words[:3]).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--vary", "lrr"], "--vary (lrr) must be an axis of the grid or a key of a run; did you mean 'lr'?"),
+        (["--vary", "lr", "--base", "1"], "--base (1) must be a value of lr; the cells have 5e-5, 1e-4, 3e-4"),
+        (["--rows", "frieze"], "did you mean 'freeze'?"),
+    ],
+)
+def test_an_unknown_axis_or_base_is_an_error_of_one_line(ablation, options, message):
+    done = runner.invoke(app, ["report", "--from", str(ablation), *options])
+    assert isinstance(done.exception, UniferumError)
+    assert message in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+def test_figures_of_a_key_are_drawn_beside_its_table(ablation, tmp_path):
+    words = ["report", "--from", str(ablation), "--vary", "optim.lr", "--figures", str(tmp_path / "figures")]
+    words += ["--figure", "effects-optim.lr", "--figure", "learning-curves-lr", "--figure-format", "svg"]
+    done = runner.invoke(app, words)
+    assert done.exit_code == 0, done.exception
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "effects-optim.lr.svg",
+        "learning-curves-lr.svg",
+    }
+    assert "Effect of optim.lr on AUROC" in done.stdout
+
+
+def test_a_search_is_printed_and_drawn(tmp_path):
+    study = optuna.create_study(storage=f"sqlite:///{tmp_path / 'study.db'}", study_name="s", direction="maximize")
+    rates = {"optim.lr": optuna.distributions.FloatDistribution(1e-5, 1)}
+    for rate in (1e-4, 1e-3):
+        study.add_trial(optuna.create_trial(params={"optim.lr": rate}, distributions=rates, value=rate))
+    words = ["report", "--search", str(tmp_path / "study.db")]
+    done = runner.invoke(app, [*words, "--figures", str(tmp_path / "figures"), "--figure-format", "svg"])
+    assert done.exit_code == 0, done.exception
+    assert "Search s" in done.stdout
+    assert [path.name for path in (tmp_path / "figures").iterdir()] == ["parallel-coordinates.svg"]
+    assert "Values of optim.lr in search s" in runner.invoke(app, [*words, "--vary", "optim.lr"]).stdout
+    refused = runner.invoke(app, [*words, "--figures", str(tmp_path), "--figure", "roc"])
+    assert "must be parallel-coordinates" in str(refused.exception)
 
 
 def test_two_text_encoders_are_compared(tmp_path):

@@ -16,10 +16,11 @@ from orchestration import report_source
 from tests.support.small_grids import grid as small_grid
 from tests.support.small_stores import write_store
 from tests.support.written_cells import write_cell
-from uniferum.data.settings import DataConfig
 from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, TextConfig
 from uniferum.preprocessing.geometry import Geometry
+from uniferum.report.axes import find_varied
+from uniferum.run import RunConfig
 
 GRID = Path("grid.yaml")
 
@@ -32,7 +33,9 @@ def plan(monkeypatch):
         planned = [_planned(*cell, untested=untested) for cell in cells]
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
         folders = {"cells_folder": Path("cells"), "stores": ours}
-        config = SimpleNamespace(margins={"auroc": 0.02}, synthetic=True, comparable={}, ensembles=(), **folders)
+        config = SimpleNamespace(
+            margins={"auroc": 0.02}, synthetic=True, comparable={}, ensembles=(), axes={}, **folders
+        )
         monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)
         monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: cells)
@@ -42,11 +45,9 @@ def plan(monkeypatch):
 
 def _planned(mix, fingerprint, state, progress=None, untested=()):
     name = f"uniferum-pubmedbert-{mix}"
-    config = SimpleNamespace(
-        model=ModelConfig(text=TextConfig(name="tiny", hidden=64)),
-        geometry=Geometry(model_shape=(48, 40, 32)),
-        data=DataConfig.model_validate({}),
-    )
+    tiny = ModelConfig(text=TextConfig(name="tiny", hidden=64))
+    keys = {"name": name, "train_on": mix.split("+"), "model": tiny, "geometry": Geometry(model_shape=(48, 40, 32))}
+    config = RunConfig.model_validate(keys)
     axes = {"mix": mix.lower()}
     cell = SimpleNamespace(
         name=name, model="uniferum", text_encoder="pubmedbert", mix=mix, seed=0, config=config, axes=axes
@@ -103,6 +104,33 @@ def test_records_and_pending_cells_have_their_axes(tmp_path, plan):
     assert [one.axes for one in report_source.gather(None, tmp_path).records] == [{"lr": "1e-4"}]
     (folder / "axes.json").write_text("[]")
     assert [one.axes for one in report_source.gather(None, tmp_path).records] == [{}]
+
+
+def test_axes_of_the_grid_file_order_the_values_and_a_default_belongs_to_its_axis(tmp_path, monkeypatch):
+    axes = {
+        "lr": {"key": "optim.lr", "values": [3e-4, 1e-3]},
+        "luna": {"key": "sampling.luna_factor", "values": [0, 5]},
+        "batch": {"key": "training.batch", "values": {"paper": 64, "half": 32}},
+        "bundle": {"values": {"a": {"training": {"steps": 10}}}},
+    }
+    entry = {"text_encoder": "small", "train_on": "CTRATE"}
+    defaults = {"training": {"batch": 32}, "optim": {"lr": 5e-4}}
+    grid = small_grid(tmp_path, axes=axes, cells=[entry | {"vary": ["lr"]}, entry], defaults=defaults)
+    cells = {cell.name: cell for cell in orchestration.grid.cells.expand(grid)}
+    names = ["uniferum-small-CTRATE-lr3e-4", "uniferum-small-CTRATE-lr1e-3", "uniferum-small-CTRATE"]
+    states = [
+        SimpleNamespace(cell=cells[name], training_fingerprint=None, state="due", why="due", folder=None, untested=())
+        for name in names
+    ]
+    write_cell(tmp_path, encoder="small")
+    monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: grid)
+    monkeypatch.setattr(orchestration.grid.plan, "make_plan", lambda grid, cells: states)
+    source = report_source.gather(GRID, tmp_path)
+    values = {one.name: one.axes for one in (*source.records, *source.pending)}
+    assert [values[name] for name in names] == [
+        {"lr": "3e-4", "batch": "half"}, {"lr": "1e-3", "batch": "half"}, {"lr": "5e-4", "batch": "half"}
+    ]  # fmt: skip
+    assert find_varied("optim.lr", [*source.records, *source.pending], source.axes).values == ("3e-4", "5e-4", "1e-3")
 
 
 def test_a_pending_cell_is_named_by_its_config_and_all_cells_are_phantoms_if_the_grid_is_synthetic(tmp_path, plan):

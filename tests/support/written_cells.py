@@ -10,6 +10,7 @@ import yaml
 from uniferum.data.folds import Folds
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.run.result import plain
+from uniferum.value_labels import name_part
 
 GROUPS = {
     ("CTRATE", "all"): ("lung_nodule", "pleural_effusion"),
@@ -57,6 +58,7 @@ def write_cell(
     model: str = "uniferum",
     encoder: str = "pubmedbert",
     seed: int = 0,
+    noise: int | None = None,
     strength: float = 1.0,
     done: bool = True,
     draws: int = 20,
@@ -66,16 +68,20 @@ def write_cell(
     fusion: dict[str, object] | None = None,
     geometry: dict[str, object] | None = None,
     folds: Folds | None = None,
+    axes: dict[str, str] | None = None,
+    sections: dict[str, object] | None = None,
 ) -> Path:
     """A cell's folder as a run leaves it; without ``done`` as one that is half-way.
 
     ``encoder`` is the grid's word for its text encoder; ``text``, ``image`` and ``fusion`` are keys of the model that
-    differ from that encoder's and the paper's, ``geometry`` those of the input. ``folds`` is the fold that it holds
-    out; with nested folds it is tested
-    on every ``count``-th patient of the cohorts that it trains on.
+    differ from that encoder's and the paper's, ``geometry`` those of the input, ``sections`` others of its config.
+    ``noise`` seeds the random part of its scores, ``axes`` are its labels on the axes of a grid. ``folds`` is the fold
+    that it holds out; with nested folds it is tested on every ``count``-th patient of the cohorts that it trains on.
     """
+    varied = [name_part(axis, label) for axis, label in (axes or {}).items()]
     fold = "" if folds is None else f"fold{folds.index}"
-    name = "-".join(part for part in (model, encoder, mix, fold, f"seed{seed}" if seed else "") if part)
+    parts = (model, encoder, mix, *varied, fold, f"seed{seed}" if seed else "")
+    name = "-".join(part for part in parts if part)
     folder = root / "cells" / f"{name}-{fingerprint[:8]}"
     folder.mkdir(parents=True)
     train_on = mix.split("+")
@@ -86,7 +92,9 @@ def write_cell(
         "fusion": NO_FUSION | (fusion or {}),
     }
     config = {"name": name, "seed": seed, "train_on": train_on, "model": keys, "training": {"steps": 40}}
-    config |= {"geometry": geometry} if geometry else {}
+    config |= (sections or {}) | ({"geometry": geometry} if geometry else {})
+    if axes:
+        (folder / "axes.json").write_text(json.dumps(axes))
     if folds is not None:
         division = {"folds": folds.count, "fold_seed": folds.seed, "nested_folds": folds.nested}
         config["data"] = {**division, "fold": folds.index}
@@ -95,7 +103,8 @@ def write_cell(
     (folder / "steps.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
     if not done:
         return folder
-    table = predictions(seed * 100 + len(mix) + (1000 * (1 + folds.index) if folds else 0), strength)
+    drawn = seed * 100 + len(mix) + (1000 * (1 + folds.index) if folds else 0)
+    table = predictions(drawn if noise is None else noise, strength)
     if folds is not None and folds.nested:
         numbers = table["patient_id"].str.split("-p").str[1].astype(int)
         tested = (numbers % folds.count == folds.index) | ~table["cohort"].isin(train_on)

@@ -42,6 +42,8 @@ class Difference:
     second: float
     test: PairedTest
     n_labels: int
+    means: tuple[float, ...] = ()
+    """Group mean of each cell, where several are averaged."""
 
 
 def align(predictions: Mapping[str, pd.DataFrame], *, common: bool = False) -> dict[LabelKey, Cases]:
@@ -75,8 +77,13 @@ def pairwise(cases: Mapping[LabelKey, Cases], names: Sequence[str]) -> pd.DataFr
     return pd.DataFrame(rows)
 
 
-def group_difference(cases: Mapping[LabelKey, Cases], column: tuple[str, str]) -> Difference | None:
+def group_difference(
+    cases: Mapping[LabelKey, Cases], column: tuple[str, str], sides: tuple[Sequence[int], Sequence[int]] = ((0,), (1,))
+) -> Difference | None:
     """Test the difference of two cells' mean AUROC over a group of labels; ``None`` if no label has both classes.
+
+    ``sides`` are the numbers of the cells that are compared. If a side has several, e.g. the seeds of one
+    configuration, their areas are averaged, and so are their components by case.
 
     DeLong's components of all labels are summed within each patient, so that volumes and labels of a patient are not
     treated as independent (Obuchowski, Biometrics 53 (1997) 567-578, extended to a mean of areas). With one label and
@@ -85,14 +92,34 @@ def group_difference(cases: Mapping[LabelKey, Cases], column: tuple[str, str]) -
     wanted = [one for (cohort, group, _), one in cases.items() if (cohort, group) == column and one.both_classes]
     if not wanted:
         return None
-    assert all(len(one.scores) == 2 for one in wanted), "a difference is that of two cells"
+    first_side, second_side = (list(side) for side in sides)
+    assert all(len(one.scores) == len(first_side) + len(second_side) for one in wanted), "each cell is on one side"
     influence, areas = zip(*(_influences(one) for one in wanted), strict=True)
-    first, second = np.mean(np.stack(areas), axis=0)
-    by_case = np.concatenate([rows[1] - rows[0] for rows in influence]) / len(wanted)
+    means = np.mean(np.stack(areas), axis=0)
+    first, second = means[first_side].mean(), means[second_side].mean()
+    by_case = np.concatenate(
+        [rows[second_side].mean(axis=0) - rows[first_side].mean(axis=0) for rows in influence]
+    ) / len(wanted)
     owner, patients = pd.factorize(np.concatenate([one.patient for one in wanted]))
     by_patient = np.bincount(owner, weights=by_case, minlength=len(patients))
     test = paired_test(float(first), float(second), float((by_patient**2).sum()))
-    return Difference(float(first), float(second), test, len(wanted))
+    return Difference(float(first), float(second), test, len(wanted), tuple(means.tolist()))
+
+
+def label_difference(one: Cases, sides: tuple[Sequence[int], Sequence[int]]) -> Difference | None:
+    """Test the difference of two cells, or of two means over cells, on one label; ``None`` without both classes.
+
+    This is DeLong's paired test with volumes as cases, as in :func:`pairwise`.
+    """
+    if not one.both_classes:
+        return None
+    areas, matrix = covariance(one.target, one.scores)
+    weights = np.zeros(len(areas))
+    for side, sign in zip(sides, (-1.0, 1.0), strict=True):
+        weights[list(side)] = sign / len(side)
+    first, second = (float(areas[list(side)].mean()) for side in sides)
+    test = paired_test(first, second, float(weights @ matrix @ weights))
+    return Difference(first, second, test, 1, tuple(areas.tolist()))
 
 
 def _influences(one: Cases) -> tuple[Floats, Floats]:

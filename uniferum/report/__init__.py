@@ -2,6 +2,7 @@
 
 Files:
 
+    axes             what cells vary: axes of a grid, or keys of the recorded configs
     checks/          checks of numbers: claims, verdicts, paired tests, comparability with the paper, and provenance
     cited_systems    the systems whose numbers the paper cites: rows and published settings
     datacard         data card of prepared stores

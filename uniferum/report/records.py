@@ -20,9 +20,10 @@ from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.report.cited_systems import row_model
-from uniferum.report.systems import PAPER_TEXT, encoder_word, natural, other_system, recorded, recorded_folds, section
+from uniferum.report.systems import PAPER_TEXT, encoder_word, other_system, recorded, recorded_folds, section
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.systems import UNIFERUM, paper_systems
+from uniferum.value_labels import natural
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -82,6 +83,8 @@ class CellRecord:
     """The config keys of its text encoder; empty if its config was not recorded."""
     axes: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Label of its value on each axis of its grid, e.g. ``{"lr": "1e-4"}``."""
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
+    """Its recorded config; empty if none was recorded."""
     untested: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
     """Test cohorts of the grid file that have no store yet, each with the command that makes it."""
     folds: Folds | None = None
@@ -186,6 +189,7 @@ class PendingCell:
     phantoms: bool = False
     text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     axes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    config: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     folds: Folds | None = None
     members: tuple[str, ...] = ()
     """Of an ensemble: the names of its members."""
@@ -256,12 +260,13 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         source,
         other_system=other_system(model, keys, section(config, "geometry")),
         text=keys.get("text") or {},
-        axes=_axes(RunFiles(folder).axes),
+        axes=read_axes(RunFiles(folder).axes),
+        config=config,
         folds=recorded_folds(section(config, "data")),
     )
 
 
-def _axes(path: Path) -> dict[str, str]:
+def read_axes(path: Path) -> dict[str, str]:
     """Read the labels of a cell's axes; a file that is missing or damaged gives none, as it is no part of a score."""
     try:
         labels = json.loads(path.read_text(encoding="utf-8"))

@@ -5,7 +5,6 @@ four layers (paper 3.6 and 4). People read the hub id. A published value stands 
 never beside another text or image encoder, another fusion, an input of another size, or phantoms.
 """
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -112,8 +111,3 @@ def recorded_folds(data: Mapping[str, Any]) -> Folds | None:
         return None
     seed, nested = int(data.get("fold_seed") or 0), bool(data.get("nested_folds"))
     return Folds(int(data["folds"]), int(data.get("fold") or 0), seed, nested)
-
-
-def natural(word: str) -> list[str | int]:
-    """Sort key that orders numbers within words by value: ``tiny-64`` before ``tiny-128``."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", word)]

@@ -7,7 +7,7 @@ from typing import Any
 
 from uniferum.config import load_yaml
 from uniferum.report.cited_systems import row_model
-from uniferum.report.records import PendingCell, cell_folders, mix_name, read_steps
+from uniferum.report.records import PendingCell, cell_folders, mix_name, read_axes, read_steps
 from uniferum.report.systems import encoder_word, other_system, recorded_folds, section
 from uniferum.run_files import RunFiles
 from uniferum.systems import UNIFERUM
@@ -36,6 +36,8 @@ def _pending(folder: Path) -> PendingCell:
         other_system=other_system(kind, model, section(config, "geometry")),
         text=text,
         folds=recorded_folds(section(config, "data")),
+        axes=read_axes(RunFiles(folder).axes),
+        config=config,
     )
 
 

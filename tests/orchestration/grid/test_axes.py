@@ -8,10 +8,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestration.grid.axes import label_of, name_part, unsafe
+from orchestration.grid.axes import unsafe
 from orchestration.grid.cells import Cell, expand, select
 from orchestration.grid.config import load_grid
 from uniferum.errors import UniferumError
+from uniferum.value_labels import label_of, name_part
 
 AXES = {
     "lr": {"key": "optim.lr", "values": [5.0e-5, 1.0e-4, 3.0e-4]},
@@ -298,21 +299,6 @@ def test_the_part_of_a_name_is_safe_as_a_file_name(value: object) -> None:
     assert unsafe(part) in ("", "has more than 200 bytes")
     assert part.isascii()
     assert " " not in part
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_label_of_a_number_is_the_number(value: float) -> None:
-    assert float(label_of(value)) == value
-    assert label_of(label_of(value)) == label_of(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "label"),
-    [(1e-4, "1e-4"), (0.00123, "0.00123"), (1.5e-7, "1.5e-7"), (100, "100"), (True, "true"), ([48, 40, 32], "48x40x32"),
-     (["a", "b"], "a+b"), ([], "empty"), (None, "null"), (2.0, "2"), (-0.5, "-0.5")],
-)  # fmt: skip
-def test_values_are_written_shortly(value: object, label: str) -> None:
-    assert label_of(value) == label
 
 
 def test_the_grid_file_of_the_documentation_has_the_cells_that_its_page_says(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation import bootstrap
-from uniferum.evaluation.comparison import align, group_difference, pairwise
+from uniferum.evaluation.comparison import align, group_difference, label_difference, pairwise
 from uniferum.evaluation.delong import paired_delong
 
 
@@ -106,3 +106,36 @@ def test_copies_of_a_patients_volume_are_no_new_evidence():
 def test_a_group_without_a_scorable_label_has_no_difference():
     blank = table(1).assign(target=0.0)
     assert group_difference(align({"x": blank, "y": blank}), ("CTRATE", "all")) is None
+
+
+def test_a_mean_over_seeds_is_tested_as_the_bootstrap_of_patients_says():
+    seeds = {f"{side}{seed}": table(seed + 10 * side, strength=1 + side / 2, per_patient=3, n=240)
+             for side in (0, 1) for seed in (1, 2, 3)}  # fmt: skip
+    cases, sides = align(seeds), ((0, 1, 2), (3, 4, 5))
+    made = group_difference(cases, ("CTRATE", "all"), sides)
+    weights = bootstrap.draw_patients(80, 800, 0)
+    draws = []
+    for one in cases.values():
+        owner = pd.factorize(one.patient)[0]
+        areas = np.stack([bootstrap.replicate(one.target, score, owner, weights).auroc for score in one.scores])
+        draws.append(areas[3:].mean(axis=0) - areas[:3].mean(axis=0))
+    assert made.test.se == pytest.approx(np.std(bootstrap.mean_over_labels(draws)), rel=0.12)
+    assert made.test.difference == pytest.approx(np.mean(made.means[3:]) - np.mean(made.means[:3]))
+
+
+def test_a_label_over_seeds_is_the_group_of_one_label_and_one_volume_a_patient():
+    cases = align({f"{seed}": table(seed, labels=("a",), strength=1 + seed / 4) for seed in range(5)})
+    sides = (0, 1), (2, 3, 4)
+    of_label, of_group = (
+        label_difference(cases["CTRATE", "all", "a"], sides),
+        group_difference(cases, ("CTRATE", "all"), sides),
+    )
+    assert of_label.test.se == pytest.approx(of_group.test.se)
+    assert of_label.means == pytest.approx(of_group.means)
+
+
+def test_cells_that_count_twice_change_nothing():
+    cases = align({"a": table(1), "b": table(2, strength=1.5), "c": table(1), "d": table(2, strength=1.5)})
+    twice = group_difference(cases, ("CTRATE", "all"), ((0, 2), (1, 3)))
+    once = group_difference(align({"a": table(1), "b": table(2, strength=1.5)}), ("CTRATE", "all"))
+    assert (twice.test.difference, twice.test.se) == pytest.approx((once.test.difference, once.test.se))

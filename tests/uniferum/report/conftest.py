@@ -1,10 +1,11 @@
-"""A fixture that writes cells below a test's own folder."""
+"""Fixtures of cells: below a test's own folder, and an ablation that no test changes."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.support.ablation_cells import write_ablation
 from tests.support.written_cells import write_cell
 
 
@@ -16,3 +17,11 @@ def cells(tmp_path: Path) -> Callable[..., Path]:
         return write_cell(tmp_path, mix, **facts)
 
     return write
+
+
+@pytest.fixture(scope="session")
+def ablation_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished ablation: three learning rates, text frozen or not, three seeds."""
+    root = tmp_path_factory.mktemp("ablation")
+    write_ablation(root)
+    return root

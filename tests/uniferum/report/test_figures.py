@@ -1,13 +1,22 @@
 """Figures: their content, their notes on missing data, and that they are readable in grey."""
 
+import json
 import re
 
+import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 
+from tests.support.ablation_cells import write_ablation
 from uniferum.errors import UniferumError
+from uniferum.report.axes import find_varied
+from uniferum.report.checks.effects import Wanted, effects
 from uniferum.report.figures import catalogue, style
+from uniferum.report.figures.parallel import parallel_coordinates
 from uniferum.report.records import from_folders
+from uniferum.report.tables.trials import Trial, Trials
+from uniferum.report.unfinished import unfinished
 
 
 @pytest.fixture
@@ -84,3 +93,92 @@ def test_an_unknown_figure_or_format_names_the_near_one(records, tmp_path):
         catalogue.draw_all(records, tmp_path, names=["figur3"])
     with pytest.raises(UniferumError, match="png"):
         catalogue.draw_all(records, tmp_path, kinds=["jpng"])
+
+
+@pytest.fixture(scope="module")
+def ablation(tmp_path_factory):
+    root = tmp_path_factory.mktemp("ablation")
+    write_ablation(root, seeds=2, half_way=("3e-4 false 0", "3e-4 false 1"))
+    for path in root.glob("cells/*/steps.jsonl"):
+        seed, end = int("seed1" in str(path)), 30 if "lr1e-4" in str(path) else 20
+        lines = [
+            {"step": step, "validation/auroc": 0.5 + step / 100 + seed / 10} for step in (10, end - seed * 10, end)
+        ]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return from_folders(root), unfinished(root)
+
+
+def words(text):
+    return " ".join(re.sub(r"<[^>]+>", " ", text).split())
+
+
+def axis_figure(ablation, name, **facts):
+    records, pending = ablation
+    draw = catalogue.figures(records, catalogue.ByAxis(pending, **facts))[name]
+    with style.look():
+        return draw(records)
+
+
+def test_each_axis_has_its_figures(ablation):
+    names = [name for name in catalogue.figures(ablation[0]) if "-lr" in name or "-freeze" in name]
+    assert names == ["learning-curves-lr", "effects-lr", "learning-curves-freeze", "effects-freeze"]
+    keys = catalogue.figures(ablation[0], catalogue.ByAxis(keys=["optim.lr"]))
+    assert "effects-optim.lr" in keys
+
+
+def test_effects_are_drawn_with_the_base_and_what_is_missing(ablation):
+    figure = axis_figure(ablation, "effects-lr", keys=["lr"], wanted=Wanted(base="1e-4"))
+    assert [axes.get_title() for axes in figure.axes[:2]] == ["CTRATE all", "INSPECT shared"]
+    text = words(style.as_bytes(figure, "svg").decode())
+    assert "AUROC minus that of lr=1e-4" in text
+    assert "missing: seed 0 unfinished at" in text
+    assert "with the 95 % interval over the test cases" in text
+    marks = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() in "o^"]
+    varied = find_varied("lr", [*ablation[0], *ablation[1]])
+    computed = [
+        e for e in effects(varied, Wanted(base="1e-4")) if e.column[0] == "CTRATE" and e.difference == e.difference
+    ]
+    assert sorted(marks) == pytest.approx(sorted(e.difference for e in computed))
+
+
+def test_a_base_belongs_to_the_axis_that_is_asked_for(ablation):
+    figure = axis_figure(ablation, "effects-freeze", keys=["lr"], wanted=Wanted(base="1e-4"))
+    assert "AUROC minus that of freeze=false" in words(style.as_bytes(figure, "svg").decode())
+
+
+def test_learning_curves_are_the_mean_and_range_over_seeds_by_rows_seen(ablation):
+    figure = axis_figure(ablation, "learning-curves-lr")
+    panel = next(axes for axes in figure.axes if axes.get_title().endswith("freeze=true"))
+    lines = {line.get_label(): line for line in panel.lines}
+    assert list(lines) == ["lr=5e-5", "lr=1e-4", "lr=3e-4"]
+    assert list(lines["lr=5e-5"].get_xdata()) == [80, 160]  # steps 10 and 20, 8 rows each
+    assert list(lines["lr=5e-5"].get_ydata()) == pytest.approx([0.65, 0.75])
+    assert list(lines["lr=1e-4"].get_xdata()) == [80, 240]
+    band = np.asarray(panel.collections[0].get_paths()[0].vertices)[:, 1]
+    assert (min(band), max(band)) == pytest.approx((0.6, 0.8))
+    text = words(style.as_bytes(figure, "svg").decode())
+    assert "missing: no finished cell of uniferum pubmedbert CTRATE, freeze=false: lr=3e-4" in text
+
+
+def test_parallel_coordinates_colour_each_trial_by_its_objective():
+    trials = [
+        Trial(0, {"optim.lr": 1e-4, "model.text.freeze": True, "depth": None}, 0.7, "complete"),
+        Trial(1, {"optim.lr": 1e-2, "model.text.freeze": False, "depth": 2}, 0.8, "complete"),
+        Trial(2, {"optim.lr": 1e-3}, 0.75, "complete"),
+        Trial(3, {"optim.lr": 1e-3}, float("nan"), "fail"),
+    ]
+    with style.look():
+        figure = parallel_coordinates(Trials("s", trials, frozenset({"optim.lr"})))
+    (lines,) = figure.axes[0].collections
+    assert isinstance(lines, LineCollection)
+    ends = {
+        tuple(map(tuple, line.tolist())): value
+        for line, value in zip(lines.get_segments(), np.asarray(lines.get_array()), strict=True)
+    }
+    assert ends[(0.0, 1.0), (1.0, 0.0)] == 0.8  # the largest rate, then false
+    assert ends[(0.0, 0.0), (1.0, 1.0)] == 0.7
+    assert len(ends) == 3 + 1  # a trial with a gap has fewer lines, and the last one none
+    assert "1 trials without a value are not drawn." in words(style.as_bytes(figure, "svg").decode())
+    with style.look():
+        empty = parallel_coordinates(Trials("s", trials[3:]))
+    assert "no trial has a value" in words(style.as_bytes(empty, "svg").decode())

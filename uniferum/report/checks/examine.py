@@ -17,11 +17,12 @@ from uniferum.report.checks.claims import CLAIMS, Check, Claim
 from uniferum.report.checks.comparability import JudgedColumn, compare
 from uniferum.report.checks.margins import Margins
 from uniferum.report.records import CellRecord, RowKey
-from uniferum.report.systems import PAPER_TEXT, natural
+from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.tables.naming import not_the_papers, parts
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import UNIFERUM
+from uniferum.value_labels import natural
 
 LEVEL = 0.05
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]

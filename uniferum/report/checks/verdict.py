@@ -90,7 +90,7 @@ def _word(entry: Entry, lo: float, hi: float, margin: float | None, incomparable
     if margin is None:
         return "inconclusive", "the grid file gives no margin"
     if not math.isfinite(lo):
-        return "inconclusive", "no interval is stored; evaluate the cell again"
+        return "inconclusive", "no interval: a mean over an axis, or a cell to evaluate again"
     return interval_word(lo, hi, entry.published - margin, entry.published + margin) or (
         "inconclusive",
         _what_decides(entry, lo, hi, margin),

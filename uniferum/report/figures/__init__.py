@@ -2,9 +2,11 @@
 
 Files:
 
+    by_axis     effects of an axis, and learning curves by its values
     catalogue   the named figures
     curves      ROC and precision-recall curves, learning curves and reliability diagrams
     forest      Figures 1, 3 and 4 of the paper
     heatmap     Appendix heat maps 1 to 3
+    parallel    parallel coordinates of a search
     style       style of all figures
 """

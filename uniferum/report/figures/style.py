@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from uniferum.atomic import write_atomically
+from uniferum.errors import UniferumError, near_miss
 from uniferum.report.tables.naming import phantom_title
 
 FORMATS = ("png", "svg", "pdf")
@@ -97,6 +98,17 @@ def footnote(figure: Figure, lines: Sequence[str]) -> None:
     """Write lines in small print below a figure."""
     text = "\n".join(textwrap.fill(line, int(figure.get_figwidth() * 22)) for line in lines if line)
     figure.supxlabel(text, fontsize=6, ha="left", x=0.01)
+
+
+def check_formats(kinds: Sequence[str]) -> None:
+    """Check the names of file formats.
+
+    Raises:
+        UniferumError: a format is unknown.
+    """
+    for kind in kinds:
+        if kind not in FORMATS:
+            raise UniferumError("--figure-format", kind, must="be a known format", cure=near_miss(kind, FORMATS))
 
 
 def as_bytes(figure: Figure, kind: str) -> bytes:

@@ -7,16 +7,21 @@ import base64
 import html
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from uniferum.atomic import write_text
 from uniferum.preprocessing.store.store import Store
 from uniferum.report import datacard
+from uniferum.report.axes import Varied
 from uniferum.report.checks.against import against_sheet
+from uniferum.report.checks.effects import effect_sheet, effects
 from uniferum.report.checks.examine import claims_sheet, examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.verdict import judge, verdict_sheet
-from uniferum.report.figures.catalogue import figures
+from uniferum.report.figures.by_axis import effects_figure, learning_curves
+from uniferum.report.figures.catalogue import ByAxis, figures, varied_axes
+from uniferum.report.figures.parallel import parallel_coordinates
 from uniferum.report.figures.style import as_bytes, look, mark_phantoms
 from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.cases import Pictures, write_cases
@@ -25,8 +30,11 @@ from uniferum.report.tables import sheet
 from uniferum.report.tables.catalogue import TABLES, make_table
 from uniferum.report.tables.naming import of_phantoms, phantom_title, title_of, titled
 from uniferum.report.tables.rendering import Style, as_sheet
+from uniferum.report.tables.trials import Trials, trials_sheet
 
 HERE = Path(__file__).parent
+OF_AXES = ("learning-curves-", "effects-")
+"""Figures that the section on effects has."""
 MONTAGES = 2
 """Number of scans of each cohort."""
 BANNER = (
@@ -43,6 +51,8 @@ def write_page(
     *,
     data: Mapping[str, Store] | None = None,
     pictures: Pictures | None = None,
+    by_axis: ByAxis | None = None,
+    search: Trials | None = None,
 ) -> Path:
     """Write ``index.html`` into a folder.
 
@@ -52,6 +62,8 @@ def write_page(
         pending: expected cells without a result.
         agreement: margins and comparability of the grid file.
         data: prepared stores by cohort, for the data card.
+        by_axis: what figures and tables of axes need; default: what the records say of their axes.
+        search: adds a section with the trials of a search.
         pictures: adds the hardest cases with their images, in files beside the page, montages and a banner.
 
     Returns:
@@ -61,6 +73,8 @@ def write_page(
         UniferumError: a file of a cell is unreadable, or a store of an evaluated cohort is missing.
     """
     phantoms = of_phantoms([*records, *pending])
+    by_axis = by_axis or ByAxis(pending)
+    varied = varied_axes(records, by_axis)
     sections = {
         "Grid": glance(records, pending),
         "Tables": _tables(records, pending),
@@ -68,6 +82,10 @@ def write_page(
         "Figures": _figures(records),
         "Cells": "\n".join(cell_details(record) for record in records),
     }
+    if varied:
+        sections["Effects"] = _effects(records, varied, by_axis)
+    if search is not None:
+        sections["Search"] = _search(search)
     if data:
         sections["Data"] = _data(data, montages=pictures is not None, phantoms=phantoms or datacard.of_phantoms(data))
     if pictures is not None:
@@ -116,11 +134,39 @@ def _verdicts(records: Sequence[CellRecord], pending: Sequence[PendingCell], agr
     return scrolled(sheet.as_html(titled(one, [*records, *pending])) for one in drawn)
 
 
+def _effects(records: Sequence[CellRecord], varied: Sequence[Varied], by_axis: ByAxis) -> str:
+    """Each axis: the table of its effects, and its figures."""
+    parts = []
+    for one in varied:
+        wanted = by_axis.wanted_of(one)
+        computed = effects(one, wanted)
+        parts += [f"<h3>{html.escape(one.name)}</h3>", scrolled([sheet.as_html(effect_sheet(one, computed, wanted))])]
+        drawn = {
+            f"Effects of {one.name}: difference to {one.name}={one.base(wanted.base)}": partial(
+                effects_figure, one, computed, wanted
+            ),
+            f"Learning curves by {one.name}": partial(learning_curves, one),
+        }
+        with look():
+            for title, draw in drawn.items():
+                figure = mark_phantoms(draw()) if of_phantoms(records) else draw()
+                parts.append(_figure(title_of(title, records), as_bytes(figure, "svg"), "svg+xml"))
+    return "\n".join(parts)
+
+
+def _search(search: Trials) -> str:
+    """The table of the trials, and their parallel coordinates."""
+    with look():
+        figure = _figure(f"Trials of search {search.name}", as_bytes(parallel_coordinates(search), "svg"), "svg+xml")
+    return f"{figure}\n{scrolled([sheet.as_html(trials_sheet(search))])}"
+
+
 def _figures(records: Sequence[CellRecord]) -> str:
     with look():
         return "\n".join(
             _figure(title_of(name, records), as_bytes(draw(records), "svg"), "svg+xml")
             for name, draw in figures(records).items()
+            if not name.startswith(OF_AXES)
         )
 
 

@@ -18,5 +18,6 @@ Files:
     shared_lines   merge sentences that apply to several cells of a table
     sheet          headings, rows of text and notes, and their output formats
     splits         protocol lines on the test splits of cells
+    trials         trials of a search
     wording        AUROC of labels under other wordings of their prompts
 """

@@ -84,7 +84,7 @@ class ReportTable:
     def heading(self, column: Key) -> str:
         """Heading of a column, e.g. ``INSPECT shared``; with the number of labels if all its numbers leave out some."""
         parts = zip(self.column_facts, column, strict=True)
-        named = (shown_encoder(part) if fact == "text_encoder" else part for fact, part in parts)
+        named = (_named(fact, part) for fact, part in parts)
         text = self.column_names.get(column) or " ".join(part for part in named if part)
         counts = self._label_counts(column)
         partial = [f"{n}/{total}" for n, total in counts if n < total]
@@ -104,6 +104,13 @@ class ReportTable:
 
     def _label_counts(self, column: Key) -> set[tuple[int, int]]:
         return {(e.n_labels, e.n_labels_total) for (_, at), e in self.entries.items() if at == column and e.known}
+
+
+def _named(fact: str, part: str) -> str:
+    """A value in the heading of a column; that of an axis with the axis's name."""
+    if fact not in HEADINGS:
+        return f"{fact}={part or '-'}"
+    return shown_encoder(part) if fact == "text_encoder" else part
 
 
 def marked_best(

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import TypeVar
 
 from uniferum.report.records import CellRecord, PendingCell, RowKey
-from uniferum.report.systems import PAPER_TEXT, natural, shown_encoder
+from uniferum.report.systems import PAPER_TEXT, shown_encoder
 from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import UNIFERUM
+from uniferum.value_labels import natural
 
 MARK = " (phantoms)"
 One = TypeVar("One", CellRecord, PendingCell)

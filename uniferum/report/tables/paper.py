@@ -247,4 +247,6 @@ def _entry(
     paper = printed.value if printed and not apart else math.nan
     of_seeds = scores.get((row, column))
     entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper, cohort=column[0])
+    if len({tuple(record.axes.items()) for record in records if record.row == row}) > 1:
+        entry = replace(entry, lo=math.nan, hi=math.nan, spread=math.nan)  # a mean over an axis repeats nothing
     return replace(entry, apart=apart) if printed and apart else entry

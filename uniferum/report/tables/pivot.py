@@ -1,16 +1,19 @@
 """Tables of the user's own and tables of labels: any facts of a cell as rows and columns, any stored metric.
 
+A fact is a word of :data:`FACTS`, an axis of the grid, or a dotted key of a recorded config.
+
 A number may average over facts that are neither rows nor columns. A mean over seeds and folds has a standard deviation
 and an interval. A mean over any other fact has neither, and a note names the fact.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.report.axes import GridAxes, axis_names, check_known, order_of, value_of
 from uniferum.report.published import Published, find, slug
 from uniferum.report.records import MIXES, TEXT_ENCODERS, CellRecord, PendingCell, Score
 from uniferum.report.tables import segmentation
@@ -22,6 +25,7 @@ from uniferum.systems import paper_systems
 
 FACTS = tuple(name for name in HEADINGS if name != "wording")
 CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
+SCORE_FACTS = ("cohort", "group", "label")
 GROUP_METRICS = ("auroc", "aupr")
 #: Metrics of labels and of masks, with their titles.
 METRICS = {
@@ -45,8 +49,10 @@ class Layout:
     metric: str = "auroc"
     where: Mapping[str, str] | None = None
     title: str = ""
+    axes: GridAxes = field(default_factory=dict)
+    """Axes of the grid file, whose values are sorted as the file lists them."""
 
-    def check(self) -> None:
+    def check(self, cells: Sequence[CellRecord | PendingCell] = ()) -> None:
         """Check that all facts and the metric exist.
 
         Raises:
@@ -54,8 +60,7 @@ class Layout:
         """
         for option, names in (("--rows", self.rows), ("--columns", self.columns), ("--where", self.where or {})):
             for name in names:
-                if name not in FACTS:
-                    raise UniferumError(option, name, must="be a fact of a cell", cure=near_miss(name, FACTS))
+                check_known(name, cells, option=option, words=FACTS, axes=self.axes)
         if not self.rows or not self.columns:
             raise UniferumError("--rows, --columns", must="name at least one fact each", cure=", ".join(FACTS))
         twice = set(self.rows) & set(self.columns)
@@ -63,6 +68,11 @@ class Layout:
             raise UniferumError("--columns", ", ".join(sorted(twice)), must="not be among the rows too")
         if self.metric not in METRICS:
             raise UniferumError("--metric", self.metric, must="be a known metric", cure=near_miss(self.metric, METRICS))
+
+    @property
+    def other_facts(self) -> tuple[str, ...]:
+        """Axes and config keys among its facts."""
+        return tuple(name for name in (*self.rows, *self.columns) if name not in FACTS)
 
     @property
     def by_label(self) -> bool:
@@ -94,19 +104,20 @@ def pivot_table(
     Raises:
         UniferumError: see :meth:`Layout.check`; or the metrics file of a cell is missing.
     """
-    layout.check()
+    cells = (*records, *pending)
+    layout.check(cells)
     title = layout.title or METRICS[layout.metric]
-    measured = [one for one in _measured(records, layout) if _wanted(one, layout.where or {})]
+    numbers = measured(records, layout)
     by_entry: dict[tuple[Key, Key], list[Measured]] = {}
-    for one in measured:
+    for one in numbers:
         key = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
         by_entry.setdefault(key, []).append(one)
-    cells = (*records, *pending)
     phantoms, others = phantoms or of_phantoms(cells), not_the_papers(cells)
     wanted = [one for one in printed if not phantoms and one.row not in others]
     paper = {key: one for one in wanted if (key := _entry_key(one, layout))}
-    rows = _ordered({row for row, _ in (*by_entry, *paper)} | _waiting_rows(pending, layout), layout.rows)
-    columns = _ordered({column for _, column in (*by_entry, *paper)}, layout.columns)
+    rows = {row for row, _ in (*by_entry, *paper)} | _waiting_rows(pending, layout)
+    rows = _ordered(rows, layout.rows, cells, layout.axes)
+    columns = _ordered({column for _, column in (*by_entry, *paper)}, layout.columns, cells, layout.axes)
     entries: dict[tuple[Key, Key], Entry] = {
         (row, column): _beside(
             _entry(by_entry.get((row, column), []), (*row, *column), layout, records, pending), paper.get((row, column))
@@ -114,11 +125,11 @@ def pivot_table(
         for row in rows
         for column in columns
     }
-    across = any(f in CELL_FACTS for f in layout.columns) and not any(f in CELL_FACTS for f in layout.rows)
+    across = any(map(_of_cell, layout.columns)) and not any(map(_of_cell, layout.rows))
     best = marked_best(
         entries, rows if across else columns, axis=0 if across else 1, smallest=layout.metric in SMALLER_IS_BETTER
     )
-    groups = list(dict.fromkeys((score.cohort, score.group) for _, score in measured))
+    groups = list(dict.fromkeys((score.cohort, score.group) for _, score in numbers))
     return ReportTable(
         name,
         phantom_title(title) if phantoms else title,
@@ -126,7 +137,7 @@ def pivot_table(
         tuple(rows),
         tuple(columns),
         best,
-        (*protocol_lines(records, sorted(groups), layout.metric), *_collapsed(by_entry, layout)),
+        (*protocol_lines(records, sorted(groups), layout.metric, layout.other_facts), *_collapsed(by_entry, layout)),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         layout.rows,
         layout.columns,
@@ -138,9 +149,17 @@ def pivot_table(
 def fact(one: Measured, name: str) -> str:
     """Return one fact of a number as text."""
     record, score = one
+    return str(getattr(score, name)) if name in SCORE_FACTS else _cell_fact(record, name)
+
+
+def _cell_fact(cell: CellRecord | PendingCell, name: str) -> str:
     if name == "train_on":
-        return record.mix
-    return str(getattr(record if name in CELL_FACTS else score, name))
+        return cell.mix
+    return str(getattr(cell, name)) if name in CELL_FACTS else value_of(cell, name)
+
+
+def _of_cell(name: str) -> bool:
+    return name not in SCORE_FACTS
 
 
 def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
@@ -169,6 +188,11 @@ def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
             prevalence=float(row["prevalence"]),
             folds=record.folds_on(str(row["cohort"])),
         )
+
+
+def measured(records: Sequence[CellRecord], layout: Layout) -> list[Measured]:
+    """The numbers of a table: each with its cell."""
+    return [one for one in _measured(records, layout) if _wanted(one, layout.where or {})]
 
 
 def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measured]:
@@ -224,8 +248,8 @@ def _entry(
         entry = averaged([score for _, score in measured], printed.value if printed and not apart else math.nan)
         entry = replace(entry, apart=apart) if printed and apart else entry
         return entry if _differ_in_seed_alone(measured) else _without_error(entry, measured)
-    facts = {f: value for f, value in zip((*layout.rows, *layout.columns), key, strict=True) if f in CELL_FACTS}
-    waiting = [one for one in pending if facts and all(_pending_fact(one, f) == facts[f] for f in facts)]
+    facts = {f: value for f, value in zip((*layout.rows, *layout.columns), key, strict=True) if _of_cell(f)}
+    waiting = [one for one in pending if facts and all(_cell_fact(one, f) == facts[f] for f in facts)]
     return absent(waiting[0].row, records, waiting) if waiting else Entry(missing="not evaluated")
 
 
@@ -253,7 +277,8 @@ def _beside(entry: Entry, paper: Published | None) -> Entry:
 
 
 def _differ_in_seed_alone(measured: Sequence[Measured]) -> bool:
-    return len({(record.row, score.cohort, score.group, score.label) for record, score in measured}) == 1
+    alike = {(r.row, tuple(r.axes.items()), score.cohort, score.group, score.label) for r, score in measured}
+    return len(alike) == 1
 
 
 def _without_error(entry: Entry, measured: Sequence[Measured]) -> Entry:
@@ -262,28 +287,26 @@ def _without_error(entry: Entry, measured: Sequence[Measured]) -> Entry:
     return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan, apart="")
 
 
-def _pending_fact(one: PendingCell, name: str) -> str:
-    return one.mix if name == "train_on" else str(getattr(one, name))
-
-
 def _waiting_rows(pending: Sequence[PendingCell], layout: Layout) -> set[Key]:
     """Rows of cells without a result; empty if a row has facts that only results have."""
-    if not set(layout.rows) <= set(CELL_FACTS):
+    if not all(map(_of_cell, layout.rows)):
         return set()
-    return {tuple(_pending_fact(one, name) for name in layout.rows) for one in pending}
+    return {tuple(_cell_fact(one, name) for name in layout.rows) for one in pending}
 
 
 def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: Layout) -> list[str]:
     shown = {*layout.rows, *layout.columns}
+    axes = axis_names(record for numbers in by_entry.values() for record, _ in numbers)
+    axes = [axis for axis in axes if not (axis in layout.axes and layout.axes[axis].key in shown)]
     if "name" in shown:
-        shown |= set(CELL_FACTS)
+        shown |= {*CELL_FACTS, *axes}
     lines = []
-    for name in FACTS:
+    for name in (*FACTS, *axes):
         if name in shown or name in ("seed", "name") or (name == "label" and not layout.by_label):
             continue
         values = {f for numbers in by_entry.values() if len(numbers) > 1 for f in _distinct(numbers, name)}
         if values:
-            lines.append(f"Numbers are means over {HEADINGS[name].lower()}: {', '.join(sorted(values))}.")
+            lines.append(f"Numbers are means over {HEADINGS.get(name, name).lower()}: {', '.join(sorted(values))}.")
     return lines
 
 
@@ -292,9 +315,12 @@ def _distinct(numbers: Sequence[Measured], name: str) -> set[str]:
     return values if len(values) > 1 else set()
 
 
-def _ordered(keys: Iterable[Key], facts: Sequence[str]) -> list[Key]:
+def _ordered(
+    keys: Iterable[Key], facts: Sequence[str], cells: Sequence[CellRecord | PendingCell], axes: GridAxes
+) -> list[Key]:
     orders: dict[str, Sequence[str]] = {"model": paper_systems(), "text_encoder": TEXT_ENCODERS, "train_on": MIXES}
     orders |= {"cohort": list(dict.fromkeys(cohort for cohort, _ in COLUMNS)), "group": ("all", "shared", "unique")}
+    orders |= {name: order_of(cells, name, axes) for name in facts if name not in FACTS}
 
     def rank(key: Key) -> list[tuple[int, str]]:
         ranked = []

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.report.axes import axis_names, value_of
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
 from uniferum.report.tables.inputs import input_lines
@@ -29,8 +30,17 @@ VALUES = {
 }
 
 
-def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], metric: str) -> tuple[str, ...]:
-    """Make one line for each column, then the lines for the whole table; empty for a table without a cell."""
+def protocol_lines(
+    records: Sequence[CellRecord], columns: Sequence[Column], metric: str, shown: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Make one line for each column, then the lines for the whole table; empty for a table without a cell.
+
+    Args:
+        records: finished cells.
+        columns: cohorts and groups of the table.
+        metric: of the table.
+        shown: axes and config keys that the table shows, so that cells with other values are apart.
+    """
     if metric in MASK_METRICS:
         return mask_lines(records, metric)
     if not records:
@@ -46,7 +56,7 @@ def protocol_lines(records: Sequence[CellRecord], columns: Sequence[Column], met
         *data_lines(trained),
         *row_lines(trained),
         *input_lines(trained),
-        *([_selection_line(trained), _seeds_line(trained)] if trained else []),
+        *([_selection_line(trained), _seeds_line(trained, shown)] if trained else []),
         *folds_lines(trained),
         *ensemble_lines(records),
         _value_line(metric),
@@ -166,10 +176,10 @@ def _rule(record: CellRecord) -> str:
     return f"best mean {metric} over the {split} tasks of the training cohorts"
 
 
-def _seeds_line(records: Sequence[CellRecord]) -> str:
+def _seeds_line(records: Sequence[CellRecord], shown: Sequence[str]) -> str:
     by_row: dict[object, list[CellRecord]] = {}
     for record in records:
-        by_row.setdefault(record.row, []).append(record)
+        by_row.setdefault((record.row, *(value_of(record, name) for name in shown)), []).append(record)
     sets = sorted({tuple(sorted({one.seed for one in cells})) for cells in by_row.values()})
     divisions = [{one.folds.division if one.folds else None for one in cells} for cells in by_row.values()]
     shown = "; ".join(", ".join(map(str, seeds)) for seeds in sets)
@@ -181,8 +191,15 @@ def _seeds_line(records: Sequence[CellRecord]) -> str:
         for cells, of_row in zip(by_row.values(), divisions, strict=True)
         if len({one.repeat for one in cells}) < len(cells) or len(of_row) > 1
     ]
-    names = "; ".join(map(_names, mixed))
-    return f"{line} A row averages DIFFERENT cells of one seed: {names}." if mixed else line
+    if not mixed:
+        return line
+    axes = [axis for axis in axis_names(records) if any(_differ(cells, axis) for cells in mixed)]
+    cure = f" Separate them with --rows model,text_encoder,train_on,{','.join(axes)}." if axes else ""
+    return f"{line} A row averages DIFFERENT cells of one seed: {'; '.join(map(_names, mixed))}.{cure}"
+
+
+def _differ(cells: Sequence[CellRecord], axis: str) -> bool:
+    return len({one.axes.get(axis) for one in cells}) > 1
 
 
 def _names(cells: Sequence[CellRecord]) -> str:

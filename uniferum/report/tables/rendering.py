@@ -110,7 +110,7 @@ def as_sheet(table: ReportTable, style: Style) -> Sheet:
         rows.append([*("Prevalence", *[""] * (len(table.row_facts) - 1)), *prevalence])
     return Sheet(
         table.title,
-        [*(HEADINGS[name] for name in table.row_facts), *(table.heading(column) for column in table.columns)],
+        [*(HEADINGS.get(name, name) for name in table.row_facts), *(table.heading(column) for column in table.columns)],
         rows,
         [*(["In brackets: the paper's value."] if style.published else []), *table.protocol, *table.notes],
         words=len(table.row_facts),

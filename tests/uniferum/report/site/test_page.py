@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.support.ablation_cells import write_ablation
 from uniferum.errors import UniferumError
 from uniferum.report.checks.margins import Margins
 from uniferum.report.records import PendingCell, from_folders
 from uniferum.report.site import cases as browsing
 from uniferum.report.site import page as site
 from uniferum.report.site.cells import cell_details, device_hours, glance
+from uniferum.report.tables.trials import Trial, Trials
 
 
 @pytest.fixture
@@ -42,8 +44,22 @@ def test_what_cells_recorded_is_escaped(text):
 def test_every_part_is_there(text):
     for part in ("grid", "tables", "verdict", "figures", "cells"):
         assert f'<section id="{part}">' in text
+    assert 'id="effects"' not in text
     assert "0123456789abcdef" in text
     assert "{{" not in text
+
+
+def test_axes_and_a_search_have_sections_of_their_own(tmp_path, quiet_figures, monkeypatch):
+    monkeypatch.setattr(site, "_tables", lambda records, pending: "")
+    monkeypatch.setattr(site, "_verdicts", lambda records, pending, agreement: "")
+    write_ablation(tmp_path, seeds=1, without=("3e-4 true 0",))
+    search = Trials("s", [Trial(0, {"optim.lr": 1e-4}, 0.7, "complete"), Trial(1, {"optim.lr": 1e-3}, 0.8, "complete")])
+    page = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Margins(), search=search).read_text()
+    effects = page[page.index('<section id="effects">') : page.index('<section id="search">')]
+    for part in ("Effect of lr on AUROC", "no such cell", "Learning curves by freeze", "Effects of lr: difference to"):
+        assert part in effects
+    assert effects.count("<figure>") == 4
+    assert "Search s" in page[page.index('<section id="search">') :]
 
 
 def test_no_patient_is_in_the_page_unless_asked_for(text):

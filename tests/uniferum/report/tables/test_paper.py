@@ -243,3 +243,15 @@ def test_different_cells_of_one_seed_in_one_row_are_named(cells, tmp_path):
     text = render(make_table("auroc", from_folders(tmp_path), []), "terminal")
     assert "DIFFERENT cells of one seed" in text
     assert "trial-7" in text
+
+
+def test_a_row_of_several_values_of_an_axis_has_a_mean_without_an_interval(cells, tmp_path):
+    for rate in ("1e-4", "3e-4"):
+        cells("CTRATE", axes={"lr": rate})
+    records = from_folders(tmp_path)
+    table = make_table("auroc", records, [])
+    entry = table.entries[records[0].row, ("CTRATE", "all")]
+    assert entry.known
+    assert entry.lo != entry.lo
+    assert entry.spread != entry.spread
+    assert any("Separate them with --rows model,text_encoder,train_on,lr." in line for line in table.protocol)

@@ -2,11 +2,13 @@
 
 import pytest
 
+from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
-from uniferum.report.records import PendingCell, from_folders
+from uniferum.report.axes import GridAxis
+from uniferum.report.records import PendingCell, from_folders, read_cell
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.pivot import Layout, pivot_table
-from uniferum.report.tables.rendering import Style, render
+from uniferum.report.tables.rendering import Style, render, row_names
 
 
 @pytest.fixture
@@ -131,3 +133,58 @@ def test_the_papers_labels_are_limited_as_the_table_is(records):
     assert (
         table.entries[("RADCHEST", "unique", "honeycombing"), ("uniferum", "pubmedbert", "CTRATE")].published == 0.692
     )
+
+
+@pytest.fixture(scope="module")
+def ablation(ablation_root):
+    return from_folders(ablation_root)
+
+
+def test_axes_and_config_keys_are_rows_and_columns(ablation):
+    layout = Layout(("model", "lr"), ("cohort", "freeze"), "auroc", {"group": "all"})
+    table = pivot_table("own", ablation, [], layout)
+    assert table.rows == (("uniferum", "5e-5"), ("uniferum", "1e-4"), ("uniferum", "3e-4"))
+    assert table.columns == (("CTRATE", "false"), ("CTRATE", "true"))
+    assert table.heading(("CTRATE", "true")) == "CTRATE freeze=true"
+    cells = [one for one in ablation if one.axes == {"lr": "3e-4", "freeze": "true"}]
+    values = [s.value for one in cells for s in one.groups if (s.cohort, s.metric) == ("CTRATE", "auroc")]
+    entry = table.entries[("uniferum", "3e-4"), ("CTRATE", "true")]
+    assert (entry.value, entry.seeds) == (pytest.approx(sum(values) / 3), 3)
+    keys = pivot_table(
+        "own", ablation, [], Layout(("optim.lr",), ("cohort", "model.text.freeze"), where={"group": "all"})
+    )
+    assert keys.rows == (("5e-5",), ("1e-4",), ("3e-4",))
+    assert keys.entries[("3e-4",), ("CTRATE", "true")].value == entry.value
+
+
+def test_values_are_in_the_order_of_the_grid_file(ablation):
+    axes = {"lr": GridAxis(("3e-4", "5e-5", "1e-4")), "freeze": GridAxis(("true", "false"))}
+    table = pivot_table("own", ablation, [], Layout(("lr",), ("cohort", "freeze"), axes=axes))
+    assert table.rows == (("3e-4",), ("5e-5",), ("1e-4",))
+    assert table.columns[0] == ("CTRATE", "true")
+
+
+def test_a_mean_over_an_axis_says_so_and_has_no_interval(ablation):
+    table = pivot_table("own", ablation, [], Layout(("lr",), ("cohort",), where={"cohort": "CTRATE"}))
+    assert "Numbers are means over freeze: false, true." in table.protocol
+    assert all(entry.spread != entry.spread for entry in table.entries.values())
+
+
+def test_a_cell_without_a_result_has_its_row(ablation):
+    waiting = PendingCell("x", "uniferum", "pubmedbert", "CTRATE", 0, "due", axes={"lr": "1e-3", "freeze": "true"})
+    table = pivot_table("own", ablation, [waiting], Layout(("lr",), ("freeze", "cohort")))
+    assert table.rows[-1] == ("1e-3",)
+    assert table.entries[("1e-3",), ("true", "CTRATE")].missing == "due"
+
+
+def test_a_cell_that_does_not_vary_an_axis_stands_below_a_dash(ablation, tmp_path):
+    plain = read_cell(write_cell(tmp_path, "INSPECT", draws=2))
+    table = pivot_table("own", [*ablation, plain], [], Layout(("lr", "train_on"), ("cohort",)))
+    assert table.rows[0] == ("", "INSPECT")
+    assert row_names(table.rows[0])[0] == "-"
+
+
+@pytest.mark.parametrize(("word", "cure"), [("lrr", "did you mean 'lr'"), ("optim.rl", "did you mean 'optim.lr'")])
+def test_an_unknown_axis_is_refused_with_what_there_is(ablation, word, cure):
+    with pytest.raises(UniferumError, match=f"{cure}.*words: model, .*axes: lr, freeze"):
+        pivot_table("own", ablation, [], Layout((word,), ("cohort",)))

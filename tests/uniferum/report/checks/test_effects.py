@@ -1,0 +1,172 @@
+"""Effects of an axis: means, differences to the base, tests, and what is missing."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tests.support.ablation_cells import write_ablation
+from uniferum.errors import UniferumError
+from uniferum.evaluation.delong import paired_delong
+from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
+from uniferum.report.axes import find_varied
+from uniferum.report.checks.compare import compare_sheet
+from uniferum.report.checks.effects import Effect, Wanted, effect_sheet, effects
+from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.unfinished import unfinished
+
+LONG = "uniferum pubmedbert CTRATE, freeze=true"
+
+
+@pytest.fixture(scope="module")
+def records(ablation_root: Path) -> list[CellRecord]:
+    return from_folders(ablation_root)
+
+
+def computed(records: list[CellRecord], wanted: Wanted | None = None, name: str = "lr") -> list[Effect]:
+    return effects(find_varied(name, records), wanted or Wanted())
+
+
+def by_hand(records: list[CellRecord]) -> dict[tuple[str, ...], list[float]]:
+    """The mean AUROC of each group of labels by scikit-learn: lr, freeze, cohort, group -> a mean for each seed."""
+    means: dict[tuple[str, ...], list[float]] = {}
+    for cell in sorted(records, key=lambda one: one.seed):
+        for (cohort, group), table in cell.predictions().groupby(["cohort", "group"]):
+            labels = [of for _, of in table.groupby("label") if len(set(of["target"])) > 1]
+            areas = [roc_auc_score(of["target"], of["score"]) for of in labels]
+            means.setdefault((cell.axes["lr"], cell.axes["freeze"], cohort, group), []).append(float(np.mean(areas)))
+    return means
+
+
+def test_values_and_differences_are_those_of_scikit_learn(records: list[CellRecord]) -> None:
+    checked, means = 0, by_hand(records)
+    for one in computed(records, Wanted(base="1e-4")):
+        where = one.setting.rpartition("=")[2], one.column.cohort, one.column.group
+        own, base = means[one.value, *where], means["1e-4", *where]
+        assert one.entry.value == pytest.approx(np.mean(own))
+        assert one.entry.spread == pytest.approx(np.std(own, ddof=1))
+        assert one.is_base == (one.value == "1e-4")
+        if not one.is_base:
+            assert one.by_seed == pytest.approx(np.subtract(own, base))
+            assert one.difference == pytest.approx(np.mean(own) - np.mean(base))
+            assert one.lo < one.difference < one.hi
+        checked += 1
+    assert checked == 3 * 2 * 5
+
+
+def test_one_seed_gives_what_compare_gives(records: list[CellRecord]) -> None:
+    single = [one for one in records if one.seed == 0]
+    (one,) = [e for e in computed(single) if (e.setting, e.value, *e.column) == (LONG, "1e-4", "INSPECT", "unique", "")]
+    names = [f"uniferum-pubmedbert-CTRATE-lr{rate}-freeze_true" for rate in ("5e-5", "1e-4")]
+    row = next(row for row in compare_sheet(single, names).rows if row[2:5] == ["INSPECT", "unique", "mean of 1"])
+    assert row[7] == f"{one.difference:+.4f}"
+    assert row[8] == f"[{one.lo:+.4f}, {one.hi:+.4f}]"
+    assert float(row[9]) == pytest.approx(one.p, rel=1e-3)
+
+
+def test_a_label_has_delongs_paired_test(records: list[CellRecord]) -> None:
+    single = [one for one in records if one.seed == 0]
+    made = computed(single, Wanted(where={"label": "honeycombing"}))
+    (one,) = [e for e in made if (e.setting, e.value) == (LONG, "3e-4")]
+    scores = {}
+    for rate in ("5e-5", "3e-4"):
+        (cell,) = [r for r in single if r.axes == {"lr": rate, "freeze": "true"}]
+        scores[rate] = cell.predictions().query("label == 'honeycombing'")
+    test = paired_delong(scores["5e-5"]["target"], scores["5e-5"]["score"], scores["3e-4"]["score"])
+    assert (one.difference, one.lo, one.hi, one.p) == pytest.approx((test.difference, test.lo, test.hi, test.p))
+    assert {e.column.label for e in made} == {"honeycombing"}
+
+
+def test_p_values_are_adjusted_within_the_table(records: list[CellRecord]) -> None:
+    made = [one for one in computed(records) if not one.is_base]
+    p = [one.p for one in made]
+    assert [one.holm for one in made] == pytest.approx(holm(p))
+    assert [one.bh for one in made] == pytest.approx(benjamini_hochberg(p))
+
+
+def test_other_metrics_have_the_difference_alone(records: list[CellRecord]) -> None:
+    (one,) = [
+        e for e in computed(records, Wanted("brier", {"cohort": "CTRATE"})) if (e.setting, e.value) == (LONG, "3e-4")
+    ]
+    values = {
+        rate: np.mean(
+            [
+                r.labels.query("cohort == 'CTRATE'")["brier"].mean()
+                for r in records
+                if r.axes == {"lr": rate, "freeze": "true"}
+            ]
+        )
+        for rate in ("5e-5", "3e-4")
+    }
+    assert one.difference == pytest.approx(values["3e-4"] - values["5e-5"])
+    assert np.isnan([one.p, one.lo]).all()
+
+
+def test_every_missing_number_has_a_row_with_the_reason(tmp_path: Path) -> None:
+    every = [f"5e-5 false {seed}" for seed in range(3)]
+    write_ablation(tmp_path, without=("1e-4 true 0", "1e-4 true 1", "1e-4 true 2"), half_way=("3e-4 true 1", *every))
+    failed = next(tmp_path.glob("cells/*lr5e-5-freeze_false-seed2-*"))
+    (failed / "failure.json").write_text(json.dumps({"reason": "loss is NaN"}))
+    varied = find_varied("lr", [*from_folders(tmp_path), *unfinished(tmp_path)])
+    made = effects(varied, Wanted(where={"cohort": "CTRATE"}))
+    notes = {(one.setting.rpartition("=")[2], one.value): one.note for one in made}
+    assert notes["true", "5e-5"] == ""
+    assert notes["true", "1e-4"] == "no such cell"
+    assert notes["true", "3e-4"] == "seed 1 unfinished at 50 %; difference over seeds 0, 2"
+    assert notes["false", "5e-5"].endswith("seed 2 failed: loss is NaN")
+    assert notes["false", "1e-4"] == "the base has no result here"
+    rows = effect_sheet(varied, made, Wanted()).rows
+    assert len(rows) == 6
+    assert all(len(row) == len(effect_sheet(varied, made, Wanted()).headings) for row in rows)
+
+
+def test_a_cell_with_other_cases_is_not_compared_unless_the_common_ones_are_asked_for(tmp_path: Path) -> None:
+    write_ablation(tmp_path, seeds=1)
+    path = next(tmp_path.glob("cells/*lr3e-4-freeze_true-*")) / "predictions.parquet"
+    table = pd.read_parquet(path)
+    table.loc[(table["cohort"] != "CTRATE") | (table["scan_id"] != "0")].to_parquet(path)
+    cells = from_folders(tmp_path)
+    of = {(one.setting, one.value, one.column[0]): one for one in computed(cells)}
+    assert "not compared:" in of[LONG, "3e-4", "CTRATE"].note
+    assert "cases of CTRATE/all" in of[LONG, "3e-4", "CTRATE"].note
+    assert np.isnan(of[LONG, "3e-4", "CTRATE"].p)
+    assert np.isfinite(of[LONG, "3e-4", "RADCHEST"].p)
+    assert np.isfinite(of[LONG, "1e-4", "CTRATE"].p)
+    common = {(one.setting, one.value, one.column[0]): one for one in computed(cells, Wanted(common=True))}
+    assert np.isfinite(common[LONG, "3e-4", "CTRATE"].p)
+
+
+def test_a_cell_with_other_targets_is_not_compared(tmp_path: Path) -> None:
+    write_ablation(tmp_path, seeds=1)
+    path = next(tmp_path.glob("cells/*lr3e-4-freeze_true-*")) / "predictions.parquet"
+    table = pd.read_parquet(path)
+    table["target"] = np.where(table["cohort"] == "CTRATE", 1 - table["target"], table["target"])
+    table.to_parquet(path)
+    made = [
+        e for e in computed(from_folders(tmp_path)) if (e.setting, e.value, e.column[0]) == (LONG, "3e-4", "CTRATE")
+    ]
+    assert "the label files differ" in made[0].note
+
+
+def test_the_sheet_says_which_value_is_the_base(records: list[CellRecord]) -> None:
+    varied = find_varied("lr", records)
+    sheet = effect_sheet(varied, effects(varied, Wanted()), Wanted())
+    assert sheet.below[0].startswith("Base: lr=5e-5 (the first value; --base VALUE takes another)")
+    assert [row[7] for row in sheet.rows[:3]] == ["base", sheet.rows[1][7], sheet.rows[2][7]]
+    assert [row[3] for row in sheet.rows[:3]] == ["5e-5", "1e-4", "3e-4"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        (Wanted(base="7"), "--base"),
+        (Wanted(metric="aurok"), "--metric"),
+        (Wanted(where={"cohort": "OURS"}), "finished cell that was scored so"),
+    ],
+)
+def test_what_no_cell_has_is_refused(records: list[CellRecord], wanted: Wanted, message: str) -> None:
+    with pytest.raises(UniferumError, match=message):
+        computed(records, wanted)
