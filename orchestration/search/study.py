@@ -122,7 +122,7 @@ def proposer(search: Search, study: "optuna.Study") -> Any:
                 trial = self._ot_trials.pop(trial_id)
                 trial.set_user_attr(EXCLUDED, True)
                 own.tell(trial, state=TrialState.FAIL)  # TPE does not read failed trials
-            own.enqueue_trial(_allowed(search, len(study.trials)))
+            own.enqueue_trial(_allowed(search, len(own.trials)))
             return super().suggest(trial_id)
 
         def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
