@@ -278,7 +278,7 @@ def test_an_ensemble_waits_for_members_that_are_scored_on_other_test_data(tmp_pa
     path = with_ensembles(store.url)
     grid = orchestration.grid.config.load_grid(path)
     for planned in orchestration.grid.plan.make_plan(grid, orchestration.grid.cells.expand(grid)):
-        folder = write_cell(tmp_path, seed=planned.cell.seed, draws=0, fingerprint=planned.training_fingerprint)
+        folder = write_cell(tmp_path, seed=planned.cell.seed, draws=0, fingerprint=str(planned.training_fingerprint))
         if planned.cell.seed != 1:
             result = folder / "result.json"
             fresh = {"evaluation_fingerprint": planned.evaluation_fingerprint}

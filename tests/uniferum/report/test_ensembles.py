@@ -26,17 +26,17 @@ ROW = ("ens", "pubmedbert", "CTRATE")
 NAME = "uniferum-pubmedbert-CTRATE"
 
 
-def write(root: Path) -> list[CellRecord]:
+def write(root: Path, *, draws: int = 0) -> list[CellRecord]:
     """Write three seeds."""
     for seed in (0, 1, 2):
-        write_cell(root, seed=seed, draws=4)
+        write_cell(root, seed=seed, draws=draws)
     return from_folders(root)
 
 
 @pytest.fixture(scope="module")
 def members(tmp_path_factory: pytest.TempPathFactory) -> list[CellRecord]:
     """Three seeds, for tests that change no file."""
-    return write(tmp_path_factory.mktemp("members"))
+    return write(tmp_path_factory.mktemp("members"), draws=4)
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +108,16 @@ def test_members_with_other_cases_or_labels_are_refused_with_names(
 
 def test_it_is_made_again_only_if_a_member_has_other_predictions(tmp_path: Path) -> None:
     members = write(tmp_path)
-    made = ensemble("ens", members, tmp_path / "ens", draws=20)
+    made = ensemble("ens", members, tmp_path / "ens", draws=0)
     written = made.files.predictions.stat().st_mtime_ns
-    again = ensemble("ens", members, made.folder, draws=20)
+    again = ensemble("ens", members, made.folder, draws=0)
     assert again == made
     assert made.files.predictions.stat().st_mtime_ns == written
     change(members[0], lambda table: table.assign(score=table["score"] + 5 * table["target"]))
-    better = ensemble("ens", members, made.folder, draws=20)
+    better = ensemble("ens", members, made.folder, draws=0)
     assert better.groups[0].value > made.groups[0].value
     made.files.result.write_text("[]")
-    assert ensemble("ens", members, made.folder, draws=20).groups == better.groups
+    assert ensemble("ens", members, made.folder, draws=0).groups == better.groups
 
 
 def test_a_missing_prediction_file_is_named(tmp_path: Path) -> None:
