@@ -127,6 +127,9 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         elif behind:
             tracking.start()
             tracking.finish()
+        ready = plan.startable(grid, planned)
+        if ready:
+            view.say(f"{len(ready)} cells waited for others, which are trained now: the same command runs them")
         summary.seconds = time.monotonic() - started
     count = sum(state == CellState.DONE for state in summary.states.values())
     facts = {"grid": grid.name, "done": count, "cells": len(planned), "exit_code": summary.exit_code}

@@ -69,6 +69,14 @@ def plan_states(grid: GridConfig, cells: Sequence[Cell], identity: Identify | No
     return [planner.plan(cell) for cell in cells]
 
 
+def startable(grid: GridConfig, planned: Sequence[PlannedCell], identity: Identify | None = None) -> list[PlannedCell]:
+    """Plan again the cells that waited for another cell, and list those that wait no more."""
+    names = {cell.name for cell in expand(grid)}
+    waited = [p.cell for p in planned if p.state == PlanState.NO_DATA and starts_from(p.cell.config, names)]
+    again = plan_states(grid, waited, identity) if waited else []
+    return [p for p in again if p.state != PlanState.NO_DATA]
+
+
 class _Planner:
     """Plans cell after cell; the stores and the list of folders are read once."""
 

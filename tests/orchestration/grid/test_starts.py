@@ -7,7 +7,7 @@ import pytest
 
 from orchestration.grid.cells import expand, select
 from orchestration.grid.config import GridConfig
-from orchestration.grid.plan import make_plan
+from orchestration.grid.plan import make_plan, startable
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import cell_folder
 from orchestration.grid.states import PlanState
@@ -62,6 +62,15 @@ def test_it_starts_from_the_best_checkpoint_of_its_own_seed(tmp_path: Path) -> N
     assert planned["second-seed1"].state == PlanState.DUE
     assert planned["second-seed1"].cell.config.model.ct_clip.checkpoint == str(weights)
     assert planned["second"].state == PlanState.NO_DATA
+
+
+def test_cells_that_waited_can_start_once_the_other_is_trained(tmp_path: Path) -> None:
+    grid = _grid(tmp_path)
+    (tmp_path / "store" / "reports.parquet").touch()
+    planned = list(_plan(grid).values())
+    assert startable(grid, planned, _identity) == []
+    _train(grid, "first-seed1")
+    assert [p.cell.name for p in startable(grid, planned, _identity)] == ["second-seed1"]
 
 
 @pytest.mark.parametrize(
