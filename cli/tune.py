@@ -12,6 +12,7 @@ from uniferum.errors import UniferumError
 
 if TYPE_CHECKING:
     from orchestration.search.config import Search
+    from orchestration.search.run import SearchResult
 
 TRIALS = 20
 """Number of trials of a search without a search file."""
@@ -67,14 +68,18 @@ def tune(
     if promote or promote_as:
         _promote(search, promote_as, dry_run)
         return
-    space = search.space.dimensions
-    rows = [(name, str(d.float or d.int or d.choice), d.log, d.when or "") for name, d in space]
-    summary = output.Summary(is_result=dry_run)
+    _show_space(search, is_result=dry_run)
+    if not dry_run:
+        _show_best(run_search(search, output.say, address=address, mlflow=mlflow))
+
+
+def _show_space(search: "Search", *, is_result: bool) -> None:
+    rows = [(name, str(d.float or d.int or d.choice), d.log, d.when or "") for name, d in search.space.dimensions]
     title = f"{search.config.name}: {search.config.trials} trials of {search.cell.name}"
-    summary.table(title, ("key", "values", "log", "when"), rows)
-    if dry_run:
-        return
-    best = run_search(search, output.say, address=address, mlflow=mlflow)
+    output.Summary(is_result=is_result).table(title, ("key", "values", "log", "when"), rows)
+
+
+def _show_best(best: "SearchResult") -> None:
     failed = f", {best.failed} failed" if best.failed else ""
     title = f"best validation AUROC {best.best:.4f} of {best.trials} trials{failed}, {best.steps} steps in all"
     output.Summary().table(title, ("key", "value"), best.params.items())
