@@ -80,11 +80,20 @@ def _of_cell(judged: JudgedColumn, record: CellRecord, agreement: Margins) -> Co
         return Comparison(NESTED)
     faults, said = _split_faults(judged, word)
     more_faults, more_said = ([], []) if judged.label else _label_faults(judged, record)
-    why, said = "; ".join([*faults, *more_faults]), [*said, *more_said]
+    why, said = "; ".join([*_folds_faults(record), *faults, *more_faults]), [*said, *more_said]
     if not why:
         return Comparison("", tuple(said))
     reason = agreement.comparable.get(judged.cohort)
     return Comparison(why) if reason is None else Comparison("", (f"{why}; compared because: {reason}", *said))
+
+
+def _folds_faults(record: CellRecord) -> list[str]:
+    """Difference of the training split of a cell with folds from the paper's."""
+    folds = record.folds
+    if folds is None:
+        return []
+    trained = folds.count - (2 if folds.nested else 1)
+    return [f"trained on {trained} of {folds.count} folds, not on the paper's training split"]
 
 
 def _split_faults(judged: JudgedColumn, word: SplitWord | None) -> tuple[list[str], list[str]]:
