@@ -28,7 +28,7 @@ from orchestration.grid.records import (
     folders_by_suffix,
     read_json,
 )
-from orchestration.grid.starts import started, starts_from
+from orchestration.grid.starts import named_start, started, starts_from
 from orchestration.grid.states import PlanState
 from orchestration.grid.stores import has_reports, on_disk, reports_command
 from uniferum.config import load_yaml
@@ -71,8 +71,7 @@ def plan_states(grid: GridConfig, cells: Sequence[Cell], identity: Identify | No
 
 def startable(grid: GridConfig, planned: Sequence[PlannedCell], identity: Identify | None = None) -> list[PlannedCell]:
     """Plan again the cells that waited for another cell, and list those that wait no more."""
-    names = {cell.name for cell in expand(grid)}
-    waited = [p.cell for p in planned if p.state == PlanState.NO_DATA and starts_from(p.cell.config, names)]
+    waited = [p.cell for p in planned if p.state == PlanState.NO_DATA and named_start(p.cell.config) is not None]
     again = plan_states(grid, waited, identity) if waited else []
     return [p for p in again if p.state != PlanState.NO_DATA]
 
@@ -112,7 +111,7 @@ class _Planner:
         return self.planned[cell.name]
 
     def _plan(self, cell: Cell) -> PlannedCell:
-        first = starts_from(cell.config, self.cells)
+        first = None if named_start(cell.config) is None else starts_from(cell.config, self.cells)
         if first is not None:
             start = self.plan(self.cells[first])
             if start.folder is None or start.state not in (PlanState.DONE, PlanState.RESCORE):

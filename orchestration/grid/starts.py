@@ -18,12 +18,19 @@ PREFIX = "cell:"
 KEY = "model.ct_clip.checkpoint"
 
 
-def starts_from(config: "RunConfig", names: Collection[str]) -> str | None:
-    """Name the cell from whose weights a cell starts, with its own seed if there is one; None for most cells."""
+def named_start(config: "RunConfig") -> str | None:
+    """The name after ``cell:``; None for a cell that starts from no other cell."""
     checkpoint = config.model.ct_clip.checkpoint
     if config.model.kind != "ct_clip" or checkpoint is None or not checkpoint.startswith(PREFIX):
         return None
-    name = checkpoint.removeprefix(PREFIX)
+    return checkpoint.removeprefix(PREFIX)
+
+
+def starts_from(config: "RunConfig", names: Collection[str]) -> str | None:
+    """Name the cell from whose weights a cell starts, with its own seed if there is one; None for most cells."""
+    name = named_start(config)
+    if name is None:
+        return None
     of_seed = f"{name}-seed{config.seed}"
     return of_seed if of_seed in names else name
 
@@ -41,7 +48,7 @@ def check_starts(cells: Mapping[str, "RunConfig"], source: str) -> None:
         where = f"{source}: cell {cell}: {KEY}"
         if name not in cells:
             raise UniferumError(where, name, must="be a cell of the grid", cure=near_miss(name, cells))
-        if starts_from(cells[name], cells) is not None:
+        if named_start(cells[name]) is not None:
             raise UniferumError(where, name, must="be a cell that starts from no other cell")
 
 

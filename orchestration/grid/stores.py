@@ -29,11 +29,9 @@ def absent_stores(grid: GridConfig) -> list[str]:
 
 def reports_command(cohort: str, store: Path | str) -> str:
     """The command that adds a cohort's reports to its store."""
-    from uniferum.data.organ_rows import CONFIGS
+    from uniferum.data.organ_rows import config_of
 
-    return (
-        f"uniferum data reports configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml --store {quote(str(store))}"
-    )
+    return f"uniferum data reports {config_of(cohort)} --store {quote(str(store))}"
 
 
 def store_command(cohort: str, grid: GridConfig, cells: "Iterable[RunConfig]") -> str:
@@ -45,8 +43,8 @@ def store_command(cohort: str, grid: GridConfig, cells: "Iterable[RunConfig]") -
         cells: the runs that read the store; if one of them reads the full level, the store must hold it.
     """
     from uniferum.data.commands import cohort_args, prepare_command
-    from uniferum.data.organ_rows import CONFIGS
+    from uniferum.data.organ_rows import config_of
 
-    given = cohort_args({}, f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml")
+    given = cohort_args({}, config_of(cohort))
     full = any(config.data.level == "full" for config in cells)
     return prepare_command(f"{given} --set levels=[train,full]" if full else given, grid.stores[cohort])

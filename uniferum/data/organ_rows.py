@@ -27,6 +27,11 @@ SHIPS_MASKS = frozenset({"CTRATE"})
 """Cohorts whose dataset contains organ masks, which are downloaded and not made (paper 3.5)."""
 
 
+def config_of(cohort: str) -> str:
+    """The cohort's YAML file among those of this project, for commands that a message suggests."""
+    return f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml"
+
+
 @dataclass(frozen=True)
 class MaskRows:
     """Segmentation rows of one cohort's training split.
@@ -114,7 +119,7 @@ def masks_command(cohort: str, kind: str, card: Mapping[str, Any], store: object
         card: the store's description of its cohort; empty if there is no store yet.
         store: its path or URL, existing or planned.
     """
-    cohort_arguments = cohort_args(card, f"configs/cohorts/{CONFIGS.get(cohort, cohort.lower())}.yaml")
+    cohort_arguments = cohort_args(card, config_of(cohort))
     prepare = prepare_command(cohort_arguments, store)
     if kind == "nodule":
         return prepare

@@ -9,15 +9,14 @@ from collections.abc import Sequence
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from uniferum.model.base import RowOutput
-from uniferum.model.baselines.ct_clip.clip import CtClip, contrastive_loss
-from uniferum.model.baselines.ct_clip.prompts import pair_logits
+from uniferum.model.baselines.ct_clip.clip import contrastive_loss
+from uniferum.model.baselines.ct_clip.prompts import PromptPairs
 from uniferum.model.config import ModelConfig
 from uniferum.model.text import Text
 from uniferum.preprocessing.geometry import Geometry
 
 
-class Contrastive(CtClip):
+class Contrastive(PromptPairs):
     """CT-CLIP, trained on pairs of volume and report."""
 
     def __init__(self, config: ModelConfig, geometry: Geometry, text: Text) -> None:
@@ -29,14 +28,3 @@ class Contrastive(CtClip):
     ) -> Float[Tensor, ""]:
         """Return the contrastive loss of R pairs of volume and report, as a mean over pairs."""
         return contrastive_loss(self.similarity(visual[row_volume], self.embed(reports)))
-
-    def read(
-        self,
-        visual: Float[Tensor, "V E"],
-        row_volume: Int[Tensor, " R"],
-        prompts: Sequence[str],
-        labels: Sequence[str],
-        mask_rows: Int[Tensor, " S"] | None = None,
-    ) -> RowOutput:
-        """Return the logit of each label's presence against its absence; there are no masks."""
-        return pair_logits(self, visual, row_volume, prompts, labels)

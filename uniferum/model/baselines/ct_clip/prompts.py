@@ -33,19 +33,23 @@ def pair_texts(config: CtClipConfig, names: Sequence[str]) -> tuple[list[str], l
     )
 
 
-def pair_logits(
-    model: CtClip,
-    visual: Float[Tensor, "V E"],
-    row_volume: Int[Tensor, " R"],
-    prompts: Sequence[str],
-    labels: Sequence[str],
-) -> RowOutput:
-    """Logit of each row: similarity with the text of presence, minus that with the text of absence.
+class PromptPairs(CtClip):
+    """CT-CLIP that answers a label by its pair of texts."""
 
-    Its sigmoid is the first of the softmax over the two similarities, and its binary cross-entropy is the
-    cross-entropy over the pair.
-    """
-    present, absent = pair_texts(model.config.ct_clip, label_names(labels, prompts))
-    texts = model.embed([*present, *absent])
-    difference = texts[: len(present)] - texts[len(present) :]
-    return RowOutput((visual[row_volume] * difference).sum(-1) * model.temperature.exp(), None)
+    def read(
+        self,
+        visual: Float[Tensor, "V E"],
+        row_volume: Int[Tensor, " R"],
+        prompts: Sequence[str],
+        labels: Sequence[str],
+        mask_rows: Int[Tensor, " S"] | None = None,
+    ) -> RowOutput:
+        """Return each row's similarity with the text of presence, minus that with the text of absence; no masks.
+
+        The sigmoid of this logit is the first of the softmax over the two similarities, and its binary cross-entropy is
+        the cross-entropy over the pair.
+        """
+        present, absent = pair_texts(self.config.ct_clip, label_names(labels, prompts))
+        texts = self.embed([*present, *absent])
+        difference = texts[: len(present)] - texts[len(present) :]
+        return RowOutput((visual[row_volume] * difference).sum(-1) * self.temperature.exp(), None)
