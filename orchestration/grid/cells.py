@@ -153,7 +153,7 @@ def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
 
 def _content(cell: Cell) -> str:
     """All that decides weights and scores of a cell: its keys without those that have no effect on it."""
-    from uniferum.run.identity import identity_of, scoring_keys
+    from uniferum.run.identity_keys import identity_of, scoring_keys
 
     config = cell.config
     scans = config.data.model_dump(mode="json", include=set(config.data.CONTENT_KEYS))

@@ -39,7 +39,7 @@ def describe(search: Search, *, with_data: bool) -> dict[str, Any]:
     Raises:
         UniferumError: a store is missing or unreadable.
     """
-    from uniferum.run.identity import identity_of
+    from uniferum.run.identity_keys import identity_of
 
     edges = list(search.edges())
     common = identity_of(edges[0])

@@ -20,7 +20,7 @@ from orchestration.search.config import Search
 from uniferum.atomic import write_atomically
 from uniferum.config import merge, parse
 from uniferum.errors import StateError, UniferumError
-from uniferum.run.identity import identity_of
+from uniferum.run.identity_keys import identity_of
 
 
 @dataclass(frozen=True)

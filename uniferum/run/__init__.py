@@ -9,6 +9,7 @@ Files:
     config         RunConfig: the complete config of one run
     evaluate       score a trained run
     identity       two fingerprints of a run: one for training, one for evaluation
+    identity_keys  the part of a config that a run's fingerprints cover
     input_grid     the input of a run: stored level, grid, and the grid of the system's own
     masks          predict masks of prepared scans for display
     no_effect      keys without effect on the weights of a run, because of its other keys
@@ -18,6 +19,7 @@ Files:
     scans          find the scans in the paths given to `predict`
     score_masks    score the masks of a run that is trained with `SEG`, and summarise them for its record
     scored_tasks   the test tasks: what is predicted, and the targets that it is compared with
+    stores         open the prepared stores of a run
     train          train one run and score it
     trained_rows   count the training rows of a run for its record
 """

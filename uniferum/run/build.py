@@ -23,15 +23,9 @@ from uniferum.model.registry import build_model
 from uniferum.preprocessing.flags import WRONG_HU
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.config import RunConfig
-from uniferum.run.identity import (
-    SELECTION_SPLIT,
-    TEST_SPLIT,
-    TRAINING_SPLIT,
-    Stores,
-    open_cohort,
-    tested_label_files,
-)
+from uniferum.run.identity import tested_label_files
 from uniferum.run.rows import splits_read
+from uniferum.run.stores import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, open_cohort
 from uniferum.systems import system_of
 from uniferum.training.parallel import Workers
 from uniferum.training.precision import Compute

@@ -21,20 +21,13 @@ from uniferum.model.parameters import count_parameters
 from uniferum.preprocessing.flags import doubtful
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
-from uniferum.run.identity import (
-    SELECTION_SPLIT,
-    TEST_SPLIT,
-    TRAINING_SPLIT,
-    Fingerprints,
-    Reading,
-    Stores,
-    scoring_keys,
-    with_label_files,
-)
+from uniferum.run.identity import Fingerprints, Reading
+from uniferum.run.identity_keys import scoring_keys, with_label_files
 from uniferum.run.input_grid import input_record
 from uniferum.run.result import RunResult, environment, plain, read_result
 from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
 from uniferum.run.scored_tasks import Predicted, predict_scored, scored_tasks
+from uniferum.run.stores import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores
 from uniferum.run.trained_rows import row_record
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.systems import reads_text

@@ -7,108 +7,29 @@ its defaults: a change there only re-scores a run. Scans that are left out of tr
 covered. Store paths, threads, loader workers and devices are in neither.
 """
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from uniferum.config import canonical_json, canonical_mapping, fingerprint, text_fingerprint
 from uniferum.data.content import Content
 from uniferum.data.prepared_cohort import PreparedCohort, left_out_line, refuse_flagged
 from uniferum.data.reports import read_reports, reports_digest
 from uniferum.errors import UniferumError, near_miss
-from uniferum.evaluation.config import STRENGTHS
-from uniferum.model.needs import starting_checkpoint
-from uniferum.model.pretrained import digest_of_weights
-from uniferum.run.config import NODULE_COHORT, RunConfig
-from uniferum.run.no_effect import has_effect, with_defaults, without_effect
-from uniferum.training.config import NOT_IDENTITY
+from uniferum.run.config import RunConfig
+from uniferum.run.identity_keys import as_recorded, identity_of, scoring_keys, whole_keys, with_label_files
+from uniferum.run.no_effect import with_defaults, without_effect
+from uniferum.run.stores import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores, read_content
 
 if TYPE_CHECKING:
     from uniferum.data.label_sets import LabelSet
-
-# A cohort's prepared store: a folder, or a URL that fsspec knows.
-Stores = Mapping[str, Path | str]
-Stamp = tuple[tuple[str, int, int], ...]
-Opened = TypeVar("Opened", Content, PreparedCohort)
-TEST_SPLIT, SELECTION_SPLIT, TRAINING_SPLIT = "test", "validation", "train"
 
 RESULTS = 1
 """Version of the results: increased by hand when the same config and data give other weights than before (beyond
 rounding). A hash of the sources would retrain all cells after renaming a variable.
 ``tests/uniferum/run/test_golden.py``
 fails when the losses of a fixed run change and this number does not."""
-
-# Keys of the model section that change how results are computed, but not the results (within rounding).
-_MODEL_NOT_IDENTITY = {"gradient_checkpointing": True, "compile": True, "encoder": {"fast_depthwise", "channels_last"}}
-
-# Keys that were added after runs had finished, with the value of the earlier behaviour: at that value they are in no
-# fingerprint, so that finished runs stay valid.
-_AS_BEFORE: dict[str, dict[str, Any]] = {
-    "data": {"transforms": ()},
-    "model": {"mask_prior": None, "ct_clip": None, "ct_net": None, "cnn_transformer": None},
-    "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
-    "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
-    "sampling": {"organ_share_of": "rows", "label_count": None},
-    "optim": {"encoder_lr": None, "positive_weight": "none"},
-}
-
-
-# Sections and keys that are not dumped whole: they are in no training fingerprint, or have a form of their own there.
-_ELSEWHERE = {"name", "evaluate_on", "evaluation", "data", "sampling", "training", "model"}
-
-
-def open_cohort(stores: Stores, cohort: str) -> PreparedCohort:
-    """Open the prepared store of a cohort.
-
-    Raises:
-        UniferumError: no store is given for it, the store cannot be read, or it belongs to another cohort.
-    """
-    path = _path(stores, cohort)
-    opened = _opened(str(path), _stamp(path)) if Path(path).is_dir() else PreparedCohort.open(path)
-    return _of(cohort, opened, path)
-
-
-def read_content(stores: Stores, cohort: str) -> Content | PreparedCohort:
-    """Read the part of a cohort's store that fingerprints need; raises like :func:`open_cohort`."""
-    path = _path(stores, cohort)
-    content = _content_of(str(path), _stamp(path)) if Path(path).is_dir() else None
-    return open_cohort(stores, cohort) if content is None else _of(cohort, content, path)
-
-
-@lru_cache(maxsize=32)
-def _opened(path: str, stamp: Stamp) -> PreparedCohort:
-    """Open a local store, cached until its files change."""
-    assert stamp is not None, "part of the cache key: a store that changes is read again"
-    return PreparedCohort.open(path)
-
-
-@lru_cache(maxsize=32)
-def _content_of(path: str, stamp: Stamp) -> Content | None:
-    """Like :func:`_opened`, for fingerprints only; watching a grid calls it once a second."""
-    assert stamp is not None, "part of the cache key: a store that changes is read again"
-    return Content.read(Path(path))
-
-
-def _stamp(path: Path | str) -> Stamp:
-    with os.scandir(path) as entries:
-        files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
-    return tuple(sorted((name, stat.st_mtime_ns, stat.st_size) for name, stat in files))
-
-
-def _path(stores: Stores, cohort: str) -> Path | str:
-    if cohort not in stores:
-        nodules = ", or set sampling.luna_factor=0 to train without nodules" if cohort == NODULE_COHORT else ""
-        raise UniferumError("stores", cohort, must="have a path", cure=near_miss(cohort, stores) + nodules)
-    return stores[cohort]
-
-
-def _of(cohort: str, opened: Opened, path: Path | str) -> Opened:
-    if opened.name != cohort:
-        raise UniferumError(f"store {path}", opened.name, must=f"be that of cohort {cohort}")
-    return opened
 
 
 @dataclass(frozen=True)
@@ -141,10 +62,10 @@ class Reading:
 
         Runs that finished before these keys were left out have them, and stay finished.
         """
-        whole, idle = _whole(config), without_effect(config)
+        whole, idle = whole_keys(config), without_effect(config)
         if with_defaults(whole, idle) == whole:
             return None
-        return self._fingerprints(config, _as_recorded(whole, idle))
+        return self._fingerprints(config, as_recorded(whole, idle))
 
     def of_run(self, config: RunConfig, training: object) -> Fingerprints:
         """Those fingerprints of a run, of today or :meth:`former`, whose training one is given; else those of today."""
@@ -293,21 +214,6 @@ def evaluation_fingerprint(config: RunConfig, stores: Stores) -> str:
     return fingerprints(config, stores).evaluation
 
 
-def scoring_keys(config: RunConfig) -> dict[str, Any]:
-    """Keys of the section ``evaluation`` that affect the scores, without label files; empty at the defaults."""
-    own = config.evaluation
-    keys: dict[str, Any] = {}
-    if own.augmentations:
-        ranges = STRENGTHS[own.strength].model_dump(include={"rotation_deg", "zoom", "noise", "offset"})
-        keys |= {"augmentations": own.augmentations, "strength": own.strength, "ranges": ranges}
-    return keys | ({"prompts": list(own.prompts)} if own.prompts else {})
-
-
-def with_label_files(keys: dict[str, Any], digests: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """Add the digests of label files, by cohort and name, to :func:`scoring_keys`."""
-    return {**keys, **({"labels": digests} if digests else {})}
-
-
 def tested_label_files(config: RunConfig, stores: Stores) -> Iterator[tuple[str, str, Path]]:
     """Cohort, name and path of each label file of a test cohort of the run.
 
@@ -321,42 +227,6 @@ def tested_label_files(config: RunConfig, stores: Stores) -> Iterator[tuple[str,
             )
         if cohort in config.evaluate_on:
             yield from ((cohort, name, path) for name, path in files.items())
-
-
-def identity_of(config: RunConfig) -> dict[str, Any]:
-    """Return the part of a config that affects the weights; a key without effect has its default."""
-    idle = without_effect(config)
-    return _as_recorded(with_defaults(_whole(config), idle), idle)
-
-
-def _whole(config: RunConfig) -> dict[str, Any]:
-    kept = config.model_dump(mode="json", exclude=_ELSEWHERE)
-    return {
-        **kept,
-        "select_on": list(config.selection_cohorts),
-        "data": config.data.identity(),
-        "sampling": config.sampling.identity(),
-        "training": config.training.model_dump(mode="json", exclude=set(NOT_IDENTITY)),
-        "model": _model(config),
-    }
-
-
-def _model(config: RunConfig) -> dict[str, Any]:
-    """The model's section; a file of weights counts by its content, so that it may be moved, and not changed."""
-    model = config.model.model_dump(mode="json", exclude=_MODEL_NOT_IDENTITY)
-    start = starting_checkpoint(config.model)
-    if start is not None and (digest := digest_of_weights(start)) is not None:
-        model["ct_clip"]["checkpoint"] = digest
-    return model
-
-
-def _as_recorded(whole: dict[str, Any], idle: frozenset[str]) -> dict[str, Any]:
-    """Leave out the keys of ``_AS_BEFORE`` at their earlier behaviour or without effect."""
-    for section, keys in _AS_BEFORE.items():
-        for key, as_before in keys.items():
-            if whole[section][key] == as_before or not has_effect(f"{section}.{key}", idle):
-                del whole[section][key]
-    return whole
 
 
 def training_content(config: RunConfig, stores: Stores) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from uniferum.data.organ_rows import refuse_missing
 from uniferum.data.row_counts import PlannedRows, planned_nodules, planned_rows
 from uniferum.data.splits import refuse_folds, refuse_splits
 from uniferum.run.config import NODULE_COHORT, RunConfig
-from uniferum.run.identity import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Reading
+from uniferum.run.identity import Reading
+from uniferum.run.stores import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT
 
 if TYPE_CHECKING:
     from uniferum.data.content import Content

@@ -18,7 +18,7 @@ from uniferum.evaluation.predict import Also, predict_tasks
 from uniferum.evaluation.wordings import wording_scores
 from uniferum.model.base import Model
 from uniferum.run.build import Workbench
-from uniferum.run.identity import TEST_SPLIT
+from uniferum.run.stores import TEST_SPLIT
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from uniferum.model.parameters import parameters_line
 from uniferum.run.build import Workbench, open_workbench
 from uniferum.run.config import RunConfig, resolved_yaml
 from uniferum.run.evaluate import score, stoppable
-from uniferum.run.identity import SELECTION_SPLIT, Reading, Stores, training_content
+from uniferum.run.identity import Reading, training_content
 from uniferum.run.input_grid import input_warnings
 from uniferum.run.result import RunResult, read_result
 from uniferum.run.rows import unscored
 from uniferum.run.score_masks import mask_counter, validation_metrics
+from uniferum.run.stores import SELECTION_SPLIT, Stores
 from uniferum.run.trained_rows import mask_rows, row_record
 from uniferum.run_files import RunFiles
 from uniferum.training.checkpoint import Checkpoints, Identity, read_card

@@ -8,7 +8,7 @@ from uniferum.data.organ_rows import MaskRows, nodule_rows, organ_rows
 from uniferum.data.row_counts import SEGMENTED, counted_rows
 from uniferum.run.build import Workbench
 from uniferum.run.config import NODULE_COHORT
-from uniferum.run.identity import TRAINING_SPLIT
+from uniferum.run.stores import TRAINING_SPLIT
 
 if TYPE_CHECKING:
     import pandas as pd

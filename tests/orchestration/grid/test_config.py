@@ -9,7 +9,7 @@ from orchestration.grid.cells import Cell, expand, select
 from orchestration.grid.config import load_grid
 from orchestration.grid.records import changes
 from uniferum.errors import UniferumError
-from uniferum.run.identity import identity_of
+from uniferum.run.identity_keys import identity_of
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 PUBLISHED_MIXES = [

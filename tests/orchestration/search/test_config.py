@@ -13,7 +13,7 @@ from orchestration.search.best import best_grid
 from orchestration.search.config import Search, load_search
 from tests.support.small_searches import search_file
 from uniferum.errors import UniferumError
-from uniferum.run.identity import identity_of
+from uniferum.run.identity_keys import identity_of
 
 SPACE = {
     "optim.lr": {"float": [1e-5, 1e-2], "log": True},

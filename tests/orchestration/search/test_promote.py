@@ -12,7 +12,7 @@ from orchestration.search.config import Search, load_search
 from orchestration.search.promote import promote, promotion
 from tests.support.small_searches import AXES, search_file
 from uniferum.errors import UniferumError
-from uniferum.run.identity import identity_of
+from uniferum.run.identity_keys import identity_of
 
 BEST = {"lr": 0.0025, "size": "m"}
 SPACE = {"lr": {"float": [1e-5, 1e-2], "log": True}, "size": "axis"}

@@ -11,7 +11,7 @@ from orchestration.search.config import Search, load_search, search_over
 from orchestration.search.space import Dimension, Space
 from tests.support.small_searches import grid_with_axes, search_file
 from uniferum.errors import UniferumError
-from uniferum.run.identity import identity_of
+from uniferum.run.identity_keys import identity_of
 
 CELL = {"model": "uniferum", "text_encoder": "small", "train_on": "CTRATE"}
 ONE = {"cells": [{"text_encoder": "small", "train_on": "CTRATE"}]}

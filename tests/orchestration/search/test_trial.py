@@ -19,7 +19,7 @@ from orchestration.search.trial import FAULT, METRIC, STEP, run_trial, trial_cel
 from tests.support.small_searches import SPLITS, noise_store, tiny_search
 from uniferum.errors import UniferumError
 from uniferum.run import train_run, training_fingerprint
-from uniferum.run.identity import identity_of
+from uniferum.run.identity_keys import identity_of
 from uniferum.training.errors import NonFiniteLoss
 
 VALUES = {"optim.lr": 0.003}

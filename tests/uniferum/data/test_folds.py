@@ -13,7 +13,8 @@ from uniferum.data.folds import Folds, fold_splits, stratified
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.settings import DataConfig, OnWrongHu
 from uniferum.run import RunConfig
-from uniferum.run.identity import Reading, identity_of
+from uniferum.run.identity import Reading
+from uniferum.run.identity_keys import identity_of
 
 SPLITS = ("train",) * 20 + ("validation",) * 6 + ("test",) * 6
 LABELS = {"emphysema": [i % 3 == 0 for i in range(32)], "atelectasis": [i % 2 for i in range(32)]}

@@ -16,8 +16,10 @@ from uniferum.model.ct_clip_config import CXR_BERT, CtClipConfig
 from uniferum.model.registry import build_model
 from uniferum.preprocessing.pipeline import PreparationConfig
 from uniferum.run import RunConfig, RunResult, train_run
-from uniferum.run.identity import Reading, fingerprints, identity_of, open_cohort, training_content
+from uniferum.run.identity import Reading, fingerprints, training_content
+from uniferum.run.identity_keys import identity_of
 from uniferum.run.rows import planned_lines
+from uniferum.run.stores import open_cohort
 from uniferum.run_files import RunFiles
 from uniferum.training.reporter import read_steps
 

@@ -200,7 +200,7 @@ def test_a_plan_loads_nothing_that_decodes_scans_or_trains(stores: Stores) -> No
     ]
     code = (
         "import sys; from orchestration.grid import cells, config, plan; from orchestration.ledger import status;"
-        "from uniferum.run.identity import read_content;"
+        "from uniferum.run.stores import read_content;"
         f"from uniferum.run import RunConfig; read_content({ {'CTRATE': str(stores['CTRATE'])}!r}, 'CTRATE');"
         f"print(sorted(set({heavy!r}) & set(sys.modules)))"
     )

@@ -17,7 +17,8 @@ from uniferum.model.registry import build_model
 from uniferum.model.saved.hub import from_pretrained, save_pretrained
 from uniferum.run import RunConfig, RunResult, train_run
 from uniferum.run.build import open_workbench
-from uniferum.run.identity import fingerprints, identity_of
+from uniferum.run.identity import fingerprints
+from uniferum.run.identity_keys import identity_of
 from uniferum.run.input_grid import input_record, input_warnings
 from uniferum.run_files import RunFiles
 from uniferum.training.checkpoint import load_weights

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from tests.support.small_runs import make_config
 from uniferum.config import merge
 from uniferum.run import RunConfig, evaluate_run, train_run
-from uniferum.run.identity import Reading, identity_of
+from uniferum.run.identity import Reading
+from uniferum.run.identity_keys import identity_of
 from uniferum.run.no_effect import has_effect, with_defaults, without_effect
 from uniferum.run.result import read_result
 from uniferum.run_files import RunFiles

@@ -10,7 +10,7 @@ from uniferum.config import fingerprint, load_yaml, parse
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, training_fingerprint
 from uniferum.run.build import open_workbench
-from uniferum.run.identity import identity_of
+from uniferum.run.identity_keys import identity_of
 from uniferum.run.presets import PAPER, RELEASED, SHARED, with_preset
 from uniferum.training.precision import choose_compute
 

@@ -10,7 +10,8 @@ import pytest
 from tests.support.small_runs import COUNTS, LABELS, make_config, write_store
 from uniferum.errors import UniferumError
 from uniferum.run import RunConfig, evaluate_run, train_run, training_fingerprint
-from uniferum.run.identity import Reading, identity_of
+from uniferum.run.identity import Reading
+from uniferum.run.identity_keys import identity_of
 from uniferum.run.rows import planned_lines, refuse_run, rows_of_run
 from uniferum.run_files import RunFiles
 

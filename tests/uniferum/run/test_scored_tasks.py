@@ -16,7 +16,8 @@ from uniferum.errors import UniferumError
 from uniferum.model.base import Model
 from uniferum.run import RunConfig, evaluate_run, evaluation_fingerprint, train_run, training_fingerprint
 from uniferum.run.build import open_workbench
-from uniferum.run.identity import Reading, fingerprints, identity_of
+from uniferum.run.identity import Reading, fingerprints
+from uniferum.run.identity_keys import identity_of
 from uniferum.run.no_effect import without_effect
 from uniferum.run.result import read_result
 from uniferum.run.scored_tasks import Predicted, mean_logits, predict_scored, scored_tasks
