@@ -217,7 +217,7 @@ def _as_user_error(error: ValidationError, kind: type[Section], source: str) -> 
     if fault["type"] == "missing":
         return UniferumError(subject, must=f"be given{more}", cure="add this key")
     message = fault["msg"].removeprefix("Value error, ")
-    message = re.sub(r"^(Input|String|Tuple|List|Dictionary) should ", "", message).removesuffix(" after validation")
+    message = re.sub(r"^(Input|String|Tuple|List|Dictionary) should | after validation", "", message)
     return UniferumError(subject, fault.get("input"), must=f"{message}{more}")
 
 
