@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UNIT := $(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2
 export RAY_DEDUP_LOGS := 0
 
-.PHONY: demo test install lint types unit integration coverage mutants peers docs survive chaos hard-data clean
+.PHONY: demo test install lint types with-ray without-ray unit integration coverage mutants peers docs survive chaos hard-data clean
 
 install: $(VENV)/.installed
 
@@ -21,10 +21,16 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --html demo/page
 
-# Types and unit tests keep both cores busy; integration tests, which wait for processes, run alone after them.
+# Tests with Ray mostly wait for processes; types and all other tests use what they leave of two cores. Each prints its
+# output at its end.
 test: install lint
-	$(MAKE) --no-print-directory --jobs 2 types unit
-	$(MAKE) --no-print-directory integration
+	$(MAKE) --no-print-directory --jobs 3 --output-sync=target types with-ray without-ray
+
+with-ray: install
+	$(BIN)/pytest -q -m 'ray and not chaos and not hard_data'
+
+without-ray: install
+	nice -n 5 $(BIN)/pytest -q -m 'not ray and not chaos and not hard_data' -n 2
 
 lint: install
 	$(BIN)/ruff check .
