@@ -208,9 +208,9 @@ def _take_over(root: Path, server: Server) -> Server:
 def _end_unfinished(root: Path) -> None:
     """End the processes of a server that does not answer and whose owner is dead: it was killed during the start."""
     card = read_json(root / CARD)
-    if card is None or processes.is_running(card.get("owner")):
+    if card is None or card.get("since") is None or processes.is_running(card.get("owner")):
         return
-    processes.terminate_group(card["pid"], card.get("since"))
+    processes.terminate_group(card["pid"], card["since"])
 
 
 def _end(pid: int, since: float | None = None) -> None:
