@@ -71,7 +71,6 @@ mutants: install
 peers: install
 	$(BIN)/uniferum data demo configs/demo_data.yaml
 	$(BIN)/uniferum data reports configs/cohorts/demo_ct_rate.yaml --store demo/stores/ctrate
-	$(BIN)/uniferum grid run configs/peers_grid.yaml --only 'contrastive*' --yes
 	$(BIN)/uniferum grid run configs/peers_grid.yaml --yes
 	$(BIN)/uniferum report --grid configs/peers_grid.yaml --table auroc --intervals
 
