@@ -20,8 +20,8 @@ JUDGED = JudgedColumn("CTRATE", "all", "cardiomegaly", 100, 1, 1)
 def _record(changes: dict[str, Any], *, kind: str = "uniferum", train_on: tuple[str, ...] = ("CTRATE",)) -> CellRecord:
     keys = {"name": "c", "train_on": list(train_on), "model": {"kind": kind}}
     config = RunConfig.model_validate(merge(merge(load_yaml(BASE), keys), changes)).model_dump(mode="json")
-    word = SplitWord(kind="paper", found=100, expected=100).model_dump(mode="json")
-    result = {"test_splits": {"CTRATE": {"test": word}}}
+    word = SplitWord(kind="official", papers=True, found=100, expected=100).model_dump(mode="json")
+    result = {"test_splits": {"CTRATE": word}}
     return CellRecord("c", kind, "pubmedbert", train_on, 0, Path("c"), result, config=config)
 
 
