@@ -5,6 +5,8 @@ summed within each patient, so that volumes of one patient count as one observat
 volume a patient the variance is DeLong's.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,7 +65,7 @@ class Components:
         less one; so does that among patients with a negative volume.
         """
         total = float(weights @ self.covariance @ weights)
-        parts = []
+        parts: list[tuple[float, float]] = []
         for values, count in ((self.of_positives, self.positives), (self.of_negatives, self.negatives)):
             combined = weights @ values
             parts.append((float(combined @ combined) * _factor(count), max(count - 1, 1)))
@@ -79,10 +81,10 @@ class Components:
         return self.of_positives * of_pos + self.of_negatives * of_neg
 
 
-def freedom(parts: list[tuple[float, int]]) -> float:
+def freedom(parts: Sequence[tuple[float, float]]) -> float:
     """Degrees of freedom of a sum of variances, each given with its own (Satterthwaite 1946)."""
     spread = sum(variance**2 / count for variance, count in parts)
-    return sum(variance for variance, _ in parts) ** 2 / spread if spread > 0 else float("inf")
+    return max(sum(variance for variance, _ in parts) ** 2 / spread, 1.0) if spread > 0 else math.inf
 
 
 def components(target: ArrayLike, scores: ArrayLike, patient: ArrayLike) -> Components:
