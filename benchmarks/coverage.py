@@ -338,7 +338,9 @@ def main() -> None:
     parser.add_argument("--only", default="", help="Only rows whose setting contains this text.")
     parser.add_argument("--json", type=Path, help="Write the rows here too, one a line.")
     asked = parser.parse_args()
-    print("| part | setting | sets | held or rejected, % | | older method, % |\n|---|---|---:|---:|---|---:|", flush=True)
+    print(
+        "| part | setting | sets | held or rejected, % | | older method, % |\n|---|---|---:|---:|---|---:|", flush=True
+    )
     for part in asked.part or PARTS:
         settings, measure = PARTS[part]
         for at, setting in enumerate(settings()):

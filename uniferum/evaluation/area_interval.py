@@ -130,9 +130,7 @@ def area_interval(
     of_pos, of_neg = placements(positive, score)
     one = area_scale(of_pos, of_neg, owner[positive], owner[~positive])
     low, high = invert([one], level=level)
-    return AreaInterval(
-        one.value, low[0], high[0], one.method, one.patients, one.positives, one.negatives, one.reason
-    )
+    return AreaInterval(one.value, low[0], high[0], one.method, one.patients, one.positives, one.negatives, one.reason)
 
 
 def too_few(positives: int, negatives: int) -> str:
@@ -167,7 +165,9 @@ def area_scale(of_pos: Floats, of_neg: Floats, own_pos: Codes, own_neg: Codes) -
     least = 0.5 / (m * n)  # half a pair from a perfect separation, where the shape has no variance
     scale = _drawn(plain / float(_variance(min(max(area, least), 1 - least), m, n)), 1.0, free)
     if patients < m + n:
-        sums = [np.bincount(own, weights=v, minlength=count) for own, v in zip((own_pos, own_neg), centred, strict=True)]
+        sums = [
+            np.bincount(own, weights=v, minlength=count) for own, v in zip((own_pos, own_neg), centred, strict=True)
+        ]
         by_patient = _by_patient(sums, (m, n), (positives, negatives, patients))
         effect = max(by_patient / plain, SMALLEST) if plain else 1.0
         scale *= _drawn(effect, _expected_effect(sums, centred, sizes, variance), free)
