@@ -157,33 +157,37 @@ def _of_halves(
     seed: int,
 ) -> Floats:
     """Average precision of each half; the cases are in descending order of score, ``last`` of each tie is marked."""
-    np.random.seed(seed)  # noqa: NPY002: numba has no Generator that is seeded within a kernel
+    np.random.seed(seed)  # numba has no Generator that is seeded within a kernel
     found = np.empty(halves)
     chosen = np.zeros(len(stratum), np.bool_)
-    with_positive = stratum.sum()
     for at in range(halves):
-        left = np.array([len(stratum) - with_positive, with_positive])
-        wanted = left // 2
-        for kind in range(2):
-            if left[kind] % 2 and np.random.random() < 0.5:  # noqa: NPY002
-                wanted[kind] += 1
-        for patient in range(len(stratum)):  # a half of each stratum: selection sampling
-            kind = int(stratum[patient])
-            chosen[patient] = np.random.random() * left[kind] < wanted[kind]  # noqa: NPY002
-            left[kind] -= 1
-            wanted[kind] -= chosen[patient]
+        _choose(stratum, chosen)
         hits, seen, gain, total = 0.0, 0.0, 0.0, 0.0
         for case in range(len(owner)):
             if chosen[owner[case]]:
                 seen += 1.0
-                if positive[case]:
-                    hits += 1.0
-                    gain += 1.0
+                gain += positive[case]
             if last[case] and gain > 0:
+                hits += gain
                 total += gain * hits / seen
                 gain = 0.0
         found[at] = total / hits if hits > 0 else np.nan
     return found
+
+
+@numba.njit(cache=True, nogil=True)
+def _choose(stratum: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> None:
+    """Choose a half of either stratum, by selection sampling; of an odd number the half by chance up or down."""
+    with_positive = stratum.sum()
+    left = np.array([len(stratum) - with_positive, with_positive])
+    wanted = left // 2
+    for kind in range(2):
+        wanted[kind] += left[kind] % 2 and np.random.random() < 0.5
+    for patient in range(len(stratum)):
+        kind = int(stratum[patient])
+        chosen[patient] = np.random.random() * left[kind] < wanted[kind]
+        left[kind] -= 1
+        wanted[kind] -= chosen[patient]
 
 
 def _influence(
@@ -198,13 +202,13 @@ def _influence(
     run = np.searchsorted(ends, np.arange(len(last)))
     hits, seen = np.cumsum(positive)[ends].astype(float), ends + 1.0
     gain, precision = np.diff(hits, prepend=0.0), hits / seen
-    m, n = hits[-1], seen[-1] - hits[-1]
+    m = hits[-1]
     after_pos = np.cumsum((gain * (seen - hits) / seen**2)[::-1])[::-1]
     after_neg = np.cumsum((gain * hits / seen**2)[::-1])[::-1]
     slope = np.where(positive, precision[run] + after_pos[run], -after_neg[run])
     count = len(with_positive)
     total = np.zeros(count)
-    for of_class, size, clusters in ((positive, m, with_positive.sum()), (~positive, n, with_negative.sum())):
+    for of_class, clusters in ((positive, with_positive.sum()), (~positive, with_negative.sum())):
         centred = np.where(of_class, slope - slope[of_class].mean(), 0.0)
         factor = math.sqrt(clusters / max(clusters - 1, 1))
         total += np.bincount(owner, weights=centred, minlength=count) / m * factor

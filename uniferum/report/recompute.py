@@ -33,6 +33,14 @@ HALVES = 100
 """Halves that are drawn for each label's average precision: a third of those of an evaluation."""
 
 
+def by_unit(records: Sequence[CellRecord], unit: str) -> list[CellRecord]:
+    """The cells with another unit of their cases; no published value stands beside these."""
+    if unit == "volume":
+        return list(records)
+    apart = f"scored by {unit}, not by volume"
+    return [replace(one, unit=unit, other_system="; ".join(filter(None, (one.other_system, apart)))) for one in records]
+
+
 def recomputed(records: Sequence[CellRecord], *, threads: int = 2, full: bool = True) -> list[CellRecord]:
     """Return the cells with labels and group means scored from the prediction files.
 
