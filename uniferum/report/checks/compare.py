@@ -104,8 +104,8 @@ def tests_said(groups: int, labels: int, common: bool) -> list[str]:
     return [
         "Difference: AUROC of the second cell minus that of the first, on the same test volumes"
         + (" (those that both have)." if common else "."),
-        "Tests are by patient: DeLong's components are summed within each patient (Obuchowski 1997), for a mean over all "
-        "labels; Student's t. Positive: patients with a positive volume, of a mean in the label that has fewest. "
+        "Tests are by patient: DeLong's components are summed within each patient (Obuchowski 1997), for a mean over "
+        "all labels; Student's t. Positive: patients with a positive volume, of a mean in the label that has fewest. "
         "No test of a label where a class has fewer than 5 patients. DeLong's own test takes volumes as cases.",
         f"Two-sided. Adjusted within {groups} means and within {labels} labels.",
     ]

@@ -316,8 +316,20 @@ def _differ_in_seed_alone(measured: Sequence[Measured]) -> bool:
 
 def _without_error(entry: Entry, measured: Sequence[Measured]) -> Entry:
     """Remove the interval of a mean over models, cohorts, groups or labels, because these are not repetitions."""
-    seeds = len({record.seed for record, _ in measured})
-    return replace(without_interval(entry), seeds=seeds, published=math.nan, apart="")
+    seeds, counts = len({record.seed for record, _ in measured}), _label_counts(score for _, score in measured)
+    n_labels, total = (sum(count) for count in zip(*counts, strict=True))
+    blank = without_interval(entry)
+    return replace(blank, seeds=seeds, n_labels=n_labels, n_labels_total=total, published=math.nan, apart="")
+
+
+def _label_counts(scores: Iterable[Score]) -> list[tuple[int, int]]:
+    """For each column or label that a number averages: its labels with a number, in the cell with fewest, and all."""
+    counts: dict[tuple[str, str, str], tuple[int, int]] = {}
+    for score in scores:
+        key = score.cohort, score.group, score.label
+        known, total = counts.get(key, (score.n_labels, score.n_labels_total))
+        counts[key] = min(known, score.n_labels), max(total, score.n_labels_total)
+    return list(counts.values())
 
 
 def _waiting_rows(pending: Sequence[PendingCell], layout: Layout) -> set[Key]:
