@@ -324,12 +324,11 @@ def _without_error(entry: Entry, measured: Sequence[Measured]) -> Entry:
 
 def _label_counts(scores: Iterable[Score]) -> list[tuple[int, int]]:
     """For each column or label that a number averages: its labels with a number, in the cell with fewest, and all."""
-    counts: dict[tuple[str, str, str], tuple[int, int]] = {}
+    counts: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
     for score in scores:
-        key = score.cohort, score.group, score.label
-        known, total = counts.get(key, (score.n_labels, score.n_labels_total))
-        counts[key] = min(known, score.n_labels), max(total, score.n_labels_total)
-    return list(counts.values())
+        counts.setdefault((score.cohort, score.group, score.label), []).append((score.n_labels, score.n_labels_total))
+    known = [([n for n, _ in own if n], max(total for _, total in own)) for own in counts.values()]
+    return [(min(own, default=0), total) for own, total in known]
 
 
 def _waiting_rows(pending: Sequence[PendingCell], layout: Layout) -> set[Key]:
