@@ -182,7 +182,8 @@ def _choose(stratum: NDArray[np.bool_], chosen: NDArray[np.bool_]) -> None:
     left = np.array([len(stratum) - with_positive, with_positive])
     wanted = left // 2
     for kind in range(2):
-        wanted[kind] += left[kind] % 2 and np.random.random() < 0.5
+        if left[kind] % 2 == 1 and np.random.random() < 0.5:
+            wanted[kind] += 1
     for patient in range(len(stratum)):
         kind = int(stratum[patient])
         chosen[patient] = np.random.random() * left[kind] < wanted[kind]
