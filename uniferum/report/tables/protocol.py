@@ -66,7 +66,7 @@ def protocol_lines(
         *folds_lines(trained),
         *ensemble_lines(records),
         _value_line(metric, intervals),
-        *([ESTIMAND] if metric == "aupr" and intervals else []),
+        *([ESTIMAND] if metric == "aupr" and any("corrected for" in one for one in intervals) else []),
     )
 
 
