@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,6 @@ from uniferum.evaluation.fast_scores import FACTS, Scored, score_file
 from uniferum.evaluation.metrics import SPECIFICITY
 from uniferum.evaluation.precision_interval import PrecisionInterval, mean_interval, precision_interval
 from uniferum.report.records import PLAIN, CellRecord
-from uniferum.report.tables.paper import mean
 
 LabelKey = tuple[str, str, str]
 OF_MEAN = "components of all labels summed within each patient"
@@ -97,12 +97,17 @@ def _recomputed(record: CellRecord, full: bool) -> CellRecord:
             "n_cases": stored.n_cases if stored and whole else int(max(segments.n[members])),
             "n_patients": stored.n_patients if stored else 0,
             "flagged": dict(stored.flagged) if stored else {},
-            "prevalence": mean([float(segments.n_pos[at] / segments.n[at]) for at in known]),
+            "prevalence": _mean([float(segments.n_pos[at] / segments.n[at]) for at in known]),
         }
         own = _mean_precision(scored, precision, known)
         groups.append({"metric": "auroc", **_mean_area(scored, known), **common})
         groups.append({"metric": "aupr", **own, **common})
     return replace(record, result={**record.result, "groups": groups}, recomputed=_labels(scored, precision))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Mean of finite values; NaN if there are none."""
+    return fmean(values) if values else math.nan
 
 
 def _precision(scored: Scored, at: int) -> PrecisionInterval:
@@ -114,7 +119,7 @@ def _mean_area(scored: Scored, known: Sequence[int]) -> dict[str, Any]:
     if not known:
         return {"value": math.nan}
     variance, free = scored.segments.mean_variance(known)
-    value, half = mean([float(scored.segments.auroc[at]) for at in known]), quantile(0.95, free) * math.sqrt(variance)
+    value, half = _mean([float(scored.segments.auroc[at]) for at in known]), quantile(0.95, free) * math.sqrt(variance)
     return {"value": value, "lo": max(0.0, value - half), "hi": min(1.0, value + half), "method": OF_MEAN}
 
 
@@ -123,7 +128,7 @@ def _mean_precision(
 ) -> dict[str, Any]:
     """The mean average precision of some labels, with its interval if those of the labels are known."""
     if precision is None:
-        return {"value": mean([float(scored.segments.aupr[at]) for at in known])}
+        return {"value": _mean([float(scored.segments.aupr[at]) for at in known])}
     own = mean_interval([precision[at] for at in known], [pd.unique(scored.cases(at)[2]) for at in known])
     return {"value": own.value, "lo": own.low, "hi": own.high, "corrected": own.corrected, "method": own.method}
 
