@@ -13,6 +13,7 @@ from cli.report_output import (
     Page,
     Selection,
     Tests,
+    only_auroc,
     print_data,
     print_results,
     read_cells,
@@ -157,6 +158,14 @@ def report(
         str | None,
         typer.Option("--base", help="With --vary: the value that others are compared with.", rich_help_panel=JUDGE),
     ] = None,
+    unit: Annotated[
+        str,
+        typer.Option(
+            "--unit",
+            help="What one case is: volume; scan or patient pool their volumes (mean logit, positive if any is).",
+            rich_help_panel=JUDGE,
+        ),
+    ] = "volume",
     recompute: Annotated[
         bool,
         typer.Option("--recompute", help="Compute all scores again from the prediction files.", rich_help_panel=JUDGE),
@@ -211,7 +220,8 @@ def report(
         return
     only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals)
-    cells = read_cells(grid, folder, mlflow, recompute=recompute)
+    full = not (only_auroc(selection) and figures is None and html is None)
+    cells = read_cells(grid, folder, mlflow, recompute=recompute, unit=unit, full=full)
     write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
     if tests.wanted or (figures is None and html is None):
         print_results(cells, tests, selection, Judgement(verdict, against), kind)

@@ -87,7 +87,24 @@ class Tests:
         return Wanted(selection.metric, selection.only, self.base, self.common)
 
 
-def read_cells(grid: Path | None, folder: Path | None, mlflow: str | None, *, recompute: bool = False) -> "Gathered":
+def only_auroc(selection: Selection) -> bool:
+    """Whether AUROC is the only metric of the tables that are asked for."""
+    from uniferum.report.tables.catalogue import TABLES
+
+    if selection.rows is not None:
+        return selection.metric == "auroc"
+    return selection.metric == "auroc" and all(n in TABLES and TABLES[n].metric == "auroc" for n in selection.names)
+
+
+def read_cells(
+    grid: Path | None,
+    folder: Path | None,
+    mlflow: str | None,
+    *,
+    recompute: bool = False,
+    unit: str = "volume",
+    full: bool = True,
+) -> "Gathered":
     """Read the recorded cells, and say what was noticed.
 
     Args:
@@ -95,12 +112,18 @@ def read_cells(grid: Path | None, folder: Path | None, mlflow: str | None, *, re
         folder: cell folders, instead of MLflow.
         mlflow: address of the MLflow server.
         recompute: compute all scores again from the prediction files.
+        unit: what one case is; scores of another unit than the volume are always computed again.
+        full: compute all metrics and intervals again, not those of AUROC alone.
     """
     from orchestration.report_source import gather
-    from uniferum.report.recompute import recomputed
+    from uniferum.evaluation.units import check_unit
+    from uniferum.report.recompute import by_unit, recomputed
 
+    check_unit(unit)
     cells = gather(grid, folder, mlflow, say=output.say)
-    return replace(cells, records=recomputed(cells.records)) if recompute else cells
+    if not recompute and unit == "volume":
+        return cells
+    return replace(cells, records=recomputed(by_unit(cells.records, unit), full=full))
 
 
 def print_data(root: Path, kind: str, drawing: Drawing, grid: Path | None) -> None:

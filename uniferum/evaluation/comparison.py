@@ -1,11 +1,12 @@
-"""Compare cells on the same cases: paired DeLong tests by label, and tests of group means by patient.
+"""Compare cells on the same cases: paired tests of labels and of group means, with patients as the unit.
 
 Invariant: cells are compared case by case. Cells with different cases or different targets are refused with their
 names; the common cases are used only on request.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -13,11 +14,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from uniferum.errors import UniferumError
-from uniferum.evaluation.delong import PairedTest, covariance, paired_test, placements
+from uniferum.evaluation.area_interval import AreaInterval, too_few
+from uniferum.evaluation.clustered import Components, components, freedom
+from uniferum.evaluation.delong import PairedTest, covariance, paired_test, quantile
 
 Floats = NDArray[np.float64]
 LabelKey = tuple[str, str, str]
 """Cohort, group, label."""
+
+CLUSTERED = "paired test by patient (Obuchowski 1997), Student's t"
+INDEPENDENT = "DeLong's paired test, one case a patient, Student's t"
+OF_MEAN = "components of all labels summed within each patient, Student's t"
 
 
 @dataclass(frozen=True)
@@ -33,10 +40,15 @@ class Cases:
         """Whether both classes occur, so that an area is defined."""
         return bool(0 < self.target.sum() < len(self.target))
 
+    @property
+    def clustered(self) -> bool:
+        """Whether a patient has several volumes."""
+        return len(pd.unique(self.patient)) < len(self.patient)
+
 
 @dataclass(frozen=True)
 class Difference:
-    """Group mean of the second cell minus that of the first, tested with patients as the unit."""
+    """Area or group mean of the second cell minus that of the first, tested with patients as the unit."""
 
     first: float
     second: float
@@ -44,6 +56,12 @@ class Difference:
     n_labels: int
     means: tuple[float, ...] = ()
     """Group mean of each cell, where several are averaged."""
+    patients: int = 0
+    positives: int = 0
+    """Patients with a positive volume, of the label that has fewest."""
+    method: str = ""
+    reason: str = ""
+    """Why one label has no test, e.g. ``too few positives (3)``: its interval and p are NaN."""
 
 
 def align(predictions: Mapping[str, pd.DataFrame], *, common: bool = False) -> dict[LabelKey, Cases]:
@@ -63,17 +81,28 @@ def align(predictions: Mapping[str, pd.DataFrame], *, common: bool = False) -> d
 
 
 def pairwise(cases: Mapping[LabelKey, Cases], names: Sequence[str]) -> pd.DataFrame:
-    """Test every pair of cells on every label with both classes, one row per test (DeLong, two-sided, unadjusted)."""
+    """Test every pair of cells on every label with both classes, one row per test (two-sided, unadjusted).
+
+    ``se``, ``lo``, ``hi`` and ``p`` are by patient; the last three are NaN where ``reason`` says why. ``p_delong`` is
+    of DeLong's own test, with volumes as cases.
+    """
     rows = []
     for (cohort, group, label), one in cases.items():
         if not one.both_classes:
             continue
-        areas, matrix = covariance(one.target, one.scores)
+        found, (areas, matrix) = components(one.target, one.scores, one.patient), covariance(one.target, one.scores)
         for a, b in combinations(range(len(names)), 2):
-            test = paired_test(areas[a], areas[b], matrix[a, a] + matrix[b, b] - 2 * matrix[a, b])
+            weights = np.zeros(len(names))
+            weights[[a, b]] = -1.0, 1.0
+            made = _tested(found, weights, one.clustered)
+            plain = paired_test(areas[a], areas[b], matrix[a, a] + matrix[b, b] - 2 * matrix[a, b])
             facts = {"cohort": cohort, "group": group, "label": label, "first": names[a], "second": names[b]}
+            counts = {"patients": made.patients, "positives": made.positives}
+            words = {"method": made.method, "reason": made.reason}
+            test = made.test
             numbers = {"difference": test.difference, "se": test.se, "lo": test.lo, "hi": test.hi, "p": test.p}
-            rows.append({**facts, "auroc_first": test.first, "auroc_second": test.second, **numbers})
+            numbers |= {"auroc_first": test.first, "auroc_second": test.second, "p_delong": plain.p}
+            rows.append({**facts, **numbers, **counts, **words})
     return pd.DataFrame(rows)
 
 
@@ -83,55 +112,85 @@ def group_difference(
     """Test the difference of two cells' mean AUROC over a group of labels; ``None`` if no label has both classes.
 
     ``sides`` are the numbers of the cells that are compared. If a side has several, e.g. the seeds of one
-    configuration, their areas are averaged, and so are their components by case.
+    configuration, their areas are averaged, and so are their components by patient.
 
     DeLong's components of all labels are summed within each patient, so that volumes and labels of a patient are not
     treated as independent (Obuchowski, Biometrics 53 (1997) 567-578, extended to a mean of areas). With one label and
-    one volume per patient this is DeLong's paired test.
+    one volume per patient this is the variance of DeLong's paired test.
     """
     wanted = [one for (cohort, group, _), one in cases.items() if (cohort, group) == column and one.both_classes]
     if not wanted:
         return None
     first_side, second_side = (list(side) for side in sides)
     assert all(len(one.scores) == len(first_side) + len(second_side) for one in wanted), "each cell is on one side"
-    influence, areas = zip(*(_influences(one) for one in wanted), strict=True)
-    means = np.mean(np.stack(areas), axis=0)
-    first, second = means[first_side].mean(), means[second_side].mean()
-    by_case = np.concatenate(
-        [rows[second_side].mean(axis=0) - rows[first_side].mean(axis=0) for rows in influence]
-    ) / len(wanted)
-    owner, patients = pd.factorize(np.concatenate([one.patient for one in wanted]))
-    by_patient = np.bincount(owner, weights=by_case, minlength=len(patients))
-    test = paired_test(float(first), float(second), float((by_patient**2).sum()))
-    return Difference(float(first), float(second), test, len(wanted), tuple(means.tolist()))
+    found = [components(one.target, one.scores, one.patient) for one in wanted]
+    variance, free, patients = _of_mean(wanted, found, _contrast(sides, len(wanted[0].scores)))
+    means = np.mean(np.stack([one.areas for one in found]), axis=0)
+    first, second = float(means[first_side].mean()), float(means[second_side].mean())
+    test = paired_test(first, second, variance, freedom=free)
+    fewest = min(one.positives for one in found)
+    return Difference(first, second, test, len(wanted), tuple(means.tolist()), patients, fewest, OF_MEAN)
+
+
+def group_area(
+    cases: Mapping[LabelKey, Cases], column: tuple[str, str], cell: int = 0, *, level: float = 0.95
+) -> AreaInterval | None:
+    """The mean AUROC of one cell over a group of labels, with its interval by patient; ``None`` without a label.
+
+    ``positives`` are those of the label that has fewest.
+    """
+    wanted = [one for (cohort, group, _), one in cases.items() if (cohort, group) == column and one.both_classes]
+    if not wanted:
+        return None
+    found = [components(one.target, one.scores[[cell]], one.patient) for one in wanted]
+    variance, free, patients = _of_mean(wanted, found, np.ones(1))
+    value, half = float(np.mean([one.areas[0] for one in found])), quantile(level, free) * math.sqrt(variance)
+    fewest = min(one.positives for one in found), min(one.negatives for one in found)
+    return AreaInterval(value, max(0.0, value - half), min(1.0, value + half), OF_MEAN, patients, *fewest)
 
 
 def label_difference(one: Cases, sides: tuple[Sequence[int], Sequence[int]]) -> Difference | None:
     """Test the difference of two cells, or of two means over cells, on one label; ``None`` without both classes.
 
-    This is DeLong's paired test with volumes as cases, as in :func:`pairwise`.
+    This is the test of :func:`pairwise`, with patients as the unit.
     """
     if not one.both_classes:
         return None
-    areas, matrix = covariance(one.target, one.scores)
-    weights = np.zeros(len(areas))
+    found = components(one.target, one.scores, one.patient)
+    return _tested(found, _contrast(sides, len(one.scores)), one.clustered)
+
+
+def _contrast(sides: tuple[Sequence[int], Sequence[int]], cells: int) -> Floats:
+    """Weights (cells,) of the mean of the second side minus that of the first."""
+    weights = np.zeros(cells)
     for side, sign in zip(sides, (-1.0, 1.0), strict=True):
         weights[list(side)] = sign / len(side)
-    first, second = (float(areas[list(side)].mean()) for side in sides)
-    test = paired_test(first, second, float(weights @ matrix @ weights))
-    return Difference(first, second, test, 1, tuple(areas.tolist()))
+    return weights
 
 
-def _influences(one: Cases) -> tuple[Floats, Floats]:
-    """Return the influence (cells, n) of each case on each area; the squares sum to DeLong's variance."""
-    positive = one.target > 0.5
-    shares, areas = np.zeros_like(one.scores), np.zeros(len(one.scores))
-    for at, score in enumerate(one.scores):
-        of_pos, of_neg = placements(one.target, score)
-        areas[at] = of_pos.mean()
-        shares[at, positive] = (of_pos - areas[at]) / np.sqrt(len(of_pos) * max(len(of_pos) - 1, 1))
-        shares[at, ~positive] = (of_neg - areas[at]) / np.sqrt(len(of_neg) * max(len(of_neg) - 1, 1))
-    return shares, areas
+def _tested(found: Components, weights: Floats, clustered: bool) -> Difference:
+    """The test of one label; its interval and p are NaN where a class has too few patients."""
+    variance, free = found.variance(weights)
+    first, second = (float(-(weights.clip(max=0) @ found.areas)), float(weights.clip(min=0) @ found.areas))
+    test, reason = paired_test(first, second, variance, freedom=free), too_few(found.positives, found.negatives)
+    if reason:
+        test = replace(test, lo=math.nan, hi=math.nan, z=math.nan, p=math.nan)
+    method = "" if reason else CLUSTERED if clustered else INDEPENDENT
+    facts = (found.patients, found.positives, method, reason)
+    return Difference(first, second, test, 1, tuple(found.areas.tolist()), *facts)
+
+
+def _of_mean(wanted: Sequence[Cases], found: Sequence[Components], weights: Floats) -> tuple[float, float, int]:
+    """Variance of a mean over labels, its degrees of freedom, and the number of patients."""
+    by_case, owners, parts = [], [], []
+    for one, of_label in zip(wanted, found, strict=True):
+        by_case.append(weights @ of_label.influence)
+        owners.append(pd.unique(one.patient))
+        own, free = of_label.variance(weights)
+        parts.append((max(own, 0.0), free))
+    owner, patients = pd.factorize(np.concatenate(owners))
+    by_patient = np.bincount(owner, weights=np.concatenate(by_case), minlength=len(patients)) / len(wanted)
+    return float((by_patient**2).sum()), freedom(parts), len(patients)
 
 
 def _by_label(table: pd.DataFrame) -> dict[LabelKey, pd.DataFrame]:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
 from uniferum.errors import UniferumError
 
@@ -30,7 +29,10 @@ class Area:
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Two areas on the same cases: ``difference`` is second minus first; ``p`` is two-sided."""
+    """Two areas on the same cases: ``difference`` is second minus first; ``p`` is two-sided.
+
+    ``freedom`` are the degrees of freedom of Student's distribution, infinite for the normal one.
+    """
 
     first: float
     second: float
@@ -40,6 +42,12 @@ class PairedTest:
     hi: float
     z: float
     p: float
+    freedom: float = math.inf
+
+    def interval(self, level: float) -> tuple[float, float]:
+        """The interval of the difference at another level, e.g. 0.90 for two one-sided tests at 5 %."""
+        half = quantile(level, self.freedom) * self.se
+        return self.difference - half, self.difference + half
 
 
 UNDEFINED = Area(math.nan, math.nan, math.nan, math.nan)
@@ -136,18 +144,25 @@ def paired_delong(target: ArrayLike, first: ArrayLike, second: ArrayLike, *, lev
     return paired_test(areas[0], areas[1], matrix[0, 0] + matrix[1, 1] - 2 * matrix[0, 1], level=level)
 
 
-def paired_test(first: float, second: float, variance: float, *, level: float = 0.95) -> PairedTest:
-    """Run the z test of a difference; with zero variance (equal rankings) p is 1 for no difference."""
+def paired_test(
+    first: float, second: float, variance: float, *, level: float = 0.95, freedom: float = math.inf
+) -> PairedTest:
+    """Run the z or t test of a difference; with zero variance (equal rankings) p is 1 for no difference."""
     difference = float(second - first)
     se = math.sqrt(max(variance, 0.0))
-    half = float(ndtri(0.5 + level / 2)) * se
+    half = quantile(level, freedom) * se
     if se < 1e-12:
         same = abs(difference) < 1e-12
         z, p = (0.0, 1.0) if same else (math.copysign(math.inf, difference), 0.0)
     else:
         z = difference / se
-        p = float(2 * norm.sf(abs(z)))
-    return PairedTest(float(first), float(second), difference, se, difference - half, difference + half, z, p)
+        p = 2 * float(stdtr(freedom, -abs(z)) if math.isfinite(freedom) else ndtr(-abs(z)))
+    return PairedTest(float(first), float(second), difference, se, difference - half, difference + half, z, p, freedom)
+
+
+def quantile(level: float, freedom: float = math.inf) -> float:
+    """The standard errors on either side of an interval: of Student's distribution, or of the normal one."""
+    return float(stdtrit(freedom, 0.5 + level / 2) if math.isfinite(freedom) else ndtri(0.5 + level / 2))
 
 
 def check_scores(target: ArrayLike, score: ArrayLike) -> None:

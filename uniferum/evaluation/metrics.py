@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation import bootstrap, calibration
-from uniferum.evaluation.curves import average_precision, sensitivity_at_specificity
-from uniferum.evaluation.delong import Area, auroc, delong
+from uniferum.evaluation.area_interval import AreaInterval, area_interval
+from uniferum.evaluation.curves import sensitivity_at_specificity
+from uniferum.evaluation.delong import auroc, delong
+from uniferum.evaluation.precision_interval import PrecisionInterval, mean_interval, precision_interval
 
 #: Groups of labels as in the vocabulary: (cohort, group) -> label ids.
 Groups = Mapping[tuple[str, str], Iterable[str]]
@@ -25,6 +27,8 @@ NEEDED = ("cohort", "group", "label", "volume_id", "patient_id", "target", "scor
 DRAWS = 1000
 #: Specificity of the operating point in the table; a convention, not from the paper.
 SPECIFICITY = 0.9
+OF_MEAN = "patients drawn with replacement, jointly for all labels"
+"""How the interval of a group's mean AUROC is made."""
 
 
 class Scores(NamedTuple):
@@ -36,10 +40,13 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class _Label:
-    """The scores of one label, and its replicates of the joint patient draw."""
+    """The scores of one label, its replicates of the joint patient draw, and its average precision."""
 
     row: dict[str, object]
     joint: bootstrap.Replicates | None
+    precision: PrecisionInterval
+    patients: NDArray[np.intp]
+    """Its patients, in their order of appearance."""
 
 
 def score_predictions(
@@ -61,9 +68,12 @@ def score_predictions(
         seed: seed of the draws.
 
     Returns:
-        The tables written to ``metrics.parquet`` and to ``groups`` of ``result.json``. Intervals are 95 %: DeLong for
-        a label's AUROC (``auroc_lo``), bootstrap by patient for the same (``auroc_patient_lo``), bootstrap by patient
-        within positives and negatives for its AUPR, joint bootstrap of the cohort's patients for group means.
+        The tables written to ``metrics.parquet`` and to ``groups`` of ``result.json``. Intervals are 95 %, and
+        ``..._method`` names how each was made: by patient for a label's AUROC (``auroc_lo``,
+        :mod:`uniferum.evaluation.area_interval`), beside it DeLong's with volumes as cases (``auroc_delong_lo``) and
+        the bootstrap by patient (``auroc_patient_lo``); :mod:`uniferum.evaluation.precision_interval` for AUPR and
+        its means, around ``aupr_corrected``; joint bootstrap of the cohort's patients for means of AUROC.
+        ``interval_reason`` says why a label has none.
 
     Raises:
         UniferumError: a column is missing, a score is not finite, a target is not 0 or 1, or a case occurs twice.
@@ -166,24 +176,54 @@ def _score_label(part: pd.DataFrame, weights: NDArray[np.uint16] | None, seed: i
     score = part["score"].to_numpy(dtype=np.float64)
     owner = part["_owner"].to_numpy()
     n_pos = int(target.sum())
-    joint, own = None, None
+    joint = None
     if weights is not None and 0 < n_pos < len(target):
         joint = bootstrap.replicate(target, score, owner, weights)
-        codes, _ = pd.factorize(owner)
-        strata = np.zeros(codes.max() + 1, np.int8)
-        np.maximum.at(strata, codes, target.astype(np.int8))
-        own = bootstrap.replicate(target, score, codes, bootstrap.draw_stratified(strata, len(weights), seed))
     first = part.iloc[0]
-    row = _row(str(first["cohort"]), str(first["group"]), str(first["label"]), target, score, delong(target, score))
+    row, precision = _row(str(first["cohort"]), str(first["group"]), str(first["label"]), target, score, owner, seed)
     row["kind"] = str(first["kind"]) if "kind" in part.columns else ""
-    row["n_patients"] = len(np.unique(owner))
     row["auroc_patient_lo"], row["auroc_patient_hi"] = bootstrap.percentile_interval(joint.auroc if joint else [])
-    row["aupr_lo"], row["aupr_hi"] = bootstrap.percentile_interval(own.aupr if own else [])
-    return _Label(row, joint)
+    return _Label(row, joint, precision, pd.unique(owner))
 
 
-def _row(cohort: str, group: str, label: str, target: NDArray, score: NDArray, area: Area) -> dict[str, object]:
+def _row(
+    cohort: str, group: str, label: str, target: NDArray, score: NDArray, owner: NDArray, seed: int
+) -> tuple[dict[str, object], PrecisionInterval]:
     n, n_pos = len(target), int(target.sum())
+    plain, own = delong(target, score), area_interval(target, score, owner)
+    precision = precision_interval(target, score, owner, seed=seed)
+    row = _facts(cohort, group, label, n, n_pos) | {
+        "n_patients": own.patients,
+        "auroc": plain.value,
+        "auroc_se": plain.se,
+        **_intervals(own, precision),
+        "auroc_delong_lo": plain.lo,
+        "auroc_delong_hi": plain.hi,
+        "sensitivity": sensitivity_at_specificity(target, score, SPECIFICITY),
+        "brier": calibration.brier(target, score),
+        "ece": calibration.expected_calibration_error(target, score),
+    }
+    return row, precision
+
+
+def _intervals(own: AreaInterval, precision: PrecisionInterval) -> dict[str, object]:
+    """The columns of the intervals of a label."""
+    return {
+        "n_pos_patients": own.positives,
+        "auroc_lo": own.low,
+        "auroc_hi": own.high,
+        "auroc_method": own.method,
+        "aupr": precision.value,
+        "aupr_corrected": precision.corrected,
+        "aupr_lo": precision.low,
+        "aupr_hi": precision.high,
+        "aupr_method": precision.method,
+        "interval_reason": own.reason,
+    }
+
+
+def _facts(cohort: str, group: str, label: str, n: int, n_pos: int) -> dict[str, object]:
+    """The first columns of a label, and the interval by patient where none was drawn."""
     return {
         "cohort": cohort,
         "group": group,
@@ -191,28 +231,17 @@ def _row(cohort: str, group: str, label: str, target: NDArray, score: NDArray, a
         "kind": "",
         "n": n,
         "n_pos": n_pos,
-        "n_patients": 0,
         "prevalence": n_pos / n if n else math.nan,
-        "auroc": area.value,
-        "auroc_se": area.se,
-        "auroc_lo": area.lo,
-        "auroc_hi": area.hi,
         "auroc_patient_lo": math.nan,
         "auroc_patient_hi": math.nan,
-        "aupr": average_precision(target, score),
-        "aupr_lo": math.nan,
-        "aupr_hi": math.nan,
-        "sensitivity": sensitivity_at_specificity(target, score, SPECIFICITY),
-        "brier": calibration.brier(target, score),
-        "ece": calibration.expected_calibration_error(target, score),
         "reason": _reason(n, n_pos),
     }
 
 
 def _absent(cohort: str, group: str, label: str) -> _Label:
     empty = np.empty(0)
-    area = Area(math.nan, math.nan, math.nan, math.nan)
-    return _Label(_row(cohort, group, label, empty, empty, area), None)
+    row, precision = _row(cohort, group, label, empty, empty, empty, 0)
+    return _Label(row, None, precision, np.empty(0, np.intp))
 
 
 def _reason(n: int, n_pos: int) -> str:
@@ -232,13 +261,14 @@ def _group_rows(cohort: str, group: str, labels: list[_Label], cases: pd.DataFra
         "n_patients": len(cases["patient_id"].unique()),
         "prevalence": _mean([one.row["prevalence"] for one in defined]),
     }
-    rows: list[dict[str, object]] = []
-    for metric in ("auroc", "aupr"):
-        joint = [getattr(one.joint, metric) for one in defined if one.joint is not None]
-        lo, hi = bootstrap.percentile_interval(bootstrap.mean_over_labels(joint)) if joint else (math.nan, math.nan)
-        value = _mean([one.row[metric] for one in defined])
-        rows.append({"cohort": cohort, "group": group, "metric": metric, "value": value, "lo": lo, "hi": hi, **common})
-    return rows
+    joint = [one.joint.auroc for one in defined if one.joint is not None]
+    lo, hi = bootstrap.percentile_interval(bootstrap.mean_over_labels(joint)) if joint else (math.nan, math.nan)
+    value = _mean([one.row["auroc"] for one in defined])
+    area = {"value": value, "lo": lo, "hi": hi, "method": OF_MEAN if joint else ""}
+    own = mean_interval([one.precision for one in defined], [one.patients for one in defined])
+    precision = {"value": own.value, "lo": own.low, "hi": own.high, "method": own.method, "corrected": own.corrected}
+    named = {"cohort": cohort, "group": group}
+    return [{**named, "metric": "auroc", **area, **common}, {**named, "metric": "aupr", **precision, **common}]
 
 
 def _mean(values: list[object]) -> float:

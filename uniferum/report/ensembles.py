@@ -23,7 +23,7 @@ from uniferum.evaluation.prediction_file import write_predictions
 from uniferum.report.records import MIXES, CellRecord, PendingCell, mix_name
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 
-VERSION = 1
+VERSION = 2
 """Increased when the same predictions give other scores than before."""
 CASE = ("cohort", "group", "label", "volume_id")
 AN_ENSEMBLE = "an ensemble of cells"

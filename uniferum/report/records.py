@@ -14,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 
 from uniferum.data.folds import Folds
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.errors import UniferumError
+from uniferum.evaluation.fast_scores import NEEDED, Scored, score_file, score_table
 from uniferum.evaluation.prediction_file import read_test_splits
+from uniferum.evaluation.units import pooled
 from uniferum.report.cited_systems import row_model
 from uniferum.report.systems import PAPER_TEXT, encoder_word, other_system, recorded, recorded_folds, section
 from uniferum.run_files import RESULT_FORMAT, RunFiles
@@ -31,6 +34,10 @@ MIXES = (
     *("CTRATE+RADCHEST", "CTRATE+RADCHEST+SEG", "INSPECT", "RADCHEST"),
 )
 TEXT_ENCODERS = (*PAPER_TEXT, "")
+
+DRAWN = "patients drawn with replacement, jointly for all labels"
+CENTRED = "patients drawn with replacement, centred on the value (older records; --recompute corrects few positives)"
+PLAIN = "DeLong's, volumes as cases (older records without their predictions)"
 
 RowKey = tuple[str, str, str]
 """Model, text encoder as named by :mod:`uniferum.report.systems` (empty if it has none), training mix."""
@@ -58,6 +65,15 @@ class Score:
     """Number of cases with each flag that makes intensities or axes doubtful."""
     folds: Folds | None = None
     """The fold of its cell, nested if each fold is tested on other cases; None without folds."""
+    method: str = ""
+    """How the interval was made; empty without one."""
+    reason: str = ""
+    """Why there is no interval, e.g. ``too few positives (3)``."""
+    corrected: float = math.nan
+    """Of average precision: corrected for few positives, the centre of the interval."""
+    delong_lo: float = math.nan
+    """DeLong's interval with volumes as cases, the paper's."""
+    delong_hi: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -91,6 +107,8 @@ class CellRecord:
     """The fold that it holds out, and of which division; None without folds."""
     members: tuple["CellRecord", ...] = field(default=(), hash=False, compare=False)
     """Of an ensemble (:mod:`uniferum.report.ensembles`): the cells whose logits it averages."""
+    unit: str = "volume"
+    """What one case is (:mod:`uniferum.evaluation.units`)."""
 
     @property
     def member_rows(self) -> tuple[RowKey, ...]:
@@ -167,7 +185,19 @@ class CellRecord:
         Raises:
             UniferumError: the file is missing or unreadable.
         """
-        return read_parquet(self.files.predictions, list(columns) if columns else None)
+        wanted = list(columns) if columns else None
+        if self.unit == "volume":
+            return read_parquet(self.files.predictions, wanted)
+        table = pooled(read_parquet(self.files.predictions), self.unit)
+        return table if wanted is None else table[wanted]
+
+    def scored(self) -> Scored:
+        """Score the predictions again; raises as :meth:`predictions`."""
+        if self.unit == "volume":
+            return score_file(self.files.predictions)
+        table = self.predictions()
+        names = [name for name in (*NEEDED, "patient_id") if name in table.columns]
+        return score_table(pa.Table.from_pandas(table[names], preserve_index=False), str(self.files.predictions))
 
     def steps(self) -> pd.DataFrame:
         """Read the metrics by step; empty if none were recorded."""
@@ -317,11 +347,15 @@ def read_steps(path: Path) -> pd.DataFrame:
 
 
 def _group_score(record: CellRecord, line: Mapping[str, Any]) -> Score:
-    numbers = {key: _number(line.get(key)) for key in ("value", "lo", "hi", "prevalence")}
+    numbers = {key: _number(line.get(key)) for key in ("value", "lo", "hi", "corrected", "prevalence")}
     counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
     cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
     flagged = tuple((str(flag), int(count)) for flag, count in sorted((line.get("flagged") or {}).items()))
-    cell, folds = record.name, record.folds_on(cohort)
+    cell, folds, method = record.name, record.folds_on(cohort), str(line.get("method") or "")
+    if math.isfinite(numbers["lo"]) and not method:
+        method = DRAWN
+        if metric == "aupr":
+            method, numbers = CENTRED, numbers | centred(numbers["value"], numbers["lo"], numbers["hi"])
     return Score(
         cell=cell,
         cohort=cohort,
@@ -330,9 +364,16 @@ def _group_score(record: CellRecord, line: Mapping[str, Any]) -> Score:
         metric=metric,
         flagged=flagged,
         folds=folds,
+        method=method,
         **numbers,
         **counts,
     )
+
+
+def centred(value: float, lo: float, hi: float) -> dict[str, float]:
+    """An interval of average precision of an older record, moved to its own value, which percentiles can miss."""
+    half = (hi - lo) / 2
+    return {"lo": max(0.0, value - half), "hi": min(1.0, value + half)}
 
 
 def _number(value: Any) -> float:

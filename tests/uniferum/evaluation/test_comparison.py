@@ -6,7 +6,7 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation import bootstrap
-from uniferum.evaluation.comparison import align, group_difference, label_difference, pairwise
+from uniferum.evaluation.comparison import align, group_area, group_difference, label_difference, pairwise
 from uniferum.evaluation.delong import paired_delong
 
 
@@ -38,7 +38,8 @@ def test_every_pair_of_cells_is_tested_on_every_label():
     row = made[(made["label"] == "b") & (made["first"] == "x") & (made["second"] == "z")].iloc[0]
     one = cells["x"][cells["x"]["label"] == "b"]
     expected = paired_delong(one["target"], one["score"], cells["z"].loc[one.index, "score"])
-    assert row["p"] == pytest.approx(expected.p)
+    assert row["p_delong"] == pytest.approx(expected.p)
+    assert row["p"] >= row["p_delong"]
     assert row["difference"] == pytest.approx(expected.difference)
 
 
@@ -74,8 +75,8 @@ def test_a_group_of_one_label_and_one_volume_a_patient_is_delongs_paired_test():
     first, second = table(1, labels=("a",)), table(2, labels=("a",), strength=2.0)
     made = group_difference(align({"x": first, "y": second}), ("CTRATE", "all"))
     expected = paired_delong(first["target"], first["score"], second["score"])
-    assert made.test.se == pytest.approx(expected.se)
-    assert made.test.p == pytest.approx(expected.p)
+    assert (made.test.se, made.test.z) == pytest.approx((expected.se, expected.z))
+    assert made.test.p >= expected.p, "Student's distribution has the heavier tails"
 
 
 def test_the_standard_error_of_a_group_difference_agrees_with_the_patient_bootstrap():
@@ -139,3 +140,29 @@ def test_cells_that_count_twice_change_nothing():
     twice = group_difference(cases, ("CTRATE", "all"), ((0, 2), (1, 3)))
     once = group_difference(align({"a": table(1), "b": table(2, strength=1.5)}), ("CTRATE", "all"))
     assert (twice.test.difference, twice.test.se) == pytest.approx((once.test.difference, once.test.se))
+
+
+def test_a_label_of_few_positives_has_a_difference_and_no_test():
+    few = table(1, labels=("a",)).assign(target=0.0)
+    few.loc[few.index[:4], "target"] = 1.0
+    cases = align({"x": few, "y": few.assign(score=-few["score"])})
+    made = label_difference(cases["CTRATE", "all", "a"], ((0,), (1,)))
+    patients = few.loc[few["target"] > 0, "patient_id"].nunique()
+    assert made.reason == f"too few positives ({patients})"
+    assert np.isfinite(made.test.difference)
+    assert np.isnan([made.test.p, made.test.lo]).all()
+
+
+def test_the_mean_area_of_a_cell_has_the_interval_of_the_patient_bootstrap():
+    cases = align({"x": table(1, per_patient=3, n=240)})
+    made = group_area(cases, ("CTRATE", "all"))
+    weights = bootstrap.draw_patients(80, 800, 0)
+    draws = [
+        bootstrap.replicate(one.target, one.scores[0], pd.factorize(one.patient)[0], weights).auroc
+        for one in cases.values()
+    ]
+    low, high = bootstrap.percentile_interval(bootstrap.mean_over_labels(draws))
+    assert made.high - made.low == pytest.approx(high - low, rel=0.15)
+    assert made.low < made.value < made.high
+    narrow = group_area(cases, ("CTRATE", "all"), level=0.9)
+    assert made.low < narrow.low < narrow.high < made.high

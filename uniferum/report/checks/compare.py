@@ -1,8 +1,9 @@
-"""Paired tests between cells on the same cases: DeLong's test for labels, and a test by patient for group means.
+"""Paired tests between cells on the same cases, of labels and of group means, with patients as the unit.
 
 The p values of one table are adjusted as two families: the labels and the group means.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -18,7 +19,7 @@ from uniferum.report.tables.sheet import Sheet
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 HEADINGS = [
     *("First", "Second", "Cohort", "Group", "Label", "AUROC of first", "AUROC of second", "Difference", "95 %"),
-    *("p", "p (Holm)", "p (Benjamini-Hochberg)"),
+    *("p", "p (Holm)", "p (Benjamini-Hochberg)", "p (DeLong, volumes as cases)", "Patients", "Positive"),
 ]
 MEAN = "mean"
 
@@ -62,7 +63,14 @@ def group_rows(cases: Mapping[LabelKey, Cases], first: str, second: str) -> list
             areas = {"auroc_first": made.first, "auroc_second": made.second, "difference": made.test.difference}
             rows.append(
                 {"first": first, "second": second, **facts, **areas}
-                | {"lo": made.test.lo, "hi": made.test.hi, "p": made.test.p}
+                | {
+                    "lo": made.test.lo,
+                    "hi": made.test.hi,
+                    "p": made.test.p,
+                    "p_delong": math.nan,
+                    "reason": made.reason,
+                }
+                | {"patients": made.patients, "positives": made.positives}
             )
     return rows
 
@@ -78,11 +86,17 @@ def adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
             *(str(row[name]) for name in ("first", "second", "cohort", "group", "label")),
             *(f"{row[name]:.4f}" for name in ("auroc_first", "auroc_second")),
             f"{row['difference']:+.4f}",
-            f"[{row['lo']:+.4f}, {row['hi']:+.4f}]",
-            *(f"{row[name]:.4g}" for name in ("p", "holm", "bh")),
+            row["reason"] or f"[{row['lo']:+.4f}, {row['hi']:+.4f}]",
+            *(shown_p(row[name]) for name in ("p", "holm", "bh", "p_delong")),
+            *(str(row[name]) for name in ("patients", "positives")),
         ]
         for row in table.to_dict("records")
     ]
+
+
+def shown_p(value: float) -> str:
+    """A p value to four digits; a hyphen without a test."""
+    return f"{value:.4g}" if math.isfinite(value) else "-"
 
 
 def tests_said(groups: int, labels: int, common: bool) -> list[str]:
@@ -90,6 +104,8 @@ def tests_said(groups: int, labels: int, common: bool) -> list[str]:
     return [
         "Difference: AUROC of the second cell minus that of the first, on the same test volumes"
         + (" (those that both have)." if common else "."),
-        "Labels: DeLong's paired test with volumes as cases. Means: DeLong's components, summed within each patient.",
+        "Tests are by patient: DeLong's components are summed within each patient (Obuchowski 1997), for a mean over "
+        "all labels; Student's t. Positive: patients with a positive volume, of a mean in the label that has fewest. "
+        "No test of a label where a class has fewer than 5 patients. DeLong's own test takes volumes as cases.",
         f"Two-sided. Adjusted within {groups} means and within {labels} labels.",
     ]

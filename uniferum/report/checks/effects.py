@@ -150,6 +150,7 @@ def _compared(
         return _noted(one, "not compared: no label has both classes")
     by_seed = tuple(b - a for a, b in zip(made.means[: len(shared)], made.means[len(shared) :], strict=True))
     test = made.test
+    one = _noted(one, f"no test: {made.reason}") if made.reason else one
     return replace(one, difference=test.difference, lo=test.lo, hi=test.hi, p=test.p, by_seed=by_seed)
 
 
@@ -253,7 +254,7 @@ def _said(varied: Varied, computed: Sequence[Effect], wanted: Wanted, base: str)
     if wanted.metric != TESTED:
         lines.append("Only AUROC has a paired test; other metrics have the difference alone.")
     elif tests:
-        unit = "DeLong's with volumes as cases" if wanted.label else "DeLong's components, summed within each patient"
+        unit = "DeLong's components, summed within each patient (Obuchowski 1997), Student's t"
         cases = "those that all cells have" if wanted.common else "the same for all cells of a row and its base"
         lines.append(f"Test: {unit}, averaged over the seeds that both values have; the test cases are {cases}.")
         lines.append("Interval and p are over the test cases, for these trained seeds: other seeds may differ more.")

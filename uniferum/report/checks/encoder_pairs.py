@@ -1,6 +1,6 @@
 """Paired tests between two text encoders, as the paper compares PubMedBERT with GatorTron: a pair a training mix.
 
-The cells of a pair are compared on the same cases: group means by patient, labels by DeLong's paired test. The means of
+The cells of a pair are compared on the same cases: group means and labels by patient. The means of
 all pairs are one family of tests, the labels another. Claim 7 ("the same pattern", paper 4) is checked for both
 encoders.
 """

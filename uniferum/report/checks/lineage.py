@@ -100,7 +100,11 @@ def _number_lines(entry: Entry) -> list[str]:
         return [*lines, f"get it with: {entry.command}"] if entry.command else lines
     lines = [f"value {entry.value:.6f}"]
     if math.isfinite(entry.lo):
-        lines.append(f"interval 95 % [{entry.lo:.6f}, {entry.hi:.6f}]")
+        lines.append(f"interval 95 % [{entry.lo:.6f}, {entry.hi:.6f}]: {entry.method or 'method not recorded'}")
+    elif entry.reason:
+        lines.append(f"no interval: {entry.reason}")
+    if math.isfinite(entry.corrected):
+        lines.append(f"corrected for few positives {entry.corrected:.6f}, the centre of the interval")
     if math.isfinite(entry.spread):
         lines.append(f"mean of {_repeats(entry)}, standard deviation {entry.spread:.6f}")
     if math.isfinite(entry.published):

@@ -1,6 +1,7 @@
-"""Figures 1, 3 and 4 of the paper: AUROC by label of two models, with DeLong intervals and significance.
+"""Figures 1, 3 and 4 of the paper: AUROC by label of two models, with intervals by patient and significance.
 
-Significance is DeLong's paired test on the same cases, adjusted by Holm over the labels of the figure.
+Significance is the paired test by patient on the same cases, adjusted by Holm over the labels of the figure. Of several
+seeds and folds the mean is drawn; the test compares the means over the seeds that both models have.
 """
 
 import math
@@ -11,14 +12,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uniferum.evaluation.comparison import align, pairwise
+from uniferum.evaluation.comparison import align, label_difference
 from uniferum.evaluation.multiple_testing import holm
 from uniferum.report.figures.style import footnote, new_figure, say_missing, series
 from uniferum.report.records import CellRecord, RowKey, Score
+from uniferum.report.tables.entries import Entry, intervals_said
 from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
+from uniferum.report.tables.paper import averaged
 from uniferum.report.tables.pivot import label_scores
 from uniferum.systems import UNIFERUM
 
+Scores = dict[RowKey, dict[str, Entry]]
+"""By row and label."""
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 
 
@@ -33,9 +38,9 @@ class Panel:
 
 def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
     """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ."""
-    cells = {record.row: record for record in sorted(records, key=lambda one: one.repeat, reverse=True)}
+    cells = _by_row(records)
     drawn = [(row, cells[row]) for row in panel.rows if row in cells]
-    scores = {row: _scores(cell, panel.column) for row, cell in drawn}
+    scores = {row: _scores(own, panel.column) for row, own in drawn}
     labels = _labels(scores)
     figure = new_figure(6.5, 1.6 + 0.24 * max(len(labels), 4))
     axes = figure.add_subplot()
@@ -43,24 +48,23 @@ def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
     if not labels:
         say_missing(axes, _why_missing(panel, drawn))
         return figure
-    stars = _significant([cell for _, cell in drawn], panel.column) if len(drawn) == 2 else {}
+    stars = _significant([own for _, own in drawn], panel.column) if len(drawn) == 2 else {}
     for at, (row, _) in enumerate(drawn):
         _draw_row(axes, at, len(drawn), row, scores[row], labels)
     _finish(axes, labels, scores, stars)
     absent = [row_label(row) for row in panel.rows if row not in cells]
-    notes = ["AUROC, 95 % DeLong intervals. Grey line: chance."]
-    notes += [f"* paired DeLong test, p adjusted by Holm over {len(stars)} labels < 0.05"] if stars else []
-    footnote(
-        figure, [*notes, *encoder_notes(cell for _, cell in drawn), *(f"missing: no cell {name}" for name in absent)]
-    )
+    notes = [*_notes(scores, drawn), "Grey line: chance."]
+    notes += [f"* paired test by patient, p adjusted by Holm over {len(stars)} labels < 0.05"] if stars else []
+    shown = [cell for _, own in drawn for cell in own]
+    footnote(figure, [*notes, *encoder_notes(shown), *(f"missing: no cell {name}" for name in absent)])
     return figure
 
 
 def figure1(records: Sequence[CellRecord]) -> Figure:
     """Draw Figure 1: CT-RATE by label. CT-CLIP's values by label are in no table, so they are missing."""
     row: RowKey = (UNIFERUM, parts(records)[0], "CTRATE")
-    cells = {record.row: record for record in records}
-    scores: dict[RowKey, dict[str, Score]] = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
+    cells = _by_row(records)
+    scores: Scores = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
     labels = _labels(scores)
     figure = new_figure(9, 1.6 + 0.24 * max(len(labels), 6))
     left, right = figure.subplots(1, 2, width_ratios=[3, 1])
@@ -73,9 +77,8 @@ def figure1(records: Sequence[CellRecord]) -> Figure:
         return figure
     _draw_row(left, 0, 1, row, scores[row], labels)
     _finish(left, labels, scores, {})
-    said = "AUROC, 95 % DeLong intervals."
-    said += "" if not_the_papers([cells[row]]) else " CT-CLIP's mean, as the paper prints it: 0.7561."
-    footnote(figure, [said, *encoder_notes([cells[row]])])
+    said = [] if not_the_papers(cells[row]) else ["CT-CLIP's mean, as the paper prints it: 0.7561."]
+    footnote(figure, [*_notes(scores, [(row, cells[row])]), *said, *encoder_notes(cells[row])])
     return figure
 
 
@@ -94,23 +97,45 @@ def _zero_shot(records: Sequence[CellRecord]) -> tuple[RowKey, ...]:
     return (UNIFERUM, encoder, "CTRATE"), (UNIFERUM, encoder, "CTRATE+SEG")
 
 
-def _scores(cell: CellRecord, column: tuple[str, str]) -> dict[str, Score]:
-    return {score.label: score for score in label_scores(cell, "auroc") if (score.cohort, score.group) == column}
+def _by_row(records: Sequence[CellRecord]) -> dict[RowKey, list[CellRecord]]:
+    """The cells of each row, one for each seed and fold."""
+    rows: dict[RowKey, dict[tuple[int, int], CellRecord]] = {}
+    for record in records:
+        rows.setdefault(record.row, {}).setdefault(record.repeat, record)
+    return {row: [own[repeat] for repeat in sorted(own)] for row, own in rows.items()}
 
 
-def _labels(scores: dict[RowKey, dict[str, Score]]) -> list[str]:
+def _scores(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, Entry]:
+    """The score of each label, averaged over seeds and folds."""
+    found: dict[str, list[Score]] = {}
+    for cell in cells:
+        for score in label_scores(cell, "auroc"):
+            if (score.cohort, score.group) == column:
+                found.setdefault(score.label, []).append(score)
+    return {label: averaged(scores) for label, scores in found.items()}
+
+
+def _notes(scores: Scores, drawn: Sequence[tuple[RowKey, Sequence[CellRecord]]]) -> list[str]:
+    """How the intervals were made, and over how many cells each row is averaged."""
+    said = intervals_said([entry for of_row in scores.values() for entry in of_row.values()])
+    lines = [f"AUROC. Intervals are 95 %: {'; '.join(said)}." if said else "AUROC."]
+    several = [f"{row_label(row)} {len(own)}" for row, own in drawn if len(own) > 1]
+    return [*lines, *([f"Means over seeds and folds, cells: {'; '.join(several)}."] if several else [])]
+
+
+def _labels(scores: Scores) -> list[str]:
     """Labels with a number in any row, sorted by the first row, best on top."""
     first = next(iter(scores.values()), {})
     known = {label for of_row in scores.values() for label, score in of_row.items() if math.isfinite(score.value)}
     return sorted(known, key=lambda label: (first[label].value if label in first else 0.0, label))
 
 
-def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Score], labels: Sequence[str]) -> None:
+def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Entry], labels: Sequence[str]) -> None:
     look = series(at)
     shift = (at - (rows - 1) / 2) * 0.28
     known = [(y, scores[label]) for y, label in enumerate(labels) if label in scores]
     values = np.array([score.value for _, score in known])
-    errors = np.array([[score.value - score.lo, score.hi - score.value] for _, score in known]).T
+    errors = np.array([[score.value - score.lo, score.hi - score.value] for _, score in known]).T.clip(min=0)
     axes.errorbar(
         values,
         [y - shift for y, _ in known],
@@ -123,7 +148,7 @@ def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Sco
     )
 
 
-def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, Score]], stars: dict[str, float]) -> None:
+def _finish(axes: Axes, labels: Sequence[str], scores: Scores, stars: dict[str, float]) -> None:
     counts = {label: s for of_row in scores.values() for label, s in of_row.items()}
     named = [
         f"{label.replace('_', ' ')} ({round(counts[label].prevalence * counts[label].n_cases)}"
@@ -137,20 +162,23 @@ def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, Sc
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=6)
 
 
-def _significant(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, float]:
-    """Adjusted p value of the difference by label, on the cases that both cells have."""
-    names = [cell.name for cell in cells]
+def _significant(sides: Sequence[Sequence[CellRecord]], column: tuple[str, str]) -> dict[str, float]:
+    """Adjusted p value of the difference by label, over the seeds that both sides have and on their common cases."""
+    shared = sorted({one.repeat for one in sides[0]} & {one.repeat for one in sides[1]})
+    cells = [one for side in sides for one in side if one.repeat in shared]
+    if not shared:
+        return {}
     tables = {}
     for cell in cells:
         table = cell.predictions(NEEDED)
         tables[cell.name] = table.loc[(table["cohort"] == column[0]) & (table["group"] == column[1])]
-    tests = pairwise(align(tables, common=True), names)
-    if tests.empty:
-        return {}
-    return dict(zip(tests["label"], holm(tests["p"].to_numpy()), strict=True))
+    halves = range(len(shared)), range(len(shared), 2 * len(shared))
+    tests = {key[2]: label_difference(one, halves) for key, one in align(tables, common=True).items()}
+    p = {label: made.test.p for label, made in tests.items() if made is not None and math.isfinite(made.test.p)}
+    return dict(zip(p, holm(list(p.values())).tolist(), strict=True))
 
 
-def _why_missing(panel: Panel, drawn: Sequence[tuple[RowKey, CellRecord]]) -> str:
+def _why_missing(panel: Panel, drawn: Sequence[tuple[RowKey, Sequence[CellRecord]]]) -> str:
     if drawn:
         return f"no label of {' '.join(panel.column)} has both classes"
     return "no cell " + " or ".join(row_label(row) for row in panel.rows)

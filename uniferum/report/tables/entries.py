@@ -5,7 +5,8 @@ are marked.
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from uniferum.report.systems import shown_encoder
@@ -55,6 +56,15 @@ class Entry:
     command: str = ""
     cells: tuple[str, ...] = ()
     best: bool = False
+    method: str = ""
+    """How the interval was made; empty without one."""
+    reason: str = ""
+    """Why a number has no interval, e.g. ``too few positives (3)``."""
+    corrected: float = math.nan
+    """Of average precision: corrected for few positives, the centre of the interval."""
+    delong_lo: float = math.nan
+    """DeLong's interval of a label with volumes as cases, the paper's; NaN over several seeds."""
+    delong_hi: float = math.nan
 
     @property
     def known(self) -> bool:
@@ -111,6 +121,22 @@ def _named(fact: str, part: str) -> str:
     if fact not in HEADINGS:
         return f"{fact}={part or '-'}"
     return shown_encoder(part) if fact == "text_encoder" else part
+
+
+def without_interval(entry: Entry) -> Entry:
+    """Remove the interval and spread of a mean over what does not repeat."""
+    none = math.nan
+    return replace(
+        entry, lo=none, hi=none, spread=none, delong_lo=none, delong_hi=none, corrected=none, method="", reason=""
+    )
+
+
+def intervals_said(entries: Collection[Entry]) -> tuple[str, ...]:
+    """How the intervals of a table were made, and how many numbers have none because a class is too small."""
+    counts = Counter(entry.method for entry in entries if entry.known and entry.method)
+    said = tuple(f"{method} ({n} numbers)" if len(counts) > 1 else method for method, n in counts.items())
+    few = sum(bool(entry.reason) for entry in entries)
+    return (*said, f"none where a class has fewer than 5 patients ({few} numbers)") if few else said
 
 
 def marked_best(

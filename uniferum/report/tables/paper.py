@@ -14,7 +14,14 @@ from scipy.stats import t as student
 
 from uniferum.report.published import find, rows
 from uniferum.report.records import CellRecord, PendingCell, RowKey, Score, row_order
-from uniferum.report.tables.entries import Entry, Key, ReportTable, marked_best
+from uniferum.report.tables.entries import (
+    Entry,
+    Key,
+    ReportTable,
+    intervals_said,
+    marked_best,
+    without_interval,
+)
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.tables.protocol import protocol_lines
 from uniferum.report.tables.repeats import Repeats, by_fold
@@ -77,7 +84,7 @@ def group_table(
         tuple(ordered),
         wanted,
         marked_best(entries, wanted),
-        protocol_lines(records, wanted, metric),
+        protocol_lines(records, wanted, metric, intervals=intervals_said(entries.values())),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         column_names={("CTRATE", "all"): "CTRATE"},
         phantoms=phantoms,
@@ -93,9 +100,11 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
     """
     repeats = by_fold(scores)
     known = [score.value for score in repeats.scores if math.isfinite(score.value)]
-    total = max(score.n_labels_total for score in scores)
+    measured = [score for score in scores if math.isfinite(score.value)] or scores
+    total = max(score.n_labels_total for score in measured)
     lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores)
-    alike = not repeats.mixed
+    alike, one = not repeats.mixed, len(repeats.scores) == 1
+    bounds = {name: getattr(repeats.scores[0], name) if one else math.nan for name in ("delong_lo", "delong_hi")}
     return Entry(
         value=mean(known),
         lo=lo if alike else math.nan,
@@ -104,7 +113,7 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
         seeds=repeats.seeds,
         folds=repeats.folds,
         folds_total=repeats.total,
-        n_labels=min(score.n_labels for score in scores),
+        n_labels=min(score.n_labels for score in measured),
         n_labels_total=total,
         n_cases=repeats.counted(score.n_cases for score in repeats.scores),
         n_patients=repeats.counted(score.n_patients for score in repeats.scores),
@@ -112,7 +121,25 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
         published=paper,
         missing="" if known else f"n/a (0 of {total} labels have both classes)",
         cells=tuple(score.cell for score in scores),
+        method=_method(repeats) if alike and math.isfinite(lo) else "",
+        reason=next((score.reason for score in scores if score.reason), "") if not math.isfinite(lo) else "",
+        corrected=mean([score.corrected for score in repeats.scores]) if alike else math.nan,
+        **bounds,
     )
+
+
+def _method(repeats: Repeats) -> str:
+    """How the interval of a mean over seeds or folds was made."""
+    known = [score for score in repeats.scores if math.isfinite(score.value)]
+    if repeats.nested and len(known) > 1:
+        return "Student's, over the folds"
+    made = " / ".join(dict.fromkeys(score.method for score in known if score.method))
+    return f"{made}, widened by the spread over seeds" if len(known) > 1 and made else made
+
+
+def centre(score: Score) -> float:
+    """What the interval of a score is around: of average precision the corrected value, else the value."""
+    return score.corrected if math.isfinite(score.corrected) else score.value
 
 
 def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
@@ -134,11 +161,11 @@ def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
         return measured[0].lo, measured[0].hi
     if not measured or not all(math.isfinite(score.lo) and math.isfinite(score.hi) for score in measured):
         return math.nan, math.nan
-    values = [score.value for score in measured]
+    values = [centre(score) for score in measured]
     count, middle = len(values), fmean(values)
     of_seeds = _student(count - 1) * stdev(values) / math.sqrt(count)
-    below = math.hypot(fmean(score.value - score.lo for score in measured), of_seeds)
-    above = math.hypot(fmean(score.hi - score.value for score in measured), of_seeds)
+    below = math.hypot(fmean(centre(score) - score.lo for score in measured), of_seeds)
+    above = math.hypot(fmean(score.hi - centre(score) for score in measured), of_seeds)
     return max(0.0, middle - below), min(1.0, middle + above)
 
 
@@ -149,7 +176,7 @@ def folds_interval(repeats: Repeats) -> tuple[float, float]:
     cases: the half-width is t s / sqrt(k). One fold keeps its own interval. The folds share training scans, so that the
     interval is rather too narrow (Bengio and Grandvalet 2004).
     """
-    values = [score.value for score in repeats.scores if math.isfinite(score.value)]
+    values = [centre(score) for score in repeats.scores if math.isfinite(score.value)]
     if len(values) < 2:
         return seeds_interval(repeats.scores)
     half = _student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
@@ -248,5 +275,5 @@ def _entry(
     of_seeds = scores.get((row, column))
     entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper, cohort=column[0])
     if len({tuple(record.axes.items()) for record in records if record.row == row}) > 1:
-        entry = replace(entry, lo=math.nan, hi=math.nan, spread=math.nan)  # a mean over an axis repeats nothing
+        entry = without_interval(entry)  # a mean over an axis repeats nothing
     return replace(entry, apart=apart) if printed and apart else entry

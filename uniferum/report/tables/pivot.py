@@ -9,15 +9,25 @@ and an interval. A mean over any other fact has neither, and a note names the fa
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.axes import GridAxes, axis_names, check_known, order_of, value_of
 from uniferum.report.published import Published, find, slug
-from uniferum.report.records import MIXES, TEXT_ENCODERS, CellRecord, PendingCell, Score
+from uniferum.report.recompute import with_intervals
+from uniferum.report.records import CENTRED, MIXES, TEXT_ENCODERS, CellRecord, PendingCell, Score, centred
 from uniferum.report.tables import segmentation
-from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable, marked_best
+from uniferum.report.tables.entries import (
+    HEADINGS,
+    Entry,
+    Key,
+    ReportTable,
+    intervals_said,
+    marked_best,
+    without_interval,
+)
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
@@ -137,7 +147,12 @@ def pivot_table(
         tuple(rows),
         tuple(columns),
         best,
-        (*protocol_lines(records, sorted(groups), layout.metric, layout.other_facts), *_collapsed(by_entry, layout)),
+        (
+            *protocol_lines(
+                records, sorted(groups), layout.metric, layout.other_facts, intervals_said(entries.values())
+            ),
+            *_collapsed(by_entry, layout),
+        ),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         layout.rows,
         layout.columns,
@@ -163,11 +178,11 @@ def _of_cell(name: str) -> bool:
 
 
 def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
-    """Yield the score of each label or mask structure: AUROC with DeLong's interval, AUPR with the bootstrap's."""
+    """Yield the score of each label or mask structure, with the interval of its metric and how that was made."""
     if metric in MASK_METRICS:
         yield from segmentation.structure_scores(record, metric)
         return
-    table = record.labels
+    table = with_intervals(record) if metric == "auroc" else record.labels
     if metric not in table.columns:
         raise UniferumError(f"{record.files.metrics}: column", metric, must="be there", cure="evaluate the cell again")
     for row in table.to_dict("records"):
@@ -179,8 +194,7 @@ def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
             label=str(row["label"]),
             metric=metric,
             value=value,
-            lo=float(row.get(f"{metric}_lo", math.nan)),
-            hi=float(row.get(f"{metric}_hi", math.nan)),
+            **label_interval(row, metric, value),
             n_labels=int(math.isfinite(value)),
             n_labels_total=1,
             n_cases=int(row["n"]),
@@ -188,6 +202,25 @@ def label_scores(record: CellRecord, metric: str) -> Iterator[Score]:
             prevalence=float(row["prevalence"]),
             folds=record.folds_on(str(row["cohort"])),
         )
+
+
+def label_interval(row: Mapping[str, Any], metric: str, value: float) -> dict[str, Any]:
+    """The interval of a label's score, how it was made, and why there is none."""
+    lo, hi = (float(row.get(f"{metric}_{end}", math.nan)) for end in ("lo", "hi"))
+    method, reason = (_word(row.get(name)) for name in (f"{metric}_method", "interval_reason"))
+    found: dict[str, Any] = {"lo": lo, "hi": hi, "method": method}
+    if metric not in GROUP_METRICS:
+        return found
+    if metric == "aupr" and math.isfinite(lo) and not method:
+        return {**centred(value, lo, hi), "method": CENTRED}
+    found["reason"] = reason if math.isfinite(value) and not math.isfinite(lo) else ""
+    if metric == "aupr":
+        return found | {"corrected": float(row.get("aupr_corrected", math.nan))}
+    return found | {f"delong_{end}": float(row.get(f"auroc_delong_{end}", math.nan)) for end in ("lo", "hi")}
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def measured(records: Sequence[CellRecord], layout: Layout) -> list[Measured]:
@@ -283,8 +316,19 @@ def _differ_in_seed_alone(measured: Sequence[Measured]) -> bool:
 
 def _without_error(entry: Entry, measured: Sequence[Measured]) -> Entry:
     """Remove the interval of a mean over models, cohorts, groups or labels, because these are not repetitions."""
-    seeds = len({record.seed for record, _ in measured})
-    return replace(entry, lo=math.nan, hi=math.nan, spread=math.nan, seeds=seeds, published=math.nan, apart="")
+    seeds, counts = len({record.seed for record, _ in measured}), _label_counts(score for _, score in measured)
+    n_labels, total = (sum(count) for count in zip(*counts, strict=True))
+    blank = without_interval(entry)
+    return replace(blank, seeds=seeds, n_labels=n_labels, n_labels_total=total, published=math.nan, apart="")
+
+
+def _label_counts(scores: Iterable[Score]) -> list[tuple[int, int]]:
+    """For each column or label that a number averages: its labels with a number, in the cell with fewest, and all."""
+    counts: dict[tuple[str, str, str], list[tuple[int, int]]] = {}
+    for score in scores:
+        counts.setdefault((score.cohort, score.group, score.label), []).append((score.n_labels, score.n_labels_total))
+    known = [([n for n, _ in own if n], max(total for _, total in own)) for own in counts.values()]
+    return [(min(own, default=0), total) for own, total in known]
 
 
 def _waiting_rows(pending: Sequence[PendingCell], layout: Layout) -> set[Key]:

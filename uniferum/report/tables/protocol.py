@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
+from uniferum.evaluation.units import POOLING
 from uniferum.report.axes import axis_names, value_of
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
@@ -17,21 +18,25 @@ from uniferum.report.tables.splits import split_lines, tests_fold
 
 Column = tuple[str, str]
 
-INTERVALS = {
-    "auroc": "DeLong's for one label, patients drawn with replacement for a mean",
-    "aupr": "patients drawn with replacement, within positive and negative for one label",
-}
+ESTIMAND = (
+    "Intervals of AUPR are of the population's average precision at the prevalence of the test set, around the value "
+    "corrected for few positives; gain: AUPR minus prevalence."
+)
 VALUES = {
     "auroc": "AUROC",
     "aupr": "average precision",
-    "sensitivity": "sensitivity at the strictest threshold that keeps 90 % specificity",
+    "sensitivity": "sensitivity at the most lenient threshold, chosen on the test cases, that keeps 90 % specificity",
     "brier": "Brier scores of the logistic of the logit",
     "ece": "calibration errors in 15 equal bins of probability",
 }
 
 
 def protocol_lines(
-    records: Sequence[CellRecord], columns: Sequence[Column], metric: str, shown: Sequence[str] = ()
+    records: Sequence[CellRecord],
+    columns: Sequence[Column],
+    metric: str,
+    shown: Sequence[str] = (),
+    intervals: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """Make one line for each column, then the lines for the whole table; empty for a table without a cell.
 
@@ -40,6 +45,7 @@ def protocol_lines(
         columns: cohorts and groups of the table.
         metric: of the table.
         shown: axes and config keys that the table shows, so that cells with other values are apart.
+        intervals: how the intervals of the table were made.
     """
     if metric in MASK_METRICS:
         return mask_lines(records, metric)
@@ -59,7 +65,8 @@ def protocol_lines(
         *([_selection_line(trained), _seeds_line(trained, shown)] if trained else []),
         *folds_lines(trained),
         *ensemble_lines(records),
-        _value_line(metric),
+        _value_line(metric, intervals),
+        *([ESTIMAND] if metric == "aupr" and any("corrected for" in one for one in intervals) else []),
     )
 
 
@@ -102,7 +109,7 @@ def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
 
 
 def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> str:
-    stored = metric if metric in INTERVALS else "auroc"
+    stored = metric if metric in ("auroc", "aupr") else "auroc"
     measured = [
         (record, score)
         for record in records
@@ -162,12 +169,14 @@ def _column_facts(record: CellRecord, score: Score, metric: str, *, flagged: str
     prevalence = ""
     if metric == "aupr" and math.isfinite(score.prevalence):
         prevalence = f", mean prevalence {score.prevalence:.4f}"
-    return f"test split, N = {score.n_cases} volumes{of_patients}{flagged}{prevalence}, {labels}"
+    return f"test split, N = {score.n_cases} {record.unit}s{of_patients}{flagged}{prevalence}, {labels}"
 
 
 def _selection_line(records: Sequence[CellRecord]) -> str:
     rules = sorted({_rule(record) for record in records})
-    return f"Unit: volume. Checkpoint: {'; '.join(rules)}."
+    units = dict.fromkeys(record.unit for record in records)
+    said = "; ".join(unit if unit == "volume" else f"{unit} ({POOLING})" for unit in units)
+    return f"Unit: {said}. Checkpoint: {'; '.join(rules)}."
 
 
 def _rule(record: CellRecord) -> str:
@@ -206,7 +215,7 @@ def _names(cells: Sequence[CellRecord]) -> str:
     return ", ".join(one.name for one in cells)
 
 
-def _value_line(metric: str) -> str:
+def _value_line(metric: str, intervals: Sequence[str]) -> str:
     line = f"Values: {VALUES.get(metric, metric)}; a mean weighs labels alike, and leaves out and counts labels "
-    interval = INTERVALS.get(metric)
-    return line + ("with one class." if interval is None else f"with one class. Intervals are 95 %: {interval}.")
+    made = f" Intervals are 95 %: {'; '.join(intervals)}." if intervals else ""
+    return f"{line}with one class.{made}"

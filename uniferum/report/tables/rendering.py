@@ -153,9 +153,17 @@ def _number(entry: Entry, style: Style, digits: int) -> str:
     value = f"{entry.value:.{digits}f}"
     text = emphasised(value) if entry.best else value
     text += f" ±{entry.spread:.{digits}f}" if math.isfinite(entry.spread) else ""
-    if style.intervals and math.isfinite(entry.lo):
-        text += f" [{entry.lo:.{digits}f}, {entry.hi:.{digits}f}]"
-    return text
+    return text + (_interval(entry, digits) if style.intervals else "")
+
+
+def _interval(entry: Entry, digits: int) -> str:
+    """The interval with what it is around, and the gain over the prevalence; or why there is none."""
+    if not math.isfinite(entry.lo):
+        return f" [{entry.reason}]" if entry.reason else ""
+    text = f" [{entry.lo:.{digits}f}, {entry.hi:.{digits}f}]"
+    if not math.isfinite(entry.corrected):
+        return text
+    return f" (gain {entry.value - entry.prevalence:+.{digits}f}; corrected {entry.corrected:.{digits}f}{text})"
 
 
 def _absence(entry: Entry) -> str:
@@ -188,7 +196,9 @@ def long_rows(table: ReportTable) -> list[dict[str, Any]]:
             facts = dict(zip((*table.row_facts, *table.column_facts), (*row, *column), strict=True))
             if "text_encoder" in facts:
                 facts["text_encoder"] = shown_encoder(facts["text_encoder"])
-            entry = {key: plain(value) for key, value in asdict(table.entries[row, column]).items()}
+            one = table.entries[row, column]
+            entry = {key: plain(value) for key, value in asdict(one).items()}
+            entry |= {"gain": plain(one.value - one.prevalence)} if table.metric == "aupr" else {}
             named = {"table": table.name, "metric": table.metric} | ({"data": "phantoms"} if table.phantoms else {})
             lines.append({**named, **facts, **entry})
     return lines

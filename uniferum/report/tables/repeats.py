@@ -62,5 +62,8 @@ def _mean(seeds: Sequence[Score]) -> Score:
     known = [score for score in seeds if math.isfinite(score.value)]
     if len(known) < 2:
         return known[0] if known else seeds[0]
-    value, lo, hi = (fmean(getattr(score, name) for score in known) for name in ("value", "lo", "hi"))
-    return replace(known[0], value=value, lo=lo, hi=hi)
+    value, lo, hi, corrected = (fmean(getattr(score, name) for score in known) for name in NUMBERS)
+    return replace(known[0], value=value, lo=lo, hi=hi, corrected=corrected, delong_lo=math.nan, delong_hi=math.nan)
+
+
+NUMBERS = ("value", "lo", "hi", "corrected")

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from uniferum.errors import UniferumError
+from uniferum.evaluation.clustered import clustered_test
 from uniferum.evaluation.delong import paired_delong
 from uniferum.report.checks.compare import compare_sheet
 from uniferum.report.records import from_folders
@@ -26,7 +27,10 @@ def test_a_label_is_tested_on_the_cases_of_both_cells(records):
     (row,) = rows
     assert row[:4] == [A, B, "INSPECT", "unique"]
     assert row[5:8] == [f"{test.first:.4f}", f"{test.second:.4f}", f"{test.difference:+.4f}"]
-    assert float(row[9]) == pytest.approx(test.p, rel=1e-3)
+    assert float(row[12]) == pytest.approx(test.p, rel=1e-3), "DeLong's own, volumes as cases"
+    own = clustered_test(first["target"], first["score"], second["score"], first["patient_id"])
+    assert float(row[9]) == pytest.approx(own.p, rel=1e-3)
+    assert row[13] == "20"
 
 
 def test_p_values_are_adjusted_within_the_labels(records):

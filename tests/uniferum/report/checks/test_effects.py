@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.support.ablation_cells import write_ablation
 from uniferum.errors import UniferumError
-from uniferum.evaluation.delong import paired_delong
+from uniferum.evaluation.clustered import clustered_test
 from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
 from uniferum.report.axes import find_varied
 from uniferum.report.checks.compare import compare_sheet
@@ -67,7 +67,7 @@ def test_one_seed_gives_what_compare_gives(records: list[CellRecord]) -> None:
     assert float(row[9]) == pytest.approx(one.p, rel=1e-3)
 
 
-def test_a_label_has_delongs_paired_test(records: list[CellRecord]) -> None:
+def test_a_label_has_the_paired_test_by_patient(records: list[CellRecord]) -> None:
     single = [one for one in records if one.seed == 0]
     made = computed(single, Wanted(where={"label": "honeycombing"}))
     (one,) = [e for e in made if (e.setting, e.value) == (LONG, "3e-4")]
@@ -75,7 +75,8 @@ def test_a_label_has_delongs_paired_test(records: list[CellRecord]) -> None:
     for rate in ("5e-5", "3e-4"):
         (cell,) = [r for r in single if r.axes == {"lr": rate, "freeze": "true"}]
         scores[rate] = cell.predictions().query("label == 'honeycombing'")
-    test = paired_delong(scores["5e-5"]["target"], scores["5e-5"]["score"], scores["3e-4"]["score"])
+    first = scores["5e-5"]
+    test = clustered_test(first["target"], first["score"], scores["3e-4"]["score"], first["patient_id"])
     assert (one.difference, one.lo, one.hi, one.p) == pytest.approx((test.difference, test.lo, test.hi, test.p))
     assert {e.column.label for e in made} == {"honeycombing"}
 

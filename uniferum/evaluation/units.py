@@ -1,0 +1,50 @@
+"""The unit of a score: each volume, each scan, or each patient as one case.
+
+The volumes of a unit are pooled: their logits are averaged, and the unit is positive if any of them is.
+"""
+
+from typing import Literal, get_args
+
+import pandas as pd
+
+from uniferum.errors import UniferumError, near_miss
+
+Unit = Literal["volume", "scan", "patient"]
+UNITS: tuple[str, ...] = get_args(Unit)
+COLUMNS = {"scan": "study_id", "patient": "patient_id"}
+"""The column that names each unit: a scan is a study, whose volumes are reconstructions of it."""
+POOLING = "logits averaged over its volumes, positive if any of them is"
+
+
+def check_unit(unit: str) -> None:
+    """Check the name of a unit.
+
+    Raises:
+        UniferumError: it is unknown.
+    """
+    if unit not in UNITS:
+        raise UniferumError("--unit", unit, must="be volume, scan or patient", cure=near_miss(unit, UNITS))
+
+
+def pooled(table: pd.DataFrame, unit: str) -> pd.DataFrame:
+    """Pool the predictions of the volumes of each scan or patient; ``volume_id`` then is that of the unit.
+
+    Args:
+        table: predictions, one row for each volume and label.
+        unit: ``volume`` (as they are), ``scan`` or ``patient``.
+
+    Raises:
+        UniferumError: the unit is unknown, or the predictions do not record it.
+    """
+    check_unit(unit)
+    if unit == "volume":
+        return table
+    named = COLUMNS[unit]
+    if named not in table.columns:
+        cure = "evaluate the cell again, or report by volume"
+        raise UniferumError("predictions: column", named, must=f"be there for --unit {unit}", cure=cure)
+    facts = ["cohort", "group", "label", "volume_id"]
+    kept = {column: "first" for column in table.columns if column not in (*facts, "target", "score")}
+    keyed = table.assign(volume_id=table[named].astype(str))
+    grouped = keyed.groupby(facts, sort=False, observed=True, as_index=False)
+    return grouped.agg(kept | {"target": "max", "score": "mean"})[list(table.columns)]
