@@ -3,6 +3,7 @@
 Files:
 
     against         published values beside the cells that can be compared with them
+    attainable      which margin the scans, positives and seeds at hand can decide
     claims          the nine claims of the paper, each as a list of checks
     comparability   decide whether a number can be compared with the paper's
     compare         paired tests between cells on the same cases
@@ -11,5 +12,6 @@ Files:
     examine         check the paper's claims on the user's cells
     lineage         trace a printed number to its runs
     margins         margins and comparability, which a grid file declares before the run
+    uncertainty     the error of a number over cases and seeds, and of the published number
     verdict         compare each number with the paper's: difference, interval and a verdict
 """
