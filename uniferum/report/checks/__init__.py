@@ -12,6 +12,7 @@ Files:
     examine         check the paper's claims on the user's cells
     lineage         trace a printed number to its runs
     margins         margins and comparability, which a grid file declares before the run
+    readings        how the outcome of a check follows from a difference, its interval and its size
     uncertainty     the error of a number over cases and seeds, and of the published number
     verdict         compare each number with the paper's: difference, interval and a verdict
 """

@@ -271,8 +271,8 @@ def _by_chance(verdicts: Sequence[Verdict]) -> list[str]:
     edge = [sum(one[at] for one in apart) for at in (0, 1)]
     return [
         f"Of chance alone, over {n} tests: {equal[0]:.1f} differ and {equal[1]:.1f} are inconclusive if every true "
-        f"value is the paper's; {edge[0]:.1f} are reproduced and {edge[1]:.1f} differ if every one lies on the edge of its "
-        "margin. No test is adjusted for the others."
+        f"value is the paper's; {edge[0]:.1f} are reproduced and {edge[1]:.1f} differ if every one lies on the edge of "
+        "its margin. No test is adjusted for the others."
     ]
 
 
