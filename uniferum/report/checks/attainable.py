@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
+from scipy.stats import norm
+
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.uncertainty import (
-    PAPER_ENCODERS,
     SeedSpread,
     Uncertainty,
     hanley_mcneil,
@@ -34,8 +35,6 @@ LABEL_CORRELATION = 0.05
 """Assumed correlation between the errors of two labels of a group; ``benchmarks/verdict_power.py`` measures it."""
 MORE_SEEDS = 4
 TEST = "test"
-
-_Z_POWER = {0.85: 1.4395}
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class TestCounts:
 
 def smallest_margin(error: Uncertainty) -> float:
     """The attainable margin for an error, rounded up."""
-    exact = error.half(0.90) + _Z_POWER[POWER] * error.standard
+    exact = error.half(0.90) + float(norm.ppf(0.5 + POWER / 2)) * error.standard
     return round(math.ceil(exact / STEP - 1e-9) * STEP, 6)
 
 
@@ -136,6 +135,18 @@ def attainable_sheet(counts: Iterable[TestCounts], agreement: Margins, seeds: in
     return Sheet("Margins that can be decided, AUROC", headings, rows, [*lines, *_HOW] if rows else [_NONE], words=2)
 
 
+def undecided(counts: Iterable[TestCounts], agreement: Margins, seeds: int) -> list[str]:
+    """A sentence for each column whose declared margin cannot be decided."""
+    lines = []
+    for one in sorted(counts, key=_rank):
+        area, declared = typical_area(one.cohort, one.group), agreement.margin("auroc", one.cohort, one.group)
+        spread = papers_spread("auroc", one.cohort, one.group)
+        error = None if area is None or declared is None else planned_error(one, area, spread, seeds)
+        if error is not None and declared is not None and smallest_margin(error) > declared + 1e-9:
+            lines.append(f"{one.cohort} {one.group}: {decided(one.said, error, declared)}.")
+    return lines
+
+
 def decided(said: str, error: Uncertainty, declared: float | None) -> str:
     """Say whether a declared margin can be decided, and what can or what would help."""
     least, seeds = smallest_margin(error), _seeds(error.seeds)
@@ -177,6 +188,6 @@ _NONE = "No margin can be planned: no test split with labels of the paper was fo
 _HOW = (
     f"Attainable: a cell whose true value is the paper's is called reproduced with a probability of {POWER:.0%}.",
     "Error over cases: Hanley and McNeil's by label at the mean of the paper's values, volumes of a patient as one.",
-    f"Spread over seeds: from the {len(PAPER_ENCODERS)} text encoders in the paper, an upper estimate; its means are "
-    "of one seed, and their own error over the test cases is unknown.",
+    "Spread over seeds: from pairs of text encoders in the paper, an upper estimate. The own errors of the paper's means "
+    "are unknown and not counted.",
 )

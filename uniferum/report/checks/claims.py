@@ -13,7 +13,7 @@ from uniferum.report.published import find, slug
 from uniferum.report.records import RowKey
 from uniferum.systems import CNN, UNIFERUM
 
-Kind = Literal["gain", "same", "above", "below", "near", "significant", "not significant", "no gain"]
+Kind = Literal["gain", "same", "no gain", "above", "below", "near", "significant", "not significant"]
 
 CT, INSPECT, RAD = ("CTRATE", "all"), ("INSPECT", "unique"), ("RADCHEST", "unique")
 INSPECT_SHARED, RAD_SHARED = ("INSPECT", "shared"), ("RADCHEST", "shared")
@@ -27,8 +27,8 @@ class Check:
     """One testable part of a claim.
 
     Attributes:
-        kind: ``gain``, ``same``, ``no gain``, ``significant`` and ``not significant`` compare ``row`` with ``base`` on the same
-            cases; ``above``, ``below`` and ``near`` compare ``row`` with the number ``printed``.
+        kind: ``gain``, ``same``, ``no gain``, ``significant`` and ``not significant`` compare ``row`` with ``base``
+            on the same cases; ``above``, ``below`` and ``near`` compare ``row`` with the number ``printed``.
         row: the cell that the claim is about.
         column: cohort and group.
         base: the cell that it is compared with.

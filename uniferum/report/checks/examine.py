@@ -277,8 +277,8 @@ def claims_sheet(findings: Sequence[ClaimFinding]) -> Sheet:
 
 
 ADJUSTED = (
-    "p: two-sided, of no difference from the base; p adjusted: Holm over the gains of one claim. Other p values and all "
-    "equivalence tests are not adjusted, and no test is adjusted over the claims.",
+    "p: two-sided, of no difference from the base; p adjusted: Holm over the gains of one claim. Other p values and "
+    "all equivalence tests are not adjusted, and no test is adjusted over the claims.",
 )
 
 
