@@ -188,6 +188,6 @@ _NONE = "No margin can be planned: no test split with labels of the paper was fo
 _HOW = (
     f"Attainable: a cell whose true value is the paper's is called reproduced with a probability of {POWER:.0%}.",
     "Error over cases: Hanley and McNeil's by label at the mean of the paper's values, volumes of a patient as one.",
-    "Spread over seeds: from pairs of text encoders in the paper, an upper estimate. The own errors of the paper's means "
-    "are unknown and not counted.",
+    "Spread over seeds: from pairs of text encoders in the paper, an upper estimate. The own errors of the paper's "
+    "means are unknown and not counted.",
 )
