@@ -62,6 +62,7 @@ def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCe
     from orchestration.grid.cells import expand
     from orchestration.grid.data_plan import COLUMNS, DataPlan
     from orchestration.grid.ensembles import ensemble_lines
+    from orchestration.grid.margins_plan import margin_lines
     from orchestration.grid.plan_table import plan_totals
     from orchestration.grid.recipe import recipe_lines
 
@@ -76,6 +77,7 @@ def _show_data(grid: "GridConfig", cells: "list[Cell]", planned: "list[PlannedCe
         output.table("training rows", COLUMNS, [one.texts for one in counted])
     output.say_all(data.lines(counted))
     output.say_all(weights_plan.lines(planned))
+    output.say_all(margin_lines(grid))
     data.refuse(counted)
 
 

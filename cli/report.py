@@ -49,6 +49,7 @@ REPORT = examples(
     "uniferum report --grid ablation.yaml --vary lr --base 1e-4 --cohort CTRATE",
     "uniferum report --grid configs/paper_grid.yaml --published --intervals --format latex",
     "uniferum report --grid configs/paper_grid.yaml --verdict",
+    "uniferum report --grid configs/paper_grid.yaml --attainable",
     "uniferum report --grid configs/paper_grid.yaml --claims",
     "uniferum report --grid GRID.yaml --compare ENSEMBLE --compare CELL  # rows of `ensembles` are named like cells",
     "uniferum report --grid configs/demo_grid.yaml --figures figures --figure roc-ctrate --figure-format svg",
@@ -107,6 +108,14 @@ def report(
     ] = "terminal",
     verdict: Annotated[
         bool, typer.Option("--verdict", help="Judge each number against the paper's.", rich_help_panel=JUDGE)
+    ] = False,
+    attainable: Annotated[
+        bool,
+        typer.Option(
+            "--attainable",
+            help="By column, which margin the scans, positives and seeds at hand can decide.",
+            rich_help_panel=JUDGE,
+        ),
     ] = False,
     against: Annotated[
         str | None,
@@ -224,7 +233,7 @@ def report(
     cells = read_cells(grid, folder, mlflow, recompute=recompute, unit=unit, full=full)
     write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
     if tests.wanted or (figures is None and html is None):
-        print_results(cells, tests, selection, Judgement(verdict, against), kind)
+        print_results(cells, tests, selection, Judgement(verdict, against, attainable), kind)
 
 
 def why(

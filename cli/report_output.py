@@ -56,10 +56,11 @@ class Selection:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether numbers are judged against the paper's, and which published values are set beside them."""
+    """Whether numbers are judged against the paper's, which published values are set beside them, and the margins."""
 
     verdict: bool
     against: str | None
+    attainable: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,23 @@ def print_results(cells: "Gathered", tests: Tests, selection: Selection, judgeme
     """Print the results of tests, or tables if no test is asked for."""
     if tests.wanted:
         _print_tests(cells, tests, selection, kind)
+    elif judgement.attainable:
+        print_sheets([_attainable(cells)], kind, phantoms=cells.phantoms)
     else:
         _print_tables(cells, selection, judgement, kind)
+
+
+def _attainable(cells: "Gathered") -> "Sheet":
+    """Which margin can be decided by column, from finished cells, else from the stores of the grid."""
+    from collections import Counter
+
+    from uniferum.data.prepared_cohort import PreparedCohort
+    from uniferum.report.checks.attainable import attainable_sheet, counts_of_record, counts_of_store
+
+    of_stores = [counts_of_store(PreparedCohort.open(path), name) for name, path in cells.stores.items()]
+    found = {key: one for counts in (*of_stores, *map(counts_of_record, cells.records)) for key, one in counts.items()}
+    seeds = Counter(one.row for one in (*cells.records, *cells.pending) if not one.members)
+    return attainable_sheet(found.values(), cells.agreement, max(seeds.values(), default=1))
 
 
 def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:

@@ -10,6 +10,7 @@ Files:
     ensembles     members of the ensembles of a grid file
     estimates     estimate the hours of planned cells from finished cells similar to them
     folds         folds of a grid: one cell for each fold
+    margins_plan  say which difference from the paper's values a grid can decide
     metrics       gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name
     paths         paths of a grid or search file, relative to its folder
     plan          plan a grid: find out from each cell's folder what is left to do, and why

@@ -3,6 +3,7 @@
 Files:
 
     against         published values beside the cells that can be compared with them
+    attainable      which margin the scans, positives and seeds at hand can decide
     claims          the nine claims of the paper, each as a list of checks
     comparability   decide whether a number can be compared with the paper's
     compare         paired tests between cells on the same cases
@@ -12,5 +13,7 @@ Files:
     lineage         trace a printed number to its runs
     margins         margins and comparability, which a grid file declares before the run
     recipe          compare the config of a cell with the recipe of the paper's row
+    readings        how the outcome of a check follows from a difference, its interval and its size
+    uncertainty     the error of a number over cases and seeds, and of the published number
     verdict         compare each number with the paper's: difference, interval and a verdict
 """

@@ -13,7 +13,7 @@ from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.comparison import align, pairwise
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
 from uniferum.report.checks.compare import HEADINGS, NEEDED, adjusted, group_rows, tests_said
-from uniferum.report.checks.examine import ClaimFinding, examine
+from uniferum.report.checks.examine import ClaimFinding, examine, shown_p
 from uniferum.report.checks.margins import Margins
 from uniferum.report.published import find
 from uniferum.report.records import MIXES, CellRecord, row_order
@@ -167,12 +167,13 @@ def _pattern_sheet(records: Sequence[CellRecord], agreement: Margins, encoders: 
 
 
 def _of_encoder(claim: Claim, encoder: str) -> Claim:
-    return replace(claim, checks=tuple(_check(check, encoder) for check in claim.checks))
+    """The comparisons of a claim, with another encoder."""
+    return replace(claim, checks=tuple(_check(check, encoder) for check in claim.checks if check.base is not None))
 
 
 def _check(check: Check, encoder: str) -> Check:
     """Change the encoder of a check, and look up the difference in the paper's tables."""
-    assert check.base is not None, "claim 7 has comparisons only"
+    assert check.base is not None, "a comparison has a base"
     row, base = (check.row[0], encoder, check.row[2]), (check.base[0], encoder, check.base[2])
     values = [find("auroc", one, *check.column) for one in (row, base)]
     printed = round(values[0].value - values[1].value, 4) if values[0] and values[1] else None
@@ -185,7 +186,7 @@ def _side(finding: ClaimFinding) -> list[str]:
         "-" if printed is None else f"{printed:+.4f}",
         f"{finding.ours:+.4f}" if math.isfinite(finding.ours) else "-",
         f"[{finding.lo:+.4f}, {finding.hi:+.4f}]" if math.isfinite(finding.lo) else "-",
-        f"{finding.adjusted:.4f}" if math.isfinite(finding.adjusted) else "-",
+        shown_p(finding.adjusted),
         finding.reading,
     ]
 

@@ -1,30 +1,35 @@
 """Check the paper's claims on the user's cells: difference, interval, p value and outcome of each check.
 
-Outcomes: ``holds``, ``contradicted``, ``inconclusive``, ``missing``. The tests of one claim are one family (Holm). If
-the data is not comparable with the paper's, the verdict is ``not comparable``; the outcome is printed beside it.
+Outcomes: ``holds``, ``contradicted``, ``inconclusive``, ``missing`` (:mod:`uniferum.report.checks.readings`). All seeds
+of a cell are used; the error over seeds is counted beside that over cases. The gains of one claim are one family
+(Holm); nothing else is adjusted. If the data is not comparable with the paper's, the verdict is ``not comparable``; the
+outcome is printed beside it.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean, stdev
 
 import pandas as pd
 
 from uniferum.evaluation.comparison import align, group_difference
-from uniferum.evaluation.delong import PairedTest, delong
 from uniferum.evaluation.multiple_testing import holm
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
 from uniferum.report.checks.comparability import JudgedColumn, compare
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import CellRecord, RowKey
+from uniferum.report.checks.readings import Tested, combined, how, reading
+from uniferum.report.checks.uncertainty import Z95, SeedSpread, papers_spread, pooled, published_error
+from uniferum.report.published import find
+from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.tables.naming import not_the_papers, parts
+from uniferum.report.tables.pivot import label_scores
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import UNIFERUM
 from uniferum.value_labels import natural
 
-LEVEL = 0.05
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 
 
@@ -37,6 +42,11 @@ class ClaimFinding:
     ours: float = math.nan
     lo: float = math.nan
     hi: float = math.nan
+    seeds: tuple[int, ...] = ()
+    """The seeds of the cell that are averaged."""
+    by_seed: tuple[float, ...] = ()
+    """The number of each seed; of a comparison only if both cells have the same seeds."""
+    tested: Tested | None = None
     p: float = math.nan
     adjusted: float = math.nan
     reading: str = "missing"
@@ -59,8 +69,9 @@ def examine(
     """Run every check of every claim, in order.
 
     Args:
-        records: finished cells. Of several seeds and folds the lowest is used, because the paper has one. If no cell
-            has a text encoder of the paper, the claims are checked on the first two encoders of the cells.
+        records: finished cells. All seeds of a row are averaged; of several folds the lowest is used. With axes in the
+            grid, only the cell without an axis value is the paper's row. If no cell has a text encoder of the paper,
+            the claims are checked on the first two encoders of the cells.
         agreement: margins and comparability of the grid file.
         common: compare cells on the cases that both have.
         claims: the claims that are checked.
@@ -68,16 +79,15 @@ def examine(
     Raises:
         UniferumError: two cells were scored on different cases, and ``common`` is not set.
     """
-    cells: dict[RowKey, CellRecord] = {}
-    for record in sorted(records, key=lambda one: one.repeat, reverse=True):
-        cells[record.row] = record
-    reader, played = _Reader(cells, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
+    reader, played = _Reader(records, common), dict(zip(PAPER_TEXT, parts(records), strict=True))
     findings: list[ClaimFinding] = []
     for claim in claims:
         checked = [_examined(claim, _played(check, played), reader, agreement) for check in claim.checks]
-        adjusted = holm([one.p for one in checked])
+        gains = [one for one in checked if one.check.kind == "gain" and one.tested is not None]
+        adjusted = {id(one): float(p) for one, p in zip(gains, holm([one.p for one in gains]), strict=True)}
+        family = len(gains)
         findings.extend(
-            _read(replace(one, adjusted=float(p)), agreement) for one, p in zip(checked, adjusted, strict=True)
+            _read(replace(one, adjusted=adjusted.get(id(one), math.nan)), agreement, family) for one in checked
         )
     return findings
 
@@ -89,111 +99,157 @@ def _played(check: Check, encoders: Mapping[str, str]) -> Check:
     return replace(check, row=row, base=base)
 
 
-@dataclass
 class _Reader:
-    """Prediction tables by cell; each is read once."""
+    """The cells of each row, all seeds of them; each prediction file is read once."""
 
-    cells: Mapping[RowKey, CellRecord]
-    common: bool
+    def __init__(self, records: Sequence[CellRecord], common: bool) -> None:
+        self.common = common
+        self.of_row: dict[RowKey, list[CellRecord]] = {}
+        self.varied: dict[RowKey, list[str]] = {}
+        """Axes of rows all of whose cells have an axis value."""
+        for record in records:
+            if record.axes:
+                self.varied.setdefault(record.row, []).extend(record.axes)
+            else:
+                self.of_row.setdefault(record.row, []).append(record)
+        for row, cells in self.of_row.items():
+            fold = min(one.repeat[1] for one in cells)
+            self.of_row[row] = sorted((one for one in cells if one.repeat[1] == fold), key=lambda one: one.seed)
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._spreads: dict[tuple[str, str, str, bool], SeedSpread] = {}
 
-    def __post_init__(self) -> None:
-        self._tables: dict[RowKey, pd.DataFrame] = {}
-
-    def part(self, row: RowKey, check: Check) -> pd.DataFrame:
+    def part(self, record: CellRecord, check: Check) -> pd.DataFrame:
         """Select the cases of the column of a check, or of its label."""
-        if row not in self._tables:
-            self._tables[row] = self.cells[row].predictions(NEEDED)
-        table = self._tables[row]
+        if record.name not in self._tables:
+            self._tables[record.name] = record.predictions(NEEDED)
+        table = self._tables[record.name]
         wanted = (table["cohort"] == check.column[0]) & (table["group"] == check.column[1])
         return table.loc[wanted & (table["label"] == check.label)] if check.label else table.loc[wanted]
 
+    def scores(self, row: RowKey, check: Check) -> list[Score]:
+        """The stored score of each seed of a row."""
+        return [one for record in self.of_row[row] for one in _stored(record, check) if math.isfinite(one.value)]
+
+    def spread(self, check: Check, *, papers: bool) -> SeedSpread:
+        """The spread over seeds in the column of a check, pooled over all rows; with the paper's for its systems."""
+        key = (*check.column, check.label, papers)
+        if key not in self._spreads:
+            values = [[one.value for one in self.scores(row, check)] for row in self.of_row]
+            own = [(stdev(of), len(of)) for of in values if len(of) > 1]
+            prior = papers_spread("auroc", *check.column) if papers and not check.label else None
+            self._spreads[key] = pooled(own, prior)
+        return self._spreads[key]
+
+    def absent(self, row: RowKey) -> str:
+        """Why a row has no cell that is the paper's."""
+        name = " ".join(part for part in row if part)
+        axes = ", ".join(dict.fromkeys(self.varied.get(row, ())))
+        return f"every cell {name} has a value of {axes}: none is the paper's row" if axes else f"no cell {name}"
+
+
+def _stored(record: CellRecord, check: Check) -> list[Score]:
+    if not check.label:
+        return [one for one in record.groups if (one.cohort, one.group, one.metric) == (*check.column, "auroc")]
+    if record.recomputed is None and not record.files.metrics.exists():
+        return []
+    wanted = (*check.column, check.label)
+    return [one for one in label_scores(record, "auroc") if (one.cohort, one.group, one.label) == wanted]
+
 
 def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Margins) -> ClaimFinding:
-    absent = [row for row in (check.row, check.base) if row is not None and row not in reader.cells]
+    rows = [row for row in (check.row, check.base) if row is not None]
+    absent = [row for row in rows if row not in reader.of_row]
     if absent:
-        return ClaimFinding(claim, check, because=f"no cell {' '.join(part for part in absent[0] if part)}")
-    part = reader.part(check.row, check)
+        return ClaimFinding(claim, check, because=reader.absent(absent[0]))
+    part = reader.part(reader.of_row[check.row][0], check)
     if part.empty:
         return ClaimFinding(claim, check, because="not evaluated there")
-    shown = [reader.cells[row] for row in (check.row, check.base) if row is not None]
+    shown = [record for row in rows for record in reader.of_row[row]]
     cases, labels = len(part["volume_id"].unique()), _labels(reader, check)
     compared = compare(JudgedColumn(*check.column, check.label, cases, *labels), shown, agreement)
     other = next(iter(not_the_papers(shown).values()), "")
-    blank = ClaimFinding(claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other)
-    return _compared(blank, part, reader) if check.base is not None else _valued(blank, part, reader)
+    seeds = tuple(one.seed for one in reader.of_row[check.row])
+    blank = ClaimFinding(
+        claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other, seeds=seeds
+    )
+    return _compared(blank, reader) if check.base is not None else _valued(blank, reader)
 
 
 def _labels(reader: _Reader, check: Check) -> tuple[int, int]:
     """Number of scored labels of the column, and of all its labels."""
-    scores = (s for s in reader.cells[check.row].groups if (s.cohort, s.group, s.metric) == (*check.column, "auroc"))
-    return next(((s.n_labels, s.n_labels_total) for s in scores), (0, 0))
+    scores = (one for one in reader.of_row[check.row][0].groups if (one.cohort, one.group) == check.column)
+    return next(((one.n_labels, one.n_labels_total) for one in scores if one.metric == "auroc"), (0, 0))
 
 
-def _compared(blank: ClaimFinding, part: pd.DataFrame, reader: _Reader) -> ClaimFinding:
+def _compared(blank: ClaimFinding, reader: _Reader) -> ClaimFinding:
+    """Add the difference of the means over the seeds of both rows."""
     check = blank.check
-    assert check.base is not None
-    first, second = (" ".join(part for part in row if part) for row in (check.base, check.row))
-    cases = align({first: reader.part(check.base, check), second: part}, common=reader.common)
-    made = group_difference(cases, check.column)
+    assert check.base is not None, "a comparison has a base"
+    first, second = reader.of_row[check.base], reader.of_row[check.row]
+    cases = align({one.name: reader.part(one, check) for one in (*first, *second)}, common=reader.common)
+    sides = range(len(first)), range(len(first), len(first) + len(second))
+    made = group_difference(cases, check.column, sides)
     if made is None:
         return replace(blank, because="no label has both classes")
-    test: PairedTest = made.test
-    return replace(blank, ours=test.difference, lo=test.lo, hi=test.hi, p=test.p)
+    if not math.isfinite(made.test.lo):
+        return replace(blank, ours=made.test.difference, because=getattr(made, "reason", "") or "no interval")
+    spread = reader.spread(check, papers=not blank.apart)
+    of_seeds = spread.value * math.sqrt(1 / len(first) + 1 / len(second)) if spread.known else 0.0
+    freedom = float(getattr(made.test, "freedom", math.inf))
+    tested = combined(
+        made.test.difference,
+        cases=made.test.se,
+        of_cases=freedom,
+        seeds=of_seeds,
+        of_seeds=max(spread.freedom, 1),
+    )
+    lo, hi = tested.interval()
+    paired = [one.seed for one in first] == [one.seed for one in second]
+    values = made.means[len(first) :], made.means[: len(first)]
+    by_seed = tuple(a - b for a, b in zip(*values, strict=True)) if paired else ()
+    said = (*blank.said, _spread_said(spread))
+    return replace(blank, ours=tested.difference, lo=lo, hi=hi, tested=tested, p=tested.p, by_seed=by_seed, said=said)
 
 
-def _valued(blank: ClaimFinding, part: pd.DataFrame, reader: _Reader) -> ClaimFinding:
+def _spread_said(spread: SeedSpread) -> str:
+    if not spread.known:
+        return "the spread over seeds is unknown: for these seeds alone"
+    return f"spread over seeds {spread.value:.4f} ({spread.said})"
+
+
+def _valued(blank: ClaimFinding, reader: _Reader) -> ClaimFinding:
+    """Add the mean over seeds, and its difference to the printed value."""
     check = blank.check
-    if check.label:
-        area = delong(part["target"], part["score"])
-        return replace(blank, ours=area.value, lo=area.lo, hi=area.hi)
-    scores = reader.cells[check.row].groups
-    stored = next(s for s in scores if (s.cohort, s.group, s.metric) == (*check.column, "auroc"))
-    return replace(blank, ours=stored.value, lo=stored.lo, hi=stored.hi)
+    scores = reader.scores(check.row, check)
+    measured = [one for one in scores if math.isfinite(one.lo)]
+    if not measured:
+        return replace(blank, because="no interval: too few positives, or a cell to evaluate again")
+    value = fmean(one.value for one in scores)
+    spread = reader.spread(check, papers=not blank.apart)
+    of_seeds = spread.value / math.sqrt(len(scores)) if spread.known else 0.0
+    of_cases = fmean((one.hi - one.lo) / 2 for one in measured) / Z95
+    positives = round(measured[0].prevalence * measured[0].n_cases) if check.kind == "near" else 0
+    paper, said = math.nan, ""
+    if check.kind == "near":
+        printed = find("auroc", check.row, check.column[0], check.label or check.column[1])
+        paper, said = published_error(printed, positives, measured[0].n_cases - positives)
+    cases = math.hypot(of_cases, 0.0 if math.isnan(paper) else paper)
+    difference = value - (check.printed or 0.0)
+    tested = combined(difference, cases=cases, of_cases=math.inf, seeds=of_seeds, of_seeds=max(spread.freedom, 1))
+    lo, hi = (value - difference + edge for edge in tested.interval())
+    remarks = tuple(part for part in (*blank.said, _spread_said(spread), said) if part)
+    by_seed = tuple(one.value for one in scores)
+    return replace(blank, ours=value, lo=lo, hi=hi, tested=tested, p=tested.p, by_seed=by_seed, said=remarks)
 
 
-def _read(finding: ClaimFinding, agreement: Margins) -> ClaimFinding:
-    if not math.isfinite(finding.ours):
-        return finding
+def _read(finding: ClaimFinding, agreement: Margins, family: int) -> ClaimFinding:
+    if finding.tested is None:
+        known = math.isfinite(finding.ours)
+        return replace(finding, reading="inconclusive") if known else finding
     margin = agreement.margin("auroc", *finding.check.column)
-    because = "; ".join((_because(finding, margin), *finding.said))
-    return replace(finding, reading=_reading(finding, margin), because=because)
-
-
-def _reading(finding: ClaimFinding, margin: float | None) -> str:
-    lo, hi, printed = finding.lo, finding.hi, finding.check.printed or 0.0
-    match finding.check.kind:
-        case "gain":
-            if finding.adjusted > LEVEL:
-                return "inconclusive"
-            return "holds" if finding.ours > 0 else "contradicted"
-        case "above":
-            return _side(lo > printed, hi < printed)
-        case "below":
-            return _side(hi < printed, lo > printed)
-        case "significant" | "not significant":
-            return "holds" if (finding.p <= LEVEL) == (finding.check.kind == "significant") else "contradicted"
-    if margin is None:
-        return "inconclusive"
-    centre = printed if finding.check.kind == "near" else 0.0
-    return _side(centre - margin <= lo and hi <= centre + margin, hi < centre - margin or lo > centre + margin)
-
-
-def _side(holds: bool, contradicted: bool) -> str:
-    return "holds" if holds else "contradicted" if contradicted else "inconclusive"
-
-
-def _because(finding: ClaimFinding, margin: float | None) -> str:
-    tests = {
-        "gain": "paired by patient, Holm within the claim",
-        "significant": "paired DeLong",
-        "not significant": "paired DeLong",
-        "above": "interval against the printed value",
-        "below": "interval against the printed value",
-    }
-    plain = tests.get(finding.check.kind)
-    if plain:
-        return plain
-    return "no margin in the grid file" if margin is None else f"interval within ±{margin:.4f}"
+    p = finding.adjusted if math.isfinite(finding.adjusted) else finding.p
+    because = "; ".join((how(finding.check, family, margin), *finding.said))
+    return replace(finding, reading=reading(finding.check, finding.tested, p, margin), because=because)
 
 
 def claims_sheet(findings: Sequence[ClaimFinding]) -> Sheet:
@@ -202,19 +258,49 @@ def claims_sheet(findings: Sequence[ClaimFinding]) -> Sheet:
         [
             str(one.claim.number),
             " ".join(x for x in row_names(one.check.row) if x != "-"),
-            one.check.kind if one.check.base is None else f"{one.check.kind}, against {one.check.base[2]}",
+            one.check.kind,
+            _base(one.check),
             " ".join(part for part in (*one.check.column, one.check.label) if part),
             *(_shown(x) for x in (None if one.apart else one.check.printed, one.ours)),
             f"[{_shown(one.lo)}, {_shown(one.hi)}]" if math.isfinite(one.lo) else "-",
-            *(_shown(x) for x in (one.p, one.adjusted)),
+            _seeds(one),
+            *(shown_p(x) for x in (one.p, one.adjusted)),
             one.verdict,
             _why(one),
         ]
         for one in findings
     ]
-    headings = ["Claim", "Cell", "Check", "Where", "Paper", "Ours", "95 %", "p", "p adjusted", "Verdict", "Because"]
-    below = [*_stand_ins(findings), *_summaries(findings)]
-    return Sheet("The paper's claims on these cells", headings, rows, below, words=4)
+    headings = ["Claim", "Cell", "Check", "Base", "Where", "Paper", "Ours", "95 %", "Seeds", "p", "p adjusted"]
+    headings += ["Verdict", "Because"]
+    below = [*ADJUSTED, *_stand_ins(findings), *_summaries(findings)]
+    return Sheet("The paper's claims on these cells", headings, rows, below, words=5)
+
+
+ADJUSTED = (
+    "p: two-sided, of no difference from the base; p adjusted: Holm over the gains of one claim. Other p values and "
+    "all equivalence tests are not adjusted, and no test is adjusted over the claims.",
+)
+
+
+def _base(check: Check) -> str:
+    """The cell or the number that a check compares with."""
+    if check.base is not None:
+        return " ".join(name for name in row_names(check.base) if name != "-")
+    return "the paper's value" if check.kind == "near" else "a printed value"
+
+
+def _seeds(finding: ClaimFinding) -> str:
+    """Number of seeds, with the least and the largest number of one seed."""
+    if len(finding.by_seed) < 2:
+        return str(len(finding.seeds) or "-")
+    return f"{len(finding.seeds)} ({min(finding.by_seed):.4f} to {max(finding.by_seed):.4f})"
+
+
+def shown_p(p: float) -> str:
+    """A p value; never as 0.0000."""
+    if not math.isfinite(p):
+        return "-"
+    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _why(finding: ClaimFinding) -> str:

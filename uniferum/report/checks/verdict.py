@@ -1,21 +1,34 @@
 """Compare each number with the paper's: difference, interval and a verdict.
 
-``reproduced``: the 95 % interval lies inside the published value plus or minus the margin of the grid file.
-``differs``: it lies outside. ``inconclusive``: it overlaps the edge; the number of cases or seeds that would decide is
-printed. ``missing``: no number. ``not comparable``: phantoms, another split or another label list
-(:mod:`uniferum.report.checks.comparability`).
+``reproduced``: two one-sided tests at 5 % (the 90 % interval of the difference lies inside the margin). ``differs``:
+the 95 % interval lies outside it. ``inconclusive``: neither; what would decide is printed. ``missing``: no number.
+``not comparable``: phantoms, another split or another label list (:mod:`uniferum.report.checks.comparability`).
+
+The margin is the grid file's; a margin of the whole metric is widened, by column, to what the scans, positives and
+seeds can decide (:mod:`uniferum.report.checks.attainable`).
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from statistics import fmean
 
 from scipy.stats import norm
 
+from uniferum.report.checks.attainable import TestCounts, counts_of_record, decided, planned_error, widened
 from uniferum.report.checks.comparability import UNKNOWN, Comparison, JudgedColumn, compare
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import CellRecord
+from uniferum.report.checks.uncertainty import (
+    Z95,
+    SeedSpread,
+    Uncertainty,
+    column_spreads,
+    published_error,
+)
+from uniferum.report.published import GROUPS, find
+from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.entries import Entry, Key, ReportTable
+from uniferum.report.tables.pivot import label_scores
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import trained_by_paper
@@ -27,9 +40,12 @@ UNKNOWN_CURE = (
 WORDS = ("reproduced", "differs", "inconclusive", "missing", "not comparable")
 
 
+JUDGED = ("reproduced", "differs", "inconclusive")
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one number; ``because`` gives the reason."""
+    """The verdict on one number; ``lo`` and ``hi`` are the 95 % interval of our number with every known error."""
 
     row: Key
     column: Key
@@ -40,11 +56,39 @@ class Verdict:
     margin: float | None
     word: str
     because: str
+    declared: float | None = None
+    """The margin of the grid file, if another was used."""
+    error: Uncertainty | None = None
 
     @property
     def difference(self) -> float:
         """Ours minus the paper's."""
         return self.value - self.published
+
+
+@dataclass
+class _Sources:
+    """What the verdicts of a table rest on."""
+
+    table: ReportTable
+    agreement: Margins
+    cells: Mapping[str, CellRecord]
+    spreads: Mapping[Key, SeedSpread]
+    counts: dict[str, dict[tuple[str, str], TestCounts]] = field(default_factory=dict)
+
+    def counts_of(self, entry: Entry, cohort: str, group: str, label: str) -> TestCounts | None:
+        """Test cases of the first cell of an entry; None if its record has no table of labels."""
+        record = next((self.cells[name] for name in entry.cells if name in self.cells), None)
+        if record is None:
+            return None
+        if record.name not in self.counts:
+            self.counts[record.name] = counts_of_record(record)
+        if not label:
+            return self.counts[record.name].get((cohort, group))
+        positives = round(entry.prevalence * entry.n_cases) if math.isfinite(entry.prevalence) else 0
+        if not positives:
+            return None
+        return TestCounts(cohort, label, entry.n_cases, entry.n_patients, ((positives, entry.n_cases - positives),))
 
 
 def judge(table: ReportTable, agreement: Margins, records: Sequence[CellRecord] = ()) -> list[Verdict]:
@@ -53,16 +97,12 @@ def judge(table: ReportTable, agreement: Margins, records: Sequence[CellRecord] 
     The margin of a label (``COHORT label``) is used if there is one, otherwise that of the metric. The records give the
     test split of each number; without its record a number is of an unknown split.
     """
-    verdicts, cells = [], {record.name: record for record in records}
+    verdicts, sources = [], _Sources(table, agreement, {one.name: one for one in records}, column_spreads(table))
     for key in ((row, column) for row in table.rows for column in table.columns):
         entry = table.entries[key]
         facts = dict(zip((*table.row_facts, *table.column_facts), (*key[0], *key[1]), strict=True))
         if (math.isfinite(entry.published) or entry.apart) and trained_by_paper(facts.get("model", "")):
-            row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
-            column = (facts["cohort"], facts.get("label") or facts["group"])
-            shown = [cells[name] for name in entry.cells if name in cells]
-            compared = compare(judged_column(facts, entry), shown, agreement)
-            verdicts.append(_judged(row, column, entry, agreement.margin(table.metric, *column), compared))
+            verdicts.append(_judged(facts, entry, sources))
     return verdicts
 
 
@@ -72,51 +112,115 @@ def judged_column(facts: Mapping[str, str], entry: Entry) -> JudgedColumn:
     return JudgedColumn(facts["cohort"], facts.get("group", ""), facts.get("label", ""), *counts)
 
 
-def _judged(row: Key, column: tuple[str, str], entry: Entry, margin: float | None, compared: Comparison) -> Verdict:
-    lo, hi = entry.lo, entry.hi
-    word, because = _word(entry, lo, hi, margin, compared.incomparable)
-    if word not in ("missing", "not comparable"):
-        because = "; ".join((because, *compared.said))
-    return Verdict(row, column, entry.published, entry.value, lo, hi, margin, word, because)
+def _judged(facts: Mapping[str, str], entry: Entry, sources: _Sources) -> Verdict:
+    row = tuple(facts.get(name, "") for name in ("model", "text_encoder", "train_on"))
+    column = (facts["cohort"], facts.get("label") or facts["group"])
+    shown = [sources.cells[name] for name in entry.cells if name in sources.cells]
+    compared = compare(judged_column(facts, entry), shown, sources.agreement)
+    declared = sources.agreement.margin(sources.table.metric, *column)
+    refused = _refused(entry, declared, compared)
+    if refused is not None:
+        word, because = refused
+        if word == "inconclusive":
+            because = "; ".join((because, *compared.said))
+        return Verdict(row, column, entry.published, entry.value, entry.lo, entry.hi, declared, word, because)
+    counts = sources.counts_of(entry, column[0], facts.get("group", ""), facts.get("label", ""))
+    error, said = uncertainty(entry, facts, sources.table.metric, sources.spreads[column], shown)
+    plan = None if counts is None or sources.table.metric != "auroc" else _planned(counts, entry, error)
+    margin = widened(sources.agreement, sources.table.metric, column, plan)
+    assert margin is not None, "a number without a margin was refused"
+    word, because = decide(entry.value - entry.published, error, margin) or (
+        "inconclusive",
+        _what_decides(entry, error, margin, plan, counts),
+    )
+    lo, hi = (entry.published + edge for edge in error.interval(entry.value - entry.published))
+    note = f"±{declared:g} cannot be decided with {counts.said}" if counts and declared and margin > declared else ""
+    because = "; ".join(part for part in (because, note, said, *compared.said) if part)
+    return Verdict(row, column, entry.published, entry.value, lo, hi, margin, word, because, declared, error)
 
 
-def _word(entry: Entry, lo: float, hi: float, margin: float | None, incomparable: str) -> tuple[str, str]:
+def _refused(entry: Entry, declared: float | None, compared: Comparison) -> tuple[str, str] | None:
+    """The verdict on a number that cannot be tested; None if it can."""
     if not entry.known:
         return "missing", entry.missing
     if entry.apart:
         return "not comparable", entry.apart
-    if incomparable:
-        return "not comparable", incomparable
-    if margin is None:
+    if compared.incomparable:
+        return "not comparable", compared.incomparable
+    if declared is None:
         return "inconclusive", "the grid file gives no margin"
-    if not math.isfinite(lo):
+    if not math.isfinite(entry.lo):
         return "inconclusive", "no interval: a mean over an axis, or a cell to evaluate again"
-    return interval_word(lo, hi, entry.published - margin, entry.published + margin) or (
-        "inconclusive",
-        _what_decides(entry, lo, hi, margin),
-    )
-
-
-def interval_word(lo: float, hi: float, low: float, high: float) -> tuple[str, str] | None:
-    """Compare an interval with a range: inside, outside, or None if it overlaps an edge."""
-    if low <= lo and hi <= high:
-        return "reproduced", f"the interval lies inside {low:.4f} to {high:.4f}"
-    if hi < low or lo > high:
-        return "differs", f"the interval lies outside {low:.4f} to {high:.4f}"
     return None
 
 
-def _what_decides(entry: Entry, lo: float, hi: float, margin: float) -> str:
-    """Estimate the number of cases (or seeds) at which the interval would no longer overlap the edge of the range."""
+def uncertainty(
+    entry: Entry, facts: Mapping[str, str], metric: str, spread: SeedSpread, records: Sequence[CellRecord]
+) -> tuple[Uncertainty, str]:
+    """The error of the difference of a number to the paper's, and a remark on the published number's own error."""
+    row = facts.get("model", ""), facts.get("text_encoder", ""), facts.get("train_on", "")
+    where = facts.get("label") or facts["group"]
+    positives = round(entry.prevalence * entry.n_cases) if math.isfinite(entry.prevalence) else 0
+    error, said = published_error(
+        find(metric, row, facts["cohort"], where), positives, max(0, entry.n_cases - positives)
+    )
+    scores = [score for record in records for score in _scores(record, facts, metric) if math.isfinite(score.lo)]
+    if entry.folds_total or (not scores and entry.seeds > 1):
+        below, above, seeds, spread = entry.value - entry.lo, entry.hi - entry.value, entry.seeds, SeedSpread()
+    elif scores:
+        below, above = (fmean(distances) for distances in zip(*map(_distances, scores), strict=True))
+        seeds = len(scores)
+    else:
+        below, above, seeds = entry.value - entry.lo, entry.hi - entry.value, 1
+    return Uncertainty(below / Z95, above / Z95, spread, max(seeds, 1), error), said
+
+
+def _distances(score: Score) -> tuple[float, float]:
+    return score.value - score.lo, score.hi - score.value
+
+
+def _scores(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[Score]:
+    """The stored score of a cell in one column."""
+    label = facts.get("label", "")
+    stored = label_scores(record, metric) if label else (one for one in record.groups if one.metric == metric)
+    wanted = {name: facts[name] for name in ("cohort", "group", "label") if name in facts}
+    if label and not record.files.metrics.exists() and record.recomputed is None:
+        return []
+    return [one for one in stored if all(getattr(one, name) == value for name, value in wanted.items())]
+
+
+def _planned(counts: TestCounts, entry: Entry, error: Uncertainty) -> Uncertainty | None:
+    """The error that was to be expected before the run, from counts and the published value."""
+    plan = planned_error(counts, entry.published, error.spread, error.seeds)
+    return plan if plan is None else Uncertainty(plan.below, plan.above, plan.spread, plan.seeds, error.published)
+
+
+def decide(difference: float, error: Uncertainty, margin: float) -> tuple[str, str] | None:
+    """Compare a difference with a margin; None if the data decide neither way."""
+    lo, hi = error.interval(difference, 0.90)
+    if -margin <= lo and hi <= margin:
+        return "reproduced", f"the 90 % interval of the difference, {lo:+.4f} to {hi:+.4f}, lies inside ±{margin:.4f}"
+    lo, hi = error.interval(difference, 0.95)
+    if hi < -margin or lo > margin:
+        return "differs", f"the 95 % interval of the difference, {lo:+.4f} to {hi:+.4f}, lies outside ±{margin:.4f}"
+    return None
+
+
+def _what_decides(
+    entry: Entry, error: Uncertainty, margin: float, plan: Uncertainty | None, counts: TestCounts | None
+) -> str:
+    """Say what would decide: the plan where the margin is too narrow, otherwise the number of cases or seeds."""
+    if plan is not None and counts is not None and decided(counts.said, plan, margin).find("cannot") >= 0:
+        return decided(counts.said, plan, margin)
     distance = abs(margin - abs(entry.value - entry.published))
-    half = (hi - lo) / 2
     if distance < 1e-4:
         return "the value lies on the edge of the margin: no number of cases decides"
-    cases = math.ceil(round(entry.n_cases * (half / distance) ** 2, 3))
+    cases = math.ceil(round(entry.n_cases * (error.half(0.95) / distance) ** 2, 3))
     text = f"about {cases} test volumes would decide (there are {entry.n_cases})"
-    if entry.seeds < 2:
-        return f"{text}; one seed: the spread over seeds is unknown"
-    seeds = math.ceil((float(norm.ppf(0.975)) * entry.spread / distance) ** 2)
+    if error.seeds < 2 and entry.seeds < 2:
+        return f"{text}; one seed: {error.spread.said}"
+    spread = error.spread.value if error.spread.known else entry.spread
+    seeds = math.ceil((Z95 * spread / distance) ** 2)
     return f"{text}, or, where the spread over seeds dominates, about {max(seeds, 2)} seeds (there are {entry.seeds})"
 
 
@@ -129,7 +233,7 @@ def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
             *(_shown(x) for x in (one.published, one.value)),
             _shown(one.difference, signed=True),
             f"[{_shown(one.lo)}, {_shown(one.hi)}]" if math.isfinite(one.lo) else "-",
-            "-" if one.margin is None else f"±{one.margin:.4f}",
+            _margin(one),
             one.word,
             one.because,
         ]
@@ -142,8 +246,55 @@ def verdict_sheet(verdicts: Sequence[Verdict], metric: str) -> Sheet:
     ]
     if not verdicts:
         said = ["not comparable: the paper has no number of these systems."]
+    said += [*_by_chance(verdicts), *_errors_said(verdicts)]
     said += [UNKNOWN_CURE] if any(UNKNOWN in one.because for one in verdicts) else []
     return Sheet(f"Verdict on {metric.upper()}", [*headings, "Verdict", "Because"], rows, said, words=4)
+
+
+def _margin(one: Verdict) -> str:
+    """The margin, with the declared one if that is narrower."""
+    if one.margin is None:
+        return "-"
+    wider = one.declared is not None and one.margin > one.declared
+    return f"±{one.margin:.4f}" + (f" (declared ±{one.declared:g})" if wider else "")
+
+
+def _by_chance(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say how many false words chance alone would give over the whole table."""
+    tested = [(one.margin, one.error) for one in verdicts if one.word in JUDGED and one.margin and one.error]
+    if not tested:
+        return []
+    alike = [chances(0.0, error, margin) for margin, error in tested]
+    apart = [chances(margin, error, margin) for margin, error in tested]
+    n = len(tested)
+    equal = (sum(one[1] for one in alike), sum(1 - sum(one) for one in alike))
+    edge = [sum(one[at] for one in apart) for at in (0, 1)]
+    return [
+        f"Of chance alone, over {n} tests: {equal[0]:.1f} differ and {equal[1]:.1f} are inconclusive if every true "
+        f"value is the paper's; {edge[0]:.1f} are reproduced and {edge[1]:.1f} differ if every one lies on the edge of "
+        "its margin. No test is adjusted for the others."
+    ]
+
+
+def chances(difference: float, error: Uncertainty, margin: float) -> tuple[float, float]:
+    """Probabilities of ``reproduced`` and of ``differs`` for a true difference."""
+    inside, outside = margin - error.half(0.90), margin + error.half(0.95)
+    if not error.standard:
+        return float(abs(difference) <= margin), float(abs(difference) > margin)
+    at = [norm.cdf((edge - difference) / error.standard) for edge in (-outside, -inside, inside, outside)]
+    return max(0.0, float(at[2] - at[1])), float(at[0] + 1 - at[3])
+
+
+def _errors_said(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say which errors the intervals contain."""
+    tested = [one for one in verdicts if one.word in JUDGED and one.error]
+    if not tested:
+        return []
+    spreads = dict.fromkeys(one.error.spread.said for one in tested if one.error)
+    lines = [f"Intervals: error over the test cases and over seeds. Spread over seeds: {'; '.join(spreads)}."]
+    if any(one.column[1] in GROUPS for one in tested):
+        lines.append("The own errors of the paper's means are unknown (one seed, no interval) and not counted.")
+    return lines
 
 
 def _shown(value: float, *, signed: bool = False) -> str:

@@ -1,0 +1,165 @@
+"""The error of a number and of the published number beside it: test cases, seeds, and the paper's own error.
+
+All seeds of a cell are scored on the same cases, so the error over cases does not shrink with more seeds; the spread
+over seeds does. Both, and the error of the published value where it is known, are independent: their squares add.
+
+The spread over seeds is pooled over the cells of a column. One cell with two seeds would give one degree of freedom,
+and Student's t would be 12.7. The paper's tables add five more: each training mix is there with PubMedBERT and with
+GatorTron, one seed of each, on the same cases. Half the variance of these differences is the variance over seeds and
+text encoders, which is not smaller than that over seeds alone.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from statistics import stdev
+
+from scipy.stats import norm
+from scipy.stats import t as student
+
+from uniferum.report.published import GROUPS, Published, find, published
+from uniferum.report.systems import PAPER_TEXT
+from uniferum.report.tables.entries import Key, ReportTable
+
+LEAST_FREEDOM = 5
+"""Fewest degrees of freedom from which a spread over seeds is used: Student's t is then 2.6 at most."""
+
+Z95 = float(norm.ppf(0.975))
+
+
+@dataclass(frozen=True)
+class SeedSpread:
+    """Standard deviation over seeds, with its degrees of freedom; NaN with 0 if it is unknown."""
+
+    value: float = math.nan
+    freedom: int = 0
+    said: str = "the spread over seeds is unknown"
+
+    @property
+    def known(self) -> bool:
+        """Whether it is known well enough to be used."""
+        return self.freedom >= LEAST_FREEDOM
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """The parts of the error of a difference between our number and the published one.
+
+    Attributes:
+        below: standard error over the test cases on the side of lower values.
+        above: the same on the side of higher values.
+        spread: over seeds.
+        seeds: number of seeds that are averaged.
+        published: standard error of the published value; NaN if it is unknown, and then not counted.
+    """
+
+    below: float
+    above: float
+    spread: SeedSpread = SeedSpread()
+    seeds: int = 1
+    published: float = math.nan
+
+    @property
+    def standard(self) -> float:
+        """Standard error of the difference, the mean of both sides."""
+        cases = (self.below + self.above) / 2
+        return math.hypot(cases, self._of_seeds, 0.0 if math.isnan(self.published) else self.published)
+
+    def interval(self, difference: float, level: float = 0.95) -> tuple[float, float]:
+        """Interval of the difference; Student's t for the part of the seeds (Zou and Donner 2008 for the sum)."""
+        return difference - self._half(self.below, level), difference + self._half(self.above, level)
+
+    def half(self, level: float) -> float:
+        """Half the width of the interval."""
+        return (self._half(self.below, level) + self._half(self.above, level)) / 2
+
+    @property
+    def _of_seeds(self) -> float:
+        return self.spread.value / math.sqrt(self.seeds) if self.spread.known else 0.0
+
+    def _half(self, cases: float, level: float) -> float:
+        z = _normal(level)
+        of_seeds = _student(level, self.spread.freedom) * self._of_seeds if self.spread.known else 0.0
+        return math.hypot(z * cases, of_seeds, 0.0 if math.isnan(self.published) else z * self.published)
+
+
+@cache
+def _normal(level: float) -> float:
+    return float(norm.ppf(0.5 + level / 2))
+
+
+@cache
+def _student(level: float, freedom: int) -> float:
+    return float(student.ppf(0.5 + level / 2, freedom))
+
+
+@cache
+def papers_spread(metric: str, cohort: str, group: str) -> SeedSpread:
+    """Spread of the paper's own numbers in a column over seeds and text encoders; unknown without two encoders."""
+    mixes = dict.fromkeys(one.row[2] for one in published() if one.metric == metric and one.row[1] == PAPER_ENCODERS[1])
+    pairs = [
+        (first.value, second.value)
+        for mix in mixes
+        if (first := find(metric, ("uniferum", PAPER_ENCODERS[0], mix), cohort, group))
+        and (second := find(metric, ("uniferum", PAPER_ENCODERS[1], mix), cohort, group))
+    ]
+    if len(pairs) < 2:
+        return SeedSpread()
+    spread = stdev(second - first for first, second in pairs) / math.sqrt(2)
+    return SeedSpread(spread, len(pairs) - 1, f"{len(pairs)} pairs of text encoders in the paper")
+
+
+def pooled(spreads: Iterable[tuple[float, int]], prior: SeedSpread | None = None) -> SeedSpread:
+    """Pool standard deviations, each with its number of seeds, and a prior spread."""
+    known = [(spread, seeds) for spread, seeds in spreads if math.isfinite(spread) and seeds > 1]
+    freedom = sum(seeds - 1 for _, seeds in known)
+    squares = sum((seeds - 1) * spread**2 for spread, seeds in known)
+    said = [f"{len(known)} cells with several seeds"] if known else []
+    if prior is not None and prior.freedom:
+        freedom, squares, said = freedom + prior.freedom, squares + prior.freedom * prior.value**2, [*said, prior.said]
+    return SeedSpread(math.sqrt(squares / freedom), freedom, " and ".join(said)) if freedom else SeedSpread()
+
+
+def column_spreads(table: ReportTable) -> dict[Key, SeedSpread]:
+    """The pooled spread over seeds of each cohort with its group or label.
+
+    A column with fewer than :data:`LEAST_FREEDOM` degrees of freedom takes the spread of the whole table.
+    """
+    names = (*table.row_facts, *table.column_facts)
+    of_column: dict[Key, list[tuple[float, int]]] = {}
+    for (row, column), entry in table.entries.items():
+        facts = dict(zip(names, (*row, *column), strict=True))
+        key = facts.get("cohort", ""), facts.get("label") or facts.get("group", "")
+        several = math.isfinite(entry.lo) and not entry.folds_total
+        of_column.setdefault(key, []).extend([(entry.spread, entry.seeds)] if several else [])
+    whole = pooled(one for spreads in of_column.values() for one in spreads)
+    made: dict[Key, SeedSpread] = {}
+    for key, spreads in of_column.items():
+        own = pooled(spreads, papers_spread(table.metric, *key) if key[1] in GROUPS else None)
+        made[key] = own if own.known else whole if whole.known else SeedSpread()
+    return made
+
+
+def published_error(value: Published | None, positives: int, negatives: int) -> tuple[float, str]:
+    """Standard error of a published value, and where it is from; NaN if it is unknown."""
+    if value is None or value.group in GROUPS:
+        return math.nan, ""
+    if value.half_width is not None:
+        return value.half_width / Z95, f"the paper's own interval ±{value.half_width:.3f} is counted"
+    if value.metric == "auroc" and positives > 0 and negatives > 0:
+        error = hanley_mcneil(value.value, positives, negatives)
+        return error, f"the paper's own error ±{Z95 * error:.3f} (Hanley and McNeil) is counted"
+    return math.nan, "the published value's own error is unknown"
+
+
+def hanley_mcneil(area: float, positives: int, negatives: int) -> float:
+    """Standard error of an area from its value and the numbers of cases (Hanley and McNeil 1982)."""
+    of_positives, of_negatives = area / (2 - area), 2 * area**2 / (1 + area)
+    squares = (
+        area * (1 - area) + (positives - 1) * (of_positives - area**2) + (negatives - 1) * (of_negatives - area**2)
+    )
+    return math.sqrt(squares / (positives * negatives))
+
+
+PAPER_ENCODERS = tuple(PAPER_TEXT)
