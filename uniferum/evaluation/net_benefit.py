@@ -1,7 +1,7 @@
 """Decision curves: the net benefit of acting on predictions at a threshold probability.
 
-Net benefit = TP / n - FP / n * p / (1 - p) (Vickers and Elkin, Medical Decision Making 26 (2006) 565-574). Probabilities
-are the logistic function of the scores, as the model gives them.
+Net benefit = TP / n - FP / n * p / (1 - p) (Vickers and Elkin, Medical Decision Making 26 (2006) 565-574).
+Probabilities are the logistic function of the scores, as the model gives them.
 """
 
 import math

@@ -16,9 +16,7 @@ def calibration_sheet(records: Sequence[CellRecord], only: Mapping[str, str], pr
             target, score = arrays(part)
             found = logistic_calibration(target, score, part["patient_id"].to_numpy(str))
             counts = [str(len(target)), str(int(target.sum()))]
-            rows.append(
-                [record.name, *key, *counts, *printing.cells([found.intercept, found.slope]), found.reason]
-            )
+            rows.append([record.name, *key, *counts, *printing.cells([found.intercept, found.slope]), found.reason])
     headings = ["Cell", "Cohort", "Group", "Label", "Cases", "Positive", *printing.headings(["Intercept", "Slope"])]
     below = [
         "Logistic regression of the test labels on the predicted logits. Intercept: with the slope fixed at 1, 0 is "

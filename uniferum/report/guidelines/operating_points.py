@@ -71,9 +71,7 @@ def points_of(record: CellRecord, rule: ThresholdRule, only: Mapping[str, str]) 
     absent = "no validation case" if path.exists() else NO_VALIDATION
     tested = tested_cases(record)
     patients = {cohort: pd.Index(part["patient_id"].unique()) for cohort, part in tested.groupby("cohort")}
-    return [
-        _point(key, part, patients[key[0]], chosen.get(key), absent) for key, part in labels_of(tested, only)
-    ]
+    return [_point(key, part, patients[key[0]], chosen.get(key), absent) for key, part in labels_of(tested, only)]
 
 
 def _point(
@@ -126,7 +124,8 @@ def average_sheet(
         _choice(rule),
         "Macro: mean over labels; micro: of the summed counts; weighted: mean over labels weighted by their positive "
         "cases. A label with nothing called positive has precision 0.",
-        "CRG: the VLM3D challenge's score of all decisions (arXiv 2505.17167); 1/3 if all are alike, 1 if all are right.",
+        "CRG: the VLM3D challenge's score of all decisions (arXiv 2505.17167), in the row of macro; 1/3 if all are "
+        "alike, 1 if all are right.",
         METHOD,
         *shared_lines(notes, len(records)),
     ]
