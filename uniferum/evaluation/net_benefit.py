@@ -45,7 +45,7 @@ def net_benefit(
 
     def benefit(counts: Floats) -> Floats:
         one = counts[..., 0, :]
-        return (one[..., TP] - odds * one[..., FP]) / np.maximum(one.sum(axis=-1), 1)
+        return np.asarray((one[..., TP] - odds * one[..., FP]) / np.maximum(one.sum(axis=-1), 1))
 
     counts = patient_counts(truth, treated, owner, len(names))
     value, se = (float(one) for one in jackknife(benefit, counts[:, None, :]))

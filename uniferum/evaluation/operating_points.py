@@ -124,7 +124,7 @@ def patient_counts(target: ArrayLike, called: ArrayLike, patient: NDArray[np.int
 def ratio(counts: Floats, metric: str) -> Floats:
     """One metric of counts (..., 4); NaN where its denominator is 0, e.g. precision if nothing is called positive."""
     above, below = (counts @ weights for weights in RATIOS[metric])
-    return np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0)
+    return np.asarray(np.divide(above, below, out=np.full(np.shape(below), np.nan), where=below > 0))
 
 
 def average(counts: Floats, metric: str, kind: str) -> Floats:
@@ -136,10 +136,11 @@ def average(counts: Floats, metric: str, kind: str) -> Floats:
         return ratio(counts.sum(axis=-2), metric)
     values = np.nan_to_num(ratio(counts, metric), nan=0.0)
     if kind == "macro":
-        return values.mean(axis=-1)
+        return np.asarray(values.mean(axis=-1))
     positives = counts[..., TP] + counts[..., FN]
     total = positives.sum(axis=-1)
-    return np.divide((values * positives).sum(axis=-1), total, out=np.full(np.shape(total), np.nan), where=total > 0)
+    summed = (values * positives).sum(axis=-1)
+    return np.asarray(np.divide(summed, total, out=np.full(np.shape(total), np.nan), where=total > 0))
 
 
 def crg(counts: Floats) -> Floats:
@@ -155,7 +156,7 @@ def crg(counts: Floats) -> Floats:
     gain = np.divide(negatives, 2 * positives, out=np.zeros(np.shape(positives)), where=known)
     most = negatives / 2
     below = 2 * most - (gain * (tp - fn) - fp)
-    return np.divide(most, below, out=np.full(np.shape(below), np.nan), where=known & (below > 0))
+    return np.asarray(np.divide(most, below, out=np.full(np.shape(below), np.nan), where=known & (below > 0)))
 
 
 def jackknife(statistic: Callable[[Floats], Floats], counts: Floats) -> tuple[Floats, Floats]:
@@ -174,7 +175,7 @@ def jackknife(statistic: Callable[[Floats], Floats], counts: Floats) -> tuple[Fl
         return value, np.full(value.shape, np.nan)
     without = statistic(total - counts)
     spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
-    return value, np.sqrt(spread * (patients - 1) / patients)
+    return value, np.asarray(np.sqrt(spread * (patients - 1) / patients))
 
 
 def share_estimate(counts: Floats, metric: str, *, level: float = 0.95) -> Estimate:
