@@ -14,9 +14,10 @@ from uniferum.report.records import from_folders
 from uniferum.report.tables.rendering import render_sheet
 
 ONLY = {"cohort": "CTRATE"}
+DEFAULT = Options()
 
 
-def rows(root: Path, name: str, options: Options = Options()) -> list[dict[str, str]]:
+def rows(root: Path, name: str, options: Options = DEFAULT) -> list[dict[str, str]]:
     sheet = guideline_sheet(name, from_folders(root), {}, ONLY, options, kind="json")
     return json.loads(render_sheet(sheet, "json"))["rows"]
 
