@@ -206,4 +206,4 @@ def wilson(share: float, size: float, *, level: float = 0.95) -> tuple[float, fl
     z = float(ndtri(0.5 + level / 2))
     centre = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size) * math.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
