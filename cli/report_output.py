@@ -198,10 +198,10 @@ def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement,
 
 
 def _guidelines(cells: "Gathered", chosen: Selection, names: Sequence[str], kind: str) -> "list[Sheet]":
-    from uniferum.report.guidelines.catalogue import Options, guideline_sheet
+    from uniferum.report.guidelines.catalogue import GuidelineOptions, guideline_sheet
 
     given = chosen.guidelines
-    options = Options(given.threshold, given.by, given.metadata, given.smallest, given.probabilities)
+    options = GuidelineOptions(given.threshold, given.by, given.metadata, given.smallest, given.probabilities)
     return [
         guideline_sheet(name, cells.records, cells.stores, chosen.only, options, intervals=chosen.intervals, kind=kind)
         for name in names

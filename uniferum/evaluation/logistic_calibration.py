@@ -54,8 +54,8 @@ def logistic_calibration(
         return LogisticCalibration(intercept, Estimate(), reason)
     centre = score.mean()
     scale = score.std()
-    found = _fit(truth, np.column_stack([(score - centre) / scale, ones]), np.zeros(len(truth)), owner, level)
-    slope = Estimate(found.value / scale, found.lo / scale, found.hi / scale)
+    measured = _fit(truth, np.column_stack([(score - centre) / scale, ones]), np.zeros(len(truth)), owner, level)
+    slope = Estimate(measured.value / scale, measured.lo / scale, measured.hi / scale)
     return LogisticCalibration(intercept, slope, "" if math.isfinite(slope.value) else "no convergence")
 
 

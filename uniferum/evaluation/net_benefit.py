@@ -51,5 +51,5 @@ def net_benefit(
     value, se = (float(one) for one in jackknife(benefit, counts[:, None, :]))
     half = float(ndtri(0.5 + level / 2)) * se
     prevalence = float((counts[:, TP] + counts[:, FN]).sum() / max(counts.sum(), 1))
-    found = Estimate(value, value - half, value + half) if math.isfinite(half) else Estimate(value)
-    return NetBenefit(threshold, found, prevalence - (1 - prevalence) * odds)
+    measured = Estimate(value, value - half, value + half) if math.isfinite(half) else Estimate(value)
+    return NetBenefit(threshold, measured, prevalence - (1 - prevalence) * odds)

@@ -21,9 +21,9 @@ def test_the_slope_is_that_of_scikit_learn(seed: int) -> None:
     target, score, patient = drawn(seed, 0.6, 0.4)
     model = LogisticRegression(C=np.inf, tol=1e-12, max_iter=1000, solver="newton-cholesky")
     model.fit(score[:, None], target)
-    found = logistic_calibration(target, score, patient)
-    assert found.slope.value == pytest.approx(float(model.coef_[0, 0]), abs=1e-9)
-    assert found.slope.lo < 0.6 < found.slope.hi
+    measured = logistic_calibration(target, score, patient)
+    assert measured.slope.value == pytest.approx(float(model.coef_[0, 0]), abs=1e-9)
+    assert measured.slope.lo < 0.6 < measured.slope.hi
 
 
 def test_the_intercept_maximises_the_likelihood_with_the_slope_at_one() -> None:
@@ -31,9 +31,9 @@ def test_the_intercept_maximises_the_likelihood_with_the_slope_at_one() -> None:
     best = minimize_scalar(
         lambda shift: float(np.sum(np.logaddexp(0, shift + score) - target * (shift + score))), tol=1e-12
     )
-    found = logistic_calibration(target, score)
-    assert found.intercept.value == pytest.approx(best.x, abs=1e-7)
-    assert found.intercept.lo < -0.7 < found.intercept.hi
+    measured = logistic_calibration(target, score)
+    assert measured.intercept.value == pytest.approx(best.x, abs=1e-7)
+    assert measured.intercept.lo < -0.7 < measured.intercept.hi
 
 
 def test_robust_intervals_are_those_of_statsmodels() -> None:
@@ -42,10 +42,10 @@ def test_robust_intervals_are_those_of_statsmodels() -> None:
     score = random.normal(size=600) * 1.5
     patient = np.repeat(np.arange(200), 3)
     target = (random.random(600) < 1 / (1 + np.exp(-(0.4 + 0.6 * score)))).astype(float)
-    found = logistic_calibration(target, score, patient)
-    slope = (found.slope.value, found.slope.lo, found.slope.hi)
+    measured = logistic_calibration(target, score, patient)
+    slope = (measured.slope.value, measured.slope.lo, measured.slope.hi)
     assert slope == pytest.approx((0.5362143963852192, 0.39688852, 0.67554028), abs=1e-8)
-    intercept = (found.intercept.value, found.intercept.lo, found.intercept.hi)
+    intercept = (measured.intercept.value, measured.intercept.lo, measured.intercept.hi)
     assert intercept == pytest.approx((0.61079121, 0.40320421, 0.81837822), abs=1e-8)
 
 
@@ -69,6 +69,6 @@ def test_repeated_volumes_widen_the_interval() -> None:
     ],
 )
 def test_a_slope_that_does_not_exist_has_a_reason(target: list[int], score: list[int], reason: str) -> None:
-    found = logistic_calibration(target, score)
-    assert found.reason == reason
-    assert np.isnan(found.slope.value)
+    measured = logistic_calibration(target, score)
+    assert measured.reason == reason
+    assert np.isnan(measured.slope.value)

@@ -15,13 +15,13 @@ def test_net_benefit_is_its_formula(threshold: float) -> None:
     treated = expit(score) >= threshold
     odds = threshold / (1 - threshold)
     gains = np.where(treated, np.where(target > 0.5, 1.0, -odds), 0.0)
-    found = net_benefit(target, score, np.arange(200), threshold)
-    assert found.model.value == pytest.approx(gains.mean(), abs=1e-12)
-    assert found.treat_all == pytest.approx(np.where(target > 0.5, 1.0, -odds).mean(), abs=1e-12)
+    measured = net_benefit(target, score, np.arange(200), threshold)
+    assert measured.model.value == pytest.approx(gains.mean(), abs=1e-12)
+    assert measured.treat_all == pytest.approx(np.where(target > 0.5, 1.0, -odds).mean(), abs=1e-12)
     half = 1.959964 * gains.std(ddof=1) / np.sqrt(200)
-    assert (found.model.lo, found.model.hi) == pytest.approx((gains.mean() - half, gains.mean() + half), abs=1e-6)
+    assert (measured.model.lo, measured.model.hi) == pytest.approx((gains.mean() - half, gains.mean() + half), abs=1e-6)
 
 
 def test_treating_everybody_is_the_model_at_a_threshold_below_all_probabilities() -> None:
-    found = net_benefit([0, 1, 1], [2.0, 3.0, 4.0], ["a", "b", "c"], 0.1)
-    assert found.model.value == pytest.approx(found.treat_all)
+    measured = net_benefit([0, 1, 1], [2.0, 3.0, 4.0], ["a", "b", "c"], 0.1)
+    assert measured.model.value == pytest.approx(measured.treat_all)

@@ -64,11 +64,11 @@ def test_thresholds_are_those_of_a_search_over_all_scores(seed: int) -> None:
     truth, values = target[:, 1], score[:, 1]
     false, true, thresholds = roc_curve(truth, values, drop_intermediate=False)
     assert choose_threshold(truth, values, ThresholdRule()) == thresholds[np.argmax(true - false)]
-    found = choose_threshold(truth, values, ThresholdRule.parse("specificity=0.9"))
+    measured = choose_threshold(truth, values, ThresholdRule.parse("specificity=0.9"))
     allowed = [one for one in values if (values[truth == 0] < one).mean() >= 0.9]
-    assert found == min(allowed)
-    found = choose_threshold(truth, values, ThresholdRule.parse("sensitivity=0.9"))
-    assert found == max(one for one in values if (values[truth == 1] >= one).mean() >= 0.9)
+    assert measured == min(allowed)
+    measured = choose_threshold(truth, values, ThresholdRule.parse("sensitivity=0.9"))
+    assert measured == max(one for one in values if (values[truth == 1] >= one).mean() >= 0.9)
 
 
 def test_no_case_is_called_positive_where_the_highest_score_is_negative() -> None:
@@ -123,15 +123,15 @@ def test_intervals_are_as_wide_as_those_of_a_bootstrap_over_patients(name: str) 
     replicates = statistic(np.einsum("dp,plk->dlk", drawn, counts))
     _, se = jackknife(statistic, counts)
     assert se == pytest.approx(np.nanstd(replicates), rel=0.08)
-    found = share_estimate(counts[:, 0], name) if name in RATIOS else mean_estimate(statistic, counts)
-    assert (found.hi - found.lo) / (2 * 1.96 * se) == pytest.approx(1, abs=0.05)
-    assert found.lo < found.value < found.hi
+    measured = share_estimate(counts[:, 0], name) if name in RATIOS else mean_estimate(statistic, counts)
+    assert (measured.hi - measured.lo) / (2 * 1.96 * se) == pytest.approx(1, abs=0.05)
+    assert measured.lo < measured.value < measured.hi
 
 
 def test_a_share_of_one_has_an_honest_bound() -> None:
     counts = np.zeros((30, 4))
     counts[:, 0] = 2.0  # two true positives in each of 30 patients
-    found = share_estimate(counts, "sensitivity")
-    assert (found.value, found.hi) == (1.0, 1.0)
-    assert found.lo == pytest.approx(30 / (30 + 1.959964**2), abs=1e-6)
+    measured = share_estimate(counts, "sensitivity")
+    assert (measured.value, measured.hi) == (1.0, 1.0)
+    assert measured.lo == pytest.approx(30 / (30 + 1.959964**2), abs=1e-6)
     assert math.isnan(share_estimate(counts, "specificity").value)

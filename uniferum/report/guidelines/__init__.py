@@ -7,7 +7,7 @@ Files:
     decision          net benefit by label and threshold probability
     facts             facts of scans by which test cases are divided: sex, age, scanner, kernel, contrast
     flow              counts from the scans found to those scored
-    numbers           numbers with intervals as cells of a table
     operating_points  scores at thresholds that were chosen on validation
+    printing          numbers with intervals as cells of a table
     subgroups         AUROC by sex, age, scanner, kernel, contrast
 """

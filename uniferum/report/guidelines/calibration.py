@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from uniferum.evaluation.logistic_calibration import logistic_calibration
-from uniferum.report.guidelines.numbers import Printing, arrays, labels_of, tested_cases
+from uniferum.report.guidelines.printing import Printing, arrays, labels_of, tested_cases
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.sheet import Sheet
 
@@ -14,9 +14,11 @@ def calibration_sheet(records: Sequence[CellRecord], only: Mapping[str, str], pr
     for record in records:
         for key, part in labels_of(tested_cases(record), only):
             target, score = arrays(part)
-            found = logistic_calibration(target, score, part["patient_id"].to_numpy(str))
+            measured = logistic_calibration(target, score, part["patient_id"].to_numpy(str))
             counts = [str(len(target)), str(int(target.sum()))]
-            rows.append([record.name, *key, *counts, *printing.cells([found.intercept, found.slope]), found.reason])
+            rows.append(
+                [record.name, *key, *counts, *printing.cells([measured.intercept, measured.slope]), measured.reason]
+            )
     headings = ["Cell", "Cohort", "Group", "Label", "Cases", "Positive", *printing.headings(["Intercept", "Slope"])]
     below = [
         "Logistic regression of the test labels on the predicted logits. Intercept: with the slope fixed at 1, 0 is "

@@ -11,7 +11,7 @@ from uniferum.report.guidelines.calibration import calibration_sheet
 from uniferum.report.guidelines.decision import THRESHOLDS, decision_sheet
 from uniferum.report.guidelines.facts import read_facts, slice_facts
 from uniferum.report.guidelines.flow import flow_sheet
-from uniferum.report.guidelines.numbers import Printing
+from uniferum.report.guidelines.printing import Printing
 from uniferum.report.guidelines.operating_points import average_sheet, label_sheet
 from uniferum.report.guidelines.subgroups import SMALLEST, subgroup_sheet
 from uniferum.report.records import CellRecord
@@ -23,7 +23,7 @@ MACHINE = ("csv", "json")
 
 
 @dataclass(frozen=True)
-class Options:
+class GuidelineOptions:
     """Options of these tables, as they are given on the command line.
 
     Attributes:
@@ -46,7 +46,7 @@ def guideline_sheet(
     records: Sequence[CellRecord],
     stores: Mapping[str, Path],
     only: Mapping[str, str],
-    options: Options,
+    options: GuidelineOptions,
     *,
     intervals: bool = False,
     kind: str = "terminal",

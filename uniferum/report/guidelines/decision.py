@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from uniferum.evaluation.net_benefit import net_benefit
 from uniferum.evaluation.operating_points import Estimate
-from uniferum.report.guidelines.numbers import Printing, arrays, labels_of, tested_cases
+from uniferum.report.guidelines.printing import Printing, arrays, labels_of, tested_cases
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.sheet import Sheet
 
@@ -21,8 +21,8 @@ def decision_sheet(
             target, score = arrays(part)
             patient = part["patient_id"].to_numpy(str)
             for threshold in thresholds:
-                found = net_benefit(target, score, patient, threshold)
-                numbers = printing.cells([found.model, Estimate(found.treat_all)])
+                measured = net_benefit(target, score, patient, threshold)
+                numbers = printing.cells([measured.model, Estimate(measured.treat_all)])
                 rows.append([record.name, *key, f"{threshold:g}", *numbers])
     headings = ["Cell", "Cohort", "Group", "Label", "Threshold", *printing.headings(["Net benefit", "Treat all"])]
     below = [

@@ -44,8 +44,8 @@ def read_facts(path: Path) -> dict[str, dict[str, str]]:
         raise UniferumError("--metadata", str(path), must="be a readable CSV table", cure=reason) from None
     by_name = {str(name).lower(): str(name) for name in table.columns}
     ids = next((by_name[name] for name in (*SCAN_COLUMNS, *PATIENT_COLUMNS) if name in by_name), None)
-    found = {fact: next((by_name[n] for n in names if n in by_name), None) for fact, names in FACTS.items()}
-    columns = {fact: column for fact, column in found.items() if column}
+    known_facts = {fact: next((by_name[n] for n in names if n in by_name), None) for fact, names in FACTS.items()}
+    columns = {fact: column for fact, column in known_facts.items() if column}
     if ids is None or not columns:
         wanted = "scan_id, VolumeName or patient_id" if ids is None else ", ".join(FACTS)
         raise UniferumError("--metadata", str(path), must=f"have a column such as {wanted}")
@@ -65,13 +65,13 @@ def slice_facts(manifest: pd.DataFrame) -> dict[str, dict[str, str]]:
 
 
 def classes(table: pd.DataFrame, values: Mapping[str, str]) -> pd.Series:
-    """The class of each case of a prediction table, found by its scan or else by its patient."""
+    """The class of each case of a prediction table, by its scan or else by its patient."""
     scans = table["scan_id"] if "scan_id" in table.columns else table["volume_id"]
-    by_scan = scans.astype(str).map(values)
-    return by_scan.fillna(table["patient_id"].astype(str).map(values)).fillna(UNKNOWN)
+    ids = zip(scans.astype(str).tolist(), table["patient_id"].astype(str).tolist(), strict=True)
+    return pd.Series([values.get(scan, values.get(patient, UNKNOWN)) for scan, patient in ids], index=table.index)
 
 
-def chosen_facts(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
+def chosen_facts(wanted: Sequence[str], known_facts: Sequence[str]) -> list[str]:
     """The facts to divide by: those asked for, else all that were found.
 
     Raises:
@@ -81,7 +81,7 @@ def chosen_facts(wanted: Sequence[str], found: Sequence[str]) -> list[str]:
     for name in wanted:
         if name not in known:
             raise UniferumError("--by", name, must="be a known fact", cure=near_miss(name, known))
-    return list(wanted) or [name for name in known if name in found]
+    return list(wanted) or [name for name in known if name in known_facts]
 
 
 def _class(fact: str, value: str) -> str:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.provenance import UNPREPARED
-from uniferum.report.guidelines.numbers import tested_cases
+from uniferum.report.guidelines.printing import tested_cases
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.sheet import Sheet
 

@@ -23,7 +23,7 @@ from uniferum.evaluation.operating_points import (
     patient_counts,
     share_estimate,
 )
-from uniferum.report.guidelines.numbers import LabelKey, Printing, arrays, labels_of, tested_cases
+from uniferum.report.guidelines.printing import LabelKey, Printing, arrays, labels_of, tested_cases
 from uniferum.report.records import CellRecord, read_parquet
 from uniferum.report.tables.shared_lines import shared_lines
 from uniferum.report.tables.sheet import Sheet
@@ -79,7 +79,7 @@ def _point(
 ) -> LabelPoint:
     target, score = arrays(part)
     threshold, validation = chosen or (math.nan, 0)
-    owner = patients.get_indexer(part["patient_id"])
+    owner = patients.get_indexer(pd.Index(part["patient_id"]))
     counts = patient_counts(target, score >= threshold, owner, len(patients))
     reason = absent if chosen is None else ""
     if chosen and math.isnan(threshold):

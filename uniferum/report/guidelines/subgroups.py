@@ -9,7 +9,7 @@ import pandas as pd
 from uniferum.evaluation.comparison import Cases, group_difference
 from uniferum.evaluation.operating_points import Estimate
 from uniferum.report.guidelines.facts import chosen_facts, classes
-from uniferum.report.guidelines.numbers import Printing, tested_cases
+from uniferum.report.guidelines.printing import Printing, tested_cases
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.sheet import Sheet
 from uniferum.value_labels import natural
@@ -43,10 +43,11 @@ def subgroup_sheet(
     rows: list[list[str]] = []
     for record in records:
         table = _limited(tested_cases(record), only)
-        for (cohort, group), part in table.groupby(["cohort", "group"], sort=False, observed=True):
-            of_cohort = facts.get(str(cohort), {})
+        for key, part in table.groupby(["cohort", "group"], sort=False, observed=True):
+            cohort, group = map(str, key)  # pyright: ignore[reportArgumentType]
+            of_cohort = facts.get(cohort, {})
             for fact in chosen_facts(by, list(of_cohort)):
-                where = [record.name, str(cohort), str(group), fact]
+                where = [record.name, cohort, group, fact]
                 rows += _fact_rows(where, part, of_cohort.get(fact), printing, smallest)
     headings = ["Cell", "Cohort", "Group", "By", "Class", "Patients", "Cases", "Labels"]
     below = [
@@ -56,7 +57,7 @@ def subgroup_sheet(
         "Intervals: 95 %, patients as the unit. No test is adjusted for the number of subgroups: differences between "
         "them are descriptive.",
     ]
-    if not rows:
+    if not rows and not any(facts.values()):
         below.insert(0, "Nothing is known of the scans: give a table of them with --metadata COHORT=FILE, or --grid.")
     return Sheet("AUROC by subgroup", [*headings, *printing.headings(["AUROC"])], rows, below, words=5)
 
@@ -69,14 +70,14 @@ def _fact_rows(
         return
     divided = part.assign(_class=classes(part, values))
     parts = {str(name): rows for name, rows in divided.groupby("_class")}
-    shown = {name: rows for name, rows in parts.items() if rows["patient_id"].nunique() >= smallest}
+    shown = {name: rows for name, rows in parts.items() if len(rows["patient_id"].unique()) >= smallest}
     labels = _common_labels(list(shown.values()))
     for name in sorted(parts, key=natural):
         if name not in shown:
             yield [*where, name, f"<{smallest}", "suppressed", "-", *printing.cells([Estimate()])]
             continue
         rows = parts[name]
-        counts = [rows["patient_id"].nunique(), rows["volume_id"].nunique(), len(labels)]
+        counts = [len(rows["patient_id"].unique()), len(rows["volume_id"].unique()), len(labels)]
         yield [*where, name, *map(str, counts), *printing.cells([mean_area(rows, labels)])]
 
 
@@ -100,13 +101,13 @@ def mean_area(cases: pd.DataFrame, labels: Sequence[str]) -> Estimate:
         scores = np.stack([np.zeros(len(score)), score])
         target, patient = part["target"].to_numpy(np.float64), part["patient_id"].to_numpy(object)
         aligned["", "", label] = Cases(target, scores, patient)
-    found = group_difference(aligned, ("", ""))
-    if found is None:
+    measured = group_difference(aligned, ("", ""))
+    if measured is None:
         return Estimate()
-    low, high = found.test.lo + 0.5, found.test.hi + 0.5
+    low, high = measured.test.lo + 0.5, measured.test.hi + 0.5
     if math.isnan(low):
-        return Estimate(found.second)
-    return Estimate(found.second, max(0.0, low), min(1.0, high))
+        return Estimate(measured.second)
+    return Estimate(measured.second, max(0.0, low), min(1.0, high))
 
 
 def _limited(table: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:

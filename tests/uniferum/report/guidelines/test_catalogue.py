@@ -9,15 +9,15 @@ import pytest
 from sklearn.metrics import f1_score, roc_curve
 
 from uniferum.errors import UniferumError
-from uniferum.report.guidelines.catalogue import NAMES, Options, guideline_sheet
+from uniferum.report.guidelines.catalogue import NAMES, GuidelineOptions, guideline_sheet
 from uniferum.report.records import from_folders
 from uniferum.report.tables.rendering import render_sheet
 
 ONLY = {"cohort": "CTRATE"}
-DEFAULT = Options()
+DEFAULT = GuidelineOptions()
 
 
-def rows(root: Path, name: str, options: Options = DEFAULT) -> list[dict[str, str]]:
+def rows(root: Path, name: str, options: GuidelineOptions = DEFAULT) -> list[dict[str, str]]:
     sheet = guideline_sheet(name, from_folders(root), {}, ONLY, options, kind="json")
     return json.loads(render_sheet(sheet, "json"))["rows"]
 
@@ -54,7 +54,7 @@ def test_small_subgroups_are_suppressed(cells: Callable[..., Path], tmp_path: Pa
     lines = [f"CTRATE-p{at},{sex},0{20 + at}Y" for at, sex in enumerate(sexes)]
     table = tmp_path / "people.csv"
     table.write_text("\n".join(["patient_id,PatientSex,PatientAge", *lines]))
-    options = Options(metadata=[f"CTRATE={table}"], smallest=6, by="sex")
+    options = GuidelineOptions(metadata=[f"CTRATE={table}"], smallest=6, by="sex")
     made = {row["Class"]: (row["Patients"], row["Cases"]) for row in rows(tmp_path, "subgroups", options)}
     assert made == {"F": ("14", "28"), "M": ("<6", "suppressed"), "unknown": ("<6", "suppressed")}
 
@@ -62,11 +62,11 @@ def test_small_subgroups_are_suppressed(cells: Callable[..., Path], tmp_path: Pa
 @pytest.mark.parametrize("name", NAMES)
 def test_every_table_is_printed(name: str, cells: Callable[..., Path], tmp_path: Path) -> None:
     with_validation(cells("CTRATE"))
-    assert guideline_sheet(name, from_folders(tmp_path), {}, ONLY, Options(), intervals=True).below
+    assert guideline_sheet(name, from_folders(tmp_path), {}, ONLY, GuidelineOptions(), intervals=True).below
 
 
-@pytest.mark.parametrize("options", [Options(probabilities="2"), Options(probabilities="high")])
-def test_a_wrong_probability_is_refused(options: Options, cells: Callable[..., Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [GuidelineOptions(probabilities="2"), GuidelineOptions(probabilities="high")])
+def test_a_wrong_probability_is_refused(options: GuidelineOptions, cells: Callable[..., Path], tmp_path: Path) -> None:
     cells("CTRATE")
     with pytest.raises(UniferumError, match="--probabilities"):
         rows(tmp_path, "decision", options)
