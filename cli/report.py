@@ -9,6 +9,7 @@ from cli import output
 from cli.examples import examples
 from cli.report_output import (
     Drawing,
+    Guidelines,
     Judgement,
     Page,
     Selection,
@@ -25,9 +26,11 @@ TABLE_NAMES = (
     *("auroc", "aupr", "table2", "appendix3", "appendix4", "appendix5"),
     *("labels", "labels-aupr", "segmentation", "segmentation-sensitivity", "segmentation-volume"),
     *("calibration", "wording"),
+    *("operating-points", "operating-points-labels", "calibration-slope", "decision", "subgroups", "flow"),
 )
 
 TABLES, JUDGE, FIGURES, PAGE, DATA = "Tables", "Judge the numbers", "Figures", "Page", "Cells and data"
+GUIDELINES = "Tables of reporting guidelines"
 """Headings under which `uniferum report --help` groups the options."""
 
 GridOption = Annotated[
@@ -45,6 +48,8 @@ REPORT = examples(
     "uniferum report --grid configs/demo_grid.yaml --table auroc --table aupr",
     "uniferum report --from demo/runs/cells --table labels --cohort CTRATE --format csv > labels.csv",
     "uniferum report --grid configs/demo_grid.yaml --rows model,train_on --columns cohort,group --metric ece",
+    "uniferum report --grid configs/demo_grid.yaml --table operating-points --threshold specificity=0.9 --intervals",
+    "uniferum report --grid GRID.yaml --table subgroups --metadata CTRATE=validation_metadata.csv --by sex,age",
     "uniferum report --grid ablation.yaml --rows model,lr --columns cohort,freeze",
     "uniferum report --grid ablation.yaml --vary lr --base 1e-4 --cohort CTRATE",
     "uniferum report --grid configs/paper_grid.yaml --published --intervals --format latex",
@@ -106,6 +111,37 @@ def report(
     kind: Annotated[
         str, typer.Option("--format", help="terminal, md, csv, json, latex or html.", rich_help_panel=TABLES)
     ] = "terminal",
+    threshold: Annotated[
+        str,
+        typer.Option(
+            help="Of operating-points: youden, sensitivity=VALUE or specificity=VALUE, chosen on validation.",
+            rich_help_panel=GUIDELINES,
+        ),
+    ] = "youden",
+    probabilities: Annotated[
+        str,
+        typer.Option(
+            help="Of decision: threshold probabilities, separated by commas; 0.05,0.1,0.2,0.3,0.5 if empty.",
+            rich_help_panel=GUIDELINES,
+        ),
+    ] = "",
+    by: Annotated[
+        str,
+        typer.Option(
+            help="Of subgroups: sex, age, scanner, kernel, contrast, slice spacing; all that are known if empty.",
+            rich_help_panel=GUIDELINES,
+        ),
+    ] = "",
+    metadata: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--metadata", help="Of subgroups: COHORT=FILE, a table of scans or patients.", rich_help_panel=GUIDELINES
+        ),
+    ] = None,
+    smallest: Annotated[
+        int,
+        typer.Option(min=1, help="Of subgroups: fewer patients are suppressed.", rich_help_panel=GUIDELINES),
+    ] = 20,
     verdict: Annotated[
         bool, typer.Option("--verdict", help="Judge each number against the paper's.", rich_help_panel=JUDGE)
     ] = False,
@@ -228,7 +264,8 @@ def report(
         print_search(search, kind, drawing, tests)
         return
     only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
-    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals)
+    guidelines = Guidelines(threshold, probabilities, by, metadata or [], smallest)
+    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals, guidelines)
     full = not (only_auroc(selection) and figures is None and html is None)
     cells = read_cells(grid, folder, mlflow, recompute=recompute, unit=unit, full=full)
     write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)

@@ -42,6 +42,17 @@ class Page:
 
 
 @dataclass(frozen=True)
+class Guidelines:
+    """Options of the tables that reporting guidelines ask for (:mod:`uniferum.report.guidelines`)."""
+
+    threshold: str = "youden"
+    probabilities: str = ""
+    by: str = ""
+    metadata: Sequence[str] = ()
+    smallest: int = 20
+
+
+@dataclass(frozen=True)
 class Selection:
     """The tables that are printed: by name, or one of the user's own rows and columns."""
 
@@ -52,6 +63,7 @@ class Selection:
     only: Mapping[str, str]
     published: bool
     intervals: bool
+    guidelines: Guidelines = Guidelines()
 
 
 @dataclass(frozen=True)
@@ -203,8 +215,15 @@ def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement,
     """Print tables, or what they are judged to be."""
     from uniferum.report.checks.against import against_sheet
     from uniferum.report.checks.verdict import judge, verdict_sheet
+    from uniferum.report.guidelines.catalogue import NAMES
     from uniferum.report.tables.rendering import Style, several
 
+    asked = [name for name in selection.names if name in NAMES and selection.rows is None]
+    if asked:
+        print_sheets(_guidelines(cells, selection, asked, kind), kind, phantoms=cells.phantoms)
+        selection = replace(selection, names=[name for name in selection.names if name not in NAMES])
+        if not selection.names:
+            return
     tables, sheets = _tables(cells, selection), []
     if judgement.verdict:
         sheets += [verdict_sheet(judge(one, cells.agreement, cells.records), one.metric) for one in tables]
@@ -215,6 +234,17 @@ def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement,
     else:
         style = Style(selection.published, selection.intervals, bold=sys.stdout.isatty())
         output.result(several(tables, kind, style))
+
+
+def _guidelines(cells: "Gathered", chosen: Selection, names: Sequence[str], kind: str) -> "list[Sheet]":
+    from uniferum.report.guidelines.catalogue import GuidelineOptions, guideline_sheet
+
+    given = chosen.guidelines
+    options = GuidelineOptions(given.threshold, given.by, given.metadata, given.smallest, given.probabilities)
+    return [
+        guideline_sheet(name, cells.records, cells.stores, chosen.only, options, intervals=chosen.intervals, kind=kind)
+        for name in names
+    ]
 
 
 def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":

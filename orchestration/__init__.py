@@ -50,6 +50,8 @@ writes, except for logs.
     checkpoints/       worker: ``last`` and ``best``
     predictions.parquet, metrics.parquet, masks.parquet, mask_metrics.parquet, environment.json
                        worker: after training, from the test sets
+    validation_predictions.parquet
+                       worker: after training, from the validation sets; thresholds are chosen on it
     result.json        worker: written last; the only mark of "done"
 
 **Files between driver and workers.** ``ROOT/driver.beat`` is the driver's heartbeat. In the folder of a worker group:

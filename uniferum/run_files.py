@@ -57,6 +57,11 @@ class RunFiles:
         return self.root / "predictions.parquet"
 
     @property
+    def validation_predictions(self) -> Path:
+        """Like ``predictions`` for the validation splits, on which thresholds are chosen; absent in older folders."""
+        return self.root / "validation_predictions.parquet"
+
+    @property
     def metrics(self) -> Path:
         """One row per label: AUROC and AUPR with their intervals."""
         return self.root / "metrics.parquet"

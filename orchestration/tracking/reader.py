@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FILES = (
     *("config.yaml", "axes.json", "environment.json", "metrics.parquet", "predictions.parquet"),
+    *("validation_predictions.parquet",),
     *("mask_metrics.parquet", "masks.parquet", "steps.jsonl", "result.json"),
 )
 

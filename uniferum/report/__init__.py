@@ -8,6 +8,7 @@ Files:
     datacard         data card of prepared stores
     ensembles        rows that average the logits of cells, case by case
     figures/         figures of recorded cells: those of the paper, and curves
+    guidelines/      tables that reporting guidelines ask for: operating points, decision curves, subgroups, flow
     published        the numbers that the paper prints, each with its table or section
     recompute        compute the scores of cells again from their prediction files
     records          records of cells for the report: configuration, scores and files

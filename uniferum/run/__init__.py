@@ -22,6 +22,7 @@ Files:
     stores         open the prepared stores of a run
     train          train one run and score it
     trained_rows   count the training rows of a run for its record
+    validation     predict the validation splits with the best weights, for thresholds
 """
 
 from importlib import import_module

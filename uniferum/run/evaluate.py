@@ -29,6 +29,7 @@ from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_m
 from uniferum.run.scored_tasks import Predicted, predict_scored, scored_tasks
 from uniferum.run.stores import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores
 from uniferum.run.trained_rows import row_record
+from uniferum.run.validation import predict_validation, write_validation
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.systems import reads_text
 from uniferum.training.checkpoint import load_weights, read_card
@@ -136,8 +137,10 @@ def score(
     counter = mask_counter(bench, model, table, TEST_SPLIT) if len(table) else None
     predicted = predict_scored(bench, model, tasks, card["labels"], also=counter) if len(table) else Predicted()
     masks = scored_masks(bench, counter, bench.config.evaluate_on) if counter else None
+    validation = predict_validation(bench, model, card["labels"])
     if bench.workers.first:
         groups = _write_scores(predicted.table, bench, files)
+        write_validation(validation, files)
         write_masks(masks, files)
         write_json(files.environment, environment())
         scoring = {**_scoring(bench), **({"wordings": plain(predicted.wordings)} if predicted.wordings else {})}
@@ -159,7 +162,7 @@ def score(
 
 
 def _made(files: RunFiles) -> tuple[Path, ...]:
-    scores = (files.predictions, files.metrics, files.masks, files.mask_metrics)
+    scores = (files.predictions, files.validation_predictions, files.metrics, files.masks, files.mask_metrics)
     return (files.config, *scores, files.environment)
 
 

@@ -79,7 +79,8 @@ def test_a_run_leaves_every_file_and_tells_its_listener_in_order(finished: tuple
     assert load(RunConfig, files.config) == make_config()
     steps = ["1 loss", "2 loss", "3 loss", "checkpoint 3", "3 validation", "checkpoint 3"]
     steps += ["4 loss", "5 loss", "6 loss", "checkpoint 6", "6 validation", "checkpoint 6"]
-    made = ["config.yaml", "predictions.parquet", "metrics.parquet", "environment.json", "result.json"]
+    made = ["config.yaml", "predictions.parquet", "validation_predictions.parquet", "metrics.parquet"]
+    made += ["environment.json", "result.json"]
     assert listener.heard == ["params small", *steps, *made]
 
 

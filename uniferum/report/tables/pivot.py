@@ -41,7 +41,7 @@ GROUP_METRICS = ("auroc", "aupr")
 METRICS = {
     "auroc": "Area under the ROC curve (AUROC)",
     "aupr": "Average precision (AUPR)",
-    "sensitivity": "Sensitivity at a specificity of 90 %",
+    "sensitivity": "Sensitivity at a specificity of 90 %, threshold chosen on test",
     "brier": "Brier score",
     "ece": "Expected calibration error",
     **MASK_METRICS,

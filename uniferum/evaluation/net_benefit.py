@@ -1,0 +1,55 @@
+"""Decision curves: the net benefit of acting on predictions at a threshold probability.
+
+Net benefit = TP / n - FP / n * p / (1 - p) (Vickers and Elkin, Medical Decision Making 26 (2006) 565-574).
+Probabilities are the logistic function of the scores, as the model gives them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
+
+from uniferum.evaluation.calibration import probability
+from uniferum.evaluation.operating_points import FN, FP, TP, Estimate, jackknife, patient_counts
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class NetBenefit:
+    """Net benefit at one threshold probability, beside that of treating all; treating none has 0."""
+
+    threshold: float
+    model: Estimate
+    treat_all: float
+
+
+def net_benefit(
+    target: ArrayLike, logit: ArrayLike, patient: ArrayLike, threshold: float, *, level: float = 0.95
+) -> NetBenefit:
+    """Compute the net benefit of treating the cases whose probability is at least ``threshold``.
+
+    Args:
+        target: (n,) of 0 and 1.
+        logit: (n,), finite.
+        patient: (n,) ids of patients; the interval is normal, by the jackknife over them.
+        threshold: probability from which a case is treated, above 0 and below 1.
+        level: coverage of the interval.
+    """
+    truth = np.asarray(target, np.float64)
+    names, owner = np.unique(np.asarray(patient), return_inverse=True)
+    odds = threshold / (1 - threshold)
+    treated = probability(logit) >= threshold
+
+    def benefit(counts: Floats) -> Floats:
+        one = counts[..., 0, :]
+        return np.asarray((one[..., TP] - odds * one[..., FP]) / np.maximum(one.sum(axis=-1), 1))
+
+    counts = patient_counts(truth, treated, owner, len(names))
+    value, se = (float(one) for one in jackknife(benefit, counts[:, None, :]))
+    half = float(ndtri(0.5 + level / 2)) * se
+    prevalence = float((counts[:, TP] + counts[:, FN]).sum() / max(counts.sum(), 1))
+    measured = Estimate(value, value - half, value + half) if math.isfinite(half) else Estimate(value)
+    return NetBenefit(threshold, measured, prevalence - (1 - prevalence) * odds)
