@@ -11,11 +11,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from uniferum.evaluation.comparison import align, pairwise
+from uniferum.evaluation.comparison import align, label_difference
 from uniferum.evaluation.multiple_testing import holm
-from uniferum.report.figures.style import footnote, new_figure, say_missing, series
+from uniferum.report.figures.style import footnote, label_words, new_figure, say_missing, series
 from uniferum.report.records import CellRecord, RowKey, Score
+from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
+from uniferum.report.tables.paper import averaged
 from uniferum.report.tables.pivot import label_scores
 from uniferum.systems import UNIFERUM
 
@@ -32,10 +34,12 @@ class Panel:
 
 
 def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
-    """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ."""
-    cells = {record.row: record for record in sorted(records, key=lambda one: one.repeat, reverse=True)}
-    drawn = [(row, cells[row]) for row in panel.rows if row in cells]
-    scores = {row: _scores(cell, panel.column) for row, cell in drawn}
+    """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ.
+
+    Cells of a row that differ in seed or fold are averaged.
+    """
+    drawn = [(row, cells) for row in panel.rows if (cells := _cells(records, row))]
+    scores = {row: _scores(cells, panel.column) for row, cells in drawn}
     labels = _labels(scores)
     figure = new_figure(6.5, 1.6 + 0.24 * max(len(labels), 4))
     axes = figure.add_subplot()
@@ -43,27 +47,39 @@ def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
     if not labels:
         say_missing(axes, _why_missing(panel, drawn))
         return figure
-    stars = _significant([cell for _, cell in drawn], panel.column) if len(drawn) == 2 else {}
+    stars = _significant([cells for _, cells in drawn], panel.column) if len(drawn) == 2 else {}
     for at, (row, _) in enumerate(drawn):
         _draw_row(axes, at, len(drawn), row, scores[row], labels)
     _finish(axes, labels, scores, stars)
-    absent = [row_label(row) for row in panel.rows if row not in cells]
-    notes = ["AUROC, 95 % DeLong intervals. Grey line: chance."]
+    absent = [row_label(row) for row in panel.rows if not any(row == one for one, _ in drawn)]
+    notes = [f"AUROC, 95 % intervals. Grey line: chance.{_seeds_said([cells for _, cells in drawn])}"]
     notes += [f"* paired DeLong test, p adjusted by Holm over {len(stars)} labels < 0.05"] if stars else []
-    footnote(
-        figure, [*notes, *encoder_notes(cell for _, cell in drawn), *(f"missing: no cell {name}" for name in absent)]
-    )
+    encoders = encoder_notes(cell for _, cells in drawn for cell in cells)
+    footnote(figure, [*notes, *encoders, *(f"missing: no cell {name}" for name in absent)])
     return figure
+
+
+def _cells(records: Sequence[CellRecord], row: RowKey) -> list[CellRecord]:
+    """The cells of a row, by seed and fold; without ensembles."""
+    return sorted((one for one in records if one.row == row and not one.members), key=lambda one: one.repeat)
+
+
+def _seeds_said(cells: Sequence[Sequence[CellRecord]]) -> str:
+    """Which cells were averaged, if any row has several."""
+    if all(len(of_row) == 1 for of_row in cells):
+        return ""
+    said = "; ".join(f"{row_label(of_row[0].row)}: {len(of_row)}" for of_row in cells)
+    return f" Each mark is the mean over seeds and folds ({said} cells)."
 
 
 def figure1(records: Sequence[CellRecord]) -> Figure:
     """Draw Figure 1: CT-RATE by label. CT-CLIP's values by label are in no table, so they are missing."""
     row: RowKey = (UNIFERUM, parts(records)[0], "CTRATE")
-    cells = {record.row: record for record in records}
-    scores: dict[RowKey, dict[str, Score]] = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
+    cells = _cells(records, row)
+    scores = {row: _scores(cells, ("CTRATE", "all"))} if cells else {}
     labels = _labels(scores)
     figure = new_figure(9, 1.6 + 0.24 * max(len(labels), 6))
-    left, right = figure.subplots(1, 2, width_ratios=[3, 1])
+    left, right = figure.subplots(1, 2, width_ratios=[2, 1])
     figure.suptitle("Figure 1. Performance on CT-RATE by label")
     left.set_title("Uniferum trained on CTRATE")
     right.set_title("CT-CLIP, ClassFine")
@@ -73,9 +89,9 @@ def figure1(records: Sequence[CellRecord]) -> Figure:
         return figure
     _draw_row(left, 0, 1, row, scores[row], labels)
     _finish(left, labels, scores, {})
-    said = "AUROC, 95 % DeLong intervals."
-    said += "" if not_the_papers([cells[row]]) else " CT-CLIP's mean, as the paper prints it: 0.7561."
-    footnote(figure, [said, *encoder_notes([cells[row]])])
+    said = f"AUROC, 95 % intervals.{_seeds_said([cells])}"
+    said += "" if not_the_papers(cells) else " CT-CLIP's mean, as the paper prints it: 0.7561."
+    footnote(figure, [said, *encoder_notes(cells)])
     return figure
 
 
@@ -94,21 +110,27 @@ def _zero_shot(records: Sequence[CellRecord]) -> tuple[RowKey, ...]:
     return (UNIFERUM, encoder, "CTRATE"), (UNIFERUM, encoder, "CTRATE+SEG")
 
 
-def _scores(cell: CellRecord, column: tuple[str, str]) -> dict[str, Score]:
-    return {score.label: score for score in label_scores(cell, "auroc") if (score.cohort, score.group) == column}
+def _scores(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, Entry]:
+    """The mean of each label over the cells, with its interval."""
+    by_label: dict[str, list[Score]] = {}
+    for cell in cells:
+        for score in label_scores(cell, "auroc"):
+            if (score.cohort, score.group) == column:
+                by_label.setdefault(score.label, []).append(score)
+    return {label: averaged(scores) for label, scores in by_label.items()}
 
 
-def _labels(scores: dict[RowKey, dict[str, Score]]) -> list[str]:
+def _labels(scores: dict[RowKey, dict[str, Entry]]) -> list[str]:
     """Labels with a number in any row, sorted by the first row, best on top."""
     first = next(iter(scores.values()), {})
     known = {label for of_row in scores.values() for label, score in of_row.items() if math.isfinite(score.value)}
     return sorted(known, key=lambda label: (first[label].value if label in first else 0.0, label))
 
 
-def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Score], labels: Sequence[str]) -> None:
+def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Entry], labels: Sequence[str]) -> None:
     look = series(at)
     shift = (at - (rows - 1) / 2) * 0.28
-    known = [(y, scores[label]) for y, label in enumerate(labels) if label in scores]
+    known = [(y, scores[label]) for y, label in enumerate(labels) if label in scores and scores[label].known]
     values = np.array([score.value for _, score in known])
     errors = np.array([[score.value - score.lo, score.hi - score.value] for _, score in known]).T
     axes.errorbar(
@@ -123,10 +145,10 @@ def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Sco
     )
 
 
-def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, Score]], stars: dict[str, float]) -> None:
+def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, Entry]], stars: dict[str, float]) -> None:
     counts = {label: s for of_row in scores.values() for label, s in of_row.items()}
     named = [
-        f"{label.replace('_', ' ')} ({round(counts[label].prevalence * counts[label].n_cases)}"
+        f"{label_words(label)} ({round(counts[label].prevalence * counts[label].n_cases)}"
         f"/{counts[label].n_cases}){' *' if stars.get(label, 1) < 0.05 else ''}"
         for label in labels
     ]
@@ -134,23 +156,31 @@ def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, Sc
     axes.axvline(0.5, color="#999999", linewidth=0.8)
     axes.set(xlim=(0, 1), ylim=(-0.7, len(labels) - 0.3))
     axes.set_xlabel("AUROC")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=6)
+    if len(scores) > 1:
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=6)
+        axes.set_title(axes.get_title(), pad=16)
 
 
-def _significant(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, float]:
-    """Adjusted p value of the difference by label, on the cases that both cells have."""
-    names = [cell.name for cell in cells]
+def _significant(rows: Sequence[Sequence[CellRecord]], column: tuple[str, str]) -> dict[str, float]:
+    """Adjusted p value of the difference by label, on the cases that all cells have, over the seeds of both rows."""
+    repeats = set.intersection(*({cell.repeat for cell in cells} for cells in rows))
+    sides = [[cell for cell in cells if cell.repeat in repeats] for cells in rows]
+    if not repeats:
+        return {}
     tables = {}
-    for cell in cells:
+    for cell in (*sides[0], *sides[1]):
         table = cell.predictions(NEEDED)
         tables[cell.name] = table.loc[(table["cohort"] == column[0]) & (table["group"] == column[1])]
-    tests = pairwise(align(tables, common=True), names)
-    if tests.empty:
-        return {}
-    return dict(zip(tests["label"], holm(tests["p"].to_numpy()), strict=True))
+    count = len(sides[0])
+    tests = {}
+    for (_, _, label), cases in align(tables, common=True).items():
+        made = label_difference(cases, (range(count), range(count, 2 * count)))
+        if made is not None:
+            tests[label] = made.test.p
+    return dict(zip(tests, holm(list(tests.values())), strict=True))
 
 
-def _why_missing(panel: Panel, drawn: Sequence[tuple[RowKey, CellRecord]]) -> str:
+def _why_missing(panel: Panel, drawn: Sequence[tuple[RowKey, Sequence[CellRecord]]]) -> str:
     if drawn:
         return f"no label of {' '.join(panel.column)} has both classes"
     return "no cell " + " or ".join(row_label(row) for row in panel.rows)
