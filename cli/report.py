@@ -7,6 +7,7 @@ import typer
 
 from cli import output
 from cli.examples import examples
+from cli.report_checks import check_options
 from cli.report_output import (
     Drawing,
     Judgement,
@@ -71,15 +72,19 @@ def report(
         ),
     ] = None,
     columns: Annotated[
-        str, typer.Option(help="With --rows: its columns, e.g. cohort,freeze.", rich_help_panel=TABLES)
-    ] = "cohort,group",
-    metric: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="With --rows and --vary: auroc, aupr, sensitivity, brier, ece; dice, mask_sensitivity, volume_error.",
+            help="With --rows: its columns, e.g. cohort,freeze; default cohort,group.", rich_help_panel=TABLES
+        ),
+    ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            help="With --rows and --vary: auroc (default), aupr, sensitivity, brier, ece; dice, mask_sensitivity, "
+            "volume_error.",
             rich_help_panel=TABLES,
         ),
-    ] = "auroc",
+    ] = None,
     cohort: Annotated[str | None, typer.Option(help="Only this cohort.", rich_help_panel=TABLES)] = None,
     group: Annotated[
         str | None, typer.Option(help="Only this group of labels: all, shared or unique.", rich_help_panel=TABLES)
@@ -92,6 +97,14 @@ def report(
     ] = False,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="Print 95 % intervals beside the values.", rich_help_panel=TABLES)
+    ] = False,
+    protocol: Annotated[
+        bool,
+        typer.Option(
+            "--protocol",
+            help="Print the whole protocol below each table: labels, splits, inputs.",
+            rich_help_panel=TABLES,
+        ),
     ] = False,
     training_rows: Annotated[
         bool,
@@ -168,8 +181,16 @@ def report(
         list[str] | None, typer.Option("--figure", help="Only this figure.", rich_help_panel=FIGURES)
     ] = None,
     figure_format: Annotated[
-        str, typer.Option(help="png, svg and pdf, separated by commas.", rich_help_panel=FIGURES)
-    ] = "png,svg,pdf",
+        str | None, typer.Option(help="png, svg and pdf (default: all), separated by commas.", rich_help_panel=FIGURES)
+    ] = None,
+    style: Annotated[
+        str | None,
+        typer.Option(
+            "--style",
+            help="Widths and fonts of figures: screen (default), nature, ieee, elsevier, radiology.",
+            rich_help_panel=FIGURES,
+        ),
+    ] = None,
     montages: Annotated[
         int,
         typer.Option(help="With --data and --figures: number of scans to draw per cohort.", rich_help_panel=FIGURES),
@@ -201,7 +222,18 @@ def report(
     ] = None,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
-    drawing = Drawing(figures, figure or [], figure_format.split(","), montages)
+    given = {
+        **{"--table": table, "--rows": rows, "--columns": columns, "--metric": metric, "--label": label},
+        **{"--published": published, "--intervals": intervals, "--protocol": protocol, "--verdict": verdict},
+        **{"--against": against, "--claims": claims, "--compare": compare, "--compare-encoders": compare_encoders},
+        **{"--encoder": encoder, "--vary": vary, "--training-rows": training_rows, "--common": common, "--base": base},
+        **{"--figures": figures, "--figure": figure, "--figure-format": figure_format, "--style": style},
+        **{"--montages": montages, "--html": html, "--with-volumes": with_volumes},
+    }
+    if search is None and data is None:
+        check_options(given)
+    formats = (figure_format or "png,svg,pdf").split(",")
+    drawing = Drawing(figures, figure or [], formats, montages, style or "screen")
     if data is not None and html is None:
         print_data(data, kind, drawing, grid)
         return
@@ -210,7 +242,8 @@ def report(
         print_search(search, kind, drawing, tests)
         return
     only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
-    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals)
+    axes = columns or "cohort,group"
+    selection = Selection(table or ["auroc"], rows, axes, metric or "auroc", only, published, intervals, protocol)
     cells = read_cells(grid, folder, mlflow, recompute=recompute)
     write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
     if tests.wanted or (figures is None and html is None):
@@ -230,7 +263,8 @@ def why(
     from uniferum.report.tables.catalogue import make_table
 
     cells = read_cells(grid, folder, mlflow)
-    output.result(trace(make_table(table, cells.records, cells.pending), row, column, cells.records))
+    made = make_table(table, cells.records, cells.pending, published_rows=True)
+    output.result(trace(made, row, column, cells.records))
 
 
 def register(app: typer.Typer) -> None:
