@@ -73,9 +73,7 @@ def report(
     ] = None,
     columns: Annotated[
         str | None,
-        typer.Option(
-            help="With --rows: its columns, e.g. cohort,freeze; default cohort,group.", rich_help_panel=TABLES
-        ),
+        typer.Option(help="With --rows: its columns, e.g. cohort,freeze (cohort,group).", rich_help_panel=TABLES),
     ] = None,
     metric: Annotated[
         str | None,
@@ -102,7 +100,7 @@ def report(
         bool,
         typer.Option(
             "--protocol",
-            help="Print the whole protocol below each table: labels, splits, inputs.",
+            help="Print the whole protocol below each table.",
             rich_help_panel=TABLES,
         ),
     ] = False,

@@ -1,6 +1,5 @@
 """Write the files of a folder all together or not at all."""
 
-import os
 import shutil
 import signal
 import tempfile
@@ -31,7 +30,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             target = folder / path.relative_to(draft)
             if path.is_file():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, target)
+                path.replace(target)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         signal.signal(signal.SIGTERM, before)
