@@ -59,7 +59,7 @@ def protocol_lines(
         *(Kept(line) if "COARSER" in line else line for line in input_lines(trained)),
         *([_selection_line(trained), Kept(_seeds_line(trained, shown))] if trained else []),
         *map(Kept, folds_lines(trained)),
-        *ensemble_lines(records),
+        *map(Kept, ensemble_lines(records)),
         Kept(_value_line(metric)),
     )
 

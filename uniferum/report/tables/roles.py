@@ -36,9 +36,9 @@ class _Roles:
     def __init__(self, records: Iterable[CellRecord]) -> None:
         self._vocabulary = Vocabulary.load()
         self._groups = dict(self._vocabulary.groups)
-        for record in records:  # the groups of a user's own cohorts
+        for record in records:  # the groups and labels of a user's own cohorts
             for key, labels in record.label_reasons.items():
-                self._groups.setdefault(key, tuple(labels))
+                self._groups[key] = tuple(dict.fromkeys((*self._groups.get(key, ()), *labels)))
         self._trained: dict[str, tuple[Groups, set[str]]] = {}
 
     def role(self, record: CellRecord, cohort: str, group: str, label: str = "") -> str:
