@@ -7,7 +7,7 @@ import typer
 
 from cli import output
 from cli.examples import examples
-from cli.report_checks import check_options
+from cli.report_checks import check_options, given_options
 from cli.report_output import (
     Drawing,
     Judgement,
@@ -60,6 +60,7 @@ WHY = examples('uniferum why auroc "tiny-64 CTRATE+SEG" "INSPECT shared" --grid 
 
 
 def report(
+    context: typer.Context,
     table: Annotated[
         list[str] | None, typer.Option("--table", help=f"One of {', '.join(TABLE_NAMES)}.", rich_help_panel=TABLES)
     ] = None,
@@ -72,17 +73,16 @@ def report(
         ),
     ] = None,
     columns: Annotated[
-        str | None,
-        typer.Option(help="With --rows: its columns, e.g. cohort,freeze (cohort,group).", rich_help_panel=TABLES),
-    ] = None,
+        str,
+        typer.Option(help="With --rows: its columns, e.g. cohort,freeze.", rich_help_panel=TABLES),
+    ] = "cohort,group",
     metric: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="With --rows and --vary: auroc (default), aupr, sensitivity, brier, ece; dice, mask_sensitivity, "
-            "volume_error.",
+            help="With --rows and --vary: auroc, aupr, sensitivity, brier, ece; dice, mask_sensitivity, volume_error.",
             rich_help_panel=TABLES,
         ),
-    ] = None,
+    ] = "auroc",
     cohort: Annotated[str | None, typer.Option(help="Only this cohort.", rich_help_panel=TABLES)] = None,
     group: Annotated[
         str | None, typer.Option(help="Only this group of labels: all, shared or unique.", rich_help_panel=TABLES)
@@ -179,16 +179,16 @@ def report(
         list[str] | None, typer.Option("--figure", help="Only this figure.", rich_help_panel=FIGURES)
     ] = None,
     figure_format: Annotated[
-        str | None, typer.Option(help="png, svg and pdf (default: all), separated by commas.", rich_help_panel=FIGURES)
-    ] = None,
+        str, typer.Option(help="png, svg and pdf, separated by commas.", rich_help_panel=FIGURES)
+    ] = "png,svg,pdf",
     style: Annotated[
-        str | None,
+        str,
         typer.Option(
             "--style",
-            help="Widths and fonts of figures: screen (default), nature, ieee, elsevier, radiology.",
+            help="Widths and fonts of figures: screen, nature, ieee, elsevier, radiology.",
             rich_help_panel=FIGURES,
         ),
-    ] = None,
+    ] = "screen",
     montages: Annotated[
         int,
         typer.Option(help="With --data and --figures: number of scans to draw per cohort.", rich_help_panel=FIGURES),
@@ -220,18 +220,8 @@ def report(
     ] = None,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
-    given = {
-        **{"--table": table, "--rows": rows, "--columns": columns, "--metric": metric, "--label": label},
-        **{"--published": published, "--intervals": intervals, "--protocol": protocol, "--verdict": verdict},
-        **{"--against": against, "--claims": claims, "--compare": compare, "--compare-encoders": compare_encoders},
-        **{"--encoder": encoder, "--vary": vary, "--training-rows": training_rows, "--common": common, "--base": base},
-        **{"--figures": figures, "--figure": figure, "--figure-format": figure_format, "--style": style},
-        **{"--montages": montages, "--html": html, "--with-volumes": with_volumes},
-    }
-    if search is None and data is None:
-        check_options(given)
-    formats = (figure_format or "png,svg,pdf").split(",")
-    drawing = Drawing(figures, figure or [], formats, montages, style or "screen")
+    check_options(given_options(context))
+    drawing = Drawing(figures, figure or [], figure_format.split(","), montages, style)
     if data is not None and html is None:
         print_data(data, kind, drawing, grid)
         return
@@ -240,8 +230,7 @@ def report(
         print_search(search, kind, drawing, tests)
         return
     only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
-    axes = columns or "cohort,group"
-    selection = Selection(table or ["auroc"], rows, axes, metric or "auroc", only, published, intervals, protocol)
+    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals, protocol)
     cells = read_cells(grid, folder, mlflow, recompute=recompute)
     write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
     if tests.wanted or (figures is None and html is None):

@@ -2,6 +2,9 @@
 
 from collections.abc import Mapping
 
+import typer
+from click.core import ParameterSource
+
 from uniferum.errors import UniferumError, near_miss
 
 TESTS = ("--claims", "--compare", "--compare-encoders", "--encoder", "--vary", "--training-rows")
@@ -26,6 +29,17 @@ EXCLUDES: dict[str, tuple[str, ...]] = {
     **{test: ("--table", "--rows", "--published", "--intervals", "--protocol") for test in TESTS},
 }
 """Options beside which others have no effect."""
+
+
+def given_options(context: typer.Context) -> dict[str, object]:
+    """The options on the command line with their values; none where a search or stores are reported instead of cells."""
+    if context.params["html"] is None and (context.params["search"] or context.params["data"]):
+        return {}
+    return {
+        option.opts[0]: context.params[option.name]
+        for option in context.command.params
+        if option.name and context.get_parameter_source(option.name) == ParameterSource.COMMANDLINE
+    }
 
 
 def check_options(given: Mapping[str, object]) -> None:

@@ -75,9 +75,15 @@ def _published_lines(facts: Mapping[str, str], metric: str) -> list[str]:
 def _find_row(table: ReportTable, words: str) -> Key:
     wanted = _wanted(words)
     exact = [row for row in table.rows if wanted <= _words(row)]
+    exact = [row for row in exact if _own(table, row)] or exact
     return _only(
         _without_label_sets(exact, words), words, "ROW", (" ".join(part for part in row if part) for row in table.rows)
     )
+
+
+def _own(table: ReportTable, row: Key) -> bool:
+    """Whether a row is of cells, finished or not; other rows have only what the paper prints."""
+    return any(table.entries[row, column].missing != "not run" for column in table.columns)
 
 
 def _find_column(table: ReportTable, words: str) -> Key:

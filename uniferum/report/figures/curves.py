@@ -99,7 +99,7 @@ def _panels(
         return figure
     across = min(ACROSS, max(len(labels), 2))
     rows, below = math.ceil(len(labels) / across), math.ceil(len(tables) / 2)
-    figure = new_figure(max(1.5 * across, 6.0), 1.5 * rows + 0.9 + 0.16 * below)
+    figure = new_figure(max(1.5 * across, 6.0), 1.5 * rows + 1.1 + 0.16 * below)
     figure.suptitle(f"{title} on {cohort}")
     grid = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, label in zip(grid, labels, strict=False):
@@ -118,10 +118,12 @@ def _panels(
         if (drawn := len(set(labels) & set(_drawable({name: table})))) < len(labels)
     ]
     lines = [names[0], *said, *absent, *encoder_notes(records)]
-    letters = int(figure.get_figwidth() * 20)
-    figure.supxlabel("\n".join(textwrap.fill(line, letters) for line in lines), fontsize=6)
+    below_axes = "\n".join(textwrap.fill(line, int(figure.get_figwidth() * 20)) for line in lines)
     named = {text: handle for axes in grid for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
-    figure.legend(named.values(), named.keys(), fontsize=6, loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(
+        named.values(), named.keys(), title=below_axes, title_fontsize=6, fontsize=6, loc="outside lower center",
+        ncols=2, frameon=False,
+    )  # fmt: skip
     return figure
 
 

@@ -19,7 +19,7 @@ from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
 from uniferum.report.tables.paper import averaged
 from uniferum.report.tables.pivot import label_scores
-from uniferum.systems import UNIFERUM
+from uniferum.systems import SYSTEMS, UNIFERUM
 
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 
@@ -76,12 +76,12 @@ def figure1(records: Sequence[CellRecord]) -> Figure:
     """Draw Figure 1: CT-RATE by label. CT-CLIP's values by label are in no table, so they are missing."""
     row: RowKey = (UNIFERUM, parts(records)[0], "CTRATE")
     cells = _cells(records, row)
-    scores = {row: _scores(cells, ("CTRATE", "all"))} if cells else {}
+    scores: dict[RowKey, dict[str, Entry]] = {row: _scores(cells, ("CTRATE", "all"))} if cells else {}
     labels = _labels(scores)
     figure = new_figure(9, 1.6 + 0.24 * max(len(labels), 6))
     left, right = figure.subplots(1, 2, width_ratios=[2, 1])
     figure.suptitle("Figure 1. Performance on CT-RATE by label")
-    left.set_title("Uniferum trained on CTRATE")
+    left.set_title(f"{SYSTEMS[UNIFERUM].title} {row[1]} trained on CTRATE")
     right.set_title("CT-CLIP, ClassFine")
     say_missing(right, "CT-CLIP's values by label are drawn in the paper, and no table publishes them", width=22)
     if not labels:
@@ -154,7 +154,7 @@ def _finish(axes: Axes, labels: Sequence[str], scores: dict[RowKey, dict[str, En
     ]
     axes.set_yticks(range(len(labels)), named)
     axes.axvline(0.5, color="#999999", linewidth=0.8)
-    axes.set(xlim=(0, 1), ylim=(-0.7, len(labels) - 0.3))
+    axes.set(xlim=(0, 1.02), ylim=(-0.7, len(labels) - 0.3))
     axes.set_xlabel("AUROC")
     if len(scores) > 1:
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=6)

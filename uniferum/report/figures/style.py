@@ -82,7 +82,7 @@ def restyled(figure: Figure, name: str) -> Figure:
     figure.set_size_inches(fitting, height * (1 + min(1.0, fitting / width)) / 2)
     for text in figure.findobj(Text):
         text.set_fontfamily(list(journal.fonts))
-        text.set_fontsize(min(max(text.get_fontsize() * min(1.0, fitting / width), 5.0), journal.size + 1))
+        text.set_fontsize(min(max(float(text.get_fontsize()) * min(1.0, fitting / width), 5.0), journal.size + 1))
     return figure
 
 

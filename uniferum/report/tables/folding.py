@@ -1,6 +1,6 @@
 """What of a table's protocol is printed below it, and what only with ``--protocol``.
 
-Below a table stand the number of test volumes of each cohort and the lines of class :class:`Kept`: what a reader must
+Below a table stand the number of test volumes of each cohort and the lines of class :class:`ShownLine`: what a reader must
 know to read the numbers.
 """
 
@@ -15,7 +15,7 @@ FOLDED = "--protocol prints the rest of the protocol: labels, splits, training r
 TOGETHER = "For all tables above:"
 
 
-class Kept(str):
+class ShownLine(str):
     """A line of the protocol that is printed below its table in any case."""
 
     __slots__ = ()
@@ -23,8 +23,8 @@ class Kept(str):
 
 def folded(table: ReportTable) -> tuple[list[str], list[str]]:
     """The lines that are printed below a table, and the others."""
-    kept = [line for line in table.protocol if isinstance(line, Kept)]
-    rest = [line for line in table.protocol if not isinstance(line, Kept)]
+    kept = [line for line in table.protocol if isinstance(line, ShownLine)]
+    rest = [line for line in table.protocol if not isinstance(line, ShownLine)]
     return [*volumes_line(table), *kept, *([FOLDED] if rest else [])], rest
 
 
@@ -38,7 +38,7 @@ def volumes_line(table: ReportTable) -> list[str]:
         if entry.known and entry.n_cases:
             cohort = dict(zip(facts, (*row, *column), strict=True))["cohort"]
             counts.setdefault(cohort, Counter())[_count(entry.n_cases, entry.n_patients)] += 1
-    said = [f"{cohort} {_said(found)}" for cohort, found in counts.items()]
+    said = [f"{cohort} {_said(numbers)}" for cohort, numbers in counts.items()]
     return [f"Test volumes: {'; '.join(said)}."] if said else []
 
 
@@ -46,8 +46,8 @@ def _count(cases: int, patients: int) -> str:
     return f"{cases} of {patients} patients" if patients else str(cases)
 
 
-def _said(found: Counter[str]) -> str:
-    (most, _), *others = found.most_common()
+def _said(counts: Counter[str]) -> str:
+    (most, _), *others = counts.most_common()
     numbers = sum(count for _, count in others)
     return most if not others else f"{most}, for {numbers} numbers fewer or others"
 

@@ -18,7 +18,7 @@ from uniferum.report.published import Published, find, slug
 from uniferum.report.records import MIXES, TEXT_ENCODERS, CellRecord, PendingCell, Score
 from uniferum.report.tables import segmentation
 from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable, marked_best
-from uniferum.report.tables.folding import Kept
+from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
@@ -324,7 +324,7 @@ def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: L
         values = {f for numbers in by_entry.values() if len(numbers) > 1 for f in _distinct(numbers, name)}
         if values:
             over = f"{HEADINGS.get(name, name).lower()}: {', '.join(sorted(values))}"
-            lines.append(Kept(f"Numbers are means over {over}."))
+            lines.append(ShownLine(f"Numbers are means over {over}."))
     return lines
 
 

@@ -9,7 +9,7 @@ from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.axes import axis_names, value_of
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
-from uniferum.report.tables.folding import Kept
+from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.inputs import input_lines
 from uniferum.report.tables.row_counts import row_lines
 from uniferum.report.tables.scoring import label_set_lines, pass_lines
@@ -43,7 +43,7 @@ def protocol_lines(
         shown: axes and config keys that the table shows, so that cells with other values are apart.
     """
     if metric in MASK_METRICS:
-        return tuple(map(Kept, mask_lines(records, metric)))
+        return tuple(map(ShownLine, mask_lines(records, metric)))
     if not records:
         return ()
     lines = [line for column in columns for line in _column_lines(records, column, metric)]
@@ -52,15 +52,15 @@ def protocol_lines(
     return (
         *lines,
         *splits,
-        *map(Kept, label_set_lines(trained, (cohort for cohort, _ in columns))),
-        *map(Kept, pass_lines(trained)),
+        *map(ShownLine, label_set_lines(trained, (cohort for cohort, _ in columns))),
+        *map(ShownLine, pass_lines(trained)),
         *data_lines(trained),
         *row_lines(trained),
-        *(Kept(line) if "COARSER" in line else line for line in input_lines(trained)),
-        *([_selection_line(trained), Kept(_seeds_line(trained, shown))] if trained else []),
-        *map(Kept, folds_lines(trained)),
-        *map(Kept, ensemble_lines(records)),
-        Kept(_value_line(metric)),
+        *(ShownLine(line) if "COARSER" in line else line for line in input_lines(trained)),
+        *([_selection_line(trained), ShownLine(_seeds_line(trained, shown))] if trained else []),
+        *map(ShownLine, folds_lines(trained)),
+        *map(ShownLine, ensemble_lines(records)),
+        ShownLine(_value_line(metric)),
     )
 
 
@@ -139,7 +139,7 @@ def _column_lines(records: Sequence[CellRecord], column: Column, metric: str) ->
     counted = "; ".join(f"{count} ({len(names)} cells, e.g. {names[0]})" for count, names in differing.items())
     counted = f"{counted}; folds" if differing and nested else counted or said
     return [
-        Kept(f"{name}: cells were scored on DIFFERENT cases, so their numbers do not compare: {counted}."),
+        ShownLine(f"{name}: cells were scored on DIFFERENT cases, so their numbers do not compare: {counted}."),
         f"{name}: {said}.",
     ]
 

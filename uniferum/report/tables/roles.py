@@ -80,7 +80,7 @@ def with_roles(table: ReportTable, records: Sequence[CellRecord], *, smallest: b
         records: the cells.
         smallest: smaller is better.
     """
-    found, cells = _Roles(records), {record.name: record for record in records}
+    finder, cells = _Roles(records), {record.name: record for record in records}
     facts = (*table.row_facts, *table.column_facts)
     if table.metric in MASK_METRICS or not {"cohort", "group"} <= set(facts):
         return table
@@ -88,7 +88,7 @@ def with_roles(table: ReportTable, records: Sequence[CellRecord], *, smallest: b
     for (row, column), entry in table.entries.items():
         named = dict(zip(facts, (*row, *column), strict=True))
         where = named["cohort"], named["group"], named.get("label", "")
-        roles = {found.role(cells[name], *where) for name in entry.cells if name in cells}
+        roles = {finder.role(cells[name], *where) for name in entry.cells if name in cells}
         entries[row, column] = replace(entry, role=_only(roles), best=False)
     across = table.best_of == "row"
     lines, axis = (table.rows, 0) if across else (table.columns, 1)
