@@ -19,6 +19,7 @@ Files:
     predict         `uniferum predict`
     prepare         `uniferum data prepare` and `uniferum data verify`
     report          `uniferum report` and `uniferum why`
+    report_checks   check the options of `uniferum report`
     report_output   what `uniferum report` prints and writes
     reports         `uniferum data reports`
     run             `uniferum run`
@@ -28,5 +29,6 @@ Files:
     tables          tables for a terminal, a pipe or a script
     tune            `uniferum tune`
     volumes         images of patients for the page of a report
+    whole_folder    write the files of a folder all together or not at all
     weights         `--weights-dir`, and `uniferum weights check`
 """

@@ -7,6 +7,7 @@ import typer
 
 from cli import output
 from cli.examples import examples
+from cli.report_checks import check_options, given_options
 from cli.report_output import (
     Drawing,
     Guidelines,
@@ -66,6 +67,7 @@ WHY = examples('uniferum why auroc "tiny-64 CTRATE+SEG" "INSPECT shared" --grid 
 
 
 def report(
+    context: typer.Context,
     table: Annotated[
         list[str] | None, typer.Option("--table", help=f"One of {', '.join(TABLE_NAMES)}.", rich_help_panel=TABLES)
     ] = None,
@@ -78,7 +80,8 @@ def report(
         ),
     ] = None,
     columns: Annotated[
-        str, typer.Option(help="With --rows: its columns, e.g. cohort,freeze.", rich_help_panel=TABLES)
+        str,
+        typer.Option(help="With --rows: its columns, e.g. cohort,freeze.", rich_help_panel=TABLES),
     ] = "cohort,group",
     metric: Annotated[
         str,
@@ -99,6 +102,14 @@ def report(
     ] = False,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="Print 95 % intervals beside the values.", rich_help_panel=TABLES)
+    ] = False,
+    protocol: Annotated[
+        bool,
+        typer.Option(
+            "--protocol",
+            help="Print the whole protocol below each table.",
+            rich_help_panel=TABLES,
+        ),
     ] = False,
     training_rows: Annotated[
         bool,
@@ -224,6 +235,14 @@ def report(
     figure_format: Annotated[
         str, typer.Option(help="png, svg and pdf, separated by commas.", rich_help_panel=FIGURES)
     ] = "png,svg,pdf",
+    style: Annotated[
+        str,
+        typer.Option(
+            "--style",
+            help="Widths and fonts of figures: screen, nature, ieee, elsevier, radiology.",
+            rich_help_panel=FIGURES,
+        ),
+    ] = "screen",
     montages: Annotated[
         int,
         typer.Option(help="With --data and --figures: number of scans to draw per cohort.", rich_help_panel=FIGURES),
@@ -255,7 +274,8 @@ def report(
     ] = None,
 ) -> None:
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
-    drawing = Drawing(figures, figure or [], figure_format.split(","), montages)
+    check_options(given_options(context))
+    drawing = Drawing(figures, figure or [], figure_format.split(","), montages, style)
     if data is not None and html is None:
         print_data(data, kind, drawing, grid)
         return
@@ -265,7 +285,7 @@ def report(
         return
     only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     guidelines = Guidelines(threshold, probabilities, by, metadata or [], smallest)
-    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals, guidelines)
+    selection = Selection(table or ["auroc"], rows, columns, metric, only, published, intervals, protocol, guidelines)
     full = not (only_auroc(selection) and figures is None and html is None)
     cells = read_cells(grid, folder, mlflow, recompute=recompute, unit=unit, full=full)
     write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
@@ -286,7 +306,8 @@ def why(
     from uniferum.report.tables.catalogue import make_table
 
     cells = read_cells(grid, folder, mlflow)
-    output.result(trace(make_table(table, cells.records, cells.pending), row, column, cells.records))
+    made = make_table(table, cells.records, cells.pending, published_rows=True)
+    output.result(trace(made, row, column, cells.records))
 
 
 def register(app: typer.Typer) -> None:

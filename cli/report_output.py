@@ -1,5 +1,7 @@
 """What `uniferum report` prints and writes: tables, tests, figures, a page, and the data card of prepared stores."""
 
+import os
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +27,7 @@ class Drawing:
     names: Sequence[str]
     formats: list[str]
     montages: int
+    style: str = "screen"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class Selection:
     only: Mapping[str, str]
     published: bool
     intervals: bool
+    protocol: bool = False
     guidelines: Guidelines = Guidelines()
 
 
@@ -158,7 +162,11 @@ def _draw_data(stores: "dict[str, Store]", folder: Path, drawing: Drawing, phant
         drawn = datacard.figures(stores)
         if phantoms:
             drawn = {name: mark_phantoms(figure) for name, figure in drawn.items()}
-        written = [path for name, figure in drawn.items() for path in save(figure, folder, name, drawing.formats)]
+        written = [
+            path
+            for name, figure in drawn.items()
+            for path in save(figure, folder, name, drawing.formats, style=drawing.style)
+        ]
     pictures = datacard.montages(stores, drawing.montages)
     for name, png in pictures.items():
         (folder / f"{name}.png").write_bytes(png)
@@ -179,11 +187,17 @@ def _marked(sheet: "Sheet", phantoms: bool) -> "Sheet":
     return replace(sheet, title=phantom_title(sheet.title)) if phantoms else sheet
 
 
+def terminal_width() -> int | None:
+    """Letters in a line of the terminal, or ``COLUMNS``; None in a pipe, where no line is wrapped."""
+    fits = sys.stdout.isatty() or os.environ.get("COLUMNS")
+    return shutil.get_terminal_size((80, 24)).columns if fits else None
+
+
 def print_sheets(sheets: "Sequence[Sheet]", kind: str, *, phantoms: bool) -> None:
     """Print sheets on standard output; in CSV, which has rows alone, the lines below them go to standard error."""
     from uniferum.report.tables.rendering import render_sheets
 
-    output.result(render_sheets([_marked(sheet, phantoms) for sheet in sheets], kind))
+    output.result(render_sheets([_marked(sheet, phantoms) for sheet in sheets], kind, width=terminal_width()))
     if kind == "csv":
         output.say_all(line for sheet in sheets for line in sheet.below)
 
@@ -232,7 +246,13 @@ def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement,
     if sheets:
         print_sheets(sheets, kind, phantoms=cells.phantoms)
     else:
-        style = Style(selection.published, selection.intervals, bold=sys.stdout.isatty())
+        style = Style(
+            selection.published,
+            selection.intervals,
+            bold=sys.stdout.isatty(),
+            protocol=selection.protocol,
+            width=terminal_width(),
+        )
         output.result(several(tables, kind, style))
 
 
@@ -249,14 +269,16 @@ def _guidelines(cells: "Gathered", chosen: Selection, names: Sequence[str], kind
 
 def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
     from uniferum.report.tables.catalogue import make_table
-    from uniferum.report.tables.pivot import Layout, pivot_table
+    from uniferum.report.tables.pivot import SMALLER_IS_BETTER, Layout, pivot_table
+    from uniferum.report.tables.roles import with_roles
 
     records, pending, published = cells.records, cells.pending, chosen.published
     if chosen.rows is None:
         return [make_table(n, records, pending, published_rows=published, where=chosen.only) for n in chosen.names]
     rows, columns = ([name.strip() for name in text.split(",")] for text in (chosen.rows, chosen.columns))
     layout = Layout(tuple(rows), tuple(columns), chosen.metric, chosen.only, axes=cells.axes)
-    return [pivot_table("own", records, pending, layout, published_rows=published)]
+    table = pivot_table("own", records, pending, layout, published_rows=published)
+    return [with_roles(table, records, smallest=layout.metric in SMALLER_IS_BETTER)]
 
 
 def _print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: str) -> None:
@@ -297,7 +319,9 @@ def write_files(cells: "Gathered", drawing: Drawing, page: Page, tests: Tests, s
     by_axis = ByAxis(cells.pending, cells.axes, tests.vary, tests.wanted_of(selection))
     if drawing.folder is not None:
         names, kinds = drawing.names, drawing.formats
-        written = draw_all(cells.records, drawing.folder, names=names, kinds=kinds, by_axis=by_axis)
+        written = draw_all(
+            cells.records, drawing.folder, names=names, kinds=kinds, by_axis=by_axis, style=drawing.style
+        )
         output.say(f"{len(written)} files in {drawing.folder}")
     if page.folder is not None:
         _write_page(cells, page.folder, page, by_axis)
@@ -305,6 +329,7 @@ def write_files(cells: "Gathered", drawing: Drawing, page: Page, tests: Tests, s
 
 def _write_page(cells: "Gathered", folder: Path, page: Page, by_axis: "ByAxis") -> None:
     from cli.volumes import pictures
+    from cli.whole_folder import whole_folder
     from orchestration.search.trials import read_trials
     from uniferum.preprocessing.store.store import Store
     from uniferum.report.datacard import read_stores
@@ -312,14 +337,16 @@ def _write_page(cells: "Gathered", folder: Path, page: Page, by_axis: "ByAxis") 
 
     counted = page.data or page.volumes
     stores = read_stores(counted) if counted else {name: Store.open(path) for name, path in cells.stores.items()}
-    path = write_page(
-        folder,
-        cells.records,
-        cells.pending,
-        cells.agreement,
-        data=stores,
-        pictures=pictures(cells, page.volumes) if page.volumes else None,
-        by_axis=by_axis,
-        search=read_trials(page.search) if page.search else None,
-    )
+    with whole_folder(folder) as draft:
+        write_page(
+            draft,
+            cells.records,
+            cells.pending,
+            cells.agreement,
+            data=stores,
+            pictures=pictures(cells, page.volumes) if page.volumes else None,
+            by_axis=by_axis,
+            search=read_trials(page.search) if page.search else None,
+        )
+    path = folder / "index.html"
     output.say(f"The page is {path}; open it in a browser, no network is needed.")

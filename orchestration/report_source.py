@@ -80,7 +80,7 @@ def gather(
 
     config = config or load_grid(grid)
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
-    records, pending, stale = _match(config, grid, recorded, say)
+    records, pending, stale = _match(config, grid, recorded, say, folder)
     _check_any(records, pending, folder or grid)
     records, pending = distinguish_encoders(records, pending)
     if config.synthetic:
@@ -149,7 +149,11 @@ def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
 
 
 def _match(
-    grid: "GridConfig", path: Path, recorded: Sequence[CellRecord], say: Callable[[str], object]
+    grid: "GridConfig",
+    path: Path,
+    recorded: Sequence[CellRecord],
+    say: Callable[[str], object],
+    folder: Path | None = None,
 ) -> tuple[list[CellRecord], list[PendingCell], set[str]]:
     """Match records to the grid's cells by fingerprint; ``say`` gets the names of records that match no cell.
 
@@ -180,11 +184,19 @@ def _match(
                 planned.why if planned.state == PlanState.NO_DATA else f"{planned.state}: {planned.why}"
             )
             command = f"uniferum grid run {path} --only {cell.name}"
+            if planned.state in (PlanState.DONE, PlanState.RESCORE):
+                reason, command = _elsewhere(grid, path, folder)
             pending.append(_pending(cell, reason, command, values))
     _say_hidden(hidden, say)
     for why, names in stale.items():
         say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
     return records, pending, {name for names in stale.values() for name in names}
+
+
+def _elsewhere(grid: "GridConfig", path: Path, folder: Path | None) -> tuple[str, str]:
+    """Why a cell that is finished in the grid's folder was not read, and the command that reads it."""
+    source = f"below {folder}" if folder else "in MLflow (not sent yet, or another server)"
+    return f"finished, but not {source}", f"uniferum report --grid {path} --from {grid.root}"
 
 
 def _with_ensembles(

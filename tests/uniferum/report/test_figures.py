@@ -33,12 +33,12 @@ def drawn(records, name):
 
 def test_figure_1_draws_our_values_and_says_what_no_table_publishes(records):
     text = drawn(records, "figure1")
-    assert "pleural effusion" in text
+    assert "Pleural effusion" in text
     assert "no table publishes" in " ".join(re.sub(r"<[^>]+>", " ", text).split())
 
 
 def test_zero_shot_figures_star_a_significant_difference(records):
-    assert "honeycombing (16/40) *" in drawn(records, "figure4")
+    assert "Honeycombing (16/40) *" in drawn(records, "figure4")
 
 
 def test_a_figure_without_its_cells_says_so(records):

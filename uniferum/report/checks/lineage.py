@@ -5,6 +5,7 @@ The number is computed again from the prediction file, to detect a table that no
 
 import hashlib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,20 +13,25 @@ from pathlib import Path
 import pandas as pd
 
 from uniferum.data.label_sets import set_of
+from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.evaluation.metrics import score_predictions
 from uniferum.report.ensembles import average_logits
+from uniferum.report.published import find
 from uniferum.report.records import CellRecord
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.flagged import flag_line
 from uniferum.report.tables.paper import mean
 from uniferum.report.tables.pivot import GROUP_METRICS, label_scores
+from uniferum.report.tables.rendering import shown_name
 from uniferum.report.tables.segmentation import mask_scores
 from uniferum.report.tables.splits import split_line
 from uniferum.report.tables.wording import METRIC as BY_WORDING
 
+FEW = 5
+"""Fewer positive cases than this are pointed out: one case more or less changes such a number a lot."""
 MASK_FACTS = ("cohort", "group", "label")
 
 
@@ -49,8 +55,9 @@ def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecor
         f"row {' / '.join(shown_encoder(x) for x in row_key if x)}, column {' '.join(column_key)}",
         "",
     ]
-    lines += _number_lines(entry)
     facts = dict(zip((*table.row_facts, *table.column_facts), (*row_key, *column_key), strict=True))
+    lines += _number_lines(entry)
+    lines += _published_lines(facts, table.metric) if math.isfinite(entry.published) else []
     for record in records:
         if record.name in entry.cells:
             shown = _ensemble_lines if record.members else _run_lines
@@ -58,18 +65,37 @@ def trace(table: ReportTable, row: str, column: str, records: Sequence[CellRecor
     return "\n".join(lines) + "\n"
 
 
+def _published_lines(facts: Mapping[str, str], metric: str) -> list[str]:
+    """Where a published value is printed, and what is said beside it."""
+    row = facts.get("model", ""), facts.get("text_encoder", ""), facts.get("train_on", "")
+    one = find(metric, row, facts.get("cohort", ""), facts.get("label") or facts.get("group", ""))
+    return [] if one is None else [f"published in: {one.source}" + (f"; {one.note}" if one.note else "")]
+
+
 def _find_row(table: ReportTable, words: str) -> Key:
-    wanted = words.replace("/", " ").lower().split()
-    exact = [row for row in table.rows if set(wanted) <= _words(row)]
+    wanted = _wanted(words)
+    exact = [row for row in table.rows if wanted <= _words(row)]
+    exact = [row for row in exact if _own(table, row)] or exact
     return _only(
         _without_label_sets(exact, words), words, "ROW", (" ".join(part for part in row if part) for row in table.rows)
     )
 
 
+def _own(table: ReportTable, row: Key) -> bool:
+    """Whether a row is of cells, finished or not; other rows have only what the paper prints."""
+    return any(table.entries[row, column].missing != "not run" for column in table.columns)
+
+
 def _find_column(table: ReportTable, words: str) -> Key:
-    wanted = words.replace(":", " ").replace("/", " ").lower().split()
-    exact = [column for column in table.columns if set(wanted) <= _words(column)]
+    wanted = _wanted(words.replace(":", " "))
+    exact = [column for column in table.columns if wanted <= _words(column)]
     return _only(_without_label_sets(exact, words), words, "COLUMN", (" ".join(column) for column in table.columns))
+
+
+def _wanted(words: str) -> set[str]:
+    """The words that name a row or column, also as it is printed: without counts of labels, and without dashes."""
+    plain = re.sub(r"\(\d+/\d+ labels\)", " ", words).replace("/", " ").lower()
+    return {word for word in plain.split() if word != "-"}
 
 
 def _without_label_sets(keys: Sequence[Key], words: str) -> list[Key]:
@@ -79,7 +105,10 @@ def _without_label_sets(keys: Sequence[Key], words: str) -> list[Key]:
 
 def _words(key: Key) -> set[str]:
     """Words that match a row or column: its facts, parts of a hub id or folder, short names of the paper's encoders."""
-    spelt = " ".join(shown_encoder(part) for part in key).replace("/", " ").lower().split()
+    labels = Vocabulary.load().labels
+    named = [labels[part].name for part in key if part in labels]
+    printed = [*(shown_encoder(part) for part in key), *map(shown_name, key), *named]
+    spelt = " ".join(printed).replace("/", " ").lower().split()
     return {*spelt, *(part.lower() for part in key)}
 
 
@@ -97,6 +126,7 @@ def _only(matches: Sequence[Key], words: str, subject: str, names: Iterable[str]
 def _number_lines(entry: Entry) -> list[str]:
     if not entry.known:
         lines = [f"no number: {entry.missing}"]
+        lines += [f"published {entry.published:.4f}"] if math.isfinite(entry.published) else []
         return [*lines, f"get it with: {entry.command}"] if entry.command else lines
     lines = [f"value {entry.value:.6f}"]
     if math.isfinite(entry.lo):
@@ -110,6 +140,7 @@ def _number_lines(entry: Entry) -> list[str]:
     if math.isfinite(entry.published):
         lines.append(f"published {entry.published:.4f}, difference {entry.value - entry.published:+.4f}")
     lines.append(f"labels {entry.n_labels} of {entry.n_labels_total}, {entry.n_cases} volumes")
+    lines += [f"role: {entry.role}"] if entry.role else []
     return lines
 
 
@@ -185,7 +216,8 @@ def _recomputed(
         labels["label"], values, labels["n_pos"], labels["n"], labels["reason"], strict=True
     ):
         shown = f"{value:.4f}" if math.isfinite(value) else f"n/a, {reason}"
-        lines.append(f"  {label}: {shown} ({n_pos} of {n} positive)")
+        few = f"; it rests on {n_pos} positive cases" if 0 < n_pos < FEW else ""
+        lines.append(f"  {label}: {shown} ({n_pos} of {n} positive{few})")
     return lines
 
 

@@ -1,6 +1,7 @@
 """The named figures. A new figure is one line here."""
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,12 +15,13 @@ from uniferum.report.checks.effects import Wanted, effects
 from uniferum.report.figures import curves, forest
 from uniferum.report.figures.by_axis import effects_figure, learning_curves
 from uniferum.report.figures.heatmap import heatmap
-from uniferum.report.figures.style import FORMATS, check_formats, look, mark_phantoms, save
+from uniferum.report.figures.style import FORMATS, check_formats, check_style, look, mark_phantoms, save
 from uniferum.report.records import CellRecord, PendingCell
 
 Draw = Callable[[Sequence[CellRecord]], Figure]
+Curves = Callable[[Sequence[CellRecord], str, Sequence[str]], Figure]
 
-#: Largest number of cells in one panel, because more curves cannot be distinguished; the first in the table are drawn.
+#: Largest number of cells in one panel, because more curves cannot be distinguished; others have a figure of their own.
 CURVES = 8
 
 
@@ -52,9 +54,10 @@ def figures(records: Sequence[CellRecord], by_axis: ByAxis | None = None) -> dic
     for cohort in cohorts:
         slug = cohort.lower().replace(" [", "-").removesuffix("]")
         named[f"heatmap-{slug}"] = partial(heatmap, cohort=cohort)
-        named[f"roc-{slug}"] = partial(_few, curves.roc, cohort)
-        named[f"pr-{slug}"] = partial(_few, curves.precision_recall, cohort)
-        named[f"calibration-{slug}"] = partial(_few, curves.reliability, cohort)
+        for kind, draw in CURVE_FIGURES.items():
+            for at in range(max(1, math.ceil(len(records) / CURVES))):
+                part = f"-{at + 1}" if at else ""
+                named[f"{kind}-{slug}{part}"] = partial(_few, draw, f"{kind}-{slug}", at, cohort)
     by_axis = by_axis or ByAxis()
     named |= axis_figures(varied_axes(records, by_axis), by_axis)
     marked = any(record.phantoms for record in records)
@@ -104,6 +107,7 @@ def draw_all(
     names: Sequence[str] = (),
     kinds: Sequence[str] = FORMATS,
     by_axis: ByAxis | None = None,
+    style: str = "screen",
 ) -> list[Path]:
     """Draw the named figures, or all of them, into a folder.
 
@@ -115,9 +119,24 @@ def draw_all(
         if name not in known:
             raise UniferumError("--figure", name, must="be a known figure", cure=near_miss(name, known))
     check_formats(kinds)
+    check_style(style)
     with look():
-        return [path for name in names or known for path in save(known[name](records), folder, name, kinds)]
+        return [
+            path for name in names or known for path in save(known[name](records), folder, name, kinds, style=style)
+        ]
 
 
-def _few(draw: Callable[[Sequence[CellRecord], str], Figure], cohort: str, records: Sequence[CellRecord]) -> Figure:
-    return draw(list(records)[:CURVES], cohort)
+def _few(draw: Curves, name: str, at: int, cohort: str, records: Sequence[CellRecord]) -> Figure:
+    """Draw the curves of some cells, and say in which figures the others are."""
+    first, last = at * CURVES, min((at + 1) * CURVES, len(records))
+    figures = math.ceil(len(records) / CURVES)
+    others = [f"{name}-{n + 1}" if n else name for n in range(figures) if n != at]
+    said = [f"Cells {first + 1} to {last} of {len(records)}; the others are in {', '.join(others)}."] if others else []
+    return draw(list(records)[first:last], cohort, said)
+
+
+CURVE_FIGURES: dict[str, Curves] = {
+    "roc": curves.roc,
+    "pr": curves.precision_recall,
+    "calibration": curves.reliability,
+}

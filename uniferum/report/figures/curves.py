@@ -1,6 +1,7 @@
 """ROC and precision-recall curves, learning curves and reliability diagrams."""
 
 import math
+import textwrap
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 
 from uniferum.evaluation import calibration
 from uniferum.evaluation.curves import curve
-from uniferum.report.figures.style import footnote, new_figure, say_missing, series
+from uniferum.report.figures.style import footnote, label_words, new_figure, say_missing, series
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.naming import cell_labels, encoder_notes
 
@@ -17,17 +18,17 @@ ACROSS = 6
 Draw = Callable[[Axes, pd.DataFrame, int, str], None]
 
 
-def roc(records: Sequence[CellRecord], cohort: str) -> Figure:
+def roc(records: Sequence[CellRecord], cohort: str, said: Sequence[str] = ()) -> Figure:
     """Draw ROC curves of every cell, one small panel for each label."""
-    return _panels(records, cohort, "ROC", ("1 - specificity", "sensitivity"), _draw_roc)
+    return _panels(records, cohort, "ROC", ("1 - specificity", "sensitivity"), _draw_roc, said)
 
 
-def precision_recall(records: Sequence[CellRecord], cohort: str) -> Figure:
+def precision_recall(records: Sequence[CellRecord], cohort: str, said: Sequence[str] = ()) -> Figure:
     """Draw precision-recall curves, one small panel for each label; a line shows the prevalence."""
-    return _panels(records, cohort, "Precision and recall", ("recall", "precision"), _draw_pr)
+    return _panels(records, cohort, "Precision and recall", ("recall", "precision"), _draw_pr, said)
 
 
-def reliability(records: Sequence[CellRecord], cohort: str) -> Figure:
+def reliability(records: Sequence[CellRecord], cohort: str, said: Sequence[str] = ()) -> Figure:
     """Draw a reliability diagram: observed share of positives by predicted probability, over all labels of a cohort."""
     figure, axes = _square(f"Calibration on {cohort}")
     drawn = 0
@@ -47,8 +48,8 @@ def reliability(records: Sequence[CellRecord], cohort: str) -> Figure:
     axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8)
     axes.set(xlabel="predicted probability", ylabel="observed share of positives", xlim=(0, 1), ylim=(0, 1))
     axes.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
-    said = "Ten bins of probability. Training balances negatives, so over-confidence is expected."
-    footnote(figure, [said, *encoder_notes(records)])
+    bins_said = "Ten bins of probability. Training balances negatives, so over-confidence is expected."
+    footnote(figure, [bins_said, *said, *encoder_notes(records)])
     return figure
 
 
@@ -87,27 +88,42 @@ def _draw_learning(axes: Axes, at: int, labelled: tuple[CellRecord, str]) -> boo
 VALIDATION = ("selection", "validation/auroc", "validation/mean_auroc", "selection/auroc")
 
 
-def _panels(records: Sequence[CellRecord], cohort: str, title: str, names: tuple[str, str], draw: Draw) -> Figure:
+def _panels(
+    records: Sequence[CellRecord], cohort: str, title: str, names: tuple[str, str], draw: Draw, said: Sequence[str]
+) -> Figure:
     tables = {label: _cases(one, cohort) for one, label in zip(records, cell_labels(records), strict=True)}
     labels = _drawable(tables)
     if not labels:
         figure, axes = _square(f"{title} on {cohort}")
         say_missing(axes, f"no cell has a label of {cohort} with both classes")
         return figure
-    rows = math.ceil(len(labels) / ACROSS)
-    figure = new_figure(1.5 * min(ACROSS, len(labels)) + 4, max(1.5 * rows + 0.8, 2.8))
+    across = min(ACROSS, max(len(labels), 2))
+    rows, below = math.ceil(len(labels) / across), math.ceil(len(tables) / 2)
+    figure = new_figure(max(1.5 * across, 6.0), 1.5 * rows + 1.1 + 0.16 * below)
     figure.suptitle(f"{title} on {cohort}")
-    grid = figure.subplots(rows, min(ACROSS, len(labels)), sharex=True, sharey=True, squeeze=False).ravel()
+    grid = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, label in zip(grid, labels, strict=False):
-        axes.set_title(label.replace("_", " "), fontsize=6)
+        axes.set_title("\n".join(textwrap.wrap(label_words(label), 24)), fontsize=6)
+        axes.tick_params(labelsize=6)
         for at, (name, table) in enumerate(tables.items()):
-            draw(axes, table.loc[table["label"] == label], at, name)
+            cases = table.loc[table["label"] == label]
+            if _both_classes(cases):
+                draw(axes, cases, at, name)
     for axes in grid[len(labels) :]:
         axes.set_axis_off()
     figure.supylabel(names[1], fontsize=7)
-    figure.supxlabel("\n".join([names[0], *encoder_notes(records)]), fontsize=7)
-    handles, texts = grid[0].get_legend_handles_labels()
-    figure.legend(handles, texts, fontsize=6, loc="outside right upper", frameon=False)
+    absent = [
+        f"{name}: {len(labels) - drawn} of {len(labels)} labels not drawn, they have no score or one class"
+        for name, table in tables.items()
+        if (drawn := len(set(labels) & set(_drawable({name: table})))) < len(labels)
+    ]
+    lines = [names[0], *said, *absent, *encoder_notes(records)]
+    below_axes = "\n".join(textwrap.fill(line, int(figure.get_figwidth() * 20)) for line in lines)
+    named = {text: handle for axes in grid for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        named.values(), named.keys(), title=below_axes, title_fontsize=6, fontsize=6, loc="outside lower center",
+        ncols=2, frameon=False,
+    )  # fmt: skip
     return figure
 
 
@@ -136,13 +152,17 @@ def _cases(record: CellRecord, cohort: str) -> pd.DataFrame:
 
 
 def _drawable(tables: dict[str, pd.DataFrame]) -> list[str]:
-    """Labels with both classes in every table, in order of appearance."""
-    both: list[set[str]] = []
+    """Labels with both classes in any table, in order of appearance."""
+    both: set[str] = set()
     for table in tables.values():
         positive = set(table.loc[table["target"] > 0.5, "label"])
-        both.append(positive & set(table.loc[table["target"] < 0.5, "label"]))
+        both |= positive & set(table.loc[table["target"] < 0.5, "label"])
     order = dict.fromkeys(str(label) for table in tables.values() for label in table["label"].unique())
-    return [label for label in order if all(label in labels for labels in both)]
+    return [label for label in order if label in both]
+
+
+def _both_classes(cases: pd.DataFrame) -> bool:
+    return bool((cases["target"] > 0.5).any() and (cases["target"] < 0.5).any())
 
 
 def _square(title: str) -> tuple[Figure, Axes]:

@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 
 from uniferum.evaluation.comparison import align, label_difference
 from uniferum.evaluation.multiple_testing import holm
-from uniferum.report.figures.style import footnote, new_figure, say_missing, series
+from uniferum.report.figures.style import footnote, label_words, new_figure, say_missing, series
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.entries import Entry, intervals_said
 from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
 from uniferum.report.tables.paper import averaged
 from uniferum.report.tables.pivot import label_scores
-from uniferum.systems import UNIFERUM
+from uniferum.systems import SYSTEMS, UNIFERUM
 
 Scores = dict[RowKey, dict[str, Entry]]
 """By row and label."""
@@ -37,7 +37,10 @@ class Panel:
 
 
 def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
-    """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ."""
+    """Draw a line for each label, a mark with interval for each row, and a star if the first two rows differ.
+
+    Cells of a row that differ in seed or fold are averaged.
+    """
     cells = _by_row(records)
     drawn = [(row, cells[row]) for row in panel.rows if row in cells]
     scores = {row: _scores(own, panel.column) for row, own in drawn}
@@ -67,9 +70,9 @@ def figure1(records: Sequence[CellRecord]) -> Figure:
     scores: Scores = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
     labels = _labels(scores)
     figure = new_figure(9, 1.6 + 0.24 * max(len(labels), 6))
-    left, right = figure.subplots(1, 2, width_ratios=[3, 1])
+    left, right = figure.subplots(1, 2, width_ratios=[2, 1])
     figure.suptitle("Figure 1. Performance on CT-RATE by label")
-    left.set_title("Uniferum trained on CTRATE")
+    left.set_title(f"{SYSTEMS[UNIFERUM].title} {row[1]} trained on CTRATE")
     right.set_title("CT-CLIP, ClassFine")
     say_missing(right, "CT-CLIP's values by label are drawn in the paper, and no table publishes them", width=22)
     if not labels:
@@ -98,9 +101,9 @@ def _zero_shot(records: Sequence[CellRecord]) -> tuple[RowKey, ...]:
 
 
 def _by_row(records: Sequence[CellRecord]) -> dict[RowKey, list[CellRecord]]:
-    """The cells of each row, one for each seed and fold."""
+    """The cells of each row, one for each seed and fold; without ensembles."""
     rows: dict[RowKey, dict[tuple[int, int], CellRecord]] = {}
-    for record in records:
+    for record in (one for one in records if not one.members):
         rows.setdefault(record.row, {}).setdefault(record.repeat, record)
     return {row: [own[repeat] for repeat in sorted(own)] for row, own in rows.items()}
 
@@ -133,7 +136,7 @@ def _labels(scores: Scores) -> list[str]:
 def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Entry], labels: Sequence[str]) -> None:
     look = series(at)
     shift = (at - (rows - 1) / 2) * 0.28
-    known = [(y, scores[label]) for y, label in enumerate(labels) if label in scores]
+    known = [(y, scores[label]) for y, label in enumerate(labels) if label in scores and scores[label].known]
     values = np.array([score.value for _, score in known])
     errors = np.array([[score.value - score.lo, score.hi - score.value] for _, score in known]).T.clip(min=0)
     axes.errorbar(
@@ -151,15 +154,17 @@ def _draw_row(axes: Axes, at: int, rows: int, row: RowKey, scores: dict[str, Ent
 def _finish(axes: Axes, labels: Sequence[str], scores: Scores, stars: dict[str, float]) -> None:
     counts = {label: s for of_row in scores.values() for label, s in of_row.items()}
     named = [
-        f"{label.replace('_', ' ')} ({round(counts[label].prevalence * counts[label].n_cases)}"
+        f"{label_words(label)} ({round(counts[label].prevalence * counts[label].n_cases)}"
         f"/{counts[label].n_cases}){' *' if stars.get(label, 1) < 0.05 else ''}"
         for label in labels
     ]
     axes.set_yticks(range(len(labels)), named)
     axes.axvline(0.5, color="#999999", linewidth=0.8)
-    axes.set(xlim=(0, 1), ylim=(-0.7, len(labels) - 0.3))
+    axes.set(xlim=(0, 1.02), ylim=(-0.7, len(labels) - 0.3))
     axes.set_xlabel("AUROC")
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=6)
+    if len(scores) > 1:
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=6)
+        axes.set_title(axes.get_title(), pad=16)
 
 
 def _significant(sides: Sequence[Sequence[CellRecord]], column: tuple[str, str]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from uniferum.report.figures.style import HEAT, footnote, new_figure, say_missing
+from uniferum.report.figures.style import HEAT, footnote, label_words, new_figure, say_missing
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.naming import encoder_notes
@@ -33,7 +33,7 @@ def heatmap(records: Sequence[CellRecord], cohort: str) -> Figure:
     axes.set_xticks(
         range(len(table.columns)), [_column_name(column) for column in table.columns], rotation=60, ha="right"
     )
-    axes.set_yticks(range(len(table.rows)), [f"{row[2].replace('_', ' ')} ({row[1]})" for row in table.rows])
+    axes.set_yticks(range(len(table.rows)), [f"{label_words(row[2])} ({row[1]})" for row in table.rows])
     for (y, x), value in np.ndenumerate(values):
         if np.isfinite(value):
             axes.text(x, y, f"{value:.2f}", ha="center", va="center", color="white" if value < 0.7 else "black", size=6)

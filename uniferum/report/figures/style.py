@@ -5,6 +5,7 @@ Ito (2008), with grey instead of yellow, which is hard to see on white. Heat map
 """
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -15,8 +16,10 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from uniferum.atomic import write_atomically
+from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.tables.naming import phantom_title
 
@@ -28,8 +31,59 @@ SETTINGS: Any = {
     "axes.spines.right": False,
     "svg.hashsalt": "uniferum",
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,  # TrueType: journals refuse the Type 3 of Matplotlib's default
+    "ps.fonttype": 42,
     "figure.dpi": 150,
+    "savefig.dpi": 300,
 }
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What a journal asks of figures: its column widths in inches, the font, and the resolution of pictures."""
+
+    widths: tuple[float, ...]
+    fonts: tuple[str, ...]
+    size: float = 8
+    dpi: int = 300
+
+
+SANS = ("Arial", "Helvetica", "Liberation Sans", "DejaVu Sans")
+JOURNALS: dict[str, Journal | None] = {
+    "screen": None,
+    "nature": Journal((3.5, 7.2), SANS, 7),
+    "ieee": Journal((3.5, 7.16), ("Times New Roman", "Liberation Serif", "DejaVu Serif"), 8, 600),
+    "elsevier": Journal((3.54, 5.51, 7.48), SANS, 7),
+    "radiology": Journal((3.33, 6.9), SANS, 8),
+}
+"""Styles of ``--style``: column widths and fonts of the publishers' guidelines; ``screen`` is as wide as it needs."""
+
+
+def check_style(name: str) -> None:
+    """Check the name of a style.
+
+    Raises:
+        UniferumError: the style is unknown.
+    """
+    if name not in JOURNALS:
+        raise UniferumError("--style", name, must="be a known style", cure=near_miss(name, JOURNALS))
+
+
+def restyled(figure: Figure, name: str) -> Figure:
+    """Fit a figure into the columns of a journal: the narrowest that is wide enough, else the widest.
+
+    The height shrinks by half of what the width does, so that lines of text keep their distance.
+    """
+    journal = JOURNALS[name]
+    if journal is None:
+        return figure
+    width, height = figure.get_size_inches()
+    fitting = next((one for one in journal.widths if one >= width), journal.widths[-1])
+    figure.set_size_inches(fitting, height * (1 + min(1.0, fitting / width)) / 2)
+    for text in figure.findobj(Text):
+        text.set_fontfamily(list(journal.fonts))
+        text.set_fontsize(min(max(float(text.get_fontsize()) * min(1.0, fitting / width), 5.0), journal.size + 1))
+    return figure
 
 
 @dataclass(frozen=True)
@@ -68,6 +122,14 @@ def look() -> AbstractContextManager[None]:
 def new_figure(width: float, height: float) -> Figure:
     """Make an empty figure; sizes are in inches."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def label_words(label: str) -> str:
+    """A label as people write it: ``CABG``, ``12-month pulmonary hypertension``."""
+    known = Vocabulary.load().labels.get(label)
+    name = known.name if known else label.replace("_", " ")
+    within = re.fullmatch(r"(.+) in (\d+) months?", name)
+    return f"{within[2]}-month {within[1][0].lower()}{within[1][1:]}" if within else name
 
 
 def say_missing(axes: Axes, reason: str, *, width: int = 46) -> None:
@@ -111,21 +173,26 @@ def check_formats(kinds: Sequence[str]) -> None:
             raise UniferumError("--figure-format", kind, must="be a known format", cure=near_miss(kind, FORMATS))
 
 
-def as_bytes(figure: Figure, kind: str) -> bytes:
+def as_bytes(figure: Figure, kind: str, *, style: str = "screen") -> bytes:
     """Render a figure in one format, without a date, so that the same numbers give the same bytes."""
+    journal = JOURNALS[style]
     metadata = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[kind]
     buffer = io.BytesIO()
     with look():
-        figure.savefig(buffer, format=kind, metadata=metadata)
+        dpi = SETTINGS["savefig.dpi"] if journal is None else journal.dpi
+        figure.savefig(buffer, format=kind, metadata=metadata, dpi=dpi)
     return buffer.getvalue()
 
 
-def save(figure: Figure, folder: Path, name: str, kinds: Sequence[str] = FORMATS) -> list[Path]:
+def save(
+    figure: Figure, folder: Path, name: str, kinds: Sequence[str] = FORMATS, *, style: str = "screen"
+) -> list[Path]:
     """Write a figure in each format, and return the paths."""
+    figure = restyled(figure, style)
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for kind in kinds:
-        path, content = folder / f"{name}.{kind}", as_bytes(figure, kind)
+        path, content = folder / f"{name}.{kind}", as_bytes(figure, kind, style=style)
 
         def fill(draft: Path, content: bytes = content) -> None:
             draft.write_bytes(content)

@@ -4,13 +4,16 @@ Files:
 
     catalogue      the named tables
     entries        a number with its counts and interval, or the reason why there is none
+    fitting        fit the columns of a sheet into a width
     flagged        quality flags in tables
+    folding        what of a protocol is printed below its table
     inputs         protocol lines on the input of cells
     naming         names of cells in a report
     paper          tables of group means, as in the paper
     pivot          tables of the user's own and tables of labels
     protocol       protocol lines of a table
     repeats        seeds and folds of one number
+    roles          roles of numbers: in-distribution, shared, zero-shot
     rendering      render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON
     row_counts     training rows of cells
     scoring        protocol lines on other labels and on test-time augmentation

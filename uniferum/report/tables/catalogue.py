@@ -12,9 +12,10 @@ from uniferum.report.published import of_labels
 from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables.entries import ReportTable
-from uniferum.report.tables.naming import of_phantoms, parts
+from uniferum.report.tables.naming import cited_notes, of_phantoms, parts
 from uniferum.report.tables.paper import METRIC_TITLES, group_table
-from uniferum.report.tables.pivot import Layout, pivot_table
+from uniferum.report.tables.pivot import SMALLER_IS_BETTER, Layout, pivot_table
+from uniferum.report.tables.roles import with_roles
 from uniferum.report.tables.wording import wording_table
 from uniferum.systems import UNIFERUM
 
@@ -115,13 +116,14 @@ def make_table(
         limits = {**(listed.layout.where or {}), **(where or {})}
         layout = replace(listed.layout, where=limits, title=title)
         printed = [one for one in of_labels(layout.metric) if published_rows and listed.shows(one.row, second)]
-        return pivot_table(
+        table = pivot_table(
             name, shown, waiting, layout, printed=printed, published_rows=published_rows, phantoms=phantoms
         )
+        return with_roles(table, shown, smallest=layout.metric in SMALLER_IS_BETTER)
     if name == "wording":
         return wording_table(name, title, shown, waiting, where=where, phantoms=phantoms)
     columns = _limited(shown, where or {})
-    return group_table(
+    table = group_table(
         name,
         shown,
         waiting,
@@ -132,6 +134,8 @@ def make_table(
         shows=lambda row: listed.shows(row, second),
         phantoms=phantoms,
     )
+    table = with_roles(table, shown)
+    return replace(table, notes=(*cited_notes(table), *table.notes)) if published_rows and not phantoms else table
 
 
 def _in_table(one: CellRecord | PendingCell, listed: Listed, second: str) -> bool:
@@ -147,6 +151,10 @@ def _limited(records: Sequence[CellRecord], where: Mapping[str, str]) -> tuple[t
     if not limits:
         return None
     columns = dict.fromkeys((score.cohort, score.group) for record in records for score in record.groups)
+    for name, value in limits.items():
+        there = {column[name == "group"] for column in columns}
+        if there and value not in there:
+            raise UniferumError(f"--{name}", value, must="be among what was scored", cure=near_miss(value, there))
     left = [column for column in columns if all(column[name == "group"] == limits[name] for name in limits)]
     if not left:
         shown = ", ".join(" ".join(column) for column in columns)

@@ -52,6 +52,8 @@ class Entry:
     """Half the width of the interval that the paper prints; NaN if it prints none."""
     apart: str = ""
     """Why the paper's number for this row cannot be compared with ours: another system, or phantoms."""
+    role: str = ""
+    """in-distribution, shared, zero-shot or mixed (:mod:`uniferum.report.tables.roles`); empty if unknown."""
     missing: str = ""
     command: str = ""
     cells: tuple[str, ...] = ()

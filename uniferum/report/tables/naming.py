@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import TypeVar
 
 from uniferum.report.cited_systems import FOOTNOTES
+from uniferum.report.published import published
 from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import PAPER_TEXT, shown_encoder
+from uniferum.report.tables.entries import ReportTable
 from uniferum.report.tables.sheet import Sheet
-from uniferum.systems import UNIFERUM
+from uniferum.systems import SYSTEMS, UNIFERUM
 from uniferum.value_labels import natural
 
 MARK = " (phantoms)"
@@ -110,6 +112,23 @@ def why_apart(one: CellRecord | PendingCell) -> str:
     if one.phantoms:
         return "phantoms"
     return f"another system than the paper's ({one.other_system})" if one.other_system else ""
+
+
+def cited_notes(table: ReportTable) -> list[str]:
+    """What the paper says beside the values that it cites from others, for the rows of a table."""
+    wanted = {(*row, *column) for row in table.rows for column in table.columns}
+    return [
+        f"{shown_system(one.row[0])} {one.row[2]} on {one.cohort} {one.group}, {one.value:.4f}: "
+        f"{one.source}; {one.note}."
+        for one in published()
+        if one.metric == table.metric and (*one.row, one.cohort, one.group) in wanted and "cited" in one.source
+        if one.note
+    ]
+
+
+def shown_system(name: str) -> str:
+    """The title of a system, or the word itself."""
+    return SYSTEMS[name].title if name in SYSTEMS else name
 
 
 def unpublished_notes(cells: Both, *, phantoms: bool) -> list[str]:

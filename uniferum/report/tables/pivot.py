@@ -28,6 +28,7 @@ from uniferum.report.tables.entries import (
     marked_best,
     without_interval,
 )
+from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
@@ -118,6 +119,8 @@ def pivot_table(
     layout.check(cells)
     title = layout.title or METRICS[layout.metric]
     numbers = measured(records, layout)
+    if not numbers:
+        check_limits(records, layout)
     by_entry: dict[tuple[Key, Key], list[Measured]] = {}
     for one in numbers:
         key = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
@@ -239,6 +242,20 @@ def _measured(records: Sequence[CellRecord], layout: Layout) -> Iterator[Measure
             yield from ((record, score) for score in _means(label_scores(record, layout.metric)))
 
 
+def check_limits(records: Sequence[CellRecord], layout: Layout) -> None:
+    """Check that each limit names something that was scored, if anything was.
+
+    Raises:
+        UniferumError: a cohort, group, label or another fact is unknown; the message names the near ones.
+    """
+    everything = list(_measured(records, layout))
+    for name, value in (layout.where or {}).items():
+        there = dict.fromkeys(fact(one, name) for one in everything)
+        if there and value.lower() not in {one.lower() for one in there}:
+            option = f"--{name}" if name in SCORE_FACTS else "--where"
+            raise UniferumError(option, value, must="be among what was scored", cure=near_miss(value, there))
+
+
 def _means(scores: Iterable[Score]) -> Iterator[Score]:
     """Group means of a metric that is stored only by label; they have no interval."""
     groups: dict[tuple[str, str], list[Score]] = {}
@@ -350,7 +367,8 @@ def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: L
             continue
         values = {f for numbers in by_entry.values() if len(numbers) > 1 for f in _distinct(numbers, name)}
         if values:
-            lines.append(f"Numbers are means over {HEADINGS.get(name, name).lower()}: {', '.join(sorted(values))}.")
+            over = f"{HEADINGS.get(name, name).lower()}: {', '.join(sorted(values))}"
+            lines.append(ShownLine(f"Numbers are means over {over}."))
     return lines
 
 

@@ -10,6 +10,7 @@ from uniferum.evaluation.units import POOLING
 from uniferum.report.axes import axis_names, value_of
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.flagged import data_lines, flagged_cases
+from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.inputs import input_lines
 from uniferum.report.tables.row_counts import row_lines
 from uniferum.report.tables.scoring import label_set_lines, pass_lines
@@ -48,25 +49,25 @@ def protocol_lines(
         intervals: how the intervals of the table were made.
     """
     if metric in MASK_METRICS:
-        return mask_lines(records, metric)
+        return tuple(map(ShownLine, mask_lines(records, metric)))
     if not records:
         return ()
-    lines = [line for column in columns if (line := _column_line(records, column, metric))]
+    lines = [line for column in columns for line in _column_lines(records, column, metric)]
     trained = [record for record in records if not record.members]
     splits = split_lines(records, (cohort for cohort, _ in columns))
     return (
         *lines,
         *splits,
-        *label_set_lines(trained, (cohort for cohort, _ in columns)),
-        *pass_lines(trained),
+        *map(ShownLine, label_set_lines(trained, (cohort for cohort, _ in columns))),
+        *map(ShownLine, pass_lines(trained)),
         *data_lines(trained),
         *row_lines(trained),
-        *input_lines(trained),
-        *([_selection_line(trained), _seeds_line(trained, shown)] if trained else []),
-        *folds_lines(trained),
-        *ensemble_lines(records),
-        _value_line(metric, intervals),
-        *([ESTIMAND] if metric == "aupr" and any("corrected for" in one for one in intervals) else []),
+        *(ShownLine(line) if "COARSER" in line else line for line in input_lines(trained)),
+        *([_selection_line(trained), ShownLine(_seeds_line(trained, shown))] if trained else []),
+        *map(ShownLine, folds_lines(trained)),
+        *map(ShownLine, ensemble_lines(records)),
+        ShownLine(_value_line(metric, intervals)),
+        *([ShownLine(ESTIMAND)] if metric == "aupr" and any("corrected for" in one for one in intervals) else []),
     )
 
 
@@ -108,7 +109,8 @@ def left_out(record: CellRecord, column: Column) -> tuple[list[str], list[str]]:
     return sorted(scored), sorted(f"{label} ({reason})" for label, reason in reasons.items() if reason)
 
 
-def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> str:
+def _column_lines(records: Sequence[CellRecord], column: Column, metric: str) -> list[str]:
+    """What the numbers of a column are scored on, and a line to be read if their cases differ."""
     stored = metric if metric in ("auroc", "aupr") else "auroc"
     measured = [
         (record, score)
@@ -134,10 +136,57 @@ def _column_line(records: Sequence[CellRecord], column: Column, metric: str) -> 
     for cells in nested.values():
         facts.setdefault(_nested_facts(cells, column), []).extend(record.name for record, _ in cells)
     name = " ".join(column)
+    facts = _alike(facts, scored)
     if len(facts) <= 1:
-        return "".join(f"{name}: {fact}." for fact in facts)
+        return [f"{name}: {fact}." for fact in facts]
     said = "; ".join(f"{fact} ({len(names)} cells, e.g. {names[0]})" for fact, names in facts.items())
-    return f"{name}: cells were scored on DIFFERENT cases or labels: {said}."
+    differing = _cases([one for cells in scored.values() for one in cells])
+    if len(differing) + len(nested) < 2:
+        return [f"{name}: the same cases, other labels: {said}."]
+    counted = "; ".join(f"{count} ({len(names)} cells, e.g. {names[0]})" for count, names in differing.items())
+    counted = f"{counted}; folds" if differing and nested else counted or said
+    return [
+        ShownLine(f"{name}: cells were scored on DIFFERENT cases, so their numbers do not compare: {counted}."),
+        f"{name}: {said}.",
+    ]
+
+
+def _alike(
+    facts: dict[str, list[str]], scored: Mapping[str, Sequence[tuple[CellRecord, Score]]]
+) -> dict[str, list[str]]:
+    """Join facts of the same cases and the same scored labels: they differ in why other labels were left out."""
+    seen: dict[object, str] = {}
+    joined: dict[str, list[str]] = {}
+    cells = {record.name: (record, score) for of_fact in scored.values() for record, score in of_fact}
+    for fact, names in facts.items():
+        key: object = fact
+        if names[0] in cells:
+            record, score = cells[names[0]]
+            key = (score.n_cases, score.n_patients, tuple(left_out(record, (score.cohort, score.group))[0]))
+            key = key if key[2] else (*key, score.n_labels, score.n_labels_total)
+        joined.setdefault(seen.setdefault(key, fact), []).extend(names)
+    return joined
+
+
+def _cases(measured: Sequence[tuple[CellRecord, Score]]) -> dict[str, list[str]]:
+    """The cases of a column with the cells that were scored on them; cells that have no number there are left out."""
+    counts: dict[str, list[str]] = {}
+    for record, score in measured:
+        if score.n_labels:
+            patients = f" of {score.n_patients} patients" if score.n_patients else ""
+            counts.setdefault(f"{score.n_cases} volumes{patients}", []).append(record.name)
+    return _by_digest(measured, counts) if len(counts) == 1 else counts
+
+
+def _by_digest(measured: Sequence[tuple[CellRecord, Score]], counts: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Tell test splits of the same size apart by their digest."""
+    (count,) = counts
+    digests: dict[str, list[str]] = {}
+    for record, score in measured:
+        digest = (record.result.get("data") or {}).get(f"{score.cohort} test")
+        if digest and score.n_labels:
+            digests.setdefault(f"{count}, test data {str(digest)[:8]}", []).append(record.name)
+    return digests if len(digests) > 1 else dict(counts)
 
 
 def _nested_facts(cells: Sequence[tuple[CellRecord, Score]], column: Column) -> str:

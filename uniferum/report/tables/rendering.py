@@ -15,6 +15,8 @@ from uniferum.errors import UniferumError, near_miss
 from uniferum.report.systems import PAPER_TEXT, shown_encoder
 from uniferum.report.tables import sheet
 from uniferum.report.tables.entries import HEADINGS, Entry, Key, ReportTable
+from uniferum.report.tables.folding import folded, shared_once
+from uniferum.report.tables.roles import LETTERS, role_line, shown_roles
 from uniferum.report.tables.sheet import Sheet, emphasised
 from uniferum.systems import SYSTEMS
 
@@ -36,6 +38,10 @@ class Style:
     intervals: bool = False
     bold: bool = False
     """Print the best value in bold on a terminal; it has a star in any case."""
+    protocol: bool = False
+    """Print the whole protocol below the table."""
+    width: int | None = None
+    """Letters that fit into a line of the terminal; None: any number."""
 
 
 def render(table: ReportTable, kind: str, style: Style | None = None) -> str:
@@ -47,29 +53,32 @@ def render(table: ReportTable, kind: str, style: Style | None = None) -> str:
     style = style or Style()
     check_kind(kind)
     if kind == "csv":
-        return _csv(table)
+        return _csv([table])
     if kind == "json":
         return json.dumps(as_document(table), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return render_sheet(as_sheet(table, style), kind, bold=style.bold)
+    return render_sheet(as_sheet(table, style), kind, bold=style.bold, width=style.width)
 
 
-def render_sheet(drawn: Sheet, kind: str, *, bold: bool = False) -> str:
+def render_sheet(drawn: Sheet, kind: str, *, bold: bool = False, width: int | None = None) -> str:
     """Render a sheet as text.
 
     Raises:
         UniferumError: the format is unknown.
     """
     check_kind(kind)
-    return sheet.terminal(drawn, bold=bold) if kind == "terminal" else sheet.KINDS[kind](drawn)
+    return sheet.terminal(drawn, bold=bold, width=width) if kind == "terminal" else sheet.KINDS[kind](drawn)
 
 
-def render_sheets(drawn: Sequence[Sheet], kind: str) -> str:
-    """Render several sheets, one after the other; in JSON as one list.
+def render_sheets(drawn: Sequence[Sheet], kind: str, *, bold: bool = False, width: int | None = None) -> str:
+    """Render several sheets, one after the other; in JSON as one list, in CSV as one table.
 
     Raises:
         UniferumError: the format is unknown.
     """
-    texts = [render_sheet(one, kind) for one in drawn]
+    check_kind(kind)
+    if kind == "csv" and len(drawn) > 1:
+        return sheet.joined_csv(drawn)
+    texts = [render_sheet(one, kind, bold=bold, width=width) for one in drawn]
     if kind == "json" and len(texts) != 1:
         return json.dumps([json.loads(text) for text in texts], indent=2, ensure_ascii=False) + "\n"
     return "\n".join(texts)
@@ -86,36 +95,52 @@ def check_kind(kind: str) -> None:
 
 
 def several(tables: Sequence[ReportTable], kind: str, style: Style) -> str:
-    """Render several tables, one after the other; in JSON as one list."""
+    """Render several tables, one after the other; in JSON as one list, in CSV as one table with all columns."""
     check_kind(kind)
-    if kind == "json" and len(tables) != 1:
+    if len(tables) == 1:
+        return render(tables[0], kind, style)
+    if kind == "json":
         documents = [as_document(table) for table in tables]
         return json.dumps(documents, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    return "\n".join(render(table, kind, style) for table in tables)
+    if kind == "csv":
+        return _csv(tables)
+    sheets = shared_once([as_sheet(table, style) for table in tables])
+    return render_sheets(sheets, kind, bold=style.bold, width=style.width)
 
 
 def as_sheet(table: ReportTable, style: Style) -> Sheet:
     """Convert a table to a sheet; published values are left out if the paper has none for this table."""
     printed = any(math.isfinite(entry.published) for entry in table.entries.values())
     style, columns = replace(style, published=style.published and printed), table.columns
+    letters = len(shown_roles(table)) > 1
     rows = [
         [
             *row_names(row),
-            *(entry_text(table.entries[row, at], style, mark=_marks(table, row, at)) for at in columns),
+            *(
+                entry_text(table.entries[row, at], style, mark=_marks(table, row, at), letters=letters)
+                for at in columns
+            ),
         ]
         for row in table.rows
     ]
     prevalence = prevalence_row(table)
     if prevalence:
         rows.append([*("Prevalence", *[""] * (len(table.row_facts) - 1)), *prevalence])
+    brief, rest = folded(table)
+    said = [*([IN_BRACKETS] if style.published else []), *([line] if (line := role_line(table)) else [])]
+    alike = " among cells of the same role" if len(shown_roles(table)) > 1 else ""
     return Sheet(
         table.title,
         [*(HEADINGS.get(name, name) for name in table.row_facts), *(table.heading(column) for column in table.columns)],
         rows,
-        [*(["In brackets: the paper's value."] if style.published else []), *table.protocol, *table.notes],
+        [*said, *(table.protocol if style.protocol else brief), *table.notes],
         words=len(table.row_facts),
-        starred=f"best of the {table.best_of}",
+        starred=f"best of the {table.best_of}{alike}",
+        folded=[] if style.protocol else rest,
     )
+
+
+IN_BRACKETS = "In brackets: the paper's value."
 
 
 def _marks(table: ReportTable, row: Key, column: Key) -> str:
@@ -134,9 +159,13 @@ def shown_name(part: str) -> str:
     return _WORDS.get(part, part)
 
 
-def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "") -> str:
-    """Format an entry: value, standard deviation, interval, mark, and the published value in brackets."""
-    text = _number(entry, style, digits) + mark if entry.known else _absence(entry)
+def entry_text(entry: Entry, style: Style, *, digits: int = 4, mark: str = "", letters: bool = False) -> str:
+    """Format an entry: value, letter of its role, standard deviation, interval, mark, published value in brackets."""
+    text = (
+        _number(replace(entry, role=entry.role if letters else ""), style, digits) + mark
+        if entry.known
+        else _absence(entry)
+    )
     if style.published:
         text += f" ({_printed(entry, style, digits)})"
     return text
@@ -151,7 +180,7 @@ def _printed(entry: Entry, style: Style, digits: int) -> str:
 
 def _number(entry: Entry, style: Style, digits: int) -> str:
     value = f"{entry.value:.{digits}f}"
-    text = emphasised(value) if entry.best else value
+    text = (emphasised(value) if entry.best else value) + LETTERS.get(entry.role, "")
     text += f" ±{entry.spread:.{digits}f}" if math.isfinite(entry.spread) else ""
     return text + (_interval(entry, digits) if style.intervals else "")
 
@@ -217,10 +246,18 @@ def as_document(table: ReportTable) -> dict[str, Any]:
     return document | {"protocol": list(table.protocol), "notes": list(table.notes)}
 
 
-def _csv(table: ReportTable) -> str:
-    lines = long_rows(table)
+def _csv(tables: Sequence[ReportTable]) -> str:
+    lines = [line for table in tables for line in long_rows(table)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]) if lines else ["table", "metric"], lineterminator="\n")
+    names = _columns(lines, [name for table in tables for name in (*table.row_facts, *table.column_facts)])
+    writer = csv.DictWriter(text, names or ["table", "metric"], restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({**line, "cells": " ".join(line["cells"])} for line in lines)
     return text.getvalue()
+
+
+def _columns(lines: Sequence[dict[str, Any]], facts: Sequence[str]) -> list[str]:
+    """The columns of rows: those that name a table, the facts of all tables, then the numbers."""
+    names = dict.fromkeys(name for line in lines for name in line)
+    first = [name for name in ("table", "metric", "data") if name in names]
+    return list(dict.fromkeys((*first, *(fact for fact in facts if fact in names), *names)))

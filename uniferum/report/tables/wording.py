@@ -9,6 +9,7 @@ from typing import Any
 from uniferum.evaluation.wordings import spread
 from uniferum.report.records import CellRecord, PendingCell, row_order
 from uniferum.report.tables.entries import Entry, Key, ReportTable
+from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import of_phantoms, phantom_title
 from uniferum.report.tables.paper import progress_notes
 
@@ -67,7 +68,7 @@ def wording_table(
         tuple(lines),
         tuple((column,) for column in columns),
         {(row, (column,)): _entry(of_row, column) for row, of_row in lines.items() for column in columns},
-        tuple(_protocol(numbered)) if templates else (),
+        tuple(map(ShownLine, _protocol(numbered))) if templates else (),
         (*_without(records, asked), *progress_notes(records, pending)),
         ROWS,
         ("wording",),

@@ -54,7 +54,7 @@ def test_every_format_prints_the_same_numbers(table):
 
 
 def test_a_partial_mean_says_so_in_heading_and_protocol(table):
-    text = render(table, "terminal")
+    text = render(table, "terminal", Style(protocol=True))
     assert "RADCHEST unique (1/2 labels)" in text
     assert "1 of 2 labels have both classes" in text
 

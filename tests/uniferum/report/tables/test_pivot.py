@@ -95,7 +95,7 @@ def test_a_layout_that_makes_no_table_is_refused(records, layout, word):
 
 
 def test_a_limit_to_what_was_not_scored_names_what_was(records):
-    with pytest.raises(UniferumError, match="INSPECT shared"):
+    with pytest.raises(UniferumError, match="allowed: CTRATE, INSPECT"):
         make_table("auroc", records, [], where={"cohort": "LUNA"})
 
 

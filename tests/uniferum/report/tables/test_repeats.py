@@ -16,7 +16,7 @@ from uniferum.report.records import CellRecord, Score, from_folders
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.paper import averaged, seeds_interval
-from uniferum.report.tables.rendering import render
+from uniferum.report.tables.rendering import Style, render
 from uniferum.report.tables.repeats import by_fold
 from uniferum.report.unfinished import unfinished
 
@@ -98,7 +98,7 @@ def test_nested_folds_are_as_others_on_a_cohort_that_they_do_not_divide(
     scores = [s for r in records for s in r.groups if (s.cohort, s.group, s.metric) == ("INSPECT", "unique", "auroc")]
     assert (whole.lo, whole.hi) == seeds_interval(scores)
     assert (whole.folds, whole.folds_total) == (5, 5)
-    text = render(make_table("auroc", records, []), "terminal")
+    text = render(make_table("auroc", records, []), "terminal", Style(protocol=True))
     assert "INSPECT unique: test split, N = 40 volumes of 20 patients" in text
 
 
@@ -119,7 +119,7 @@ def test_cells_of_another_division_are_no_repetitions(other: Folds | None) -> No
 
 
 def test_the_protocol_of_folds_names_the_division(written: Callable[..., list[CellRecord]]) -> None:
-    text = render(make_table("auroc", written(3, seeds=2), []), "terminal")
+    text = render(make_table("auroc", written(3, seeds=2), []), "terminal", Style(protocol=True))
     said = "Mean over 3 folds of training and validation, by patient, seed 0; all tested on the same cases."
     assert said in text
     assert "Seeds: 0, 1." in text
@@ -128,7 +128,7 @@ def test_the_protocol_of_folds_names_the_division(written: Callable[..., list[Ce
 
 
 def test_the_protocol_of_nested_folds_counts_all_cases(written: Callable[..., list[CellRecord]]) -> None:
-    text = render(make_table("auroc", written(5, nested=True), []), "terminal")
+    text = render(make_table("auroc", written(5, nested=True), []), "terminal", Style(protocol=True))
     assert "Mean over 5 nested folds, by patient, seed 0; each patient tested once, intervals are Student's" in text
     assert "CTRATE all: mean over 5 nested folds, each patient tested once, N = 40 volumes of 20 patients" in text
     assert "of 2 labels have both classes in a fold" in text

@@ -1,0 +1,83 @@
+"""Check the options of `uniferum report`: one that has no effect beside the others is an error, not silence."""
+
+from collections.abc import Mapping
+
+import typer
+from click.core import ParameterSource
+
+from uniferum.errors import UniferumError, near_miss
+
+TESTS = ("--claims", "--compare", "--compare-encoders", "--encoder", "--vary", "--training-rows")
+GROUP_TABLES = ("auroc", "aupr", "table2", "appendix4", "appendix5")
+"""Tables of group means, which have no labels."""
+NEEDS: dict[str, tuple[str, ...]] = {
+    "--metric": ("--rows", "--vary"),
+    "--columns": ("--rows",),
+    "--base": ("--vary",),
+    "--common": ("--claims", "--compare", "--compare-encoders", "--encoder", "--vary"),
+    "--figure": ("--figures",),
+    "--figure-format": ("--figures",),
+    "--style": ("--figures",),
+    "--montages": ("--figures",),
+    "--with-volumes": ("--html",),
+}
+"""Options that have an effect only beside one of others."""
+EXCLUDES: dict[str, tuple[str, ...]] = {
+    "--rows": ("--table",),
+    "--verdict": ("--published", "--intervals", "--protocol", *TESTS),
+    "--against": ("--published", "--intervals", "--protocol", *TESTS),
+    **{test: ("--table", "--rows", "--published", "--intervals", "--protocol") for test in TESTS},
+}
+"""Options beside which others have no effect."""
+
+
+def given_options(context: typer.Context) -> dict[str, object]:
+    """The options that are given, with values; none where a search or stores are reported instead of cells."""
+    if context.params["html"] is None and (context.params["search"] or context.params["data"]):
+        return {}
+    return {
+        option.opts[0]: context.params[option.name]
+        for option in context.command.params
+        if option.name and context.get_parameter_source(option.name) == ParameterSource.COMMANDLINE
+    }
+
+
+def check_options(given: Mapping[str, object]) -> None:
+    """Check that every option that is given has an effect.
+
+    Args:
+        given: options and their values; false, None or empty for those that are not given.
+
+    Raises:
+        UniferumError: an option has no effect beside another, or the metric is unknown.
+    """
+    used = {name for name, value in given.items() if value not in (None, False, [], "", 0)}
+    for name in sorted(used):
+        needed = NEEDS.get(name, ())
+        if needed and not used & set(needed):
+            raise UniferumError(name, must=f"stand beside {' or '.join(needed)}", cure="without it has no effect")
+        idle = [other for other in EXCLUDES.get(name, ()) if other in used]
+        if idle:
+            raise UniferumError(idle[0], must=f"not stand beside {name}", cure=f"{name} takes its place")
+    _check_metric(given)
+    _check_label(given, used)
+
+
+def _check_metric(given: Mapping[str, object]) -> None:
+    from uniferum.report.tables.pivot import METRICS
+
+    metric = given.get("--metric")
+    if metric is not None and metric not in METRICS:
+        raise UniferumError("--metric", metric, must="be a known metric", cure=near_miss(str(metric), METRICS))
+
+
+def _check_label(given: Mapping[str, object], used: set[str]) -> None:
+    """A label has no effect where every number is a mean over labels."""
+    if "--label" not in used or used & {"--rows", *TESTS, "--figures", "--html"}:
+        return
+    tables = given.get("--table")
+    names = list(tables) if isinstance(tables, list) and tables else ["auroc"]
+    idle = [name for name in names if name in GROUP_TABLES]
+    if idle:
+        cure = "--table labels, or --rows model,train_on --columns label"
+        raise UniferumError("--label", given["--label"], must=f"not stand beside table {idle[0]}, of means", cure=cure)

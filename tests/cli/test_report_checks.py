@@ -1,0 +1,38 @@
+"""Options of `uniferum report` that have no effect, or are unknown, are errors."""
+
+import pytest
+
+from cli.report_checks import check_options
+from uniferum.errors import UniferumError
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"--metric": "ece"}, "--metric must stand beside --rows or --vary"),
+        ({"--rows": "model", "--metric": "auroq"}, "auroc"),
+        ({"--rows": "model", "--table": ["auroc"]}, "--table must not stand beside --rows"),
+        ({"--figure": ["roc"]}, "--figure must stand beside --figures"),
+        ({"--claims": True, "--intervals": True}, "--intervals must not stand beside --claims"),
+        ({"--verdict": True, "--published": True}, "--published must not stand beside --verdict"),
+        ({"--label": "cabg", "--table": ["auroc"]}, "--table labels"),
+        ({"--base": "1e-4"}, "--base must stand beside --vary"),
+    ],
+)
+def test_an_option_without_effect_is_refused(given: dict[str, object], message: str) -> None:
+    with pytest.raises(UniferumError, match=message):
+        check_options(given)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"--table": ["auroc", "labels"], "--published": True, "--intervals": True},
+        {"--label": "cabg", "--table": ["labels"]},
+        {"--rows": "model", "--columns": "cohort", "--metric": "ece"},
+        {"--verdict": True, "--against": "all"},
+        {"--vary": ["lr"], "--base": "1", "--metric": "aupr", "--label": "cabg"},
+    ],
+)
+def test_options_with_effect_pass(given: dict[str, object]) -> None:
+    check_options(given)
