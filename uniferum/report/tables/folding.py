@@ -1,7 +1,7 @@
 """What of a table's protocol is printed below it, and what only with ``--protocol``.
 
-Below a table stand the number of test volumes of each cohort and the lines of class :class:`ShownLine`: what a reader must
-know to read the numbers.
+Below a table stand the number of test volumes of each cohort and the lines of class :class:`ShownLine`: what a reader
+must know to read the numbers.
 """
 
 from collections import Counter
