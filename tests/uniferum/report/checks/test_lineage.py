@@ -84,7 +84,7 @@ def test_published_values_are_traced_by_row_and_column_as_they_are_printed(folde
     text = trace(table, "CNN (Draelos) - RADCHEST", "RADCHEST shared", records)
     assert "published 0.8353" in text
     assert "published in: paper Table 2, cited from Draelos et al. 2021; trained on the full RAD-ChestCT" in text
-    assert "recomputed" in trace(table, "Uniferum CTRATE", "RADCHEST unique (1/2 labels)", records)
+    assert "recomputed" in trace(table, "Uniferum CTRATE+SEG", "RADCHEST unique (1/2 labels)", records)
 
 
 def test_a_number_of_few_positive_cases_says_so(folder, tmp_path):
@@ -93,5 +93,5 @@ def test_a_number_of_few_positive_cases_says_so(folder, tmp_path):
     table.loc[table.index[rare][2:], "target"] = 0.0
     table.to_parquet(folder / "predictions.parquet")
     records = from_folders(tmp_path)
-    text = trace(make_table("auroc", records, []), "CTRATE", "RADCHEST unique", records)
+    text = trace(make_table("auroc", records, []), "CTRATE+SEG", "RADCHEST unique", records)
     assert "(2 of 40 positive; it rests on 2 positive cases)" in text
