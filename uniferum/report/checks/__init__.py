@@ -11,5 +11,6 @@ Files:
     examine         check the paper's claims on the user's cells
     lineage         trace a printed number to its runs
     margins         margins and comparability, which a grid file declares before the run
+    recipe          compare the config of a cell with the recipe of the paper's row
     verdict         compare each number with the paper's: difference, interval and a verdict
 """
