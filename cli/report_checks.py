@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 import typer
-from click.core import ParameterSource
 
 from uniferum.errors import UniferumError, near_miss
 
@@ -32,13 +31,13 @@ EXCLUDES: dict[str, tuple[str, ...]] = {
 
 
 def given_options(context: typer.Context) -> dict[str, object]:
-    """The options that are given, with values; none where a search or stores are reported instead of cells."""
+    """The options on the command line with their values; none where a search or stores are reported, not cells."""
     if context.params["html"] is None and (context.params["search"] or context.params["data"]):
         return {}
     return {
         option.opts[0]: context.params[option.name]
         for option in context.command.params
-        if option.name and context.get_parameter_source(option.name) == ParameterSource.COMMANDLINE
+        if option.name and getattr(context.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
     }
 
 

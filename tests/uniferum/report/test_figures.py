@@ -4,11 +4,15 @@ import json
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from tests.support.ablation_cells import write_ablation
+from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
 from uniferum.report.axes import find_varied
 from uniferum.report.checks.effects import Wanted, effects
@@ -182,3 +186,72 @@ def test_parallel_coordinates_colour_each_trial_by_its_objective():
     with style.look():
         empty = parallel_coordinates(Trials("s", trials[3:]))
     assert "no trial has a value" in words(style.as_bytes(empty, "svg").decode())
+
+
+def test_more_cells_than_a_panel_holds_have_figures_of_their_own(tmp_path):
+    for seed in range(catalogue.CURVES + 1):
+        write_cell(tmp_path, seed=seed, draws=0)
+    records = from_folders(tmp_path)
+    first, second = (words(drawn(records, name)) for name in ("calibration-ctrate", "calibration-ctrate-2"))
+    assert "Cells 1 to 8 of 9; the others are in calibration-ctrate-2." in first
+    assert "Cells 9 to 9 of 9; the others are in calibration-ctrate." in second
+
+
+def test_a_cell_without_a_label_removes_it_from_no_other(records):
+    table = pd.read_parquet(records[0].files.predictions)
+    table.loc[table["label"] != "lung_nodule"].to_parquet(records[0].files.predictions)
+    text = words(drawn(records, "roc-ctrate"))
+    assert "Lung nodule" in text
+    assert "Pleural effusion" in text
+    assert "1 of 2 labels not drawn" in text
+
+
+def test_figure_4_is_the_mean_over_all_seeds(tmp_path):
+    for seed in (0, 1, 2):
+        write_cell(tmp_path, seed=seed)
+    records = from_folders(tmp_path)
+    with style.look():
+        figure = catalogue.figures(records)["figure4"](records)
+    (mean,) = [sum(float(one.labels.set_index("label").loc["honeycombing", "auroc"]) for one in records) / len(records)]
+    marks = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
+    assert marks == pytest.approx([mean])
+    assert "mean over seeds and folds (uniferum pubmedbert CTRATE: 3 cells)" in words(drawn(records, "figure4"))
+
+
+def test_labels_are_written_in_words():
+    assert style.label_words("cabg") == "CABG"
+    assert style.label_words("12_month_ph") == "12-month pulmonary hypertension"
+    assert style.label_words("of_my_own") == "of my own"
+
+
+@pytest.mark.parametrize("journal", ["nature", "ieee"])
+def test_a_journal_has_its_column_width_and_embedded_truetype(records, tmp_path, journal):
+    (pdf,) = catalogue.draw_all(records, tmp_path, names=["figure4"], kinds=["pdf"], style=journal)
+    assert b"/FontFile2" in pdf.read_bytes()
+    assert b"/Type3" not in pdf.read_bytes()
+    with style.look():
+        figure = style.restyled(catalogue.figures(records)["figure4"](records), journal)
+    assert figure.get_figwidth() in style.JOURNALS[journal].widths
+
+
+def test_an_unknown_style_names_the_near_one(records, tmp_path):
+    with pytest.raises(UniferumError, match="nature"):
+        catalogue.draw_all(records, tmp_path, names=["figure4"], style="natur")
+
+
+@pytest.mark.parametrize("name", ["figure1", "figure4", "roc-ctrate", "heatmap-radchest"])
+def test_no_text_is_cut_or_covers_another(records, name):
+    with style.look():
+        figure = catalogue.figures(records)[name](records)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        renderer = canvas.get_renderer()
+        texts = [one for one in figure.findobj(Text) if one.get_text().strip() and one.get_visible()]
+        texts = [one for one in texts if not re.fullmatch(r"[−\d.]+", one.get_text())]  # marks beyond an axis
+        boxes = [(one.get_text(), one.get_window_extent(renderer)) for one in texts]
+        level = {one.get_text() for one in texts if not one.get_rotation()}
+    whole = figure.bbox.padded(2)
+    cut = [text for text, box in boxes if not (whole.x0 <= box.x0 and box.x1 <= whole.x1 and whole.y0 <= box.y0)]
+    assert cut == []
+    notes = [(text, box) for text, box in boxes if len(text) > 25 and text in level]
+    assert [(a, b) for n, (a, one) in enumerate(notes) for b, two in notes[n + 1 :] if one.overlaps(two)] == []

@@ -117,7 +117,7 @@ def _panels(
         for name, table in tables.items()
         if (drawn := len(set(labels) & set(_drawable({name: table})))) < len(labels)
     ]
-    lines = [names[0], *said, *absent, *encoder_notes(records)]
+    lines = [f"Horizontal: {names[0]}.", *said, *absent, *encoder_notes(records)]
     below_axes = "\n".join(textwrap.fill(line, int(figure.get_figwidth() * 20)) for line in lines)
     named = {text: handle for axes in grid for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(

@@ -16,6 +16,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import get_font_names
 from matplotlib.text import Text
 
 from uniferum.atomic import write_atomically
@@ -40,7 +41,7 @@ SETTINGS: Any = {
 
 @dataclass(frozen=True)
 class Journal:
-    """What a journal asks of figures: its column widths in inches, the font, and the resolution of pictures."""
+    """What a journal asks of figures: its column widths in inches, fonts (the first that is installed), resolution."""
 
     widths: tuple[float, ...]
     fonts: tuple[str, ...]
@@ -77,11 +78,13 @@ def restyled(figure: Figure, name: str) -> Figure:
     journal = JOURNALS[name]
     if journal is None:
         return figure
+    installed = get_font_names()
+    font = next((name for name in journal.fonts if name in installed), journal.fonts[-1])
     width, height = figure.get_size_inches()
     fitting = next((one for one in journal.widths if one >= width), journal.widths[-1])
     figure.set_size_inches(fitting, height * (1 + min(1.0, fitting / width)) / 2)
     for text in figure.findobj(Text):
-        text.set_fontfamily(list(journal.fonts))
+        text.set_fontfamily(font)
         text.set_fontsize(min(max(float(text.get_fontsize()) * min(1.0, fitting / width), 5.0), journal.size + 1))
     return figure
 

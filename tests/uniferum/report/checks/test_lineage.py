@@ -76,3 +76,22 @@ def test_a_mean_of_what_is_stored_by_label_alone_is_computed_again_too(folder, t
     text = trace(make_table("calibration", records, []), "pubmedbert", "CTRATE all", records)
     assert "recomputed from the predictions" in text
     assert "(equal)" in text
+
+
+def test_published_values_are_traced_by_row_and_column_as_they_are_printed(folder, tmp_path):
+    records = from_folders(tmp_path)
+    table = make_table("auroc", records, [], published_rows=True)
+    text = trace(table, "CNN (Draelos) - RADCHEST", "RADCHEST shared", records)
+    assert "published 0.8353" in text
+    assert "published in: paper Table 2, cited from Draelos et al. 2021; trained on the full RAD-ChestCT" in text
+    assert "recomputed" in trace(table, "Uniferum CTRATE+SEG", "RADCHEST unique (1/2 labels)", records)
+
+
+def test_a_number_of_few_positive_cases_says_so(folder, tmp_path):
+    table = pd.read_parquet(folder / "predictions.parquet")
+    rare = (table["label"] == "honeycombing") & (table["target"] > 0.5)
+    table.loc[table.index[rare][2:], "target"] = 0.0
+    table.to_parquet(folder / "predictions.parquet")
+    records = from_folders(tmp_path)
+    text = trace(make_table("auroc", records, []), "CTRATE+SEG", "RADCHEST unique", records)
+    assert "(2 of 40 positive; it rests on 2 positive cases)" in text
