@@ -347,6 +347,7 @@ def _write_page(cells: "Gathered", folder: Path, page: Page, by_axis: "ByAxis") 
             pictures=pictures(cells, page.volumes) if page.volumes else None,
             by_axis=by_axis,
             search=read_trials(page.search) if page.search else None,
+            grid=cells.name,
         )
     path = folder / "index.html"
     output.say(f"The page is {path}; open it in a browser, no network is needed.")

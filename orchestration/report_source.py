@@ -41,6 +41,8 @@ class Gathered:
     """Prepared stores of the grid that are on this machine."""
     axes: Mapping[str, GridAxis] = field(default_factory=dict)
     """Axes of the grid file."""
+    name: str = ""
+    """Name of the grid; empty without a grid file."""
 
     @property
     def phantoms(self) -> bool:
@@ -91,7 +93,7 @@ def gather(
     records = _of_phantoms(_with_splits(records, stores))
     records, pending = _with_ensembles(config, grid, records, pending, stale)
     axes = {name: GridAxis(axis.labels, axis.key, axis.keys) for name, axis in config.axes.items()}
-    return Gathered(records, pending, agreement, config.cells_folder, stores, axes)
+    return Gathered(records, pending, agreement, config.cells_folder, stores, axes, config.name)
 
 
 def _check_any(records: list[CellRecord], pending: list[PendingCell], where: Path) -> None:

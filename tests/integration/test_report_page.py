@@ -6,6 +6,7 @@ import shutil
 import subprocess
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.support.written_cells import write_cell
@@ -33,6 +34,35 @@ window.addEventListener("load", async () => {
   filter.value = "gatortron"; filter.dispatchEvent(new Event("input"));
   said.shown = [...table.tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].textContent);
   filter.value = ""; filter.dispatchEvent(new Event("input"));
+  const until = async (found) => {
+    for (let wait = 0; wait < 400 && !found(); wait++) await new Promise((done) => setTimeout(done, 50));
+  };
+  said.stops = [...document.querySelectorAll("a, button, input, select, summary, [tabindex='0']")]
+    .filter((one) => one.tabIndex >= 0 && one.checkVisibility()).length;
+  const heat = document.getElementById("heat");
+  said.heat = [...heat.tBodies[0].rows].map((row) => row.cells[2].textContent);
+  heat.querySelector("th").focus();
+  const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  document.querySelector("#heat-folds button").click();
+  said.columns = heat.tHead.rows[0].cells.length;
+  heat.querySelector("th").focus();
+  for (const key of ["ArrowDown", "ArrowRight", "ArrowRight", "ArrowRight"]) press(key);
+  said.status = document.getElementById("heat-said").textContent;
+  press("Enter");
+  await until(() => detail.dataset.shown?.startsWith("label:"));
+  said.plots = detail.querySelectorAll(".uplot").length;
+  location.hash = "cell:0";
+  await until(() => detail.dataset.shown === "cell:0");
+  said.cell = detail.textContent;
+  document.getElementById("heat-base").value = "0";
+  document.getElementById("heat-base").dispatchEvent(new Event("change"));
+  said.differences = [...heat.tBodies[0].rows].map((row) => row.cells[2].textContent);
+  document.querySelector('nav a[href="#tables"]').click();
+  await until(() => document.querySelector("#tables table"));
+  said.opened = document.querySelectorAll("#tables table").length;
+  document.getElementById("case-kind").value = "fn";
+  document.getElementById("case-kind").dispatchEvent(new Event("change"));
+  said.ranking = document.getElementById("case-said").textContent;
   const line = document.querySelector("#cases li");
   if (line) {
     line.click();
@@ -67,7 +97,8 @@ window.addEventListener("load", async () => {
     }
     said.structures = [...document.querySelectorAll("#structures li")].map((line) => line.textContent.trim());
     said.name = document.getElementById("case-name").textContent;
-    said.tables = [...document.querySelectorAll("#cases table")].filter((t) => !t.hidden).length;
+    said.tables = document.querySelectorAll("#cases table").length;
+    said.flags = document.getElementById("case-flags").textContent;
   }
   said.images = [...document.images].map((image) => image.complete && image.naturalWidth > 0);
   said.faults = window.faults;
@@ -80,6 +111,9 @@ window.addEventListener("load", async () => {
 
 class FakeStore:
     """A store of one small volume, whose voxels rise along x."""
+
+    def manifest(self):
+        return pd.DataFrame({"scan_id": [str(at) for at in range(40)], "flags": [["wrong_hu"]] * 40})
 
     def read(self, scan_id, level):
         return np.broadcast_to(np.linspace(-1000, 600, 12).astype(np.int16)[:, None, None], (12, 10, 8)).copy()
@@ -144,6 +178,20 @@ def check_quiet(said, log):
     assert not [line for line in log.splitlines() if "CONSOLE" in line and "readback" not in line.lower()]
 
 
+def check_views(said):
+    assert said["stops"] < 60
+    assert len(said["heat"]) == 2
+    assert all(re.fullmatch(r"0\.\d{4}", text) for text in said["heat"])
+    assert said["columns"] == 2 + 5 + 2  # five means, and the two labels of CT-RATE
+    assert re.search(r"CTRATE all: lung nodule: 0\.\d{4} \[.*\], N = 40, \d+ positive", said["status"])
+    assert said["plots"] == 2
+    assert "Config: differences to the most similar cell" in said["cell"]
+    assert "Provenance, cost, config and log" in said["cell"]
+    assert said["differences"][0] == "±0.0000"
+    assert re.fullmatch(r"[-+]0\.\d{4}", said["differences"][1])
+    assert said["opened"] > 3
+
+
 @pytest.mark.slow
 def test_the_page_sorts_filters_and_opens_a_case_from_a_file_without_an_error(chromium, page):
     said, log = said_in(chromium, page, ["--disable-gpu", "--disable-3d-apis"])
@@ -159,6 +207,9 @@ def test_the_page_sorts_filters_and_opens_a_case_from_a_file_without_an_error(ch
     assert said["edges"] == [255, 0]  # +x is the patient's right, which is drawn on the left
     assert said["name"].startswith(("CTRATE/", "INSPECT/", "RADCHEST/"))
     assert said["tables"] == 1
+    assert said["flags"] == "Flags of the scan: wrong_hu"
+    assert said["ranking"].startswith("Ranked by the largest 1 - probability where the label is positive of all cells")
+    check_views(said)
     assert all(said["images"])
 
 

@@ -3,7 +3,12 @@
 const viewer = document.getElementById("viewer");
 const shows = (name) => document.getElementById(name)?.checked ?? false;
 const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
-const colourOf = (id) => [(id * 67) % 256, (id * 131) % 256, (id * 197) % 256];
+// Hues a golden angle apart and three lightnesses in turn, so that neighbouring ids differ.
+function colourOf(id) {
+  const hue = (id * 137.508) % 360, light = [0.6, 0.45, 0.75][id % 3], most = 0.9 * Math.min(light, 1 - light);
+  const part = (n) => { const k = (n + hue / 30) % 12; return Math.round(255 * (light - most * Math.max(-1, Math.min(k - 3, 9 - k, 1)))); };
+  return [part(0), part(8), part(4)];
+}
 const hasWebGl = (() => {
   const context = document.createElement("canvas").getContext("webgl2");
   context?.getExtension("WEBGL_lose_context")?.loseContext();
@@ -138,22 +143,68 @@ window.showCase = (found) => {
   });
 };
 for (const name of ["mask", "model"]) document.getElementById(name)?.addEventListener("change", () => viewer.redraw?.());
-function loadScript(source) {
-  return new Promise((done, failed) => {
-    const script = document.createElement("script");
-    Object.assign(script, { src: source, onload: done, onerror: () => failed(new Error(`${source} cannot be read`)) });
-    document.body.append(script);
-  }).finally(() => document.querySelector(`script[src="${source}"]`)?.remove());
+// The list of cases: by the error of the chosen cells and labels.
+const caseNumbers = JSON.parse(document.getElementById("case-numbers").textContent);
+const choice = (name) => document.getElementById(`case-${name}`);
+const labelText = ([cohort, group, label]) => `${cohort} ${group}: ${label.replaceAll("_", " ")}`;
+function errorsOf(one) {
+  const cell = choice("cell").value, label = choice("label").value, kind = choice("kind").value, found = [];
+  for (const [at, [target, chances]] of Object.entries(one.labels)) {
+    if ((label !== "" && at !== label) || (kind === "fn" && !target) || (kind === "fp" && target)) continue;
+    const chosen = cell === "" ? chances.map((chance, k) => [k, chance]) : [[Number(cell), chances[cell]]];
+    for (const [k, chance] of chosen) if (chance !== null) found.push({ at, k, target, chance: chance / 1000, error: Math.abs(target - chance / 1000) });
+  }
+  return found;
 }
-for (const line of document.querySelectorAll("#cases li[data-file]")) {
-  const open = async () => {
-    for (const other of document.querySelectorAll("#cases li")) other.removeAttribute("aria-current");
-    line.setAttribute("aria-current", "true");
-    for (const table of document.querySelectorAll("#cases table[data-case]")) table.hidden = table.dataset.case !== line.dataset.case;
-    if (hasWebGl && !window.niivue) await loadScript("cases/niivue.js");
-    await loadScript(line.dataset.file);
-  };
-  line.tabIndex = 0;
-  line.addEventListener("click", open);
-  line.addEventListener("keydown", (event) => { if (event.key === "Enter") open(); });
+function rankCases() {
+  const kind = choice("kind").value, list = document.querySelector("#cases ol");
+  const ranked = caseNumbers.cases.map((one) => {
+    const found = errorsOf(one);
+    // Of one label the mean over cells; of all labels the mean, or where a kind is asked for the worst label.
+    const mean = found.reduce((sum, x) => sum + x.error, 0) / found.length;
+    const worst = kind !== "all" && choice("label").value === "" ? found.reduce((most, x) => Math.max(most, x.error), 0) : mean;
+    return { one, error: worst, any: found.length > 0 };
+  }).filter((x) => x.any).sort((a, b) => b.error - a.error);
+  const of = choice("cell").value === "" ? "all cells" : `cell ${caseNumbers.cells[choice("cell").value]}`;
+  const on = choice("label").value === "" ? "all known labels" : labelText(caseNumbers.labels[choice("label").value]);
+  const what = { all: "mean |target - probability|", fn: "1 - probability where the label is positive", fp: "probability where the label is negative" }[kind];
+  const how = kind !== "all" && choice("label").value === "" ? "largest" : "mean";
+  choice("said").textContent = `Ranked by the ${kind === "all" ? what : `${how} ${what}`} of ${of} on ${on}: ${ranked.length} of the ${caseNumbers.cases.length} cases whose images are here, not of the whole test set.`;
+  list.replaceChildren(...ranked.map(({ one, error }) => {
+    const line = document.createElement("li"), flags = one.flags.length ? `, flags: ${one.flags.join(", ")}` : "";
+    line.append(Object.assign(document.createElement("button"), { type: "button", textContent: `${one.name}, error ${error.toFixed(3)}${flags}` }));
+    line.addEventListener("click", () => openCase(one, line));
+    return line;
+  }));
 }
+function predictions(one) {
+  const found = errorsOf(one).sort((a, b) => b.error - a.error).slice(0, 100);
+  const rows = found.map((x) => [labelText(caseNumbers.labels[x.at]), caseNumbers.cells[x.k], String(x.target), x.chance.toFixed(3), x.error.toFixed(3)]);
+  const table = tableOf("The 100 largest errors that are chosen", ["Label", "Cell", "Target", "Probability", "Error"], rows);
+  choice("predictions").replaceChildren(table);
+  makeSortable(table);
+}
+let openedCase = null;
+async function openCase(one, line) {
+  for (const other of document.querySelectorAll("#cases ol li")) other.removeAttribute("aria-current");
+  line.setAttribute("aria-current", "true");
+  openedCase = one;
+  predictions(one);
+  choice("flags").textContent = one.flags.length ? `Flags of the scan: ${one.flags.join(", ")}` : "The scan has no flags.";
+  if (hasWebGl && !window.niivue) await loadScript("cases/niivue.js");
+  await loadScript(one.file);
+}
+window.openCases = (column, cell) => {
+  const label = caseNumbers.labels.findIndex((one) => one.join() === [column.cohort, column.group, column.label].join());
+  choice("label").value = label < 0 ? "" : label;
+  const at = cell === undefined ? -1 : caseNumbers.cells.indexOf(numbers.cells[cell].name);
+  choice("cell").value = at < 0 ? "" : at;
+  rankCases();
+  document.getElementById("cases").scrollIntoView();
+  choice("cell").focus({ preventScroll: true });
+};
+const option = (text, value) => Object.assign(document.createElement("option"), { textContent: text, value });
+choice("cell").append(...caseNumbers.cells.map(option));
+choice("label").append(...caseNumbers.labels.map((one, at) => option(labelText(one), at)));
+for (const name of ["cell", "label", "kind"]) choice(name).addEventListener("change", () => { rankCases(); if (openedCase) predictions(openedCase); });
+rankCases();

@@ -1,7 +1,9 @@
 """The hardest cases with their images, only with ``--with-volumes``, because they are images of patients.
 
-A case's error is the mean over cells and labels of |target - probability|. Volumes are written as 8-bit grey values in
-files beside the page, one a case, read only when the case is opened; so is the viewer, NiiVue.
+A case's error is the mean over cells and labels of |target - probability|. It is summed cell by cell, so that the
+predictions of one cell are in memory at a time; those of the chosen cases are read in a second pass. Volumes are
+written as 8-bit grey values in files beside the page, one a case, read only when the case is opened; so is the viewer,
+NiiVue.
 """
 
 import base64
@@ -11,6 +13,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,13 +25,15 @@ from uniferum.evaluation.calibration import probability
 from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
 from uniferum.preprocessing.store.store import Store
 from uniferum.report.records import CellRecord
+from uniferum.report.site.parts import embedded
 
 CASES = 12
 """Number of cases of each cohort."""
 VOXELS = 2_000_000
 WINDOW_HU = (-1000.0, 600.0)
-NEEDED = ["cohort", "volume_id", "scan_id", "label", "target", "score"]
-NIIVUE = Path(__file__).with_name("vendor") / "niivue.js"
+NEEDED = ["cohort", "group", "scan_id", "label", "target", "score"]
+HERE = Path(__file__).parent
+NIIVUE = HERE / "vendor" / "niivue.js"
 NO_MODEL_MASKS = "No mask of a model: no cell that is shown has a checkpoint here."
 
 
@@ -63,16 +68,30 @@ def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
     """
     if not records:
         return []
-    table = pd.concat([record.predictions(NEEDED).assign(cell=record.name) for record in records], ignore_index=True)
-    table["error"] = np.abs(table["target"] - probability(table["score"]))
-    cases = []
-    for cohort in (name for name in dict.fromkeys(table["cohort"]) if set_of(str(name)) is None):
-        part = table.loc[table["cohort"] == cohort]
-        codes, scans = pd.factorize(part["scan_id"])
-        errors = np.bincount(codes, part["error"].to_numpy()) / np.bincount(codes)
-        for at in np.argsort(-errors, kind="stable")[:CASES]:
-            cases.append(PageCase(str(cohort), str(scans[at]), part.iloc[np.flatnonzero(codes == at)]))
-    return cases
+    sums = pd.DataFrame({"sum": pd.Series(dtype=float), "count": pd.Series(dtype=float)})
+    for record in records:
+        table = record.predictions(["cohort", "scan_id", "target", "score"])
+        errors = np.abs(table["target"] - probability(table["score"]))
+        of_cell = errors.groupby([table["cohort"].astype(str), table["scan_id"].astype(str)]).agg(["sum", "count"])
+        sums = of_cell if sums.empty else sums.add(of_cell, fill_value=0)
+    mean = (sums["sum"] / sums["count"]).sort_values(ascending=False, kind="stable")
+    chosen: list[tuple[str, str]] = []
+    for cohort in (name for name in dict.fromkeys(_cohorts(records)) if set_of(name) is None):
+        of_cohort = [(cohort, str(scan)) for at, scan in mean.index if at == cohort]
+        chosen += of_cohort[:CASES]
+    parts: dict[tuple[str, str], list[pd.DataFrame]] = {key: [] for key in chosen}
+    for record in records:
+        table = record.predictions(NEEDED)
+        names = table["cohort"].astype(str) + "/" + table["scan_id"].astype(str)
+        rows = table.loc[names.isin([f"{cohort}/{scan}" for cohort, scan in chosen])].assign(cell=record.name)
+        rows["error"] = np.abs(rows["target"] - probability(rows["score"]))
+        for key, part in rows.groupby([rows["cohort"].astype(str), rows["scan_id"].astype(str)]):
+            parts[str(key[0]), str(key[1])].append(part)
+    return [PageCase(*key, pd.concat(parts[key], ignore_index=True)) for key in chosen]
+
+
+def _cohorts(records: Sequence[CellRecord]) -> list[str]:
+    return [str(name) for record in records for name in record.predictions(["cohort"])["cohort"].unique()]
 
 
 def write_cases(folder: Path, pictures: Pictures) -> str:
@@ -85,8 +104,11 @@ def write_cases(folder: Path, pictures: Pictures) -> str:
     Raises:
         UniferumError: there is no store of a cohort that was evaluated.
     """
-    lines, tables = [], []
+    written: list[dict[str, Any]] = []
+    cells = list(dict.fromkeys(name for case in pictures.cases for name in case.predictions["cell"]))
+    labels = list(dict.fromkeys(key for case in pictures.cases for key in _label_keys(case)))
     stores, masks = pictures.stores, pictures.masks
+    flags = {name: _flags(store) for name, store in stores.items()}
     for at, case in enumerate(pictures.cases):
         if case.cohort not in stores:
             cure = f"the folder has stores of: {', '.join(sorted(stores)) or 'none'}"
@@ -97,20 +119,55 @@ def write_cases(folder: Path, pictures: Pictures) -> str:
         outlined = masks.cases.get((case.cohort, case.scan_id)) if masks else None
         text = case_script(stores[case.cohort], case.cohort, case.scan_id, outlined)
         write_text(folder / "cases" / f"{name}.js", text)
-        text = html.escape(f"{case.cohort}/{case.scan_id}, mean error {case.error:.3f}")
-        lines.append(f'<li data-case="{name}" data-file="cases/{name}.js">{text}</li>')
-        tables.append(_predictions(name, case.predictions))
+        facts = {"name": f"{case.cohort}/{case.scan_id}", "cohort": case.cohort, "error": round(case.error, 4)}
+        facts |= {"file": f"cases/{name}.js", "flags": flags[case.cohort].get(case.scan_id, [])}
+        written.append(facts | {"labels": _chances(case, cells, labels)})
     write_atomically(folder / "cases" / NIIVUE.name, lambda path: _copy(NIIVUE, path))
     said = html.escape(masks.said if masks else NO_MODEL_MASKS)
     boxes = "".join(
         f' <label><input id="{name}" type="checkbox" checked> {text}</label>'
         for name, text in (("mask", "stored mask (filled)"), ("model", "the model's mask (outline)"))
     )
+    content = {"cells": cells, "labels": [list(key) for key in labels], "cases": written}
+    choices = (HERE / "cases.html").read_text(encoding="utf-8")
     return (
-        f'<p>The {CASES} hardest test cases of each cohort. {said}</p><div id="cases"><ol>{"".join(lines)}</ol>'
-        f'<p><b id="case-name"></b>{boxes}</p><ul id="structures"></ul>'
-        f'<div id="viewer" class="viewer"></div>{"".join(tables)}</div>'
+        f"<p>The {CASES} test cases of each cohort with the largest mean error over all cells and labels. {said}</p>"
+        f'{embedded("case-numbers", content)}<div id="cases">{choices}'
+        f'<p><b id="case-name"></b>{boxes}</p><p id="case-flags"></p><ul id="structures"></ul>'
+        f'<div id="viewer" class="viewer"></div><div id="case-predictions"></div></div>'
     )
+
+
+def _label_keys(case: PageCase) -> list[tuple[str, str, str]]:
+    keys = case.predictions[["cohort", "group", "label"]].astype(str).drop_duplicates()
+    return [(str(a), str(b), str(c)) for a, b, c in keys.itertuples(index=False)]
+
+
+def _flags(store: Store) -> dict[str, list[str]]:
+    """The flags of each scan of a store; empty for scans without."""
+    table = store.manifest()
+    if "flags" not in table.columns:
+        return {}
+    return {
+        str(scan): [str(one) for one in found]
+        for scan, found in zip(table["scan_id"], table["flags"], strict=True)
+        if found is not None and len(found)
+    }
+
+
+def _chances(
+    case: PageCase, cells: Sequence[str], labels: Sequence[tuple[str, str, str]]
+) -> dict[int, tuple[int, list[int | None]]]:
+    """Of each known label its target and the probability of each cell, in thousandths."""
+    at_cell, at_label = ({name: at for at, name in enumerate(names)} for names in (cells, labels))
+    made: dict[int, tuple[int, list[int | None]]] = {}
+    table = case.predictions
+    facts = (table[name].astype(str) for name in ("cohort", "group", "label", "cell"))
+    for *key, cell, target, chance in zip(*facts, table["target"], probability(table["score"]), strict=True):
+        label = at_label[key[0], key[1], key[2]]
+        line = made.setdefault(label, (int(target), [None] * len(cells)))
+        line[1][at_cell[cell]] = round(float(chance) * 1000)
+    return made
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -158,15 +215,3 @@ def _thinned(array: np.ndarray, step: int) -> np.ndarray:
 
 def _base64(array: np.ndarray) -> str:
     return base64.b64encode(array.tobytes(order="F")).decode()
-
-
-def _predictions(name: str, cases: pd.DataFrame) -> str:
-    rows = [_row(row) for row in cases.sort_values("error", ascending=False).to_dict("records")]
-    head = "".join(f"<th>{text}</th>" for text in ("Label", "Cell", "Target", "Probability", "Error"))
-    return f'<table data-case="{name}" hidden><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table>'
-
-
-def _row(row: Mapping[str, object]) -> str:
-    chance = float(probability([float(str(row["score"]))])[0])
-    texts = (row["label"], row["cell"], f"{row['target']:.0f}", f"{chance:.3f}", f"{row['error']:.3f}")
-    return "<tr>" + "".join(f"<td>{html.escape(str(text))}</td>" for text in texts) + "</tr>"

@@ -1,12 +1,12 @@
-"""The list of cells on the page, and the details of one cell: config, curve, log and provenance."""
+"""The list of cells on the page, and what the page of one cell shows: provenance, cost, config, curves and log."""
 
 import html
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.systems import shown_encoder
@@ -22,7 +22,10 @@ HEADINGS = [
     *("Cell", "State", "Model", "Text encoder", "Training data", "Seed"),
     *("Selection", "Best step", "Device-hours", "Dice", "Sensitivity", "Volume error", "Masks"),
 ]
-LOG_TAIL = 20_000
+POINTS = 400
+"""Number of steps of a learning curve that are kept."""
+LOG_TAIL = 8_000
+"""Characters of a log that the page shows: its end."""
 
 
 def glance(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str:
@@ -48,7 +51,11 @@ def glance(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str
     ]
     commands = [f"{one.name}: {one.command}" for one in pending if one.command]
     cells = titled(Sheet("Cells", HEADINGS, rows, commands, words=6), [*records, *pending])
-    return f'<div class="scroll">{sheet.as_html(cells)}</div>'
+    text = sheet.as_html(cells)
+    for at, record in enumerate(records):
+        name = html.escape(record.name)
+        text = text.replace(f"<td>{name}</td>", f'<td><a href="#cell:{at}">{name}</a></td>', 1)
+    return f'<div class="scroll">{text}</div>'
 
 
 def device_hours(record: CellRecord) -> float:
@@ -60,7 +67,7 @@ def device_hours(record: CellRecord) -> float:
 
 
 def cell_details(record: CellRecord) -> str:
-    """Make the collapsible block with the details of one cell."""
+    """Make the provenance, cost, flags, config and log of one cell."""
     facts = {
         "source": record.source,
         "mean of the logits of": ", ".join(one.name for one in record.members) or None,
@@ -79,34 +86,49 @@ def cell_details(record: CellRecord) -> str:
     rows = row_sheet(record)
     if rows:
         blocks.append(f"<details><summary>training rows</summary>{sheet.as_html(titled(rows, [record]))}</details>")
-    blocks.append(chart(record.steps()))
     blocks += [_file(record, name) for name in ("config.yaml", "environment.json", "cell.log")]
-    return f"<details><summary>{_text(record.name)}</summary>{''.join(blocks)}</details>"
+    return "".join(blocks)
 
 
-def chart(steps: pd.DataFrame) -> str:
-    """Draw validation AUROC and loss by step as a small SVG; a sentence if there are no steps."""
-    drawn = [
-        _line(steps, name, colour, dash)
-        for name, colour, dash in (("validation/auroc", "#0072B2", ""), ("loss", "#D55E00", "4 3"))
-        if name in steps.columns and "step" in steps.columns
-    ]
-    if not any(drawn):
-        return '<p class="small">No metric by step was recorded.</p>'
-    said = "solid: validation AUROC; dashed: loss; each from its least to its largest value"
-    return f'<svg class="chart" viewBox="0 0 460 180" role="img">{"".join(drawn)}</svg><p class="small">{said}</p>'
+def learning(record: CellRecord) -> dict[str, list[list[float]]]:
+    """The recorded curves of a cell: for each metric its steps and its values."""
+    steps, made = record.steps(), {}
+    for name in ("validation/auroc", "loss"):
+        if name in steps.columns and "step" in steps.columns:
+            known = steps.loc[steps[name].notna(), ["step", name]].astype(float)
+            finite = known.loc[np.isfinite(known[name])]
+            if len(finite) > 1:
+                thinned = finite.iloc[:: max(1, len(finite) // POINTS)]
+                made[name] = [thinned["step"].tolist(), [float(f"{value:.5g}") for value in thinned[name]]]
+    return made
 
 
-def _line(steps: pd.DataFrame, name: str, colour: str, dash: str) -> str:
-    known = steps.loc[steps[name].notna(), ["step", name]].to_numpy(dtype=float)
-    if len(known) < 2:
-        return ""
-    low, high = known.min(axis=0), known.max(axis=0)
-    scaled = (known - low) / [max(high[0] - low[0], 1e-12), max(high[1] - low[1], 1e-12)]
-    points = " ".join(f"{10 + 440 * x:.1f},{165 - 150 * y:.1f}" for x, y in scaled)
-    ends = f"{_text(name)}: {low[1]:.4g} to {high[1]:.4g}"
-    line = f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-dasharray="{dash}"/>'
-    return f"<g><title>{ends}</title>{line}</g>"
+def config_differences(records: Sequence[CellRecord]) -> list[dict[str, Any]]:
+    """For each cell the cell whose recorded config differs least, and the keys that differ with both values."""
+    flat = [_flat(record.config) for record in records]
+    items = [frozenset(one.items()) for one in flat]
+    made: list[dict[str, Any]] = []
+    for at, mine in enumerate(flat):
+        others = [k for k in range(len(flat)) if k != at and flat[k]]
+        if not mine or not others:
+            made.append({})
+            continue
+        nearest = min(others, key=lambda k: len(items[at] ^ items[k]))
+        theirs = flat[nearest]
+        keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+        made.append({"to": nearest, "keys": [[key, theirs.get(key, "-"), mine.get(key, "-")] for key in keys]})
+    return made
+
+
+def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, str]:
+    made: dict[str, str] = {}
+    for key, value in config.items():
+        name = f"{before}{key}"
+        if isinstance(value, Mapping):
+            made |= _flat(value, f"{name}.")
+        elif name != "name":
+            made[name] = str(value)
+    return made
 
 
 def _file(record: CellRecord, name: str) -> str:
@@ -114,7 +136,7 @@ def _file(record: CellRecord, name: str) -> str:
     if not path.exists():
         return f'<p class="small">{name}: not recorded.</p>'
     text = path.read_text(encoding="utf-8", errors="replace")[-LOG_TAIL:]
-    return f"<details><summary>{name}</summary><pre>{html.escape(text)}</pre></details>"
+    return f'<details><summary>{name}</summary><pre tabindex="0">{html.escape(text)}</pre></details>'
 
 
 def _number(value: Any) -> str:

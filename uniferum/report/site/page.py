@@ -25,7 +25,10 @@ from uniferum.report.figures.parallel import parallel_coordinates
 from uniferum.report.figures.style import as_bytes, look, mark_phantoms
 from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.cases import Pictures, write_cases
-from uniferum.report.site.cells import cell_details, glance
+from uniferum.report.site.cells import cell_details, config_differences, glance, learning
+from uniferum.report.site.numbers import heat_numbers, label_curves
+from uniferum.report.site.overview import overview
+from uniferum.report.site.parts import embedded, opened_later, write_data, write_part
 from uniferum.report.tables import sheet
 from uniferum.report.tables.catalogue import TABLES, make_table
 from uniferum.report.tables.naming import of_phantoms, phantom_title, title_of, titled
@@ -33,6 +36,7 @@ from uniferum.report.tables.rendering import Style, as_sheet
 from uniferum.report.tables.trials import Trials, trials_sheet
 
 HERE = Path(__file__).parent
+UPLOT = HERE / "vendor" / "uplot.js"
 OF_AXES = ("learning-curves-", "effects-")
 """Figures that the section on effects has."""
 MONTAGES = 2
@@ -53,8 +57,9 @@ def write_page(
     pictures: Pictures | None = None,
     by_axis: ByAxis | None = None,
     search: Trials | None = None,
+    grid: str = "",
 ) -> Path:
-    """Write ``index.html`` into a folder.
+    """Write ``index.html`` into a folder, and beside it in ``parts`` what is read when it is opened.
 
     Args:
         folder: it is created if missing.
@@ -64,6 +69,7 @@ def write_page(
         data: prepared stores by cohort, for the data card.
         by_axis: what figures and tables of axes need; default: what the records say of their axes.
         search: adds a section with the trials of a search.
+        grid: the name of the grid.
         pictures: adds the hardest cases with their images, in files beside the page, montages and a banner.
 
     Returns:
@@ -75,31 +81,37 @@ def write_page(
     phantoms = of_phantoms([*records, *pending])
     by_axis = by_axis or ByAxis(pending)
     varied = varied_axes(records, by_axis)
+    judged = judge(make_table("auroc", records, pending), agreement, records) if records else []
     sections = {
+        "Overview": overview(records, pending, judged, grid),
+        "Heat map": _heat(folder, records),
         "Grid": glance(records, pending),
-        "Tables": _tables(records, pending),
-        "Verdict": _verdicts(records, pending, agreement),
-        "Figures": _figures(records),
-        "Cells": "\n".join(cell_details(record) for record in records),
+        "Tables": _later(folder, "tables", "All tables, as the report prints them", _tables(records, pending)),
+        "Verdict": _later(
+            folder, "verdict", "Each number beside the published ones", _verdicts(records, pending, agreement)
+        ),
+        "Figures": _later(folder, "figures", "The figures", _figures(records)),
     }
+    _write_cells(folder, records)
     if varied:
-        sections["Effects"] = _effects(records, varied, by_axis)
+        drawn = _effects(records, varied, by_axis)
+        sections["Effects"] = _later(folder, "effects", "The effect of each axis", drawn)
     if search is not None:
-        sections["Search"] = _search(search)
+        sections["Search"] = _later(folder, "search", "The trials", _search(search))
     if data:
-        sections["Data"] = _data(data, montages=pictures is not None, phantoms=phantoms or datacard.of_phantoms(data))
+        drawn = _data(data, montages=pictures is not None, phantoms=phantoms or datacard.of_phantoms(data))
+        sections["Data"] = _later(folder, "data", "Counts of scans and labels", drawn)
     if pictures is not None:
         sections["Cases"] = write_cases(folder, pictures)
-    scripts = ["page.js"] if pictures is None else ["page.js", "cases.js"]
+    scripts = ["page.js", "heat.js", "views.js", *([] if pictures is None else ["cases.js"])]
     parts = {
         "title": phantom_title("Uniferum report") if phantoms else "Uniferum report",
-        "css": (HERE / "page.css").read_text(encoding="utf-8"),
+        "css": "\n".join((HERE / name).read_text(encoding="utf-8") for name in ("page.css", "vendor/uplot.css")),
         "js": "\n".join((HERE / name).read_text(encoding="utf-8") for name in scripts),
         "banner": BANNER if pictures is not None else "",
-        "summary": _summary(records, pending),
-        "nav": " ".join(f'<a href="#{name.lower()}">{name}</a>' for name in sections),
+        "nav": " ".join(f'<a href="#{_id(name)}">{name}</a>' for name in sections),
         "body": "\n".join(
-            f'<section id="{name.lower()}"><h2>{name}</h2>\n{text}\n</section>' for name, text in sections.items()
+            f'<section id="{_id(name)}"><h2>{name}</h2>\n{text}\n</section>' for name, text in sections.items()
         ),
     }
     text = (HERE / "page.html").read_text(encoding="utf-8")
@@ -110,9 +122,34 @@ def write_page(
     return path
 
 
-def _summary(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str:
-    done, waiting = (sum(not one.members for one in cells) for cells in (records, pending))
-    return f"{done} of {done + waiting} cells are done."
+def _id(name: str) -> str:
+    return name.lower().replace(" ", "-")
+
+
+def _later(folder: Path, name: str, said: str, text: str) -> str:
+    """Write a part beside the page, and make the element that opens it."""
+    write_part(folder, name, text)
+    return opened_later(name, said)
+
+
+def _heat(folder: Path, records: Sequence[CellRecord]) -> str:
+    """Write the curves of each label beside the page, and make the heat map's place and numbers."""
+    if not records:
+        return "<p>No cell has finished.</p>"
+    content = heat_numbers(records)
+    places = {(one["cohort"], one["group"], one["label"]): at for at, one in enumerate(content["columns"])}
+    for column, curves in label_curves(records):
+        if column in places:
+            content["columns"][places[column]]["part"] = f"label-{places[column]:03d}"
+            write_data(folder, f"label-{places[column]:03d}", curves)
+    write_text(folder / "parts" / UPLOT.name, UPLOT.read_text(encoding="utf-8"))
+    return embedded("numbers", content) + (HERE / "heat.html").read_text(encoding="utf-8")
+
+
+def _write_cells(folder: Path, records: Sequence[CellRecord]) -> None:
+    for at, (record, difference) in enumerate(zip(records, config_differences(records), strict=True)):
+        content = {"details": cell_details(record), "learning": learning(record), "difference": difference}
+        write_data(folder, f"cell-{at:03d}", content)
 
 
 def scrolled(drawn: Iterable[str]) -> str:

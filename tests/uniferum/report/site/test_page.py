@@ -1,7 +1,9 @@
 """The page: complete, escaped, without network access, and without images of patients unless asked for."""
 
 import hashlib
+import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from uniferum.report.checks.margins import Margins
 from uniferum.report.records import PendingCell, from_folders
 from uniferum.report.site import cases as browsing
 from uniferum.report.site import page as site
-from uniferum.report.site.cells import cell_details, device_hours, glance
+from uniferum.report.site.cells import cell_details, config_differences, device_hours, glance, learning
 from uniferum.report.tables.trials import Trial, Trials
 
 
@@ -23,11 +25,25 @@ def quiet_figures(monkeypatch):
     monkeypatch.setattr(site, "figures", lambda records: {})
 
 
+def part(page: Path, name: str):
+    """The content of a part beside the page."""
+    text = (page.parent / "parts" / f"{name}.js").read_text()
+    return json.loads(text[text.index(",") + 1 : -len(");\n")])
+
+
+def parts_text(page: Path) -> str:
+    """All HTML of the parts."""
+    names = [path.stem for path in (page.parent / "parts").glob("*.js") if path.stem != "uplot"]
+    contents = [part(page, name) for name in names]
+    return "\n".join(one if isinstance(one, str) else one.get("details", "") for one in contents)
+
+
 @pytest.fixture
 def text(cells, tmp_path, quiet_figures):
     cells("CTRATE")
     pending = [PendingCell("cnn-INSPECT", "cnn", "", "INSPECT", 0, "failed: <script>alert(1)</script>", "fill & go")]
-    return site.write_page(tmp_path / "site", from_folders(tmp_path), pending, Margins()).read_text()
+    page = site.write_page(tmp_path / "site", from_folders(tmp_path), pending, Margins(), grid="<my grid>")
+    return page.read_text() + parts_text(page)
 
 
 def test_nothing_in_the_page_comes_from_a_network(text):
@@ -42,8 +58,9 @@ def test_what_cells_recorded_is_escaped(text):
 
 
 def test_every_part_is_there(text):
-    for part in ("grid", "tables", "verdict", "figures", "cells"):
-        assert f'<section id="{part}">' in text
+    for name in ("overview", "heat-map", "grid", "tables", "verdict", "figures"):
+        assert f'<section id="{name}">' in text
+    assert "&lt;my grid&gt;" in text
     assert 'id="effects"' not in text
     assert "0123456789abcdef" in text
     assert "{{" not in text
@@ -54,12 +71,12 @@ def test_axes_and_a_search_have_sections_of_their_own(tmp_path, quiet_figures, m
     monkeypatch.setattr(site, "_verdicts", lambda records, pending, agreement: "")
     write_ablation(tmp_path, seeds=1, without=("3e-4 true 0",))
     search = Trials("s", [Trial(0, {"optim.lr": 1e-4}, 0.7, "complete"), Trial(1, {"optim.lr": 1e-3}, 0.8, "complete")])
-    page = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Margins(), search=search).read_text()
-    effects = page[page.index('<section id="effects">') : page.index('<section id="search">')]
-    for part in ("Effect of lr on AUROC", "no such cell", "Learning curves by freeze", "Effects of lr: difference to"):
-        assert part in effects
+    page = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Margins(), search=search)
+    effects = part(page, "effects")
+    for said in ("Effect of lr on AUROC", "no such cell", "Learning curves by freeze", "Effects of lr: difference to"):
+        assert said in effects
     assert effects.count("<figure>") == 4
-    assert "Search s" in page[page.index('<section id="search">') :]
+    assert "Search s" in part(page, "search")
 
 
 def test_no_patient_is_in_the_page_unless_asked_for(text):
@@ -93,8 +110,8 @@ class Counted:
 def test_the_data_is_counted_and_its_leaks_are_named_without_a_picture(cells, tmp_path, quiet_figures):
     cells("CTRATE")
     data = {"CTRATE": Counted()}
-    text = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Margins(), data=data).read_text()
-    section = text[text.index('<section id="data">') :]
+    page = site.write_page(tmp_path / "site", from_folders(tmp_path), [], Margins(), data=data)
+    text, section = page.read_text(), part(page, "data")
     assert "patient in several splits" in section
     assert "lung_nodule" in section
     assert 'alt="data-hu"' in section
@@ -104,8 +121,7 @@ def test_the_data_is_counted_and_its_leaks_are_named_without_a_picture(cells, tm
 
 
 def test_counts_of_phantoms_say_so_where_the_store_does(tmp_path, quiet_figures):
-    text = site.write_page(tmp_path, [], [], Margins(), data={"CTRATE": Counted(phantoms=True)}).read_text()
-    section = text[text.index('<section id="data">') :]
+    section = part(site.write_page(tmp_path, [], [], Margins(), data={"CTRATE": Counted(phantoms=True)}), "data")
     assert section.count("<caption>") == section.count("(phantoms)</caption>") > 0
     assert 'alt="data-hu (phantoms)"' in section
 
@@ -128,10 +144,20 @@ def test_device_hours_count_every_device(cells, tmp_path):
 
 def test_a_cell_shows_its_config_and_its_curve(cells, tmp_path):
     cells("CTRATE")
-    text = cell_details(from_folders(tmp_path)[0])
-    assert "train_on" in text
-    assert "<polyline" in text
-    assert "cell.log: not recorded" in text
+    (record,) = from_folders(tmp_path)
+    assert "train_on" in cell_details(record)
+    assert "cell.log: not recorded" in cell_details(record)
+    assert learning(record)["validation/auroc"] == [[10.0, 20.0], [0.6, 0.7]]
+
+
+def test_a_cell_is_compared_with_the_cell_of_the_most_similar_config(cells, tmp_path):
+    cells("CTRATE")
+    cells("CTRATE", seed=1)
+    cells("INSPECT", model="cnn")
+    records = from_folders(tmp_path)
+    names = [record.name for record in records]
+    first, second = (names.index(f"uniferum-pubmedbert-CTRATE{end}") for end in ("", "-seed1"))
+    assert config_differences(records)[second] == {"to": first, "keys": [["seed", "0", "1"]]}
 
 
 def test_the_glance_lists_cells_done_and_not(cells, tmp_path):
@@ -141,7 +167,8 @@ def test_the_glance_lists_cells_done_and_not(cells, tmp_path):
     assert "x: run x" in text
 
 
-def test_the_viewer_is_the_release_that_the_notice_names():
+@pytest.mark.parametrize("name", ["niivue.js", "uplot.js", "uplot.css"])
+def test_vendored_files_are_the_releases_that_the_notice_names(name):
     vendor = browsing.NIIVUE.parent
-    digest = hashlib.sha256(browsing.NIIVUE.read_bytes()).hexdigest()
+    digest = hashlib.sha256((vendor / name).read_bytes()).hexdigest()
     assert digest in (vendor / "NOTICE.txt").read_text()
