@@ -23,6 +23,8 @@ SMALLEST_LIFT = 0.01
 class Tested:
     """A difference with its error over cases and seeds; ``freedom`` is infinite for a normal error."""
 
+    __test__ = False  # pytest: not a test class
+
     difference: float
     error: float
     freedom: float = math.inf

@@ -33,10 +33,12 @@ def test_an_interval_outside_the_margin_differs(value, lo, hi):
 
 
 def test_an_interval_across_the_margin_says_how_many_cases_would_decide():
-    # Distance from 0.8296 to the edge: 0.02 - 0.01 = 0.01; half width 0.02: four times the cases.
+    # Distance from 0.8296 to the edge: 0.02 - 0.01 = 0.01. Half width: 0.02 over cases, Student's t (5) times the
+    # spread over seeds, 0.0021 (the paper's six pairs of encoders).
+    half_squared = 0.02**2 + (2.5706 * 0.0021179) ** 2
     one = judged(value=0.8396, lo=0.8196, hi=0.8596, n_cases=3002)
     assert one.word == "inconclusive"
-    assert "about 12008 test volumes" in one.because
+    assert f"about {math.ceil(3002 * half_squared / 0.01**2)} test volumes" in one.because
     assert "one seed" in one.because
 
 
@@ -75,7 +77,9 @@ def test_a_place_without_a_number_is_missing():
 
 def test_verdicts_are_counted():
     sheet = verdict_sheet([judged(), judged(value=0.7, lo=0.69, hi=0.71)], "auroc")
-    assert sheet.below == ["Of 2 published numbers: 1 reproduced, 1 differs."]
+    assert sheet.below[0] == "Of 2 published numbers: 1 reproduced, 1 differs."
+    assert "Of chance alone, over 2 tests" in sheet.below[1]
+    assert "own errors of the paper's means are unknown" in sheet.below[-1]
 
 
 def test_a_label_is_judged_beside_the_papers_number_of_it():
@@ -84,5 +88,8 @@ def test_a_label_is_judged_beside_the_papers_number_of_it():
     facts = {"row_facts": ("cohort", "group", "label"), "column_facts": ("model", "text_encoder", "train_on")}
     table = ReportTable("labels", "t", "auroc", (row,), (column,), {(row, column): entry}, **facts)
     reasons = {"RADCHEST": "the paper gives sizes alone"}
+    (wide,) = judge(table, Margins({"auroc": 0.001, "RADCHEST cabg": 0.08}, comparable=reasons), [])
+    assert (wide.row, wide.column, wide.word) == (ROW, ("RADCHEST", "cabg"), "reproduced")
     (one,) = judge(table, Margins({"auroc": 0.001, "RADCHEST cabg": 0.02}, comparable=reasons), [])
-    assert (one.row, one.column, one.word) == (ROW, ("RADCHEST", "cabg"), "reproduced")
+    assert one.word == "inconclusive", "the paper's own interval is ±0.091"
+    assert "the paper's own interval ±0.091 is counted" in one.because

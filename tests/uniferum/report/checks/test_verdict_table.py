@@ -79,7 +79,7 @@ def test_a_cell_is_judged_by_what_its_record_says_of_split_scans_and_labels(
 
 def test_a_whole_official_split_is_judged_without_a_remark(tmp_path):
     record_cell(tmp_path, *SHARED, small(360, 0))
-    assert verdict(tmp_path).because.startswith("the interval lies inside")
+    assert verdict(tmp_path).because.startswith("the 90 % interval of the difference")
     assert ";" not in verdict(tmp_path, Margins(MARGINS, comparable={"CTRATE": REASON})).because, "no reason was needed"
 
 
