@@ -21,13 +21,28 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "--with-volumes": ("--html",),
 }
 """Options that have an effect only beside one of others."""
+NEEDS_TABLE: dict[str, tuple[str, ...]] = {
+    "--threshold": ("operating-points", "operating-points-labels"),
+    "--probabilities": ("decision",),
+    "--by": ("subgroups",),
+    "--metadata": ("subgroups",),
+    "--smallest": ("subgroups",),
+}
+"""Options that have an effect on some tables alone."""
+BESIDE_TABLES = ("--published", "--intervals", "--protocol")
 EXCLUDES: dict[str, tuple[str, ...]] = {
     "--rows": ("--table",),
-    "--verdict": ("--published", "--intervals", "--protocol", *TESTS),
-    "--against": ("--published", "--intervals", "--protocol", *TESTS),
-    **{test: ("--table", "--rows", "--published", "--intervals", "--protocol") for test in TESTS},
+    "--verdict": (*BESIDE_TABLES, *TESTS),
+    "--against": (*BESIDE_TABLES, *TESTS),
+    "--attainable": (
+        *("--table", "--rows", "--cohort", "--group", "--label", *BESIDE_TABLES, "--verdict", "--against"),
+        *("--unit", "--recompute", *TESTS),
+    ),
+    **{test: ("--table", "--rows", *BESIDE_TABLES) for test in TESTS},
 }
 """Options beside which others have no effect."""
+OF_NO_GUIDELINE = ("--published", "--protocol", "--verdict", "--against", "--recompute")
+"""Options without effect if every table is one of reporting guidelines."""
 
 
 def given_options(context: typer.Context) -> dict[str, object]:
@@ -60,6 +75,7 @@ def check_options(given: Mapping[str, object]) -> None:
             raise UniferumError(idle[0], must=f"not stand beside {name}", cure=f"{name} takes its place")
     _check_metric(given)
     _check_label(given, used)
+    _check_guidelines(given, used)
 
 
 def _check_metric(given: Mapping[str, object]) -> None:
@@ -74,9 +90,27 @@ def _check_label(given: Mapping[str, object], used: set[str]) -> None:
     """A label has no effect where every number is a mean over labels."""
     if "--label" not in used or used & {"--rows", *TESTS, "--figures", "--html"}:
         return
-    tables = given.get("--table")
-    names = list(tables) if isinstance(tables, list) and tables else ["auroc"]
-    idle = [name for name in names if name in GROUP_TABLES]
+    idle = [name for name in _tables(given) if name in GROUP_TABLES]
     if idle:
         cure = "--table labels, or --rows model,train_on --columns label"
         raise UniferumError("--label", given["--label"], must=f"not stand beside table {idle[0]}, of means", cure=cure)
+
+
+def _tables(given: Mapping[str, object]) -> list[str]:
+    tables = given.get("--table")
+    return list(tables) if isinstance(tables, list) and tables else ["auroc"]
+
+
+def _check_guidelines(given: Mapping[str, object], used: set[str]) -> None:
+    """The options of one table of reporting guidelines have no effect on others, and those of others none on it."""
+    from uniferum.report.guidelines.catalogue import NAMES
+
+    tables = _tables(given)
+    for option, needed in NEEDS_TABLE.items():
+        if option in used and not set(needed) & set(tables):
+            raise UniferumError(
+                option, must=f"stand beside --table {' or --table '.join(needed)}", cure="without it has no effect"
+            )
+    idle = [option for option in OF_NO_GUIDELINE if option in used]
+    if idle and set(tables) <= set(NAMES):
+        raise UniferumError(idle[0], must=f"not stand beside --table {tables[0]}", cure="it has no effect on it")

@@ -105,12 +105,14 @@ class Tests:
 
 
 def only_auroc(selection: Selection) -> bool:
-    """Whether AUROC is the only metric of the tables that are asked for."""
+    """Whether AUROC is the only stored metric of the tables that are asked for; those of guidelines use none."""
+    from uniferum.report.guidelines.catalogue import NAMES
     from uniferum.report.tables.catalogue import TABLES
 
     if selection.rows is not None:
         return selection.metric == "auroc"
-    return selection.metric == "auroc" and all(n in TABLES and TABLES[n].metric == "auroc" for n in selection.names)
+    names = [name for name in selection.names if name not in NAMES]
+    return selection.metric == "auroc" and all(n in TABLES and TABLES[n].metric == "auroc" for n in names)
 
 
 def read_cells(
@@ -258,13 +260,15 @@ def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement,
 
 def _guidelines(cells: "Gathered", chosen: Selection, names: Sequence[str], kind: str) -> "list[Sheet]":
     from uniferum.report.guidelines.catalogue import GuidelineOptions, guideline_sheet
+    from uniferum.report.tables.naming import with_unit
 
-    given = chosen.guidelines
+    given, records = chosen.guidelines, cells.records
     options = GuidelineOptions(given.threshold, given.by, given.metadata, given.smallest, given.probabilities)
-    return [
-        guideline_sheet(name, cells.records, cells.stores, chosen.only, options, intervals=chosen.intervals, kind=kind)
+    sheets = [
+        guideline_sheet(name, records, cells.stores, chosen.only, options, intervals=chosen.intervals, kind=kind)
         for name in names
     ]
+    return [with_unit(one, records) for one in sheets]
 
 
 def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
@@ -288,6 +292,7 @@ def _print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: st
     from uniferum.report.checks.effects import effect_sheet, effects
     from uniferum.report.checks.encoder_pairs import encoder_sheets
     from uniferum.report.checks.examine import claims_sheet, examine
+    from uniferum.report.tables.naming import with_unit
     from uniferum.report.tables.row_counts import row_sheets
 
     records, common = cells.records, tests.common
@@ -299,7 +304,7 @@ def _print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: st
     wanted = tests.wanted_of(selection)
     for varied in [find_varied(name, [*records, *cells.pending], cells.axes) for name in tests.vary]:
         sheets.append(effect_sheet(varied, effects(varied, wanted), wanted))
-    print_sheets(sheets, kind, phantoms=cells.phantoms)
+    print_sheets([with_unit(one, records) for one in sheets], kind, phantoms=cells.phantoms)
 
 
 def write_files(cells: "Gathered", drawing: Drawing, page: Page, tests: Tests, selection: Selection) -> None:

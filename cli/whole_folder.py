@@ -8,15 +8,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-PICTURES = "cases/case-*.js"
-"""Images of patients that an earlier page left in its folder."""
+EARLIER = ("cases/case-*.js", "parts/*.js")
+"""What an earlier page left in its folder: images of patients, alone or, as montages, in parts of the page."""
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A draft folder beside ``folder``; its files move there at the end, and are removed after an error or a signal.
 
-    Images of patients of an earlier page are removed, as the new page does not name them.
+    Files of an earlier page with images of patients are removed, as the new page does not name them.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
@@ -24,7 +24,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         signal.signal(signal.SIGTERM, _interrupt)
         yield draft
-        for old in folder.glob(PICTURES):
+        for old in [path for pattern in EARLIER for path in folder.glob(pattern)]:
             old.unlink()
         for path in sorted(draft.rglob("*")):
             target = folder / path.relative_to(draft)

@@ -17,6 +17,11 @@ from uniferum.errors import UniferumError
         ({"--verdict": True, "--published": True}, "--published must not stand beside --verdict"),
         ({"--label": "cabg", "--table": ["auroc"]}, "--table labels"),
         ({"--base": "1e-4"}, "--base must stand beside --vary"),
+        ({"--threshold": "youden"}, "--threshold must stand beside --table operating-points"),
+        ({"--by": "sex", "--table": ["flow"]}, "--by must stand beside --table subgroups"),
+        ({"--table": ["decision"], "--verdict": True}, "--verdict must not stand beside --table decision"),
+        ({"--attainable": True, "--table": ["auroc"]}, "--table must not stand beside --attainable"),
+        ({"--attainable": True, "--unit": "patient"}, "--unit must not stand beside --attainable"),
     ],
 )
 def test_an_option_without_effect_is_refused(given: dict[str, object], message: str) -> None:
@@ -31,6 +36,15 @@ def test_an_option_without_effect_is_refused(given: dict[str, object], message: 
         {"--label": "cabg", "--table": ["labels"]},
         {"--rows": "model", "--columns": "cohort", "--metric": "ece"},
         {"--verdict": True, "--against": "all"},
+        {"--table": ["auroc", "decision"], "--verdict": True, "--probabilities": "0.1"},
+        {
+            "--table": ["subgroups"],
+            "--by": "sex",
+            "--metadata": ["CTRATE=a.csv"],
+            "--unit": "scan",
+            "--intervals": True,
+        },
+        {"--compare": ["a", "b"], "--unit": "patient", "--common": True},
         {"--vary": ["lr"], "--base": "1", "--metric": "aupr", "--label": "cabg"},
     ],
 )

@@ -21,9 +21,10 @@ def test_an_interrupted_page_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_a_new_page_removes_the_images_of_an_earlier_one(tmp_path: Path) -> None:
-    old = tmp_path / "page" / "cases" / "case-007.js"
-    old.parent.mkdir(parents=True)
-    old.write_text("a patient")
+    for name in ("cases/case-007.js", "parts/data.js"):
+        old = tmp_path / "page" / name
+        old.parent.mkdir(parents=True)
+        old.write_text("a patient")
     (tmp_path / "page" / "notes.txt").write_text("mine")
     with whole_folder(tmp_path / "page") as draft:
         (draft / "index.html").write_text("new")

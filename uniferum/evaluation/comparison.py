@@ -146,7 +146,8 @@ def group_area(
     variance, free, patients = _of_mean(wanted, found, np.ones(1))
     value, half = float(np.mean([one.areas[0] for one in found])), quantile(level, free) * math.sqrt(variance)
     fewest = min(one.positives for one in found), min(one.negatives for one in found)
-    return AreaInterval(value, max(0.0, value - half), min(1.0, value + half), OF_MEAN, patients, *fewest)
+    low, high = (max(0.0, value - half), min(1.0, value + half)) if math.isfinite(half) else (math.nan, math.nan)
+    return AreaInterval(value, low, high, OF_MEAN if math.isfinite(half) else "", patients, *fewest)
 
 
 def label_difference(one: Cases, sides: tuple[Sequence[int], Sequence[int]]) -> Difference | None:

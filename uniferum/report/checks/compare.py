@@ -95,8 +95,10 @@ def adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
 
 
 def shown_p(value: float) -> str:
-    """A p value to four digits; a hyphen without a test."""
-    return f"{value:.4g}" if math.isfinite(value) else "-"
+    """A p value to four digits, never as 0; a hyphen without a test."""
+    if not math.isfinite(value):
+        return "-"
+    return "<0.0001" if value < 0.0001 else f"{value:.4g}"
 
 
 def tests_said(groups: int, labels: int, common: bool) -> list[str]:

@@ -17,7 +17,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.comparison import Difference, align, group_difference, label_difference
 from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
 from uniferum.report.axes import Setting, Varied
-from uniferum.report.checks.compare import NEEDED
+from uniferum.report.checks.compare import NEEDED, shown_p
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.naming import titled
@@ -236,7 +236,7 @@ def _numbers(one: Effect) -> list[str]:
         f"{entry.value:.4f}{spread}" if entry.known else "-",
         "base" if one.is_base else _signed(one.difference),
         f"[{one.lo:+.4f}, {one.hi:+.4f}]" if math.isfinite(one.lo) else "-",
-        *(f"{value:.4g}" if math.isfinite(value) else "-" for value in tested),
+        *map(shown_p, tested),
         f"{_signed(low)} to {_signed(high)}" if len(one.by_seed) > 1 else "-",
     ]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.comparison import align, pairwise
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
-from uniferum.report.checks.compare import HEADINGS, NEEDED, adjusted, group_rows, tests_said
-from uniferum.report.checks.examine import ClaimFinding, examine, shown_p
+from uniferum.report.checks.compare import HEADINGS, NEEDED, adjusted, group_rows, shown_p, tests_said
+from uniferum.report.checks.examine import ClaimFinding, examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.published import find
 from uniferum.report.records import MIXES, CellRecord, row_order

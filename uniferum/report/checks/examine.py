@@ -13,10 +13,11 @@ from statistics import fmean, stdev
 
 import pandas as pd
 
-from uniferum.evaluation.comparison import align, group_difference
+from uniferum.evaluation.comparison import align, group_difference, label_difference
 from uniferum.evaluation.multiple_testing import holm
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
 from uniferum.report.checks.comparability import JudgedColumn, compare
+from uniferum.report.checks.compare import shown_p
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.readings import Tested, combined, how, reading
 from uniferum.report.checks.uncertainty import Z95, SeedSpread, papers_spread, pooled, published_error
@@ -188,18 +189,21 @@ def _compared(blank: ClaimFinding, reader: _Reader) -> ClaimFinding:
     first, second = reader.of_row[check.base], reader.of_row[check.row]
     cases = align({one.name: reader.part(one, check) for one in (*first, *second)}, common=reader.common)
     sides = range(len(first)), range(len(first), len(first) + len(second))
-    made = group_difference(cases, check.column, sides)
+    one = cases.get((*check.column, check.label))
+    if check.label:
+        made = label_difference(one, sides) if one is not None else None
+    else:
+        made = group_difference(cases, check.column, sides)
     if made is None:
         return replace(blank, because="no label has both classes")
     if not math.isfinite(made.test.lo):
-        return replace(blank, ours=made.test.difference, because=getattr(made, "reason", "") or "no interval")
+        return replace(blank, ours=made.test.difference, because=made.reason or "no interval")
     spread = reader.spread(check, papers=not blank.apart)
     of_seeds = spread.value * math.sqrt(1 / len(first) + 1 / len(second)) if spread.known else 0.0
-    freedom = float(getattr(made.test, "freedom", math.inf))
     tested = combined(
         made.test.difference,
         cases=made.test.se,
-        of_cases=freedom,
+        of_cases=made.test.freedom,
         seeds=of_seeds,
         of_seeds=max(spread.freedom, 1),
     )
@@ -223,7 +227,8 @@ def _valued(blank: ClaimFinding, reader: _Reader) -> ClaimFinding:
     scores = reader.scores(check.row, check)
     measured = [one for one in scores if math.isfinite(one.lo)]
     if not measured:
-        return replace(blank, because="no interval: too few positives, or a cell to evaluate again")
+        few = next((one.reason for one in scores if one.reason), "a cell to evaluate again")
+        return replace(blank, because=f"no interval: {few}")
     value = fmean(one.value for one in scores)
     spread = reader.spread(check, papers=not blank.apart)
     of_seeds = spread.value / math.sqrt(len(scores)) if spread.known else 0.0
@@ -294,13 +299,6 @@ def _seeds(finding: ClaimFinding) -> str:
     if len(finding.by_seed) < 2:
         return str(len(finding.seeds) or "-")
     return f"{len(finding.seeds)} ({min(finding.by_seed):.4f} to {max(finding.by_seed):.4f})"
-
-
-def shown_p(p: float) -> str:
-    """A p value; never as 0.0000."""
-    if not math.isfinite(p):
-        return "-"
-    return "<0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _why(finding: ClaimFinding) -> str:

@@ -28,6 +28,7 @@ from uniferum.report.checks.uncertainty import (
 from uniferum.report.published import GROUPS, find
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.entries import Entry, Key, ReportTable
+from uniferum.report.tables.paper import centre
 from uniferum.report.tables.pivot import label_scores
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
@@ -150,7 +151,7 @@ def _refused(entry: Entry, declared: float | None, compared: Comparison) -> tupl
     if declared is None:
         return "inconclusive", "the grid file gives no margin"
     if not math.isfinite(entry.lo):
-        return "inconclusive", "no interval: a mean over an axis, or a cell to evaluate again"
+        return "inconclusive", f"no interval: {entry.reason or 'a mean over an axis, or a cell to evaluate again'}"
     return None
 
 
@@ -166,17 +167,19 @@ def uncertainty(
     )
     scores = [score for record in records for score in _scores(record, facts, metric) if math.isfinite(score.lo)]
     if entry.folds_total or (not scores and entry.seeds > 1):
-        below, above, seeds, spread = entry.value - entry.lo, entry.hi - entry.value, entry.seeds, SeedSpread()
+        (below, above), seeds, spread = _distances(entry), entry.seeds, SeedSpread()
     elif scores:
         below, above = (fmean(distances) for distances in zip(*map(_distances, scores), strict=True))
         seeds = len(scores)
     else:
-        below, above, seeds = entry.value - entry.lo, entry.hi - entry.value, 1
+        (below, above), seeds = _distances(entry), 1
     return Uncertainty(below / Z95, above / Z95, spread, max(seeds, 1), error), said
 
 
-def _distances(score: Score) -> tuple[float, float]:
-    return score.value - score.lo, score.hi - score.value
+def _distances(score: Score | Entry) -> tuple[float, float]:
+    """How far an interval reaches below and above its centre, of AUPR the corrected value."""
+    middle = centre(score)
+    return middle - score.lo, score.hi - middle
 
 
 def _scores(record: CellRecord, facts: Mapping[str, str], metric: str) -> list[Score]:

@@ -23,6 +23,7 @@ from uniferum.evaluation.operating_points import (
     patient_counts,
     share_estimate,
 )
+from uniferum.evaluation.units import pooled
 from uniferum.report.guidelines.printing import LabelKey, Printing, arrays, labels_of, tested_cases
 from uniferum.report.records import CellRecord, read_parquet
 from uniferum.report.tables.shared_lines import shared_lines
@@ -66,7 +67,7 @@ def points_of(record: CellRecord, rule: ThresholdRule, only: Mapping[str, str]) 
     path = record.files.validation_predictions
     chosen: dict[LabelKey, tuple[float, int]] = {}
     if path.exists():
-        table = check_predictions(read_parquet(path), split=None)
+        table = check_predictions(pooled(read_parquet(path), record.unit), split=None)
         chosen = {key: (choose_threshold(*arrays(part), rule), len(part)) for key, part in labels_of(table, only)}
     absent = "no validation case" if path.exists() else NO_VALIDATION
     tested = tested_cases(record)

@@ -1,12 +1,11 @@
 """AUROC by subgroup of the test cases; small subgroups are suppressed."""
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from uniferum.evaluation.comparison import Cases, group_difference
+from uniferum.evaluation.comparison import Cases, group_area
 from uniferum.evaluation.operating_points import Estimate
 from uniferum.report.guidelines.facts import chosen_facts, classes
 from uniferum.report.guidelines.printing import Printing, tested_cases
@@ -96,18 +95,10 @@ def mean_area(cases: pd.DataFrame, labels: Sequence[str]) -> Estimate:
     aligned = {}
     for label in labels:
         part = cases.loc[cases["label"].astype(str) == label]
-        score = part["score"].to_numpy(np.float64)
-        # A constant second score has area 1/2 without variance: the tested difference is the area less 1/2.
-        scores = np.stack([np.zeros(len(score)), score])
-        target, patient = part["target"].to_numpy(np.float64), part["patient_id"].to_numpy(object)
-        aligned["", "", label] = Cases(target, scores, patient)
-    measured = group_difference(aligned, ("", ""))
-    if measured is None:
-        return Estimate()
-    low, high = measured.test.lo + 0.5, measured.test.hi + 0.5
-    if math.isnan(low):
-        return Estimate(measured.second)
-    return Estimate(measured.second, max(0.0, low), min(1.0, high))
+        scores, target = part["score"].to_numpy(np.float64)[None], part["target"].to_numpy(np.float64)
+        aligned["", "", label] = Cases(target, scores, part["patient_id"].to_numpy(object))
+    measured = group_area(aligned, ("", ""))
+    return Estimate() if measured is None else Estimate(measured.value, measured.low, measured.high)
 
 
 def _limited(table: pd.DataFrame, only: Mapping[str, str]) -> pd.DataFrame:

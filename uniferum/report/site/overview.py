@@ -17,6 +17,7 @@ from uniferum.report.records import CellRecord, PendingCell, Score, mix_name
 from uniferum.report.tables.naming import of_phantoms
 from uniferum.report.tables.paper import COLUMNS
 from uniferum.report.tables.rendering import row_names
+from uniferum.report.tables.roles import SAID, Roles
 
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 PAIRS = 60
@@ -67,21 +68,34 @@ def facts(records: Sequence[CellRecord], pending: Sequence[PendingCell], grid: s
 
 
 def best_cells(records: Sequence[CellRecord]) -> str:
-    """The best cell of each column with its interval, and whether it is better than the next."""
-    rows = []
+    """The best cell of each column and role with its interval, and whether it is better than the next."""
+    rows, finder, shown = [], Roles(records), dict[str, None]()
     for column, ranked in _ranked(records).items():
-        (first, score), *others = ranked
-        role = "trained on it" if column[0] in first.train_on else "zero-shot"
-        line = [" ".join(column), _link(first, records), role, _value(score)]
-        if others:
-            second, other = others[0]
-            line += [_link(second, records), f"{other.value:.4f}", _tested(_difference([second], [first], column))]
-        rows.append([*line, *["-"] * (7 - len(line))])
-    headings = ("Column", "Best cell", "Its training", "AUROC [95 %]", "Next", "AUROC", "Best minus next [95 %]")
-    below = (
-        "Paired test by patient on the same cases, not adjusted. The best of many cells is partly the best by chance."
+        for role, alike in _by_role(ranked, column, finder).items():
+            (first, score), *others = alike
+            shown[role] = None
+            line = [" ".join(column), role or "-", _link(first, records), _value(score)]
+            if others:
+                second, other = others[0]
+                line += [_link(second, records), f"{other.value:.4f}", _tested(_difference([second], [first], column))]
+            rows.append([*line, *["-"] * (7 - len(line))])
+    headings = ("Column", "Role", "Best cell", "AUROC [95 %]", "Next", "AUROC", "Best minus next [95 %]")
+    below = "; ".join(SAID[role] for role in SAID if role in shown)
+    below += (
+        ". Cells of one role are compared, by a paired test by patient on the same cases, not adjusted. The best of "
+        "many cells is partly the best by chance."
     )
     return _table("Best cell of each column", headings, rows, below)
+
+
+def _by_role(
+    ranked: Sequence[tuple[CellRecord, Score]], column: tuple[str, str], finder: Roles
+) -> dict[str, list[tuple[CellRecord, Score]]]:
+    """The cells of a column by their role there: a cell that trained on the cohort does not compete with others."""
+    found: dict[str, list[tuple[CellRecord, Score]]] = {}
+    for record, score in ranked:
+        found.setdefault(finder.role(record, *column), []).append((record, score))
+    return found
 
 
 def _ranked(records: Sequence[CellRecord]) -> dict[tuple[str, str], list[tuple[CellRecord, Score]]]:

@@ -92,6 +92,8 @@ class ReportTable:
     best_of: str = "column"
     phantoms: bool = False
     """Whether the numbers are of phantoms; the title says so too."""
+    unit: str = "volume"
+    """What one case is."""
 
     def heading(self, column: Key) -> str:
         """Heading of a column, e.g. ``INSPECT shared``; with the number of labels if all its numbers leave out some."""

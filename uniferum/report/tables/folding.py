@@ -29,7 +29,7 @@ def folded(table: ReportTable) -> tuple[list[str], list[str]]:
 
 
 def volumes_line(table: ReportTable) -> list[str]:
-    """One sentence with the number of test volumes and patients of each cohort; cells with others are counted."""
+    """One sentence with the number of test cases and patients of each cohort; cells with others are counted."""
     facts = (*table.row_facts, *table.column_facts)
     if "cohort" not in facts:
         return []
@@ -39,7 +39,7 @@ def volumes_line(table: ReportTable) -> list[str]:
             cohort = dict(zip(facts, (*row, *column), strict=True))["cohort"]
             counts.setdefault(cohort, Counter())[_count(entry.n_cases, entry.n_patients)] += 1
     said = [f"{cohort} {_said(numbers)}" for cohort, numbers in counts.items()]
-    return [f"Test volumes: {'; '.join(said)}."] if said else []
+    return [f"Test {table.unit}s: {'; '.join(said)}."] if said else []
 
 
 def _count(cases: int, patients: int) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from uniferum.evaluation.units import POOLING
 from uniferum.report.cited_systems import FOOTNOTES
 from uniferum.report.published import published
 from uniferum.report.records import CellRecord, PendingCell, RowKey
@@ -63,6 +64,13 @@ def phantom_title(title: str) -> str:
 def titled(drawn: Sheet, cells: Both) -> Sheet:
     """Mark the title of a sheet if any cell is of phantoms."""
     return replace(drawn, title=title_of(drawn.title, cells))
+
+
+def with_unit(drawn: Sheet, cells: Sequence[CellRecord]) -> Sheet:
+    """Say below a sheet what one case is, if it is not the volume."""
+    units = dict.fromkeys(one.unit for one in cells if one.unit != "volume")
+    said = [f"Unit: {unit} ({POOLING})." for unit in units]
+    return replace(drawn, below=[*drawn.below, *said]) if said else drawn
 
 
 def cell_label(one: CellRecord) -> str:

@@ -88,6 +88,7 @@ def group_table(
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         column_names={("CTRATE", "all"): "CTRATE"},
         phantoms=phantoms,
+        unit=next((one.unit for one in records), "volume"),
     )
 
 
@@ -137,7 +138,7 @@ def _method(repeats: Repeats) -> str:
     return f"{made}, widened by the spread over seeds" if len(known) > 1 and made else made
 
 
-def centre(score: Score) -> float:
+def centre(score: Score | Entry) -> float:
     """What the interval of a score is around: of average precision the corrected value, else the value."""
     return score.corrected if math.isfinite(score.corrected) else score.value
 

@@ -161,6 +161,7 @@ def pivot_table(
         layout.columns,
         best_of="row" if across else "column",
         phantoms=phantoms,
+        unit=next((one.unit for one in records), "volume"),
     )
 
 

@@ -174,7 +174,7 @@ def _cases(measured: Sequence[tuple[CellRecord, Score]]) -> dict[str, list[str]]
     for record, score in measured:
         if score.n_labels:
             patients = f" of {score.n_patients} patients" if score.n_patients else ""
-            counts.setdefault(f"{score.n_cases} volumes{patients}", []).append(record.name)
+            counts.setdefault(f"{score.n_cases} {record.unit}s{patients}", []).append(record.name)
     return _by_digest(measured, counts) if len(counts) == 1 else counts
 
 
@@ -205,7 +205,8 @@ def _nested_facts(cells: Sequence[tuple[CellRecord, Score]], column: Column) -> 
     short = sorted({label for record, _ in first_of.values() for label in left_out(record, column)[1]})
     labels = f"at least {fewest} of {total} labels have both classes in a fold"
     labels += f"; left out in some folds: {', '.join(short)}" if short else ""
-    cases = f"N = {sum(score.n_cases for score in scores)} volumes{of_patients}{flagged_cases([pooled])}"
+    units = f"{cells[0][0].unit}s"
+    cases = f"N = {sum(score.n_cases for score in scores)} {units}{of_patients}{flagged_cases([pooled])}"
     return f"mean over {done}, each patient tested once, {cases}, {labels}"
 
 
@@ -222,10 +223,12 @@ def _column_facts(record: CellRecord, score: Score, metric: str, *, flagged: str
 
 
 def _selection_line(records: Sequence[CellRecord]) -> str:
+    """The unit of the scores and the rule of the checkpoint; printed in any case if the unit is not the volume."""
     rules = sorted({_rule(record) for record in records})
     units = dict.fromkeys(record.unit for record in records)
     said = "; ".join(unit if unit == "volume" else f"{unit} ({POOLING})" for unit in units)
-    return f"Unit: {said}. Checkpoint: {'; '.join(rules)}."
+    line = f"Unit: {said}. Checkpoint: {'; '.join(rules)}."
+    return line if set(units) <= {"volume"} else ShownLine(line)
 
 
 def _rule(record: CellRecord) -> str:

@@ -30,7 +30,7 @@ UNTRAINED = "_zero_shot"
 """Ending of the names of systems that are not trained at all."""
 
 
-class _Roles:
+class Roles:
     """Roles of labels and groups for each cell; what a cell trained on is found once."""
 
     def __init__(self, records: Iterable[CellRecord]) -> None:
@@ -80,7 +80,7 @@ def with_roles(table: ReportTable, records: Sequence[CellRecord], *, smallest: b
         records: the cells.
         smallest: smaller is better.
     """
-    finder, cells = _Roles(records), {record.name: record for record in records}
+    finder, cells = Roles(records), {record.name: record for record in records}
     facts = (*table.row_facts, *table.column_facts)
     if table.metric in MASK_METRICS or not {"cohort", "group"} <= set(facts):
         return table

@@ -26,7 +26,7 @@ def test_the_best_cell_has_its_interval_and_is_compared_with_the_next(records):
     assert line.index("CTRATE+SEG") < line.index("pubmedbert-CTRATE<")
     assert re.search(r"0\.\d{4} \[0\.\d{4}, [01]\.\d{4}\]", line)
     assert ": better" in line
-    assert "trained on it" in line
+    assert "<td>in-distribution</td>" in line
 
 
 def test_added_masks_are_a_line_of_the_forest_plot_with_the_sign_of_their_effect(records):
