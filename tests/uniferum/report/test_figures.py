@@ -215,7 +215,8 @@ def test_figure_4_is_the_mean_over_all_seeds(tmp_path):
     (mean,) = [sum(float(one.labels.set_index("label").loc["honeycombing", "auroc"]) for one in records) / len(records)]
     marks = [line.get_xdata()[0] for line in figure.axes[0].lines if line.get_marker() == "o"]
     assert marks == pytest.approx([mean])
-    assert "mean over seeds and folds (uniferum pubmedbert CTRATE: 3 cells)" in words(drawn(records, "figure4"))
+    said = "Means over seeds and folds, cells: uniferum pubmedbert CTRATE 3."
+    assert said in words(drawn(records, "figure4"))
 
 
 def test_labels_are_written_in_words():
