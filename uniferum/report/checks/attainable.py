@@ -31,8 +31,8 @@ POWER = 0.85
 """Probability with which a true cell is called reproduced at the attainable margin: 80 % and some reserve."""
 STEP = 0.005
 """Margins are rounded up to a multiple of this."""
-LABEL_CORRELATION = 0.05
-"""Assumed correlation between the errors of two labels of a group; ``benchmarks/verdict_power.py`` measures it."""
+LABEL_CORRELATION = 0.03
+"""Assumed correlation between the errors of two labels; ``benchmarks/verdict_power.py`` finds 0.02 to 0.04."""
 MORE_SEEDS = 4
 TEST = "test"
 

@@ -136,7 +136,7 @@ def test_the_base_and_what_is_adjusted_are_printed_and_no_p_is_zero(cells, tmp_p
     sheet = claims_sheet(examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN, SAME))]))
     facts = [dict(zip(sheet.headings, row, strict=True)) for row in sheet.rows]
     assert "CTRATE" in facts[0]["Base"]
-    assert "PubMedBERT" in facts[0]["Base"] or "pubmedbert" in facts[0]["Base"]
+    assert "BiomedBERT" in facts[0]["Base"]
     assert facts[0]["p"] == "<0.0001"
     assert "Holm over the 1 gains" in facts[0]["Because"]
     assert (facts[1]["p adjusted"], "not adjusted" in facts[1]["Because"]) == ("-", True)
