@@ -94,9 +94,9 @@ def counts_of_record(record: CellRecord) -> dict[tuple[str, str], TestCounts]:
     made = {}
     for key, part in table.groupby(["cohort", "group"], observed=True):
         column = str(key[0]), str(key[1])  # pyright: ignore[reportIndexIssue]
-        positives, known = part["n_pos"].astype(int), part["n"].astype(int)
-        scans, owners = patients.get(column, (int(known.max()), 0))
-        labels = tuple(zip(positives.tolist(), (known - positives).tolist(), strict=True))
+        known, positives = (part[name].astype(int).tolist() for name in ("n", "n_pos"))
+        scans, owners = patients.get(column, (max(known), 0))
+        labels = tuple((of, n - of) for n, of in zip(known, positives, strict=True))
         made[column] = TestCounts(*column, scans, owners, labels)
     return made
 

@@ -71,9 +71,9 @@ def test_a_difference_that_is_not_significant_decides_nothing(cells, tmp_path):
     cells("CTRATE", strength=1.0)
     cells("CTRATE+SEG", strength=1.0)
     no = Check("not significant", cell("CTRATE+SEG"), RAD, cell("CTRATE"), "honeycombing", 0.02)
-    (found,) = examine(from_folders(tmp_path), with_margin(0.02), claims=[Claim(1, "t", (no,))])
-    assert found.p > 0.05
-    assert found.verdict == "inconclusive"
+    (finding,) = examine(from_folders(tmp_path), with_margin(0.02), claims=[Claim(1, "t", (no,))])
+    assert finding.p > 0.05
+    assert finding.verdict == "inconclusive"
     assert outcome(tmp_path, no, agreement=with_margin(0.9)) == ["holds"]
 
 
@@ -121,12 +121,12 @@ def test_all_seeds_decide_and_their_spread_is_printed(cells, tmp_path):
     for seed, strength in enumerate((3.0, 0.0, 0.0)):
         cells("CTRATE", seed=seed, strength=0.0)
         cells("CTRATE+SEG", seed=seed, strength=strength)
-    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
-    assert found.seeds == (0, 1, 2)
-    assert max(found.by_seed) - min(found.by_seed) > 0.2
-    assert found.ours == pytest.approx(sum(found.by_seed) / 3)
-    assert found.verdict == "inconclusive", "the first seed alone is a gain"
-    (row,) = claims_sheet([found]).rows
+    (finding,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
+    assert finding.seeds == (0, 1, 2)
+    assert max(finding.by_seed) - min(finding.by_seed) > 0.2
+    assert finding.ours == pytest.approx(sum(finding.by_seed) / 3)
+    assert finding.verdict == "inconclusive", "the first seed alone is a gain"
+    (row,) = claims_sheet([finding]).rows
     assert any(text.startswith("3 (") for text in row)
 
 
@@ -145,8 +145,8 @@ def test_the_base_and_what_is_adjusted_are_printed_and_no_p_is_zero(cells, tmp_p
 def test_a_row_of_which_every_cell_has_an_axis_value_is_not_the_papers(cells, tmp_path):
     cells("CTRATE", strength=0.0)
     cells("CTRATE+SEG", strength=3.0, axes={"lr": "1e-4"})
-    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
-    assert (found.verdict, "has a value of lr" in found.because) == ("missing", True)
+    (finding,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
+    assert (finding.verdict, "has a value of lr" in finding.because) == ("missing", True)
     cells("CTRATE+SEG", strength=3.0)
     assert outcome(tmp_path, GAIN) == ["holds"]
 
