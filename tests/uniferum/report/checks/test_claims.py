@@ -210,6 +210,11 @@ def test_claim_7_is_whole_with_what_the_papers_own_table_contradicts():
     assert {mix for mix, _, _ in against[2:]} <= {"CTRATE+SEG", "CTRATE+INSPECT+SEG", "CTRATE+RADCHEST+SEG"}
 
 
+def test_every_check_names_what_it_compares_with():
+    unnamed = [one for claim in CLAIMS for one in claim.checks if one.kind in ("above", "below") and not one.other]
+    assert unnamed == []
+
+
 def test_claim_6_has_all_three_pairs():
     (claim,) = (one for one in CLAIMS if one.number == 6)
     assert [check.printed for check in claim.checks] == [-0.0124, -0.0038, 0.0011]
