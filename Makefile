@@ -3,9 +3,16 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 UNIT := $(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2
+# Where tests with the marker `ray` are; a test says that there are no others. Others are not imported for them.
+RAY_TESTS := tests/integration tests/orchestration/test_prepare.py
+# About half of their time; `with-ray-others` runs the rest.
+RAY_FIRST := $(addprefix tests/integration/test_,cleanup.py grid.py survive_nodes.py tune.py)
+WITH_RAY := $(BIN)/pytest -q -m 'ray and not chaos and not hard_data'
 export RAY_DEDUP_LOGS := 0
+# Python and pytest keep what they compile of this project: hundreds of processes read it, and so does the next run.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test install lint types unit integration coverage mutants peers docs survive chaos hard-data clean
+.PHONY: demo test install lint types with-ray with-ray-first with-ray-others without-ray unit integration coverage mutants peers docs survive chaos hard-data clean
 
 install: $(VENV)/.installed
 
@@ -21,10 +28,24 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --html demo/page
 
-# Types and unit tests keep both cores busy; integration tests, which wait for processes, run alone after them.
+# Types and the tests without Ray keep both cores busy. Those with Ray often wait for processes to start, so that two of
+# them run at once, after the others: four at once run into time limits of Ray's own. Each target prints its output at
+# its end; a failure stops `test` when the targets beside it have ended.
 test: install lint
-	$(MAKE) --no-print-directory --jobs 2 types unit
-	$(MAKE) --no-print-directory integration
+	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target types without-ray
+	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target with-ray
+
+# Either has a Ray, ports and a home folder of its own, so that they run beside each other.
+with-ray: with-ray-first with-ray-others
+
+with-ray-first: install
+	$(WITH_RAY) $(RAY_FIRST)
+
+with-ray-others: install
+	$(WITH_RAY) $(RAY_TESTS) $(addprefix --ignore=,$(RAY_FIRST))
+
+without-ray: install
+	$(BIN)/pytest -q -m 'not ray and not chaos and not hard_data' -n 2
 
 lint: install
 	$(BIN)/ruff check .
@@ -52,7 +73,6 @@ mutants: install
 peers: install
 	$(BIN)/uniferum data demo configs/demo_data.yaml
 	$(BIN)/uniferum data reports configs/cohorts/demo_ct_rate.yaml --store demo/stores/ctrate
-	$(BIN)/uniferum grid run configs/peers_grid.yaml --only 'contrastive*' --yes
 	$(BIN)/uniferum grid run configs/peers_grid.yaml --yes
 	$(BIN)/uniferum report --grid configs/peers_grid.yaml --table auroc --intervals
 

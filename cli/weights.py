@@ -106,11 +106,13 @@ def list_needed(
 def _list_sheet(grid: Path, to: Path) -> "Sheet":
     from orchestration.grid.cells import expand
     from orchestration.grid.config import load_grid
+    from orchestration.grid.starts import PREFIX
     from uniferum.model.needs import pretrained_needs
     from uniferum.report.tables.sheet import Sheet
 
     models = [cell.config.model for cell in expand(load_grid(grid), source=str(grid))]
-    needs = list(dict.fromkeys(need for model in models for need in pretrained_needs(model)))
+    every = dict.fromkeys(need for model in models for need in pretrained_needs(model))
+    needs = [need for need in every if not need.name.startswith(PREFIX)]  # made by a cell of the grid
     rows = [[need.name, need.kind, _source(need), _here(need)] for need in needs]
     below = [need.copy_command(to) for need in needs]
     if any(_source(need) == "hub" for need in needs):

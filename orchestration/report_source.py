@@ -90,7 +90,7 @@ def gather(
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and on_disk(s)}
     records = _of_phantoms(_with_splits(records, stores))
     records, pending = _with_ensembles(config, grid, records, pending, stale)
-    axes = {name: GridAxis(axis.labels, axis.key) for name, axis in config.axes.items()}
+    axes = {name: GridAxis(axis.labels, axis.key, axis.keys) for name, axis in config.axes.items()}
     return Gathered(records, pending, agreement, config.cells_folder, stores, axes)
 
 

@@ -64,3 +64,12 @@ def test_no_test_changes_where_python_looks_for_modules() -> None:
     calls = ("sys.path." + "insert", "sys.path." + "append", "syspath" + "_prepend")
     texts = {path: (TESTS / path).read_text(encoding="utf-8") for path in files()}
     assert [str(path) for path, text in texts.items() if any(call in text for call in calls)] == []
+
+
+def test_make_looks_for_tests_with_ray_where_they_are() -> None:
+    line = next(line for line in (PROJECT / "Makefile").read_text().splitlines() if line.startswith("RAY_TESTS := "))
+    looked_at = [PROJECT / name for name in line.split()[2:]]
+    with_ray = [path for path in files() if "pytest.mark." + "ray" in (TESTS / path).read_text(encoding="utf-8")]
+    assert with_ray
+    assert [path for path in with_ray if not any((TESTS / path).is_relative_to(folder) for folder in looked_at)] == []
+    assert [str(folder) for folder in looked_at if not folder.exists()] == []

@@ -7,8 +7,9 @@ copy with ``section.replace(key=value)``.
 import hashlib
 import json
 import math
+import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Self, TypeVar, Union, get_args, get_origin
@@ -205,6 +206,7 @@ def _stable_leaf(value: Any) -> Any:
 
 def _as_user_error(error: ValidationError, kind: type[Section], source: str) -> UniferumError:
     faults = error.errors(include_url=False)
+    faults = [one for one in faults if not _follows(one, faults)]
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in fault["loc"])
     subject = f"{source}: {where}" if where else source
@@ -214,8 +216,15 @@ def _as_user_error(error: ValidationError, kind: type[Section], source: str) -> 
         return UniferumError(subject, must=f"be a known key{more}", cure=near_miss(str(fault["loc"][-1]), allowed))
     if fault["type"] == "missing":
         return UniferumError(subject, must=f"be given{more}", cure="add this key")
-    message = fault["msg"].removeprefix("Value error, ").removeprefix("Input should ")
+    message = fault["msg"].removeprefix("Value error, ")
+    message = re.sub(r"^(Input|String|Tuple|List|Dictionary) should | after validation", "", message)
     return UniferumError(subject, fault.get("input"), must=f"{message}{more}")
+
+
+def _follows(fault: Any, faults: Sequence[Any]) -> bool:
+    """Whether a list only counts as too short because its entries are wrong, which have faults of their own."""
+    where = fault["loc"]
+    return fault["type"] == "too_short" and any(one["loc"][: len(where)] == where != one["loc"] for one in faults)
 
 
 def unknown_key(kind: type[BaseModel], key: str) -> str | None:

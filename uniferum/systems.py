@@ -23,6 +23,7 @@ class System:
         own_encoder: whether it has this project's image encoder, whose stages can be compiled or recomputed.
         section: the name of its own section in ``model``; such a system resamples its input to a grid of its own.
         trained_by_paper: whether the paper's authors trained it, so that the report compares it with their numbers.
+        all_labels: whether it can train on all labels of a dataset (``sampling.labels: all``), beyond the paper's.
         shuffled: whether it is a control that trains and selects on labels that are exchanged between the scans of a
             split; the test split keeps its labels.
     """
@@ -34,6 +35,7 @@ class System:
     text: bool = False
     own_encoder: bool = False
     section: str = ""
+    all_labels: bool = False
     shuffled: bool = False
     trained_by_paper: bool = False
 
@@ -76,7 +78,13 @@ SYSTEMS: dict[str, System] = _by_name(
             f"{_BASELINES}.cnn_transformer:build_cnn_transformer",
             section="cnn_transformer",
         ),
-        System("cnn_draelos", "CNN (Draelos)", f"{_BASELINES}.ct_net:build_ct_net", section="ct_net"),
+        System(
+            "cnn_draelos",
+            "CNN (Draelos)",
+            f"{_BASELINES}.ct_net:build_ct_net",
+            section="ct_net",
+            all_labels=True,
+        ),
         System("probe", "Linear probe", f"{_BASELINES}.probe:build_probe", own_encoder=True),
         System(
             "shuffled",

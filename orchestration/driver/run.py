@@ -18,6 +18,7 @@ from orchestration.cluster import connect, preflight
 from orchestration.cluster.ray_executor import RayExecutor
 from orchestration.disk import is_full, retry_while_disk_full
 from orchestration.driver.events import GridEvents, View
+from orchestration.driver.rounds import first_state, second_round, still_waiting
 from orchestration.driver.signals import Interrupts
 from orchestration.driver.webhook import check_url, notify
 from orchestration.grid import metrics, plan, weights_plan
@@ -99,7 +100,8 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         planned = plan.make_plan(grid, cells)
         for line in plan_changes(options.shown_plan, planned):
             view.say(line)
-        summary = GridSummary(states={p.cell.name: _first_state(p, options) for p in planned}, planned=planned)
+        states = {p.cell.name: first_state(p, only_scores=options.only_scores) for p in planned}
+        summary = GridSummary(states=states, planned=planned)
         due = [p for p in planned if summary.states[p.cell.name] == CellState.PENDING]
         if all(p.state == PlanState.NO_DATA for p in planned):
             absent = absent_stores(grid)
@@ -127,9 +129,8 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         elif behind:
             tracking.start()
             tracking.finish()
-        ready = plan.startable(grid, planned)
-        if ready:
-            view.say(f"{len(ready)} cells waited for others, which are trained now: the same command runs them")
+        for line in still_waiting(summary.planned):
+            view.say(line)
         summary.seconds = time.monotonic() - started
     count = sum(state == CellState.DONE for state in summary.states.values())
     facts = {"grid": grid.name, "done": count, "cells": len(planned), "exit_code": summary.exit_code}
@@ -159,12 +160,6 @@ def _changes_of(shown: PlannedCell, now: PlannedCell) -> list[str]:
     if shown.evaluation_fingerprint != now.evaluation_fingerprint:
         return [f"{now.cell.name}: its test data changed after the plan was shown"]
     return []
-
-
-def _first_state(planned: PlannedCell, options: Options) -> CellState | PlanState:
-    if planned.state in (PlanState.DONE, PlanState.NO_DATA):
-        return planned.state
-    return CellState.PENDING if planned.state == PlanState.RESCORE or not options.only_scores else CellState.UNTRAINED
 
 
 def _run_due(run: GridRun) -> None:
@@ -199,7 +194,14 @@ def _run_on(cluster: connect.Cluster, run: GridRun) -> None:
     )
     run.tracking.leads = lambda: not events.lost
     try:
-        _schedule(run, executor, events)
+        events.write(lambda: run.ledger.set_fact("began", str(time.time())))  # other shells ignore older states
+        if _schedule(run.due, run, executor, events):
+            waited = second_round(run.grid, run.summary, only_scores=run.options.only_scores)
+            planned |= {p.cell.name: p for p in run.summary.planned}
+            if waited:
+                view.say(f"{len(waited)} cells start from cells that are done now")
+                DataPlan(grid, waited).refuse()
+                _schedule(waited, run, executor, events)
     except connect.HeadLost as error:
         run.summary.paused = f"{error}; restart it, then run the same command to continue from the last checkpoints"
         executor.abandon()
@@ -208,24 +210,24 @@ def _run_on(cluster: connect.Cluster, run: GridRun) -> None:
         events.show()
 
 
-def _schedule(run: GridRun, executor: Executor, events: GridEvents) -> None:
+def _schedule(due: Sequence[PlannedCell], run: GridRun, executor: Executor, events: GridEvents) -> bool:
+    """Run cells until each has ended; false if the run is to start no more cells."""
     grid, summary = run.grid, run.summary
-    parallel, started = run.options.parallel or grid.resources.parallel, time.time()
-    scheduler = Scheduler(executor, events, grid.policy, parallel)
-    for p in run.due:
+    scheduler = Scheduler(executor, events, grid.policy, run.options.parallel or grid.resources.parallel)
+    for p in due:
         pending = {"folder": str(p.folder), "attempt": 0, "reason": None, "fault": None}
         events.write(partial(run.ledger.note, p.cell.name, CellState.PENDING, **pending))
-    events.write(lambda: run.ledger.set_fact("began", str(started)))  # other shells ignore older states of cells
     for name, state in summary.states.items():
         metrics.show_state(name, state)
     run.interrupts.scheduler = scheduler
     try:
-        scheduler.run(attempt_of(grid, p) for p in run.due)
+        scheduler.run(attempt_of(grid, p) for p in due)
     finally:  # also when the cluster is lost: keep the states of the cells that ended before
         run.interrupts.scheduler = None
         summary.states |= scheduler.states
         summary.paused = scheduler.pause_reason
         summary.interrupted = run.interrupts.asked or events.lost
+    return not (scheduler.leaving or summary.paused or summary.interrupted)
 
 
 def attempt_of(grid: GridConfig, planned: PlannedCell) -> Attempt:

@@ -234,6 +234,7 @@ def _with_effect(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels:
 
 
 def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels, source: str) -> Cell:
+    from uniferum.model.config import check_tokens
     from uniferum.run import RunConfig
 
     group, mix, seed = grid.cells[entry], facts["train_on"], facts["seed"]
@@ -255,6 +256,7 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
     named = {"name": name, "seed": seed, "train_on": train_on, "evaluate_on": evaluate_on}
     try:
         config = parse(RunConfig, {**keys, **named}, source=where)
+        check_tokens(config.model, config.geometry.model_shape, source=where)
     except UniferumError as error:
         raise _of_axis(error, of_entry, labels, where, source) from None
     if config.model.kind != group.model:

@@ -1,14 +1,16 @@
 """Combinations of the values of axes in an entry of ``cells``, and checks of what a grid file says about axes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, product
 from typing import Any
 
-from orchestration.grid.axes import FACTS, RESERVED, Axis, labels_wanted, leaves, overlap, shown
+from orchestration.grid.axes import FACTS, RESERVED, Axis, leaves, overlap, shown
 from orchestration.grid.config import CellGroup, GridConfig
 from orchestration.grid.folds import FOLD, fold_axis
 from uniferum.config import unknown_key
 from uniferum.errors import UniferumError, near_miss
+from uniferum.systems import SYSTEMS
+from uniferum.value_labels import label_of
 
 ELSEWHERE = {
     "name": "write `name` in an entry of `cells`",
@@ -134,6 +136,41 @@ def _check_condition(grid: GridConfig, condition: Mapping[str, Any], where: str)
         if key not in names:
             must = "name model, text_encoder, train_on, seed or an axis"
             raise UniferumError(where, key, must=must, cure=near_miss(key, names))
-        if key in axes and not labels_wanted(wanted).intersection(axes[key].labels):
-            cure = f"its values: {', '.join(axes[key].labels)}"
-            raise UniferumError(where, shown({key: wanted}), must=f"name values of axis {key}", cure=cure)
+        if key in axes:
+            _check_labels(key, wanted, axes[key].labels, where)
+        else:
+            _check_fact(grid, key, wanted, where)
+
+
+def _check_labels(axis: str, wanted: Any, labels: Collection[str], where: str) -> None:
+    """Refuse a condition that names a value which the axis does not have, alone or in a list."""
+    if label_of(wanted) in labels:
+        return
+    strange = [
+        one for one in (wanted if isinstance(wanted, list) and wanted else [wanted]) if label_of(one) not in labels
+    ]
+    if strange:
+        cure = f"its values: {', '.join(labels)}"
+        raise UniferumError(where, shown({axis: strange[0]}), must=f"name values of axis {axis}", cure=cure)
+
+
+def _check_fact(grid: GridConfig, fact: str, wanted: Any, where: str) -> None:
+    """Refuse a condition on a model, text encoder, mix or seed that does not exist.
+
+    It would fit no cell, and its keys would silently not be set.
+    """
+    for one in wanted if isinstance(wanted, list | tuple) else [wanted]:
+        if fact == "seed":
+            if isinstance(one, bool) or not isinstance(one, int) or one < 0:
+                raise UniferumError(f"{where}: seed", str(one), must="be a whole number, or a list of them")
+        elif fact == "train_on":
+            cohorts = [*grid.stores, "SEG"]
+            for name in str(one).split("+"):
+                if name not in cohorts:
+                    must = "be a training mix of cohorts with stores, without patterns"
+                    raise UniferumError(f"{where}: train_on", str(one), must=must, cure=near_miss(name, cohorts))
+        else:
+            names = SYSTEMS if fact == "model" else grid.text_encoders
+            if one is not None and (not isinstance(one, str) or one not in names):
+                must = "be a system" if fact == "model" else "be a text encoder of the grid file"
+                raise UniferumError(f"{where}: {fact}", str(one), must=must, cure=near_miss(str(one), names))

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
+from orchestration.grid.axes import unsafe
 from orchestration.grid.cells import Cell
 from orchestration.grid.config import EnsembleConfig, GridConfig
 from orchestration.grid.folds import FOLD
@@ -30,6 +31,9 @@ def ensemble_members(grid: GridConfig, cells: Sequence[Cell], *, source: str = "
         if one.name in members or one.name in names:
             must = "have a name of its own; " + ("a cell" if one.name in names else "another ensemble") + " has it"
             raise UniferumError(f"{where}: name", one.name, must=must)
+        fault = unsafe(one.name)
+        if fault:
+            raise UniferumError(f"{where}: name", one.name, must=f"be a name for a folder, but it {fault}")
         members[one.name] = _members(one, cells, where)
         _check_tests(members[one.name], f"{where} ({one.name})")
     return members

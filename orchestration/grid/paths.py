@@ -23,6 +23,10 @@ LABEL_FILES = ("evaluation", "labels")
 """Section of a run, anywhere in a file, with named paths by cohort; absolute, because workers read them."""
 NESTED = ("ct_clip", "checkpoint")
 """Last two keys of a path anywhere in the file: in ``defaults``, an axis, a cell or an override."""
+TEXT_FOLDER = ("text", "name")
+"""Last two keys of a hub id, or of a path if it starts with one of :data:`PATH_STARTS`; absolute, because the name of
+a text encoder is in fingerprints, which do not depend on the working directory."""
+PATH_STARTS = ("./", "../", "~/", "$")
 LOCAL = ("resources.stage",)
 """Keys with a path on each node's own disk, which no file is relative to."""
 
@@ -49,7 +53,7 @@ def place_paths(file: Path, keys: Mapping[str, Any], overrides: Iterable[str] = 
         expanded = _expanded(value, f"{file}: {key}")
         if key not in LOCAL and "://" not in expanded and not any(f"{key}.".startswith(f"{one}.") for one in typed):
             expanded = _beside(file, expanded, f"{file}: {key}")
-        if path[-4:-2] == LABEL_FILES:
+        if path[-4:-2] == LABEL_FILES or _is_text_folder(path, value):
             expanded = os.path.abspath(expanded)  # noqa: PTH100 - a link stays a link
         placed = _replaced(placed, path, expanded)
     return placed
@@ -74,10 +78,16 @@ def _paths(given: Mapping[str, Any]) -> Iterator[tuple[Keys, str]]:
         paths += [(key, at) for at in range(len(given[key]))] if isinstance(given.get(key), list) else []
     paths += [tuple(key.split(".")) for key in LOCAL]
     paths += [keys for keys in _keys(given) if keys[-2:] == NESTED or keys[-4:-2] == LABEL_FILES]
+    paths += [keys for keys in _keys(given) if _is_text_folder(keys, _at(given, keys))]
     for keys in paths:
         value = _at(given, keys)
         if isinstance(value, str) and not value.startswith(PREFIX):
             yield keys, value
+
+
+def _is_text_folder(keys: Keys, value: Any) -> bool:
+    encoder = keys[-2:] == TEXT_FOLDER or (len(keys) == 3 and keys[0] == "text_encoders" and keys[-1] == "name")
+    return encoder and isinstance(value, str) and value.startswith(PATH_STARTS)
 
 
 def _keys(tree: Any, above: Keys = ()) -> Iterator[Keys]:

@@ -1,9 +1,10 @@
 """The prepared stores that a grid file names: whether they are on disk, and the command that makes one."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestration.grid.config import GridConfig
 from uniferum.data.reports import FILE as REPORTS
@@ -29,9 +30,18 @@ def absent_stores(grid: GridConfig) -> list[str]:
 
 def reports_command(cohort: str, store: Path | str) -> str:
     """The command that adds a cohort's reports to its store."""
+    from uniferum.data.commands import cohort_args
     from uniferum.data.organ_rows import config_of
 
-    return f"uniferum data reports {config_of(cohort)} --store {quote(str(store))}"
+    return f"uniferum data reports {cohort_args(_card(store), config_of(cohort))} --store {quote(str(store))}"
+
+
+def _card(store: Path | str) -> dict[str, Any]:
+    """The store's description of its cohort, with the file and the folder that it was prepared from."""
+    try:
+        return dict(json.loads((Path(store) / "store.json").read_bytes())["cohort"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def store_command(cohort: str, grid: GridConfig, cells: "Iterable[RunConfig]") -> str:

@@ -3,10 +3,13 @@
 A cell's run in MLflow holds the same files as its folder, so the report makes the same table from either.
 """
 
+import atexit
+import functools
 import math
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
@@ -138,7 +141,7 @@ def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportR
     Args:
         uri: address of a server, or of a database that no server has open.
         grid: name of the grid, which is the name of the MLflow experiment.
-        cache: download folder for the files of a remote server; default: a temporary folder.
+        cache: download folder for the files of a remote server; default: a temporary folder until this process ends.
 
     Raises:
         UniferumError: the server has no such grid.
@@ -158,8 +161,14 @@ def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportR
     except MlflowException as error:
         reason = " ".join(str(error).split())[:160]
         raise StateError(f"MLflow at {uri} failed: {reason}", cure="Or read folders with --from.") from None
-    folder = cache or Path(tempfile.mkdtemp(prefix="uniferum-mlflow-"))
+    folder = functools.cache(_temporary_folder if cache is None else lambda: cache)
     return [_read_run(client, run, uri, folder) for run in runs]
+
+
+def _temporary_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="uniferum-mlflow-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # records read their files when they are asked for them
+    return folder
 
 
 def _finished_runs(client: "MlflowClient", experiment: str) -> "Iterator[Run]":
@@ -174,19 +183,19 @@ def _finished_runs(client: "MlflowClient", experiment: str) -> "Iterator[Run]":
             return
 
 
-def _read_run(client: "MlflowClient", run: "Run", uri: str, cache: Path) -> "ReportRecord":
+def _read_run(client: "MlflowClient", run: "Run", uri: str, cache: Callable[[], Path]) -> "ReportRecord":
     from uniferum.report.records import read_cell
 
     source = f"{uri} run {run.info.run_id}"
     return read_cell(_files_of(client, run, cache), source)
 
 
-def _files_of(client: "MlflowClient", run: "Run", cache: Path) -> Path:
-    """Folder with the run's files: the original if this machine can read it, else a download."""
+def _files_of(client: "MlflowClient", run: "Run", cache: Callable[[], Path]) -> Path:
+    """Folder with the run's files: the original if this machine can read it, else a download into ``cache()``."""
     artifacts = urlparse(run.info.artifact_uri or "")
     if artifacts.scheme == "file" and Path(unquote(artifacts.path)).is_dir():
         return Path(unquote(artifacts.path))
-    folder = cache / run.data.tags.get(CELL_TAG, run.info.run_id)
+    folder = cache() / run.data.tags.get(CELL_TAG, run.info.run_id)
     folder.mkdir(parents=True, exist_ok=True)
     paths = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     for name in FILES:

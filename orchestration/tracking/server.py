@@ -4,7 +4,8 @@ Parallel schema migrations destroy a new MLflow SQLite file that several process
 created in a draft file under a lock and renamed; clients talk to the server, never to the file.
 
 ``mlflow.json`` beside the database holds the server's address, process and owner. Every process may use the server;
-only its owner stops it, and if the owner is dead, the next process that asks for the server becomes its owner.
+only its owner stops it, and if the owner is dead, the next process that asks for the server becomes its owner. The file
+is written before the server answers: if the owner is killed during the start, the next process finds what is left.
 """
 
 import contextlib
@@ -87,6 +88,7 @@ def start(
         running = find(root)
         if running is not None:
             return running if running.ours else _take_over(root, running)
+        _end_unfinished(root)
         create_schema(root)
         return _launch(root, port or _port_before(root), seconds, cancelled)
 
@@ -158,12 +160,12 @@ def _launch(root: Path, port: int, seconds: float, cancelled: Callable[[], bool]
         )
     _children[process.pid] = process
     try:
+        server = Server(uri, process.pid, ours=True, since=processes.start_time(process.pid))
+        _write_card(root, server)
         if _wait_until_up(uri, process, seconds, cancelled):
-            server = Server(uri, process.pid, ours=True, since=processes.start_time(process.pid))
-            _write_card(root, server)
             return server
     except BaseException:
-        _end(process.pid)  # there is no card, so no other process could stop it
+        _end(process.pid)
         raise
     _end(process.pid)
     raise StateError(f"The MLflow server did not answer within {seconds:g} s", cure=f"See {log}.")
@@ -201,6 +203,14 @@ def _take_over(root: Path, server: Server) -> Server:
     except OSError:
         return server  # usable without its card; the next process takes it over
     return ours
+
+
+def _end_unfinished(root: Path) -> None:
+    """End the processes of a server that does not answer and whose owner is dead: it was killed during the start."""
+    card = read_json(root / CARD)
+    if card is None or card.get("since") is None or processes.is_running(card.get("owner")):
+        return
+    processes.terminate_group(card["pid"], card["since"])
 
 
 def _end(pid: int, since: float | None = None) -> None:

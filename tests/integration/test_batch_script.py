@@ -24,7 +24,7 @@ from tests.integration.test_survive import step_of, until
 from tests.support.infra_files import write
 from uniferum.config import parse
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.ray, pytest.mark.slow]
 
 SCONTROL = """#!/bin/bash
 if [ "$1" = show ]; then printf '%s\\n' 127.0.0.1 localhost; else echo "$*" >> "$REQUEUED"; fi

@@ -22,7 +22,7 @@ from uniferum.report.records import CellRecord, from_folders
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.rendering import render
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.ray]
 
 STEPS = 24
 

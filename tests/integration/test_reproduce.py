@@ -29,7 +29,7 @@ from uniferum.config import load_yaml, merge
 from uniferum.data.phantom.config import PhantomConfig, Splits
 from uniferum.data.phantom.writing import write_phantoms
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.ray]
 
 PROJECT = Path(__file__).resolve().parents[2]
 PAGE = PROJECT / "docs" / "how-to" / "reproduce.md"

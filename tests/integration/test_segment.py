@@ -11,7 +11,7 @@ from uniferum.data.cohorts.base import Cohort, open_cohort
 from uniferum.data.segmentation import Shard
 from uniferum.errors import UniferumError
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.ray]
 
 NAMES = [f"trn{number:05d}" for number in range(1, 7)]
 HOW = SegmentationOptions(device="cpu", cpus=1)

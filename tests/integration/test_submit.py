@@ -18,7 +18,7 @@ from orchestration.grid.records import CellFolder, named_folders
 from tests.integration.conftest import edit
 from tests.integration.test_survive import step_of, until
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.ray, pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 TRAVELS = ("cli", "orchestration", "uniferum", "configs", "pyproject.toml", ".gitignore")
 

@@ -20,7 +20,7 @@ from orchestration.grid.records import CellFolder, named_folders, read_json
 from tests.integration.conftest import edit
 from uniferum.run import train_run
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.ray]
 
 
 def start_driver(grid_file: Path, address: str, *options: str) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from tests.chaos.conftest import ground as ground
 from tests.chaos.conftest import raylets as raylets
 from tests.integration.conftest import edit
 
-pytestmark = [pytest.mark.integration, pytest.mark.slow]
+pytestmark = [pytest.mark.integration, pytest.mark.ray, pytest.mark.slow]
 
 
 def test_a_lost_node_a_killed_mlflow_server_and_a_killed_driver_cost_no_digit(ground: Ground, tmp_path: Path) -> None:

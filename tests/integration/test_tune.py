@@ -29,6 +29,7 @@ from uniferum.config import load_yaml
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.ray,
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:Define-by-run function"),  # Ray's, on a busy machine
 ]

@@ -113,6 +113,7 @@ def test_a_plan_counts_and_writes_nothing(cohort_yaml, tmp_path):
 
 
 @pytest.mark.integration
+@pytest.mark.ray
 def test_over_ray_the_store_is_the_same(cohort_yaml, tmp_path):
     import ray
 

@@ -9,6 +9,7 @@ Files:
     content           content of a prepared store for a run's identity
     fetch/            download of public datasets, and manual steps for restricted ones
     folds             divide a cohort's scans into folds by patient, stratified by the labels
+    further_labels    labels of a dataset beyond the paper's
     flag_counts       count the scans with each quality flag
     label_sets        other labels of a cohort's test scans, from a file beside the store
     loading/          stored volumes to batches: order, reading, augmentation, targets

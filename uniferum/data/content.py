@@ -14,6 +14,7 @@ from typing import Any
 
 from uniferum.config import canonical_json
 from uniferum.data.folds import Folds, fold_splits
+from uniferum.data.further_labels import FURTHER, TABLE, further_columns, no_further_labels, with_further
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
@@ -22,6 +23,8 @@ from uniferum.preprocessing.flags import WRONG_HU
 
 SPLITS = ("train", "validation", "test")
 TRAINING = "train"
+LEARNT_FROM = ("train", "validation")
+"""The splits that train and select."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,26 @@ class Content:
         remaining = {scan: facts for scan, facts in self.scans.get(TRAINING, {}).items() if scan not in left}
         scans = {**self.scans, TRAINING: remaining}
         return replace(self, scans=scans, left_out=left, _counts={}, _digests={}, _views={})
+
+    def with_further_labels(self) -> "Content":
+        """Cohort as :meth:`uniferum.data.prepared_cohort.PreparedCohort.with_further_labels`."""
+        if (FURTHER, None) not in self._views:
+            self._views[FURTHER, None] = self._with_further() if further_columns(self.name) else self
+        return self._views[FURTHER, None]
+
+    def _with_further(self) -> "Content":
+        try:
+            assert self.path is not None, "the content of a store is read from its folder"
+            rows = _columns(self.path / TABLE, ("scan_id", "label", "value"))
+        except (OSError, ValueError, KeyError):
+            raise no_further_labels(self.name) from None
+        learnt = {scan for split in LEARNT_FROM for scan in self.scans.get(split, {})}
+        known = {scan: dict(labels) for scan, labels in self.known.items()}
+        for scan, label, value in zip(*rows, strict=True):
+            if scan in learnt:
+                known.setdefault(scan, {})[label] = value
+        words = with_further(self.vocabulary, self.name)
+        return replace(self, known=known, vocabulary=words, _counts={}, _digests={}, _views={})
 
     def split_sizes(self) -> dict[str, int]:
         """Number of scans of each split in the manifest."""

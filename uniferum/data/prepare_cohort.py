@@ -6,7 +6,7 @@ interrupted run continues. Of a header, only geometry and quality enter a table,
 
 import errno
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
@@ -94,6 +94,7 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[PreparationOut
     counts = SplitCounts()
     manifest: list[dict[str, Any]] = []
     labels: list[dict[str, Any]] = []
+    further: list[dict[str, Any]] = []
     for scan in cohort.entries():
         if isinstance(scan, Dropped):
             left_out.append(PreparationOutcome(scan.scan_id, "failed", "", f"{LEFT_OUT}{scan.reason}"))
@@ -114,13 +115,19 @@ def finish_store(store: Store, cohort: Cohort, failures: Iterable[PreparationOut
         counts.there(scan.split)
         row = manifest_row(header, patient_id=scan.patient_id, study_id=scan.study_id, split=scan.split)
         manifest.append(row)
-        labels += [{"scan_id": scan.scan_id, "label": k, "value": int(v)} for k, v in sorted(scan.labels.items())]
+        labels += _label_rows(scan.scan_id, scan.labels)
+        further += _label_rows(scan.scan_id, scan.further_labels)
     rows = [{"scan_id": o.scan_id, "file": o.file, "reason": o.reason} for o in (*failed.values(), *left_out)]
     phantoms = holds_phantoms(cohort.config.root)
     words = counts.words(cohort.split_rules(), cohort.expected(), phantoms=phantoms)
     splits = {split: word.model_dump(mode="json") for split, word in words.items()}
-    store.finish(manifest, labels, sorted(rows, key=lambda row: row["scan_id"]), cohort.extra_vocabulary(), splits)
+    rows.sort(key=lambda row: row["scan_id"])
+    store.finish(manifest, labels, rows, cohort.extra_vocabulary(), splits, further)
     return len(manifest)
+
+
+def _label_rows(scan_id: str, labels: Mapping[str, int]) -> list[dict[str, Any]]:
+    return [{"scan_id": scan_id, "label": label, "value": int(value)} for label, value in sorted(labels.items())]
 
 
 def card_of(cohort: Cohort) -> dict[str, Any]:

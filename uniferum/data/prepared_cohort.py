@@ -10,9 +10,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from uniferum.data.content import TRAINING, Content, count_labels, left_out, split_digest
+from uniferum.data.content import LEARNT_FROM, TRAINING, Content, count_labels, left_out, split_digest
 from uniferum.data.flag_counts import count_flags, flags_of
 from uniferum.data.folds import Folds, fold_splits
+from uniferum.data.further_labels import FURTHER, further_columns, no_further_labels, with_further
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
@@ -148,6 +149,28 @@ class PreparedCohort:
             view = replace(view, scans=scans, left_out=left, _digests={}, _views={}) if left else view
             self._views[policy, folds] = view
         return self._views[policy, folds]
+
+    def with_further_labels(self) -> "PreparedCohort":
+        """Cohort with all labels of its dataset on the scans that train and select, beyond the paper's.
+
+        Raises:
+            UniferumError: the store was prepared without them.
+        """
+        if (FURTHER, None) not in self._views:
+            self._views[FURTHER, None] = self._with_further() if further_columns(self.name) else self
+        return self._views[FURTHER, None]
+
+    def _with_further(self) -> "PreparedCohort":
+        import pandas as pd
+
+        rows = self.store.further_labels()
+        if rows is None:
+            raise no_further_labels(self.name)
+        learnt = [scan for split in LEARNT_FROM for scan in self.patients(split)]
+        rows = rows.loc[rows["scan_id"].isin(learnt)].astype({"scan_id": "str", "label": "str"})
+        labels = pd.concat([self.labels, rows]).sort_values(["scan_id", "label"]).reset_index(drop=True)
+        words = with_further(self.vocabulary, self.name)
+        return replace(self, labels=labels, vocabulary=words, _digests={}, _views={})
 
     def _divided(self, folds: Folds) -> "PreparedCohort":
         """The same scans, with the splits of a division into folds."""

@@ -130,6 +130,11 @@ class SamplingConfig(Section):
         description="train and select on so many labels of each cohort, the first of an order that is random but "
         "always the same, so that a smaller set is part of a larger one; all labels are tested; null: all",
     )
+    labels: Literal["paper", "all"] = Field(
+        default="paper",
+        description="labels that train and select: the paper's of each cohort, or for cnn_draelos all of the dataset "
+        "(RAD-ChestCT: 83); the paper's are tested",
+    )
     missing_masks: MissingMasks = Field(
         default="refuse",
         description="a training with SEG with missing organ or nodule masks: refuse stops it before its first "

@@ -34,7 +34,7 @@ COLUMNS: dict[str, type] = {
     "copy": int,
 }
 KINDS = ("diagnosis", "prognosis", SEGMENTATION)
-GROUPS = ("all", "shared", "unique", "organ", "nodule")
+GROUPS = ("all", "shared", "unique", "further", "organ", "nodule")
 
 
 def table_of(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from uniferum.model.cnn_transformer_config import CnnTransformerConfig
 from uniferum.model.ct_clip_config import CtClipConfig
 from uniferum.model.ct_net_config import CtNetConfig
 from uniferum.model.own_input_config import OwnInput
-from uniferum.systems import UNIFERUM, section_of
+from uniferum.systems import UNIFERUM, reads_text, section_of, system_of
 
 PUBMEDBERT = "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext"
 GATORTRON = "UFNLP/gatortron-base"
@@ -164,6 +164,26 @@ def tokens_shape(config: ModelConfig, model_shape: tuple[int, int, int]) -> tupl
             cure="change either of the two",
         )
     return model_shape[0] // stride, model_shape[1] // stride, model_shape[2] // stride
+
+
+def check_tokens(config: ModelConfig, model_shape: tuple[int, int, int], *, source: str) -> None:
+    """Check :func:`tokens_shape` for a system that has visual tokens; an error begins with ``source``.
+
+    Raises:
+        UniferumError: the stride does not divide the sides of the model input.
+    """
+    if not (reads_text(config.kind) and system_of(config.kind).own_encoder):
+        return
+    try:
+        tokens_shape(config, model_shape)
+    except UniferumError:
+        sides = " x ".join(map(str, model_shape))
+        raise UniferumError(
+            f"{source}: model.encoder.stride",
+            config.encoder.stride,
+            must=f"divide the sides of geometry.model_shape ({sides})",
+            cure="change either of the two",
+        ) from None
 
 
 def slice_network_key(config: ModelConfig) -> tuple[str, str]:

@@ -17,6 +17,8 @@ from uniferum.report.systems import encoder_word
 from uniferum.value_labels import label_of, label_order, name_part, number_of
 
 AnyCell = CellRecord | PendingCell
+UNVARIED = "-"
+"""Value of a cell that does not vary an axis of bundles, beside cells that do and are equal otherwise."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class GridAxis:
 
     labels: tuple[str, ...]
     key: str | None = None
+    keys: tuple[str, ...] = ()
+    """Dotted keys that any of its values sets: ``key``, or those of its bundles."""
 
 
 GridAxes = Mapping[str, GridAxis]
@@ -142,13 +146,16 @@ def find_varied(name: str, cells: Sequence[AnyCell], axes: GridAxes | None = Non
         raise UniferumError("--vary", name, must="be an axis of the grid or a key of a run; means are over seeds")
     check_known(name, cells, option="--vary", words=(), axes=axes)
     by_setting: dict[str, dict[str, list[AnyCell]]] = {}
+    bundles = name in axes and axes[name].key is None
     for cell in cells:
-        value = value_of(cell, name)
+        value = value_of(cell, name) or (UNVARIED if bundles and cell.config else "")
         if value:
             by_setting.setdefault(_setting(cell, name), {}).setdefault(value, []).append(cell)
-    several = [cells_of for cells_of in by_setting.values() if len(cells_of) > 1]
-    single = [next(iter(cells_of.values())) for cells_of in by_setting.values() if len(cells_of) == 1]
-    values = order_of([one for cells_of in several for same in cells_of.values() for one in same], name, axes)
+    joined = _joined(list(by_setting.values()), axes[name].keys if name in axes else ())
+    several = [cells_of for cells_of in joined if len(cells_of) > 1]
+    single = [next(iter(cells_of.values())) for cells_of in joined if len(cells_of) == 1 and UNVARIED not in cells_of]
+    known = [one for cells_of in several for same in cells_of.values() for one in same]
+    values = [value or UNVARIED for value in order_of(known, name, axes)]
     if not values:
         must = f"be varied by cells that differ in nothing else; {len(single)} settings have one value each"
         raise UniferumError("--vary", name, must=must)
@@ -157,12 +164,39 @@ def find_varied(name: str, cells: Sequence[AnyCell], axes: GridAxes | None = Non
     return Varied(name, tuple(values), settings, tuple(same[0].name for same in single))
 
 
+def _joined(settings: Sequence[dict[str, list[AnyCell]]], keys: Sequence[str]) -> list[dict[str, list[AnyCell]]]:
+    """Join settings whose cells have other names, but configs that differ in the keys of the axis alone.
+
+    So an entry with a ``name`` belongs to the axis whose values are tried around it. Settings that share a value stay
+    apart.
+    """
+    joined: list[dict[str, list[AnyCell]]] = []
+    of_config: dict[str, int] = {}
+    for setting in settings:
+        configs = {_config_without(cell, keys) for cells in setting.values() for cell in cells if keys and cell.config}
+        at = next((of_config[one] for one in sorted(configs) if one in of_config), len(joined))
+        if at < len(joined) and not setting.keys() & joined[at].keys():
+            joined[at] = {**joined[at], **setting}
+        else:
+            at = len(joined)
+            joined.append(setting)
+        of_config |= dict.fromkeys(configs - of_config.keys(), at)
+    return joined
+
+
+def _config_without(cell: AnyCell, keys: Sequence[str]) -> str:
+    """The config of a cell without its name, its seed and some dotted keys."""
+    config: Mapping[str, Any] = cell.config
+    for key in ("name", "seed", "evaluate_on", *keys):
+        config = _without(config, key.split("."))
+    return json.dumps(config, sort_keys=True, default=str)
+
+
 def _setting(cell: AnyCell, name: str) -> str:
     """What cells have in common that differ in the varied value and the seed alone."""
     if name in cell.axes:
         return _name_without(cell, name)
-    config = {key: value for key, value in cell.config.items() if key not in ("name", "seed")}
-    return json.dumps(_without(config, name.split(".")), sort_keys=True, default=str)
+    return _name_without(cell, name) if name not in _leaves(cell.config) else _config_without(cell, [name])
 
 
 def _name_without(cell: AnyCell, axis: str) -> str:

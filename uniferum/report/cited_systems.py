@@ -70,6 +70,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
 authors searched its sizes."""
 
 
+FOOTNOTES = {
+    "cnn_transformer": "The cited CNN+Transformer was pretrained on slices of RSNA's pulmonary embolism data (Huang et "
+    "al. 2023); the cells here are not.",
+}
+"""What a cited system has that no setting of a cell gives, by system; printed below a table with its cited value."""
+
+
 def row_model(kind: str, model: Mapping[str, Any]) -> str:
     """The name of a system in the rows of tables: ``ct_clip`` with its way, e.g. ``ct_clip_vocabfine``.
 

@@ -229,7 +229,7 @@ def _as_run(config: RunConfig, cohort: PreparedCohort) -> PreparedCohort:
         shown = f"all {len(seen.left_out)} scans are flagged {WRONG_HU}"
         cure = "correct them and prepare again, or set data.on_wrong_hu=keep"
         raise UniferumError(f"{name} train split", shown, must="hold a scan to train on", cure=cure)
-    return seen
+    return seen.with_further_labels() if config.all_labels_of(name) else seen
 
 
 def _grid(geometry: Geometry) -> str:

@@ -15,7 +15,7 @@ from uniferum.evaluation.config import EvaluationConfig
 from uniferum.model.config import ModelConfig
 from uniferum.preprocessing.geometry import Geometry
 from uniferum.run.presets import with_preset
-from uniferum.systems import reads_text
+from uniferum.systems import SYSTEMS, reads_text
 from uniferum.training.config import OptimConfig, TrainingConfig
 
 SEGMENTATION = "SEG"
@@ -91,6 +91,14 @@ class RunConfig(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _all_labels_are_for_one_system(self) -> Self:
+        kind = self.model.kind
+        if self.sampling.labels == "all" and not (kind in SYSTEMS and SYSTEMS[kind].all_labels):
+            able = ", ".join(name for name, system in SYSTEMS.items() if system.all_labels)
+            raise ValueError(f"have sampling.labels paper, because model.kind is {kind}; {able} alone trains on all")
+        return self
+
     @property
     def reads_reports(self) -> bool:
         """Whether the training rows are pairs of volume and report."""
@@ -110,6 +118,10 @@ class RunConfig(Section):
     def selection_cohorts(self) -> tuple[str, ...]:
         """The cohorts whose validation tasks select the best checkpoint."""
         return self.select_on or self.training_cohorts
+
+    def all_labels_of(self, cohort: str) -> bool:
+        """Whether the run trains on all labels of a cohort, beyond the paper's."""
+        return self.sampling.labels == "all" and cohort in self.training_cohorts
 
     def folds_of(self, cohort: str) -> Folds | None:
         """The division of a cohort into folds; None if it is not divided, as a cohort that is only tested on."""

@@ -161,7 +161,8 @@ class Reading:
 
     def as_run(self, cohort: str, config: RunConfig) -> Content | PreparedCohort:
         """A cohort with the splits of the run, without the scans that are left out of training."""
-        return self._of(cohort).for_training(config.data.on_wrong_hu, config.folds_of(cohort))
+        seen = self._of(cohort).for_training(config.data.on_wrong_hu, config.folds_of(cohort))
+        return seen.with_further_labels() if config.all_labels_of(cohort) else seen
 
     def _content(self, cohort: str, split: str, config: RunConfig) -> dict[str, Any]:
         policy, folds = config.data.on_wrong_hu, config.folds_of(cohort)
@@ -169,7 +170,7 @@ class Reading:
         return _content(self.as_run(cohort, config), split)
 
     def _text(self, cohort: str, split: str, config: RunConfig) -> str:
-        key = (split, cohort, config.data.on_wrong_hu, config.folds_of(cohort))
+        key = (split, cohort, config.data.on_wrong_hu, config.folds_of(cohort), config.all_labels_of(cohort))
         if key not in self._texts:
             self._texts[key] = canonical_json(self._content(cohort, split, config))
         return self._texts[key]

@@ -20,7 +20,7 @@ _AS_BEFORE: dict[str, dict[str, Any]] = {
     "model": {"mask_prior": None, "ct_clip": None, "ct_net": None, "cnn_transformer": None},
     "training": {"micro_batch_volumes": None, "tf32": "convolutions"},
     "augmentation": {"unit": "volume", "masks": "nearest", "resampling": "once"},
-    "sampling": {"organ_share_of": "rows", "label_count": None},
+    "sampling": {"organ_share_of": "rows", "label_count": None, "labels": "paper"},
     "optim": {"encoder_lr": None, "positive_weight": "none"},
 }
 

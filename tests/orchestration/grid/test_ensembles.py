@@ -59,6 +59,7 @@ NESTED = {"folds": {"count": 3, "nested": True}}
         ({"cells": ["uniferm-*"]}, {}, "ensembles.0: cells (uniferm-*) must be the name of a cell, or a pattern"),
         ({"cells": [f"{CELL}-fold0"]}, {}, "must name at least two cells"),
         ({"name": f"{CELL}-fold0", "cells": ["*"]}, {}, "must have a name of its own; a cell has it"),
+        ({"name": "e..f", "cells": ["*"]}, {}, "ensembles.0: name (e..f) must be a name for a folder, but it has '..'"),
         ({"of": CELL, "over": "folds"}, NESTED, "are tested on different folds of CTRATE"),
         ({"cells": ["*"]}, {"cells": BOTH, "folds": None},
          f"(ens0) ({CELL} on CTRATE, other on INSPECT) must have members that are tested on the same cohorts"),

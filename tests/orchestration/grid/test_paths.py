@@ -143,6 +143,19 @@ def test_a_checkpoint_is_relative_to_the_file_in_each_section(tmp_path: Path, mo
     assert placed["overrides"][0]["set"]["model"]["ct_clip"]["checkpoint"] == "/data/two.safetensors"
 
 
+def test_a_folder_of_a_text_encoder_is_absolute_and_a_hub_id_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = {
+        "text_encoders": {"own": {"name": "../weights/bert"}, "hub": {"name": "org/bert"}},
+        "axes": {"text": {"values": {"a": {"model": {"text": {"name": "./bert"}}}}}},
+    }
+    placed = place_paths(tmp_path / "grids" / "grid.yaml", given)
+    assert placed["text_encoders"] == {"own": {"name": str(tmp_path / "weights/bert")}, "hub": {"name": "org/bert"}}
+    assert placed["axes"]["text"]["values"]["a"]["model"]["text"]["name"] == str(tmp_path / "grids/bert")
+
+
 @pytest.mark.parametrize("folder", [".", "elsewhere"])
 def test_label_files_are_absolute_wherever_a_file_names_them(
     project: Path, monkeypatch: pytest.MonkeyPatch, folder: str

@@ -1,5 +1,6 @@
 """Cells that start from the weights of another cell, and cells that wait for reports or a checkpoint."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,14 @@ def test_a_training_on_reports_waits_for_them_with_the_command(tmp_path: Path) -
     planned = _plan(_grid(tmp_path))
     assert planned["first"].state == PlanState.NO_DATA
     assert "reports of CTRATE (uniferum data reports configs/cohorts/ct_rate.yaml --store" in planned["first"].why
+
+
+def test_the_command_for_reports_names_the_file_and_folder_that_the_store_was_prepared_from(tmp_path: Path) -> None:
+    grid = _grid(tmp_path)
+    cohort = {"name": "CTRATE", "config": "configs/cohorts/demo_ct_rate.yaml", "root": "demo/phantoms/ct rate"}
+    (tmp_path / "store" / "store.json").write_text(json.dumps({"cohort": cohort}))
+    command = "uniferum data reports configs/cohorts/demo_ct_rate.yaml --root 'demo/phantoms/ct rate' --store"
+    assert command in _plan(grid)["first"].why
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The grid's own MLflow server: every process finds it, only its owner stops it, and it is restarted when killed."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -127,6 +128,26 @@ def test_the_server_of_a_killed_driver_belongs_to_the_next_one(root: Path, other
     assert taken.ours
     mlflow_server.stop(root, taken)
     assert not mlflow_server.answers(mine.uri)
+
+
+def test_a_server_whose_driver_was_killed_during_the_start_is_ended_by_the_next_driver(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_server, "_wait_until_up", lambda *_: time.sleep(600))
+        killed = multiprocessing.get_context("fork").Process(target=mlflow_server.start, args=(root,))
+        killed.start()
+        assert _until((root / CARD).exists)
+        killed.kill()
+        killed.join()
+    first = json.loads((root / CARD).read_text())["pid"]
+    assert processes.group_is_running(first), "nobody is left to stop it"
+    monkeypatch.setattr(mlflow_server, "find", lambda root: None)  # it does not answer yet
+    second = mlflow_server.start(root)
+    assert second.ours
+    assert second.pid != first
+    assert not processes.group_is_running(first)
+    mlflow_server.stop(root, second)
 
 
 def test_a_card_whose_pid_now_belongs_to_another_process_kills_nothing(other: dict[str, object]) -> None:

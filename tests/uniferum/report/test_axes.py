@@ -94,6 +94,27 @@ def test_a_cell_at_the_default_value_belongs_to_the_axis(records: list[CellRecor
     assert [sorted(one.cells) for one in varied.settings] == [["1e-4", "3e-4", "5e-5"]] * 2
 
 
+@pytest.mark.parametrize(("key", "base"), [("optim.lr", "1e-4"), (None, "-")])
+def test_a_cell_with_a_name_of_its_own_belongs_to_the_axis_around_it(
+    records: list[CellRecord], key: str | None, base: str
+) -> None:
+    """Its config decides; of an axis of bundles it has no value."""
+    cells = []
+    for one in records:
+        if one.axes["lr"] != "1e-4":
+            cells.append(one)
+        elif one.axes["freeze"] == "true":
+            axes = {"freeze": "true"} if key is None else one.axes
+            cells.append(replace(one, name="base" + f"-seed{one.seed}" * bool(one.seed), axes=axes))
+    varied = find_varied("lr", cells, {"lr": GridAxis(("5e-5", "1e-4", "3e-4"), key, ("optim.lr",))})
+    around, other = varied.settings
+    assert set(around.cells) == {"5e-5", base, "3e-4"}
+    assert {one.name for one in around.records(base).values()} == {"base", "base-seed1", "base-seed2"}
+    assert set(other.cells) == {"5e-5", "3e-4"}
+    assert varied.single == ()
+    assert varied.base(base) == base
+
+
 def test_an_unfinished_cell_has_its_axes_and_its_config(tmp_path: Path) -> None:
     write_cell(tmp_path, axes={"lr": "1e-4"}, done=False, sections={"optim": {"lr": 1e-4}})
     (cell,) = unfinished(tmp_path)

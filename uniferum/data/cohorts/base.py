@@ -7,7 +7,7 @@ one module and one line in ``REGISTRY``.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from pathlib import Path
@@ -45,6 +45,7 @@ class Scan:
         study_id: the dataset's study id; a study may have several scans.
         split: ``train``, ``validation`` or ``test``.
         labels: label id to 0 or 1, known labels only.
+        further_labels: label id to 0 or 1 for the dataset's labels beyond the paper's.
         patient_known: false if the dataset does not identify the patient; ``patient_id`` is then the scan's id.
     """
 
@@ -55,6 +56,7 @@ class Scan:
     split: str
     labels: Mapping[str, int]
     patient_known: bool = True
+    further_labels: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scan_id(self) -> str:

@@ -1,4 +1,4 @@
-"""RAD-ChestCT: npz volumes, and columns per abnormality and location, merged to the paper's 39 labels (paper 3.4.2).
+"""RAD-ChestCT: npz volumes, and columns per abnormality and location, merged to 39 labels (paper 3.4.2) and 44 more.
 
 A volume's axes run superior to inferior, anterior to posterior, right to left (0.8 mm); the affine contains this, and
 no volume is transposed by guess. A label is read only from the columns of exactly its abnormality:
@@ -19,6 +19,7 @@ from uniferum.data.cohorts.known_tables import named_after
 from uniferum.data.cohorts.splits import BEYOND, PatientSplits, by_patient
 from uniferum.data.cohorts.tables import Index, header, rows
 from uniferum.data.cohorts.values import MEANING, known, known_id
+from uniferum.data.further_labels import further_columns
 from uniferum.data.provenance import SplitRule
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError, near_miss
@@ -71,6 +72,7 @@ class RadChest(Cohort[RadChestConfig]):
     def __init__(self, config: RadChestConfig) -> None:
         self.config = config
         self.tokens = Vocabulary.load().columns(self.name)
+        self.further_tokens = further_columns(self.name)
         self.looked_for = (config.images / f"<{ID}>.npz").as_posix()
 
     def entries(self) -> Iterator[Scan | Dropped]:
@@ -108,7 +110,7 @@ class RadChest(Cohort[RadChestConfig]):
     def _entry(
         self,
         scan_id: str,
-        labels: Mapping[str, int],
+        known_labels: Mapping[str, int],
         table: str,
         scans: Index[Mapping[str, int]],
         patients: Index[str],
@@ -117,6 +119,8 @@ class RadChest(Cohort[RadChestConfig]):
     ) -> Scan | Dropped:
         if not scan_id:
             return Dropped(scan_id, "row without an id")
+        labels = {label: value for label, value in known_labels.items() if label in self.tokens}
+        further = {label: value for label, value in known_labels.items() if label in self.further_tokens}
         patient, is_known = _patient(scan_id, patients)
         split = _split(table, patient, drawn)
         if split is not None and (leak := splits.leak(patient, split)):
@@ -130,7 +134,7 @@ class RadChest(Cohort[RadChestConfig]):
             source = self._source(scan_id)
         except organ_masks.BadMask as fault:
             return Dropped(scan_id, str(fault), split)
-        return Scan(self.name, source, patient, scan_id, split, labels, is_known)
+        return Scan(self.name, source, patient, scan_id, split, labels, is_known, further)
 
     def _source(self, scan_id: str) -> ScanSource:
         root, follow = self.config.root, self.config.follow_symlinks
@@ -187,7 +191,8 @@ class RadChest(Cohort[RadChestConfig]):
             if token not in by_token:
                 cure = near_miss(token, by_token) if by_token else f"none is{named_after(header(path))}"
                 raise UniferumError(f"{path}: columns {token}*<location>", must="exist", cure=cure)
-        return {label: by_token[token] for label, token in self.tokens.items()}
+        tokens = {**self.tokens, **self.further_tokens}
+        return {label: by_token[token] for label, token in tokens.items() if token in by_token}
 
     def _table(self, table: str) -> Path:
         return self.config.root / f"{table}_Abnormality_and_Location_Labels.csv"

@@ -32,6 +32,7 @@ METHOD = 2
 Level = Literal["train", "full"]
 MANIFEST = "manifest.parquet"
 LABELS = "labels.parquet"
+FURTHER_LABELS = "further_labels.parquet"
 FAILURES = "failures.csv"
 PROMPTS = "prompts.json"
 SPLITS = "splits.json"
@@ -183,6 +184,10 @@ class Store:
         """Known labels, one per row: scan_id, label, value (0 or 1); raises as :meth:`manifest`."""
         return self._table(LABELS)
 
+    def further_labels(self) -> pd.DataFrame | None:
+        """Known labels beyond the paper's, as :meth:`labels`; None for a store without them."""
+        return self._table(FURTHER_LABELS) if self._location.exists(FURTHER_LABELS) else None
+
     def prompts(self) -> dict[str, Any]:
         """Additional vocabulary of a folder cohort; empty for the cohorts of the paper."""
         return json.loads(self._location.read(PROMPTS)) if self._location.exists(PROMPTS) else {}
@@ -212,14 +217,16 @@ class Store:
         failures: Sequence[Mapping[str, str]],
         prompts: Mapping[str, Any],
         splits: Mapping[str, Any] | None = None,
+        further: Sequence[Mapping[str, Any]] = (),
     ) -> None:
         """Write the tables; the manifest is last."""
         self._location.write(SPLITS, json.dumps(dict(splits or {}), indent=1).encode())
         table = pd.DataFrame(list(failures), columns=["scan_id", "file", "reason"])
         self._location.write(FAILURES, table.to_csv(index=False).encode())
         self._location.write(PROMPTS, json.dumps(dict(prompts), indent=1, sort_keys=True).encode())
-        known = pd.DataFrame(list(labels), columns=["scan_id", "label", "value"]).astype({"value": "int8"})
-        self._location.write(LABELS, _parquet(known))
+        if further or self._location.exists(FURTHER_LABELS):
+            self._location.write(FURTHER_LABELS, _labels(further))
+        self._location.write(LABELS, _labels(labels))
         self._location.write(MANIFEST, _parquet(pd.DataFrame(list(manifest), columns=list(MANIFEST_COLUMNS))))
 
     def verify(self, scan_ids: Iterable[str] | None = None) -> Iterator[tuple[str, str]]:
@@ -294,6 +301,10 @@ class Store:
         except FileNotFoundError:
             cure = "run uniferum data prepare again: it continues where it stopped"
             raise UniferumError(f"{self.url}/{name}", must="exist", cure=cure) from None
+
+
+def _labels(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    return _parquet(pd.DataFrame(list(rows), columns=["scan_id", "label", "value"]).astype({"value": "int8"}))
 
 
 MANIFEST_COLUMNS = (

@@ -1,6 +1,7 @@
-"""Decide whether a number can be compared with the paper's, by its test split, scans and labels.
+"""Decide whether a number can be compared with the paper's, by its training, test split, scans and labels.
 
-A number is comparable if its test split follows the paper's rule and is nearly complete. All others are not comparable,
+A number is comparable if its cell is trained as the paper's row (:mod:`uniferum.report.checks.recipe`), and if its
+test split follows the paper's rule and is nearly complete. All others are not comparable,
 unless ``comparable`` in the grid file gives a reason for the cohort; the reason is then printed. Phantoms are never
 comparable. What a comparable number lacks is printed beside it.
 """
@@ -12,6 +13,7 @@ from uniferum.data.label_sets import set_of
 from uniferum.data.provenance import NAMED, SplitWord
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.report.checks.margins import Margins
+from uniferum.report.checks.recipe import recipe_differences, volume_batch
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.protocol import left_out
 from uniferum.report.tables.splits import tests_fold
@@ -80,11 +82,21 @@ def _of_cell(judged: JudgedColumn, record: CellRecord, agreement: Margins) -> Co
         return Comparison(NESTED)
     faults, said = _split_faults(judged, word)
     more_faults, more_said = ([], []) if judged.label else _label_faults(judged, record)
-    why, said = "; ".join([*_folds_faults(record), *faults, *more_faults]), [*said, *more_said]
+    why, said = "; ".join([*_training_faults(record), *faults, *more_faults]), [*said, *more_said, *_remarks(record)]
     if not why:
         return Comparison("", tuple(said))
     reason = agreement.comparable.get(judged.cohort)
     return Comparison(why) if reason is None else Comparison("", (f"{why}; compared because: {reason}", *said))
+
+
+def _training_faults(record: CellRecord) -> list[str]:
+    """Differences of the training from the paper's: its split, and the keys of its recipe."""
+    keys = recipe_differences(record)
+    return [*_folds_faults(record), *([f"differs from the paper in: {', '.join(keys)}"] if keys else [])]
+
+
+def _remarks(record: CellRecord) -> list[str]:
+    return [remark] if (remark := volume_batch(record)) else []
 
 
 def _folds_faults(record: CellRecord) -> list[str]:

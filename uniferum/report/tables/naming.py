@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from uniferum.report.cited_systems import FOOTNOTES
 from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import PAPER_TEXT, shown_encoder
 from uniferum.report.tables.sheet import Sheet
@@ -118,4 +119,6 @@ def unpublished_notes(cells: Both, *, phantoms: bool) -> list[str]:
     reasons: dict[str, dict[str, None]] = {}
     for row, reason in not_the_papers(cells).items():
         reasons.setdefault(reason, {})[" ".join(part for part in row[:2] if part)] = None
-    return [f"No published value stands beside {', '.join(rows)}: {reason}." for reason, rows in reasons.items()]
+    lines = [f"No published value stands beside {', '.join(rows)}: {reason}." for reason, rows in reasons.items()]
+    models = {cell.row[0] for cell in cells} - {row[0] for row in not_the_papers(cells)}
+    return [*lines, *(FOOTNOTES[model] for model in FOOTNOTES if model in models)]

@@ -104,3 +104,11 @@ def test_a_bad_cell_names_line_column_and_scan(tmp_path: Path) -> None:
     write_rad_chest(tmp_path, {"trn00001": {}, "trn00002": {"cabg*heart": "yes"}})
     with pytest.raises(UniferumError, match=r"line 3, column cabg\*heart, scan trn00002 \(yes\) must be 0, 1"):
         list(open_at(tmp_path).entries())
+
+
+def test_labels_beyond_the_papers_are_kept_apart(tmp_path: Path) -> None:
+    write_rad_chest(tmp_path, {"trn1": {"nodulegr1cm*heart": 1, "cabg*heart": 1}})
+    (scan,) = RadChest(RadChestConfig(kind="rad_chest", root=tmp_path)).scans()
+    assert scan.further_labels == {"radchest_nodule": 0, "radchest_nodulegr1cm": 1, "radchest_hernia": 0}
+    assert scan.labels["cabg"] == 1
+    assert not scan.labels.keys() & scan.further_labels.keys()

@@ -18,7 +18,7 @@ from uniferum.report.records import PendingCell, from_folders
 from uniferum.report.site import page as site
 from uniferum.report.systems import PAPER_LAYERS, PAPER_TEXT, encoder_word, other_system
 from uniferum.report.tables.catalogue import TABLES, make_table
-from uniferum.report.tables.naming import distinguish_encoders, parts
+from uniferum.report.tables.naming import distinguish_encoders, parts, unpublished_notes
 from uniferum.report.tables.pivot import Layout, pivot_table
 from uniferum.report.tables.rendering import Style, render
 
@@ -194,3 +194,13 @@ def test_encoders_that_differ_between_mixes_alone_keep_one_name(cells, tmp_path)
     cells("INSPECT", encoder="small", text={"freeze_words": True})
     records, _ = distinguish_encoders(from_folders(tmp_path), [])
     assert {one.text_encoder for one in records} == {"tiny-64"}
+
+
+def test_a_cited_system_has_the_footnote_on_what_its_cells_lack():
+    def cells(other: str) -> list[PendingCell]:
+        return [PendingCell("c", "cnn_transformer", "", "INSPECT", 0, "due", other_system=other)]
+
+    (line,) = unpublished_notes(cells(""), phantoms=False)
+    assert "pretrained on slices of RSNA's" in line
+    (line,) = unpublished_notes(cells("encoder.weights none"), phantoms=False)
+    assert line.startswith("No published value stands beside")
