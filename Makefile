@@ -28,10 +28,12 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --html demo/page
 
-# Tests with Ray mostly wait for processes to start, so two of them run at once; types and all other tests use what they
-# leave of two cores. Each target prints its output at its end, and a failure of one fails `test` after all have ended.
+# Types and the tests without Ray keep both cores busy. Those with Ray often wait for processes to start, so that two of
+# them run at once, after the others: four at once run into time limits of Ray's own. Each target prints its output at
+# its end; a failure stops `test` when the targets beside it have ended.
 test: install lint
-	$(MAKE) --no-print-directory --jobs 4 --keep-going --output-sync=target types with-ray-first with-ray-others without-ray
+	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target types without-ray
+	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target with-ray
 
 # Either has a Ray, ports and a home folder of its own, so that they run beside each other.
 with-ray: with-ray-first with-ray-others
@@ -43,7 +45,7 @@ with-ray-others: install
 	$(WITH_RAY) $(RAY_TESTS) $(addprefix --ignore=,$(RAY_FIRST))
 
 without-ray: install
-	nice -n 5 $(BIN)/pytest -q -m 'not ray and not chaos and not hard_data' -n 2
+	$(BIN)/pytest -q -m 'not ray and not chaos and not hard_data' -n 2
 
 lint: install
 	$(BIN)/ruff check .

@@ -31,6 +31,8 @@ from uniferum.report.tables.paper import COLUMNS
 from uniferum.systems import trained_by_paper
 
 Floats = NDArray[np.float64]
+Owners = NDArray[np.int64]
+"""The patient of each volume."""
 WORDS = ("reproduced", "inconclusive", "differs")
 TOGETHER = {"labels": 0.2, "scores": 0.3, "volumes' labels": 0.95, "volumes' scores": 0.7}
 LABEL_SPREAD = 0.08
@@ -95,7 +97,7 @@ def simulated(column: Column, mean: float, spread: float, seeds: int, generator:
     return [np.array(values), np.array(errors), np.array(mixed)]
 
 
-def _together(column: Column, labels: float, volumes: float, owner: Floats, generator: np.random.Generator) -> Floats:
+def _together(column: Column, labels: float, volumes: float, owner: Owners, generator: np.random.Generator) -> Floats:
     """Normal variables (volumes, labels), correlated over the labels of a volume and the volumes of a patient."""
     shape = len(column.positives)
 
@@ -108,7 +110,7 @@ def _together(column: Column, labels: float, volumes: float, owner: Floats, gene
     return math.sqrt(volumes) * one(column.patients)[owner] + math.sqrt(1 - volumes) * one(column.volumes)
 
 
-def _mean_area(target: NDArray[np.bool_], scores: Floats, owner: Floats) -> tuple[float, float, float]:
+def _mean_area(target: NDArray[np.bool_], scores: Floats, owner: Owners) -> tuple[float, float, float]:
     """Mean area over labels, its standard error by patient, and that if the labels' errors were independent."""
     n = len(target)
     positives = target.sum(axis=0)
@@ -139,8 +141,9 @@ def shares(column: tuple[str, str], means: Sequence[float], sets: int, seeds: in
     plan = planned_error(cases.counts, typical_area(*column) or 0.5, prior, seeds)
     assert plan is not None, "every label has both classes"
     margin, generator = smallest_margin(plan), np.random.default_rng(rng)
-    words, errors, ratios = dict.fromkeys(WORDS, 0), [], []
-    fixed = dict.fromkeys(WORDS, 0)
+    errors, ratios = [], []
+    words: dict[str, int] = dict.fromkeys(WORDS, 0)
+    fixed: dict[str, int] = dict.fromkeys(WORDS, 0)
     for _ in range(sets):
         drawn = [simulated(cases, mean, prior.value, seeds, generator) for mean in means]
         spreads = [(float(values.std(ddof=1)), seeds) for values, _, _ in drawn] if seeds > 1 else []

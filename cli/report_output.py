@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from uniferum.preprocessing.store.store import Store
     from uniferum.report.checks.effects import Wanted
     from uniferum.report.figures.catalogue import ByAxis
+    from uniferum.report.records import RowKey
     from uniferum.report.tables.entries import ReportTable
     from uniferum.report.tables.sheet import Sheet
 
@@ -216,15 +217,15 @@ def print_results(cells: "Gathered", tests: Tests, selection: Selection, judgeme
 
 def _attainable(cells: "Gathered") -> "Sheet":
     """Which margin can be decided by column, from finished cells, else from the stores of the grid."""
-    from collections import Counter
-
     from uniferum.data.prepared_cohort import PreparedCohort
     from uniferum.report.checks.attainable import attainable_sheet, counts_of_record, counts_of_store
 
     of_stores = [counts_of_store(PreparedCohort.open(path), name) for name, path in cells.stores.items()]
-    found = {key: one for counts in (*of_stores, *map(counts_of_record, cells.records)) for key, one in counts.items()}
-    seeds = Counter(one.row for one in (*cells.records, *cells.pending) if not one.members)
-    return attainable_sheet(found.values(), cells.agreement, max(seeds.values(), default=1))
+    counts = {key: one for of in (*of_stores, *map(counts_of_record, cells.records)) for key, one in of.items()}
+    seeds: dict[RowKey, set[int]] = {}
+    for one in (*cells.records, *cells.pending):
+        seeds.setdefault(one.row, set()).add(one.seed)
+    return attainable_sheet(counts.values(), cells.agreement, max(map(len, seeds.values()), default=1))
 
 
 def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:

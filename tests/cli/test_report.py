@@ -61,6 +61,7 @@ def test_the_help_lists_every_table():
 @pytest.mark.parametrize(
     ("options", "word"),
     [
+        (["--attainable"], "Margins that can be decided, AUROC"),
         (["--verdict"], "unknown split: the record does not say which it is"),
         (["--against", "paper"], "The paper's 1 on CTRATE all: not comparable: unknown split"),
         (["--against", "all"], "GreenRFM (zero-shot), AUROC 0.8480 on CTRATE all: not comparable"),

@@ -12,8 +12,8 @@ Files:
     examine         check the paper's claims on the user's cells
     lineage         trace a printed number to its runs
     margins         margins and comparability, which a grid file declares before the run
-    recipe          compare the config of a cell with the recipe of the paper's row
     readings        how the outcome of a check follows from a difference, its interval and its size
+    recipe          compare the config of a cell with the recipe of the paper's row
     uncertainty     the error of a number over cases and seeds, and of the published number
     verdict         compare each number with the paper's: difference, interval and a verdict
 """

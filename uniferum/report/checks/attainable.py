@@ -31,8 +31,8 @@ POWER = 0.85
 """Probability with which a true cell is called reproduced at the attainable margin: 80 % and some reserve."""
 STEP = 0.005
 """Margins are rounded up to a multiple of this."""
-LABEL_CORRELATION = 0.05
-"""Assumed correlation between the errors of two labels of a group; ``benchmarks/verdict_power.py`` measures it."""
+LABEL_CORRELATION = 0.03
+"""Assumed correlation between the errors of two labels; ``benchmarks/verdict_power.py`` finds 0.02 to 0.04."""
 MORE_SEEDS = 4
 TEST = "test"
 
@@ -94,9 +94,9 @@ def counts_of_record(record: CellRecord) -> dict[tuple[str, str], TestCounts]:
     made = {}
     for key, part in table.groupby(["cohort", "group"], observed=True):
         column = str(key[0]), str(key[1])  # pyright: ignore[reportIndexIssue]
-        positives, known = part["n_pos"].astype(int), part["n"].astype(int)
-        scans, owners = patients.get(column, (int(known.max()), 0))
-        labels = tuple(zip(positives.tolist(), (known - positives).tolist(), strict=True))
+        known, positives = (part[name].astype(int).tolist() for name in ("n", "n_pos"))
+        scans, owners = patients.get(column, (max(known), 0))
+        labels = tuple((of, n - of) for n, of in zip(known, positives, strict=True))
         made[column] = TestCounts(*column, scans, owners, labels)
     return made
 

@@ -277,7 +277,7 @@ def claims_sheet(findings: Sequence[ClaimFinding]) -> Sheet:
     ]
     headings = ["Claim", "Cell", "Check", "Base", "Where", "Paper", "Ours", "95 %", "Seeds", "p", "p adjusted"]
     headings += ["Verdict", "Because"]
-    below = [*ADJUSTED, *_stand_ins(findings), *_summaries(findings)]
+    below = [*_stand_ins(findings), *ADJUSTED, *_summaries(findings)]
     return Sheet("The paper's claims on these cells", headings, rows, below, words=5)
 
 
@@ -291,7 +291,7 @@ def _base(check: Check) -> str:
     """The cell or the number that a check compares with."""
     if check.base is not None:
         return " ".join(name for name in row_names(check.base) if name != "-")
-    return "the paper's value" if check.kind == "near" else "a printed value"
+    return f"{check.other}, as printed" if check.other else "the paper's value"
 
 
 def _seeds(finding: ClaimFinding) -> str:

@@ -18,6 +18,13 @@ LARGE = TestCounts("CTRATE", "all", 3002, 3002, ((600, 2402),) * 18)
 DECLARED = Margins({"auroc": 0.02})
 
 
+def expected_error(counts: TestCounts, area: float, spread: SeedSpread, seeds: int = 1) -> Uncertainty:
+    """The planned error of counts that have one."""
+    error = planned_error(counts, area, spread, seeds)
+    assert error is not None
+    return error
+
+
 def test_the_attainable_margin_has_the_power_that_it_promises():
     for error in (Uncertainty(0.01, 0.01), Uncertainty(0.004, 0.004, SeedSpread(0.01, 5), 2)):
         reproduced, differs = chances(0.0, error, smallest_margin(error))
@@ -40,10 +47,10 @@ def test_a_plan_names_the_columns_that_cannot_be_decided():
 
 def test_more_cases_and_seeds_narrow_the_margin_and_patients_count_once():
     spread = SeedSpread(0.01, 5)
-    one, four = (planned_error(SMALL, 0.6, spread, seeds) for seeds in (1, 4))
+    one, four = (expected_error(SMALL, 0.6, spread, seeds) for seeds in (1, 4))
     assert smallest_margin(four) < smallest_margin(one)
     shared = TestCounts("CTRATE", "all", 3002, 1304, LARGE.labels)
-    assert planned_error(shared, 0.8, spread).below > planned_error(LARGE, 0.8, spread).below
+    assert expected_error(shared, 0.8, spread).below > expected_error(LARGE, 0.8, spread).below
     assert planned_error(TestCounts("X", "all", 9, 9, ((0, 9),)), 0.8, spread) is None
 
 

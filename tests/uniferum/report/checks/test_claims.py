@@ -71,9 +71,9 @@ def test_a_difference_that_is_not_significant_decides_nothing(cells, tmp_path):
     cells("CTRATE", strength=1.0)
     cells("CTRATE+SEG", strength=1.0)
     no = Check("not significant", cell("CTRATE+SEG"), RAD, cell("CTRATE"), "honeycombing", 0.02)
-    (found,) = examine(from_folders(tmp_path), with_margin(0.02), claims=[Claim(1, "t", (no,))])
-    assert found.p > 0.05
-    assert found.verdict == "inconclusive"
+    (finding,) = examine(from_folders(tmp_path), with_margin(0.02), claims=[Claim(1, "t", (no,))])
+    assert finding.p > 0.05
+    assert finding.verdict == "inconclusive"
     assert outcome(tmp_path, no, agreement=with_margin(0.9)) == ["holds"]
 
 
@@ -121,12 +121,12 @@ def test_all_seeds_decide_and_their_spread_is_printed(cells, tmp_path):
     for seed, strength in enumerate((3.0, 0.0, 0.0)):
         cells("CTRATE", seed=seed, strength=0.0)
         cells("CTRATE+SEG", seed=seed, strength=strength)
-    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
-    assert found.seeds == (0, 1, 2)
-    assert max(found.by_seed) - min(found.by_seed) > 0.2
-    assert found.ours == pytest.approx(sum(found.by_seed) / 3)
-    assert found.verdict == "inconclusive", "the first seed alone is a gain"
-    (row,) = claims_sheet([found]).rows
+    (finding,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
+    assert finding.seeds == (0, 1, 2)
+    assert max(finding.by_seed) - min(finding.by_seed) > 0.2
+    assert finding.ours == pytest.approx(sum(finding.by_seed) / 3)
+    assert finding.verdict == "inconclusive", "the first seed alone is a gain"
+    (row,) = claims_sheet([finding]).rows
     assert any(text.startswith("3 (") for text in row)
 
 
@@ -136,7 +136,7 @@ def test_the_base_and_what_is_adjusted_are_printed_and_no_p_is_zero(cells, tmp_p
     sheet = claims_sheet(examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN, SAME))]))
     facts = [dict(zip(sheet.headings, row, strict=True)) for row in sheet.rows]
     assert "CTRATE" in facts[0]["Base"]
-    assert "PubMedBERT" in facts[0]["Base"] or "pubmedbert" in facts[0]["Base"]
+    assert "BiomedBERT" in facts[0]["Base"]
     assert facts[0]["p"] == "<0.0001"
     assert "Holm over the 1 gains" in facts[0]["Because"]
     assert (facts[1]["p adjusted"], "not adjusted" in facts[1]["Because"]) == ("-", True)
@@ -145,8 +145,8 @@ def test_the_base_and_what_is_adjusted_are_printed_and_no_p_is_zero(cells, tmp_p
 def test_a_row_of_which_every_cell_has_an_axis_value_is_not_the_papers(cells, tmp_path):
     cells("CTRATE", strength=0.0)
     cells("CTRATE+SEG", strength=3.0, axes={"lr": "1e-4"})
-    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
-    assert (found.verdict, "has a value of lr" in found.because) == ("missing", True)
+    (finding,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
+    assert (finding.verdict, "has a value of lr" in finding.because) == ("missing", True)
     cells("CTRATE+SEG", strength=3.0)
     assert outcome(tmp_path, GAIN) == ["holds"]
 
@@ -208,6 +208,11 @@ def test_claim_7_is_whole_with_what_the_papers_own_table_contradicts():
     expected = ("CTRATE+RADCHEST", ("INSPECT", "shared"), -0.0073), ("CTRATE+RADCHEST", ("INSPECT", "unique"), -0.0158)
     assert against[:2] == list(expected)
     assert {mix for mix, _, _ in against[2:]} <= {"CTRATE+SEG", "CTRATE+INSPECT+SEG", "CTRATE+RADCHEST+SEG"}
+
+
+def test_every_check_names_what_it_compares_with():
+    unnamed = [one for claim in CLAIMS for one in claim.checks if one.kind in ("above", "below") and not one.other]
+    assert unnamed == []
 
 
 def test_claim_6_has_all_three_pairs():
