@@ -37,7 +37,8 @@ def volumes_line(table: ReportTable) -> list[str]:
     for (row, column), entry in table.entries.items():
         if entry.known and entry.n_cases:
             cohort = dict(zip(facts, (*row, *column), strict=True))["cohort"]
-            counts.setdefault(cohort, Counter())[_count(entry.n_cases, entry.n_patients)] += 1
+            patients = 0 if table.unit == "patient" else entry.n_patients
+            counts.setdefault(cohort, Counter())[_count(entry.n_cases, patients)] += 1
     said = [f"{cohort} {_said(numbers)}" for cohort, numbers in counts.items()]
     return [f"Test {table.unit}s: {'; '.join(said)}."] if said else []
 

@@ -173,8 +173,7 @@ def _cases(measured: Sequence[tuple[CellRecord, Score]]) -> dict[str, list[str]]
     counts: dict[str, list[str]] = {}
     for record, score in measured:
         if score.n_labels:
-            patients = f" of {score.n_patients} patients" if score.n_patients else ""
-            counts.setdefault(f"{score.n_cases} {record.unit}s{patients}", []).append(record.name)
+            counts.setdefault(_counted(record, score.n_cases, score.n_patients), []).append(record.name)
     return _by_digest(measured, counts) if len(counts) == 1 else counts
 
 
@@ -198,20 +197,17 @@ def _nested_facts(cells: Sequence[tuple[CellRecord, Score]], column: Column) -> 
     for score in scores:
         flagged.update(dict(score.flagged))
     pooled = replace(scores[0], flagged=tuple(sorted(flagged.items())))
-    patients = sum(score.n_patients for score in scores)
-    of_patients = f" of {patients} patients" if patients else ""
     done = f"{count} nested folds" if len(scores) == count else f"{len(scores)} of {count} nested folds"
     fewest, total = min(score.n_labels for score in scores), max(score.n_labels_total for score in scores)
     short = sorted({label for record, _ in first_of.values() for label in left_out(record, column)[1]})
     labels = f"at least {fewest} of {total} labels have both classes in a fold"
     labels += f"; left out in some folds: {', '.join(short)}" if short else ""
-    units = f"{cells[0][0].unit}s"
-    cases = f"N = {sum(score.n_cases for score in scores)} {units}{of_patients}{flagged_cases([pooled])}"
+    sums = (sum(score.n_cases for score in scores), sum(score.n_patients for score in scores))
+    cases = f"N = {_counted(cells[0][0], *sums)}{flagged_cases([pooled])}"
     return f"mean over {done}, each patient tested once, {cases}, {labels}"
 
 
 def _column_facts(record: CellRecord, score: Score, metric: str, *, flagged: str = "") -> str:
-    of_patients = f" of {score.n_patients} patients" if score.n_patients else ""
     scored, not_scored = left_out(record, (score.cohort, score.group))
     names = f": {', '.join(scored)}" if scored else ""
     labels = f"{score.n_labels} of {score.n_labels_total} labels have both classes{names}"
@@ -219,7 +215,13 @@ def _column_facts(record: CellRecord, score: Score, metric: str, *, flagged: str
     prevalence = ""
     if metric == "aupr" and math.isfinite(score.prevalence):
         prevalence = f", mean prevalence {score.prevalence:.4f}"
-    return f"test split, N = {score.n_cases} {record.unit}s{of_patients}{flagged}{prevalence}, {labels}"
+    return f"test split, N = {_counted(record, score.n_cases, score.n_patients)}{flagged}{prevalence}, {labels}"
+
+
+def _counted(record: CellRecord, cases: int, patients: int) -> str:
+    """``3000 volumes of 1300 patients``, or the unit that was asked for."""
+    of_patients = f" of {patients} patients" if patients and record.unit != "patient" else ""
+    return f"{cases} {record.unit}s{of_patients}"
 
 
 def _selection_line(records: Sequence[CellRecord]) -> str:

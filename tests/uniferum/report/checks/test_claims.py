@@ -77,6 +77,19 @@ def test_a_difference_that_is_not_significant_decides_nothing(cells, tmp_path):
     assert outcome(tmp_path, no, agreement=with_margin(0.9)) == ["holds"]
 
 
+def test_a_label_with_too_few_positive_patients_has_no_test(cells, tmp_path):
+    for mix in ("CTRATE", "CTRATE+SEG"):
+        path = cells(mix, strength=3.0) / "predictions.parquet"
+        table = pd.read_parquet(path)
+        label = table["label"] == "honeycombing"
+        table.loc[label, "target"] = (table.loc[label, "scan_id"].astype(int) < 4).astype(float)
+        table.to_parquet(path)
+    check = Check("significant", cell("CTRATE+SEG"), RAD, cell("CTRATE"), "honeycombing", 0.06)
+    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (check,))])
+    assert (found.verdict, found.because) == ("inconclusive", "too few positives (2)")
+    assert math.isnan(found.p)
+
+
 SIZE = Check("gain", cell("CTRATE+SEG"), CT, cell("CTRATE"), printed=0.0415, size=0.04)
 SAME = Check("same", cell("CTRATE+SEG"), CT, cell("CTRATE"))
 NO_GAIN = Check("no gain", cell("CTRATE+SEG"), CT, cell("CTRATE"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.verdict import judge, verdict_sheet
+from uniferum.report.checks.uncertainty import Z95, SeedSpread
+from uniferum.report.checks.verdict import judge, uncertainty, verdict_sheet
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.entries import Entry, ReportTable
 
@@ -93,3 +94,15 @@ def test_a_label_is_judged_beside_the_papers_number_of_it():
     (one,) = judge(table, Margins({"auroc": 0.001, "RADCHEST cabg": 0.02}, comparable=reasons), [])
     assert one.word == "inconclusive", "the paper's own interval is ±0.091"
     assert "the paper's own interval ±0.091 is counted" in one.because
+
+
+def test_an_interval_of_average_precision_is_measured_from_its_corrected_centre():
+    entry = Entry(value=0.80, corrected=0.75, lo=0.70, hi=0.80, seeds=1, n_cases=40)
+    facts = dict(zip(("model", "text_encoder", "train_on", "cohort", "group"), (*ROW, *COLUMN), strict=True))
+    error, _ = uncertainty(entry, facts, "aupr", SeedSpread(), [])
+    assert (error.below * Z95, error.above * Z95) == pytest.approx((0.05, 0.05))
+
+
+def test_a_label_with_few_positives_is_inconclusive_and_says_so():
+    one = judged(lo=math.nan, hi=math.nan, reason="too few positives (3)")
+    assert (one.word, one.because.split(";")[0]) == ("inconclusive", "no interval: too few positives (3)")

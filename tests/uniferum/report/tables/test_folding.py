@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+from uniferum.report.recompute import by_unit, recomputed
 from uniferum.report.records import from_folders
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.folding import TOGETHER
@@ -18,6 +19,14 @@ def test_the_protocol_is_folded_unless_asked_for(cells, tmp_path: Path) -> None:
     assert "left out: never_positive" not in folded
     assert "left out: never_positive" in whole
     assert "<details>" in render(table, "html")
+
+
+def test_another_unit_is_named_below_the_table(cells, tmp_path: Path) -> None:
+    cells("CTRATE")
+    records = recomputed(by_unit(from_folders(tmp_path), "patient"), full=False)
+    text = render(make_table("auroc", records, []), "terminal")
+    assert "Test patients: CTRATE 20;" in text
+    assert "Unit: patient (logits averaged" in text
 
 
 def test_several_tables_share_their_protocol(cells, tmp_path: Path) -> None:
