@@ -69,7 +69,9 @@ def facts(records: Sequence[CellRecord], pending: Sequence[PendingCell], grid: s
 
 def best_cells(records: Sequence[CellRecord]) -> str:
     """The best cell of each column and role with its interval, and whether it is better than the next."""
-    rows, finder, shown = [], Roles(records), dict[str, None]()
+    rows: list[list[str]] = []
+    shown: dict[str, None] = {}
+    finder = Roles(records)
     for column, ranked in _ranked(records).items():
         for role, alike in _by_role(ranked, column, finder).items():
             (first, score), *others = alike
