@@ -17,7 +17,7 @@ from uniferum.evaluation.comparison import align, group_difference, label_differ
 from uniferum.evaluation.multiple_testing import holm
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
 from uniferum.report.checks.comparability import JudgedColumn, compare
-from uniferum.report.checks.compare import shown_p
+from uniferum.report.checks.compare import NEEDED, shown_p
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.readings import Tested, combined, how, reading
 from uniferum.report.checks.uncertainty import Z95, SeedSpread, papers_spread, pooled, published_error
@@ -30,8 +30,6 @@ from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import UNIFERUM
 from uniferum.value_labels import natural
-
-NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 
 
 @dataclass(frozen=True)

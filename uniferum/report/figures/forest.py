@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from uniferum.evaluation.comparison import align, label_difference
 from uniferum.evaluation.multiple_testing import holm
+from uniferum.report.checks.compare import NEEDED
 from uniferum.report.figures.style import footnote, label_words, new_figure, say_missing, series
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.entries import Entry, intervals_said
@@ -24,7 +25,6 @@ from uniferum.systems import SYSTEMS, UNIFERUM
 
 Scores = dict[RowKey, dict[str, Entry]]
 """By row and label."""
-NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from uniferum.errors import UniferumError
 from uniferum.evaluation.comparison import align, group_difference
 from uniferum.evaluation.delong import PairedTest
+from uniferum.report.checks.compare import NEEDED
 from uniferum.report.checks.verdict import WORDS, Verdict
 from uniferum.report.records import CellRecord, PendingCell, Score, mix_name
 from uniferum.report.tables.naming import of_phantoms
@@ -19,7 +20,6 @@ from uniferum.report.tables.paper import COLUMNS
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.roles import SAID, Roles
 
-NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
 PAIRS = 60
 """Number of pairs of cells that are tested; more are counted."""
 PHANTOMS = (
