@@ -128,6 +128,8 @@ def environment(resources: Resources) -> None:
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "180",
+        # A process more for each worker group; a node that goes away ends its cells, which the scheduler starts again.
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # 15 by default, which slows training beside any other process
         "OMP_NUM_THREADS": threads,

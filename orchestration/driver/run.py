@@ -105,8 +105,10 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         due = [p for p in planned if summary.states[p.cell.name] == CellState.PENDING]
         if all(p.state == PlanState.NO_DATA for p in planned):
             absent = absent_stores(grid)
-            why = f"absent: {', '.join(absent)}" if absent else "; ".join(dict.fromkeys(p.why for p in planned))
-            raise UniferumError("stores", must="exist", cure=f"no cell has its data; {why}")
+            if absent:
+                raise UniferumError("stores", must="exist", cure=f"no cell has its data; absent: {', '.join(absent)}")
+            why = "; ".join(dict.fromkeys(p.why for p in planned))
+            raise UniferumError(f"grid {grid.name}", must="have a cell that can start", cure=why)
         DataPlan(grid, due).refuse()
         tracking = TrackingSync(grid, view.say)
         done = [p for p in planned if p.state == PlanState.DONE]

@@ -12,7 +12,7 @@ from orchestration.grid.folds import FOLD
 from orchestration.grid.starts import check_starts
 from uniferum.config import fingerprint, merge, parse
 from uniferum.errors import UniferumError, near_miss
-from uniferum.systems import predicts_masks
+from uniferum.systems import predicts_masks, reads_text
 from uniferum.value_labels import name_part
 
 if TYPE_CHECKING:
@@ -267,6 +267,9 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
             cure=f"write `model: {config.model.kind}` in a cell group instead",
         )
     _cohorts(grid, config.evaluation.labels, f"{where}: evaluation.labels")
+    if group.text_encoder is not None and not reads_text(group.model):
+        must, cure = f"be left out, since {group.model} reads no text", "finished cells are found by what they trained"
+        raise UniferumError(f"{where}: text_encoder", group.text_encoder, must=must, cure=cure)
     if config.segmentation and not predicts_masks(group.model):
         must = f"leave out SEG, since {group.model} predicts no masks"
         cure = f"write train_on: {'+'.join(config.training_cohorts)}"

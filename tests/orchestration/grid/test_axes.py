@@ -212,6 +212,7 @@ def test_a_selection_of_nothing_is_refused(tmp_path: Path, text: str, words: str
          ["axes.stride: value stride=32 in cell uniferum-small-CTRATE-stride32:", "model.encoder.stride (32) must"]),
         ({"model": "cnn", "train_on": "CTRATE+SEG", "text_encoder": None}, {},
          ["cell cnn-CTRATE+SEG: train_on", "cnn predicts no masks", "write train_on: CTRATE"]),
+        ({"model": "cnn"}, {}, ["cell cnn-small-CTRATE: text_encoder (small) must be left out", "cnn reads no text"]),
         ({"text_encoder": "a/b"}, {"text_encoders": {"a/b": TINY}}, ["cell (uniferum-a/b-CTRATE)", "has '/'"]),
         ({"text_encoder": ".."}, {"text_encoders": {"..": TINY}}, ["has '..'"]),
         ({"text_encoder": "it's"}, {"text_encoders": {"it's": TINY}}, ["has a quote"]),

@@ -53,6 +53,7 @@ def _grid(root: Path, stores: dict[str, Path], inspect: str, mixes: Collection[s
             "cells": [{"text_encoder": "small", "train_on": list(mixes)}],
             "defaults": {
                 "geometry": SMALL.model_dump(mode="json"),
+                "model": {"encoder": {"stride": 8}},
                 "sampling": {"luna_factor": 0, "organ_share": 0.5, **sampling},
             },
         }

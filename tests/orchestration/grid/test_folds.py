@@ -98,7 +98,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def planned(root: Path, store: Path, folds: int) -> DataPlan:
-    defaults = {"geometry": SMALL.model_dump(mode="json")}
+    defaults = {"geometry": SMALL.model_dump(mode="json"), "model": {"encoder": {"stride": 8}}}
     grid = small_grid(root, stores={"CTRATE": store}, defaults=defaults, folds=folds)
     return DataPlan(grid, make_plan(grid, expand(grid)))
 
