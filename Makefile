@@ -28,14 +28,13 @@ demo: install
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --table aupr
 	$(BIN)/uniferum report --grid configs/demo_grid.yaml --html demo/page
 
-# Types and the tests without Ray keep both cores busy. Those with Ray often wait for processes to start, so that two of
-# them run at once, after the others: four at once run into time limits of Ray's own. Each target prints its output at
-# its end; a failure stops `test` when the targets beside it have ended.
+# Types and the tests without Ray keep both cores busy. Those with Ray run alone after them: beside other tests they run
+# into Ray's own time limits now and then. A failure stops `test` when the target beside it has ended.
 test: install lint
 	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target types without-ray
-	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target with-ray
+	$(MAKE) --no-print-directory with-ray
 
-# Either has a Ray, ports and a home folder of its own, so that they run beside each other.
+# Either has a Ray, ports and a home folder of its own.
 with-ray: with-ray-first with-ray-others
 
 with-ray-first: install

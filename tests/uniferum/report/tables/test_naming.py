@@ -117,7 +117,8 @@ def test_phantoms_stand_in_every_title_and_no_published_value_beside_them(cells,
     assert "CT-NET" not in text
     own = pivot_table("own", records, [], Layout(("train_on",), ("cohort",)), published_rows=True)
     assert own.title.endswith("(phantoms)")
-    assert claims_sheet(examine(records, Margins(synthetic=True))).rows[0][4] == "-"
+    claims = claims_sheet(examine(records, Margins(synthetic=True)))
+    assert claims.rows[0][claims.headings.index("Paper")] == "-"
     assert compare_sheet(records, [one.name for one in records]).title == "Paired tests (phantoms)"
     for name in ("auroc", "labels"):
         verdict = verdict_sheet(judge(make_table(name, records, []), Margins()), "auroc")
@@ -172,9 +173,10 @@ def test_claims_on_other_encoders_name_them_and_hold_nothing_against_the_papers_
         sheet.below[0]
         == "No cell has a text encoder of the paper: tiny-64 in place of PubMedBERT, tiny-96 in place of GatorTron."
     )
-    near = next(row for row in sheet.rows if row[2] == "near")
-    assert near[1] == "Uniferum tiny-64 CTRATE"
-    assert (near[4], near[9], near[10]) == ("-", "not comparable", "phantoms")
+    rows = [dict(zip(sheet.headings, row, strict=True)) for row in sheet.rows]
+    near = next(row for row in rows if (row["Claim"], row["Check"]) == ("8", "near"))
+    assert near["Cell"] == "Uniferum tiny-64 CTRATE"
+    assert (near["Paper"], near["Verdict"], near["Because"]) == ("-", "not comparable", "phantoms")
 
 
 def test_two_encoders_of_one_name_are_distinguished_by_what_differs(cells, tmp_path):
