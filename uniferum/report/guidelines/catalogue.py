@@ -11,8 +11,8 @@ from uniferum.report.guidelines.calibration import calibration_sheet
 from uniferum.report.guidelines.decision import THRESHOLDS, decision_sheet
 from uniferum.report.guidelines.facts import read_facts, slice_facts
 from uniferum.report.guidelines.flow import flow_sheet
-from uniferum.report.guidelines.printing import Printing
 from uniferum.report.guidelines.operating_points import average_sheet, label_sheet
+from uniferum.report.guidelines.printing import Printing
 from uniferum.report.guidelines.subgroups import SMALLEST, subgroup_sheet
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.sheet import Sheet
