@@ -5,14 +5,11 @@ BIN := $(VENV)/bin
 UNIT := $(BIN)/pytest -q -m 'not integration and not chaos and not hard_data' -n 2
 # Where tests with the marker `ray` are; a test says that there are no others. Others are not imported for them.
 RAY_TESTS := tests/integration tests/orchestration/test_prepare.py
-# About half of their time; `with-ray-others` runs the rest.
-RAY_FIRST := $(addprefix tests/integration/test_,cleanup.py grid.py survive_nodes.py tune.py)
-WITH_RAY := $(BIN)/pytest -q -m 'ray and not chaos and not hard_data'
 export RAY_DEDUP_LOGS := 0
 # Python and pytest keep what they compile of this project: hundreds of processes read it, and so does the next run.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test install lint types with-ray with-ray-first with-ray-others without-ray unit integration coverage mutants peers docs survive chaos hard-data clean
+.PHONY: demo test install lint types with-ray without-ray unit integration coverage mutants peers docs survive chaos hard-data clean
 
 install: $(VENV)/.installed
 
@@ -34,14 +31,8 @@ test: install lint
 	$(MAKE) --no-print-directory --jobs 2 --keep-going --output-sync=target types without-ray
 	$(MAKE) --no-print-directory with-ray
 
-# Either has a Ray, ports and a home folder of its own.
-with-ray: with-ray-first with-ray-others
-
-with-ray-first: install
-	$(WITH_RAY) $(RAY_FIRST)
-
-with-ray-others: install
-	$(WITH_RAY) $(RAY_TESTS) $(addprefix --ignore=,$(RAY_FIRST))
+with-ray: install
+	$(BIN)/pytest -q -m 'ray and not chaos and not hard_data' $(RAY_TESTS)
 
 without-ray: install
 	$(BIN)/pytest -q -m 'not ray and not chaos and not hard_data' -n 2

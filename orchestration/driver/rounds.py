@@ -10,7 +10,7 @@ from orchestration.grid import plan
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import Identify
 from orchestration.grid.planned import PlannedCell
-from orchestration.grid.starts import named_start
+from orchestration.grid.starts import WAITS
 from orchestration.grid.states import CellState, PlanState
 from orchestration.ledger.summary import GridSummary
 
@@ -44,5 +44,5 @@ def second_round(
 
 def still_waiting(planned: Sequence[PlannedCell]) -> list[str]:
     """One line for each cell that waits for another, as that cell failed, was stopped or is not in this run."""
-    waiting = (p for p in planned if p.state == PlanState.NO_DATA and named_start(p.cell.config) is not None)
-    return [f"{p.cell.name} was not started: it {p.why}" for p in waiting if p.why.startswith("waits for the cell")]
+    waiting = [p for p in planned if p.state == PlanState.NO_DATA and p.why.startswith(WAITS)]
+    return [f"{p.cell.name} was not started: it {p.why}" for p in waiting]

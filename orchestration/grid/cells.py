@@ -267,6 +267,13 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
             cure=f"write `model: {config.model.kind}` in a cell group instead",
         )
     _cohorts(grid, config.evaluation.labels, f"{where}: evaluation.labels")
+    _check_system(group, config, mix, where)
+    facts_of_cell = group.model, group.text_encoder, mix, seed, group.priority
+    return Cell(name, config, *facts_of_cell, dict(labels), entry, _plain_name(group, mix))
+
+
+def _check_system(group: CellGroup, config: "RunConfig", mix: str, where: str) -> None:
+    """Refuse a text encoder for a system that reads no text, and SEG for one that predicts no masks."""
     if group.text_encoder is not None and not reads_text(group.model):
         must, cure = f"be left out, since {group.model} reads no text", "finished cells are found by what they trained"
         raise UniferumError(f"{where}: text_encoder", group.text_encoder, must=must, cure=cure)
@@ -274,8 +281,6 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
         must = f"leave out SEG, since {group.model} predicts no masks"
         cure = f"write train_on: {'+'.join(config.training_cohorts)}"
         raise UniferumError(f"{where}: train_on", mix, must=must, cure=cure)
-    facts_of_cell = group.model, group.text_encoder, mix, seed, group.priority
-    return Cell(name, config, *facts_of_cell, dict(labels), entry, _plain_name(group, mix))
 
 
 def _plain_name(group: CellGroup, mix: str) -> str:

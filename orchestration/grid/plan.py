@@ -28,7 +28,7 @@ from orchestration.grid.records import (
     folders_by_suffix,
     read_json,
 )
-from orchestration.grid.starts import named_start, started, starts_from
+from orchestration.grid.starts import WAITS, named_start, started, starts_from
 from orchestration.grid.states import PlanState
 from orchestration.grid.stores import has_reports, on_disk, reports_command
 from uniferum.config import load_yaml
@@ -115,7 +115,7 @@ class _Planner:
         if first is not None:
             start = self.plan(self.cells[first])
             if start.folder is None or start.state not in (PlanState.DONE, PlanState.RESCORE):
-                return PlannedCell(cell, PlanState.NO_DATA, f"waits for the cell {first}", None, None, None, None)
+                return PlannedCell(cell, PlanState.NO_DATA, f"{WAITS} {first}", None, None, None, None)
             cell = replace(cell, config=started(cell.config, start.folder))
         absent = self._absent(cell)
         if absent:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PREFIX = "cell:"
 KEY = "model.ct_clip.checkpoint"
+WAITS = "waits for the cell"
+"""Beginning of the reason of a planned cell whose start is not trained yet."""
 
 
 def named_start(config: "RunConfig") -> str | None:

@@ -133,7 +133,7 @@ def test_a_plan_takes_cells_by_their_values(shell: Shell) -> None:
         ("axes={lr: {key: optim.lrr, values: [1]}}", "axes.lr: key (optim.lrr) must be a key of a run"),
         ("cells=[{text_encoder: small, train_on: CTRATE, vary: rate}]", "cells.0: vary or zip (rate)"),
         ("exclude=[{train_on: CTRATE+SEG}]", "exclude.0 (train_on=CTRATE+SEG) must fit at least one cell"),
-        ("exclude=[{train_on: INSPECT}]", "exclude.0: train_on (INSPECT) must be a training mix of cohorts with stores"),
+        ("exclude=[{train_on: INSPECT}]", "exclude.0: train_on (INSPECT) must be a training mix of cohorts"),
     ],
 )
 def test_a_wrong_axis_ends_with_exit_code_2_and_one_line_with_the_file(

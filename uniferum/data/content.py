@@ -14,7 +14,7 @@ from typing import Any
 
 from uniferum.config import canonical_json
 from uniferum.data.folds import Folds, fold_splits
-from uniferum.data.further_labels import FURTHER, TABLE, further_columns, no_further_labels, with_further
+from uniferum.data.further_labels import FURTHER, further_columns, no_further_labels, with_further
 from uniferum.data.provenance import SplitWord, read_words
 from uniferum.data.settings import OnWrongHu
 from uniferum.data.vocabulary import Vocabulary
@@ -121,9 +121,11 @@ class Content:
         return self._views[FURTHER, None]
 
     def _with_further(self) -> "Content":
+        from uniferum.preprocessing.store.store import FURTHER_LABELS
+
         try:
             assert self.path is not None, "the content of a store is read from its folder"
-            rows = _columns(self.path / TABLE, ("scan_id", "label", "value"))
+            rows = _columns(self.path / FURTHER_LABELS, ("scan_id", "label", "value"))
         except (OSError, ValueError, KeyError):
             raise no_further_labels(self.name) from None
         learnt = {scan for split in LEARNT_FROM for scan in self.scans.get(split, {})}

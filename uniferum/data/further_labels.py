@@ -15,8 +15,6 @@ from uniferum.errors import UniferumError
 
 FURTHER = "further"
 """Group of these labels."""
-TABLE = "further_labels.parquet"
-"""The store's table of their known values, with the columns of ``labels.parquet``."""
 
 
 class _Tokens(Section):
@@ -53,8 +51,10 @@ def with_further(vocabulary: Vocabulary, cohort: str) -> Vocabulary:
 
 def no_further_labels(cohort: str) -> UniferumError:
     """The error for a store that was prepared without the table of further labels."""
+    from uniferum.preprocessing.store.store import FURTHER_LABELS
+
     return UniferumError(
-        f"store of {cohort}: {TABLE}",
+        f"store of {cohort}: {FURTHER_LABELS}",
         must="exist, because sampling.labels is all",
         cure="prepare the cohort again from the complete label files, which keeps the prepared scans, "
         "or set sampling.labels: paper",

@@ -6,50 +6,29 @@ from orchestration.driver.rounds import first_state, second_round, still_waiting
 from orchestration.grid.cells import expand
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
-from orchestration.grid.records import cell_folder
 from orchestration.grid.states import CellState, PlanState
 from orchestration.ledger.summary import GridSummary
-from tests.support.small_grids import finish, grid
-from uniferum.run import RunConfig
-from uniferum.run_files import RunFiles
+from tests.support.started_cells import identity_by_seed, started_grid, train
 
 
 def _grid(root: Path) -> GridConfig:
-    tuned = {"model": {"ct_clip": {"way": "vocabfine", "checkpoint": "cell:first"}}}
-    pretrained = {"model": {"ct_clip": {"way": "contrastive"}}}
-    common = {"model": "ct_clip", "text_encoder": "small", "train_on": "CTRATE"}
-    cells = [{"name": "first", "set": pretrained, **common}, {"name": "second", "set": tuned, **common}]
-    made = grid(root, seeds=(0, 1), cells=cells)
+    made = started_grid(root)
     (root / "store" / "reports.parquet").touch()
     return made
 
 
-def _identity(config: RunConfig, stores: object) -> tuple[str, str]:
-    training = f"{config.seed:04x}{len(config.model.ct_clip.way):04x}"
-    return training, f"{training}-scored"
-
-
 def _begun(grid: GridConfig) -> GridSummary:
-    planned = make_plan(grid, expand(grid), _identity)
+    planned = make_plan(grid, expand(grid), identity_by_seed)
     return GridSummary({p.cell.name: first_state(p, only_scores=False) for p in planned}, planned)
-
-
-def _train(grid: GridConfig, name: str) -> None:
-    (cell,) = (cell for cell in expand(grid) if cell.name == name)
-    training, evaluation = _identity(cell.config, {})
-    folder = cell_folder(grid.cells_folder, name, training)
-    finish(folder, training, evaluation, name=name)
-    RunFiles(folder).best.mkdir(parents=True)
-    (RunFiles(folder).best / "model.safetensors").write_bytes(b"weights")
 
 
 def test_a_cell_runs_after_the_one_it_waited_for_and_the_other_seed_is_told(tmp_path: Path) -> None:
     grid = _grid(tmp_path)
     summary = _begun(grid)
     assert (summary.states["first"], summary.states["second"]) == (CellState.PENDING, PlanState.NO_DATA)
-    _train(grid, "first")
+    train(grid, "first")
     summary.states |= {"first": CellState.DONE, "first-seed1": CellState.FAILED}
-    due = second_round(grid, summary, only_scores=False, identity=_identity)
+    due = second_round(grid, summary, only_scores=False, identity=identity_by_seed)
     assert [p.cell.name for p in due] == ["second"]
     assert summary.states["second"] == CellState.PENDING
     assert still_waiting(summary.planned) == ["second-seed1 was not started: it waits for the cell first-seed1"]
@@ -62,13 +41,13 @@ def test_no_second_round_without_a_finished_start(tmp_path: Path) -> None:
     grid = _grid(tmp_path)
     summary = _begun(grid)
     before = dict(summary.states)
-    assert second_round(grid, summary, only_scores=False, identity=_identity) == []
+    assert second_round(grid, summary, only_scores=False, identity=identity_by_seed) == []
     assert summary.states == before
 
 
 def test_a_run_that_only_scores_trains_no_waiting_cell(tmp_path: Path) -> None:
     grid = _grid(tmp_path)
     summary = _begun(grid)
-    _train(grid, "first")
-    assert second_round(grid, summary, only_scores=True, identity=_identity) == []
+    train(grid, "first")
+    assert second_round(grid, summary, only_scores=True, identity=identity_by_seed) == []
     assert summary.states["second"] == CellState.UNTRAINED

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,45 +9,17 @@ from orchestration.grid.cells import expand, select
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan, startable
 from orchestration.grid.planned import PlannedCell
-from orchestration.grid.records import cell_folder
 from orchestration.grid.states import PlanState
-from tests.support.small_grids import finish, grid
+from tests.support.started_cells import identity_by_seed, started_grid, train
 from uniferum.errors import UniferumError
-from uniferum.run import RunConfig
-from uniferum.run_files import RunFiles
-
-
-def _grid(root: Path, start: str = "cell:first", **changes: Any) -> GridConfig:
-    """Two seeds of a pretraining, and of a fine-tuning that starts from it."""
-    tuned = {"model": {"ct_clip": {"way": "vocabfine", "checkpoint": start}}}
-    pretrained = {"model": {"ct_clip": {"way": "contrastive"}}}
-    common = {"model": "ct_clip", "text_encoder": "small", "train_on": "CTRATE"}
-    cells = [{"name": "first", "set": pretrained, **common}, {"name": "second", "set": tuned, **common}]
-    return grid(root, seeds=(0, 1), cells=cells, **changes)
-
-
-def _identity(config: RunConfig, stores: object) -> tuple[str, str]:
-    training = f"{config.seed:04x}{len(config.model.ct_clip.way):04x}"
-    return training, f"{training}-scored"
 
 
 def _plan(grid: GridConfig) -> dict[str, PlannedCell]:
-    return {planned.cell.name: planned for planned in make_plan(grid, expand(grid), _identity)}
-
-
-def _train(grid: GridConfig, name: str) -> Path:
-    (cell,) = (cell for cell in expand(grid) if cell.name == name)
-    training, evaluation = _identity(cell.config, {})
-    folder = cell_folder(grid.cells_folder, name, training)
-    finish(folder, training, evaluation, name=name)
-    RunFiles(folder).best.mkdir(parents=True)
-    weights = RunFiles(folder).best / "model.safetensors"
-    weights.write_bytes(b"weights")
-    return weights
+    return {planned.cell.name: planned for planned in make_plan(grid, expand(grid), identity_by_seed)}
 
 
 def test_a_cell_waits_for_the_cell_whose_weights_it_starts_from(tmp_path: Path) -> None:
-    grid = _grid(tmp_path)
+    grid = started_grid(tmp_path)
     (tmp_path / "store" / "reports.parquet").touch()
     planned = _plan(grid)
     assert (planned["first"].state, planned["second"].state) == (PlanState.DUE, PlanState.NO_DATA)
@@ -56,9 +27,9 @@ def test_a_cell_waits_for_the_cell_whose_weights_it_starts_from(tmp_path: Path) 
 
 
 def test_it_starts_from_the_best_checkpoint_of_its_own_seed(tmp_path: Path) -> None:
-    grid = _grid(tmp_path)
+    grid = started_grid(tmp_path)
     (tmp_path / "store" / "reports.parquet").touch()
-    weights = _train(grid, "first-seed1")
+    weights = train(grid, "first-seed1")
     planned = _plan(grid)
     assert planned["second-seed1"].state == PlanState.DUE
     assert planned["second-seed1"].cell.config.model.ct_clip.checkpoint == str(weights)
@@ -66,12 +37,12 @@ def test_it_starts_from_the_best_checkpoint_of_its_own_seed(tmp_path: Path) -> N
 
 
 def test_cells_that_waited_can_start_once_the_other_is_trained(tmp_path: Path) -> None:
-    grid = _grid(tmp_path)
+    grid = started_grid(tmp_path)
     (tmp_path / "store" / "reports.parquet").touch()
     planned = list(_plan(grid).values())
-    assert startable(grid, planned, _identity) == []
-    _train(grid, "first-seed1")
-    assert [p.cell.name for p in startable(grid, planned, _identity)] == ["second-seed1"]
+    assert startable(grid, planned, identity_by_seed) == []
+    train(grid, "first-seed1")
+    assert [p.cell.name for p in startable(grid, planned, identity_by_seed)] == ["second-seed1"]
 
 
 @pytest.mark.parametrize(
@@ -86,17 +57,17 @@ def test_cells_that_waited_can_start_once_the_other_is_trained(tmp_path: Path) -
 )
 def test_a_start_that_cannot_be_is_refused_with_the_cell(tmp_path: Path, start: str, fault: str) -> None:
     with pytest.raises(UniferumError, match=fault):
-        expand(_grid(tmp_path, start), source="grid.yaml")
+        expand(started_grid(tmp_path, start), source="grid.yaml")
 
 
 def test_a_training_on_reports_waits_for_them_with_the_command(tmp_path: Path) -> None:
-    planned = _plan(_grid(tmp_path))
+    planned = _plan(started_grid(tmp_path))
     assert planned["first"].state == PlanState.NO_DATA
     assert "reports of CTRATE (uniferum data reports configs/cohorts/ct_rate.yaml --store" in planned["first"].why
 
 
 def test_the_command_for_reports_names_the_file_and_folder_that_the_store_was_prepared_from(tmp_path: Path) -> None:
-    grid = _grid(tmp_path)
+    grid = started_grid(tmp_path)
     cohort = {"name": "CTRATE", "config": "configs/cohorts/demo_ct_rate.yaml", "root": "demo/phantoms/ct rate"}
     (tmp_path / "store" / "store.json").write_text(json.dumps({"cohort": cohort}))
     command = "uniferum data reports configs/cohorts/demo_ct_rate.yaml --root 'demo/phantoms/ct rate' --store"
@@ -104,12 +75,12 @@ def test_the_command_for_reports_names_the_file_and_folder_that_the_store_was_pr
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    planned = _plan(_grid(tmp_path, "weights/clip.pt"))
+    planned = _plan(started_grid(tmp_path, "weights/clip.pt"))
     assert planned["second"].why == "data absent: checkpoint weights/clip.pt"
 
 
 def test_cells_are_selected_by_a_pattern_of_their_names(tmp_path: Path) -> None:
-    cells = expand(_grid(tmp_path))
+    cells = expand(started_grid(tmp_path))
     assert [cell.name for cell in select(cells, ["second*"])] == ["second", "second-seed1"]
     with pytest.raises(UniferumError, match="must be a cell of the grid"):
         select(cells, ["third*"])
