@@ -14,6 +14,7 @@ from uniferum.report.checks.margins import Margins
 from uniferum.report.cited_systems import row_model
 from uniferum.report.ensembles import ensemble, incomplete
 from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
+from uniferum.report.settings import Place, with_settings
 from uniferum.report.systems import encoder_word, other_system, recorded_folds
 from uniferum.report.tables.naming import distinguish_encoders, of_phantoms
 from uniferum.report.unfinished import unfinished
@@ -75,7 +76,7 @@ def gather(
         _say_hidden(hidden, say)
         pending = unfinished(folder)
         _check_any(records, pending, folder)
-        records, pending = distinguish_encoders(records, pending)
+        records, pending = distinguish_encoders(*with_settings(records, pending))
         return Gathered(_of_phantoms(records), pending, Margins())
     from orchestration.grid.config import load_grid
     from orchestration.grid.stores import on_disk
@@ -84,7 +85,7 @@ def gather(
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
     records, pending, stale = _match(config, grid, recorded, say, folder)
     _check_any(records, pending, folder or grid)
-    records, pending = distinguish_encoders(records, pending)
+    records, pending = distinguish_encoders(*with_settings(records, pending, _places(config, grid)))
     if config.synthetic:
         records = [replace(one, phantoms=True) for one in records]
         pending = [replace(one, phantoms=True) for one in pending]
@@ -193,6 +194,16 @@ def _match(
     for why, names in stale.items():
         say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
     return records, pending, {name for names in stale.values() for name in names}
+
+
+def _places(grid: "GridConfig", path: Path) -> dict[str, Place]:
+    """Where the cells of a grid stand: its axes, and its defaults."""
+    if not grid.axes:
+        return {}
+    from orchestration.grid.cells import expand
+    from orchestration.grid.places import places
+
+    return places(grid, expand(grid, source=str(path)))
 
 
 def _elsewhere(grid: "GridConfig", path: Path, folder: Path | None) -> tuple[str, str]:

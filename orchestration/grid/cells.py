@@ -146,6 +146,11 @@ def values_on_axes(grid: GridConfig, cell: Cell) -> dict[str, str]:
     return labels
 
 
+def same_content(first: Cell, second: Cell) -> bool:
+    """Whether two cells have the same weights and scores."""
+    return _content(first) == _content(second)
+
+
 def cell_name(model: str, text_encoder: str | None, mix: str, seed: int) -> str:
     """Name a cell by its axes; seed 0 is left out, so that adding seeds renames no cell."""
     return "-".join(part for part in (model, text_encoder, mix, f"seed{seed}" if seed else "") if part)

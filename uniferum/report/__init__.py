@@ -13,6 +13,7 @@ Files:
     recompute        compute the scores of cells again from their prediction files
     records          records of cells for the report: configuration, scores and files
     registry         the registry of published values
+    settings         in what cells of one row differ, beside seed and fold
     site/            the report as a self-contained HTML page that needs neither a server nor a network
     systems          names of text encoders; whether a cell is the paper's system
     tables/          the tables of the report, and the formats in which they are printed

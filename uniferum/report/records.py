@@ -7,7 +7,7 @@ result is a :class:`PendingCell`, with the reason and the command that runs it.
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -26,7 +26,7 @@ from uniferum.report.cited_systems import row_model
 from uniferum.report.systems import PAPER_TEXT, encoder_word, other_system, recorded, recorded_folds, section
 from uniferum.run_files import RESULT_FORMAT, RunFiles
 from uniferum.systems import UNIFERUM, paper_systems
-from uniferum.value_labels import natural
+from uniferum.value_labels import label_order, natural
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
 MIXES = (
@@ -39,8 +39,12 @@ DRAWN = "patients drawn with replacement, jointly for all labels"
 CENTRED = "patients drawn with replacement, centred on the value (older records; --recompute corrects few positives)"
 PLAIN = "DeLong's, volumes as cases (older records without their predictions)"
 
-RowKey = tuple[str, str, str]
-"""Model, text encoder as named by :mod:`uniferum.report.systems` (empty if it has none), training mix."""
+RowKey = tuple[str, ...]
+"""Model, text encoder as named by :mod:`uniferum.report.systems` (empty if it has none), training mix; the setting
+follows if it is not the grid's defaults (:mod:`uniferum.report.settings`)."""
+
+FOLD = "fold"
+"""The axis of folds: cells that differ in it alone repeat one number."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,10 @@ class CellRecord:
     """The config keys of its text encoder; empty if its config was not recorded."""
     axes: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Label of its value on each axis of its grid, e.g. ``{"lr": "1e-4"}``."""
+    setting: str = ""
+    """In what it differs from other cells of its model, text encoder and mix, beside seed and fold: ``lr=1e-4``."""
+    at_defaults: bool = True
+    """Whether its setting is the grid's defaults: then it is the paper's row, if its system is the paper's."""
     config: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     """Its recorded config; empty if none was recorded."""
     untested: Mapping[str, str] = field(default_factory=dict, hash=False, compare=False)
@@ -134,7 +142,7 @@ class CellRecord:
     @property
     def row(self) -> RowKey:
         """The row of a table to which the cell belongs; cells that differ only in seed or fold share it."""
-        return self.model, self.text_encoder, self.mix
+        return row_of(self)
 
     @property
     def files(self) -> RunFiles:
@@ -219,6 +227,8 @@ class PendingCell:
     phantoms: bool = False
     text: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     axes: Mapping[str, str] = field(default_factory=dict, hash=False)
+    setting: str = ""
+    at_defaults: bool = True
     config: Mapping[str, Any] = field(default_factory=dict, hash=False, compare=False)
     folds: Folds | None = None
     members: tuple[str, ...] = ()
@@ -233,7 +243,18 @@ class PendingCell:
     @property
     def row(self) -> RowKey:
         """The row of a table to which the cell belongs."""
-        return self.model, self.text_encoder, self.mix
+        return row_of(self)
+
+    @property
+    def repeat(self) -> tuple[int, int]:
+        """Seed and fold, in which the cells of a row differ; fold -1 without folds."""
+        return self.seed, -1 if self.folds is None else self.folds.index
+
+
+def row_of(cell: CellRecord | PendingCell) -> RowKey:
+    """The row of a cell: a setting that is not the grid's defaults is a part of it."""
+    row = cell.model, cell.text_encoder, cell.mix
+    return row if cell.at_defaults else (*row, cell.setting)
 
 
 def mix_name(train_on: Iterable[str]) -> str:
@@ -244,10 +265,15 @@ def mix_name(train_on: Iterable[str]) -> str:
 
 def row_order(row: RowKey) -> tuple[object, ...]:
     """Sort key of a row: model, text encoder, then the order of the paper's Table 2; unknown values last."""
-    return tuple(
-        (order.index(value) if value in order else len(order), natural(value))
-        for value, order in zip(row, (paper_systems(), TEXT_ENCODERS, MIXES), strict=True)
-    )
+    orders: tuple[Sequence[str], ...] = (paper_systems(), TEXT_ENCODERS, MIXES)
+    facts = zip(row[: len(orders)], orders, strict=True)
+    ranked = [(order.index(value) if value in order else len(order), natural(value)) for value, order in facts]
+    return *ranked, *(setting_order(value) for value in row[len(orders) :])
+
+
+def setting_order(setting: str) -> tuple[object, ...]:
+    """Sort key of a setting: by the values of its axes."""
+    return [label_order(part.rpartition("=")[2].rstrip(")")) for part in setting.split(", ")], natural(setting)
 
 
 def read_cell(folder: Path, source: str = "") -> CellRecord:
@@ -277,8 +303,13 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
     name, model = str(result["name"]), str(result.get("model") or UNIFERUM)
     mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
     config = recorded(folder)
-    keys = section(config, "model")
+    keys, folds, axes = (
+        section(config, "model"),
+        recorded_folds(section(config, "data")),
+        read_axes(RunFiles(folder).axes),
+    )
     text = keys.get("text") or {"name": result.get("text_encoder")}
+    setting = shown_setting(own_axes(axes, folds))
     return CellRecord(
         name,
         row_model(model, keys),
@@ -290,10 +321,22 @@ def as_record(result: Any, folder: Path, source: str) -> CellRecord:
         source,
         other_system=other_system(model, keys, section(config, "geometry")),
         text=keys.get("text") or {},
-        axes=read_axes(RunFiles(folder).axes),
+        axes=axes,
+        setting=setting,
+        at_defaults=not setting,
         config=config,
-        folds=recorded_folds(section(config, "data")),
+        folds=folds,
     )
+
+
+def own_axes(axes: Mapping[str, str], folds: Folds | None) -> dict[str, str]:
+    """The labels of a cell without that of its fold."""
+    return {axis: label for axis, label in axes.items() if axis != FOLD or folds is None}
+
+
+def shown_setting(labels: Mapping[str, str]) -> str:
+    """``lr=1e-4, freeze=true``."""
+    return ", ".join(f"{axis}={label}" for axis, label in labels.items())
 
 
 def read_axes(path: Path) -> dict[str, str]:

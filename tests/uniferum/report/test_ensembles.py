@@ -20,6 +20,7 @@ from uniferum.report.recompute import recomputed
 from uniferum.report.records import CellRecord, PendingCell, from_folders
 from uniferum.report.site.cells import cell_details, glance
 from uniferum.report.tables.catalogue import TABLES, make_table
+from uniferum.report.tables.pivot import Layout, pivot_table
 from uniferum.report.tables.rendering import Style, render
 
 ROW = ("ens", "pubmedbert", "CTRATE")
@@ -225,3 +226,18 @@ def test_the_description_of_the_test_split_is_kept(tmp_path: Path) -> None:
     made = ensemble("ens", from_folders(tmp_path), tmp_path / "ens", draws=0)
     assert made.test_splits["CTRATE"].expected == 3002
     assert json.loads(made.files.result.read_text())["members"] == [one.name for one in members]
+
+
+def test_a_table_that_does_not_name_ensembles_leaves_them_out_and_says_so(
+    made: CellRecord, members: list[CellRecord]
+) -> None:
+    second = replace(made, name="other", model="other")
+    everything = [*members, made, second]
+    layouts = [Layout(("train_on",), ("cohort", "group")), Layout(("model", "train_on"), ("cohort", "group"))]
+    mixed, named = (pivot_table("own", everything, [], layout) for layout in layouts)
+    alone = pivot_table("own", members, [], layouts[0])
+    assert mixed.entries == alone.entries
+    said = "Ensembles are not in this table: ens, other. Add them with --rows model,train_on."
+    assert said in mixed.protocol
+    assert said in render(mixed, "terminal")
+    assert [row[0] for row in named.rows] == ["uniferum", "ens", "other"]

@@ -122,7 +122,7 @@ def _numbers(table: ReportTable, records: Sequence[CellRecord], agreement: Margi
         judged = judged_column(facts, entry)
         if entry.known:
             shown = [cells[name] for name in entry.cells if name in cells]
-            key = facts["model"], facts["text_encoder"], facts["train_on"]
+            key = next((one.row for one in shown), (facts["model"], facts["text_encoder"], facts["train_on"]))
             yield Number(at, key, (judged.cohort, judged.group, judged.label), entry, compare(judged, shown, agreement))
 
 

@@ -78,7 +78,7 @@ def chosen(records: Sequence[CellRecord], names: Sequence[str]) -> tuple[str, st
     Raises:
         UniferumError: no cell has a named encoder, or there are not two encoders.
     """
-    rows = sorted((one.row for one in records if one.model == UNIFERUM), key=row_order)
+    rows = sorted((one.row for one in records if one.model == UNIFERUM and one.at_defaults), key=row_order)
     known = list(dict.fromkeys(row[1] for row in rows))
     called = {shown_encoder(word): word for word in known} | {word: word for word in known}
     for name in names:
@@ -99,7 +99,7 @@ def _listed(name: str, known: Sequence[str]) -> str:
 
 
 def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[list[Pair], list[str]]:
-    """Pair the cells of both encoders by training mix, at the lowest common seed and fold.
+    """Pair the cells of both encoders by training mix, at the lowest common seed and fold and the grid's defaults.
 
     Returns:
         The pairs in the paper's order, and a line that lists the mixes without a pair.
@@ -107,7 +107,8 @@ def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[li
     Raises:
         UniferumError: no mix has a pair.
     """
-    cells = {(one.text_encoder, one.mix, one.repeat): one for one in records if one.model == UNIFERUM}
+    usual = [one for one in records if one.model == UNIFERUM and one.at_defaults]
+    cells = {(one.text_encoder, one.mix, one.repeat): one for one in usual}
     mixes = sorted({mix for _, mix, _ in cells}, key=lambda mix: (*_rank(mix), mix))
     pairs: list[Pair] = []
     lonely: list[str] = []
@@ -120,7 +121,8 @@ def paired(records: Sequence[CellRecord], encoders: tuple[str, str]) -> tuple[li
             lonely.append(mix)
     if not pairs:
         shown = " and ".join(map(shown_encoder, encoders))
-        raise UniferumError("--compare-encoders", shown, must="share a training mix and seed among the finished cells")
+        must = "share a training mix and seed among the finished cells at the grid's defaults"
+        raise UniferumError("--compare-encoders", shown, must=must)
     return pairs, [f"Without a pair: {', '.join(lonely)}."] if lonely else []
 
 

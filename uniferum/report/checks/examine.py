@@ -23,6 +23,7 @@ from uniferum.report.checks.readings import Tested, combined, how, reading
 from uniferum.report.checks.uncertainty import Z95, SeedSpread, papers_spread, pooled, published_error
 from uniferum.report.published import find
 from uniferum.report.records import CellRecord, RowKey, Score
+from uniferum.report.settings import settings_said
 from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.tables.naming import not_the_papers, parts
 from uniferum.report.tables.pivot import label_scores
@@ -69,7 +70,7 @@ def examine(
 
     Args:
         records: finished cells. All seeds of a row are averaged; of several folds the lowest is used. With axes in the
-            grid, only the cell without an axis value is the paper's row. If no cell has a text encoder of the paper,
+            grid, only the cells at its defaults are the paper's rows. If no cell has a text encoder of the paper,
             the claims are checked on the first two encoders of the cells.
         agreement: margins and comparability of the grid file.
         common: compare cells on the cases that both have.
@@ -105,12 +106,12 @@ class _Reader:
         self.common = common
         self.of_row: dict[RowKey, list[CellRecord]] = {}
         self.varied: dict[RowKey, list[str]] = {}
-        """Axes of rows all of whose cells have an axis value."""
+        """The settings of each row that are not the grid's defaults."""
         for record in records:
-            if record.axes:
-                self.varied.setdefault(record.row, []).extend(record.axes)
-            else:
+            if record.at_defaults:
                 self.of_row.setdefault(record.row, []).append(record)
+            else:
+                self.varied.setdefault(record.row[:3], []).append(record.setting)
         for row, cells in self.of_row.items():
             fold = min(one.repeat[1] for one in cells)
             self.of_row[row] = sorted((one for one in cells if one.repeat[1] == fold), key=lambda one: one.seed)
@@ -142,8 +143,8 @@ class _Reader:
     def absent(self, row: RowKey) -> str:
         """Why a row has no cell that is the paper's."""
         name = " ".join(part for part in row if part)
-        axes = ", ".join(dict.fromkeys(self.varied.get(row, ())))
-        return f"every cell {name} has a value of {axes}: none is the paper's row" if axes else f"no cell {name}"
+        settings = "; ".join(dict.fromkeys(self.varied.get(row, ())))
+        return f"no cell {name} at the grid's defaults, only {settings}" if settings else f"no cell {name}"
 
 
 def _stored(record: CellRecord, check: Check) -> list[Score]:
@@ -168,9 +169,8 @@ def _examined(claim: Claim, check: Check, reader: _Reader, agreement: Margins) -
     compared = compare(JudgedColumn(*check.column, check.label, cases, *labels), shown, agreement)
     other = next(iter(not_the_papers(shown).values()), "")
     seeds = tuple(one.seed for one in reader.of_row[check.row])
-    blank = ClaimFinding(
-        claim, check, incomparable=other or compared.incomparable, said=compared.said, apart=other, seeds=seeds
-    )
+    said = (*compared.said, *settings_said(shown))
+    blank = ClaimFinding(claim, check, incomparable=other or compared.incomparable, said=said, apart=other, seeds=seeds)
     return _compared(blank, reader) if check.base is not None else _valued(blank, reader)
 
 

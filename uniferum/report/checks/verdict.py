@@ -27,6 +27,7 @@ from uniferum.report.checks.uncertainty import (
 )
 from uniferum.report.published import GROUPS, find
 from uniferum.report.records import CellRecord, Score
+from uniferum.report.settings import settings_said
 from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.paper import centre
 from uniferum.report.tables.pivot import label_scores
@@ -136,7 +137,7 @@ def _judged(facts: Mapping[str, str], entry: Entry, sources: _Sources) -> Verdic
     )
     lo, hi = (entry.published + edge for edge in error.interval(entry.value - entry.published))
     note = f"±{declared:g} cannot be decided with {counts.said}" if counts and declared and margin > declared else ""
-    because = "; ".join(part for part in (because, note, said, *compared.said) if part)
+    because = "; ".join(part for part in (because, note, said, *compared.said, *settings_said(shown)) if part)
     return Verdict(row, column, entry.published, entry.value, lo, hi, margin, word, because, declared, error)
 
 

@@ -44,4 +44,4 @@ def heatmap(records: Sequence[CellRecord], cohort: str) -> Figure:
 
 
 def _column_name(column: tuple[str, ...]) -> str:
-    return " ".join(part for part in (*column[:2], column[2]) if part)
+    return " ".join(part for part in column if part)

@@ -14,7 +14,7 @@ from uniferum.evaluation.comparison import align, group_difference
 from uniferum.evaluation.delong import PairedTest
 from uniferum.report.checks.compare import NEEDED
 from uniferum.report.checks.verdict import WORDS, Verdict
-from uniferum.report.records import CellRecord, PendingCell, Score, mix_name
+from uniferum.report.records import CellRecord, PendingCell, Score, mix_name, own_axes
 from uniferum.report.tables.naming import of_phantoms
 from uniferum.report.tables.paper import COLUMNS
 from uniferum.report.tables.rendering import row_names
@@ -201,10 +201,10 @@ def added_data(records: Sequence[CellRecord]) -> str:
 def _pairs(records: Sequence[CellRecord]) -> Iterator[tuple[str, list[CellRecord], list[CellRecord]]]:
     """Cells that differ in one added word of the training data, over the seeds that both have."""
     by_key: dict[tuple[object, ...], dict[str, dict[object, CellRecord]]] = {}
-    for record in (one for one in records if not one.members):
-        key = record.model, record.text_encoder, tuple(sorted(record.axes.items()))
-        axes = tuple(part for part in key[2] if part[0] not in ("train_on", "seed", "model", "text_encoder"))
-        by_key.setdefault((*key[:2], axes), {}).setdefault(record.mix, {})[record.repeat] = record
+    for record in sorted((one for one in records if not one.members), key=lambda one: not one.at_defaults):
+        axes = own_axes(record.axes, record.folds)
+        key = record.model, record.text_encoder, tuple(sorted(axes.items()))
+        by_key.setdefault(key, {}).setdefault(record.mix, {}).setdefault(record.repeat, record)
     for mixes in by_key.values():
         for mix, cells in mixes.items():
             for added in mix.split("+"):

@@ -13,13 +13,12 @@ from uniferum.report.records import CellRecord, PendingCell, RowKey
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables.entries import ReportTable
 from uniferum.report.tables.naming import cited_notes, of_phantoms, parts
-from uniferum.report.tables.paper import METRIC_TITLES, group_table
+from uniferum.report.tables.paper import METRIC_TITLES, MODEL_FACTS, group_table, row_facts
 from uniferum.report.tables.pivot import SMALLER_IS_BETTER, Layout, pivot_table
 from uniferum.report.tables.roles import with_roles
 from uniferum.report.tables.wording import wording_table
 from uniferum.systems import UNIFERUM
 
-MODEL_FACTS = ("model", "text_encoder", "train_on")
 LABEL_FACTS = ("cohort", "group", "label")
 
 
@@ -114,7 +113,7 @@ def make_table(
     title = listed.title.replace("GatorTron", shown_encoder(second)) if second != "gatortron" else listed.title
     if listed.layout is not None:
         limits = {**(listed.layout.where or {}), **(where or {})}
-        layout = replace(listed.layout, where=limits, title=title)
+        layout = _with_setting(replace(listed.layout, where=limits, title=title), row_facts([*shown, *waiting]))
         printed = [one for one in of_labels(layout.metric) if published_rows and listed.shows(one.row, second)]
         table = pivot_table(
             name, shown, waiting, layout, printed=printed, published_rows=published_rows, phantoms=phantoms
@@ -136,6 +135,12 @@ def make_table(
     )
     table = with_roles(table, shown)
     return replace(table, notes=(*cited_notes(table), *table.notes)) if published_rows and not phantoms else table
+
+
+def _with_setting(layout: Layout, facts: tuple[str, ...]) -> Layout:
+    """The layout with the setting of a cell behind its model, text encoder and mix."""
+    rows, columns = (facts if side == MODEL_FACTS else side for side in (layout.rows, layout.columns))
+    return replace(layout, rows=rows, columns=columns)
 
 
 def _in_table(one: CellRecord | PendingCell, listed: Listed, second: str) -> bool:

@@ -18,6 +18,7 @@ HEADINGS = {
     "model": "Model",
     "text_encoder": "Text encoder",
     "train_on": "Training data",
+    "setting": "Setting",
     "seed": "Seed",
     "name": "Cell",
     "cohort": "Cohort",

@@ -104,7 +104,8 @@ def parts(cells: Both) -> tuple[str, str]:
     So the comparisons of the paper work on any grid. Other encoders are never compared with the paper's numbers.
     """
     own = tuple(PAPER_TEXT)
-    others = sorted({one.text_encoder for one in cells if one.model == UNIFERUM and one.text_encoder}, key=natural)
+    usual = [one for one in cells if one.model == UNIFERUM and one.at_defaults]
+    others = sorted({one.text_encoder for one in usual if one.text_encoder}, key=natural)
     if not others or set(others) & set(own):
         return own[0], own[1]
     return others[0], others[1] if len(others) > 1 else own[1]

@@ -14,13 +14,13 @@ from scipy.stats import t as student
 
 from uniferum.report.published import find, rows
 from uniferum.report.records import CellRecord, PendingCell, RowKey, Score, row_order
+from uniferum.report.settings import has_settings, row_with_setting
 from uniferum.report.tables.entries import (
     Entry,
     Key,
     ReportTable,
     intervals_said,
     marked_best,
-    without_interval,
 )
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.tables.protocol import protocol_lines
@@ -34,6 +34,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("RADCHEST", "shared"),
     ("RADCHEST", "unique"),
 )
+MODEL_FACTS = ("model", "text_encoder", "train_on")
 METRIC_TITLES = {
     "auroc": "Average area under the ROC curve (AUROC)",
     "aupr": "Average precision (AUPR), to be read against the prevalence",
@@ -70,11 +71,11 @@ def group_table(
     phantoms = phantoms or of_phantoms(cells)
     title = title or METRIC_TITLES.get(metric, metric)
     printed = [row for row in rows(metric) if published_rows and not phantoms and shows(row)]
-    ordered = _rows(records, pending, printed)
+    ordered = _rows(cells, printed)
     scores, others = _scores(records, metric), not_the_papers(cells)
     entries: dict[tuple[Key, Key], Entry] = {
-        (row, column): _entry(row, column, metric, scores, records, pending, others)
-        for row in ordered
+        (shown, column): _entry(row, column, metric, scores, records, pending, others)
+        for shown, row in ordered.items()
         for column in wanted
     }
     return ReportTable(
@@ -86,6 +87,7 @@ def group_table(
         marked_best(entries, wanted),
         protocol_lines(records, wanted, metric, intervals=intervals_said(entries.values())),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
+        row_facts=row_facts(cells),
         column_names={("CTRATE", "all"): "CTRATE"},
         phantoms=phantoms,
         unit=next((one.unit for one in records), "volume"),
@@ -248,8 +250,17 @@ def _columns(records: Sequence[CellRecord]) -> tuple[tuple[str, str], ...]:
     return (*known, *sorted((scored | others) - set(COLUMNS)))
 
 
-def _rows(records: Sequence[CellRecord], pending: Sequence[PendingCell], more: Iterable[RowKey]) -> list[RowKey]:
-    return sorted({one.row for one in (*records, *pending)} | set(more), key=row_order)
+def row_facts(cells: Iterable[CellRecord | PendingCell]) -> tuple[str, ...]:
+    """The facts of a row; with the setting, if any cell has one."""
+    return (*MODEL_FACTS, "setting") if has_settings(cells) else MODEL_FACTS
+
+
+def _rows(cells: Sequence[CellRecord | PendingCell], more: Iterable[RowKey]) -> dict[Key, RowKey]:
+    """The rows of a table as they are shown, each with that of its cells."""
+    known = {one.row: row_with_setting(one) for one in cells}
+    wide = has_settings(cells)
+    shown = {known.get(row, (*row, "")) if wide else row: row for row in (*known, *more)}
+    return {row: shown[row] for row in sorted(shown, key=row_order)}
 
 
 def _scores(records: Sequence[CellRecord], metric: str) -> dict[tuple[RowKey, tuple[str, str]], list[Score]]:
@@ -275,6 +286,4 @@ def _entry(
     paper = printed.value if printed and not apart else math.nan
     of_seeds = scores.get((row, column))
     entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper, cohort=column[0])
-    if len({tuple(record.axes.items()) for record in records if record.row == row}) > 1:
-        entry = without_interval(entry)  # a mean over an axis repeats nothing
     return replace(entry, apart=apart) if printed and apart else entry

@@ -17,7 +17,18 @@ from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.axes import GridAxes, axis_names, check_known, order_of, value_of
 from uniferum.report.published import Published, find, slug
 from uniferum.report.recompute import with_intervals
-from uniferum.report.records import CENTRED, MIXES, TEXT_ENCODERS, CellRecord, PendingCell, Score, centred
+from uniferum.report.records import (
+    CENTRED,
+    MIXES,
+    TEXT_ENCODERS,
+    CellRecord,
+    PendingCell,
+    RowKey,
+    Score,
+    centred,
+    own_axes,
+    setting_order,
+)
 from uniferum.report.tables import segmentation
 from uniferum.report.tables.entries import (
     HEADINGS,
@@ -35,7 +46,7 @@ from uniferum.report.tables.protocol import protocol_lines
 from uniferum.systems import paper_systems
 
 FACTS = tuple(name for name in HEADINGS if name != "wording")
-CELL_FACTS = ("model", "text_encoder", "train_on", "seed", "name")
+CELL_FACTS = ("model", "text_encoder", "train_on", "setting", "seed", "name")
 SCORE_FACTS = ("cohort", "group", "label")
 GROUP_METRICS = ("auroc", "aupr")
 #: Metrics of labels and of masks, with their titles.
@@ -115,8 +126,9 @@ def pivot_table(
     Raises:
         UniferumError: see :meth:`Layout.check`; or the metrics file of a cell is missing.
     """
+    layout.check((*records, *pending))
+    (records, pending), left_out = _without_ensembles(records, pending, layout)
     cells = (*records, *pending)
-    layout.check(cells)
     title = layout.title or METRICS[layout.metric]
     numbers = measured(records, layout)
     if not numbers:
@@ -127,7 +139,8 @@ def pivot_table(
         by_entry.setdefault(key, []).append(one)
     phantoms, others = phantoms or of_phantoms(cells), not_the_papers(cells)
     wanted = [one for one in printed if not phantoms and one.row not in others]
-    paper = {key: one for one in wanted if (key := _entry_key(one, layout))}
+    settings = {one.row: one.setting for one in cells}
+    paper = {key: one for one in wanted if (key := _entry_key(one, layout, settings))}
     rows = {row for row, _ in (*by_entry, *paper)} | _waiting_rows(pending, layout)
     rows = _ordered(rows, layout.rows, cells, layout.axes)
     columns = _ordered({column for _, column in (*by_entry, *paper)}, layout.columns, cells, layout.axes)
@@ -155,6 +168,7 @@ def pivot_table(
                 records, sorted(groups), layout.metric, layout.other_facts, intervals_said(entries.values())
             ),
             *_collapsed(by_entry, layout),
+            *left_out,
         ),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
         layout.rows,
@@ -163,6 +177,18 @@ def pivot_table(
         phantoms=phantoms,
         unit=next((one.unit for one in records), "volume"),
     )
+
+
+def _without_ensembles(
+    records: Sequence[CellRecord], pending: Sequence[PendingCell], layout: Layout
+) -> tuple[tuple[list[CellRecord], list[PendingCell]], list[str]]:
+    """Leave out ensembles from a table that does not name them, where they would be averaged; a line says so."""
+    names = dict.fromkeys(one.name for one in (*records, *pending) if one.members)
+    if not names or {"model", "name"} & {*layout.rows, *layout.columns}:
+        return ([*records], [*pending]), []
+    kept = [one for one in records if not one.members], [one for one in pending if not one.members]
+    cure = f"--rows model,{','.join(layout.rows)}"
+    return kept, [ShownLine(f"Ensembles are not in this table: {', '.join(names)}. Add them with {cure}.")]
 
 
 def fact(one: Measured, name: str) -> str:
@@ -304,13 +330,13 @@ def _entry(
     return absent(waiting[0].row, records, waiting) if waiting else Entry(missing="not evaluated")
 
 
-def _entry_key(one: Published, layout: Layout) -> tuple[Key, Key] | None:
+def _entry_key(one: Published, layout: Layout, settings: Mapping[RowKey, str]) -> tuple[Key, Key] | None:
     """Row and column of the paper's number of a label; None if the table has no such row or column."""
     label, vocabulary = slug(one.group), Vocabulary.load()
     group = vocabulary.group_of(one.cohort, label)
     model, encoder, mix = one.row
     facts = {"model": model, "text_encoder": encoder, "train_on": mix, "cohort": one.cohort, "group": group}
-    facts["label"] = label
+    facts |= {"label": label, "setting": settings.get(one.row, "")}
     shown = (*layout.rows, *layout.columns)
     if not set(shown) <= facts.keys() or "label" not in {*shown, *(layout.where or {})}:
         return None
@@ -328,7 +354,7 @@ def _beside(entry: Entry, paper: Published | None) -> Entry:
 
 
 def _differ_in_seed_alone(measured: Sequence[Measured]) -> bool:
-    alike = {(r.row, tuple(r.axes.items()), score.cohort, score.group, score.label) for r, score in measured}
+    alike = {(r.row, score.cohort, score.group, score.label) for r, score in measured}
     return len(alike) == 1
 
 
@@ -362,6 +388,7 @@ def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: L
     axes = [axis for axis in axes if not (axis in layout.axes and layout.axes[axis].key in shown)]
     if "name" in shown:
         shown |= {*CELL_FACTS, *axes}
+    shown |= set(axes) if "setting" in shown else set()
     lines = []
     for name in (*FACTS, *axes):
         if name in shown or name in ("seed", "name") or (name == "label" and not layout.by_label):
@@ -375,6 +402,8 @@ def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: L
 
 def _distinct(numbers: Sequence[Measured], name: str) -> set[str]:
     values = {fact(one, name) for one in numbers}
+    if name == "setting" and len({tuple(own_axes(one.axes, one.folds).items()) for one, _ in numbers}) > 1:
+        return set()  # the axes are named
     return values if len(values) > 1 else set()
 
 
@@ -383,6 +412,7 @@ def _ordered(
 ) -> list[Key]:
     orders: dict[str, Sequence[str]] = {"model": paper_systems(), "text_encoder": TEXT_ENCODERS, "train_on": MIXES}
     orders |= {"cohort": list(dict.fromkeys(cohort for cohort, _ in COLUMNS)), "group": ("all", "shared", "unique")}
+    orders |= {"setting": sorted({one.setting for one in cells}, key=setting_order)}
     orders |= {name: order_of(cells, name, axes) for name in facts if name not in FACTS}
 
     def rank(key: Key) -> list[tuple[int, str]]:

@@ -8,12 +8,12 @@ from typing import Any
 
 from uniferum.evaluation.wordings import spread
 from uniferum.report.records import CellRecord, PendingCell, row_order
+from uniferum.report.settings import row_with_setting
 from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import of_phantoms, phantom_title
-from uniferum.report.tables.paper import progress_notes
+from uniferum.report.tables.paper import MODEL_FACTS, progress_notes, row_facts
 
-ROWS: tuple[str, ...] = ("model", "text_encoder", "train_on", "cohort", "label")
 OWN, RANGE, DEVIATION = "own prompt", "range", "deviation"
 METRIC = "auroc_by_wording"
 """No metric of the registry, so that no published value is set beside these numbers."""
@@ -54,9 +54,11 @@ def wording_table(
     templates = list(dict.fromkeys(one for record in asked for one in record.result["wordings"]["templates"]))
     numbered = {template: f"wording {at}" for at, template in enumerate(templates, 1)}
     lines: dict[Key, list[_Line]] = {}
+    of_cells = row_facts([*records, *pending])
+    rows = (*of_cells, "cohort", "label")
     for record in sorted(asked, key=lambda one: row_order(one.row)):
-        for line in _lines(record, numbered):
-            facts = dict(zip(ROWS, line.row, strict=True))
+        for line in _lines(record, numbered, named=len(of_cells) > len(MODEL_FACTS)):
+            facts = dict(zip(rows, line.row, strict=True))
             if all(facts.get(fact, value).lower() == value.lower() for fact, value in (where or {}).items()):
                 lines.setdefault(line.row, []).append(line)
     columns = (OWN, *numbered.values(), RANGE, DEVIATION) if templates else (OWN,)
@@ -70,35 +72,35 @@ def wording_table(
         {(row, (column,)): _entry(of_row, column) for row, of_row in lines.items() for column in columns},
         tuple(map(ShownLine, _protocol(numbered))) if templates else (),
         (*_without(records, asked), *progress_notes(records, pending)),
-        ROWS,
+        rows,
         ("wording",),
         phantoms=phantoms or of_phantoms([*records, *pending]),
     )
 
 
-def _lines(record: CellRecord, numbered: Mapping[str, str]) -> Iterator[_Line]:
+def _lines(record: CellRecord, numbered: Mapping[str, str], *, named: bool) -> Iterator[_Line]:
     """The labels of a cell, and for each cohort their mean."""
-    wordings = record.result["wordings"]
+    wordings, row = record.result["wordings"], row_with_setting(record) if named else record.row
     columns = [OWN, *(numbered[template] for template in wordings["templates"])]
     by_cohort: dict[str, list[Mapping[str, Any]]] = {}
     for label in wordings["labels"]:
         by_cohort.setdefault(label["cohort"], []).append(label)
     for cohort, labels in by_cohort.items():
         for label in labels:
-            yield _line(record, cohort, label["label"], columns, label["auroc"], int(label["n"]))
+            yield _line(record, row, cohort, label["label"], columns, label["auroc"], int(label["n"]))
         whole = [label["auroc"] for label in labels if None not in label["auroc"]]
         if whole:
             means = [fmean(values) for values in zip(*whole, strict=True)]
-            yield _line(record, cohort, MEAN, columns, means, max(int(label["n"]) for label in labels))
+            yield _line(record, row, cohort, MEAN, columns, means, max(int(label["n"]) for label in labels))
 
 
 def _line(
-    record: CellRecord, cohort: str, label: str, columns: Sequence[str], areas: Sequence[float | None], n: int
+    record: CellRecord, row: Key, cohort: str, label: str, columns: Sequence[str], areas: Sequence[float | None], n: int
 ) -> _Line:
     known = {column: math.nan if area is None else area for column, area in zip(columns, areas, strict=True)}
     over = spread(areas)
     values = {**known, RANGE: over.range, DEVIATION: over.deviation}
-    return _Line((*record.row, cohort, label), record.name, values, n)
+    return _Line((*row, cohort, label), record.name, values, n)
 
 
 def _entry(lines: Sequence[_Line], column: str) -> Entry:

@@ -155,11 +155,11 @@ def test_the_base_and_what_is_adjusted_are_printed_and_no_p_is_zero(cells, tmp_p
     assert (facts[1]["p adjusted"], "not adjusted" in facts[1]["Because"]) == ("-", True)
 
 
-def test_a_row_of_which_every_cell_has_an_axis_value_is_not_the_papers(cells, tmp_path):
+def test_a_row_without_a_cell_at_the_defaults_is_not_the_papers(cells, tmp_path):
     cells("CTRATE", strength=0.0)
     cells("CTRATE+SEG", strength=3.0, axes={"lr": "1e-4"})
     (finding,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (GAIN,))])
-    assert (finding.verdict, "has a value of lr" in finding.because) == ("missing", True)
+    assert (finding.verdict, "at the grid's defaults, only lr=1e-4" in finding.because) == ("missing", True)
     cells("CTRATE+SEG", strength=3.0)
     assert outcome(tmp_path, GAIN) == ["holds"]
 

@@ -12,10 +12,11 @@ import pytest
 from uniferum.errors import UniferumError
 from uniferum.report.published import PATH, find, published
 from uniferum.report.records import PendingCell, Score, from_folders
+from uniferum.report.settings import with_settings
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.entries import marked_best
 from uniferum.report.tables.paper import seeds_interval
-from uniferum.report.tables.rendering import Style, render
+from uniferum.report.tables.rendering import Style, long_rows, render
 from uniferum.report.unfinished import unfinished
 
 
@@ -245,13 +246,27 @@ def test_different_cells_of_one_seed_in_one_row_are_named(cells, tmp_path):
     assert "trial-7" in text
 
 
-def test_a_row_of_several_values_of_an_axis_has_a_mean_without_an_interval(cells, tmp_path):
+@pytest.mark.parametrize("name", ["auroc", "aupr", "labels", "calibration", "appendix3"])
+def test_values_of_an_axis_are_never_averaged(cells, tmp_path, name):
     for rate in ("1e-4", "3e-4"):
-        cells("CTRATE", axes={"lr": rate})
+        for seed in (0, 1):
+            cells("CTRATE", axes={"lr": rate}, seed=seed, noise=seed + 5 * (rate == "3e-4"))
     records = from_folders(tmp_path)
-    table = make_table("auroc", records, [])
-    entry = table.entries[records[0].row, ("CTRATE", "all")]
-    assert entry.known
-    assert entry.lo != entry.lo
-    assert entry.spread != entry.spread
-    assert any("Separate them with --rows model,text_encoder,train_on,lr." in line for line in table.protocol)
+    lines = [line for line in long_rows(make_table(name, records, [])) if line["value"] is not None]
+    assert {line["setting"] for line in lines} == {"lr=1e-4", "lr=3e-4"}
+    for line in lines:
+        assert line["seeds"] == 2
+        assert {one.axes["lr"] for one in records if one.name in line["cells"]} == {line["setting"][3:]}
+
+
+def test_a_published_row_stands_beside_the_cell_at_the_defaults_alone(cells, tmp_path):
+    cells("CTRATE")
+    cells("CTRATE", axes={"lr": "3e-4"})
+    records, _ = with_settings(from_folders(tmp_path), [])
+    for name in ("auroc", "appendix3"):
+        lines = long_rows(make_table(name, records, [], published_rows=True))
+        ours = {line["setting"]: line["published"] for line in lines if line["cells"] and line["cohort"] == "CTRATE"}
+        assert ours["defaults"] is not None
+        assert ours["lr=3e-4"] is None
+        others = [line for line in lines if not line["cells"] and line["train_on"] != "CTRATE"]
+        assert any(line["published"] is not None and line["setting"] == "" for line in others)
