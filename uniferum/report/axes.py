@@ -1,8 +1,8 @@
 """What cells vary: axes of a grid, or keys of the recorded configs.
 
 The value of a cell is its label on the axis, or the value of the dotted key in its config. Cells are compared along an
-axis if nothing else distinguishes them but the seed: their names say so, which are made of what varies. Along a key
-they are compared if their configs differ in this key alone.
+axis if nothing else distinguishes them but seed and fold: their names say so, which are made of what varies. Along a
+key they are compared if their configs differ in this key alone.
 """
 
 import json
@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from uniferum.errors import UniferumError
-from uniferum.report.records import CellRecord, PendingCell
+from uniferum.report.records import FOLD, CellRecord, PendingCell
 from uniferum.report.systems import encoder_word
 from uniferum.value_labels import label_of, label_order, name_part, number_of
 
@@ -36,14 +36,14 @@ GridAxes = Mapping[str, GridAxis]
 
 @dataclass(frozen=True)
 class Setting:
-    """Cells that differ in the varied value and the seed alone: the cells of each value."""
+    """Cells that differ in the varied value, the seed and the fold alone: the cells of each value."""
 
     title: str
     cells: Mapping[str, Sequence[AnyCell]]
 
-    def records(self, value: str) -> dict[int, CellRecord]:
-        """The finished cells of a value by seed."""
-        return {one.seed: one for one in self.cells.get(value, ()) if isinstance(one, CellRecord)}
+    def records(self, value: str) -> dict[tuple[int, int], CellRecord]:
+        """The finished cells of a value by seed and fold."""
+        return {one.repeat: one for one in self.cells.get(value, ()) if isinstance(one, CellRecord)}
 
     def pending(self, value: str) -> list[PendingCell]:
         """The cells of a value that have no result."""
@@ -187,7 +187,7 @@ def _joined(settings: Sequence[dict[str, list[AnyCell]]], keys: Sequence[str]) -
 def _config_without(cell: AnyCell, keys: Sequence[str]) -> str:
     """The config of a cell without its name, its seed and some dotted keys."""
     config: Mapping[str, Any] = cell.config
-    for key in ("name", "seed", "evaluate_on", *keys):
+    for key in ("name", "seed", "evaluate_on", *(["data.fold"] if cell.folds else []), *keys):
         config = _without(config, key.split("."))
     return json.dumps(config, sort_keys=True, default=str)
 
@@ -200,9 +200,11 @@ def _setting(cell: AnyCell, name: str) -> str:
 
 
 def _name_without(cell: AnyCell, axis: str) -> str:
-    """The name of a cell without its seed and its part for one axis."""
-    name, kept = cell.name.removesuffix(f"-seed{cell.seed}"), ""
-    parts = {f"-{name_part(one, label)}": one for one, label in cell.axes.items()}
+    """The name of a cell without its seed, its fold and its part for one axis."""
+    name, kept, folded = cell.name.removesuffix(f"-seed{cell.seed}"), "", cell.folds is not None and axis != FOLD
+    if cell.folds is not None and folded:
+        name = name.removesuffix(f"-{name_part(FOLD, str(cell.folds.index))}")
+    parts = {f"-{name_part(one, label)}": one for one, label in cell.axes.items() if one != FOLD or not folded}
     while (part := next((one for one in parts if name.endswith(one)), None)) is not None:
         name = name.removesuffix(part)
         kept = kept if parts.pop(part) == axis else part + kept
@@ -231,7 +233,9 @@ def _title(cells: Sequence[AnyCell], name: str) -> str:
     encoders = (encoder_word(one.model, one.text) if one.text else one.text_encoder for one in cells)
     facts = [{one.model for one in cells}, set(encoders), {one.row[2] for one in cells}]
     words = " ".join(word for values in facts if len(values) == 1 for word in values if word)
-    shared = {axis: {one.axes.get(axis) for one in cells} for axis in axis_names(cells) if axis != name}
+    folded = any(one.folds for one in cells)
+    others = [axis for axis in axis_names(cells) if axis != name and not (folded and axis == FOLD)]
+    shared = {axis: {one.axes.get(axis) for one in cells} for axis in others}
     axes = [f"{axis}={next(iter(values))}" for axis, values in shared.items() if len(values) == 1]
     return ", ".join([words, *axes])
 

@@ -10,7 +10,6 @@ text encoders, which is not smaller than that over seeds alone.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from statistics import stdev
@@ -21,25 +20,11 @@ from scipy.stats import t as student
 from uniferum.report.published import GROUPS, Published, find, published
 from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.tables.entries import Key, ReportTable
+from uniferum.report.tables.seed_spread import LEAST_FREEDOM, UNKNOWN, SeedSpread, pooled
 
-LEAST_FREEDOM = 5
-"""Fewest degrees of freedom from which a spread over seeds is used: Student's t is then 2.6 at most."""
+__all__ = ["LEAST_FREEDOM", "SeedSpread", "pooled"]
 
 Z95 = float(norm.ppf(0.975))
-
-
-@dataclass(frozen=True)
-class SeedSpread:
-    """Standard deviation over seeds, with its degrees of freedom; NaN with 0 if it is unknown."""
-
-    value: float = math.nan
-    freedom: int = 0
-    said: str = "the spread over seeds is unknown"
-
-    @property
-    def known(self) -> bool:
-        """Whether it is known well enough to be used."""
-        return self.freedom >= LEAST_FREEDOM
 
 
 @dataclass(frozen=True)
@@ -56,7 +41,7 @@ class Uncertainty:
 
     below: float
     above: float
-    spread: SeedSpread = SeedSpread()
+    spread: SeedSpread = UNKNOWN
     seeds: int = 1
     published: float = math.nan
 
@@ -108,17 +93,6 @@ def papers_spread(metric: str, cohort: str, group: str) -> SeedSpread:
         return SeedSpread()
     spread = stdev(second - first for first, second in pairs) / math.sqrt(2)
     return SeedSpread(spread, len(pairs) - 1, f"{len(pairs)} pairs of text encoders in the paper")
-
-
-def pooled(spreads: Iterable[tuple[float, int]], prior: SeedSpread | None = None) -> SeedSpread:
-    """Pool standard deviations, each with its number of seeds, and a prior spread."""
-    known = [(spread, seeds) for spread, seeds in spreads if math.isfinite(spread) and seeds > 1]
-    freedom = sum(seeds - 1 for _, seeds in known)
-    squares = sum((seeds - 1) * spread**2 for spread, seeds in known)
-    said = [f"{len(known)} cells with several seeds"] if known else []
-    if prior is not None and prior.freedom:
-        freedom, squares, said = freedom + prior.freedom, squares + prior.freedom * prior.value**2, [*said, prior.said]
-    return SeedSpread(math.sqrt(squares / freedom), freedom, " and ".join(said)) if freedom else SeedSpread()
 
 
 def column_spreads(table: ReportTable) -> dict[Key, SeedSpread]:

@@ -17,6 +17,7 @@ Files:
     rendering      render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON
     row_counts     training rows of cells
     scoring        protocol lines on other labels and on test-time augmentation
+    seed_spread    the spread over seeds, pooled over cells
     segmentation   scores of masks in tables
     shared_lines   merge sentences that apply to several cells of a table
     sheet          headings, rows of text and notes, and their output formats

@@ -5,7 +5,7 @@ the command that computes it.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from statistics import fmean, stdev
@@ -25,6 +25,7 @@ from uniferum.report.tables.entries import (
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.tables.protocol import protocol_lines
 from uniferum.report.tables.repeats import Repeats, by_fold
+from uniferum.report.tables.seed_spread import LEAST_OF_COLUMN, UNKNOWN, SeedSpread, column_pools
 
 #: The columns of the paper's Table 2; those of other cohorts follow.
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -73,8 +74,9 @@ def group_table(
     printed = [row for row in rows(metric) if published_rows and not phantoms and shows(row)]
     ordered = _rows(cells, printed)
     scores, others = _scores(records, metric), not_the_papers(cells)
+    pool = pool_of(scores.values())
     entries: dict[tuple[Key, Key], Entry] = {
-        (shown, column): _entry(row, column, metric, scores, records, pending, others)
+        (shown, column): _entry(row, column, metric, scores, records, pending, others, pool)
         for shown, row in ordered.items()
         for column in wanted
     }
@@ -94,18 +96,19 @@ def group_table(
     )
 
 
-def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
+def averaged(scores: Sequence[Score], paper: float = math.nan, spread: SeedSpread = UNKNOWN) -> Entry:
     """Average the scores of several seeds and folds: mean, interval and standard deviation.
 
     Args:
         scores: one for each seed and fold, of cells that differ in nothing else.
         paper: the published value of the entry.
+        spread: over seeds or folds, pooled over the cells of the table (:func:`pool_of`).
     """
     repeats = by_fold(scores)
     known = [score.value for score in repeats.scores if math.isfinite(score.value)]
     measured = [score for score in scores if math.isfinite(score.value)] or scores
     total = max(score.n_labels_total for score in measured)
-    lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores)
+    lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores, spread)
     alike, one = not repeats.mixed, len(repeats.scores) == 1
     bounds = {name: getattr(repeats.scores[0], name) if one else math.nan for name in ("delong_lo", "delong_hi")}
     return Entry(
@@ -124,20 +127,51 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
         published=paper,
         missing="" if known else f"n/a (0 of {total} labels have both classes)",
         cells=tuple(score.cell for score in scores),
-        method=_method(repeats) if alike and math.isfinite(lo) else "",
+        method=_method(repeats, spread) if alike and math.isfinite(lo) else "",
         reason=next((score.reason for score in scores if score.reason), "") if not math.isfinite(lo) else "",
         corrected=mean([score.corrected for score in repeats.scores]) if alike else math.nan,
         **bounds,
     )
 
 
-def _method(repeats: Repeats) -> str:
+def _method(repeats: Repeats, spread: SeedSpread) -> str:
     """How the interval of a mean over seeds or folds was made."""
     known = [score for score in repeats.scores if math.isfinite(score.value)]
     if repeats.nested and len(known) > 1:
         return "Student's, over the folds"
-    made = " / ".join(dict.fromkeys(score.method for score in known if score.method))
-    return f"{made}, widened by the spread over seeds" if len(known) > 1 and made else made
+    made, over = " / ".join(dict.fromkeys(score.method for score in known if score.method)), _over(repeats)
+    if not made or not (spread.freedom or len(known) > 1):
+        return made
+    if spread.freedom or len(known) > LEAST_OF_COLUMN:
+        return f"{made}, widened by the spread over {over}" + (f" ({spread.said})" if spread.freedom else "")
+    return f"{made}, of one of the two {over}, whose spread is unknown"
+
+
+def _over(repeats: Repeats) -> str:
+    return "folds" if repeats.folds > 1 else "seeds"
+
+
+def pool_of(entries: Iterable[Sequence[Score]]) -> Callable[[Sequence[Score]], SeedSpread]:
+    """Pool the spread over seeds, or over folds, of all numbers of a table.
+
+    Args:
+        entries: the scores of each number, one for each seed and fold.
+
+    Returns:
+        A function from the scores of a number to the spread of its column.
+    """
+    values: dict[str, list[tuple[Hashable, list[float]]]] = {"seeds": [], "folds": []}
+    for scores in entries:
+        repeats = by_fold(scores)
+        if not repeats.mixed and not repeats.nested:
+            own = [centre(score) for score in repeats.scores if math.isfinite(score.value)]
+            values[_over(repeats)].append((_column(scores), own))
+    pools = {over: column_pools(of, "all columns") for over, of in values.items()}
+    return lambda scores: pools[_over(by_fold(scores))].get(_column(scores), UNKNOWN)
+
+
+def _column(scores: Sequence[Score]) -> tuple[str, ...]:
+    return scores[0].metric, scores[0].cohort, scores[0].group, scores[0].label
 
 
 def centre(score: Score | Entry) -> float:
@@ -145,7 +179,7 @@ def centre(score: Score | Entry) -> float:
     return score.corrected if math.isfinite(score.corrected) else score.value
 
 
-def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
+def seeds_interval(scores: Sequence[Score], spread: SeedSpread = UNKNOWN) -> tuple[float, float]:
     """Compute the 95 % interval of a mean over seeds or folds, from the variation over test cases and over these.
 
     All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: its half-width is
@@ -155,18 +189,21 @@ def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
 
         below = sqrt(mean(v_i - lo_i)^2 + (t s / sqrt(m))^2),  above = sqrt(mean(hi_i - v_i)^2 + (t s / sqrt(m))^2)
 
-    with t the 97.5 % point of Student's distribution with m - 1 degrees of freedom: 12.7 for two seeds, 2.8 for five.
-    The interval is cut at 0 and 1, the range of every metric here. One seed keeps its own interval; NaN if a seed has
-    none.
+    with t the 97.5 % point of Student's distribution with the degrees of freedom of s. That is the spread pooled over
+    cells, which also widens the interval of one seed, so that two seeds are not worse than one. Without it s is that of
+    the seeds themselves; of two it is not used, as t would be 12.7. The interval is cut at 0 and 1, the range of every
+    metric here. NaN if a seed has none.
     """
     measured = [score for score in scores if math.isfinite(score.value)]
-    if len(measured) == 1:
-        return measured[0].lo, measured[0].hi
     if not measured or not all(math.isfinite(score.lo) and math.isfinite(score.hi) for score in measured):
         return math.nan, math.nan
     values = [centre(score) for score in measured]
-    count, middle = len(values), fmean(values)
-    of_seeds = _student(count - 1) * stdev(values) / math.sqrt(count)
+    if not spread.freedom and len(values) > LEAST_OF_COLUMN:
+        spread = SeedSpread(stdev(values), len(values) - 1)
+    if not spread.freedom and len(values) == 1:
+        return measured[0].lo, measured[0].hi
+    middle = fmean(values)
+    of_seeds = _student(spread.freedom) * spread.value / math.sqrt(len(values)) if spread.freedom else 0.0
     below = math.hypot(fmean(centre(score) - score.lo for score in measured), of_seeds)
     above = math.hypot(fmean(score.hi - centre(score) for score in measured), of_seeds)
     return max(0.0, middle - below), min(1.0, middle + above)
@@ -281,9 +318,14 @@ def _entry(
     records: Sequence[CellRecord],
     pending: Sequence[PendingCell],
     others: Mapping[RowKey, str],
+    pool: Callable[[Sequence[Score]], SeedSpread],
 ) -> Entry:
     printed, apart = find(metric, row, *column), others.get(row, "")
     paper = printed.value if printed and not apart else math.nan
     of_seeds = scores.get((row, column))
-    entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper, cohort=column[0])
+    entry = (
+        averaged(of_seeds, paper, pool(of_seeds))
+        if of_seeds
+        else absent(row, records, pending, paper, cohort=column[0])
+    )
     return replace(entry, apart=apart) if printed and apart else entry

@@ -7,7 +7,7 @@ and an interval. A mean over any other fact has neither, and a note names the fa
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,8 +41,9 @@ from uniferum.report.tables.entries import (
 )
 from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
-from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
+from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, pool_of, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
+from uniferum.report.tables.seed_spread import SeedSpread
 from uniferum.systems import paper_systems
 
 FACTS = tuple(name for name in HEADINGS if name != "wording")
@@ -138,6 +139,7 @@ def pivot_table(
         key = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
         by_entry.setdefault(key, []).append(one)
     phantoms, others = phantoms or of_phantoms(cells), not_the_papers(cells)
+    pool = pool_of([score for _, score in one] for one in by_entry.values() if _differ_in_seed_alone(one))
     wanted = [one for one in printed if not phantoms and one.row not in others]
     settings = {one.row: one.setting for one in cells}
     paper = {key: one for one in wanted if (key := _entry_key(one, layout, settings))}
@@ -146,7 +148,8 @@ def pivot_table(
     columns = _ordered({column for _, column in (*by_entry, *paper)}, layout.columns, cells, layout.axes)
     entries: dict[tuple[Key, Key], Entry] = {
         (row, column): _beside(
-            _entry(by_entry.get((row, column), []), (*row, *column), layout, records, pending), paper.get((row, column))
+            _entry(by_entry.get((row, column), []), (*row, *column), layout, records, pending, pool),
+            paper.get((row, column)),
         )
         for row in rows
         for column in columns
@@ -318,11 +321,13 @@ def _entry(
     layout: Layout,
     records: Sequence[CellRecord],
     pending: Sequence[PendingCell],
+    pool: Callable[[Sequence[Score]], SeedSpread],
 ) -> Entry:
     if measured:
         record, score = measured[0]
         printed, apart = find(layout.metric, record.row, score.cohort, score.label or score.group), why_apart(record)
-        entry = averaged([score for _, score in measured], printed.value if printed and not apart else math.nan)
+        scores, paper = [score for _, score in measured], printed.value if printed and not apart else math.nan
+        entry = averaged(scores, paper, pool(scores))
         entry = replace(entry, apart=apart) if printed and apart else entry
         return entry if _differ_in_seed_alone(measured) else _without_error(entry, measured)
     facts = {f: value for f, value in zip((*layout.rows, *layout.columns), key, strict=True) if _of_cell(f)}
