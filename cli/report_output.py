@@ -290,7 +290,8 @@ def _print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: st
     """Print the results of tests on the cells; of ``selection`` effects take the metric and its limits."""
     from uniferum.report.axes import find_varied
     from uniferum.report.checks.compare import compare_sheet
-    from uniferum.report.checks.effects import effect_sheet, effects
+    from uniferum.report.checks.effect_sheet import effect_sheet
+    from uniferum.report.checks.effects import effects
     from uniferum.report.checks.encoder_pairs import encoder_sheets
     from uniferum.report.checks.examine import claims_sheet, examine
     from uniferum.report.tables.naming import with_unit

@@ -61,13 +61,13 @@ class Varied:
     """Settings that have one value, so nothing to compare."""
 
     def base(self, wanted: str | None) -> str:
-        """The value that others are compared with: the first one, or the one that is asked for in any form.
+        """The value that others are compared with: the first one with a name, or that which is asked for in any form.
 
         Raises:
             UniferumError: no cell has the value.
         """
         if wanted is None:
-            return self.values[0]
+            return next((value for value in self.values if value != UNVARIED), self.values[0])
         number = number_of(wanted)
         forms = (wanted, *([] if number is None else [label_of(number)]))
         value = next((form for form in forms if form in self.values), None)

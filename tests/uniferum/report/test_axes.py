@@ -27,7 +27,7 @@ def test_cells_that_differ_in_an_axis_or_its_key_alone_are_found(records: list[C
     for setting in varied.settings:
         for value in varied.values:
             cells = setting.records(value)
-            assert sorted(cells) == [0, 1, 2]
+            assert sorted(cells) == [(seed, -1) for seed in (0, 1, 2)]
             assert {one.axes["lr"] for one in cells.values()} == {value}
             assert len({one.axes["freeze"] for of in setting.cells.values() for one in of}) == 1
 
@@ -113,6 +113,7 @@ def test_a_cell_with_a_name_of_its_own_belongs_to_the_axis_around_it(
     assert set(other.cells) == {"5e-5", "3e-4"}
     assert varied.single == ()
     assert varied.base(base) == base
+    assert varied.base(None) == "5e-5", "a value with a name, also beside cells without a value"
 
 
 def test_an_unfinished_cell_has_its_axes_and_its_config(tmp_path: Path) -> None:

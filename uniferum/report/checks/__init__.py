@@ -7,6 +7,7 @@ Files:
     claims          the nine claims of the paper, each as a list of checks
     comparability   decide whether a number can be compared with the paper's
     compare         paired tests between cells on the same cases
+    effect_sheet    the table of effects
     effects         the effect of an axis or a config key: differences to a base value
     encoder_pairs   paired tests between two text encoders
     examine         check the paper's claims on the user's cells

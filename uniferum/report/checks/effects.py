@@ -1,36 +1,43 @@
 """The effect of an axis or a config key: the metric of each value, and its difference to a base value.
 
-Cells are compared if they differ in this value and the seed alone. AUROCs are averaged over the seeds that both values
-have, and tested on the same cases as two cells are (:mod:`uniferum.report.checks.compare`): the components of DeLong's
-variance are averaged over the seeds too. So the interval is that of the test cases, for the seeds that were trained.
+Cells are compared if they differ in this value, the seed and the fold alone. AUROCs are averaged over the seeds and
+folds that both values have, each paired with its own, and tested on the same cases as two cells are
+(:mod:`uniferum.report.checks.compare`): the components of DeLong's variance are averaged over the pairs too. The error
+over seeds is added: the spread of the pairs' differences, pooled over the differences of a column. Nested folds have
+other test cases each: the test is Student's, over the differences of the folds.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import NamedTuple
 
 import pandas as pd
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.comparison import Difference, align, group_difference, label_difference
+from uniferum.evaluation.delong import PairedTest
 from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
 from uniferum.report.axes import Setting, Varied
-from uniferum.report.checks.compare import NEEDED, shown_p
+from uniferum.report.checks.compare import NEEDED
+from uniferum.report.checks.readings import Tested, combined
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.entries import Entry
-from uniferum.report.tables.naming import titled
 from uniferum.report.tables.paper import COLUMNS, averaged
-from uniferum.report.tables.pivot import METRICS, Layout, measured
-from uniferum.report.tables.sheet import Sheet
+from uniferum.report.tables.pivot import Layout, measured
+from uniferum.report.tables.seed_spread import UNKNOWN, SeedSpread, column_pools
 
 SHORT = {"auroc": "AUROC", "aupr": "AUPR"}
 TESTED = "auroc"
 """The metric that has a test; others have a difference alone."""
 
 
+LEAST_NESTED = 3
+"""Fewest nested folds over which a difference is tested: Student's t is then 4.3."""
 Scored = tuple[CellRecord, Score]
+Repeat = tuple[int, int]
+"""Seed and fold, -1 without folds."""
 
 
 class Column(NamedTuple):
@@ -73,7 +80,13 @@ class Effect:
     holm: float = math.nan
     bh: float = math.nan
     by_seed: tuple[float, ...] = ()
-    """The difference of each seed that both values have."""
+    """The difference of each seed and fold that both values have."""
+    by_fold: tuple[float, ...] = ()
+    """With several folds the mean difference of each; what repeats the difference."""
+    test: PairedTest | None = None
+    """The test over the cases, to which the error over seeds is added; None without one and of nested folds."""
+    spread: SeedSpread = UNKNOWN
+    """The spread over seeds that is in the interval; with folds over folds."""
     note: str = ""
     """What is missing, and why."""
 
@@ -94,14 +107,41 @@ def effects(varied: Varied, wanted: Wanted) -> list[Effect]:
     made: list[Effect] = []
     for setting, of_setting in zip(varied.settings, scored, strict=True):
         made += _of_setting(setting, of_setting, sorted(columns, key=_rank), base, wanted)
+    made = _with_seeds(made)
     p = [one.p for one in made]
     adjusted = zip(made, holm(p), benjamini_hochberg(p), strict=True)
     return [replace(one, holm=float(by_holm), bh=float(by_bh)) for one, by_holm, by_bh in adjusted]
 
 
+def _with_seeds(made: Sequence[Effect]) -> list[Effect]:
+    """Add the error over seeds, or over folds, to the intervals: the spread of differences pooled over a column."""
+    tested = [one for one in made if one.test is not None]
+    kinds = {kind: [one for one in tested if bool(one.by_fold) == kind] for kind in (False, True)}
+    pools = {
+        kind: column_pools([(one.column, one.by_fold or one.by_seed) for one in of], "all columns")
+        for kind, of in kinds.items()
+    }
+    return [_widened(one, pools[bool(one.by_fold)].get(one.column, UNKNOWN)) for one in made]
+
+
+def _widened(one: Effect, spread: SeedSpread) -> Effect:
+    if one.test is None or not math.isfinite(one.lo) or not spread.freedom:
+        return one
+    repeats = len(one.by_fold or one.by_seed)
+    tested = combined(
+        one.difference,
+        cases=one.test.se,
+        of_cases=one.test.freedom,
+        seeds=spread.value / math.sqrt(repeats),
+        of_seeds=spread.freedom,
+    )
+    lo, hi = tested.interval()
+    return replace(one, lo=lo, hi=hi, p=tested.p, spread=spread)
+
+
 def _of_setting(
     setting: Setting,
-    scored: Mapping[str, Mapping[Column, Mapping[int, Scored]]],
+    scored: Mapping[str, Mapping[Column, Mapping[Repeat, Scored]]],
     columns: Sequence[Column],
     base: str,
     wanted: Wanted,
@@ -119,39 +159,104 @@ def _of_setting(
             yield one if one.is_base or not mine else _compared(one, of_base, mine, wanted.metric, tables)
 
 
-def _by_column(records: Mapping[int, CellRecord], wanted: Wanted) -> dict[Column, dict[int, Scored]]:
-    """The scores of a value's cells by column and seed."""
+def _by_column(records: Mapping[Repeat, CellRecord], wanted: Wanted) -> dict[Column, dict[Repeat, Scored]]:
+    """The scores of a value's cells by column, seed and fold."""
     layout = Layout(("name",), ("cohort", "group"), wanted.metric, wanted.where)
     layout.check()
-    columns: dict[Column, dict[int, Scored]] = {}
+    columns: dict[Column, dict[Repeat, Scored]] = {}
     for record, score in measured(list(records.values()), layout):
-        columns.setdefault(Column(score.cohort, score.group, score.label), {})[record.seed] = (record, score)
+        columns.setdefault(Column(score.cohort, score.group, score.label), {})[record.repeat] = (record, score)
     return columns
 
 
 def _compared(
-    one: Effect, of_base: Mapping[int, Scored], mine: Mapping[int, Scored], metric: str, tables: "_Tables"
+    one: Effect, of_base: Mapping[Repeat, Scored], mine: Mapping[Repeat, Scored], metric: str, tables: "_Tables"
 ) -> Effect:
-    """Add the difference to the base over the seeds that both have, or the reason why there is none."""
-    shared = sorted(of_base.keys() & mine.keys())
+    """Add the difference to the base over the seeds and folds that both have, or the reason why there is none."""
+    shared = _balanced(of_base.keys() & mine.keys())
     if not shared:
-        return _noted(one, "no seed in common with the base" if of_base else "the base has no result here")
-    if shared != sorted(of_base.keys() | mine.keys()):
-        one = _noted(one, f"difference over seed{'s' * (len(shared) > 1)} {', '.join(map(str, shared))}")
+        folded = any(fold >= 0 for _, fold in (*of_base, *mine))
+        kind = "seed and fold" if folded else "seed"
+        return _noted(one, f"no {kind} in common with the base" if of_base else "the base has no result here")
+    if len(shared) != len(of_base.keys() | mine.keys()):
+        one = _noted(one, f"difference over {_said_of(shared)}")
+    pairs = {at: (of_base[at], mine[at]) for at in shared}
+    folds = {(first.folds, second.folds) for (_, first), (_, second) in pairs.values()}
+    if any(first != second for first, second in folds) or len({one and one.division for one, _ in folds}) > 1:
+        return _noted(one, "not compared: other divisions into folds")
+    if any(one is not None and one.nested for one, _ in folds) and len({fold for _, fold in shared}) > 1:
+        return _of_nested(one, pairs, metric, tables)
     if metric != TESTED:
-        by_seed = tuple(mine[seed][1].value - of_base[seed][1].value for seed in shared)
-        return replace(one, difference=fmean(by_seed), by_seed=by_seed)
-    first, second = ([side[seed][0] for seed in shared] for side in (of_base, mine))
+        return _repeated(one, shared, [second.value - first.value for (_, first), (_, second) in pairs.values()])
     try:
-        made = tables.difference(one.column, first, second)
+        made = tables.difference(one.column, *_sides(pairs.values()))
     except UniferumError as error:
         return _noted(one, f"not compared: {error}")
     if made is None:
         return _noted(one, "not compared: no label has both classes")
-    by_seed = tuple(b - a for a, b in zip(made.means[: len(shared)], made.means[len(shared) :], strict=True))
-    test = made.test
     one = _noted(one, f"no test: {made.reason}") if made.reason else one
-    return replace(one, difference=test.difference, lo=test.lo, hi=test.hi, p=test.p, by_seed=by_seed)
+    test, one = made.test, _repeated(one, shared, _by_pair(made))
+    return replace(one, difference=test.difference, lo=test.lo, hi=test.hi, p=test.p, test=test)
+
+
+def _balanced(shared: Iterable[Repeat]) -> list[Repeat]:
+    """Seeds and folds that both values have, with as many seeds of each fold."""
+    of_fold: dict[int, list[Repeat]] = {}
+    for repeat in sorted(shared):
+        of_fold.setdefault(repeat[1], []).append(repeat)
+    least = min(map(len, of_fold.values()), default=0)
+    return [repeat for _, own in sorted(of_fold.items()) for repeat in own[:least]]
+
+
+def _said_of(repeats: Sequence[Repeat]) -> str:
+    """``seeds 0, 2``, or with folds ``folds 0, 1 (seed 0)``."""
+    seeds, folds = ([*dict.fromkeys(one[at] for one in repeats)] for at in (0, 1))
+    said = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return said if folds == [-1] else f"fold{'s' * (len(folds) > 1)} {', '.join(map(str, folds))} ({said})"
+
+
+def _sides(pairs: Iterable[tuple[Scored, Scored]]) -> tuple[list[CellRecord], list[CellRecord]]:
+    """The cells of the base, and those of the value."""
+    first, second = zip(*(((one[0], other[0])) for one, other in pairs), strict=True)
+    return list(first), list(second)
+
+
+def _by_pair(made: Difference) -> list[float]:
+    half = len(made.means) // 2
+    return [b - a for a, b in zip(made.means[:half], made.means[half:], strict=True)]
+
+
+def _repeated(one: Effect, shared: Sequence[Repeat], by_seed: Sequence[float]) -> Effect:
+    """Add the differences of pairs, and with several folds the mean of each."""
+    of_fold: dict[int, list[float]] = {}
+    for (_, fold), difference in zip(shared, by_seed, strict=True):
+        of_fold.setdefault(fold, []).append(difference)
+    folds = tuple(map(fmean, of_fold.values())) if len(of_fold) > 1 else ()
+    return replace(one, difference=fmean(folds or by_seed), by_seed=tuple(by_seed), by_fold=folds)
+
+
+def _of_nested(one: Effect, pairs: Mapping[Repeat, tuple[Scored, Scored]], metric: str, tables: "_Tables") -> Effect:
+    """The difference over nested folds, which have other test cases each, with the interval of Student."""
+    by_seed: list[float] = []
+    for fold in dict.fromkeys(fold for _, fold in pairs):
+        own = [pair for at, pair in pairs.items() if at[1] == fold]
+        if metric != TESTED:
+            by_seed += [second.value - first.value for (_, first), (_, second) in own]
+            continue
+        try:
+            made = tables.difference(one.column, *_sides(own))
+        except UniferumError as error:
+            return _noted(one, f"fold {fold} not compared: {error}")
+        if made is None:
+            return _noted(one, f"not compared: no label of fold {fold} has both classes")
+        by_seed += _by_pair(made)
+    one = _repeated(one, list(pairs), by_seed)
+    folds = len(one.by_fold)
+    if metric != TESTED or folds < LEAST_NESTED:
+        return one if metric != TESTED else _noted(one, f"no test: {folds} nested folds")
+    tested = Tested(one.difference, stdev(one.by_fold) / math.sqrt(folds), folds - 1)
+    lo, hi = tested.interval()
+    return replace(one, lo=lo, hi=hi, p=tested.p)
 
 
 class _Tables:
@@ -185,7 +290,10 @@ class _Tables:
 
 def _missing(setting: Setting, value: str, column: Column, entry: Entry) -> str:
     """Why a value has no number, or which of its cells have none."""
-    pending = [f"seed {one.seed} {one.reason}" for one in setting.pending(value)]
+    pending = [
+        f"seed {one.seed}{f' fold {one.folds.index}' if one.folds else ''} {one.reason}"
+        for one in setting.pending(value)
+    ]
     if entry.known:
         return "; ".join(pending)
     records = setting.records(value).values()
@@ -202,67 +310,6 @@ def _noted(one: Effect, note: str) -> Effect:
 def _rank(column: Column) -> tuple[object, ...]:
     order = COLUMNS.index(column[:2]) if column[:2] in COLUMNS else len(COLUMNS)
     return order, *column
-
-
-def effect_sheet(varied: Varied, computed: Sequence[Effect], wanted: Wanted) -> Sheet:
-    """Make the table of effects."""
-    base = varied.base(wanted.base)
-    labels = any(one.column.label for one in computed)
-    name = SHORT.get(wanted.metric, METRICS[wanted.metric])
-    headings = ["Cells", "Cohort", "Group", *(["Label"] if labels else []), varied.name]
-    words = len(headings)
-    headings += ["Seeds", "Cases", name, "Difference", "95 %", "p", "p (Holm)", "p (Benjamini-Hochberg)"]
-    headings += ["By seed", "Note"]
-    rows = [[*_facts(one, labels), *_numbers(one), one.note or "-"] for one in computed]
-    sheet = Sheet(
-        f"Effect of {varied.name} on {name}", headings, rows, _said(varied, computed, wanted, base), words=words
-    )
-    records = [one for setting in varied.settings for same in setting.cells.values() for one in same]
-    return titled(sheet, records)
-
-
-def _facts(one: Effect, labels: bool) -> list[str]:
-    return [one.setting, *one.column[: 3 if labels else 2], one.value]
-
-
-def _numbers(one: Effect) -> list[str]:
-    entry = one.entry
-    spread = f" ±{entry.spread:.4f}" if math.isfinite(entry.spread) else ""
-    tested = [one.p, one.holm, one.bh]
-    low, high = min(one.by_seed, default=math.nan), max(one.by_seed, default=math.nan)
-    return [
-        str(entry.seeds or "-"),
-        str(entry.n_cases or "-"),
-        f"{entry.value:.4f}{spread}" if entry.known else "-",
-        "base" if one.is_base else _signed(one.difference),
-        f"[{one.lo:+.4f}, {one.hi:+.4f}]" if math.isfinite(one.lo) else "-",
-        *map(shown_p, tested),
-        f"{_signed(low)} to {_signed(high)}" if len(one.by_seed) > 1 else "-",
-    ]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}" if math.isfinite(value) else "-"
-
-
-def _said(varied: Varied, computed: Sequence[Effect], wanted: Wanted, base: str) -> list[str]:
-    chosen = "" if wanted.base else " (the first value; --base VALUE takes another)"
-    lines = [f"Base: {varied.name}={base}{chosen}. A row's cells differ from the base in {varied.name} alone."]
-    mean = "Values: mean over the seeds, ± their standard deviation. By seed: the least and largest difference"
-    lines.append(f"{mean} of cells of one seed.")
-    tests = sum(math.isfinite(one.p) for one in computed)
-    if wanted.metric != TESTED:
-        lines.append("Only AUROC has a paired test; other metrics have the difference alone.")
-    elif tests:
-        unit = "DeLong's components, summed within each patient (Obuchowski 1997), Student's t"
-        cases = "those that all cells have" if wanted.common else "the same for all cells of a row and its base"
-        lines.append(f"Test: {unit}, averaged over the seeds that both values have; the test cases are {cases}.")
-        lines.append("Interval and p are over the test cases, for these trained seeds: other seeds may differ more.")
-        lines.append(f"Two-sided, 95 %. Adjusted within {tests} differences.")
-    if varied.single:
-        lines.append(f"Not compared, as no other cell differs in {varied.name} alone: {', '.join(varied.single)}.")
-    waiting = [one for s in varied.settings for value in varied.values for one in s.pending(value) if one.command]
-    return [*lines, *(f"{one.name}: {one.reason}; run: {one.command}" for one in waiting)]
 
 
 _NOTHING = "score the cells first, or change --metric, --cohort, --group and --label"

@@ -46,7 +46,7 @@ def captions(wanted: Wanted) -> list[str]:
     if wanted.metric != "auroc":
         return ["Each mark is the difference of the means over seeds. Right of the grey line the value is larger."]
     return [
-        "Each mark is the mean over seeds minus that of the base, with the 95 % interval over the test cases. "
+        "Each mark is the mean over seeds minus that of the base, with the 95 % interval of its table. "
         "Right of the grey line the value is better than the base. An interval that crosses the line is compatible "
         "with no difference. Small crosses: the difference of each seed."
     ]
@@ -137,15 +137,15 @@ def _draw_setting(axes: Axes, setting: Setting, varied: Varied, in_rows: bool) -
 
 
 def _curves(records: Sequence[CellRecord], in_rows: bool) -> pd.DataFrame:
-    """Validation AUROC by step or rows seen, one column for each seed; only where all seeds have one."""
-    curves: dict[int, pd.Series] = {}
+    """Validation AUROC by step or rows seen, one column for each seed and fold; only where all have one."""
+    curves: dict[tuple[int, int], pd.Series] = {}
     for record in records:
         steps = record.steps()
         name = next((column for column in VALIDATION if column in steps.columns), None)
         if name is not None:
             known = steps.loc[steps[name].notna()].drop_duplicates("step", keep="last")
             scale = _batch(record) if in_rows else 1
-            curves[record.seed] = pd.Series(known[name].to_numpy(float), index=known["step"].to_numpy() * scale)
+            curves[record.repeat] = pd.Series(known[name].to_numpy(float), index=known["step"].to_numpy() * scale)
     return pd.DataFrame(curves).dropna().sort_index()
 
 

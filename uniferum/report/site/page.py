@@ -15,7 +15,8 @@ from uniferum.preprocessing.store.store import Store
 from uniferum.report import datacard
 from uniferum.report.axes import Varied
 from uniferum.report.checks.against import against_sheet
-from uniferum.report.checks.effects import effect_sheet, effects
+from uniferum.report.checks.effect_sheet import effect_sheet
+from uniferum.report.checks.effects import effects
 from uniferum.report.checks.examine import claims_sheet, examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.verdict import judge, verdict_sheet

@@ -1,20 +1,25 @@
 """Effects of an axis: means, differences to the base, tests, and what is missing."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from tests.support.ablation_cells import write_ablation
+from tests.support.written_cells import write_cell
+from uniferum.data.folds import Folds
 from uniferum.errors import UniferumError
 from uniferum.evaluation.clustered import clustered_test
 from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
 from uniferum.report.axes import find_varied
 from uniferum.report.checks.compare import compare_sheet
-from uniferum.report.checks.effects import Effect, Wanted, effect_sheet, effects
+from uniferum.report.checks.effect_sheet import effect_sheet
+from uniferum.report.checks.effects import Effect, Wanted, effects
 from uniferum.report.records import CellRecord, from_folders
 from uniferum.report.unfinished import unfinished
 
@@ -171,3 +176,86 @@ def test_the_sheet_says_which_value_is_the_base(records: list[CellRecord]) -> No
 def test_what_no_cell_has_is_refused(records: list[CellRecord], wanted: Wanted, message: str) -> None:
     with pytest.raises(UniferumError, match=message):
         computed(records, wanted)
+
+
+def with_folds(
+    root: Path, *, nested: bool, seeds: int = 1, without: tuple[tuple[str, int], ...] = ()
+) -> list[CellRecord]:
+    """Write three folds of two learning rates, and read them as cells of a grid, of which the fold is an axis."""
+    for rate, strength in (("1e-4", 1.0), ("3e-4", 1.4)):
+        for fold in range(3):
+            for seed in range(seeds):
+                if (rate, fold) not in without:
+                    folds = Folds(3, fold, nested=nested)
+                    noise = 20 + fold + 10 * seed + 5 * (rate == "3e-4")
+                    axes = {"lr": rate}
+                    write_cell(root, folds=folds, axes=axes, seed=seed, noise=noise, strength=strength, draws=2)
+    return [replace(one, axes={**one.axes, "fold": str(one.repeat[1])}) for one in from_folders(root)]
+
+
+def mean_areas(records: list[CellRecord], cohort: str) -> dict[tuple[str, int, int], float]:
+    """The mean AUROC of a cohort's labels by scikit-learn: lr, fold, seed -> mean."""
+    made = {}
+    for cell in records:
+        table = cell.predictions().query(f"cohort == '{cohort}' and group != 'unique'")
+        areas = [roc_auc_score(of["target"], of["score"]) for _, of in table.groupby("label")]
+        assert cell.folds is not None
+        made[cell.axes["lr"], cell.folds.index, cell.seed] = float(np.mean(areas))
+    return made
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_folds_are_paired_each_with_itself(tmp_path: Path, nested: bool) -> None:
+    records = with_folds(tmp_path, nested=nested, seeds=2)
+    varied = find_varied("lr", records)
+    assert len(varied.settings) == 1, "folds are no settings"
+    (_, one) = effects(varied, Wanted(where={"cohort": "CTRATE"}))
+    areas = mean_areas(records, "CTRATE")
+    of_fold = [np.mean([areas["3e-4", f, s] - areas["1e-4", f, s] for s in (0, 1)]) for f in range(3)]
+    assert one.by_fold == pytest.approx(of_fold)
+    assert one.difference == pytest.approx(np.mean(of_fold))
+    assert (one.entry.folds, one.entry.seeds) == (3, 2)
+    error, freedom = np.std(of_fold, ddof=1) / np.sqrt(3), 2
+    if nested:
+        assert (one.lo, one.hi) == pytest.approx(student.interval(0.95, freedom, loc=one.difference, scale=error))
+        assert one.p == pytest.approx(2 * student.sf(abs(one.difference) / error, freedom))
+    else:
+        assert one.test is not None
+        assert one.hi - one.difference > student.ppf(0.975, 1e6) * np.hypot(one.test.se, error)
+    said = " ".join(effect_sheet(varied, [one], Wanted()).below)
+    assert "Folds are paired, each with itself" in said
+    assert ("Nested folds have other test cases each" in said) == nested
+    assert effect_sheet(varied, [one], Wanted()).rows[0][4] == "2 x 3 folds"
+
+
+def test_folds_that_one_value_lacks_are_left_out_and_named(tmp_path: Path) -> None:
+    records = with_folds(tmp_path, nested=True, without=(("3e-4", 1),))
+    (_, one) = effects(find_varied("lr", records), Wanted(where={"cohort": "CTRATE"}))
+    areas = mean_areas(records, "CTRATE")
+    assert one.difference == pytest.approx(np.mean([areas["3e-4", f, 0] - areas["1e-4", f, 0] for f in (0, 2)]))
+    assert one.note == "difference over folds 0, 2 (seed 0); no test: 2 nested folds"
+    assert np.isnan(one.lo)
+
+
+def test_the_error_over_seeds_is_pooled_over_the_differences_of_a_column(records: list[CellRecord]) -> None:
+    made = [one for one in computed(records, Wanted(where={"cohort": "CTRATE"})) if not one.is_base]
+    variances = [np.var(one.by_seed, ddof=1) for one in made]
+    for one in made:
+        assert one.test is not None
+        assert (one.spread.freedom, one.spread.value) == (8, pytest.approx(np.sqrt(np.mean(variances))))
+        seeds = one.spread.value / np.sqrt(3)
+        half = one.hi - one.difference
+        total = np.hypot(one.test.se, seeds)
+        assert student.ppf(0.975, 1e6) * total < half < student.ppf(0.975, 8) * total * 1.2
+    assert "of seeds, by the spread of their differences (pooled over its column)" in " ".join(
+        effect_sheet(find_varied("lr", records), made, Wanted()).below
+    )
+
+
+def test_two_seeds_of_one_difference_have_the_interval_over_cases(records: list[CellRecord]) -> None:
+    two = [r for r in records if r.seed < 2 and r.axes["freeze"] == "true" and r.axes["lr"] != "3e-4"]
+    (_, one) = computed(two, Wanted(where={"label": "honeycombing"}))
+    assert one.test is not None
+    assert (one.lo, one.hi) == (one.test.lo, one.test.hi)
+    said = " ".join(effect_sheet(find_varied("lr", two), [one], Wanted()).below)
+    assert "The spread over seeds is unknown" in said
