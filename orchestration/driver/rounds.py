@@ -5,12 +5,13 @@ the checkpoint. These decisions need neither Ray nor a cluster.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from orchestration.grid import plan
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import Identify
 from orchestration.grid.planned import PlannedCell
-from orchestration.grid.starts import WAITS
+from orchestration.grid.starts import WAITS, starts_from
 from orchestration.grid.states import CellState, PlanState
 from orchestration.ledger.summary import GridSummary
 
@@ -40,6 +41,14 @@ def second_round(
     summary.planned = [ready.get(p.cell.name, p) for p in summary.planned]
     summary.states |= {name: first_state(p, only_scores=only_scores) for name, p in ready.items()}
     return [p for name, p in ready.items() if summary.states[name] == CellState.PENDING]
+
+
+def waiting_for(due: Sequence[PlannedCell], planned: Sequence[PlannedCell]) -> list[PlannedCell]:
+    """The cells that start when cells which are due are done: what they need is looked for before Ray starts, too."""
+    names, started = {p.cell.name for p in planned}, {p.cell.name for p in due}
+    waiting = [p for p in planned if p.state == PlanState.NO_DATA and p.why.startswith(WAITS)]
+    ready = [p for p in waiting if starts_from(p.cell.config, names) in started]
+    return [replace(p, state=PlanState.DUE) for p in ready]
 
 
 def still_waiting(planned: Sequence[PlannedCell]) -> list[str]:

@@ -18,7 +18,7 @@ from orchestration.cluster import connect, preflight
 from orchestration.cluster.ray_executor import RayExecutor
 from orchestration.disk import is_full, retry_while_disk_full
 from orchestration.driver.events import GridEvents, View
-from orchestration.driver.rounds import first_state, second_round, still_waiting
+from orchestration.driver.rounds import first_state, second_round, still_waiting, waiting_for
 from orchestration.driver.signals import Interrupts
 from orchestration.driver.webhook import check_url, notify
 from orchestration.grid import metrics, plan, weights_plan
@@ -114,8 +114,9 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
         done = [p for p in planned if p.state == PlanState.DONE]
         behind = retry_while_disk_full(lambda: tracking.catch_up(done), view.say)
         if due:
-            preflight.check_space(grid, due)
-            weights_plan.fetch(due)
+            later = [] if options.only_scores else waiting_for(due, planned)
+            preflight.check_space(grid, [*due, *later])
+            weights_plan.fetch([*due, *later])
             run = GridRun(
                 grid=grid,
                 options=options,

@@ -13,6 +13,7 @@ import yaml
 from pydantic import Field, model_validator
 
 from uniferum.config import Section
+from uniferum.errors import UniferumError
 from uniferum.value_labels import label_of
 
 FACTS = ("model", "text_encoder", "train_on", "seed")
@@ -114,6 +115,25 @@ def unsafe(name: str) -> str:
         f"has more than {LONGEST} bytes": len(name.encode("utf-8", "replace")) > LONGEST,
     }
     return next((fault for fault, here in faults.items() if here), "")
+
+
+def check_name(name: str, where: str, *, plus: bool = True) -> None:
+    """Check a name that becomes a part of cell names and that ``--only`` patterns use.
+
+    Args:
+        name: the name.
+        where: the key of the grid file.
+        plus: whether it may contain ``+``, which joins cohorts to a mix.
+
+    Raises:
+        UniferumError: it has other characters than letters, digits and ``_ . + -``.
+    """
+    fault = unsafe(name) or ("" if re.fullmatch(NAME, name) else "has a character that a pattern can use")
+    fault = fault or ("has '+', which joins cohorts" if "+" in name and not plus else "")
+    if fault:
+        allowed = "_ . + -" if plus else "_ . -"
+        must = f"be a name for cells and --only, but it {fault}"
+        raise UniferumError(where, name, must=must, cure=f"use letters, digits and {allowed}")
 
 
 def matches(condition: Mapping[str, Any], facts: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

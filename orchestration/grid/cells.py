@@ -240,6 +240,7 @@ def _with_effect(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels:
 
 def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels, source: str) -> Cell:
     from uniferum.model.config import check_tokens
+    from uniferum.model.networks import check_networks
     from uniferum.run import RunConfig
 
     group, mix, seed = grid.cells[entry], facts["train_on"], facts["seed"]
@@ -262,6 +263,7 @@ def _cell(grid: GridConfig, entry: int, facts: Mapping[str, Any], labels: Labels
     try:
         config = parse(RunConfig, {**keys, **named}, source=where)
         check_tokens(config.model, config.geometry.model_shape, source=where)
+        check_networks(config.model, source=where)
     except UniferumError as error:
         raise _of_axis(error, of_entry, labels, where, source) from None
     if config.model.kind != group.model:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain, product
 from typing import Any
 
-from orchestration.grid.axes import FACTS, RESERVED, Axis, leaves, overlap, shown
+from orchestration.grid.axes import FACTS, RESERVED, Axis, check_name, leaves, overlap, shown
 from orchestration.grid.config import CellGroup, GridConfig
 from orchestration.grid.folds import FOLD, fold_axis
 from uniferum.config import unknown_key
@@ -60,9 +60,14 @@ def check_axes(grid: GridConfig, source: str) -> None:
     """Check axes, entries of ``cells`` and conditions against each other.
 
     Raises:
-        UniferumError: an axis has a reserved name or an unknown key, an entry names an unknown axis, sets a key twice
-            or zips axes of unequal lengths, or a condition names an unknown axis or value.
+        UniferumError: a text encoder or cohort has an unsafe name, an axis has a reserved name or an unknown key, an
+            entry names an unknown axis, sets a key twice or zips axes of unequal lengths, or a condition names an
+            unknown axis or value.
     """
+    for name in grid.text_encoders:
+        check_name(name, f"{source}: text_encoders")
+    for name in grid.stores:
+        check_name(name, f"{source}: stores", plus=False)
     for name, axis in grid.axes.items():
         _check_axis(name, axis, f"{source}: axes.{name}")
     if FOLD in grid.axes and any(group.folds or grid.folds for group in grid.cells):

@@ -12,6 +12,7 @@ Files:
     folding                  fold batch norms into the preceding convolutions, for faster prediction on a CPU
     inflate                  inflate 2D image weights to 3D: repeat each filter along the depth
     needs                    the pretrained weights that a model's config names, and where they are
+    networks                 check the names of image networks when a grid file is read
     own_input_config         config section of an input grid of a system's own
     parameters               number of a model's parameters, beside the published number
     pretrained               find pretrained weights: in a folder, a Python package, or the hub and its cache

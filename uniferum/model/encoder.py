@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from uniferum.errors import UniferumError
+from uniferum.errors import UniferumError, near_miss
 from uniferum.model.config import EncoderConfig
 from uniferum.model.inflate import image_weights, inflate_state
 from uniferum.model.speed.depthwise import SameConv3d
@@ -142,13 +142,10 @@ def _timm_network(config: EncoderConfig) -> Any:  # timm-3d has no types
         warnings.simplefilter("ignore")  # timm-3d scripts its activations with a call that torch deprecates
         import timm_3d
         from timm_3d.models.efficientnet import EfficientNet
-    if config.name not in timm_3d.list_models("*efficientnet*"):
-        raise UniferumError(
-            "model.encoder.name",
-            config.name,
-            must="be an EfficientNet of timm-3d",
-            cure="for example tf_efficientnet_b0",
-        )
+    known = timm_3d.list_models("*efficientnet*")
+    if config.name not in known:
+        must = "be an EfficientNet of timm-3d"
+        raise UniferumError("model.encoder.name", config.name, must=must, cure=near_miss(config.name, known))
     network = timm_3d.create_model(config.name, pretrained=False, in_chans=1, drop_path_rate=config.drop_path)
     assert isinstance(network, EfficientNet)
     return network

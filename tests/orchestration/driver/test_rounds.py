@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
-from orchestration.driver.rounds import first_state, second_round, still_waiting
+import pytest
+
+from orchestration.cluster.preflight import check_space
+from orchestration.driver.rounds import first_state, second_round, still_waiting, waiting_for
 from orchestration.grid.cells import expand
 from orchestration.grid.config import GridConfig
 from orchestration.grid.plan import make_plan
 from orchestration.grid.states import CellState, PlanState
 from orchestration.ledger.summary import GridSummary
 from tests.support.started_cells import identity_by_seed, started_grid, train
+from uniferum.errors import StateError
 
 
 def _grid(root: Path) -> GridConfig:
@@ -51,3 +55,15 @@ def test_a_run_that_only_scores_trains_no_waiting_cell(tmp_path: Path) -> None:
     train(grid, "first")
     assert second_round(grid, summary, only_scores=True, identity=identity_by_seed) == []
     assert summary.states["second"] == CellState.UNTRAINED
+
+
+def test_what_waiting_cells_need_is_looked_for_if_their_start_is_due(tmp_path: Path) -> None:
+    grid = _grid(tmp_path)
+    planned = make_plan(grid, expand(grid), identity_by_seed)
+    due = [p for p in planned if p.state == PlanState.DUE]
+    later = waiting_for(due, planned)
+    assert [(p.cell.name, p.state) for p in later] == [("second", PlanState.DUE), ("second-seed1", PlanState.DUE)]
+    assert [p.cell.name for p in waiting_for(due[:1], planned)] == ["second"]
+    small = grid.replace(resources=grid.resources.replace(checkpoint_gib=1e9))
+    with pytest.raises(StateError, match="4 cells of two checkpoints need"):
+        check_space(small, [*due, *later])

@@ -24,6 +24,7 @@ from orchestration.driver.events import GridEvents
 from orchestration.driver.run import Options, run_grid
 from orchestration.driver.signals import Interrupts
 from orchestration.grid import plan
+from orchestration.grid.cells import expand
 from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import cell_folder
@@ -36,6 +37,7 @@ from orchestration.scheduling.scheduler import Scheduler
 from orchestration.tracking.sync import TrackingSync
 from tests.support.postgres_server import PostgresServer
 from tests.support.small_grids import cell, finish, grid
+from tests.support.started_cells import identity_by_seed, started_grid
 from uniferum.errors import StateError, UniferumError
 
 TRAINING, EVALUATION = "aaaaaaaa11111111", "bbbbbbbb22222222"
@@ -147,6 +149,26 @@ def test_a_grid_without_any_data_says_which_stores_are_absent(tmp_path: Path) ->
     made = grid(tmp_path, stores={"CTRATE": tmp_path / "nowhere"})
     with pytest.raises(UniferumError, match="absent: CTRATE"):
         run_grid(made, [cell()], Lines(), Options())
+
+
+def test_weights_and_space_of_waiting_cells_are_checked_before_ray_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = started_grid(tmp_path)
+    (tmp_path / "store" / "reports.parquet").touch()
+    looked: dict[str, list[str]] = {}
+    monkeypatch.setattr(run.plan, "make_plan", lambda grid, cells: plan.plan_states(grid, cells, identity_by_seed))
+    monkeypatch.setattr(run.DataPlan, "refuse", lambda plan: None)
+    monkeypatch.setattr(
+        run.preflight, "check_space", lambda grid, planned: looked.update(space=[p.cell.name for p in planned])
+    )
+    monkeypatch.setattr(
+        run.weights_plan, "fetch", lambda planned: looked.update(weights=[p.cell.name for p in planned])
+    )
+    monkeypatch.setattr(run, "_run_due", lambda run: None)
+    run_grid(made, expand(made), Lines(), Options())
+    names = ["first", "first-seed1", "second", "second-seed1"]
+    assert {kind: sorted(found) for kind, found in looked.items()} == {"space": names, "weights": names}
 
 
 def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:

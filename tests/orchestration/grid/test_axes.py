@@ -213,10 +213,19 @@ def test_a_selection_of_nothing_is_refused(tmp_path: Path, text: str, words: str
         ({"model": "cnn", "train_on": "CTRATE+SEG", "text_encoder": None}, {},
          ["cell cnn-CTRATE+SEG: train_on", "cnn predicts no masks", "write train_on: CTRATE"]),
         ({"model": "cnn"}, {}, ["cell cnn-small-CTRATE: text_encoder (small) must be left out", "cnn reads no text"]),
-        ({"text_encoder": "a/b"}, {"text_encoders": {"a/b": TINY}}, ["cell (uniferum-a/b-CTRATE)", "has '/'"]),
+        ({"text_encoder": "a/b"}, {"text_encoders": {"a/b": TINY}}, ["text_encoders (a/b) must be a name", "has '/'"]),
         ({"text_encoder": ".."}, {"text_encoders": {"..": TINY}}, ["has '..'"]),
         ({"text_encoder": "it's"}, {"text_encoders": {"it's": TINY}}, ["has a quote"]),
         ({"text_encoder": "a\nb"}, {"text_encoders": {"a\nb": TINY}}, ["has a control character"]),
+        *(({"name": "own", "text_encoder": key}, {"text_encoders": {key: TINY}},
+           [f"text_encoders ({key}) must be a name for cells and --only", "use letters, digits and _ . + -"])
+          for key in ("a b", "a*", "[ab]", "a,b", "a=b", "a?")),
+        ({}, {"stores": {"CT RATE": "stores/ctrate"}}, ["stores (CT RATE)", "has a character that a pattern can use"]),
+        ({}, {"stores": {"CT+RATE": "stores/ctrate"}}, ["stores (CT+RATE)", "has '+', which joins cohorts"]),
+        ({"vary": ["network"]}, {"axes": {"network": {"values": {"b0": {"model": {"encoder": {
+            "name": "tf_eficientnet_b0", "weights": "none"}}}}}}},
+         ["axes.network: value network=b0 in cell uniferum-small-CTRATE-network_b0: model.encoder.name",
+          "did you mean 'tf_efficientnet_b0'"]),
     ],
 )  # fmt: skip
 def test_a_wrong_entry_is_one_line_with_its_place_and_remedy(

@@ -7,8 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from uniferum.errors import UniferumError, near_miss
+from uniferum.errors import UniferumError
 from uniferum.model.config import ModelConfig, slice_network_key, slice_weights
+from uniferum.model.networks import check_networks
 from uniferum.model.pretrained import find_pretrained
 from uniferum.model.weights import read_state
 
@@ -28,12 +29,9 @@ def slice_network(config: ModelConfig, weights_dir: Path | None, *, pretrained: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import timm
+    check_networks(config)
     key, name = slice_network_key(config)
-    plain = name.partition(".")[0]
-    if not timm.is_model(plain):
-        known = timm.list_models(f"{plain[:6]}*") or timm.list_models()
-        raise UniferumError(key, name, must="be a network of timm", cure=near_miss(plain, known))
-    network = timm.create_model(plain, pretrained=False, num_classes=0, global_pool="")
+    network = timm.create_model(name.partition(".")[0], pretrained=False, num_classes=0, global_pool="")
     if pretrained and config.encoder.weights != "none":
         if config.encoder.weights == "offline":
             raise UniferumError(
