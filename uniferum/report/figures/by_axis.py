@@ -46,7 +46,8 @@ def captions(wanted: Wanted) -> list[str]:
     if wanted.metric != "auroc":
         return ["Each mark is the difference of the means over seeds. Right of the grey line the value is larger."]
     return [
-        "Each mark is the mean over seeds minus that of the base, with the 95 % interval of its table. "
+        "Each mark is the mean over seeds minus that of the base, with the 95 % interval over the test cases, "
+        "and over seeds where their spread is known. "
         "Right of the grey line the value is better than the base. An interval that crosses the line is compatible "
         "with no difference. Small crosses: the difference of each seed."
     ]
