@@ -233,6 +233,7 @@ def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement,
     from uniferum.report.checks.against import against_sheet
     from uniferum.report.checks.verdict import judge, verdict_sheet
     from uniferum.report.guidelines.catalogue import NAMES
+    from uniferum.report.tables.pivot import LEFT_OUT, MEANS_OVER
     from uniferum.report.tables.rendering import Style, several
 
     asked = [name for name in selection.names if name in NAMES and selection.rows is None]
@@ -257,6 +258,9 @@ def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement,
             width=terminal_width(),
         )
         output.result(several(tables, kind, style))
+        if kind == "csv":  # its rows have no place for what they average
+            lines = dict.fromkeys(line for table in tables for line in table.protocol)
+            output.say_all(line for line in lines if line.startswith((MEANS_OVER, LEFT_OUT)))
 
 
 def _guidelines(cells: "Gathered", chosen: Selection, names: Sequence[str], kind: str) -> "list[Sheet]":

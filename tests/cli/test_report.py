@@ -129,7 +129,10 @@ def test_tables_have_axes_as_rows_and_columns(ablation):
     assert done.exit_code == 0, done.exception
     assert "CTRATE freeze=true" in done.stdout
     assert "DIFFERENT" not in done.stdout
-    assert "Separate them with --rows model,text_encoder,train_on,lr." in runner.invoke(app, words[:3]).stdout
+    assert "lr=3e-4, freeze=true" in runner.invoke(app, words[:3]).stdout
+    done = runner.invoke(app, [*words[:3], "--rows", "lr", "--format", "csv"])
+    assert "Numbers are means over freeze: false, true." in done.stderr
+    assert "Numbers are means" not in done.stdout
 
 
 @pytest.mark.parametrize(

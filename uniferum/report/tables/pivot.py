@@ -60,6 +60,8 @@ METRICS = {
     **MASK_METRICS,
 }
 SMALLER_IS_BETTER = ("brier", "ece", "volume_error")
+MEANS_OVER, LEFT_OUT = "Numbers are means over", "Ensembles are not in this table:"
+"""Beginnings of the lines that say what a table averages and leaves out."""
 Measured = tuple[CellRecord, Score]
 
 
@@ -191,7 +193,7 @@ def _without_ensembles(
         return ([*records], [*pending]), []
     kept = [one for one in records if not one.members], [one for one in pending if not one.members]
     cure = f"--rows model,{','.join(layout.rows)}"
-    return kept, [ShownLine(f"Ensembles are not in this table: {', '.join(names)}. Add them with {cure}.")]
+    return kept, [ShownLine(f"{LEFT_OUT} {', '.join(names)}. Add them with {cure}.")]
 
 
 def fact(one: Measured, name: str) -> str:
@@ -401,7 +403,7 @@ def _collapsed(by_entry: Mapping[tuple[Key, Key], Sequence[Measured]], layout: L
         values = {f for numbers in by_entry.values() if len(numbers) > 1 for f in _distinct(numbers, name)}
         if values:
             over = f"{HEADINGS.get(name, name).lower()}: {', '.join(sorted(values))}"
-            lines.append(ShownLine(f"Numbers are means over {over}."))
+            lines.append(ShownLine(f"{MEANS_OVER} {over}."))
     return lines
 
 

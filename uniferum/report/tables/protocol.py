@@ -248,7 +248,7 @@ def _seeds_line(records: Sequence[CellRecord], shown: Sequence[str]) -> str:
     shown = "; ".join(", ".join(map(str, seeds)) for seeds in sets)
     line = f"Seeds: {shown}." if len(sets) == 1 else f"Seeds differ by row: {shown}."
     if any(len(seeds) > 1 for seeds in sets):
-        line += " Means over seeds are given with their standard deviation; it widens their intervals."
+        line += " Means over seeds are given with their standard deviation."
     mixed = [
         cells
         for cells, of_row in zip(by_row.values(), divisions, strict=True)
