@@ -110,7 +110,7 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
     total = max(score.n_labels_total for score in measured)
     lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores)
     alike, one = not repeats.mixed, len(repeats.scores) == 1
-    bounds = {name: getattr(repeats.scores[0], name) if one else math.nan for name in ("delong_lo", "delong_hi")}
+    first = repeats.scores[0]
     return Entry(
         value=mean(known),
         lo=lo if alike else math.nan,
@@ -130,7 +130,8 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
         method=_method(repeats) if alike and math.isfinite(lo) else "",
         reason=next((score.reason for score in scores if score.reason), "") if not math.isfinite(lo) else "",
         corrected=mean([score.corrected for score in repeats.scores]) if alike else math.nan,
-        **bounds,
+        delong_lo=first.delong_lo if one else math.nan,
+        delong_hi=first.delong_hi if one else math.nan,
     )
 
 
