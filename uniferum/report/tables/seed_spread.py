@@ -20,8 +20,8 @@ LEAST_FREEDOM = 5
 """Fewest degrees of freedom from which a spread over seeds is used: Student's t is then 2.6 at most."""
 OF_FOLDS = "Student's, over the folds"
 """The method of an interval over nested folds, which contains their spread."""
-WIDENED = "widened by the spread over seeds"
-CASES_ALONE = f"over test cases alone (the spread over seeds has fewer than {LEAST_FREEDOM} degrees of freedom)"
+WIDENED = "widened by the spread over {}"
+CASES_ALONE = f"over test cases alone (the spread over {{}} has fewer than {LEAST_FREEDOM} degrees of freedom)"
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,12 @@ def widened(entry: Entry, spread: SeedSpread) -> Entry:
     """
     if not math.isfinite(entry.spread) or not math.isfinite(entry.lo) or entry.method == OF_FOLDS:
         return entry
+    over = "folds" if entry.folds > 1 else "seeds"
     if not spread.known:
-        return replace(entry, method=f"{entry.method}, {CASES_ALONE}")
+        return replace(entry, method=f"{entry.method}, {CASES_ALONE.format(over)}")
     middle, of_seeds = centre(entry), _student(spread.freedom) * spread.value / math.sqrt(_repeats(entry))
     lo, hi = middle - math.hypot(middle - entry.lo, of_seeds), middle + math.hypot(entry.hi - middle, of_seeds)
-    return replace(entry, lo=max(0.0, lo), hi=min(1.0, hi), method=f"{entry.method}, {WIDENED}")
+    return replace(entry, lo=max(0.0, lo), hi=min(1.0, hi), method=f"{entry.method}, {WIDENED.format(over)}")
 
 
 def _repeats(entry: Entry) -> int:

@@ -63,7 +63,7 @@ def test_folds_on_the_same_cases_are_averaged_as_seeds_are(written: Callable[...
     scores = [s for r in records for s in r.groups if (s.cohort, s.group, s.metric) == (*COLUMN, "auroc")]
     cases = seeds_interval(scores)
     assert entry.lo < cases[0] < cases[1] < entry.hi or (entry.lo, entry.hi) == (0.0, 1.0)
-    assert entry.method.endswith(WIDENED), "five columns of three folds: ten degrees of freedom"
+    assert entry.method.endswith(WIDENED.format("folds")), "five columns of three folds: ten degrees of freedom"
     assert (entry.folds, entry.folds_total, entry.seeds, entry.n_cases) == (3, 3, 1, 40)
 
 

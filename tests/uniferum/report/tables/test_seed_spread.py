@@ -26,7 +26,7 @@ def column(*entries: Entry) -> list[Entry]:
 def test_two_seeds_of_one_cell_keep_the_interval_over_cases() -> None:
     (found,) = column(entry(0.1))
     assert (found.lo, found.hi) == (0.77, 0.82), "Student's t of one degree of freedom, 12.7, would give 0 to 1"
-    assert found.method == f"{CASES}, {CASES_ALONE}"
+    assert found.method == f"{CASES}, {CASES_ALONE.format('seeds')}"
 
 
 def test_the_spread_of_all_cells_of_a_column_is_pooled() -> None:
@@ -36,7 +36,7 @@ def test_the_spread_of_all_cells_of_a_column_is_pooled() -> None:
     for one in found[:5]:
         assert 0.8 - one.lo == pytest.approx(math.hypot(0.03, t * pooled / math.sqrt(2)))
         assert one.hi - 0.8 == pytest.approx(math.hypot(0.02, t * pooled / math.sqrt(2)))
-        assert one.method == f"{CASES}, {WIDENED}"
+        assert one.method == f"{CASES}, {WIDENED.format('seeds')}"
     assert found[5] == entry(math.nan, 1), "one seed has no spread"
 
 
