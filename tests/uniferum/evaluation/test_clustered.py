@@ -1,5 +1,7 @@
 """Areas with patients as the unit: DeLong's where each has one volume, the jackknife's over patients elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -77,3 +79,34 @@ def test_a_missing_class_has_no_area_and_no_test() -> None:
         clustered_test([0, 0], [0.1, 0.2], [0.3, 0.4], ["a", "b"])
     with pytest.raises(UniferumError, match="must be finite"):
         components([0, 1], [np.nan, 0.2], ["a", "b"])
+
+
+def test_patients_of_unequal_size_leave_fewer_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(2)
+    patient = np.repeat(np.arange(60), [12, 1, 1, 1, 1, *[1] * 55])
+    target = (patient < 5).astype(float)
+    first, second = rng.normal(size=(2, len(patient)))
+    found = components(target, np.stack([first, second]), patient)
+    assert found.effective == pytest.approx((16**2 / (12**2 + 4), 55.0))
+    equal = components(np.repeat([1.0, 0.0], [5, 55]), rng.normal(size=(2, 60)), np.arange(60))
+    assert equal.effective == (5.0, 55.0), "one volume a patient: all count"
+    counted = replace(found, effective=(5.0, 55.0))
+    weights = np.array([-1.0, 1.0])
+    assert found.variance(weights)[0] == counted.variance(weights)[0]
+    assert clustered_test(target, first, second, patient).freedom < counted.variance(weights)[1]
+
+
+def test_a_true_null_is_rejected_in_about_5_per_cent() -> None:
+    """Ten positive patients of several volumes: DeLong's test, volumes as cases, rejects 20 %."""
+    ours, plain, sets = 0, 0, 250
+    for seed in range(sets):
+        rng = np.random.default_rng([7, seed])
+        patient = np.repeat(np.arange(90), 1 + rng.multinomial(120, rng.dirichlet(np.full(90, 1.5))))
+        target = (patient < 10).astype(float)
+        shared = rng.normal(size=(3, 90))[:, patient]
+        own = shared + 0.5 * rng.normal(size=shared.shape)
+        first, second = own[0] + own[1] + target, own[0] + own[2] + target
+        ours += clustered_test(target, first, second, patient).p <= 0.05
+        plain += paired_delong(target, first, second).p <= 0.05
+    assert 0.01 <= ours / sets <= 0.09
+    assert plain / sets > 0.11

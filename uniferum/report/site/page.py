@@ -15,10 +15,12 @@ from uniferum.preprocessing.store.store import Store
 from uniferum.report import datacard
 from uniferum.report.axes import Varied
 from uniferum.report.checks.against import against_sheet
+from uniferum.report.checks.claims_table import claims_sheet
 from uniferum.report.checks.effects import effect_sheet, effects
-from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.verdict import judge, verdict_sheet
+from uniferum.report.checks.verdict import judge
+from uniferum.report.checks.verdict_table import verdict_sheet
 from uniferum.report.figures.by_axis import effects_figure, learning_curves
 from uniferum.report.figures.catalogue import ByAxis, figures, varied_axes
 from uniferum.report.figures.parallel import parallel_coordinates

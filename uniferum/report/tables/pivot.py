@@ -32,6 +32,7 @@ from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
+from uniferum.report.tables.seed_spread import with_seed_spread
 from uniferum.systems import paper_systems
 
 FACTS = tuple(name for name in HEADINGS if name != "wording")
@@ -138,6 +139,7 @@ def pivot_table(
         for row in rows
         for column in columns
     }
+    entries = with_seed_spread(entries, (*layout.rows, *layout.columns))
     across = any(map(_of_cell, layout.columns)) and not any(map(_of_cell, layout.rows))
     best = marked_best(
         entries, rows if across else columns, axis=0 if across else 1, smallest=layout.metric in SMALLER_IS_BETTER

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.report.checks.claims import CLAIMS, CT, RAD, Check, Claim, cell
-from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.claims_table import claims_sheet
+from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.readings import Tested, combined, reading
 from uniferum.report.published import find
