@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 from uniferum.report.axes import UNVARIED, Varied
-from uniferum.report.checks.compare import shown_p
 from uniferum.report.checks.effects import SHORT, TESTED, Effect, Wanted
 from uniferum.report.tables.naming import titled
 from uniferum.report.tables.pivot import METRICS
+from uniferum.report.tables.rounded import Rounded, bounds, shown_p, signed
 from uniferum.report.tables.sheet import Sheet
 
 
@@ -40,16 +40,12 @@ def _numbers(one: Effect) -> list[str]:
     return [
         f"{entry.seeds} x {entry.folds} folds" if entry.folds_total else str(entry.seeds or "-"),
         str(entry.n_cases or "-"),
-        f"{entry.value:.4f}{spread}" if entry.known else "-",
-        "base" if one.is_base else _signed(one.difference),
-        f"[{one.lo:+.4f}, {one.hi:+.4f}]" if math.isfinite(one.lo) else "-",
+        Rounded(f"{entry.value:.4f}{spread}", repr(entry.value)) if entry.known else "-",
+        "base" if one.is_base else signed(one.difference),
+        bounds(one.lo, one.hi, "+.4f"),
         *map(shown_p, tested),
-        f"{_signed(low)} to {_signed(high)}" if len(one.by_seed) > 1 else "-",
+        f"{signed(low)} to {signed(high)}" if len(one.by_seed) > 1 else "-",
     ]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}" if math.isfinite(value) else "-"
 
 
 def _said(varied: Varied, computed: Sequence[Effect], wanted: Wanted, base: str) -> list[str]:
@@ -81,7 +77,7 @@ def _errors_said(computed: Sequence[Effect]) -> list[str]:
     tested = [one for one in computed if math.isfinite(one.lo)]
     lines = []
     for folds in (False, True):
-        known = [one for one in tested if one.spread.freedom and bool(one.by_fold) == folds]
+        known = [one for one in tested if one.spread.known and bool(one.by_fold) == folds]
         if known:
             over = "folds" if folds else "seeds"
             said = "; ".join(dict.fromkeys(one.spread.said for one in known))
@@ -89,7 +85,7 @@ def _errors_said(computed: Sequence[Effect]) -> list[str]:
                 f"Interval and p: errors over the test cases and over {over}; of {over}, by the spread of their "
                 f"differences ({said})."
             )
-    if any(one.test is not None and not one.spread.freedom for one in tested):
+    if any(one.test is not None and not one.spread.known for one in tested):
         lines.append(
             "The spread over seeds is unknown: interval and p are over the test cases, for these trained seeds."
         )

@@ -26,13 +26,14 @@ from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.paper import COLUMNS, averaged
 from uniferum.report.tables.pivot import Layout, measured
-from uniferum.report.tables.seed_spread import UNKNOWN, SeedSpread, column_pools
+from uniferum.report.tables.seed_spread import SeedSpread, pooled
 
 SHORT = {"auroc": "AUROC", "aupr": "AUPR"}
 TESTED = "auroc"
 """The metric that has a test; others have a difference alone."""
 
 
+UNKNOWN = SeedSpread()
 LEAST_NESTED = 3
 """Fewest nested folds over which a difference is tested: Student's t is then 4.3."""
 Scored = tuple[CellRecord, Score]
@@ -116,16 +117,23 @@ def effects(varied: Varied, wanted: Wanted) -> list[Effect]:
 def _with_seeds(made: Sequence[Effect]) -> list[Effect]:
     """Add the error over seeds, or over folds, to the intervals: the spread of differences pooled over a column."""
     tested = [one for one in made if one.test is not None]
-    kinds = {kind: [one for one in tested if bool(one.by_fold) == kind] for kind in (False, True)}
-    pools = {
-        kind: column_pools([(one.column, one.by_fold or one.by_seed) for one in of], "all columns")
-        for kind, of in kinds.items()
-    }
+    pools = {kind: _pools([one for one in tested if bool(one.by_fold) == kind]) for kind in (False, True)}
     return [_widened(one, pools[bool(one.by_fold)].get(one.column, UNKNOWN)) for one in made]
 
 
+def _pools(tested: Iterable[Effect]) -> dict[Column, SeedSpread]:
+    """The spread of the differences of each column; with too few degrees of freedom that of all columns."""
+    of_column: dict[Column, list[tuple[float, int]]] = {}
+    for one in tested:
+        values = one.by_fold or one.by_seed
+        of_column.setdefault(one.column, []).extend([(stdev(values), len(values))] if len(values) > 1 else [])
+    whole = replace(pooled(one for of in of_column.values() for one in of), said="pooled over all columns")
+    own = {column: replace(pooled(of), said="pooled over its column") for column, of in of_column.items()}
+    return {column: one if one.known else whole for column, one in own.items()}
+
+
 def _widened(one: Effect, spread: SeedSpread) -> Effect:
-    if one.test is None or not math.isfinite(one.lo) or not spread.freedom:
+    if one.test is None or not math.isfinite(one.lo) or not spread.known:
         return one
     repeats = len(one.by_fold or one.by_seed)
     tested = combined(

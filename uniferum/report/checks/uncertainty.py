@@ -20,11 +20,10 @@ from scipy.stats import t as student
 from uniferum.report.published import GROUPS, Published, find, published
 from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.tables.entries import Key, ReportTable
-from uniferum.report.tables.seed_spread import LEAST_FREEDOM, UNKNOWN, SeedSpread, pooled
-
-__all__ = ["LEAST_FREEDOM", "SeedSpread", "pooled"]
+from uniferum.report.tables.seed_spread import SeedSpread, pooled_by_column
 
 Z95 = float(norm.ppf(0.975))
+UNKNOWN_SPREAD = SeedSpread()
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class Uncertainty:
 
     below: float
     above: float
-    spread: SeedSpread = UNKNOWN
+    spread: SeedSpread = UNKNOWN_SPREAD
     seeds: int = 1
     published: float = math.nan
 
@@ -96,23 +95,14 @@ def papers_spread(metric: str, cohort: str, group: str) -> SeedSpread:
 
 
 def column_spreads(table: ReportTable) -> dict[Key, SeedSpread]:
-    """The pooled spread over seeds of each cohort with its group or label.
+    """The pooled spread over seeds of each cohort with its group or label, with the paper's pairs of encoders.
 
-    A column with fewer than :data:`LEAST_FREEDOM` degrees of freedom takes the spread of the whole table.
+    A column with fewer than five degrees of freedom takes the spread of the whole table.
     """
-    names = (*table.row_facts, *table.column_facts)
-    of_column: dict[Key, list[tuple[float, int]]] = {}
-    for (row, column), entry in table.entries.items():
-        facts = dict(zip(names, (*row, *column), strict=True))
-        key = facts.get("cohort", ""), facts.get("label") or facts.get("group", "")
-        several = math.isfinite(entry.lo) and not entry.folds_total
-        of_column.setdefault(key, []).extend([(entry.spread, entry.seeds)] if several else [])
-    whole = pooled(one for spreads in of_column.values() for one in spreads)
-    made: dict[Key, SeedSpread] = {}
-    for key, spreads in of_column.items():
-        own = pooled(spreads, papers_spread(table.metric, *key) if key[1] in GROUPS else None)
-        made[key] = own if own.known else whole if whole.known else SeedSpread()
-    return made
+    facts = (*table.row_facts, *table.column_facts)
+    return pooled_by_column(
+        table.entries, facts, lambda key: papers_spread(table.metric, *key) if key[1] in GROUPS else None
+    )
 
 
 def published_error(value: Published | None, positives: int, negatives: int) -> tuple[float, str]:

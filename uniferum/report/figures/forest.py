@@ -19,7 +19,7 @@ from uniferum.report.figures.style import footnote, label_words, new_figure, say
 from uniferum.report.records import CellRecord, RowKey, Score
 from uniferum.report.tables.entries import Entry, intervals_said
 from uniferum.report.tables.naming import encoder_notes, not_the_papers, parts, row_label
-from uniferum.report.tables.paper import averaged, pool_of
+from uniferum.report.tables.paper import averaged
 from uniferum.report.tables.pivot import label_scores
 from uniferum.systems import SYSTEMS, UNIFERUM
 
@@ -43,7 +43,7 @@ def forest(records: Sequence[CellRecord], panel: Panel) -> Figure:
     """
     cells = _by_row(records)
     drawn = [(row, cells[row]) for row in panel.rows if row in cells]
-    scores = _scores(drawn, panel.column)
+    scores = {row: _scores(own, panel.column) for row, own in drawn}
     labels = _labels(scores)
     figure = new_figure(6.5, 1.6 + 0.24 * max(len(labels), 4))
     axes = figure.add_subplot()
@@ -67,7 +67,7 @@ def figure1(records: Sequence[CellRecord]) -> Figure:
     """Draw Figure 1: CT-RATE by label. CT-CLIP's values by label are in no table, so they are missing."""
     row: RowKey = (UNIFERUM, parts(records)[0], "CTRATE")
     cells = _by_row(records)
-    scores = _scores([(row, cells[row])] if row in cells else [], ("CTRATE", "all"))
+    scores: Scores = {row: _scores(cells[row], ("CTRATE", "all"))} if row in cells else {}
     labels = _labels(scores)
     figure = new_figure(9, 1.6 + 0.24 * max(len(labels), 6))
     left, right = figure.subplots(1, 2, width_ratios=[2, 1])
@@ -108,18 +108,14 @@ def _by_row(records: Sequence[CellRecord]) -> dict[RowKey, list[CellRecord]]:
     return {row: [own[repeat] for repeat in sorted(own)] for row, own in rows.items()}
 
 
-def _scores(drawn: Sequence[tuple[RowKey, Sequence[CellRecord]]], column: tuple[str, str]) -> Scores:
-    """The score of each label by row, averaged over seeds and folds."""
-    found: dict[RowKey, dict[str, list[Score]]] = {row: {} for row, _ in drawn}
-    for row, cells in drawn:
-        for score in (one for cell in cells for one in label_scores(cell, "auroc")):
+def _scores(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, Entry]:
+    """The score of each label, averaged over seeds and folds."""
+    by_label: dict[str, list[Score]] = {}
+    for cell in cells:
+        for score in label_scores(cell, "auroc"):
             if (score.cohort, score.group) == column:
-                found[row].setdefault(score.label, []).append(score)
-    pool = pool_of(scores for of_row in found.values() for scores in of_row.values())
-    return {
-        row: {label: averaged(scores, spread=pool(scores)) for label, scores in of_row.items()}
-        for row, of_row in found.items()
-    }
+                by_label.setdefault(score.label, []).append(score)
+    return {label: averaged(scores) for label, scores in by_label.items()}
 
 
 def _notes(scores: Scores, drawn: Sequence[tuple[RowKey, Sequence[CellRecord]]]) -> list[str]:

@@ -5,7 +5,7 @@ the command that computes it.
 """
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from statistics import fmean, stdev
@@ -25,7 +25,7 @@ from uniferum.report.tables.entries import (
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.tables.protocol import protocol_lines
 from uniferum.report.tables.repeats import Repeats, by_fold
-from uniferum.report.tables.seed_spread import LEAST_OF_COLUMN, UNKNOWN, SeedSpread, column_pools
+from uniferum.report.tables.seed_spread import OF_FOLDS, centre, with_seed_spread
 
 #: The columns of the paper's Table 2; those of other cohorts follow.
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -72,14 +72,14 @@ def group_table(
     phantoms = phantoms or of_phantoms(cells)
     title = title or METRIC_TITLES.get(metric, metric)
     printed = [row for row in rows(metric) if published_rows and not phantoms and shows(row)]
-    ordered = _rows(cells, printed)
+    ordered, facts = _rows(cells, printed), row_facts(cells)
     scores, others = _scores(records, metric), not_the_papers(cells)
-    pool = pool_of(scores.values())
     entries: dict[tuple[Key, Key], Entry] = {
-        (shown, column): _entry(row, column, metric, scores, records, pending, others, pool)
+        (shown, column): _entry(row, column, metric, scores, records, pending, others)
         for shown, row in ordered.items()
         for column in wanted
     }
+    entries = with_seed_spread(entries, (*facts, "cohort", "group"))
     return ReportTable(
         name,
         phantom_title(title) if phantoms else title,
@@ -89,28 +89,29 @@ def group_table(
         marked_best(entries, wanted),
         protocol_lines(records, wanted, metric, intervals=intervals_said(entries.values())),
         (*(unpublished_notes(cells, phantoms=phantoms) if published_rows else ()), *progress_notes(records, pending)),
-        row_facts=row_facts(cells),
+        row_facts=facts,
         column_names={("CTRATE", "all"): "CTRATE"},
         phantoms=phantoms,
         unit=next((one.unit for one in records), "volume"),
     )
 
 
-def averaged(scores: Sequence[Score], paper: float = math.nan, spread: SeedSpread = UNKNOWN) -> Entry:
-    """Average the scores of several seeds and folds: mean, interval and standard deviation.
+def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
+    """Average the scores of several seeds and folds: mean, interval over cases, and standard deviation.
+
+    A table widens the interval by the spread over seeds (:mod:`uniferum.report.tables.seed_spread`).
 
     Args:
         scores: one for each seed and fold, of cells that differ in nothing else.
         paper: the published value of the entry.
-        spread: over seeds or folds, pooled over the cells of the table (:func:`pool_of`).
     """
     repeats = by_fold(scores)
     known = [score.value for score in repeats.scores if math.isfinite(score.value)]
     measured = [score for score in scores if math.isfinite(score.value)] or scores
     total = max(score.n_labels_total for score in measured)
-    lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores, spread)
+    lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores)
     alike, one = not repeats.mixed, len(repeats.scores) == 1
-    bounds = {name: getattr(repeats.scores[0], name) if one else math.nan for name in ("delong_lo", "delong_hi")}
+    first = repeats.scores[0]
     return Entry(
         value=mean(known),
         lo=lo if alike else math.nan,
@@ -127,86 +128,32 @@ def averaged(scores: Sequence[Score], paper: float = math.nan, spread: SeedSprea
         published=paper,
         missing="" if known else f"n/a (0 of {total} labels have both classes)",
         cells=tuple(score.cell for score in scores),
-        method=_method(repeats, spread) if alike and math.isfinite(lo) else "",
+        method=_method(repeats) if alike and math.isfinite(lo) else "",
         reason=next((score.reason for score in scores if score.reason), "") if not math.isfinite(lo) else "",
         corrected=mean([score.corrected for score in repeats.scores]) if alike else math.nan,
-        **bounds,
+        delong_lo=first.delong_lo if one else math.nan,
+        delong_hi=first.delong_hi if one else math.nan,
     )
 
 
-def _method(repeats: Repeats, spread: SeedSpread) -> str:
+def _method(repeats: Repeats) -> str:
     """How the interval of a mean over seeds or folds was made."""
     known = [score for score in repeats.scores if math.isfinite(score.value)]
     if repeats.nested and len(known) > 1:
-        return "Student's, over the folds"
-    made, over = " / ".join(dict.fromkeys(score.method for score in known if score.method)), _over(repeats)
-    if not made or not (spread.freedom or len(known) > 1):
-        return made
-    if spread.freedom or len(known) > LEAST_OF_COLUMN:
-        return f"{made}, widened by the spread over {over}" + (f" ({spread.said})" if spread.freedom else "")
-    return f"{made}, of one of the two {over}, whose spread is unknown"
+        return OF_FOLDS
+    return " / ".join(dict.fromkeys(score.method for score in known if score.method))
 
 
-def _over(repeats: Repeats) -> str:
-    return "folds" if repeats.folds > 1 else "seeds"
+def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
+    """Compute the 95 % interval over test cases of a mean over seeds or folds; NaN if one of them has none.
 
-
-def pool_of(entries: Iterable[Sequence[Score]]) -> Callable[[Sequence[Score]], SeedSpread]:
-    """Pool the spread over seeds, or over folds, of all numbers of a table.
-
-    Args:
-        entries: the scores of each number, one for each seed and fold.
-
-    Returns:
-        A function from the scores of a number to the spread of its column.
-    """
-    values: dict[str, list[tuple[Hashable, list[float]]]] = {"seeds": [], "folds": []}
-    for scores in entries:
-        repeats = by_fold(scores)
-        if not repeats.mixed and not repeats.nested:
-            own = [centre(score) for score in repeats.scores if math.isfinite(score.value)]
-            values[_over(repeats)].append((_column(scores), own))
-    pools = {over: column_pools(of, "all columns") for over, of in values.items()}
-    return lambda scores: pools[_over(by_fold(scores))].get(_column(scores), UNKNOWN)
-
-
-def _column(scores: Sequence[Score]) -> tuple[str, ...]:
-    return scores[0].metric, scores[0].cohort, scores[0].group, scores[0].label
-
-
-def centre(score: Score | Entry) -> float:
-    """What the interval of a score is around: of average precision the corrected value, else the value."""
-    return score.corrected if math.isfinite(score.corrected) else score.value
-
-
-def seeds_interval(scores: Sequence[Score], spread: SeedSpread = UNKNOWN) -> tuple[float, float]:
-    """Compute the 95 % interval of a mean over seeds or folds, from the variation over test cases and over these.
-
-    All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: its half-width is
-    the mean of the seeds' own, below and above. The error due to the seeds is that of a mean of m values with standard
-    deviation s. The two are independent, and the squares of their distances from the mean v add (the rule of Zou and
-    Donner 2008 for a sum of two estimates)::
-
-        below = sqrt(mean(v_i - lo_i)^2 + (t s / sqrt(m))^2),  above = sqrt(mean(hi_i - v_i)^2 + (t s / sqrt(m))^2)
-
-    with t the 97.5 % point of Student's distribution with the degrees of freedom of s. That is the spread pooled over
-    cells, which also widens the interval of one seed, so that two seeds are not worse than one. Without it s is that of
-    the seeds themselves; of two it is not used, as t would be 12.7. The interval is cut at 0 and 1, the range of every
-    metric here. NaN if a seed has none.
+    All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: the interval
+    reaches as far as those of the seeds do on average.
     """
     measured = [score for score in scores if math.isfinite(score.value)]
     if not measured or not all(math.isfinite(score.lo) and math.isfinite(score.hi) for score in measured):
         return math.nan, math.nan
-    values = [centre(score) for score in measured]
-    if not spread.freedom and len(values) > LEAST_OF_COLUMN:
-        spread = SeedSpread(stdev(values), len(values) - 1)
-    if not spread.freedom and len(values) == 1:
-        return measured[0].lo, measured[0].hi
-    middle = fmean(values)
-    of_seeds = _student(spread.freedom) * spread.value / math.sqrt(len(values)) if spread.freedom else 0.0
-    below = math.hypot(fmean(centre(score) - score.lo for score in measured), of_seeds)
-    above = math.hypot(fmean(score.hi - centre(score) for score in measured), of_seeds)
-    return max(0.0, middle - below), min(1.0, middle + above)
+    return fmean(score.lo for score in measured), fmean(score.hi for score in measured)
 
 
 def folds_interval(repeats: Repeats) -> tuple[float, float]:
@@ -318,14 +265,9 @@ def _entry(
     records: Sequence[CellRecord],
     pending: Sequence[PendingCell],
     others: Mapping[RowKey, str],
-    pool: Callable[[Sequence[Score]], SeedSpread],
 ) -> Entry:
     printed, apart = find(metric, row, *column), others.get(row, "")
     paper = printed.value if printed and not apart else math.nan
     of_seeds = scores.get((row, column))
-    entry = (
-        averaged(of_seeds, paper, pool(of_seeds))
-        if of_seeds
-        else absent(row, records, pending, paper, cohort=column[0])
-    )
+    entry = averaged(of_seeds, paper) if of_seeds else absent(row, records, pending, paper, cohort=column[0])
     return replace(entry, apart=apart) if printed and apart else entry

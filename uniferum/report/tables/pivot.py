@@ -7,7 +7,7 @@ and an interval. A mean over any other fact has neither, and a note names the fa
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -41,9 +41,9 @@ from uniferum.report.tables.entries import (
 )
 from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
-from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, pool_of, progress_notes
+from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
-from uniferum.report.tables.seed_spread import SeedSpread
+from uniferum.report.tables.seed_spread import with_seed_spread
 from uniferum.systems import paper_systems
 
 FACTS = tuple(name for name in HEADINGS if name != "wording")
@@ -141,7 +141,6 @@ def pivot_table(
         key = tuple(fact(one, f) for f in layout.rows), tuple(fact(one, f) for f in layout.columns)
         by_entry.setdefault(key, []).append(one)
     phantoms, others = phantoms or of_phantoms(cells), not_the_papers(cells)
-    pool = pool_of([score for _, score in one] for one in by_entry.values() if _differ_in_seed_alone(one))
     wanted = [one for one in printed if not phantoms and one.row not in others]
     settings = {one.row: one.setting for one in cells}
     paper = {key: one for one in wanted if (key := _entry_key(one, layout, settings))}
@@ -150,12 +149,13 @@ def pivot_table(
     columns = _ordered({column for _, column in (*by_entry, *paper)}, layout.columns, cells, layout.axes)
     entries: dict[tuple[Key, Key], Entry] = {
         (row, column): _beside(
-            _entry(by_entry.get((row, column), []), (*row, *column), layout, records, pending, pool),
+            _entry(by_entry.get((row, column), []), (*row, *column), layout, records, pending),
             paper.get((row, column)),
         )
         for row in rows
         for column in columns
     }
+    entries = with_seed_spread(entries, (*layout.rows, *layout.columns))
     across = any(map(_of_cell, layout.columns)) and not any(map(_of_cell, layout.rows))
     best = marked_best(
         entries, rows if across else columns, axis=0 if across else 1, smallest=layout.metric in SMALLER_IS_BETTER
@@ -243,15 +243,15 @@ def label_interval(row: Mapping[str, Any], metric: str, value: float) -> dict[st
     """The interval of a label's score, how it was made, and why there is none."""
     lo, hi = (float(row.get(f"{metric}_{end}", math.nan)) for end in ("lo", "hi"))
     method, reason = (_word(row.get(name)) for name in (f"{metric}_method", "interval_reason"))
-    found: dict[str, Any] = {"lo": lo, "hi": hi, "method": method}
+    bounds: dict[str, Any] = {"lo": lo, "hi": hi, "method": method}
     if metric not in GROUP_METRICS:
-        return found
+        return bounds
     if metric == "aupr" and math.isfinite(lo) and not method:
         return {**centred(value, lo, hi), "method": CENTRED}
-    found["reason"] = reason if math.isfinite(value) and not math.isfinite(lo) else ""
+    bounds["reason"] = reason if math.isfinite(value) and not math.isfinite(lo) else ""
     if metric == "aupr":
-        return found | {"corrected": float(row.get("aupr_corrected", math.nan))}
-    return found | {f"delong_{end}": float(row.get(f"auroc_delong_{end}", math.nan)) for end in ("lo", "hi")}
+        return bounds | {"corrected": float(row.get("aupr_corrected", math.nan))}
+    return bounds | {f"delong_{end}": float(row.get(f"auroc_delong_{end}", math.nan)) for end in ("lo", "hi")}
 
 
 def _word(value: object) -> str:
@@ -323,13 +323,11 @@ def _entry(
     layout: Layout,
     records: Sequence[CellRecord],
     pending: Sequence[PendingCell],
-    pool: Callable[[Sequence[Score]], SeedSpread],
 ) -> Entry:
     if measured:
         record, score = measured[0]
         printed, apart = find(layout.metric, record.row, score.cohort, score.label or score.group), why_apart(record)
-        scores, paper = [score for _, score in measured], printed.value if printed and not apart else math.nan
-        entry = averaged(scores, paper, pool(scores))
+        entry = averaged([score for _, score in measured], printed.value if printed and not apart else math.nan)
         entry = replace(entry, apart=apart) if printed and apart else entry
         return entry if _differ_in_seed_alone(measured) else _without_error(entry, measured)
     facts = {f: value for f, value in zip((*layout.rows, *layout.columns), key, strict=True) if _of_cell(f)}

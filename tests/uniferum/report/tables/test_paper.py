@@ -6,8 +6,8 @@ import json
 import math
 import re
 from dataclasses import replace
+from statistics import fmean
 
-import numpy as np
 import pytest
 
 from uniferum.errors import UniferumError
@@ -16,8 +16,9 @@ from uniferum.report.records import PendingCell, Score, from_folders
 from uniferum.report.settings import with_settings
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.entries import marked_best
-from uniferum.report.tables.paper import averaged, pool_of, seeds_interval
+from uniferum.report.tables.paper import seeds_interval
 from uniferum.report.tables.rendering import Style, long_rows, render
+from uniferum.report.tables.seed_spread import pooled, widened
 from uniferum.report.unfinished import unfinished
 
 
@@ -123,69 +124,26 @@ def score(value, lo, hi):
     return Score(**facts, **counts, value=value, lo=lo, hi=hi)
 
 
-def test_the_interval_of_a_mean_over_seeds_widens_by_their_spread():
+def test_the_interval_over_cases_of_a_mean_over_seeds_reaches_as_far_as_theirs_on_average():
     lo, hi = seeds_interval([score(0.79, 0.77, 0.80), score(0.80, 0.78, 0.81), score(0.81, 0.79, 0.82)])
-    of_seeds = 4.302652729911275 * 0.01 / math.sqrt(3)  # Student's t, two degrees of freedom, from its table
-    assert 0.80 - lo == pytest.approx(math.sqrt(0.02**2 + of_seeds**2))
-    assert hi - 0.80 == pytest.approx(math.sqrt(0.01**2 + of_seeds**2))
-
-
-def test_equal_seeds_add_nothing_for_they_share_their_cases():
-    assert seeds_interval([score(0.8, 0.78, 0.83)] * 2) == pytest.approx((0.78, 0.83))
+    assert (lo, hi) == pytest.approx((0.78, 0.81))
     assert seeds_interval([score(0.8, 0.78, 0.83)]) == (0.78, 0.83)
-
-
-def test_the_interval_over_seeds_stays_between_0_and_1_and_needs_one_of_each_seed():
-    far = [score(0.9, 0.88, 0.92), score(0.5, 0.48, 0.52), score(0.1, 0.08, 0.12)]
-    assert seeds_interval(far) == (0.0, 1.0)
     assert all(math.isnan(end) for end in seeds_interval([score(0.9, 0.88, 0.92), score(0.5, math.nan, math.nan)]))
 
 
-def of_column(records, cohort="CTRATE", group="all"):
-    return [g for r in records for g in r.groups if (g.cohort, g.group, g.metric) == (cohort, group, "auroc")]
-
-
 def test_the_table_prints_that_interval(cells, tmp_path):
-    for seed in (0, 1, 2):
-        cells("CTRATE", seed=seed)
-    records = from_folders(tmp_path)
-    entry = make_table("auroc", records, []).entries[records[0].row, ("CTRATE", "all")]
-    own = of_column(records)
-    assert (entry.lo, entry.hi) == pytest.approx(seeds_interval(own))
-    assert entry.hi - entry.lo > max(one.hi - one.lo for one in own)
-
-
-def test_the_spread_over_seeds_is_pooled_over_the_cells_of_a_column(cells, tmp_path):
-    for mix, seeds in (("CTRATE", 2), ("INSPECT", 3), ("CTRATE+SEG", 1)):
-        for seed in range(seeds):
-            cells(mix, seed=seed)
-    records = from_folders(tmp_path)
-    table = make_table("auroc", records, [])
-    scores = {mix: of_column([r for r in records if r.mix == mix]) for mix in ("CTRATE", "INSPECT", "CTRATE+SEG")}
-    variances = [np.var([one.value for one in scores[mix]], ddof=1) for mix in ("CTRATE", "INSPECT")]
-    spread = math.sqrt((variances[0] + 2 * variances[1]) / 3)
-    for mix, of_mix in scores.items():
-        entry = table.entries[("uniferum", "pubmedbert", mix), ("CTRATE", "all")]
-        of_seeds = 3.182446305284263 * spread / math.sqrt(len(of_mix))  # Student's t, three degrees of freedom
-        cases = np.mean([one.hi - one.value for one in of_mix])
-        assert entry.hi == pytest.approx(min(1, entry.value + math.hypot(cases, of_seeds)))
-        assert "widened by the spread over seeds (pooled over its column)" in entry.method
-    two, one = (table.entries[("uniferum", "pubmedbert", mix), ("CTRATE", "all")] for mix in ("CTRATE", "CTRATE+SEG"))
-    assert two.hi - two.lo < one.hi - one.lo + 0.05
-
-
-def test_two_seeds_alone_have_the_interval_of_one(cells, tmp_path):
-    own = [replace(score(v, v - 0.03, v + 0.02), method="M") for v in (0.7, 0.9)]
-    entry = averaged(own, spread=pool_of([own])(own))
-    assert (entry.lo, entry.hi) == pytest.approx((0.77, 0.82))
-    assert entry.method == "M, of one of the two seeds, whose spread is unknown"
     for seed in (0, 1):
         cells("CTRATE", seed=seed)
     records = from_folders(tmp_path)
     table = make_table("auroc", records, [])
     entry = table.entries[records[0].row, ("CTRATE", "all")]
-    assert "widened by the spread over seeds (pooled over all columns)" in " ".join(table.protocol)
-    assert entry.hi - entry.lo < 12.7 * entry.spread
+    own = [g for r in records for g in r.groups if (g.cohort, g.group, g.metric) == ("CTRATE", "all", "auroc")]
+    cases = replace(entry, lo=fmean(one.lo for one in own), hi=fmean(one.hi for one in own))
+    spread = pooled((one.spread, 2) for one in table.entries.values())
+    wanted = widened(cases, spread)
+    assert spread.freedom == len(table.columns) == 5
+    assert (entry.lo, entry.hi) == pytest.approx((wanted.lo, wanted.hi))
+    assert entry.hi - entry.lo > cases.hi - cases.lo
 
 
 def test_aupr_is_printed_with_its_prevalence(cells, tmp_path):
