@@ -221,7 +221,7 @@ def test_folds_are_paired_each_with_itself(tmp_path: Path, nested: bool) -> None
         assert one.p == pytest.approx(2 * student.sf(abs(one.difference) / error, freedom))
     else:
         assert one.test is not None
-        assert one.hi - one.difference > student.ppf(0.975, 1e6) * np.hypot(one.test.se, error)
+        assert (one.lo, one.hi) == (one.test.lo, one.test.hi), "two degrees of freedom tell too little of the spread"
     said = " ".join(effect_sheet(varied, [one], Wanted()).below)
     assert "Folds are paired, each with itself" in said
     assert ("Nested folds have other test cases each" in said) == nested
