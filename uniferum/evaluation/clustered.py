@@ -129,8 +129,8 @@ def clustered_delong(target: ArrayLike, score: ArrayLike, patient: ArrayLike, *,
     positive = np.asarray(target) > 0.5
     if positive.all() or not positive.any():
         return UNDEFINED
-    found = components(target, score, patient)
-    return interval(float(found.areas[0]), float(np.sqrt(max(found.covariance[0, 0], 0.0))), level=level)
+    computed = components(target, score, patient)
+    return interval(float(computed.areas[0]), float(np.sqrt(max(computed.covariance[0, 0], 0.0))), level=level)
 
 
 def clustered_test(
@@ -138,9 +138,9 @@ def clustered_test(
 ) -> PairedTest:
     """Test the difference of two models on the same cases, patients as the unit; raises as :func:`components`."""
     scores = np.stack([np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)])
-    found = components(target, scores, patient)
-    variance, free = found.variance(np.array([-1.0, 1.0]))
-    return paired_test(float(found.areas[0]), float(found.areas[1]), variance, level=level, freedom=free)
+    computed = components(target, scores, patient)
+    variance, free = computed.variance(np.array([-1.0, 1.0]))
+    return paired_test(float(computed.areas[0]), float(computed.areas[1]), variance, level=level, freedom=free)
 
 
 def _factor(clusters: int) -> float:

@@ -26,8 +26,8 @@ def cases(seed: int, patients: int, volumes: int, *, agree: float = 0.9) -> tupl
 def test_one_volume_a_patient_gives_delong_s_variance(seed: int) -> None:
     target, score, _ = cases(seed, 60, 60)
     patient = np.arange(60)
-    found, wanted = clustered_delong(target, score, patient), delong(target, score)
-    assert (found.value, found.se) == pytest.approx((wanted.value, wanted.se), rel=1e-9)
+    result, wanted = clustered_delong(target, score, patient), delong(target, score)
+    assert (result.value, result.se) == pytest.approx((wanted.value, wanted.se), rel=1e-9)
     other = score + np.random.default_rng(seed + 1).normal(size=60)
     ours, theirs = clustered_test(target, score, other, patient), paired_delong(target, score, other)
     assert (ours.difference, ours.se, ours.z) == pytest.approx((theirs.difference, theirs.se, theirs.z), rel=1e-9)
@@ -40,9 +40,9 @@ def test_several_volumes_a_patient_give_the_jackknife_over_patients() -> None:
     names = np.unique(patient)
     left = np.array([auroc(target[patient != name], score[patient != name]) for name in names])
     jackknife = (len(names) - 1) / len(names) * ((left - left.mean()) ** 2).sum()
-    found = clustered_delong(target, score, patient)
-    assert found.se**2 == pytest.approx(jackknife, rel=0.03)
-    assert found.se > 1.3 * delong(target, score).se, "volumes of one patient err together"
+    result = clustered_delong(target, score, patient)
+    assert result.se**2 == pytest.approx(jackknife, rel=0.03)
+    assert result.se > 1.3 * delong(target, score).se, "volumes of one patient err together"
 
 
 def test_a_volume_read_twice_adds_nothing() -> None:
@@ -56,13 +56,13 @@ def test_a_volume_read_twice_adds_nothing() -> None:
 def test_a_patient_with_both_classes_counts_in_the_covariance_of_the_two() -> None:
     """By hand, from the paper's formulas: two positives and two negatives of three patients."""
     target, score = np.array([1.0, 0.0, 1.0, 0.0]), np.array([3.0, 1.0, 2.0, 2.5])
-    found = components(target, score, ["a", "a", "b", "c"])
+    result = components(target, score, ["a", "a", "b", "c"])
     # areas of the positives 1 and 1/2, of the negatives 1 and 1/2; the area is 3/4
     of_pos, of_neg = np.array([0.25, -0.25, 0.0]) / 2, np.array([0.25, 0.0, -0.25]) / 2
     wanted = 2 * (of_pos @ of_pos) + 2 * (of_neg @ of_neg) + 2 * 1.5 * (of_pos @ of_neg)
-    assert found.areas[0] == 0.75
-    assert found.covariance[0, 0] == pytest.approx(wanted)
-    assert (found.positives, found.negatives) == (2, 2)
+    assert result.areas[0] == 0.75
+    assert result.covariance[0, 0] == pytest.approx(wanted)
+    assert (result.positives, result.negatives) == (2, 2)
 
 
 def test_order_of_cases_and_names_of_patients_do_not_matter() -> None:

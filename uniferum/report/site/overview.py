@@ -29,7 +29,7 @@ PHANTOMS = (
 
 
 @dataclass(frozen=True)
-class Line:
+class ForestLine:
     """One line of a forest plot."""
 
     names: tuple[str, ...]
@@ -94,23 +94,23 @@ def _by_role(
     ranked: Sequence[tuple[CellRecord, Score]], column: tuple[str, str], finder: Roles
 ) -> dict[str, list[tuple[CellRecord, Score]]]:
     """The cells of a column by their role there: a cell that trained on the cohort does not compete with others."""
-    found: dict[str, list[tuple[CellRecord, Score]]] = {}
+    by_role: dict[str, list[tuple[CellRecord, Score]]] = {}
     for record, score in ranked:
-        found.setdefault(finder.role(record, *column), []).append((record, score))
-    return found
+        by_role.setdefault(finder.role(record, *column), []).append((record, score))
+    return by_role
 
 
 def _ranked(records: Sequence[CellRecord]) -> dict[tuple[str, str], list[tuple[CellRecord, Score]]]:
-    found: dict[tuple[str, str], list[tuple[CellRecord, Score]]] = {}
+    by_column: dict[tuple[str, str], list[tuple[CellRecord, Score]]] = {}
     for record in records:
         for score in record.groups:
             if score.metric == "auroc" and math.isfinite(score.value):
-                found.setdefault((score.cohort, score.group), []).append((record, score))
-    ordered = sorted(found, key=_rank)
+                by_column.setdefault((score.cohort, score.group), []).append((record, score))
+    ordered = sorted(by_column, key=_rank)
     made = {}
     for column in ordered:
-        most = max(score.n_labels for _, score in found[column])
-        whole = [pair for pair in found[column] if pair[1].n_labels == most]
+        most = max(score.n_labels for _, score in by_column[column])
+        whole = [pair for pair in by_column[column] if pair[1].n_labels == most]
         made[column] = sorted(whole, key=lambda pair: -pair[1].value)
     return made
 
@@ -164,7 +164,7 @@ def published(verdicts: Sequence[Verdict]) -> str:
     compared = [one for one in verdicts if math.isfinite(one.difference) and one.word != "not comparable"]
     refused = len(verdicts) - len(compared)
     lines = [
-        Line(
+        ForestLine(
             (" / ".join(row_names(one.row)), " ".join(one.column)),
             one.difference,
             one.lo - one.published,
@@ -189,7 +189,7 @@ def added_data(records: Sequence[CellRecord]) -> str:
             if isinstance(test, PairedTest):
                 names = (f"+{added}", f"{first[0].mix}, {first[0].text_encoder or first[0].model}", " ".join(column))
                 said = "raises" if test.lo > 0 else "lowers" if test.hi < 0 else "no difference shown"
-                lines.append(Line(names, test.difference, test.lo, test.hi, said))
+                lines.append(ForestLine(names, test.difference, test.lo, test.hi, said))
     if not lines:
         return "<h3>Effect of added data</h3><p>No two cells differ in one added cohort or in SEG alone.</p>"
     lines.sort(key=lambda line: (line.names[0], line.names[2], line.difference))
@@ -214,7 +214,7 @@ def _pairs(records: Sequence[CellRecord]) -> Iterator[tuple[str, list[CellRecord
                     yield added, [base[one] for one in shared], [cells[one] for one in shared]
 
 
-def forest(title: str, headings: Sequence[str], lines: Sequence[Line], last: str, below: str = "") -> str:
+def forest(title: str, headings: Sequence[str], lines: Sequence[ForestLine], last: str, below: str = "") -> str:
     """Draw a forest plot: a table in which each line has its interval as a small drawing."""
     ends = [abs(end) for one in lines for end in (one.lo, one.hi, one.difference) if math.isfinite(end)]
     scale = 95 / max(*ends, 1e-6)
@@ -232,7 +232,7 @@ def forest(title: str, headings: Sequence[str], lines: Sequence[Line], last: str
     return _table(title, (*headings, "Difference", "95 %", drawn, last), rows, below)
 
 
-def _bar(one: Line, scale: float) -> str:
+def _bar(one: ForestLine, scale: float) -> str:
     lo, hi = (one.lo, one.hi) if math.isfinite(one.lo) else (one.difference, one.difference)
     side = "up" if lo > 0 else "down" if hi < 0 else "even"
     return (

@@ -214,15 +214,15 @@ def label_interval(row: Mapping[str, Any], metric: str, value: float) -> dict[st
     """The interval of a label's score, how it was made, and why there is none."""
     lo, hi = (float(row.get(f"{metric}_{end}", math.nan)) for end in ("lo", "hi"))
     method, reason = (_word(row.get(name)) for name in (f"{metric}_method", "interval_reason"))
-    found: dict[str, Any] = {"lo": lo, "hi": hi, "method": method}
+    bounds: dict[str, Any] = {"lo": lo, "hi": hi, "method": method}
     if metric not in GROUP_METRICS:
-        return found
+        return bounds
     if metric == "aupr" and math.isfinite(lo) and not method:
         return {**centred(value, lo, hi), "method": CENTRED}
-    found["reason"] = reason if math.isfinite(value) and not math.isfinite(lo) else ""
+    bounds["reason"] = reason if math.isfinite(value) and not math.isfinite(lo) else ""
     if metric == "aupr":
-        return found | {"corrected": float(row.get("aupr_corrected", math.nan))}
-    return found | {f"delong_{end}": float(row.get(f"auroc_delong_{end}", math.nan)) for end in ("lo", "hi")}
+        return bounds | {"corrected": float(row.get("aupr_corrected", math.nan))}
+    return bounds | {f"delong_{end}": float(row.get(f"auroc_delong_{end}", math.nan)) for end in ("lo", "hi")}
 
 
 def _word(value: object) -> str:

@@ -86,9 +86,9 @@ def test_a_label_with_too_few_positive_patients_has_no_test(cells, tmp_path):
         table.loc[label, "target"] = (table.loc[label, "scan_id"].astype(int) < 4).astype(float)
         table.to_parquet(path)
     check = Check("significant", cell("CTRATE+SEG"), RAD, cell("CTRATE"), "honeycombing", 0.06)
-    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (check,))])
-    assert (found.verdict, found.because) == ("inconclusive", "too few positives (2)")
-    assert math.isnan(found.p)
+    (result,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (check,))])
+    assert (result.verdict, result.because) == ("inconclusive", "too few positives (2)")
+    assert math.isnan(result.p)
 
 
 SIZE = Check("gain", cell("CTRATE+SEG"), CT, cell("CTRATE"), printed=0.0415, size=0.04)
