@@ -7,7 +7,8 @@ doubles that bias, gives intervals that miss.
 Here halves of the patients are drawn without replacement, within patients with and without a positive volume. The
 standard deviation of a half around the whole is the standard error of the whole, and the bias of a half is twice that
 of the whole: ``2 * whole - mean(halves)`` corrects it (Politis, Romano and Wolf 1999, "Subsampling"). The interval is
-made around the corrected value on the logit scale, with Student's t of the positive patients.
+made around the corrected value on the logit scale, with Student's t of the positive patients; where some have many more
+volumes than others, of their effective number (as in :mod:`uniferum.evaluation.clustered`).
 
 The mean over labels adds the influence of each patient on each label's average precision, so that labels of one patient
 are not treated as independent; the standard deviations of the halves scale it.
@@ -109,7 +110,9 @@ def precision_interval(
     drawn = _of_halves(positive[order], last, owner, with_positive, halves, seed)
     se, corrected = float(np.nanstd(drawn, ddof=1)), 2 * value - float(np.nanmean(drawn))
     corrected = min(max(corrected, 0.0), 1.0)
-    low, high = logit_interval(corrected, se, quantile(level, positives - 1))
+    sizes = np.bincount(codes, weights=positive)
+    effective = float(sizes.sum()) ** 2 / float((sizes**2).sum())
+    low, high = logit_interval(corrected, se, quantile(level, max(effective - 1, 1.0)))
     return PrecisionInterval(value, corrected, se, low, high, METHOD, count, positives, "", influence)
 
 

@@ -76,3 +76,16 @@ def test_an_interval_holds_its_centre_and_stays_between_0_and_1() -> None:
         low, high = logit_interval(centre, 0.3, 2.0)
         assert 0 <= low <= max(centre, 1e-3)
         assert min(centre, 1 - 1e-3) <= high <= 1
+
+
+def test_positive_patients_of_unequal_size_widen_the_interval() -> None:
+    target, score, _ = cases(6, 20)
+    even = np.arange(360) // 2
+    uneven = np.concatenate([np.zeros(11, int), np.arange(1, 10), np.arange(10, 350)])
+    widths = []
+    for patient in (even, uneven):
+        made = precision_interval(target, score, patient)
+        half = math.log(made.high / (1 - made.high)) - math.log(made.corrected / (1 - made.corrected))
+        widths.append(half * made.corrected * (1 - made.corrected) / made.se)
+    assert widths[0] == pytest.approx(2.262, abs=1e-3), "Student's t of 9 degrees of freedom: ten equal patients"
+    assert widths[1] > 3, "eleven volumes of one patient: an effective number of 3.1"
