@@ -322,7 +322,7 @@ def write_files(cells: "Gathered", drawing: Drawing, page: Page, tests: Tests, s
         return
     from uniferum.report.figures.catalogue import ByAxis, draw_all
 
-    by_axis = ByAxis(cells.pending, cells.axes, tests.vary, tests.wanted_of(selection))
+    by_axis = ByAxis(cells.pending, cells.axes, tests.vary, cells.stores, tests.wanted_of(selection))
     if drawing.folder is not None:
         names, kinds = drawing.names, drawing.formats
         written = draw_all(

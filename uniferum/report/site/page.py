@@ -5,6 +5,7 @@ Invariant: all content comes from recorded files and is escaped; the page refers
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -37,8 +38,15 @@ from uniferum.report.tables.trials import Trials, trials_sheet
 
 HERE = Path(__file__).parent
 UPLOT = HERE / "vendor" / "uplot.js"
-OF_AXES = ("learning-curves-", "effects-")
-"""Figures that the section on effects has."""
+ELSEWHERE = ("learning-curves-", "effects-", "roc-", "pr-", "flow")
+"""Figures that other sections have: effects, the flow of the scans, and the curves of each label."""
+FURTHER = re.compile(r"(learning|(decision|calibration)-.+)-\d+")
+"""Figures of further cells, which the page leaves out: at 200 cells there are hundreds."""
+FIGURES_SAID = (
+    "<p>ROC and precision-recall curves of all cells: choose a label in the heat map. Learning curves of each: choose the "
+    "cell. Learning, decision and calibration curves have at most eight cells a figure, and here is the first: "
+    "<code>uniferum report --figures DIR</code> draws all.</p>"
+)
 MONTAGES = 2
 """Number of scans of each cohort."""
 BANNER = (
@@ -200,11 +208,12 @@ def _search(search: Trials) -> str:
 
 def _figures(records: Sequence[CellRecord]) -> str:
     with look():
-        return "\n".join(
-            _figure(title_of(name, records), as_bytes(draw(records), "svg"), "svg+xml")
+        drawn = {
+            name: as_bytes(draw(records), "svg")
             for name, draw in figures(records).items()
-            if not name.startswith(OF_AXES)
-        )
+            if not name.startswith(ELSEWHERE) and not FURTHER.fullmatch(name)
+        }
+    return FIGURES_SAID + "\n".join(_figure(title_of(n, records), svg, "svg+xml") for n, svg in drawn.items())
 
 
 def _data(stores: Mapping[str, Store], *, montages: bool, phantoms: bool) -> str:
