@@ -93,7 +93,9 @@ def axis_figures(varied: Sequence[Varied], by_axis: ByAxis) -> dict[str, Draw]:
 
 
 def _flow(stores: Mapping[str, Path], records: Sequence[CellRecord]) -> Figure:
-    return flow_diagram(flow_sheet(records, {name: PreparedCohort.open(path) for name, path in stores.items()}, {}).rows)
+    return flow_diagram(
+        flow_sheet(records, {name: PreparedCohort.open(path) for name, path in stores.items()}, {}).rows
+    )
 
 
 def _learning(varied: Varied, records: Sequence[CellRecord]) -> Figure:

@@ -33,7 +33,7 @@ class Step:
 
 
 def flow_diagram(rows: Sequence[Sequence[str]]) -> Figure:
-    """Draw the rows of the flow table (:func:`uniferum.report.guidelines.flow.flow_sheet`) that are about test scans."""
+    """Draw the rows of the flow table (:func:`~uniferum.report.guidelines.flow.flow_sheet`) on test scans."""
     steps = [Step(*row) for row in rows]
     columns: dict[str, list[Step]] = {}
     for one in steps:
@@ -48,7 +48,9 @@ def flow_diagram(rows: Sequence[Sequence[str]]) -> Figure:
         return figure
     for axes, (cohort, of) in zip(grid, columns.items(), strict=True):
         _draw(axes, cohort, of, lines)
-    footnote(figure, ["Grey: scans that left the flow, and labels without a value. Training and validation: table flow."])
+    footnote(
+        figure, ["Grey: scans that left the flow, and labels without a value. Training and validation: table flow."]
+    )
     return figure
 
 
