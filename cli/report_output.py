@@ -343,6 +343,8 @@ def _write_page(cells: "Gathered", folder: Path, page: Page, by_axis: "ByAxis") 
 
     counted = page.data or page.volumes
     stores = read_stores(counted) if counted else {name: Store.open(path) for name, path in cells.stores.items()}
+    if counted:
+        by_axis = replace(by_axis, stores={name: Path(store.url) for name, store in stores.items()})
     with whole_folder(folder) as draft:
         write_page(
             draft,

@@ -85,13 +85,17 @@ def cell_details(record: CellRecord) -> str:
         "data": json.dumps(record.result.get("data")),
         "test splits": split_line(record),
     }
-    lines = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items())
-    blocks = [f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"]
+    lines = "".join(
+        f'<tr><td>{_text(name)}</td><td class="words">{_text(value)}</td></tr>' for name, value in facts.items()
+    )
+    table = f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"
+    blocks = [f'<div class="scroll">{table}</div>']
     flags = flag_sheet(record)
-    blocks += [sheet.as_html(titled(flags, [record]))] if flags else []
+    blocks += [f'<div class="scroll">{sheet.as_html(titled(flags, [record]))}</div>'] if flags else []
     rows = row_sheet(record)
     if rows:
-        blocks.append(f"<details><summary>training rows</summary>{sheet.as_html(titled(rows, [record]))}</details>")
+        text = sheet.as_html(titled(rows, [record]))
+        blocks.append(f'<details><summary>training rows</summary><div class="scroll">{text}</div></details>')
     blocks += [_file(record, name) for name in ("config.yaml", "environment.json", "cell.log")]
     return "".join(blocks)
 

@@ -45,11 +45,12 @@ function makeSortable(within) {
 }
 const stopsOf = (body) => [...body.querySelectorAll("a, button")].filter((one) => !one.closest("[hidden]"));
 function makeSingleStop(within) {
-  for (const body of within.querySelectorAll("table:not([role=grid]) tbody")) {
+  for (const body of within.querySelectorAll("table:not([role=grid]) tbody, ol")) {
     const found = stopsOf(body);
-    if (found.length < 2 || body.dataset.single) continue;
-    body.dataset.single = "true";
+    if (found.length < 2) continue;
     found.forEach((one, at) => { one.tabIndex = at ? -1 : 0; });
+    if (body.dataset.single) continue;  // it has been filled again
+    body.dataset.single = "true";
     body.addEventListener("keydown", (event) => {
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], all = stopsOf(body);
       const next = step && all[all.indexOf(document.activeElement) + step];
