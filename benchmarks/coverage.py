@@ -13,6 +13,9 @@ Parts: labels, shapes, clusters, tests, precision, means. Analytic rows have ``-
 ``--bootstrap-sets``, with 500 resamples each. All parts at the default sizes take about two hours on one core.
 """
 
+if __name__ == "coverage":  # a script in this folder imports numba, which looks for the package of this name
+    raise ImportError("benchmarks/coverage.py is not the package coverage")
+
 import argparse
 import json
 import math
@@ -22,6 +25,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 
+import numba
 import numpy as np
 from scipy.special import ndtr, ndtri
 
@@ -210,9 +214,34 @@ def precision_row(part: str, setting: Setting, sets: int, rng: np.random.Generat
         made = precision_interval(target, score, owner, seed=at)
         ours += made.low <= truth <= made.high
         weights = bootstrap.draw_stratified(_strata(target, owner), RESAMPLES, at)
-        low, high = bootstrap.percentile_interval(bootstrap.replicate(target, score, owner, weights).aupr)
+        low, high = bootstrap.percentile_interval(replicates(target, score, owner, weights)[1])
         plain += low <= truth <= high
     return _row(part, setting.named, sets, ours, plain, few=setting.positives < FEWEST)
+
+
+def replicates(target: Floats, score: Floats, owner: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    """As :func:`uniferum.evaluation.bootstrap.replicate`, for scores without ties, in a twentieth of its time."""
+    order = np.argsort(-score)
+    return _replicates(target[order] > 0, owner[order], weights)
+
+
+@numba.njit(cache=True)
+def _replicates(positive: Floats, owner: Floats, weights: Floats) -> tuple[Floats, Floats]:
+    draws = len(weights)
+    areas, precisions = np.full(draws, np.nan), np.full(draws, np.nan)
+    for at in range(draws):
+        hits, misses, right, total = 0.0, 0.0, 0.0, 0.0
+        for case in range(len(owner)):
+            weight = float(weights[at, owner[case]])
+            if positive[case]:
+                hits += weight
+                total += weight * hits / max(hits + misses, 1.0)
+            else:
+                misses += weight
+                right += weight * hits
+        if hits > 0 and misses > 0:
+            areas[at], precisions[at] = right / (hits * misses), total / hits
+    return areas, precisions
 
 
 def _strata(target: Floats, owner: Floats) -> Floats:
@@ -276,10 +305,8 @@ def mean_row(part: str, wanted: Means, sets: int, rng: np.random.Generator) -> R
             truth = _true_mean(settings, list(cases.values()))
         ours += found is not None and found.low <= truth <= found.high
         weights = bootstrap.draw_patients(wanted.patients, RESAMPLES, at)
-        drawn = [
-            getattr(bootstrap.replicate(one.target, one.scores[0], one.patient, weights), wanted.metric)
-            for one in cases.values()
-        ]
+        which = ("auroc", "aupr").index(wanted.metric)
+        drawn = [replicates(one.target, one.scores[0], one.patient, weights)[which] for one in cases.values()]
         low, high = bootstrap.percentile_interval(bootstrap.mean_over_labels(drawn))
         plain += low <= truth <= high
     if wanted.metric == "test":

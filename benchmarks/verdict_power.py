@@ -24,10 +24,11 @@ from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
 from uniferum.report.checks.attainable import TestCounts, planned_error, smallest_margin, typical_area
-from uniferum.report.checks.uncertainty import SeedSpread, Uncertainty, papers_spread, pooled
+from uniferum.report.checks.uncertainty import Uncertainty, papers_spread
 from uniferum.report.checks.verdict import decide
 from uniferum.report.published import GROUPS, Published, published
 from uniferum.report.tables.paper import COLUMNS
+from uniferum.report.tables.seed_spread import SeedSpread, pooled
 from uniferum.systems import trained_by_paper
 
 Floats = NDArray[np.float64]

@@ -276,12 +276,8 @@ def report(
     """Print tables of the recorded cells, also of a half-finished grid; draw its figures; write its page."""
     check_options(given_options(context))
     drawing = Drawing(figures, figure or [], figure_format.split(","), montages, style)
-    if data is not None and html is None:
-        print_data(data, kind, drawing, grid)
-        return
     tests = Tests(claims, compare or [], compare_encoders, encoder or [], common, training_rows, vary or [], base)
-    if search is not None and html is None:
-        print_search(search, kind, drawing, tests)
+    if html is None and _other_than_cells(data, search, kind, drawing, tests, grid):
         return
     only = {key: value for key, value in (("cohort", cohort), ("group", group), ("label", label)) if value}
     guidelines = Guidelines(threshold, probabilities, by, metadata or [], smallest)
@@ -291,6 +287,17 @@ def report(
     write_files(cells, drawing, Page(html, with_volumes, data, search), tests, selection)
     if tests.wanted or (figures is None and html is None):
         print_results(cells, tests, selection, Judgement(verdict, against, attainable), kind)
+
+
+def _other_than_cells(
+    data: Path | None, search: Path | None, kind: str, drawing: Drawing, tests: Tests, grid: Path | None
+) -> bool:
+    """Print the data card or the trials of a search, if they are wanted, and say whether they were."""
+    if data is not None:
+        print_data(data, kind, drawing, grid)
+    elif search is not None:
+        print_search(search, kind, drawing, tests)
+    return data is not None or search is not None
 
 
 def why(

@@ -73,9 +73,56 @@ def check_options(given: Mapping[str, object]) -> None:
         idle = [other for other in EXCLUDES.get(name, ()) if other in used]
         if idle:
             raise UniferumError(idle[0], must=f"not stand beside {name}", cure=f"{name} takes its place")
+    _check_tables(given)
     _check_metric(given)
     _check_label(given, used)
+    _check_tests(given, used)
     _check_guidelines(given, used)
+    _check_intervals(given, used)
+
+
+def _check_tables(given: Mapping[str, object]) -> None:
+    from uniferum.report.guidelines.catalogue import NAMES
+    from uniferum.report.tables.catalogue import TABLES
+
+    known = (*TABLES, *NAMES)
+    for name in _tables(given):
+        if name not in known:
+            raise UniferumError("--table", name, must="be a known table", cure=near_miss(name, known))
+
+
+def _check_tests(given: Mapping[str, object], used: set[str]) -> None:
+    """Limits have an effect on the tests of ``--vary`` alone, and another scoring none on what is not scored."""
+    tests = used & set(TESTS)
+    idle = [option for option in ("--cohort", "--group", "--label") if option in used]
+    if tests and idle and "--vary" not in tests:
+        raise _idle(idle[0], min(tests))
+    rescored = [name for name in ("--unit", "--recompute") if name in used and given[name] != "volume"]
+    if rescored and tests == {"--training-rows"}:
+        raise _idle(rescored[0], "--training-rows")
+    if "--recompute" in rescored and tests and tests <= {"--compare", "--training-rows"}:
+        raise _idle("--recompute", "--compare")
+
+
+def _check_intervals(given: Mapping[str, object], used: set[str]) -> None:
+    """Intervals are those of AUROC and average precision, and of most tables of reporting guidelines."""
+    from uniferum.report.guidelines.catalogue import NAMES
+    from uniferum.report.tables.catalogue import TABLES
+    from uniferum.report.tables.pivot import GROUP_METRICS
+
+    if "--intervals" not in used:
+        return
+    if "--rows" in used:
+        if given.get("--metric", "auroc") not in GROUP_METRICS:
+            raise _idle("--intervals", f"--metric {given['--metric']}")
+        return
+    with_intervals = {name for name, one in TABLES.items() if one.metric in GROUP_METRICS} - {"wording"}
+    if not set(_tables(given)) & (with_intervals | set(NAMES) - {"flow"}):
+        raise _idle("--intervals", f"--table {_tables(given)[0]}")
+
+
+def _idle(option: str, beside: str) -> UniferumError:
+    return UniferumError(option, must=f"not stand beside {beside}", cure="it has no effect on it")
 
 
 def _check_metric(given: Mapping[str, object]) -> None:
@@ -113,4 +160,7 @@ def _check_guidelines(given: Mapping[str, object], used: set[str]) -> None:
             )
     idle = [option for option in OF_NO_GUIDELINE if option in used]
     if idle and set(tables) <= set(NAMES):
-        raise UniferumError(idle[0], must=f"not stand beside --table {tables[0]}", cure="it has no effect on it")
+        raise _idle(idle[0], f"--table {tables[0]}")
+    limits = [option for option in ("--group", "--label") if option in used]
+    if limits and tables == ["flow"]:
+        raise _idle(limits[0], "--table flow")

@@ -231,7 +231,8 @@ def _attainable(cells: "Gathered") -> "Sheet":
 def _print_tables(cells: "Gathered", selection: Selection, judgement: Judgement, kind: str) -> None:
     """Print tables, or what they are judged to be."""
     from uniferum.report.checks.against import against_sheet
-    from uniferum.report.checks.verdict import judge, verdict_sheet
+    from uniferum.report.checks.verdict import judge
+    from uniferum.report.checks.verdict_table import verdict_sheet
     from uniferum.report.guidelines.catalogue import NAMES
     from uniferum.report.tables.rendering import Style, several
 
@@ -289,10 +290,11 @@ def _tables(cells: "Gathered", chosen: Selection) -> "list[ReportTable]":
 def _print_tests(cells: "Gathered", tests: Tests, selection: Selection, kind: str) -> None:
     """Print the results of tests on the cells; of ``selection`` effects take the metric and its limits."""
     from uniferum.report.axes import find_varied
+    from uniferum.report.checks.claims_table import claims_sheet
     from uniferum.report.checks.compare import compare_sheet
     from uniferum.report.checks.effects import effect_sheet, effects
     from uniferum.report.checks.encoder_pairs import encoder_sheets
-    from uniferum.report.checks.examine import claims_sheet, examine
+    from uniferum.report.checks.examine import examine
     from uniferum.report.tables.naming import with_unit
     from uniferum.report.tables.row_counts import row_sheets
 

@@ -15,6 +15,12 @@ from tests.support.small_grids import grid
 from uniferum.run import identity
 
 
+@pytest.fixture(autouse=True)
+def pipe(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Output as in a pipe, where no line is wrapped: pytest-xdist sets the width of a terminal in its workers."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @pytest.fixture
 def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     """A grid of two cells, and a wide terminal."""

@@ -22,6 +22,17 @@ from uniferum.errors import UniferumError
         ({"--table": ["decision"], "--verdict": True}, "--verdict must not stand beside --table decision"),
         ({"--attainable": True, "--table": ["auroc"]}, "--table must not stand beside --attainable"),
         ({"--attainable": True, "--unit": "patient"}, "--unit must not stand beside --attainable"),
+        ({"--table": ["operating-pionts"]}, "did you mean 'operating-points'"),
+        ({"--table": ["calibration-slop"]}, "did you mean 'calibration-slope'"),
+        ({"--table": ["flow"], "--intervals": True}, "--intervals must not stand beside --table flow"),
+        ({"--table": ["flow"], "--label": "cabg"}, "--label must not stand beside --table flow"),
+        ({"--table": ["calibration"], "--intervals": True}, "--intervals must not stand beside --table calibration"),
+        ({"--rows": "model", "--metric": "ece", "--intervals": True}, "--intervals must not stand beside --metric ece"),
+        ({"--training-rows": True, "--unit": "patient"}, "--unit must not stand beside --training-rows"),
+        ({"--training-rows": True, "--recompute": True}, "--recompute must not stand beside --training-rows"),
+        ({"--compare": ["a", "b"], "--recompute": True}, "--recompute must not stand beside --compare"),
+        ({"--compare": ["a", "b"], "--cohort": "CTRATE"}, "--cohort must not stand beside --compare"),
+        ({"--claims": True, "--label": "cabg"}, "--label must not stand beside --claims"),
     ],
 )
 def test_an_option_without_effect_is_refused(given: dict[str, object], message: str) -> None:
@@ -45,6 +56,9 @@ def test_an_option_without_effect_is_refused(given: dict[str, object], message: 
             "--intervals": True,
         },
         {"--compare": ["a", "b"], "--unit": "patient", "--common": True},
+        {"--training-rows": True, "--unit": "volume"},
+        {"--claims": True, "--recompute": True, "--training-rows": True},
+        {"--table": ["flow", "labels"], "--intervals": True, "--label": "cabg"},
         {"--vary": ["lr"], "--base": "1", "--metric": "aupr", "--label": "cabg"},
     ],
 )

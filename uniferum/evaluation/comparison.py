@@ -90,11 +90,11 @@ def pairwise(cases: Mapping[LabelKey, Cases], names: Sequence[str]) -> pd.DataFr
     for (cohort, group, label), one in cases.items():
         if not one.both_classes:
             continue
-        found, (areas, matrix) = components(one.target, one.scores, one.patient), covariance(one.target, one.scores)
+        computed, (areas, matrix) = components(one.target, one.scores, one.patient), covariance(one.target, one.scores)
         for a, b in combinations(range(len(names)), 2):
             weights = np.zeros(len(names))
             weights[[a, b]] = -1.0, 1.0
-            made = _tested(found, weights, one.clustered)
+            made = _tested(computed, weights, one.clustered)
             plain = paired_test(areas[a], areas[b], matrix[a, a] + matrix[b, b] - 2 * matrix[a, b])
             facts = {"cohort": cohort, "group": group, "label": label, "first": names[a], "second": names[b]}
             counts = {"patients": made.patients, "positives": made.positives}
@@ -123,12 +123,12 @@ def group_difference(
         return None
     first_side, second_side = (list(side) for side in sides)
     assert all(len(one.scores) == len(first_side) + len(second_side) for one in wanted), "each cell is on one side"
-    found = [components(one.target, one.scores, one.patient) for one in wanted]
-    variance, free, patients = _of_mean(wanted, found, _contrast(sides, len(wanted[0].scores)))
-    means = np.mean(np.stack([one.areas for one in found]), axis=0)
+    computed = [components(one.target, one.scores, one.patient) for one in wanted]
+    variance, free, patients = _of_mean(wanted, computed, _contrast(sides, len(wanted[0].scores)))
+    means = np.mean(np.stack([one.areas for one in computed]), axis=0)
     first, second = float(means[first_side].mean()), float(means[second_side].mean())
     test = paired_test(first, second, variance, freedom=free)
-    fewest = min(one.positives for one in found)
+    fewest = min(one.positives for one in computed)
     return Difference(first, second, test, len(wanted), tuple(means.tolist()), patients, fewest, OF_MEAN)
 
 
@@ -142,10 +142,10 @@ def group_area(
     wanted = [one for (cohort, group, _), one in cases.items() if (cohort, group) == column and one.both_classes]
     if not wanted:
         return None
-    found = [components(one.target, one.scores[[cell]], one.patient) for one in wanted]
-    variance, free, patients = _of_mean(wanted, found, np.ones(1))
-    value, half = float(np.mean([one.areas[0] for one in found])), quantile(level, free) * math.sqrt(variance)
-    fewest = min(one.positives for one in found), min(one.negatives for one in found)
+    computed = [components(one.target, one.scores[[cell]], one.patient) for one in wanted]
+    variance, free, patients = _of_mean(wanted, computed, np.ones(1))
+    value, half = float(np.mean([one.areas[0] for one in computed])), quantile(level, free) * math.sqrt(variance)
+    fewest = min(one.positives for one in computed), min(one.negatives for one in computed)
     low, high = (max(0.0, value - half), min(1.0, value + half)) if math.isfinite(half) else (math.nan, math.nan)
     return AreaInterval(value, low, high, OF_MEAN if math.isfinite(half) else "", patients, *fewest)
 
@@ -157,8 +157,8 @@ def label_difference(one: Cases, sides: tuple[Sequence[int], Sequence[int]]) -> 
     """
     if not one.both_classes:
         return None
-    found = components(one.target, one.scores, one.patient)
-    return _tested(found, _contrast(sides, len(one.scores)), one.clustered)
+    computed = components(one.target, one.scores, one.patient)
+    return _tested(computed, _contrast(sides, len(one.scores)), one.clustered)
 
 
 def _contrast(sides: tuple[Sequence[int], Sequence[int]], cells: int) -> Floats:
@@ -169,22 +169,22 @@ def _contrast(sides: tuple[Sequence[int], Sequence[int]], cells: int) -> Floats:
     return weights
 
 
-def _tested(found: Components, weights: Floats, clustered: bool) -> Difference:
+def _tested(computed: Components, weights: Floats, clustered: bool) -> Difference:
     """The test of one label; its interval and p are NaN where a class has too few patients."""
-    variance, free = found.variance(weights)
-    first, second = (float(-(weights.clip(max=0) @ found.areas)), float(weights.clip(min=0) @ found.areas))
-    test, reason = paired_test(first, second, variance, freedom=free), too_few(found.positives, found.negatives)
+    variance, free = computed.variance(weights)
+    first, second = (float(-(weights.clip(max=0) @ computed.areas)), float(weights.clip(min=0) @ computed.areas))
+    test, reason = paired_test(first, second, variance, freedom=free), too_few(computed.positives, computed.negatives)
     if reason:
         test = replace(test, lo=math.nan, hi=math.nan, z=math.nan, p=math.nan)
     method = "" if reason else CLUSTERED if clustered else INDEPENDENT
-    facts = (found.patients, found.positives, method, reason)
-    return Difference(first, second, test, 1, tuple(found.areas.tolist()), *facts)
+    facts = (computed.patients, computed.positives, method, reason)
+    return Difference(first, second, test, 1, tuple(computed.areas.tolist()), *facts)
 
 
-def _of_mean(wanted: Sequence[Cases], found: Sequence[Components], weights: Floats) -> tuple[float, float, int]:
+def _of_mean(wanted: Sequence[Cases], computed: Sequence[Components], weights: Floats) -> tuple[float, float, int]:
     """Variance of a mean over labels, its degrees of freedom, and the number of patients."""
     by_case, owners, parts = [], [], []
-    for one, of_label in zip(wanted, found, strict=True):
+    for one, of_label in zip(wanted, computed, strict=True):
         by_case.append(weights @ of_label.influence)
         owners.append(pd.unique(one.patient))
         own, free = of_label.variance(weights)

@@ -131,12 +131,12 @@ def _areas(
         of_pos = (at_pos - rank) / n
         of_neg = (m - (at_neg - np.arange(n))) / m
         precision = (m - rank) / (m + n - at_pos)
-    found = area_scale(of_pos, of_neg, own_pos, own_neg)
+    area = area_scale(of_pos, of_neg, own_pos, own_neg)
     influence = np.zeros(patients)
-    for values, own, count in ((of_pos, own_pos, found.positives), (of_neg, own_neg, found.negatives)):
+    for values, own, count in ((of_pos, own_pos, area.positives), (of_neg, own_neg, area.negatives)):
         factor = math.sqrt(count / max(count - 1, 1)) / len(values)
-        influence += np.bincount(own, weights=(values - found.value) * factor, minlength=patients)
-    return found, float(precision.mean()), influence
+        influence += np.bincount(own, weights=(values - area.value) * factor, minlength=patients)
+    return area, float(precision.mean()), influence
 
 
 def _tied(

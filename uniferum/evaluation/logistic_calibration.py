@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, ndtri
 
+from uniferum.evaluation.area_interval import too_few
 from uniferum.evaluation.operating_points import Estimate
 
 Floats = NDArray[np.float64]
@@ -40,13 +41,16 @@ def logistic_calibration(
     Args:
         target: (n,) of 0 and 1.
         logit: (n,), finite.
-        patient: (n,) ids of patients, whose cases are one cluster; ``None``: every case is its own.
+        patient: (n,) ids of patients, whose cases are one cluster; ``None``: every case is its own. With fewer than 5
+            patients of either class the numbers have no interval.
         level: coverage of the intervals.
     """
     truth, score = np.asarray(target, np.float64), np.asarray(logit, np.float64)
     owner = np.arange(len(truth)) if patient is None else np.unique(np.asarray(patient), return_inverse=True)[1]
     if truth.sum() in (0, len(truth)):
         return LogisticCalibration(Estimate(), Estimate(), "one class")
+    few = too_few(*(len(np.unique(owner[truth == of])) for of in (1.0, 0.0)))
+    level = math.nan if few else level
     ones = np.ones((len(truth), 1))
     intercept = _fit(truth, ones, score, owner, level)
     reason = _no_slope(truth, score)
@@ -56,7 +60,7 @@ def logistic_calibration(
     scale = score.std()
     measured = _fit(truth, np.column_stack([(score - centre) / scale, ones]), np.zeros(len(truth)), owner, level)
     slope = Estimate(measured.value / scale, measured.lo / scale, measured.hi / scale)
-    return LogisticCalibration(intercept, slope, "" if math.isfinite(slope.value) else "no convergence")
+    return LogisticCalibration(intercept, slope, few if math.isfinite(slope.value) else "no convergence")
 
 
 def _no_slope(truth: Floats, score: Floats) -> str:

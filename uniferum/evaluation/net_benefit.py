@@ -34,7 +34,8 @@ def net_benefit(
     Args:
         target: (n,) of 0 and 1.
         logit: (n,), finite.
-        patient: (n,) ids of patients; the interval is normal, by the jackknife over them.
+        patient: (n,) ids of patients; the interval is normal, by the jackknife over them. There is none if no case is
+            treated, as the net benefit is then 0 without any patient too.
         threshold: probability from which a case is treated, above 0 and below 1.
         level: coverage of the interval.
     """
@@ -49,7 +50,7 @@ def net_benefit(
 
     counts = patient_counts(truth, treated, owner, len(names))
     value, se = (float(one) for one in jackknife(benefit, counts[:, None, :]))
-    half = float(ndtri(0.5 + level / 2)) * se
+    half = float(ndtri(0.5 + level / 2)) * se if se > 0 else math.nan
     prevalence = float((counts[:, TP] + counts[:, FN]).sum() / max(counts.sum(), 1))
     measured = Estimate(value, value - half, value + half) if math.isfinite(half) else Estimate(value)
     return NetBenefit(threshold, measured, prevalence - (1 - prevalence) * odds)

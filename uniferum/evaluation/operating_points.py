@@ -194,9 +194,18 @@ def share_estimate(counts: Floats, metric: str, *, level: float = 0.95) -> Estim
     return Estimate(value, *wilson(value, size, level=level))
 
 
-def mean_estimate(statistic: Callable[[Floats], Floats], counts: Floats, *, level: float = 0.95) -> Estimate:
-    """A statistic over several labels, between 0 and 1, with a normal interval by the jackknife over patients."""
+def mean_estimate(
+    statistic: Callable[[Floats], Floats], counts: Floats, *, metric: str = "accuracy", level: float = 0.95
+) -> Estimate:
+    """A statistic over several labels, between 0 and 1, with a normal interval by the jackknife over patients.
+
+    At 0 or 1, where all patients agree and there is no standard error, it is Wilson's with the number of patients that
+    have a case in the denominator of ``metric``.
+    """
     value, se = (float(one) for one in jackknife(statistic, counts))
+    if value in (0.0, 1.0) and not se > 0:
+        patients = np.count_nonzero((counts @ RATIOS[metric][1]).sum(axis=1))
+        return Estimate(value, *wilson(value, float(patients), level=level))
     half = float(ndtri(0.5 + level / 2)) * se
     return Estimate(value, max(0.0, value - half), min(1.0, value + half)) if math.isfinite(half) else Estimate(value)
 

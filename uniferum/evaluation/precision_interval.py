@@ -158,7 +158,7 @@ def _of_halves(
 ) -> Floats:
     """Average precision of each half; the cases are in descending order of score, ``last`` of each tie is marked."""
     np.random.seed(seed)  # numba has no Generator that is seeded within a kernel
-    found = np.empty(halves)
+    means = np.empty(halves)
     chosen = np.zeros(len(stratum), np.bool_)
     for at in range(halves):
         _choose(stratum, chosen)
@@ -171,8 +171,8 @@ def _of_halves(
                 hits += gain
                 total += gain * hits / seen
                 gain = 0.0
-        found[at] = total / hits if hits > 0 else np.nan
-    return found
+        means[at] = total / hits if hits > 0 else np.nan
+    return means
 
 
 @numba.njit(cache=True, nogil=True)

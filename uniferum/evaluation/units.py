@@ -34,7 +34,7 @@ def pooled(table: pd.DataFrame, unit: str) -> pd.DataFrame:
         unit: ``volume`` (as they are), ``scan`` or ``patient``.
 
     Raises:
-        UniferumError: the unit is unknown, or the predictions do not record it.
+        UniferumError: the unit is unknown, the predictions do not record it, or a study belongs to several patients.
     """
     check_unit(unit)
     if unit == "volume":
@@ -43,8 +43,25 @@ def pooled(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     if named not in table.columns:
         cure = "evaluate the cell again, or report by volume"
         raise UniferumError("predictions: column", named, must=f"be there for --unit {unit}", cure=cure)
+    _check_ids(table, named)
     facts = ["cohort", "group", "label", "volume_id"]
     kept = {column: "first" for column in table.columns if column not in (*facts, "target", "score")}
     keyed = table.assign(volume_id=table[named].astype(str))
     grouped = keyed.groupby(facts, sort=False, observed=True, as_index=False)
     return grouped.agg(kept | {"target": "max", "score": "mean"})[list(table.columns)]
+
+
+def _check_ids(table: pd.DataFrame, named: str) -> None:
+    """Refuse volumes without a unit, which would become one case, and a study id that two patients share."""
+    without = int((table[named].isna() | (table[named].astype(str) == "")).sum())
+    if without:
+        raise UniferumError(f"predictions: {named}", f"{without} empty", must="name every case", cure=_BY_VOLUME)
+    if named == "patient_id":
+        return
+    owners = table.groupby(["cohort", named], observed=True)["patient_id"].nunique()
+    if (owners > 1).any():
+        first = owners.index[(owners > 1).to_numpy()][0][1]
+        raise UniferumError(f"predictions: {named}", first, must="be of one patient", cure=_BY_VOLUME)
+
+
+_BY_VOLUME = "report by volume"

@@ -26,7 +26,7 @@ NO_STRUCTURE = "none of the scans with masks has both a label to be scored on an
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredMasks:
     """The mask counts of one prediction, of all workers.
 
     Attributes:
@@ -84,13 +84,13 @@ def mask_counter(
     return MaskCounter(targets.of, patients, split)
 
 
-def scored_masks(bench: Workbench, counter: MaskCounter, cohorts: Sequence[str]) -> Scored:
+def scored_masks(bench: Workbench, counter: MaskCounter, cohorts: Sequence[str]) -> ScoredMasks:
     """Collect the counts of all workers and the number of scans of each cohort."""
     parts = bench.workers.gather((counter.table(), counter.answered))
     table = pd.concat([part for part, _ in parts], ignore_index=True)
     scored = set(zip(table["cohort"].tolist(), table["scan_id"].tolist(), strict=True))
     scans = {name: _scans(bench, name, counter.split, sum(cohort == name for cohort, _ in scored)) for name in cohorts}
-    return Scored(table, scans, all(answered is not False for _, answered in parts))
+    return ScoredMasks(table, scans, all(answered is not False for _, answered in parts))
 
 
 def validation_metrics(bench: Workbench, counter: MaskCounter | None) -> dict[str, float]:
@@ -101,7 +101,7 @@ def validation_metrics(bench: Workbench, counter: MaskCounter | None) -> dict[st
     return metric_values(scored.scores, "validation") if len(scored.table) else {}
 
 
-def write_masks(scored: Scored | None, files: RunFiles) -> None:
+def write_masks(scored: ScoredMasks | None, files: RunFiles) -> None:
     """Write counts and means; without scored masks, remove the files of an earlier evaluation."""
     if scored is None or scored.table.empty:
         files.masks.unlink(missing_ok=True)

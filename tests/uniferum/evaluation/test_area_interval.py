@@ -21,25 +21,25 @@ def test_a_nominal_95_per_cent_covers_so_often_with_few_positives(positives: int
     rng, hits = np.random.default_rng(positives), 0
     target = (np.arange(360) < positives).astype(float)
     for _ in range(300):
-        found = area_interval(target, scores(rng, target, area))
-        hits += found.low <= area <= found.high
+        result = area_interval(target, scores(rng, target, area))
+        hits += result.low <= area <= result.high
     assert 0.90 <= hits / 300 <= 0.995
 
 
 def test_a_perfect_separation_has_an_honest_lower_bound() -> None:
     target = np.repeat([1.0, 0.0], [6, 200])
-    found = area_interval(target, target)
-    assert found.high == 1.0
-    assert 0.6 < found.low < 0.95
+    result = area_interval(target, target)
+    assert result.high == 1.0
+    assert 0.6 < result.low < 0.95
     more = area_interval(np.repeat([1.0, 0.0], [60, 200]), np.repeat([1.0, 0.0], [60, 200]))
-    assert found.low < more.low < 1.0, "more positives, a higher bound"
+    assert result.low < more.low < 1.0, "more positives, a higher bound"
 
 
 def test_too_few_of_a_class_are_named_and_counted() -> None:
     target = np.repeat([1.0, 0.0], [3, 50])
-    found = area_interval(target, np.arange(53.0))
-    assert (found.value, found.reason) == (0.0, "too few positives (3)")
-    assert math.isnan(found.low)
+    result = area_interval(target, np.arange(53.0))
+    assert (result.value, result.reason) == (0.0, "too few positives (3)")
+    assert math.isnan(result.low)
     assert area_interval(1 - target, np.arange(53.0)).reason == "too few negatives (3)"
     patients = np.repeat(np.arange(14), 4)[:53]
     assert area_interval(np.repeat([1.0, 0.0], [12, 41]), np.arange(53.0), patients).reason == "too few positives (3)"
@@ -49,8 +49,8 @@ def test_with_many_cases_it_is_delong_s_on_its_own_scale() -> None:
     rng = np.random.default_rng(0)
     target = (rng.random(20_000) < 0.3).astype(float)
     score = scores(rng, target, 0.8)
-    found, plain = area_interval(target, score), delong(target, score)
-    assert (found.low, found.high) == pytest.approx((plain.lo, plain.hi), abs=2e-4)
+    result, plain = area_interval(target, score), delong(target, score)
+    assert (result.low, result.high) == pytest.approx((plain.lo, plain.hi), abs=2e-4)
 
 
 def test_volumes_of_one_patient_widen_it() -> None:
@@ -68,6 +68,6 @@ def test_it_holds_its_own_point_and_turns_with_the_scores() -> None:
     rng = np.random.default_rng(2)
     target = (np.arange(80) < 20).astype(float)
     score = scores(rng, target, 0.7)
-    found, turned = area_interval(target, score), area_interval(target, -score)
-    assert found.low < found.value < found.high
-    assert (turned.low, turned.high) == pytest.approx((1 - found.high, 1 - found.low), abs=1e-6)
+    result, turned = area_interval(target, score), area_interval(target, -score)
+    assert result.low < result.value < result.high
+    assert (turned.low, turned.high) == pytest.approx((1 - result.high, 1 - result.low), abs=1e-6)

@@ -1,5 +1,7 @@
 """Areas with patients as the unit: DeLong's where each has one volume, the jackknife's over patients elsewhere."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,8 +26,8 @@ def cases(seed: int, patients: int, volumes: int, *, agree: float = 0.9) -> tupl
 def test_one_volume_a_patient_gives_delong_s_variance(seed: int) -> None:
     target, score, _ = cases(seed, 60, 60)
     patient = np.arange(60)
-    found, wanted = clustered_delong(target, score, patient), delong(target, score)
-    assert (found.value, found.se) == pytest.approx((wanted.value, wanted.se), rel=1e-9)
+    result, wanted = clustered_delong(target, score, patient), delong(target, score)
+    assert (result.value, result.se) == pytest.approx((wanted.value, wanted.se), rel=1e-9)
     other = score + np.random.default_rng(seed + 1).normal(size=60)
     ours, theirs = clustered_test(target, score, other, patient), paired_delong(target, score, other)
     assert (ours.difference, ours.se, ours.z) == pytest.approx((theirs.difference, theirs.se, theirs.z), rel=1e-9)
@@ -38,9 +40,9 @@ def test_several_volumes_a_patient_give_the_jackknife_over_patients() -> None:
     names = np.unique(patient)
     left = np.array([auroc(target[patient != name], score[patient != name]) for name in names])
     jackknife = (len(names) - 1) / len(names) * ((left - left.mean()) ** 2).sum()
-    found = clustered_delong(target, score, patient)
-    assert found.se**2 == pytest.approx(jackknife, rel=0.03)
-    assert found.se > 1.3 * delong(target, score).se, "volumes of one patient err together"
+    result = clustered_delong(target, score, patient)
+    assert result.se**2 == pytest.approx(jackknife, rel=0.03)
+    assert result.se > 1.3 * delong(target, score).se, "volumes of one patient err together"
 
 
 def test_a_volume_read_twice_adds_nothing() -> None:
@@ -54,13 +56,13 @@ def test_a_volume_read_twice_adds_nothing() -> None:
 def test_a_patient_with_both_classes_counts_in_the_covariance_of_the_two() -> None:
     """By hand, from the paper's formulas: two positives and two negatives of three patients."""
     target, score = np.array([1.0, 0.0, 1.0, 0.0]), np.array([3.0, 1.0, 2.0, 2.5])
-    found = components(target, score, ["a", "a", "b", "c"])
+    result = components(target, score, ["a", "a", "b", "c"])
     # areas of the positives 1 and 1/2, of the negatives 1 and 1/2; the area is 3/4
     of_pos, of_neg = np.array([0.25, -0.25, 0.0]) / 2, np.array([0.25, 0.0, -0.25]) / 2
     wanted = 2 * (of_pos @ of_pos) + 2 * (of_neg @ of_neg) + 2 * 1.5 * (of_pos @ of_neg)
-    assert found.areas[0] == 0.75
-    assert found.covariance[0, 0] == pytest.approx(wanted)
-    assert (found.positives, found.negatives) == (2, 2)
+    assert result.areas[0] == 0.75
+    assert result.covariance[0, 0] == pytest.approx(wanted)
+    assert (result.positives, result.negatives) == (2, 2)
 
 
 def test_order_of_cases_and_names_of_patients_do_not_matter() -> None:
@@ -77,3 +79,34 @@ def test_a_missing_class_has_no_area_and_no_test() -> None:
         clustered_test([0, 0], [0.1, 0.2], [0.3, 0.4], ["a", "b"])
     with pytest.raises(UniferumError, match="must be finite"):
         components([0, 1], [np.nan, 0.2], ["a", "b"])
+
+
+def test_patients_of_unequal_size_leave_fewer_degrees_of_freedom() -> None:
+    rng = np.random.default_rng(2)
+    patient = np.repeat(np.arange(60), [12, 1, 1, 1, 1, *[1] * 55])
+    target = (patient < 5).astype(float)
+    first, second = rng.normal(size=(2, len(patient)))
+    found = components(target, np.stack([first, second]), patient)
+    assert found.effective == pytest.approx((16**2 / (12**2 + 4), 55.0))
+    equal = components(np.repeat([1.0, 0.0], [5, 55]), rng.normal(size=(2, 60)), np.arange(60))
+    assert equal.effective == (5.0, 55.0), "one volume a patient: all count"
+    counted = replace(found, effective=(5.0, 55.0))
+    weights = np.array([-1.0, 1.0])
+    assert found.variance(weights)[0] == counted.variance(weights)[0]
+    assert clustered_test(target, first, second, patient).freedom < counted.variance(weights)[1]
+
+
+def test_a_true_null_is_rejected_in_about_5_per_cent() -> None:
+    """Ten positive patients of several volumes: DeLong's test, volumes as cases, rejects 20 %."""
+    ours, plain, sets = 0, 0, 250
+    for seed in range(sets):
+        rng = np.random.default_rng([7, seed])
+        patient = np.repeat(np.arange(90), 1 + rng.multinomial(120, rng.dirichlet(np.full(90, 1.5))))
+        target = (patient < 10).astype(float)
+        shared = rng.normal(size=(3, 90))[:, patient]
+        own = shared + 0.5 * rng.normal(size=shared.shape)
+        first, second = own[0] + own[1] + target, own[0] + own[2] + target
+        ours += clustered_test(target, first, second, patient).p <= 0.05
+        plain += paired_delong(target, first, second).p <= 0.05
+    assert 0.01 <= ours / sets <= 0.09
+    assert plain / sets > 0.11

@@ -72,3 +72,12 @@ def test_a_slope_that_does_not_exist_has_a_reason(target: list[int], score: list
     measured = logistic_calibration(target, score)
     assert measured.reason == reason
     assert np.isnan(measured.slope.value)
+
+
+def test_few_positive_patients_have_no_interval() -> None:
+    target, score, _ = drawn(3, 1.0, 0.0, n=300)
+    patient = np.where(target > 0.5, np.arange(300) % 4, np.arange(300) + 10)
+    measured = logistic_calibration(target, score, patient)
+    assert measured.reason == "too few positives (4)"
+    assert np.isfinite([measured.slope.value, measured.intercept.value]).all()
+    assert np.isnan([measured.slope.lo, measured.slope.hi, measured.intercept.lo, measured.intercept.hi]).all()

@@ -25,3 +25,9 @@ def test_net_benefit_is_its_formula(threshold: float) -> None:
 def test_treating_everybody_is_the_model_at_a_threshold_below_all_probabilities() -> None:
     measured = net_benefit([0, 1, 1], [2.0, 3.0, 4.0], ["a", "b", "c"], 0.1)
     assert measured.model.value == pytest.approx(measured.treat_all)
+
+
+def test_no_treated_case_gives_0_without_an_interval() -> None:
+    found = net_benefit([0, 1, 0, 1], [-3, -3, -3, -3], ["a", "b", "c", "d"], 0.5)
+    assert found.model.value == 0
+    assert np.isnan([found.model.lo, found.model.hi]).all()

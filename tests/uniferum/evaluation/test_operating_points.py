@@ -135,3 +135,12 @@ def test_a_share_of_one_has_an_honest_bound() -> None:
     assert (measured.value, measured.hi) == (1.0, 1.0)
     assert measured.lo == pytest.approx(30 / (30 + 1.959964**2), abs=1e-6)
     assert math.isnan(share_estimate(counts, "specificity").value)
+
+
+def test_a_mean_of_one_has_the_bound_of_the_patients_that_it_is_about() -> None:
+    counts = np.zeros((30, 2, 4))
+    counts[:6, 0, 0], counts[6:, 0, 3], counts[4:8, 1, 0], counts[8:, 1, 3] = 1.0, 1.0, 2.0, 1.0
+    measured = mean_estimate(lambda some: average(some, "sensitivity", "macro"), counts, metric="sensitivity")
+    assert (measured.value, measured.hi) == (1.0, 1.0)
+    assert measured.lo == pytest.approx(8 / (8 + 1.959964**2), abs=1e-6), "eight patients have a positive case"
+    assert mean_estimate(crg, counts).lo > measured.lo

@@ -39,3 +39,19 @@ def test_an_unknown_unit_and_one_that_is_not_recorded_are_refused() -> None:
         pooled(TABLE, "patients")
     with pytest.raises(UniferumError, match="study_id"):
         pooled(TABLE.drop(columns="study_id"), "scan")
+
+
+@pytest.mark.parametrize(("unit", "column"), [("scan", "study_id"), ("patient", "patient_id")])
+@pytest.mark.parametrize("empty", ["", None])
+def test_volumes_without_a_unit_are_not_pooled_to_one_case(unit: str, column: str, empty: str | None) -> None:
+    table = TABLE.copy()
+    table.loc[[0, 3], column] = empty
+    with pytest.raises(UniferumError, match=rf"{column} \(2 empty\)"):
+        pooled(table, unit)
+
+
+def test_a_study_of_two_patients_is_refused_and_of_two_cohorts_is_two_cases() -> None:
+    with pytest.raises(UniferumError, match=r"study_id \(s2\) must be of one patient"):
+        pooled(TABLE.assign(study_id=["s1", "s1", "s2", "s2", "s1"]), "scan")
+    both = pd.concat([TABLE, TABLE.assign(cohort="INSPECT", patient_id="r")])
+    assert len(pooled(both, "scan")) == 2 * len(pooled(TABLE, "scan"))

@@ -191,7 +191,7 @@ def test_its_scores_can_be_computed_again(made: CellRecord) -> None:
 
 def test_the_page_lists_it_with_its_members(made: CellRecord, members: list[CellRecord]) -> None:
     page = glance([*members, made], []) + cell_details(made)
-    assert "<td>ens</td><td>mean of 3 cells</td>" in page
+    assert ">ens</a></td><td>mean of 3 cells</td>" in page
     assert f"<td>mean of the logits of</td><td>{NAME}, {NAME}-seed1" in page
 
 

@@ -6,6 +6,7 @@ Files:
     attainable      which margin the scans, positives and seeds at hand can decide
     claims          the nine claims of the paper, each as a list of checks
     comparability   decide whether a number can be compared with the paper's
+    claims_table    the table of the claims
     compare         paired tests between cells on the same cases
     effects         the effect of an axis or a config key: differences to a base value
     encoder_pairs   paired tests between two text encoders
@@ -16,4 +17,5 @@ Files:
     recipe          compare the config of a cell with the recipe of the paper's row
     uncertainty     the error of a number over cases and seeds, and of the published number
     verdict         compare each number with the paper's: difference, interval and a verdict
+    verdict_table   the table of verdicts
 """

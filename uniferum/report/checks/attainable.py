@@ -16,15 +16,11 @@ from scipy.stats import norm
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.uncertainty import (
-    SeedSpread,
-    Uncertainty,
-    hanley_mcneil,
-    papers_spread,
-)
+from uniferum.report.checks.uncertainty import Uncertainty, hanley_mcneil, papers_spread
 from uniferum.report.published import published
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.paper import COLUMNS
+from uniferum.report.tables.seed_spread import SeedSpread
 from uniferum.report.tables.sheet import Sheet
 
 POWER = 0.85

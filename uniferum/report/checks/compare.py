@@ -14,6 +14,7 @@ from uniferum.evaluation.comparison import Cases, LabelKey, align, group_differe
 from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.naming import cell_label, titled
+from uniferum.report.tables.rounded import bounds, rounded, shown_p, signed
 from uniferum.report.tables.sheet import Sheet
 
 NEEDED = ["cohort", "group", "label", "volume_id", "patient_id", "target", "score"]
@@ -84,21 +85,14 @@ def adjusted(rows: Sequence[Mapping[str, object]]) -> list[list[str]]:
     return [
         [
             *(str(row[name]) for name in ("first", "second", "cohort", "group", "label")),
-            *(f"{row[name]:.4f}" for name in ("auroc_first", "auroc_second")),
-            f"{row['difference']:+.4f}",
-            row["reason"] or f"[{row['lo']:+.4f}, {row['hi']:+.4f}]",
+            *(rounded(row[name]) for name in ("auroc_first", "auroc_second")),
+            signed(row["difference"]),
+            row["reason"] or bounds(row["lo"], row["hi"], "+.4f"),
             *(shown_p(row[name]) for name in ("p", "holm", "bh", "p_delong")),
             *(str(row[name]) for name in ("patients", "positives")),
         ]
         for row in table.to_dict("records")
     ]
-
-
-def shown_p(value: float) -> str:
-    """A p value to four digits, never as 0; a hyphen without a test."""
-    if not math.isfinite(value):
-        return "-"
-    return "<0.0001" if value < 0.0001 else f"{value:.4g}"
 
 
 def tests_said(groups: int, labels: int, common: bool) -> list[str]:

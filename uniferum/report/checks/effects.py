@@ -17,12 +17,13 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.comparison import Difference, align, group_difference, label_difference
 from uniferum.evaluation.multiple_testing import benjamini_hochberg, holm
 from uniferum.report.axes import Setting, Varied
-from uniferum.report.checks.compare import NEEDED, shown_p
+from uniferum.report.checks.compare import NEEDED
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.naming import titled
 from uniferum.report.tables.paper import COLUMNS, averaged
 from uniferum.report.tables.pivot import METRICS, Layout, measured
+from uniferum.report.tables.rounded import Rounded, bounds, shown_p, signed
 from uniferum.report.tables.sheet import Sheet
 
 SHORT = {"auroc": "AUROC", "aupr": "AUPR"}
@@ -233,16 +234,12 @@ def _numbers(one: Effect) -> list[str]:
     return [
         str(entry.seeds or "-"),
         str(entry.n_cases or "-"),
-        f"{entry.value:.4f}{spread}" if entry.known else "-",
-        "base" if one.is_base else _signed(one.difference),
-        f"[{one.lo:+.4f}, {one.hi:+.4f}]" if math.isfinite(one.lo) else "-",
+        Rounded(f"{entry.value:.4f}{spread}", repr(entry.value)) if entry.known else "-",
+        "base" if one.is_base else signed(one.difference),
+        bounds(one.lo, one.hi, "+.4f"),
         *map(shown_p, tested),
-        f"{_signed(low)} to {_signed(high)}" if len(one.by_seed) > 1 else "-",
+        f"{signed(low)} to {signed(high)}" if len(one.by_seed) > 1 else "-",
     ]
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.4f}" if math.isfinite(value) else "-"
 
 
 def _said(varied: Varied, computed: Sequence[Effect], wanted: Wanted, base: str) -> list[str]:

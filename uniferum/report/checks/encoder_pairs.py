@@ -5,20 +5,20 @@ all pairs are one family of tests, the labels another. Claim 7 ("the same patter
 encoders.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from uniferum.errors import UniferumError, near_miss
 from uniferum.evaluation.comparison import align, pairwise
 from uniferum.report.checks.claims import CLAIMS, Check, Claim
-from uniferum.report.checks.compare import HEADINGS, NEEDED, adjusted, group_rows, shown_p, tests_said
+from uniferum.report.checks.compare import HEADINGS, NEEDED, adjusted, group_rows, tests_said
 from uniferum.report.checks.examine import ClaimFinding, examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.published import find
 from uniferum.report.records import MIXES, CellRecord, row_order
 from uniferum.report.systems import shown_encoder
 from uniferum.report.tables.naming import not_the_papers, titled
+from uniferum.report.tables.rounded import bounds, shown_p, signed
 from uniferum.report.tables.sheet import Sheet
 from uniferum.systems import UNIFERUM
 
@@ -184,8 +184,8 @@ def _side(finding: ClaimFinding) -> list[str]:
     printed = None if finding.apart else finding.check.printed
     return [
         "-" if printed is None else f"{printed:+.4f}",
-        f"{finding.ours:+.4f}" if math.isfinite(finding.ours) else "-",
-        f"[{finding.lo:+.4f}, {finding.hi:+.4f}]" if math.isfinite(finding.lo) else "-",
+        signed(finding.ours),
+        bounds(finding.lo, finding.hi, "+.4f"),
         shown_p(finding.adjusted),
         finding.reading,
     ]

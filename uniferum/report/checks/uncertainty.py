@@ -10,7 +10,6 @@ text encoders, which is not smaller than that over seeds alone.
 """
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from statistics import stdev
@@ -21,25 +20,10 @@ from scipy.stats import t as student
 from uniferum.report.published import GROUPS, Published, find, published
 from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.tables.entries import Key, ReportTable
-
-LEAST_FREEDOM = 5
-"""Fewest degrees of freedom from which a spread over seeds is used: Student's t is then 2.6 at most."""
+from uniferum.report.tables.seed_spread import SeedSpread, pooled_by_column
 
 Z95 = float(norm.ppf(0.975))
-
-
-@dataclass(frozen=True)
-class SeedSpread:
-    """Standard deviation over seeds, with its degrees of freedom; NaN with 0 if it is unknown."""
-
-    value: float = math.nan
-    freedom: int = 0
-    said: str = "the spread over seeds is unknown"
-
-    @property
-    def known(self) -> bool:
-        """Whether it is known well enough to be used."""
-        return self.freedom >= LEAST_FREEDOM
+UNKNOWN_SPREAD = SeedSpread()
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,7 @@ class Uncertainty:
 
     below: float
     above: float
-    spread: SeedSpread = SeedSpread()
+    spread: SeedSpread = UNKNOWN_SPREAD
     seeds: int = 1
     published: float = math.nan
 
@@ -110,35 +94,15 @@ def papers_spread(metric: str, cohort: str, group: str) -> SeedSpread:
     return SeedSpread(spread, len(pairs) - 1, f"{len(pairs)} pairs of text encoders in the paper")
 
 
-def pooled(spreads: Iterable[tuple[float, int]], prior: SeedSpread | None = None) -> SeedSpread:
-    """Pool standard deviations, each with its number of seeds, and a prior spread."""
-    known = [(spread, seeds) for spread, seeds in spreads if math.isfinite(spread) and seeds > 1]
-    freedom = sum(seeds - 1 for _, seeds in known)
-    squares = sum((seeds - 1) * spread**2 for spread, seeds in known)
-    said = [f"{len(known)} cells with several seeds"] if known else []
-    if prior is not None and prior.freedom:
-        freedom, squares, said = freedom + prior.freedom, squares + prior.freedom * prior.value**2, [*said, prior.said]
-    return SeedSpread(math.sqrt(squares / freedom), freedom, " and ".join(said)) if freedom else SeedSpread()
-
-
 def column_spreads(table: ReportTable) -> dict[Key, SeedSpread]:
-    """The pooled spread over seeds of each cohort with its group or label.
+    """The pooled spread over seeds of each cohort with its group or label, with the paper's pairs of encoders.
 
-    A column with fewer than :data:`LEAST_FREEDOM` degrees of freedom takes the spread of the whole table.
+    A column with fewer than five degrees of freedom takes the spread of the whole table.
     """
-    names = (*table.row_facts, *table.column_facts)
-    of_column: dict[Key, list[tuple[float, int]]] = {}
-    for (row, column), entry in table.entries.items():
-        facts = dict(zip(names, (*row, *column), strict=True))
-        key = facts.get("cohort", ""), facts.get("label") or facts.get("group", "")
-        several = math.isfinite(entry.lo) and not entry.folds_total
-        of_column.setdefault(key, []).extend([(entry.spread, entry.seeds)] if several else [])
-    whole = pooled(one for spreads in of_column.values() for one in spreads)
-    made: dict[Key, SeedSpread] = {}
-    for key, spreads in of_column.items():
-        own = pooled(spreads, papers_spread(table.metric, *key) if key[1] in GROUPS else None)
-        made[key] = own if own.known else whole if whole.known else SeedSpread()
-    return made
+    facts = (*table.row_facts, *table.column_facts)
+    return pooled_by_column(
+        table.entries, facts, lambda key: papers_spread(table.metric, *key) if key[1] in GROUPS else None
+    )
 
 
 def published_error(value: Published | None, positives: int, negatives: int) -> tuple[float, str]:

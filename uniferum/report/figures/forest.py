@@ -110,12 +110,12 @@ def _by_row(records: Sequence[CellRecord]) -> dict[RowKey, list[CellRecord]]:
 
 def _scores(cells: Sequence[CellRecord], column: tuple[str, str]) -> dict[str, Entry]:
     """The score of each label, averaged over seeds and folds."""
-    found: dict[str, list[Score]] = {}
+    by_label: dict[str, list[Score]] = {}
     for cell in cells:
         for score in label_scores(cell, "auroc"):
             if (score.cohort, score.group) == column:
-                found.setdefault(score.label, []).append(score)
-    return {label: averaged(scores) for label, scores in found.items()}
+                by_label.setdefault(score.label, []).append(score)
+    return {label: averaged(scores) for label, scores in by_label.items()}
 
 
 def _notes(scores: Scores, drawn: Sequence[tuple[RowKey, Sequence[CellRecord]]]) -> list[str]:

@@ -26,6 +26,7 @@ from uniferum.evaluation.operating_points import (
 from uniferum.evaluation.units import pooled
 from uniferum.report.guidelines.printing import LabelKey, Printing, arrays, labels_of, tested_cases
 from uniferum.report.records import CellRecord, read_parquet
+from uniferum.report.tables.rounded import rounded
 from uniferum.report.tables.shared_lines import shared_lines
 from uniferum.report.tables.sheet import Sheet
 
@@ -101,7 +102,7 @@ def label_sheet(
         for point in points:
             known = not point.reason
             numbers = [share_estimate(point.counts, name) if known else Estimate() for name in RATIOS]
-            shown = f"{point.threshold:.4f}" if known else point.reason
+            shown = rounded(point.threshold) if known else point.reason
             rows.append(
                 [record.name, *point.key, str(point.cases), str(point.positives), shown, *printing.cells(numbers)]
             )
@@ -147,7 +148,7 @@ def _average_rows(record: CellRecord, points: Sequence[LabelPoint], printing: Pr
 
 
 def _mean(counts: Floats, metric: str, kind: str) -> Estimate:
-    return mean_estimate(lambda some: average(some, metric, kind), counts)
+    return mean_estimate(lambda some: average(some, metric, kind), counts, metric=metric)
 
 
 def _choice(rule: ThresholdRule) -> str:

@@ -15,7 +15,7 @@ from uniferum.value_labels import natural
 
 SMALLEST = 20
 FEWEST = 5
-"""Positive and negative cases that a label needs in every printed subgroup of a fact, to be in its means."""
+"""Patients with a positive and with a negative case that a label needs in every printed class, to be in its means."""
 Facts = Mapping[str, Mapping[str, Mapping[str, str]]]
 """Cohort to fact to scan or patient to class."""
 
@@ -51,8 +51,8 @@ def subgroup_sheet(
     headings = ["Cell", "Cohort", "Group", "By", "Class", "Patients", "Cases", "Labels"]
     below = [
         f"Classes with fewer than {smallest} patients are suppressed (--smallest).",
-        f"AUROC: mean over the labels that have {FEWEST} positive and {FEWEST} negative cases in every printed class, "
-        "so that all classes of a fact average the same labels.",
+        f"AUROC: mean over the labels for which {FEWEST} patients have a positive and {FEWEST} a negative case in "
+        "every printed class, so that all classes of a fact average the same labels.",
         "Intervals: 95 %, patients as the unit. No test is adjusted for the number of subgroups: differences between "
         "them are descriptive.",
     ]
@@ -81,12 +81,12 @@ def _fact_rows(
 
 
 def _common_labels(parts: Sequence[pd.DataFrame]) -> list[str]:
-    """Labels with enough cases of both classes in every part."""
+    """Labels with enough patients of both classes in every part."""
     enough = []
     for part in parts:
-        counts = part.groupby("label")["target"].agg(["sum", "count"])
-        few = np.minimum(counts["sum"], counts["count"] - counts["sum"]) < FEWEST
-        enough.append(set(counts.index[~few].astype(str)))
+        patients = part.groupby(["label", "target"], observed=True)["patient_id"].nunique().unstack(fill_value=0)
+        few = patients.reindex(columns=[0.0, 1.0], fill_value=0).min(axis=1) < FEWEST
+        enough.append(set(patients.index[~few].astype(str)))
     return sorted(set.intersection(*enough)) if enough else []
 
 

@@ -7,7 +7,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.delong import PairedTest
 from uniferum.report.checks.compare import NEEDED
 from uniferum.report.records import CellRecord, mix_name
-from uniferum.report.site.forest import Line, forest
+from uniferum.report.site.forest import ForestLine, forest
 from uniferum.report.site.ranking import difference, rank, ranked
 from uniferum.report.systems import shown_encoder
 
@@ -21,7 +21,7 @@ def added_data(records: Sequence[CellRecord]) -> str:
     if not pairs:
         return "<h3>Effect of added data</h3><p>No two cells differ in one added cohort or in SEG alone.</p>"
     means = [line for added, of in _by_added(pairs).items() for line in _mean_effects(added, of)]
-    single: list[Line] = []
+    single: list[ForestLine] = []
     for added, first, second in pairs[:PAIRS]:
         try:
             read = {cell.name: cell.predictions(NEEDED) for cell in (*first, *second)}
@@ -48,13 +48,13 @@ Pair = tuple[str, list[CellRecord], list[CellRecord]]
 
 
 def _by_added(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
-    found: dict[str, list[Pair]] = {}
+    by_added: dict[str, list[Pair]] = {}
     for pair in sorted(pairs, key=lambda one: (one[0] != "SEG", one[0])):  # the paper's own question first
-        found.setdefault(pair[0], []).append(pair)
-    return found
+        by_added.setdefault(pair[0], []).append(pair)
+    return by_added
 
 
-def _mean_effects(added: str, pairs: Sequence[Pair]) -> Iterator[Line]:
+def _mean_effects(added: str, pairs: Sequence[Pair]) -> Iterator[ForestLine]:
     """The mean effect over all pairs, for each column that both cells of a pair have."""
     columns = dict.fromkeys(column for _, first, second in pairs for column in ranked([*first, *second]))
     for column in sorted(columns, key=rank):
@@ -70,9 +70,9 @@ def _has(record: CellRecord, column: tuple[str, str]) -> bool:
     return any((one.cohort, one.group) == column and math.isfinite(one.value) for one in record.groups)
 
 
-def _effect(names: tuple[str, ...], test: PairedTest) -> Line:
+def _effect(names: tuple[str, ...], test: PairedTest) -> ForestLine:
     said = "raises" if test.lo > 0 else "lowers" if test.hi < 0 else "no difference shown"
-    return Line(names, test.difference, test.lo, test.hi, said)
+    return ForestLine(names, test.difference, test.lo, test.hi, said)
 
 
 def _pairs(records: Sequence[CellRecord]) -> Iterator[Pair]:

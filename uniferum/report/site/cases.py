@@ -149,9 +149,9 @@ def _flags(store: Store) -> dict[str, list[str]]:
     if "flags" not in table.columns:
         return {}
     return {
-        str(scan): [str(one) for one in found]
-        for scan, found in zip(table["scan_id"], table["flags"], strict=True)
-        if found is not None and len(found)
+        str(scan): [str(one) for one in flags]
+        for scan, flags in zip(table["scan_id"], table["flags"], strict=True)
+        if flags is not None and len(flags)
     }
 
 

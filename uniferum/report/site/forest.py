@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Line:
+class ForestLine:
     """One line of a forest plot."""
 
     names: tuple[str, ...]
@@ -17,7 +17,7 @@ class Line:
     note: str = ""
 
 
-def forest(title: str, headings: Sequence[str], lines: Sequence[Line], last: str, below: str = "") -> str:
+def forest(title: str, headings: Sequence[str], lines: Sequence[ForestLine], last: str, below: str = "") -> str:
     """Draw a forest plot: a table in which each line has its interval as a small drawing."""
     ends = [abs(end) for one in lines for end in (one.lo, one.hi, one.difference) if math.isfinite(end)]
     scale = 95 / max(*ends, 1e-6)
@@ -35,7 +35,7 @@ def forest(title: str, headings: Sequence[str], lines: Sequence[Line], last: str
     return html_table(title, (*headings, "Difference", "95 %", drawn, last), rows, below)
 
 
-def _bar(one: Line, scale: float) -> str:
+def _bar(one: ForestLine, scale: float) -> str:
     lo, hi = (one.lo, one.hi) if math.isfinite(one.lo) else (one.difference, one.difference)
     side = "up" if lo > 0 else "down" if hi < 0 else "even"
     return (

@@ -9,7 +9,7 @@ from uniferum.evaluation.delong import PairedTest
 from uniferum.report.checks.verdict import WORDS, Verdict
 from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.added_data import added_data
-from uniferum.report.site.forest import Line, forest, html_table
+from uniferum.report.site.forest import ForestLine, forest, html_table
 from uniferum.report.site.ranking import Ranked, difference, ranked, systems
 from uniferum.report.tables.naming import of_phantoms
 from uniferum.report.tables.rendering import row_names
@@ -83,10 +83,10 @@ def best_cells(records: Sequence[CellRecord]) -> str:
 
 def _by_role(ranked: Sequence[Ranked], column: tuple[str, str], finder: Roles) -> dict[str, list[Ranked]]:
     """The cells of a column by their role there: a cell that trained on the cohort does not compete with others."""
-    found: dict[str, list[Ranked]] = {}
+    by_role: dict[str, list[Ranked]] = {}
     for one in ranked:
-        found.setdefault(finder.role(one.cells[0], *column), []).append(one)
-    return found
+        by_role.setdefault(finder.role(one.cells[0], *column), []).append(one)
+    return by_role
 
 
 def _tested(test: PairedTest | str | None) -> tuple[str, str]:
@@ -118,7 +118,7 @@ def published(verdicts: Sequence[Verdict]) -> str:
     compared = [one for one in verdicts if math.isfinite(one.difference) and one.word != "not comparable"]
     refused = len(verdicts) - len(compared)
     lines = [
-        Line(
+        ForestLine(
             (" / ".join(row_names(one.row)), " ".join(one.column)),
             one.difference,
             one.lo - one.published,

@@ -17,10 +17,12 @@ from uniferum.preprocessing.store.store import Store
 from uniferum.report import datacard
 from uniferum.report.axes import Varied
 from uniferum.report.checks.against import against_sheet
+from uniferum.report.checks.claims_table import claims_sheet
 from uniferum.report.checks.effects import effect_sheet, effects
-from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.verdict import judge, verdict_sheet
+from uniferum.report.checks.verdict import judge
+from uniferum.report.checks.verdict_table import verdict_sheet
 from uniferum.report.figures.by_axis import effects_figure, learning_curves
 from uniferum.report.figures.catalogue import ByAxis, figures, varied_axes
 from uniferum.report.figures.flow import flow_diagram
@@ -30,7 +32,7 @@ from uniferum.report.guidelines.flow import flow_sheet
 from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.cases import Pictures, write_cases
 from uniferum.report.site.cells import cell_details, config_differences, glance, learning
-from uniferum.report.site.numbers import heat_numbers, label_curves
+from uniferum.report.site.heat_map import heat_numbers, label_curves
 from uniferum.report.site.overview import overview
 from uniferum.report.site.parts import embedded, opened_later, write_data, write_part
 from uniferum.report.tables import sheet
@@ -151,11 +153,11 @@ def _heat(folder: Path, records: Sequence[CellRecord]) -> str:
     if not records:
         return "<p>No cell has finished.</p>"
     content = heat_numbers(records)
-    places = {(one["cohort"], one["group"], one["label"]): at for at, one in enumerate(content["columns"])}
+    index_of = {(one["cohort"], one["group"], one["label"]): at for at, one in enumerate(content["columns"])}
     for column, curves in label_curves(records):
-        if column in places:
-            content["columns"][places[column]]["part"] = f"label-{places[column]:03d}"
-            write_data(folder, f"label-{places[column]:03d}", curves)
+        if column in index_of:
+            content["columns"][index_of[column]]["part"] = f"label-{index_of[column]:03d}"
+            write_data(folder, f"label-{index_of[column]:03d}", curves)
     write_text(folder / "parts" / UPLOT.name, UPLOT.read_text(encoding="utf-8"))
     return embedded("numbers", content) + (HERE / "heat.html").read_text(encoding="utf-8")
 

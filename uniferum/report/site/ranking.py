@@ -31,17 +31,17 @@ class Ranked:
 
 def systems(records: Sequence[CellRecord]) -> dict[tuple[object, ...], list[CellRecord]]:
     """Cells that differ in seed or fold alone."""
-    found: dict[tuple[object, ...], list[CellRecord]] = {}
+    by_system: dict[tuple[object, ...], list[CellRecord]] = {}
     for one in records:
         axes = tuple(sorted(part for part in one.axes.items() if part[0] != "seed"))
         own = one.name if one.members else ""
-        found.setdefault((*one.row, axes, own), []).append(one)
-    return found
+        by_system.setdefault((*one.row, axes, own), []).append(one)
+    return by_system
 
 
 def ranked(records: Sequence[CellRecord]) -> dict[tuple[str, str], list[Ranked]]:
     """The configurations of each column, best first; those without some of its labels are left out."""
-    found: dict[tuple[str, str], list[tuple[int, Ranked]]] = {}
+    by_column: dict[tuple[str, str], list[tuple[int, Ranked]]] = {}
     for cells in systems(records).values():
         scores: dict[tuple[str, str], list[tuple[CellRecord, Score]]] = {}
         for record in cells:
@@ -51,11 +51,11 @@ def ranked(records: Sequence[CellRecord]) -> dict[tuple[str, str], list[Ranked]]
         for column, pairs in scores.items():
             value, lo, hi = (fmean(getattr(one, name) for _, one in pairs) for name in ("value", "lo", "hi"))
             made = Ranked(tuple(record for record, _ in pairs), value, lo, hi)
-            found.setdefault(column, []).append((min(one.n_labels for _, one in pairs), made))
-    most = {column: max(count for count, _ in of) for column, of in found.items()}
+            by_column.setdefault(column, []).append((min(one.n_labels for _, one in pairs), made))
+    most = {column: max(count for count, _ in of) for column, of in by_column.items()}
     return {
-        column: sorted((one for count, one in found[column] if count == most[column]), key=lambda one: -one.value)
-        for column in sorted(found, key=rank)
+        column: sorted((one for count, one in by_column[column] if count == most[column]), key=lambda one: -one.value)
+        for column in sorted(by_column, key=rank)
     }
 
 

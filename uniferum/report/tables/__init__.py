@@ -15,8 +15,10 @@ Files:
     repeats        seeds and folds of one number
     roles          roles of numbers: in-distribution, shared, zero-shot
     rendering      render tables as terminal text, Markdown, LaTeX, HTML, CSV or JSON
+    rounded        numbers as rounded text, which CSV and JSON print in full
     row_counts     training rows of cells
     scoring        protocol lines on other labels and on test-time augmentation
+    seed_spread    the spread over seeds, and the intervals that it widens
     segmentation   scores of masks in tables
     shared_lines   merge sentences that apply to several cells of a table
     sheet          headings, rows of text and notes, and their output formats

@@ -25,6 +25,7 @@ from uniferum.report.tables.entries import (
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes
 from uniferum.report.tables.protocol import protocol_lines
 from uniferum.report.tables.repeats import Repeats, by_fold
+from uniferum.report.tables.seed_spread import OF_FOLDS, centre, with_seed_spread
 
 #: The columns of the paper's Table 2; those of other cohorts follow.
 COLUMNS: tuple[tuple[str, str], ...] = (
@@ -34,6 +35,7 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("RADCHEST", "shared"),
     ("RADCHEST", "unique"),
 )
+MODEL_FACTS = ("model", "text_encoder", "train_on")
 METRIC_TITLES = {
     "auroc": "Average area under the ROC curve (AUROC)",
     "aupr": "Average precision (AUPR), to be read against the prevalence",
@@ -77,6 +79,7 @@ def group_table(
         for row in ordered
         for column in wanted
     }
+    entries = with_seed_spread(entries, (*MODEL_FACTS, "cohort", "group"))
     return ReportTable(
         name,
         phantom_title(title) if phantoms else title,
@@ -93,7 +96,9 @@ def group_table(
 
 
 def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
-    """Average the scores of several seeds and folds: mean, interval and standard deviation.
+    """Average the scores of several seeds and folds: mean, interval over cases, and standard deviation.
+
+    A table widens the interval by the spread over seeds (:mod:`uniferum.report.tables.seed_spread`).
 
     Args:
         scores: one for each seed and fold, of cells that differ in nothing else.
@@ -105,7 +110,7 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
     total = max(score.n_labels_total for score in measured)
     lo, hi = folds_interval(repeats) if repeats.nested else seeds_interval(repeats.scores)
     alike, one = not repeats.mixed, len(repeats.scores) == 1
-    bounds = {name: getattr(repeats.scores[0], name) if one else math.nan for name in ("delong_lo", "delong_hi")}
+    first = repeats.scores[0]
     return Entry(
         value=mean(known),
         lo=lo if alike else math.nan,
@@ -125,7 +130,8 @@ def averaged(scores: Sequence[Score], paper: float = math.nan) -> Entry:
         method=_method(repeats) if alike and math.isfinite(lo) else "",
         reason=next((score.reason for score in scores if score.reason), "") if not math.isfinite(lo) else "",
         corrected=mean([score.corrected for score in repeats.scores]) if alike else math.nan,
-        **bounds,
+        delong_lo=first.delong_lo if one else math.nan,
+        delong_hi=first.delong_hi if one else math.nan,
     )
 
 
@@ -133,41 +139,20 @@ def _method(repeats: Repeats) -> str:
     """How the interval of a mean over seeds or folds was made."""
     known = [score for score in repeats.scores if math.isfinite(score.value)]
     if repeats.nested and len(known) > 1:
-        return "Student's, over the folds"
-    made = " / ".join(dict.fromkeys(score.method for score in known if score.method))
-    return f"{made}, widened by the spread over seeds" if len(known) > 1 and made else made
-
-
-def centre(score: Score | Entry) -> float:
-    """What the interval of a score is around: of average precision the corrected value, else the value."""
-    return score.corrected if math.isfinite(score.corrected) else score.value
+        return OF_FOLDS
+    return " / ".join(dict.fromkeys(score.method for score in known if score.method))
 
 
 def seeds_interval(scores: Sequence[Score]) -> tuple[float, float]:
-    """Compute the 95 % interval of a mean over seeds or folds, from the variation over test cases and over these.
+    """Compute the 95 % interval over test cases of a mean over seeds or folds; NaN if one of them has none.
 
-    All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: its half-width is
-    the mean of the seeds' own, below and above. The error due to the seeds is that of a mean of m values with standard
-    deviation s. The two are independent, and the squares of their distances from the mean v add (the rule of Zou and
-    Donner 2008 for a sum of two estimates)::
-
-        below = sqrt(mean(v_i - lo_i)^2 + (t s / sqrt(m))^2),  above = sqrt(mean(hi_i - v_i)^2 + (t s / sqrt(m))^2)
-
-    with t the 97.5 % point of Student's distribution with m - 1 degrees of freedom: 12.7 for two seeds, 2.8 for five.
-    The interval is cut at 0 and 1, the range of every metric here. One seed keeps its own interval; NaN if a seed has
-    none.
+    All seeds are scored on the same cases, so averaging does not reduce the error due to the cases: the interval
+    reaches as far as those of the seeds do on average.
     """
     measured = [score for score in scores if math.isfinite(score.value)]
-    if len(measured) == 1:
-        return measured[0].lo, measured[0].hi
     if not measured or not all(math.isfinite(score.lo) and math.isfinite(score.hi) for score in measured):
         return math.nan, math.nan
-    values = [centre(score) for score in measured]
-    count, middle = len(values), fmean(values)
-    of_seeds = _student(count - 1) * stdev(values) / math.sqrt(count)
-    below = math.hypot(fmean(centre(score) - score.lo for score in measured), of_seeds)
-    above = math.hypot(fmean(score.hi - centre(score) for score in measured), of_seeds)
-    return max(0.0, middle - below), min(1.0, middle + above)
+    return fmean(score.lo for score in measured), fmean(score.hi for score in measured)
 
 
 def folds_interval(repeats: Repeats) -> tuple[float, float]:

@@ -32,6 +32,7 @@ from uniferum.report.tables.folding import ShownLine
 from uniferum.report.tables.naming import not_the_papers, of_phantoms, phantom_title, unpublished_notes, why_apart
 from uniferum.report.tables.paper import COLUMNS, absent, averaged, mean, progress_notes
 from uniferum.report.tables.protocol import protocol_lines
+from uniferum.report.tables.seed_spread import with_seed_spread
 from uniferum.systems import paper_systems
 
 FACTS = tuple(name for name in HEADINGS if name != "wording")
@@ -138,6 +139,7 @@ def pivot_table(
         for row in rows
         for column in columns
     }
+    entries = with_seed_spread(entries, (*layout.rows, *layout.columns))
     across = any(map(_of_cell, layout.columns)) and not any(map(_of_cell, layout.rows))
     best = marked_best(
         entries, rows if across else columns, axis=0 if across else 1, smallest=layout.metric in SMALLER_IS_BETTER
@@ -212,15 +214,15 @@ def label_interval(row: Mapping[str, Any], metric: str, value: float) -> dict[st
     """The interval of a label's score, how it was made, and why there is none."""
     lo, hi = (float(row.get(f"{metric}_{end}", math.nan)) for end in ("lo", "hi"))
     method, reason = (_word(row.get(name)) for name in (f"{metric}_method", "interval_reason"))
-    found: dict[str, Any] = {"lo": lo, "hi": hi, "method": method}
+    bounds: dict[str, Any] = {"lo": lo, "hi": hi, "method": method}
     if metric not in GROUP_METRICS:
-        return found
+        return bounds
     if metric == "aupr" and math.isfinite(lo) and not method:
         return {**centred(value, lo, hi), "method": CENTRED}
-    found["reason"] = reason if math.isfinite(value) and not math.isfinite(lo) else ""
+    bounds["reason"] = reason if math.isfinite(value) and not math.isfinite(lo) else ""
     if metric == "aupr":
-        return found | {"corrected": float(row.get("aupr_corrected", math.nan))}
-    return found | {f"delong_{end}": float(row.get(f"auroc_delong_{end}", math.nan)) for end in ("lo", "hi")}
+        return bounds | {"corrected": float(row.get("aupr_corrected", math.nan))}
+    return bounds | {f"delong_{end}": float(row.get(f"auroc_delong_{end}", math.nan)) for end in ("lo", "hi")}
 
 
 def _word(value: object) -> str:

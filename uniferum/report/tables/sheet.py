@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from uniferum.report.tables.fitting import Block, fitted
+from uniferum.report.tables.rounded import Rounded
 
 #: Control characters around emphasised text; each format replaces them.
 BOLD, PLAIN = "\x02", "\x03"
@@ -213,11 +214,11 @@ def html_text(text: str) -> str:
 
 
 def as_csv(sheet: Sheet) -> str:
-    """Format headings and rows as CSV, without emphasis."""
+    """Format headings and rows as CSV, without emphasis, rounded numbers in full."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(sheet.headings)
-    writer.writerows([_bare(cell) for cell in row] for row in sheet.rows)
+    writer.writerows(map(_full, row) for row in sheet.rows)
     return text.getvalue()
 
 
@@ -230,15 +231,20 @@ def joined_csv(sheets: Sequence[Sheet]) -> str:
     writer.writeheader()
     for one in sheets:
         for row in one.rows:
-            writer.writerow({first: one.title, **dict(zip(one.headings, map(_bare, row), strict=True))})
+            writer.writerow({first: one.title, **dict(zip(one.headings, map(_full, row), strict=True))})
     return text.getvalue()
 
 
 def as_json(sheet: Sheet) -> str:
     """Format title, rows (one object each) and notes as JSON."""
-    rows = [dict(zip(sheet.headings, map(_bare, row), strict=True)) for row in sheet.rows]
+    rows = [dict(zip(sheet.headings, map(_full, row), strict=True)) for row in sheet.rows]
     document = {"title": sheet.title, "rows": rows, "notes": [*sheet.below, *sheet.folded]}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _full(text: str) -> str:
+    """A cell for machines."""
+    return text.full if isinstance(text, Rounded) else _bare(text)
 
 
 def _bare(text: str) -> str:

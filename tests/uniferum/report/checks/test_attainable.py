@@ -10,8 +10,9 @@ from uniferum.report.checks.attainable import (
     widened,
 )
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.uncertainty import SeedSpread, Uncertainty
-from uniferum.report.checks.verdict import chances
+from uniferum.report.checks.uncertainty import Uncertainty
+from uniferum.report.checks.verdict_table import chances
+from uniferum.report.tables.seed_spread import SeedSpread
 
 SMALL = TestCounts("RADCHEST", "unique", 360, 360, ((10, 350), (16, 344), (17, 343), *((40, 320),) * 29))
 LARGE = TestCounts("CTRATE", "all", 3002, 3002, ((600, 2402),) * 18)

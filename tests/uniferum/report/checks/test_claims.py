@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.errors import UniferumError
 from uniferum.report.checks.claims import CLAIMS, CT, RAD, Check, Claim, cell
-from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.claims_table import claims_sheet
+from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.readings import Tested, combined, reading
 from uniferum.report.published import find
@@ -85,9 +86,9 @@ def test_a_label_with_too_few_positive_patients_has_no_test(cells, tmp_path):
         table.loc[label, "target"] = (table.loc[label, "scan_id"].astype(int) < 4).astype(float)
         table.to_parquet(path)
     check = Check("significant", cell("CTRATE+SEG"), RAD, cell("CTRATE"), "honeycombing", 0.06)
-    (found,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (check,))])
-    assert (found.verdict, found.because) == ("inconclusive", "too few positives (2)")
-    assert math.isnan(found.p)
+    (result,) = examine(from_folders(tmp_path), WIDE, claims=[Claim(1, "t", (check,))])
+    assert (result.verdict, result.because) == ("inconclusive", "too few positives (2)")
+    assert math.isnan(result.p)
 
 
 SIZE = Check("gain", cell("CTRATE+SEG"), CT, cell("CTRATE"), printed=0.0415, size=0.04)

@@ -5,14 +5,13 @@ import math
 import pytest
 
 from uniferum.report.checks.uncertainty import (
-    SeedSpread,
     Uncertainty,
     hanley_mcneil,
     papers_spread,
-    pooled,
     published_error,
 )
 from uniferum.report.published import find
+from uniferum.report.tables.seed_spread import SeedSpread, pooled
 
 ROW = ("uniferum", "pubmedbert", "CTRATE")
 

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.uncertainty import Z95, SeedSpread
-from uniferum.report.checks.verdict import judge, uncertainty, verdict_sheet
+from uniferum.report.checks.uncertainty import Z95
+from uniferum.report.checks.verdict import judge, uncertainty
+from uniferum.report.checks.verdict_table import verdict_sheet
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.entries import Entry, ReportTable
+from uniferum.report.tables.seed_spread import SeedSpread
 
 ROW, COLUMN = ("uniferum", "pubmedbert", "CTRATE"), ("CTRATE", "all")
 MARGINS = Margins({"auroc": 0.02})

@@ -10,6 +10,7 @@ from sklearn.metrics import f1_score, roc_curve
 
 from uniferum.errors import UniferumError
 from uniferum.report.guidelines.catalogue import NAMES, GuidelineOptions, guideline_sheet
+from uniferum.report.guidelines.subgroups import _common_labels
 from uniferum.report.records import from_folders
 from uniferum.report.tables.rendering import render_sheet
 
@@ -57,6 +58,19 @@ def test_small_subgroups_are_suppressed(cells: Callable[..., Path], tmp_path: Pa
     options = GuidelineOptions(metadata=[f"CTRATE={table}"], smallest=6, by="sex")
     made = {row["Class"]: (row["Patients"], row["Cases"]) for row in rows(tmp_path, "subgroups", options)}
     assert made == {"F": ("14", "28"), "M": ("<6", "suppressed"), "unknown": ("<6", "suppressed")}
+
+
+def test_a_label_of_a_subgroup_needs_patients_and_not_volumes() -> None:
+    patients = [f"p{at}" for at in range(8)]
+    few = [f"{'ab'[at % 2]}" for at in range(12)]
+    of_label = {"many": [*patients, *few], "one patient": [*["a"] * 8, *few]}
+    tables = [
+        pd.DataFrame({"label": label, "patient_id": ids, "target": [1.0] * 8 + [0.0] * 12})
+        for label, ids in of_label.items()
+    ]
+    negatives = pd.DataFrame({"label": ["many", "one patient"] * 5, "patient_id": [f"n{at}" for at in range(10)]})
+    part = pd.concat([*tables, negatives.assign(target=0.0)])
+    assert _common_labels([part]) == ["many"], "eight positive volumes of one patient are one positive patient"
 
 
 @pytest.mark.parametrize("name", NAMES)

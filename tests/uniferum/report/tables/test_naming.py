@@ -9,10 +9,12 @@ import pytest
 
 from uniferum.model.config import GATORTRON, PUBMEDBERT, EncoderConfig, FusionConfig, ModelConfig
 from uniferum.preprocessing.geometry import Geometry
+from uniferum.report.checks.claims_table import claims_sheet
 from uniferum.report.checks.compare import compare_sheet
-from uniferum.report.checks.examine import claims_sheet, examine
+from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
-from uniferum.report.checks.verdict import judge, verdict_sheet
+from uniferum.report.checks.verdict import judge
+from uniferum.report.checks.verdict_table import verdict_sheet
 from uniferum.report.figures import catalogue, style
 from uniferum.report.records import PendingCell, from_folders
 from uniferum.report.site import page as site

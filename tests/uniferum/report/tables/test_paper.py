@@ -6,6 +6,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from statistics import fmean
 
 import pytest
 
@@ -16,6 +17,7 @@ from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.entries import marked_best
 from uniferum.report.tables.paper import seeds_interval
 from uniferum.report.tables.rendering import Style, render
+from uniferum.report.tables.seed_spread import pooled, widened
 from uniferum.report.unfinished import unfinished
 
 
@@ -121,20 +123,10 @@ def score(value, lo, hi):
     return Score(**facts, **counts, value=value, lo=lo, hi=hi)
 
 
-def test_the_interval_of_a_mean_over_seeds_widens_by_their_spread():
+def test_the_interval_over_cases_of_a_mean_over_seeds_reaches_as_far_as_theirs_on_average():
     lo, hi = seeds_interval([score(0.79, 0.77, 0.80), score(0.80, 0.78, 0.81), score(0.81, 0.79, 0.82)])
-    of_seeds = 4.302652729911275 * 0.01 / math.sqrt(3)  # Student's t, two degrees of freedom, from its table
-    assert 0.80 - lo == pytest.approx(math.sqrt(0.02**2 + of_seeds**2))
-    assert hi - 0.80 == pytest.approx(math.sqrt(0.01**2 + of_seeds**2))
-
-
-def test_equal_seeds_add_nothing_for_they_share_their_cases():
-    assert seeds_interval([score(0.8, 0.78, 0.83)] * 2) == pytest.approx((0.78, 0.83))
+    assert (lo, hi) == pytest.approx((0.78, 0.81))
     assert seeds_interval([score(0.8, 0.78, 0.83)]) == (0.78, 0.83)
-
-
-def test_the_interval_over_seeds_stays_between_0_and_1_and_needs_one_of_each_seed():
-    assert seeds_interval([score(0.9, 0.88, 0.92), score(0.5, 0.48, 0.52)]) == (0.0, 1.0)
     assert all(math.isnan(end) for end in seeds_interval([score(0.9, 0.88, 0.92), score(0.5, math.nan, math.nan)]))
 
 
@@ -142,10 +134,15 @@ def test_the_table_prints_that_interval(cells, tmp_path):
     for seed in (0, 1):
         cells("CTRATE", seed=seed)
     records = from_folders(tmp_path)
-    entry = make_table("auroc", records, []).entries[records[0].row, ("CTRATE", "all")]
+    table = make_table("auroc", records, [])
+    entry = table.entries[records[0].row, ("CTRATE", "all")]
     own = [g for r in records for g in r.groups if (g.cohort, g.group, g.metric) == ("CTRATE", "all", "auroc")]
-    assert (entry.lo, entry.hi) == seeds_interval(own)
-    assert entry.hi - entry.lo > max(one.hi - one.lo for one in own)
+    cases = replace(entry, lo=fmean(one.lo for one in own), hi=fmean(one.hi for one in own))
+    spread = pooled((one.spread, 2) for one in table.entries.values())
+    wanted = widened(cases, spread)
+    assert spread.freedom == len(table.columns) == 5
+    assert (entry.lo, entry.hi) == pytest.approx((wanted.lo, wanted.hi))
+    assert entry.hi - entry.lo > cases.hi - cases.lo
 
 
 def test_aupr_is_printed_with_its_prevalence(cells, tmp_path):

@@ -18,6 +18,7 @@ from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.paper import averaged, seeds_interval
 from uniferum.report.tables.rendering import Style, render
 from uniferum.report.tables.repeats import by_fold
+from uniferum.report.tables.seed_spread import OF_FOLDS, WIDENED, SeedSpread, widened
 from uniferum.report.unfinished import unfinished
 
 COLUMN = ("CTRATE", "all")
@@ -60,7 +61,9 @@ def test_folds_on_the_same_cases_are_averaged_as_seeds_are(written: Callable[...
     entry, own = entry_of(records), values(records)
     assert (entry.value, entry.spread) == (pytest.approx(fmean(own)), pytest.approx(stdev(own)))
     scores = [s for r in records for s in r.groups if (s.cohort, s.group, s.metric) == (*COLUMN, "auroc")]
-    assert (entry.lo, entry.hi) == seeds_interval(scores)
+    cases = seeds_interval(scores)
+    assert entry.lo < cases[0] < cases[1] < entry.hi or (entry.lo, entry.hi) == (0.0, 1.0)
+    assert entry.method.endswith(WIDENED.format("folds")), "five columns of three folds: ten degrees of freedom"
     assert (entry.folds, entry.folds_total, entry.seeds, entry.n_cases) == (3, 3, 1, 40)
 
 
@@ -70,8 +73,9 @@ def test_the_seeds_of_a_fold_are_averaged_before_its_folds() -> None:
     entry = averaged(scores)
     means = [fmean(own) for own in of_folds.values()]
     assert entry.spread == pytest.approx(stdev(means))
-    half = math.hypot(0.02, student.ppf(0.975, 2) * stdev(means) / math.sqrt(3))
-    assert entry.value - entry.lo == pytest.approx(half)
+    of_folds = student.ppf(0.975, 8) * 0.05 / math.sqrt(3)
+    wide = widened(entry, SeedSpread(0.05, 8))
+    assert wide.value - wide.lo == pytest.approx(math.hypot(0.02, of_folds)), "three folds, not six cells"
     assert (entry.folds, entry.seeds) == (3, 2)
 
 
@@ -96,7 +100,8 @@ def test_nested_folds_are_as_others_on_a_cohort_that_they_do_not_divide(
     divided, whole = (entries[records[0].row, column] for column in (COLUMN, ("INSPECT", "unique")))
     assert (divided.n_cases, whole.n_cases) == (40, 40)
     scores = [s for r in records for s in r.groups if (s.cohort, s.group, s.metric) == ("INSPECT", "unique", "auroc")]
-    assert (whole.lo, whole.hi) == seeds_interval(scores)
+    assert whole.lo < seeds_interval(scores)[0], "widened by the spread of the folds"
+    assert divided.method == OF_FOLDS
     assert (whole.folds, whole.folds_total) == (5, 5)
     text = render(make_table("auroc", records, []), "terminal", Style(protocol=True))
     assert "INSPECT unique: test split, N = 40 volumes of 20 patients" in text

@@ -32,8 +32,8 @@ Column = tuple[str, str, str]
 def heat_numbers(records: Sequence[CellRecord]) -> dict[str, Any]:
     """Make the content of the heat map: cells, columns (means, each followed by its labels) and values."""
     scores = [{metric: _scores(record, metric) for metric in METRICS} for record in records]
-    found = dict.fromkeys(column for of_cell in scores for of_metric in of_cell.values() for column in of_metric)
-    columns = sorted(found, key=_rank)
+    unordered = dict.fromkeys(column for of_cell in scores for of_metric in of_cell.values() for column in of_metric)
+    columns = sorted(unordered, key=_rank)
     return {
         "unit": UNIT,
         "grid": [float(x) for x in GRID],

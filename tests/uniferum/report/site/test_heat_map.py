@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_curve
 
 from uniferum.report.records import from_folders
-from uniferum.report.site.numbers import GRID, UNIT, heat_numbers, label_curves
+from uniferum.report.site.heat_map import GRID, UNIT, heat_numbers, label_curves
 
 
 def test_values_are_those_of_the_records(cells, tmp_path):
