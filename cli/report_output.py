@@ -329,7 +329,7 @@ def write_files(cells: "Gathered", drawing: Drawing, page: Page, tests: Tests, s
         return
     from uniferum.report.figures.catalogue import ByAxis, draw_all
 
-    by_axis = ByAxis(cells.pending, cells.axes, tests.vary, tests.wanted_of(selection))
+    by_axis = ByAxis(cells.pending, cells.axes, tests.vary, cells.stores, tests.wanted_of(selection))
     if drawing.folder is not None:
         names, kinds = drawing.names, drawing.formats
         written = draw_all(
@@ -350,6 +350,8 @@ def _write_page(cells: "Gathered", folder: Path, page: Page, by_axis: "ByAxis") 
 
     counted = page.data or page.volumes
     stores = read_stores(counted) if counted else {name: Store.open(path) for name, path in cells.stores.items()}
+    if counted:
+        by_axis = replace(by_axis, stores={name: Path(store.url) for name, store in stores.items()})
     with whole_folder(folder) as draft:
         write_page(
             draft,

@@ -63,6 +63,24 @@ window.addEventListener("load", async () => {
   document.getElementById("case-kind").value = "fn";
   document.getElementById("case-kind").dispatchEvent(new Event("change"));
   said.ranking = document.getElementById("case-said").textContent;
+  document.getElementById("case-cell").value = "0"; document.getElementById("case-label").value = "1";
+  const rank = (kind) => {
+    document.getElementById("case-kind").value = kind;
+    document.getElementById("case-kind").dispatchEvent(new Event("change"));
+    return [...document.querySelectorAll("#cases li")].map((line) => Number(line.textContent.match(/error ([\\d.]+)/)[1]));
+  };
+  said.misses = rank("fn"); said.alarms = rank("fp"); said.errors = rank("all");
+  said.of = document.getElementById("case-said").textContent;
+  said.caseStops = document.querySelectorAll("#cases li button[tabindex='0']").length;
+  document.getElementById("case-cell").value = ""; document.getElementById("case-label").value = "";
+  rank("fn");
+  said.colours = new Set(Array.from({ length: 117 }, (_, id) => colourOf(id + 1).join())).size;
+  location.hash = "cell:0";
+  await until(() => detail.dataset.shown === "cell:0");
+  [...detail.querySelectorAll("button")].find((one) => one.textContent === "cases").click();
+  said.fromCell = document.getElementById("case-cell").value + document.getElementById("case-label").value;
+  document.getElementById("case-cell").value = ""; document.getElementById("case-label").value = "";
+  rank("fn");
   const line = document.querySelector("#cases li");
   if (line) {
     line.click();
@@ -178,8 +196,19 @@ def check_quiet(said, log):
     assert not [line for line in log.splitlines() if "CONSOLE" in line and "readback" not in line.lower()]
 
 
+def check_cases(said):
+    for errors in (said["misses"], said["alarms"], said["errors"]):
+        assert errors == sorted(errors, reverse=True)
+    assert sorted([*said["misses"], *said["alarms"]], reverse=True) == said["errors"]  # each is the one or the other
+    assert re.search(r"of cell uniferum-\S+ on CTRATE all: \w+ \w+: \d+ of the \d+ cases whose", said["of"])
+    assert said["caseStops"] == 1
+    assert said["colours"] > 110  # of 117 organs
+    assert said["fromCell"].startswith("0")
+    assert len(said["fromCell"]) > 1
+
+
 def check_views(said):
-    assert said["stops"] < 60
+    assert said["stops"] < 45
     assert len(said["heat"]) == 2
     assert all(re.fullmatch(r"0\.\d{4}", text) for text in said["heat"])
     assert said["columns"] == 2 + 5 + 2  # five means, and the two labels of CT-RATE
@@ -210,6 +239,7 @@ def test_the_page_sorts_filters_and_opens_a_case_from_a_file_without_an_error(ch
     assert said["flags"] == "Flags of the scan: wrong_hu"
     assert said["ranking"].startswith("Ranked by the largest 1 - probability where the label is positive of all cells")
     check_views(said)
+    check_cases(said)
     assert all(said["images"])
 
 

@@ -54,3 +54,21 @@ def net_benefit(
     prevalence = float((counts[:, TP] + counts[:, FN]).sum() / max(counts.sum(), 1))
     measured = Estimate(value, value - half, value + half) if math.isfinite(half) else Estimate(value)
     return NetBenefit(threshold, measured, prevalence - (1 - prevalence) * odds)
+
+
+THRESHOLDS = np.round(np.arange(0.01, 0.61, 0.01), 2)
+"""Threshold probabilities of a decision curve."""
+
+
+def benefit_curve(target: ArrayLike, logit: ArrayLike) -> tuple[Floats, Floats, Floats]:
+    """Compute a decision curve, without intervals: :func:`net_benefit` at each of ``THRESHOLDS``.
+
+    Returns:
+        Threshold probabilities, net benefit of the model, net benefit of treating all.
+    """
+    truth, chance = np.asarray(target, np.float64) > 0.5, probability(logit)
+    odds = THRESHOLDS / (1 - THRESHOLDS)
+    # A case is treated if its probability is at least the threshold.
+    found, false = (len(part) - np.searchsorted(np.sort(part), THRESHOLDS) for part in (chance[truth], chance[~truth]))
+    share = float(truth.mean())
+    return THRESHOLDS, (found - odds * false) / len(truth), share - (1 - share) * odds

@@ -14,9 +14,11 @@ from matplotlib.text import Text
 from tests.support.ablation_cells import write_ablation
 from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
+from uniferum.evaluation.net_benefit import net_benefit
 from uniferum.report.axes import find_varied
 from uniferum.report.checks.effects import Wanted, effects
 from uniferum.report.figures import catalogue, style
+from uniferum.report.figures.flow import flow_diagram
 from uniferum.report.figures.parallel import parallel_coordinates
 from uniferum.report.records import from_folders
 from uniferum.report.tables.trials import Trial, Trials
@@ -195,6 +197,41 @@ def test_more_cells_than_a_panel_holds_have_figures_of_their_own(tmp_path):
     first, second = (words(drawn(records, name)) for name in ("calibration-ctrate", "calibration-ctrate-2"))
     assert "Cells 1 to 8 of 9; the others are in calibration-ctrate-2." in first
     assert "Cells 9 to 9 of 9; the others are in calibration-ctrate." in second
+    assert "Cells 9 to 9 of 9; the others are in learning." in words(drawn(records, "learning-2"))
+
+
+def test_decision_curves_have_the_numbers_of_the_table(records):
+    with style.look():
+        figure = catalogue.figures(records)["decision-ctrate"](records)
+    table = pd.read_parquet(records[0].files.predictions)
+    cases = table.loc[(table["cohort"] == "CTRATE") & (table["label"] == "lung_nodule")]
+    (panel,) = [axes for axes in figure.axes if axes.get_title() == "Lung nodule"]
+    line = next(one for one in panel.lines if "CTRATE" in str(one.get_label()))
+    at = dict(zip(np.round(line.get_xdata(), 2), line.get_ydata(), strict=True))
+    for threshold in (0.05, 0.3, 0.5):
+        found = net_benefit(cases["target"], cases["score"], cases["patient_id"], threshold)
+        assert at[threshold] == pytest.approx(found.model.value, abs=1e-12)
+
+
+def test_the_flow_diagram_has_what_was_found_left_out_and_scored(records):
+    rows = [
+        ["CTRATE", "train", "found", "900", "", ""],
+        ["CTRATE", "test", "found", "42", "", ""],
+        ["CTRATE", "test", "excluded", "2", "", "fewer than 20 slices"],
+        ["CTRATE", "test", "prepared", "40", "20", ""],
+        ["CTRATE", "test", "scored", "40", "20", "80 labels of scans, in 2 of 2 cells"],
+    ]
+    with style.look():
+        figure = flow_diagram(rows)
+    (axes,) = figure.axes
+    texts = [one.get_text() for one in axes.texts if one.get_text()]
+    assert texts[:3] == [
+        "found: 42 scans",
+        "excluded: 2 scans\nfewer than 20 slices",
+        "prepared: 40 scans of 20 patients",
+    ]
+    assert len([one for one in axes.texts if not one.get_text()]) == 3  # an arrow between each two steps
+    assert "scored: 40 scans of 20 patients" in words(drawn(records, "flow"))
 
 
 def test_a_cell_without_a_label_removes_it_from_no_other(records):
@@ -240,7 +277,7 @@ def test_an_unknown_style_names_the_near_one(records, tmp_path):
         catalogue.draw_all(records, tmp_path, names=["figure4"], style="natur")
 
 
-@pytest.mark.parametrize("name", ["figure1", "figure4", "roc-ctrate", "heatmap-radchest"])
+@pytest.mark.parametrize("name", ["figure1", "figure4", "roc-ctrate", "heatmap-radchest", "learning", "flow"])
 def test_no_text_is_cut_or_covers_another(records, name):
     with style.look():
         figure = catalogue.figures(records)[name](records)

@@ -2,20 +2,23 @@
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.errors import UniferumError, near_miss
 from uniferum.report.axes import AnyCell, GridAxes, Varied, axis_names, find_varied
 from uniferum.report.checks.effects import Wanted, effects
 from uniferum.report.figures import curves, forest
 from uniferum.report.figures.by_axis import effects_figure, learning_curves
+from uniferum.report.figures.flow import flow_diagram
 from uniferum.report.figures.heatmap import heatmap
 from uniferum.report.figures.style import FORMATS, check_formats, check_style, look, mark_phantoms, save
+from uniferum.report.guidelines.flow import flow_sheet
 from uniferum.report.records import CellRecord, PendingCell
 
 Draw = Callable[[Sequence[CellRecord]], Figure]
@@ -27,12 +30,14 @@ CURVES = 8
 
 @dataclass(frozen=True)
 class ByAxis:
-    """What the figures of axes need beside the finished cells: the unfinished ones, the grid's axes, other keys."""
+    """What figures need beside the finished cells: the unfinished ones, the grid's axes, other keys, its stores."""
 
     pending: Sequence[PendingCell] = ()
     axes: GridAxes = field(default_factory=dict)
     keys: Sequence[str] = ()
     """Keys of the config that have figures like an axis."""
+    stores: Mapping[str, Path] = field(default_factory=dict)
+    """Prepared stores by cohort, for the flow diagram."""
     wanted: Wanted = field(default_factory=Wanted)
     """Which numbers are compared; its base value is that of the keys that are asked for."""
 
@@ -50,15 +55,14 @@ def figures(records: Sequence[CellRecord], by_axis: ByAxis | None = None) -> dic
     cohorts = dict.fromkeys(["CTRATE", "INSPECT", "RADCHEST"])
     cohorts |= dict.fromkeys(score.cohort for record in records for score in record.groups)
     named: dict[str, Draw] = {"figure1": forest.figure1, "figure3": forest.figure3, "figure4": forest.figure4}
-    named["learning"] = curves.learning
+    named |= _in_parts("learning", curves.learning, "", len(records))
     for cohort in cohorts:
         slug = cohort.lower().replace(" [", "-").removesuffix("]")
         named[f"heatmap-{slug}"] = partial(heatmap, cohort=cohort)
         for kind, draw in CURVE_FIGURES.items():
-            for at in range(max(1, math.ceil(len(records) / CURVES))):
-                part = f"-{at + 1}" if at else ""
-                named[f"{kind}-{slug}{part}"] = partial(_few, draw, f"{kind}-{slug}", at, cohort)
+            named |= _in_parts(f"{kind}-{slug}", draw, cohort, len(records))
     by_axis = by_axis or ByAxis()
+    named["flow"] = partial(_flow, by_axis.stores)
     named |= axis_figures(varied_axes(records, by_axis), by_axis)
     marked = any(record.phantoms for record in records)
     return {name: partial(_of_phantoms, draw) for name, draw in named.items()} if marked else named
@@ -86,6 +90,12 @@ def axis_figures(varied: Sequence[Varied], by_axis: ByAxis) -> dict[str, Draw]:
         named[f"learning-curves-{one.name}"] = partial(_learning, one)
         named[f"effects-{one.name}"] = partial(_effects, one, by_axis.wanted_of(one))
     return named
+
+
+def _flow(stores: Mapping[str, Path], records: Sequence[CellRecord]) -> Figure:
+    return flow_diagram(
+        flow_sheet(records, {name: PreparedCohort.open(path) for name, path in stores.items()}, {}).rows
+    )
 
 
 def _learning(varied: Varied, records: Sequence[CellRecord]) -> Figure:
@@ -126,6 +136,12 @@ def draw_all(
         ]
 
 
+def _in_parts(name: str, draw: Curves, cohort: str, cells: int) -> dict[str, Draw]:
+    """Figures of at most ``CURVES`` cells each, by name."""
+    parts = range(max(1, math.ceil(cells / CURVES)))
+    return {f"{name}-{at + 1}" if at else name: partial(_few, draw, name, at, cohort) for at in parts}
+
+
 def _few(draw: Curves, name: str, at: int, cohort: str, records: Sequence[CellRecord]) -> Figure:
     """Draw the curves of some cells, and say in which figures the others are."""
     first, last = at * CURVES, min((at + 1) * CURVES, len(records))
@@ -138,5 +154,6 @@ def _few(draw: Curves, name: str, at: int, cohort: str, records: Sequence[CellRe
 CURVE_FIGURES: dict[str, Curves] = {
     "roc": curves.roc,
     "pr": curves.precision_recall,
+    "decision": curves.decision,
     "calibration": curves.reliability,
 }

@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, learning curves and reliability diagrams."""
+"""ROC, precision-recall and decision curves, learning curves and reliability diagrams."""
 
 import math
 import textwrap
@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from uniferum.evaluation import calibration
 from uniferum.evaluation.curves import curve
+from uniferum.evaluation.net_benefit import benefit_curve
 from uniferum.report.figures.style import footnote, label_words, new_figure, say_missing, series
 from uniferum.report.records import CellRecord
 from uniferum.report.tables.naming import cell_labels, encoder_notes
@@ -21,6 +22,13 @@ Draw = Callable[[Axes, pd.DataFrame, int, str], None]
 def roc(records: Sequence[CellRecord], cohort: str, said: Sequence[str] = ()) -> Figure:
     """Draw ROC curves of every cell, one small panel for each label."""
     return _panels(records, cohort, "ROC", ("1 - specificity", "sensitivity"), _draw_roc, said)
+
+
+def decision(records: Sequence[CellRecord], cohort: str, said: Sequence[str] = ()) -> Figure:
+    """Draw decision curves, one small panel for each label; grey lines are treating all and treating none."""
+    note = "Grey: treating all, and treating none (0). The table `decision` has intervals."
+    names = ("threshold probability", "net benefit")
+    return _panels(records, cohort, "Decision curves", names, _draw_decision, [note, *said])
 
 
 def precision_recall(records: Sequence[CellRecord], cohort: str, said: Sequence[str] = ()) -> Figure:
@@ -53,7 +61,7 @@ def reliability(records: Sequence[CellRecord], cohort: str, said: Sequence[str] 
     return figure
 
 
-def learning(records: Sequence[CellRecord]) -> Figure:
+def learning(records: Sequence[CellRecord], _: str = "", said: Sequence[str] = ()) -> Figure:
     """Draw the validation metric by step, one line for each cell; a ring marks the chosen checkpoint."""
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
@@ -64,7 +72,7 @@ def learning(records: Sequence[CellRecord]) -> Figure:
         return figure
     axes.set(xlabel="step", ylabel="mean validation AUROC")
     axes.legend(frameon=False, fontsize=6, loc="center left", bbox_to_anchor=(1, 0.5))
-    footnote(figure, ["Ringed: the checkpoint that was evaluated.", *encoder_notes(records)])
+    footnote(figure, ["Ringed: the checkpoint that was evaluated.", *said, *encoder_notes(records)])
     return figure
 
 
@@ -101,10 +109,12 @@ def _panels(
     rows, below = math.ceil(len(labels) / across), math.ceil(len(tables) / 2)
     figure = new_figure(max(1.5 * across, 6.0), 1.5 * rows + 1.1 + 0.16 * below)
     figure.suptitle(f"{title} on {cohort}")
-    grid = figure.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
-    for axes, label in zip(grid, labels, strict=False):
+    # Without sharex and sharey, with which Matplotlib takes the square of the time.
+    grid = figure.subplots(rows, across, squeeze=False).ravel()
+    for place, (axes, label) in enumerate(zip(grid, labels, strict=False)):
         axes.set_title("\n".join(textwrap.wrap(label_words(label), 24)), fontsize=6)
-        axes.tick_params(labelsize=6)
+        axes.set(xlim=(0, 1), ylim=(0, 1.02))
+        axes.tick_params(labelsize=6, labelleft=place % across == 0, labelbottom=place + across >= len(labels))
         for at, (name, table) in enumerate(tables.items()):
             cases = table.loc[table["label"] == label]
             if _both_classes(cases):
@@ -141,7 +151,16 @@ def _draw_pr(axes: Axes, cases: pd.DataFrame, at: int, name: str) -> None:
         label=name,
     )  # fmt: skip
     axes.axhline(points.positives / (points.positives + points.negatives), color="#999999", linewidth=0.5)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+
+
+def _draw_decision(axes: Axes, cases: pd.DataFrame, at: int, name: str) -> None:
+    thresholds, model, treat_all = benefit_curve(cases["target"], cases["score"])
+    look = series(at)
+    axes.plot(thresholds, model, color=look.colour, linestyle=look.line, linewidth=0.9, label=name)
+    axes.plot(thresholds, treat_all, color="#999999", linewidth=0.5)
+    axes.axhline(0, color="#999999", linewidth=0.5)
+    # All panels have one scale; a net benefit is at most the prevalence, and below 0 without interest.
+    axes.set(xlim=(0, thresholds[-1]), ylim=(-0.1, 0.6))
 
 
 def _cases(record: CellRecord, cohort: str) -> pd.DataFrame:

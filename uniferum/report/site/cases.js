@@ -176,6 +176,7 @@ function rankCases() {
     line.addEventListener("click", () => openCase(one, line));
     return line;
   }));
+  makeSingleStop(document.getElementById("cases"));
 }
 function predictions(one) {
   const found = errorsOf(one).sort((a, b) => b.error - a.error).slice(0, 100);

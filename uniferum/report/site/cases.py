@@ -71,13 +71,13 @@ def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
     sums = pd.DataFrame({"sum": pd.Series(dtype=float), "count": pd.Series(dtype=float)})
     for record in records:
         table = record.predictions(["cohort", "scan_id", "target", "score"])
-        errors = np.abs(table["target"] - probability(table["score"]))
+        errors = pd.Series(np.abs(table["target"] - probability(table["score"])))
         of_cell = errors.groupby([table["cohort"].astype(str), table["scan_id"].astype(str)]).agg(["sum", "count"])
         sums = of_cell if sums.empty else sums.add(of_cell, fill_value=0)
-    mean = (sums["sum"] / sums["count"]).sort_values(ascending=False, kind="stable")
+    mean = pd.Series(sums["sum"] / sums["count"]).sort_values(ascending=False, kind="stable")
     chosen: list[tuple[str, str]] = []
     for cohort in (name for name in dict.fromkeys(_cohorts(records)) if set_of(name) is None):
-        of_cohort = [(cohort, str(scan)) for at, scan in mean.index if at == cohort]
+        of_cohort = [(cohort, str(scan)) for at, scan in mean.index.to_list() if at == cohort]
         chosen += of_cohort[:CASES]
     parts: dict[tuple[str, str], list[pd.DataFrame]] = {key: [] for key in chosen}
     for record in records:

@@ -50,12 +50,18 @@ def glance(records: Sequence[CellRecord], pending: Sequence[PendingCell]) -> str
         for one in pending
     ]
     commands = [f"{one.name}: {one.command}" for one in pending if one.command]
-    cells = titled(Sheet("Cells", HEADINGS, rows, commands, words=6), [*records, *pending])
+    # A column without any content is left out, e.g. those of masks.
+    filled = [at for at in range(len(HEADINGS)) if at < 6 or any(row[at] for row in rows)]
+    chosen = [[row[at] for at in filled] for row in rows]
+    cells = titled(Sheet("Cells", [HEADINGS[at] for at in filled], chosen, words=6), [*records, *pending])
     text = sheet.as_html(cells)
     for at, record in enumerate(records):
         name = html.escape(record.name)
         text = text.replace(f"<td>{name}</td>", f'<td><a href="#cell:{at}">{name}</a></td>', 1)
-    return f'<div class="scroll">{text}</div>'
+    lines = "\n".join(f"<li><code>{html.escape(line)}</code></li>" for line in commands)
+    said = f"{len(commands)} cells are not finished: the command of each"
+    left = f"<details><summary>{said}</summary><ul>{lines}</ul></details>" if commands else ""
+    return f'<div class="scroll">{text}</div>{left}'
 
 
 def device_hours(record: CellRecord) -> float:
@@ -79,13 +85,17 @@ def cell_details(record: CellRecord) -> str:
         "data": json.dumps(record.result.get("data")),
         "test splits": split_line(record),
     }
-    lines = "".join(f"<tr><td>{_text(name)}</td><td>{_text(value)}</td></tr>" for name, value in facts.items())
-    blocks = [f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"]
+    lines = "".join(
+        f'<tr><td>{_text(name)}</td><td class="words">{_text(value)}</td></tr>' for name, value in facts.items()
+    )
+    table = f"<table><thead><tr><th>Fact</th><th>Value</th></tr></thead><tbody>{lines}</tbody></table>"
+    blocks = [f'<div class="scroll">{table}</div>']
     flags = flag_sheet(record)
-    blocks += [sheet.as_html(titled(flags, [record]))] if flags else []
+    blocks += [f'<div class="scroll">{sheet.as_html(titled(flags, [record]))}</div>'] if flags else []
     rows = row_sheet(record)
     if rows:
-        blocks.append(f"<details><summary>training rows</summary>{sheet.as_html(titled(rows, [record]))}</details>")
+        text = sheet.as_html(titled(rows, [record]))
+        blocks.append(f'<details><summary>training rows</summary><div class="scroll">{text}</div></details>')
     blocks += [_file(record, name) for name in ("config.yaml", "environment.json", "cell.log")]
     return "".join(blocks)
 
@@ -104,20 +114,33 @@ def learning(record: CellRecord) -> dict[str, list[list[float]]]:
 
 
 def config_differences(records: Sequence[CellRecord]) -> list[dict[str, Any]]:
-    """For each cell the cell whose recorded config differs least, and the keys that differ with both values."""
+    """For each cell the cell whose recorded config differs least, and the keys that differ with both values.
+
+    A cell that differs in its seed alone is no neighbour as long as there are others.
+    """
     flat = [_flat(record.config) for record in records]
-    items = [frozenset(one.items()) for one in flat]
+    items = [_items(record.config, one) for record, one in zip(records, flat, strict=True)]
     made: list[dict[str, Any]] = []
     for at, mine in enumerate(flat):
         others = [k for k in range(len(flat)) if k != at and flat[k]]
         if not mine or not others:
             made.append({})
             continue
-        nearest = min(others, key=lambda k: len(items[at] ^ items[k]))
+        # The number of differences beside the seed. Of equally similar cells, those of the same seed come first.
+        distance, seed = {k: len(items[at] ^ items[k]) for k in others}, mine.get("seed")
+        nearest = min(others, key=lambda k: (distance[k] == 0, distance[k], flat[k].get("seed") != seed))
         theirs = flat[nearest]
         keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
         made.append({"to": nearest, "keys": [[key, theirs.get(key, "-"), mine.get(key, "-")] for key in keys]})
     return made
+
+
+def _items(config: Mapping[str, Any], flat: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    """What is compared of two configs: each key but the seed, and each name in the training data as one item."""
+    names = config.get("train_on")
+    single = [("train_on", str(name)) for name in names] if isinstance(names, (list, tuple)) else []
+    whole = {"seed", "train_on"} if single else {"seed"}
+    return frozenset([*single, *(item for item in flat.items() if item[0] not in whole)])
 
 
 def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, str]:
@@ -127,7 +150,7 @@ def _flat(config: Mapping[str, Any], before: str = "") -> dict[str, str]:
         if isinstance(value, Mapping):
             made |= _flat(value, f"{name}.")
         elif name != "name":
-            made[name] = str(value)
+            made[name] = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
     return made
 
 

@@ -99,7 +99,8 @@ def label_curves(records: Sequence[CellRecord]) -> Iterator[tuple[Column, dict[s
         for key, rows in table.groupby(["cohort", "group", "label"], observed=True, sort=False):
             made = _curves(rows["target"].to_numpy(), rows["score"].to_numpy())
             if made is not None:
-                curves.setdefault((str(key[0]), str(key[1]), str(key[2])), {})[at] = made
+                cohort, group, label = map(str, key)  # pyright: ignore[reportArgumentType]
+                curves.setdefault((cohort, group, label), {})[at] = made
     for column, of_cells in curves.items():
         yield (
             column,

@@ -1,42 +1,24 @@
-"""The first section of the page: what the grid is, its best cells, its verdicts, and what added data changed.
-
-Tests are paired and by patient (:func:`uniferum.evaluation.comparison.group_difference`), on the same test cases.
-"""
+"""The first section of the page: what the grid is, its best cells, its verdicts, and what added data changed."""
 
 import html
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from uniferum.errors import UniferumError
-from uniferum.evaluation.comparison import align, group_difference
 from uniferum.evaluation.delong import PairedTest
-from uniferum.report.checks.compare import NEEDED
 from uniferum.report.checks.verdict import WORDS, Verdict
-from uniferum.report.records import CellRecord, PendingCell, Score, mix_name, own_axes
+from uniferum.report.records import CellRecord, PendingCell
+from uniferum.report.site.added_data import added_data
+from uniferum.report.site.forest import ForestLine, forest, html_table
+from uniferum.report.site.ranking import Ranked, difference, ranked, systems
 from uniferum.report.tables.naming import of_phantoms
-from uniferum.report.tables.paper import COLUMNS
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.tables.roles import SAID, Roles
 
-PAIRS = 60
-"""Number of pairs of cells that are tested; more are counted."""
 PHANTOMS = (
     '<p class="banner">The data are phantoms: made-up scans. No number on this page says anything about patients or '
     "can be compared with a published one.</p>"
 )
-
-
-@dataclass(frozen=True)
-class ForestLine:
-    """One line of a forest plot."""
-
-    names: tuple[str, ...]
-    difference: float
-    lo: float
-    hi: float
-    note: str = ""
 
 
 def overview(
@@ -68,81 +50,53 @@ def facts(records: Sequence[CellRecord], pending: Sequence[PendingCell], grid: s
 
 
 def best_cells(records: Sequence[CellRecord]) -> str:
-    """The best cell of each column and role with its interval, and whether it is better than the next."""
+    """The best cell of each column and role with its interval, and whether it is better than the next.
+
+    Cells that differ in seed or fold alone are one, with the mean of their values.
+    """
     rows: list[list[str]] = []
     shown: dict[str, None] = {}
     finder = Roles(records)
-    for column, ranked in _ranked(records).items():
-        for role, alike in _by_role(ranked, column, finder).items():
-            (first, score), *others = alike
+    for column, cells in ranked(records).items():
+        for role, alike in _by_role(cells, column, finder).items():
+            first, *others = alike
             shown[role] = None
-            line = [" ".join(column), role or "-", _link(first, records), _value(score)]
+            line = [" ".join(column), role or "-", _named(first, records), _value(first)]
             if others:
-                second, other = others[0]
-                line += [_link(second, records), f"{other.value:.4f}", _tested(_difference([second], [first], column))]
-            rows.append([*line, *["-"] * (7 - len(line))])
-    headings = ("Column", "Role", "Best cell", "AUROC [95 %]", "Next", "AUROC", "Best minus next [95 %]")
+                test = difference(others[0].cells, first.cells, column)
+                line += [_named(others[0], records), f"{others[0].value:.4f}", *_tested(test)]
+            rows.append([*line, *["-"] * (8 - len(line))])
+    several = any(len(cells) > 1 for cells in systems(records).values())
+    value = "AUROC, mean of seeds [95 % of cases]" if several else "AUROC [95 %]"
+    headings = ("Column", "Role", "Best cell", value, "Next", "AUROC", "Best minus next [95 %]", "Is it better?")
     below = "; ".join(SAID[role] for role in SAID if role in shown)
     below += (
         ". Cells of one role are compared, by a paired test by patient on the same cases, not adjusted. The best of "
         "many cells is partly the best by chance."
     )
-    return _table("Best cell of each column", headings, rows, below)
+    if several:
+        below += (
+            " The interval of a mean is that of cases alone, the mean of the seeds' intervals; table auroc has both."
+        )
+    return html_table("Best cell of each column", headings, rows, below, words=(2, 4))
 
 
-def _by_role(
-    ranked: Sequence[tuple[CellRecord, Score]], column: tuple[str, str], finder: Roles
-) -> dict[str, list[tuple[CellRecord, Score]]]:
+def _by_role(ranked: Sequence[Ranked], column: tuple[str, str], finder: Roles) -> dict[str, list[Ranked]]:
     """The cells of a column by their role there: a cell that trained on the cohort does not compete with others."""
-    by_role: dict[str, list[tuple[CellRecord, Score]]] = {}
-    for record, score in ranked:
-        by_role.setdefault(finder.role(record, *column), []).append((record, score))
+    by_role: dict[str, list[Ranked]] = {}
+    for one in ranked:
+        by_role.setdefault(finder.role(one.cells[0], *column), []).append(one)
     return by_role
 
 
-def _ranked(records: Sequence[CellRecord]) -> dict[tuple[str, str], list[tuple[CellRecord, Score]]]:
-    by_column: dict[tuple[str, str], list[tuple[CellRecord, Score]]] = {}
-    for record in records:
-        for score in record.groups:
-            if score.metric == "auroc" and math.isfinite(score.value):
-                by_column.setdefault((score.cohort, score.group), []).append((record, score))
-    ordered = sorted(by_column, key=_rank)
-    made = {}
-    for column in ordered:
-        most = max(score.n_labels for _, score in by_column[column])
-        whole = [pair for pair in by_column[column] if pair[1].n_labels == most]
-        made[column] = sorted(whole, key=lambda pair: -pair[1].value)
-    return made
-
-
-def _rank(column: tuple[str, str]) -> tuple[object, ...]:
-    return (COLUMNS.index(column) if column in COLUMNS else len(COLUMNS), *column)
-
-
-def _difference(
-    first: Sequence[CellRecord], second: Sequence[CellRecord], column: tuple[str, str]
-) -> PairedTest | str | None:
-    """Test the mean of the second cells against that of the first; text is the reason why there is no test."""
-    tables = {}
-    try:
-        for at, cell in enumerate((*first, *second)):
-            table = cell.predictions(NEEDED)
-            chosen = (table["cohort"] == column[0]) & (table["group"] == column[1])
-            tables[f"{at} {cell.name}"] = table.loc[chosen]
-        sides = range(len(first)), range(len(first), len(first) + len(second))
-        made = group_difference(align(tables), column, sides)
-    except UniferumError as error:
-        return f"not compared: {error}"
-    return None if made is None else made.test
-
-
-def _tested(test: PairedTest | str | None) -> str:
+def _tested(test: PairedTest | str | None) -> tuple[str, str]:
+    """Format a difference with its interval, and what it says."""
     if test is None:
-        return "-"
+        return "-", "-"
     if isinstance(test, str):
-        return html.escape(test)
+        return "-", html.escape(test)
     word = "better" if test.lo > 0 else "not shown to be better"
-    return f"{test.difference:+.4f} [{test.lo:+.4f}, {test.hi:+.4f}]: {word}"
+    return f"{test.difference:+.4f} [{test.lo:+.4f}, {test.hi:+.4f}]", word
 
 
 def verdict_counts(verdicts: Sequence[Verdict]) -> str:
@@ -156,7 +110,7 @@ def verdict_counts(verdicts: Sequence[Verdict]) -> str:
     words = [*WORDS, *sorted({one.word for one in verdicts} - set(WORDS))]
     rows = [[html.escape(name), *(str(of.get(word, 0)) for word in words)] for name, of in counts.items()]
     total = [str(sum(one.word == word for one in verdicts)) for word in words]
-    return _table("Verdicts on group means (AUROC)", ("Column", *words), [*rows, ["All", *total]])
+    return html_table("Verdicts on group means (AUROC)", ("Column", *words), [*rows, ["All", *total]])
 
 
 def published(verdicts: Sequence[Verdict]) -> str:
@@ -179,82 +133,14 @@ def published(verdicts: Sequence[Verdict]) -> str:
     return forest("Differences to the published values (AUROC)", ("System", "Column"), lines, "Verdict", below)
 
 
-def added_data(records: Sequence[CellRecord]) -> str:
-    """What masks (+SEG) and each added cohort changed, as a forest plot."""
-    pairs = list(_pairs(records))
-    lines = []
-    for added, first, second in pairs[:PAIRS]:
-        for column in _ranked([first[0], second[0]]):
-            test = _difference(first, second, column)
-            if isinstance(test, PairedTest):
-                names = (f"+{added}", f"{first[0].mix}, {first[0].text_encoder or first[0].model}", " ".join(column))
-                said = "raises" if test.lo > 0 else "lowers" if test.hi < 0 else "no difference shown"
-                lines.append(ForestLine(names, test.difference, test.lo, test.hi, said))
-    if not lines:
-        return "<h3>Effect of added data</h3><p>No two cells differ in one added cohort or in SEG alone.</p>"
-    lines.sort(key=lambda line: (line.names[0], line.names[2], line.difference))
-    below = "Mean AUROC of the column, same system and seeds; paired test by patient, not adjusted."
-    more = f" {len(pairs) - PAIRS} more pairs are not shown." if len(pairs) > PAIRS else ""
-    return forest("Effect of added data", ("Added", "To", "Column"), lines, "Reads", below + more)
+def _named(one: Ranked, records: Sequence[CellRecord]) -> str:
+    """A link to the first cell, and the number of seeds."""
+    first = one.cells[0]
+    several = f" (mean of {len(one.cells)})" if len(one.cells) > 1 else ""
+    at = next(at for at, record in enumerate(records) if record is first)
+    return f'<a href="#cell:{at}">{html.escape(first.name)}</a>{several}'
 
 
-def _pairs(records: Sequence[CellRecord]) -> Iterator[tuple[str, list[CellRecord], list[CellRecord]]]:
-    """Cells that differ in one added word of the training data, over the seeds that both have."""
-    by_key: dict[tuple[object, ...], dict[str, dict[object, CellRecord]]] = {}
-    for record in sorted((one for one in records if not one.members), key=lambda one: not one.at_defaults):
-        axes = own_axes(record.axes, record.folds)
-        key = record.model, record.text_encoder, tuple(sorted(axes.items()))
-        by_key.setdefault(key, {}).setdefault(record.mix, {}).setdefault(record.repeat, record)
-    for mixes in by_key.values():
-        for mix, cells in mixes.items():
-            for added in mix.split("+"):
-                base = mixes.get(mix_name(name for name in mix.split("+") if name != added), {})
-                shared = sorted(base.keys() & cells.keys(), key=str)
-                if shared:
-                    yield added, [base[one] for one in shared], [cells[one] for one in shared]
-
-
-def forest(title: str, headings: Sequence[str], lines: Sequence[ForestLine], last: str, below: str = "") -> str:
-    """Draw a forest plot: a table in which each line has its interval as a small drawing."""
-    ends = [abs(end) for one in lines for end in (one.lo, one.hi, one.difference) if math.isfinite(end)]
-    scale = 95 / max(*ends, 1e-6)
-    rows = [
-        [
-            *(html.escape(name) for name in one.names),
-            f"{one.difference:+.4f}",
-            f"[{one.lo:+.4f}, {one.hi:+.4f}]" if math.isfinite(one.lo) else "-",
-            _bar(one, scale),
-            html.escape(one.note),
-        ]
-        for one in lines
-    ]
-    drawn = f"-{95 / scale:.2f} to +{95 / scale:.2f}"
-    return _table(title, (*headings, "Difference", "95 %", drawn, last), rows, below)
-
-
-def _bar(one: ForestLine, scale: float) -> str:
-    lo, hi = (one.lo, one.hi) if math.isfinite(one.lo) else (one.difference, one.difference)
-    side = "up" if lo > 0 else "down" if hi < 0 else "even"
-    return (
-        f'<svg class="bar {side}" viewBox="-100 -6 200 12" aria-hidden="true"><path d="M0-6V6"/>'
-        f'<path class="line" d="M{lo * scale:.1f} 0H{hi * scale:.1f}"/>'
-        f'<circle cx="{one.difference * scale:.1f}" r="3.5"/></svg>'
-    )
-
-
-def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]], below: str = "") -> str:
-    """Format a table whose entries are HTML already."""
-    head = "".join(f'<th scope="col">{html.escape(text)}</th>' for text in headings)
-    body = "".join("<tr>" + "".join(f"<td>{text}</td>" for text in row) + "</tr>" for row in rows)
-    said = f'<p class="small">{html.escape(below)}</p>' if below else ""
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f'<h3>{html.escape(title)}</h3><div class="scroll">{table}</div>{said}'
-
-
-def _link(record: CellRecord, records: Sequence[CellRecord]) -> str:
-    return f'<a href="#cell:{list(records).index(record)}">{html.escape(record.name)}</a>'
-
-
-def _value(score: Score) -> str:
-    interval = f" [{score.lo:.4f}, {score.hi:.4f}]" if math.isfinite(score.lo) else ""
-    return f"{score.value:.4f}{interval}"
+def _value(one: Ranked) -> str:
+    interval = f" [{one.lo:.4f}, {one.hi:.4f}]" if math.isfinite(one.lo) else ""
+    return f"{one.value:.4f}{interval}"

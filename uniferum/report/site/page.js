@@ -1,6 +1,6 @@
 "use strict";
 // Sorting: Enter or a click on a heading; numbers by value, everything else by its letters; empty places last.
-// Of each table one heading is a stop of the Tab key, and the arrow keys move to the others.
+// Of each table one heading and one link are stops of the Tab key, and the arrow keys move to the others.
 function keyOf(cell) {
   const text = cell.textContent.trim();
   const found = text.match(/^[-+]?\d+(\.\d+)?(e[-+]?\d+)?/i);
@@ -41,6 +41,26 @@ function makeSortable(within) {
       });
     });
   }
+  makeSingleStop(within);
+}
+const stopsOf = (body) => [...body.querySelectorAll("a, button")].filter((one) => !one.closest("[hidden]"));
+function makeSingleStop(within) {
+  for (const body of within.querySelectorAll("table:not([role=grid]) tbody, ol")) {
+    const found = stopsOf(body);
+    if (found.length < 2) continue;
+    found.forEach((one, at) => { one.tabIndex = at ? -1 : 0; });
+    if (body.dataset.single) continue;  // it has been filled again
+    body.dataset.single = "true";
+    body.addEventListener("keydown", (event) => {
+      const step = { ArrowDown: 1, ArrowUp: -1 }[event.key], all = stopsOf(body);
+      const next = step && all[all.indexOf(document.activeElement) + step];
+      if (next) { event.preventDefault(); next.focus(); }
+    });
+    // What has the focus is the stop, also after sorting or a click.
+    body.addEventListener("focusin", (event) => {
+      for (const one of body.querySelectorAll("a, button")) one.tabIndex = one === event.target ? 0 : -1;
+    });
+  }
 }
 makeSortable(document);
 // Filtering: every word must stand somewhere in the row. Texts of rows are kept, and read once.
@@ -55,6 +75,11 @@ function filterRows(within) {
   for (const row of within.querySelectorAll("tbody tr")) {
     const hide = wanted.some((word) => !textOf(row).includes(word));
     if (row.hidden !== hide) row.hidden = hide;
+  }
+  // A stop of the Tab key that is hidden moves to the first row that is shown.
+  for (const body of within.querySelectorAll("tbody[data-single]")) {
+    const all = stopsOf(body);
+    if (all.length && !all.some((one) => one.tabIndex === 0)) all[0].tabIndex = 0;
   }
 }
 document.getElementById("filter").addEventListener("input", () => filterRows(document.querySelector("main")));

@@ -5,12 +5,14 @@ Invariant: all content comes from recorded files and is escaped; the page refers
 
 import base64
 import html
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from uniferum.atomic import write_text
+from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.preprocessing.store.store import Store
 from uniferum.report import datacard
 from uniferum.report.axes import Varied
@@ -24,8 +26,10 @@ from uniferum.report.checks.verdict import judge
 from uniferum.report.checks.verdict_table import verdict_sheet
 from uniferum.report.figures.by_axis import effects_figure, learning_curves
 from uniferum.report.figures.catalogue import ByAxis, figures, varied_axes
+from uniferum.report.figures.flow import flow_diagram
 from uniferum.report.figures.parallel import parallel_coordinates
 from uniferum.report.figures.style import as_bytes, look, mark_phantoms
+from uniferum.report.guidelines.flow import flow_sheet
 from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.cases import Pictures, write_cases
 from uniferum.report.site.cells import cell_details, config_differences, glance, learning
@@ -40,8 +44,15 @@ from uniferum.report.tables.trials import Trials, trials_sheet
 
 HERE = Path(__file__).parent
 UPLOT = HERE / "vendor" / "uplot.js"
-OF_AXES = ("learning-curves-", "effects-")
-"""Figures that the section on effects has."""
+ELSEWHERE = ("learning-curves-", "effects-", "roc-", "pr-", "flow")
+"""Figures that other sections have: effects, the flow of the scans, and the curves of each label."""
+FURTHER = re.compile(r"(learning|(decision|calibration)-.+)-\d+")
+"""Figures of further cells, which the page leaves out: at 200 cells there are hundreds."""
+FIGURES_SAID = (
+    "<p>ROC and precision-recall curves of all cells: choose a label in the heat map. Learning curves of each: choose "
+    "the cell. Learning, decision and calibration curves have at most eight cells a figure, and here is the first: "
+    "<code>uniferum report --figures DIR</code> draws all.</p>"
+)
 MONTAGES = 2
 """Number of scans of each cohort."""
 BANNER = (
@@ -104,6 +115,9 @@ def write_page(
     if data:
         drawn = _data(data, montages=pictures is not None, phantoms=phantoms or datacard.of_phantoms(data))
         sections["Data"] = _later(folder, "data", "Counts of scans and labels", drawn)
+    if records:
+        drawn = _scans(records, by_axis, phantoms=phantoms)
+        sections["Scans"] = _later(folder, "scans", "Flow of the scans: found, left out and why, scored", drawn)
     if pictures is not None:
         sections["Cases"] = write_cases(folder, pictures)
     scripts = ["page.js", "heat.js", "views.js", *([] if pictures is None else ["cases.js"])]
@@ -203,11 +217,22 @@ def _search(search: Trials) -> str:
 
 def _figures(records: Sequence[CellRecord]) -> str:
     with look():
-        return "\n".join(
-            _figure(title_of(name, records), as_bytes(draw(records), "svg"), "svg+xml")
+        drawn = {
+            name: as_bytes(draw(records), "svg")
             for name, draw in figures(records).items()
-            if not name.startswith(OF_AXES)
-        )
+            if not name.startswith(ELSEWHERE) and not FURTHER.fullmatch(name)
+        }
+    return FIGURES_SAID + "\n".join(_figure(title_of(n, records), svg, "svg+xml") for n, svg in drawn.items())
+
+
+def _scans(records: Sequence[CellRecord], by_axis: ByAxis, *, phantoms: bool) -> str:
+    """The flow of the scans: the diagram of the test scans and the table of all splits."""
+    stores = {name: PreparedCohort.open(path) for name, path in by_axis.stores.items()}
+    flow = titled(flow_sheet(records, stores, {}), records)
+    with look():
+        diagram = flow_diagram(flow.rows)
+        svg = as_bytes(mark_phantoms(diagram) if phantoms else diagram, "svg")
+    return f"{scrolled([sheet.as_html(flow)])}\n{_figure(title_of('Flow of the test scans', records), svg, 'svg+xml')}"
 
 
 def _data(stores: Mapping[str, Store], *, montages: bool, phantoms: bool) -> str:

@@ -190,13 +190,22 @@ def latex_text(text: str) -> str:
 def as_html(sheet: Sheet) -> str:
     """Format an HTML table with a caption, with the notes as paragraphs; what is folded opens on a click."""
     head = "".join(f"<th>{html.escape(text)}</th>" for text in sheet.headings)
-    rows = "\n".join("<tr>" + "".join(f"<td>{html_text(text)}</td>" for text in line) + "</tr>" for line in sheet.rows)
+    rows = "\n".join(f"<tr>{''.join(map(_html_cell, line))}</tr>" for line in sheet.rows)
     said = "\n".join(f"<p>{html.escape(line)}</p>" for line in sheet.below)
     if sheet.folded:
         folded = "\n".join(f"<p>{html.escape(line)}</p>" for line in sheet.folded)
         said += f"\n<details><summary>Protocol</summary>\n{folded}\n</details>"
     caption = f"<caption>{html.escape(sheet.title)}</caption>"
     return f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody></table>\n{said}\n"
+
+
+LONG = 40
+"""Letters from which an entry of an HTML table may be wrapped."""
+
+
+def _html_cell(text: str) -> str:
+    kind = ' class="words"' if len(text) > LONG else ""
+    return f"<td{kind}>{html_text(text)}</td>"
 
 
 def html_text(text: str) -> str:

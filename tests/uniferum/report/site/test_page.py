@@ -150,14 +150,30 @@ def test_a_cell_shows_its_config_and_its_curve(cells, tmp_path):
     assert learning(record)["validation/auroc"] == [[10.0, 20.0], [0.6, 0.7]]
 
 
-def test_a_cell_is_compared_with_the_cell_of_the_most_similar_config(cells, tmp_path):
+def test_the_other_seed_is_the_neighbour_where_there_is_no_other_configuration(cells, tmp_path):
     cells("CTRATE")
     cells("CTRATE", seed=1)
-    cells("INSPECT", model="cnn")
     records = from_folders(tmp_path)
     names = [record.name for record in records]
     first, second = (names.index(f"uniferum-pubmedbert-CTRATE{end}") for end in ("", "-seed1"))
     assert config_differences(records)[second] == {"to": first, "keys": [["seed", "0", "1"]]}
+
+
+def test_a_neighbour_is_another_configuration_with_the_most_shared_training_data(cells, tmp_path):
+    for mix in ("CTRATE", "CTRATE+RADCHEST", "CTRATE+RADCHEST+SEG"):
+        for seed in (0, 1):
+            cells(mix, seed=seed)
+    records = from_folders(tmp_path)
+    at = {(record.mix, record.seed): place for place, record in enumerate(records)}
+    found = config_differences(records)[at["CTRATE+RADCHEST+SEG", 1]]
+    assert found["to"] == at["CTRATE+RADCHEST", 1]
+    assert found["keys"] == [["train_on", "CTRATE, RADCHEST", "CTRATE, RADCHEST, SEG"]]
+
+
+def test_the_glance_leaves_out_columns_without_content(cells, tmp_path):
+    cells("CTRATE")
+    assert "<th>Best step</th>" in glance(from_folders(tmp_path), [])
+    assert "<th>Dice</th>" not in glance(from_folders(tmp_path), [])
 
 
 def test_the_glance_lists_cells_done_and_not(cells, tmp_path):
