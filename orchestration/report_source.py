@@ -80,7 +80,7 @@ def gather(
 
     config = config or load_grid(grid)
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
-    records, pending, stale = _match(config, grid, recorded, say)
+    records, pending, stale = _match(config, grid, recorded, say, sent=folder is None)
     _check_any(records, pending, folder or grid)
     records, pending = distinguish_encoders(records, pending)
     if config.synthetic:
@@ -149,9 +149,16 @@ def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
 
 
 def _match(
-    grid: "GridConfig", path: Path, recorded: Sequence[CellRecord], say: Callable[[str], object]
+    grid: "GridConfig", path: Path, recorded: Sequence[CellRecord], say: Callable[[str], object], *, sent: bool
 ) -> tuple[list[CellRecord], list[PendingCell], set[str]]:
-    """Match records to the grid's cells by fingerprint; ``say`` gets the names of records that match no cell.
+    """Match records to the grid's cells by fingerprint.
+
+    Args:
+        grid: the grid.
+        path: its file.
+        recorded: what was read.
+        say: gets the names of records that match no cell, and of finished cells that MLflow does not have in full.
+        sent: the records were read from MLflow.
 
     Returns:
         The matching records, the cells without one, and the names of the cells that are to be scored again.
@@ -182,6 +189,8 @@ def _match(
             command = f"uniferum grid run {path} --only {cell.name}"
             pending.append(_pending(cell, reason, command, values))
     _say_hidden(hidden, say)
+    if sent:
+        _say_unsent(grid, path, plan, say)
     for why, names in stale.items():
         say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
     return records, pending, {name for names in stale.values() for name in names}
@@ -292,6 +301,20 @@ def _running(planned: "PlannedCell") -> str:
     if progress is None or time.time() - progress.updated > ALIVE_S:
         return ""
     return f"running {100 * progress.step / max(progress.steps, 1):.0f} %"
+
+
+def _say_unsent(grid: "GridConfig", path: Path, plan: "Sequence[PlannedCell]", say: Callable[[str], object]) -> None:
+    """Name the finished cells of which this machine has records that are not in MLflow yet."""
+    from orchestration.grid.states import PlanState
+    from orchestration.grid.unsent import waits_for_mlflow
+
+    done = [p for p in plan if p.state in (PlanState.DONE, PlanState.RESCORE) and p.folder is not None]
+    names = [p.cell.name for p in done if waits_for_mlflow(p.record.folder)]
+    if names:
+        say(
+            f"Not all records of finished cells are in MLflow, so their results may be absent or old here: "
+            f"{', '.join(names)} (uniferum grid run {path} sends them; --from {grid.cells_folder} reads the folders)"
+        )
 
 
 def _say_hidden(hidden: Sequence[CellRecord], say: Callable[[str], object]) -> None:
