@@ -358,7 +358,8 @@ def test_the_same_database_at_another_address_gets_only_new_lines(folder: Path) 
 def test_finish_tells_that_it_waits_and_does_not_repeat_what_the_server_rejects(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from mlflow.exceptions import MlflowException
+    class Rejected(Exception):
+        error_code = "BAD_REQUEST"
 
     monkeypatch.setattr(module, "TELL_S", 0.05)
     server, told = Server(), []
@@ -370,7 +371,7 @@ def test_finish_tells_that_it_waits_and_does_not_repeat_what_the_server_rejects(
     rejecting = _cells(tmp_path / "rejected", 1, Server())
 
     def reject(*_: object, **__: object) -> None:
-        raise MlflowException("no", error_code=3)
+        raise Rejected("no")
 
     monkeypatch.setattr(rejecting._client, "log_batch", reject)
     started = time.monotonic()
