@@ -166,10 +166,10 @@ class TrackingSync:
 
     def _wait_for_server(self, until: float) -> None:
         """Wait for our own server, which may still be starting or being restarted when a short grid ends."""
-        told = time.monotonic()
+        said_at = time.monotonic()
         while self.uploader is None and self.waiting and (now := time.monotonic()) < until:
-            if now - told > TELL_S:
-                told = now
+            if now - said_at > TELL_S:
+                said_at = now
                 self._say_waiting(until)
             _wait(POLL_S)
 

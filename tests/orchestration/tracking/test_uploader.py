@@ -362,11 +362,11 @@ def test_finish_tells_that_it_waits_and_does_not_repeat_what_the_server_rejects(
         error_code = "BAD_REQUEST"
 
     monkeypatch.setattr(module, "TELL_S", 0.05)
-    server, told = Server(), []
+    server, calls = Server(), []
     uploader = _cells(tmp_path, 1, server)
     server.down = True
-    assert uploader.finish(0.5, lambda: told.append(1)) == 1
-    assert told
+    assert uploader.finish(0.5, lambda: calls.append(1)) == 1
+    assert calls
     (tmp_path / "rejected").mkdir()
     rejecting = _cells(tmp_path / "rejected", 1, Server())
 
