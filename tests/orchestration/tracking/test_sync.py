@@ -181,12 +181,12 @@ def test_a_short_grid_waits_for_a_server_that_starts_slowly_or_at_its_second_att
     monkeypatch: pytest.MonkeyPatch,
     starts: tuple[float | str, ...],
 ) -> None:
-    monkeypatch.setattr(module, "TELL_S", 0.0)
+    monkeypatch.setattr(module, "TELL_S", -1.0)
     _starts_with(sync, monkeypatch, *starts)
     _waiting(sync, tmp_path)
     assert sync.finish() is None
     assert mlflow.status == ["KILLED"] * 3
-    assert "waiting for the MLflow server to start, at most 300 s more (tracking.wait_s)" in "".join(said)
+    assert "waiting for the MLflow server to start, at most " in "".join(said)
     assert "3 records of 2 cells to send" in "".join(said)
 
 
