@@ -159,6 +159,8 @@ def show_end(grid: "GridConfig", summary: "GridSummary", *, only_scores: bool) -
         output.Summary().table("failed cells", ("cell", "why", "log"), failures(summary))
     if only_scores:
         _show_untrained(summary)
+    if summary.not_in_mlflow:
+        output.say(f"warning: {summary.not_in_mlflow}")
 
 
 def _show_untrained(summary: "GridSummary") -> None:

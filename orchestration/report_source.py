@@ -158,7 +158,14 @@ def _match(
     say: Callable[[str], object],
     folder: Path | None = None,
 ) -> tuple[list[CellRecord], list[PendingCell], set[str]]:
-    """Match records to the grid's cells by fingerprint; ``say`` gets the names of records that match no cell.
+    """Match records to the grid's cells by fingerprint.
+
+    Args:
+        grid: the grid.
+        path: its file.
+        recorded: what was read.
+        say: gets the names of records that match no cell, and of finished cells that MLflow does not have in full.
+        folder: where the records were read; None if that is MLflow.
 
     Returns:
         The matching records, the cells without one, and the names of the cells that are to be scored again.
@@ -191,6 +198,8 @@ def _match(
                 reason, command = _elsewhere(grid, path, folder)
             pending.append(_pending(cell, reason, command, values))
     _say_hidden(hidden, say)
+    if folder is None:
+        _say_unsent(grid, path, plan, say)
     for why, names in stale.items():
         say(f"To be scored again, because {why} (uniferum grid evaluate {path}): {', '.join(names)}")
     return records, pending, {name for names in stale.values() for name in names}
@@ -317,6 +326,20 @@ def _running(planned: "PlannedCell") -> str:
     if progress is None or time.time() - progress.updated > ALIVE_S:
         return ""
     return f"running {100 * progress.step / max(progress.steps, 1):.0f} %"
+
+
+def _say_unsent(grid: "GridConfig", path: Path, plan: "Sequence[PlannedCell]", say: Callable[[str], object]) -> None:
+    """Name the finished cells of which this machine has records that are not in MLflow yet."""
+    from orchestration.grid.states import PlanState
+    from orchestration.grid.unsent import waits_for_mlflow
+
+    done = [p for p in plan if p.state in (PlanState.DONE, PlanState.RESCORE) and p.folder is not None]
+    names = [p.cell.name for p in done if waits_for_mlflow(p.record.folder)]
+    if names:
+        say(
+            f"Not all records of finished cells are in MLflow, so their results may be absent or old here: "
+            f"{', '.join(names)} (uniferum grid run {path} sends them; --from {grid.cells_folder} reads the folders)"
+        )
 
 
 def _say_hidden(hidden: Sequence[CellRecord], say: Callable[[str], object]) -> None:

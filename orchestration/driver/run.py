@@ -131,12 +131,13 @@ def run_grid(grid: GridConfig, cells: Sequence[Cell], view: View, options: Optio
             _run_due(run)
         elif behind:
             tracking.start()
-            tracking.finish()
+            summary.not_in_mlflow = tracking.finish()
         for line in still_waiting(summary.planned):
             view.say(line)
         summary.seconds = time.monotonic() - started
     count = sum(state == CellState.DONE for state in summary.states.values())
     facts = {"grid": grid.name, "done": count, "cells": len(planned), "exit_code": summary.exit_code}
+    facts["not_in_mlflow"] = summary.not_in_mlflow
     notify(options.notify, "ended", facts, wait=True)
     return summary
 
@@ -174,9 +175,9 @@ def _run_due(run: GridRun) -> None:
         _run_on(cluster, run)
     finally:
         try:
-            run.tracking.finish()
+            connect.leave(cluster)  # before the wait for MLflow, which needs no CPU and no GPU of the cluster
         finally:
-            connect.leave(cluster)
+            run.summary.not_in_mlflow = run.tracking.finish()
 
 
 def _run_on(cluster: connect.Cluster, run: GridRun) -> None:

@@ -24,5 +24,6 @@ Files:
     starts        cells that start from the weights of another cell
     states        states of a cell: in a plan, and in a running grid
     stores        the prepared stores that a grid file names
+    unsent        records of a cell that are not in MLflow yet
     weights_plan  the pretrained weights of a plan
 """

@@ -45,6 +45,7 @@ class Tracking(Section):
 
     enabled: bool = True
     uri: str | None = Field(default=None, description="none: MLFLOW_TRACKING_URI, else a local server of the grid")
+    wait_s: float = Field(default=300, ge=0, description="longest wait for the last uploads after the last cell")
 
 
 class CellGroup(Section):

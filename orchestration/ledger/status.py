@@ -6,7 +6,7 @@ No driver is needed: any shell shows the same rows, also after the driver has en
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from orchestration.grid.plan import plan_states
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import CellFolder
 from orchestration.grid.states import UNDER_WAY, CellState, PlanState, ShownState
+from orchestration.grid.unsent import waits_for_mlflow
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_words import mask_note
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("cell", "state", "step", "volumes/s", "metric", "left", "note")
 NUMBERS = COLUMNS[2:6]
+NOT_SENT = "not all records are in MLflow"
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,27 @@ def status_of(grid: GridConfig, cells: Sequence[Cell]) -> tuple[list[StatusRow],
         table = rows(planned, {})
         return table, f"{counts(table)}; from the cells' folders only: {error}"
     table = rows(planned, entries)
+    unsent = ""
+    if grid.tracking.enabled and holder is None:  # a driver that runs sends them
+        table, unsent = _with_unsent(table, planned)
     if ledger is None:
-        return table, counts(table)
+        return table, f"{counts(table)}{unsent}"
     driver = f"driver: {holder.owner}" if holder else "no driver"
     paused = f"; paused: {facts['paused']}" if "paused" in facts else ""
-    return table, f"{counts(table)}; {driver}{paused}"
+    return table, f"{counts(table)}; {driver}{paused}{unsent}"
+
+
+def _with_unsent(table: Sequence[StatusRow], planned: Sequence[PlannedCell]) -> tuple[list[StatusRow], str]:
+    """Add a note to finished cells whose records are not all in MLflow; the headline says what sends them."""
+    pairs = list(zip(table, planned, strict=True))
+    waits = [row.state == PlanState.DONE and waits_for_mlflow(p.record.folder) for row, p in pairs]
+    if not any(waits):
+        return list(table), ""
+    notes = (
+        "; ".join(filter(None, (row.note, NOT_SENT if wait else ""))) for row, wait in zip(table, waits, strict=True)
+    )
+    noted = [replace(row, note=note) for row, note in zip(table, notes, strict=True)]
+    return noted, f"; {sum(waits)} not all in MLflow (grid run or grid evaluate sends the rest)"
 
 
 def ended(grid: GridConfig) -> bool:

@@ -16,6 +16,8 @@ class GridSummary:
     interrupted: bool = False
     paused: str | None = None
     seconds: float = 0.0
+    not_in_mlflow: str | None = None
+    """What is not in MLflow, and what sends it. The cells' folders have it, so the exit code does not tell it."""
 
     @property
     def failed(self) -> list[PlannedCell]:

@@ -12,11 +12,11 @@ from orchestration.attempt.spool import append, flatten
 from orchestration.grid.config import GridConfig
 from orchestration.grid.records import CellFolder
 from orchestration.grid.states import RunStatus
+from orchestration.grid.unsent import has_unsent
 from orchestration.search.config import Search
 from orchestration.search.trial import trial_cell, trial_folders
 from orchestration.tracking.reader import spool_result
-from orchestration.tracking.spool_reader import has_unsent
-from orchestration.tracking.sync import FIRST_S, TrackingSync, log_errors
+from orchestration.tracking.sync import TrackingSync, log_errors
 from orchestration.tracking.uploader import Uploader
 
 
@@ -34,7 +34,8 @@ class SearchSync:
         Raises:
             UniferumError: the configured address is not an http(s) address.
         """
-        self.search, self.sync = search, TrackingSync(grid, say)
+        self.search, self.say = search, say
+        self.sync = TrackingSync(grid, say, "the next `uniferum tune` sends them")
 
     def start(self) -> None:
         """Find or start the server in the background, and upload what earlier calls left unsent."""
@@ -79,26 +80,20 @@ class SearchSync:
             if record.done:
                 with log_errors(folder.name, raise_disk_full=False):
                     spool_result(record)
-        return any(has_unsent(folder) for folder in trial_folders(self.search))
+        return any(has_unsent(folder, self.sync.server_name) for folder in trial_folders(self.search))
 
     def finish(self, state: RunStatus) -> None:
-        """Upload the remaining lines, end the parent run, and stop our own server."""
-        if not self.sync.enabled:
-            return
-        if self.sync.uri is None:
-            self.sync.supervisor.wait_for_first(FIRST_S)
-        with log_errors("the search's parent run", raise_disk_full=False):
-            if self.sync.uploader is not None:
-                _end_parent(self.sync.uploader, state)
-        self.sync.finish()
+        """Upload the remaining lines, end the parent run, and stop our own server; say what is not in MLflow."""
+        missing = self.sync.finish(lambda uploader: _end_parent(uploader, state))
+        if missing is not None:
+            self.say(f"warning: {missing}")
 
     def _tags(self, folder: Path) -> dict[str, str]:
         return {"uniferum.search": self.search.config.name, "uniferum.name": folder.name}
 
 
 def _end_parent(uploader: Uploader, state: RunStatus) -> None:
-    """End the parent run; the uploader creates it with the first trial's run, so the spools are sent before."""
-    uploader.send_all()
+    """End the parent run, which the uploader created with the first trial's run."""
     experiment = uploader.client.get_experiment_by_name(uploader.grid)
     if experiment is not None:
         for run in uploader.client.search_runs([experiment.experiment_id], "tags.`uniferum.kind` = 'grid'"):

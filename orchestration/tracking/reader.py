@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlparse
 
 from orchestration.attempt.spool import append
-from orchestration.grid.records import CellFolder, read_json
+from orchestration.grid.records import CellFolder
 from orchestration.grid.states import RunStatus
+from orchestration.grid.unsent import result_is_spooled, result_mark
 from orchestration.tracking import server as mlflow_server
 from orchestration.tracking.uploader import CELL_TAG
 from uniferum.atomic import write_json
@@ -39,10 +40,9 @@ def spool_result(record: CellFolder) -> None:
     """Add a finished cell's metrics, files and fingerprints to its spool, once per result."""
     result = record.result()
     assert result is not None, "only finished cells have results"
-    at = int(record.files.result.stat().st_mtime * 1000)
-    mark = record.folder / "spooled.json"
-    if (read_json(mark) or {}).get("result_time") == at:
+    if result_is_spooled(record):
         return
+    mark = result_mark(record)
     values = dict(_group_metrics(result)) | dict(_label_metrics(record)) | dict(_row_metrics(result))
     values |= _mask_metrics(record)
     step = int(result.get("best_step") or result.get("steps") or 0)
@@ -57,9 +57,9 @@ def spool_result(record: CellFolder) -> None:
             append(record.folder, {"artifact": name})
     if record.log.exists():
         append(record.folder, {"artifact": record.log.name})
-    append(record.folder, {"step": step, "time": at, "metrics": values, "final": True})
+    append(record.folder, {"step": step, "time": mark["result_time"], "metrics": values, "final": True})
     append(record.folder, {"tags": tags, "status": RunStatus.FINISHED})
-    write_json(mark, {"result_time": at})
+    write_json(record.folder / "spooled.json", mark)
 
 
 def _group_metrics(result: dict[str, Any]) -> Iterator[tuple[str, float]]:
@@ -157,7 +157,8 @@ def read_mlflow(uri: str, grid: str, cache: Path | None = None) -> "list[ReportR
         experiment = client.get_experiment_by_name(grid)
         if experiment is None:
             names = ", ".join(sorted(e.name for e in client.search_experiments()))
-            raise UniferumError("grid", grid, must=f"be an experiment of {uri}", cure=f"it has: {names}")
+            cure = f"it has: {names}. `uniferum grid run` sends what waits in the cells' folders; --from reads it there"
+            raise UniferumError("grid", grid, must=f"be an experiment of {uri}", cure=cure)
         runs = list(_finished_runs(client, experiment.experiment_id))
     except MlflowException as error:
         reason = " ".join(str(error).split())[:160]

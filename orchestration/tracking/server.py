@@ -131,6 +131,12 @@ def create_schema(root: Path) -> Path:
     return database
 
 
+def database_id(root: Path) -> str:
+    """Name the database in the upload states of spools: the server's port changes, and a new file is empty."""
+    database = (root / DATABASE).resolve()
+    return f"sqlite:///{database}#{database.stat().st_ino if database.exists() else 0}"
+
+
 def artifact_root(root: Path) -> str:
     """Folder of the artifacts, as a URI that is valid for the server and for a reader of the database."""
     return (root / ARTIFACTS).resolve().as_uri()

@@ -6,27 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestration.grid.records import read_json
-
 log = logging.getLogger(__name__)
-
-
-def has_unsent(folder: Path, uri: str | None = None) -> bool:
-    """Whether a spool has lines that were not uploaded to ``uri`` (default: the last server)."""
-    spool, sent = folder / "spool.jsonl", read_json(folder / "spool.sent.json") or {}
-    if not spool.exists():
-        return False
-    return (sent.get("offset", 0) if uri in (None, sent.get("uri")) else 0) < spool.stat().st_size
-
-
-def count_unsent(folder: Path, uri: str | None = None) -> int:
-    """Number of lines of a spool that were not uploaded to ``uri`` (default: the last server)."""
-    spool, sent = folder / "spool.jsonl", read_json(folder / "spool.sent.json") or {}
-    if not spool.exists():
-        return 0
-    with spool.open("rb") as lines:
-        lines.seek(sent.get("offset", 0) if uri in (None, sent.get("uri")) else 0)
-        return sum(1 for _ in lines)
 
 
 def read_batches(spool: Path, offset: int) -> Iterator[tuple[list[dict[str, Any]], int]]:

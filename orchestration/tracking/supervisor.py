@@ -16,6 +16,8 @@ from orchestration.tracking.server import Server
 
 log = logging.getLogger(__name__)
 
+START_S = 90.0
+"""Time limit of the first start; it doubles after each failure, because a busy machine needs longer."""
 LONGEST_PAUSE_S = 600.0
 
 
@@ -47,7 +49,8 @@ class ServerSupervisor:
         self.poll_s, self.restart_s, self.silent_s = poll_s, restart_s, silent_s
         self.server: Server | None = None
         self._pause, self._next_start, self._last_answer = restart_s, 0.0, 0.0
-        self._last_reason: str | None = None
+        self._start_s = START_S
+        self.last_reason: str | None = None
         self._first_attempt, self._stopping = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow-supervisor", daemon=True)
 
@@ -86,8 +89,8 @@ class ServerSupervisor:
         self._next_start = time.monotonic() + self._pause
         self._stop_server()
         port = self.server.port if self.server is not None else None
-        self.server = mlflow_server.start(self.root, port=port, cancelled=self._stopping.is_set)
-        self._last_answer, self._pause, self._last_reason = time.monotonic(), self.restart_s, None
+        self.server = mlflow_server.start(self.root, seconds=self._start_s, port=port, cancelled=self._stopping.is_set)
+        self._last_answer, self._pause, self.last_reason = time.monotonic(), self.restart_s, None
         self.on_up(self.server)
 
     def _is_up(self) -> bool:
@@ -104,8 +107,9 @@ class ServerSupervisor:
     def _on_failure(self, error: Exception) -> None:
         self._next_start = time.monotonic() + self._pause
         self._pause = min(LONGEST_PAUSE_S, 2 * self._pause)
-        if str(error) != self._last_reason and not self._stopping.is_set():
-            self._last_reason = str(error)
+        self._start_s = min(LONGEST_PAUSE_S, 2 * self._start_s)
+        if str(error) != self.last_reason and not self._stopping.is_set():
+            self.last_reason = str(error)
             self.say(f"MLflow is not available ({error}); records wait in the cells' folders")
 
     def _stop_server(self) -> None:

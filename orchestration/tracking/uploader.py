@@ -11,14 +11,15 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestration.grid.records import read_json
+from orchestration.grid.unsent import has_unsent
 from orchestration.tracking.client import configure_client, is_away, is_refusal, valid_name
-from orchestration.tracking.spool_reader import has_unsent, new_metrics, read_batches
+from orchestration.tracking.spool_reader import new_metrics, read_batches
 from uniferum.atomic import write_json
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 MAX_METRICS, MAX_PARAMS = 1000, 100  # limits of one log_batch call
 MAX_PARAM = 6000  # characters of one param's value
 CELL_TAG, GRID_TAG = "uniferum.cell", "uniferum.grid"
+TELL_S = 15.0
+"""Seconds between two calls of ``waiting`` in :meth:`Uploader.finish`."""
 
 
 @dataclass
@@ -38,7 +41,7 @@ class UploadState:
 
     path: Path
     run_id: str | None = None
-    uri: str | None = None
+    uri: str | None = None  # the server's name, see Uploader.server
     offset: int = 0
     last_step: dict[str, int] = field(default_factory=dict)
 
@@ -64,8 +67,16 @@ class OutOfTime(Exception):
 class Uploader:
     """Uploads the spools of one grid's cells to one server."""
 
-    def __init__(self, uri: str, grid: str, tags: Mapping[str, str] | None = None) -> None:
-        self.uri, self.grid, self.tags = uri, grid, dict(tags or {})
+    def __init__(self, uri: str, grid: str, tags: Mapping[str, str] | None = None, database: str | None = None) -> None:
+        """Send nothing yet.
+
+        Args:
+            uri: address of the server.
+            grid: name of the MLflow experiment.
+            tags: tags of every run.
+            database: names what the server stores in, if that stays the same at another address.
+        """
+        self.uri, self.grid, self.tags, self.database = uri, grid, dict(tags or {}), database
         self.cells: dict[Path, dict[str, str]] = {}
         self.last_error: str | None = None
         self._client: MlflowClient | None = None
@@ -75,6 +86,7 @@ class Uploader:
         self._until = math.inf
         self._lock = threading.Lock()
         self._unanswered: Path | None = None
+        self._refused = False  # in the last pass every error was a rejected content, so that a repetition is useless
         self._warned: set[Path | None] = set()
         self._thread: threading.Thread | None = None
 
@@ -95,10 +107,19 @@ class Uploader:
                 self.uri, self._client, self._parent, self._experiment = uri, None, None, None
         self._wake.set()
 
-    def finish(self, seconds: float = 60.0) -> int:
+    @property
+    def server(self) -> str:
+        """The server's name in the upload states: the database if it is known, else the address."""
+        return self.database or self.uri
+
+    def finish(self, seconds: float = 60.0, waiting: Callable[[], None] = lambda: None) -> int:
         """Send the remaining lines, for ``seconds`` at most.
 
         A request that is still running then is left to the background thread, which ends with the process.
+
+        Args:
+            seconds: time limit.
+            waiting: called every :data:`TELL_S` seconds until the end.
 
         Returns:
             The number of cells with unsent lines.
@@ -109,21 +130,25 @@ class Uploader:
         if self._thread is None:
             self.start()
         assert self._thread is not None, "start() created the thread"
-        self._thread.join(timeout=seconds + 1.0)
+        while self._thread.is_alive() and (left := self._until + 1.0 - time.monotonic()) > 0:
+            self._thread.join(timeout=min(TELL_S, left))
+            if self._thread.is_alive() and left > TELL_S:
+                waiting()
         return self.count_unsent_cells()
 
     def count_unsent_cells(self) -> int:
         """Number of cells with unsent lines."""
-        return sum(has_unsent(folder, self.uri) for folder in self.cells)
+        return sum(has_unsent(folder, self.server) for folder in self.cells)
 
     def send_all(self) -> bool:
         """Send every spool once; False if lines are left: the server did not accept them, or the time is over."""
         with self._lock:
-            all_sent = True
+            all_sent, self._refused = True, True
             # The spool without an answer comes last: if it is the cause, it must not hold up the others.
             for folder, tags in sorted(self.cells.items(), key=lambda cell: cell[0] == self._unanswered):
                 error = self._send_safely(folder, tags)
                 all_sent = all_sent and error is None
+                self._refused = self._refused and (error is None or is_refusal(error))
                 if isinstance(error, OutOfTime):
                     break
                 if error is not None and is_away(error):
@@ -140,12 +165,12 @@ class Uploader:
             pause = every_s if self.send_all() else min(60.0, pause * 2)
             self._wake.wait(pause)
             self._wake.clear()
-        while not self.send_all() and (left := self._until - time.monotonic()) > 0:
+        while not self.send_all() and not self._refused and (left := self._until - time.monotonic()) > 0:
             time.sleep(min(1.0, left))
 
     def _send_safely(self, folder: Path, tags: Mapping[str, str]) -> Exception | None:
         try:
-            if has_unsent(folder, self.uri):
+            if has_unsent(folder, self.server):
                 self._send(folder, tags)
                 self._warned -= {folder, None}
         except OutOfTime as error:
@@ -169,7 +194,7 @@ class Uploader:
 
     def _send(self, folder: Path, tags: Mapping[str, str]) -> None:
         self._check_time()
-        sent = UploadState.load(folder / "spool.sent.json", self.uri)
+        sent = UploadState.load(folder / "spool.sent.json", self.server)
         if sent.run_id is None:
             sent.run_id = self._run(folder, tags)
             sent.save()

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -56,13 +57,19 @@ class Raylets:
         time.sleep(2)
         self.nodes.append(self.cluster.add_node(num_cpus=1))
 
+    def lose_node_of(self, pid: int) -> None:
+        """Kill the node that started this worker, without warning; the other nodes stay."""
+        (node,) = [one for one in self.nodes if _parent(pid) in _pids(one, "raylet")]
+        self.nodes.remove(node)
+        self.cluster.remove_node(node, allow_graceful=False)
+
     def lose_head(self) -> None:
         """Kill GCS and raylet of the head with SIGKILL; the nodes are not informed."""
         head = self.cluster.head_node
         assert head is not None, "a cluster that runs has a head"
         for kind in ("gcs_server", "raylet"):
-            for process in head.all_processes[kind]:
-                kill(process.process.pid)
+            for pid in _pids(head, kind):
+                kill(pid)
 
     def end(self) -> None:
         """Stop all remaining processes of the cluster."""
@@ -117,11 +124,18 @@ class Ground:
 
     def kill_worker(self, draw: random.Random) -> None:
         """Kill a worker that trains now; the process title that Ray sets excludes a reused PID."""
-        pids: list[int] = []
-        until(lambda: pids.extend(pid for pid in worker_pids(self.grid) if _title(pid).startswith("ray::")) or pids)
-        victim = draw.choice(pids)
+        victim = draw.choice(self._training_pids())
         kill(victim)
         until(lambda: not _title(victim), seconds=10)
+
+    def lose_node_of_a_worker(self) -> None:
+        """Kill the node on which a cell trains now."""
+        self.raylets.lose_node_of(self._training_pids()[0])
+
+    def _training_pids(self) -> list[int]:
+        pids: list[int] = []
+        until(lambda: pids.extend(pid for pid in worker_pids(self.grid) if _title(pid).startswith("ray::")) or pids)
+        return pids
 
     def kill_callers(self) -> None:
         """Kill the process that runs each worker group's ``fit()``; Ray gives it the group's name."""
@@ -158,6 +172,14 @@ def ground(grid_file: Path, raylets: Raylets) -> Iterator[Ground]:
     yield made
     if find(made.grid.root) is not None:
         made.kill_mlflow()
+
+
+def _pids(node: Any, kind: str) -> list[int]:
+    return [process.process.pid for process in node.all_processes[kind]]
+
+
+def _parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def _title(pid: int) -> str:

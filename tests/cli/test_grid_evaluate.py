@@ -76,6 +76,14 @@ def test_the_end_of_a_run_names_failed_cells_and_their_logs(shell: Shell, monkey
     assert str(shell.record(SECOND).log) in text
 
 
+def test_the_end_of_a_run_warns_of_what_is_not_in_mlflow(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    summary = GridSummary(states={FIRST: "done"}, not_in_mlflow="not in MLflow yet: 3 records of 1 cell")
+    monkeypatch.setattr(drive, "run_grid", lambda *_: summary)
+    done = shell("run", "--yes")
+    assert done.exit_code == 0
+    assert done.stderr.splitlines()[-1] == "warning: not in MLflow yet: 3 records of 1 cell"
+
+
 @pytest.mark.parametrize(("words", "states"), [((), ["due", "due"]), (("--yes",), [])])
 def test_the_driver_gets_the_plan_that_was_shown(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], states: list[str]

@@ -1,6 +1,6 @@
 """A killed worker and interrupted drivers: the same command goes on, and the table is that of an undisturbed run.
 
-A driver that is killed is a part of test_survive_nodes.py.
+A driver that is killed is a part of ``make chaos``.
 """
 
 import os

@@ -16,13 +16,13 @@ from orchestration.attempt.spool import append
 from orchestration.grid.cells import expand
 from orchestration.grid.config import load_grid
 from orchestration.grid.records import CellFolder
+from orchestration.grid.unsent import has_unsent
 from orchestration.search.config import load_search
 from orchestration.search.promote import promote, promotion
 from orchestration.search.run import run_search
 from orchestration.search.study import open_study
 from orchestration.search.trial import run_trial, trained_steps
 from orchestration.tracking.reader import reading_uri
-from orchestration.tracking.spool_reader import has_unsent
 from tests.integration.conftest import edit
 from tests.integration.test_survive import until
 from uniferum.config import load_yaml

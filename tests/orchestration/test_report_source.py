@@ -13,6 +13,7 @@ import orchestration.grid.cells
 import orchestration.grid.config
 import orchestration.grid.plan
 from orchestration import report_source
+from orchestration.grid.records import CellFolder
 from tests.support.small_grids import grid as small_grid
 from tests.support.small_stores import write_store
 from tests.support.written_cells import write_cell
@@ -83,6 +84,36 @@ def test_a_cell_is_matched_under_its_former_name(tmp_path, plan):
     assert source.pending == []
     assert [record.name for record in source.records] == ["uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-INSPECT"]
     assert [record.text_encoder for record in source.records] == ["tiny-64", "pubmedbert"]
+
+
+def test_a_finished_cell_that_mlflow_lacks_is_named_when_records_come_from_mlflow(tmp_path, plan, monkeypatch):
+    folder = write_cell(tmp_path, fingerprint="a" * 16)
+    (folder / "spool.jsonl").write_text("{}\n")
+    plan(("CTRATE", "a" * 16, "done"))
+    monkeypatch.setattr(report_source, "_say_unsent", _with_folder(report_source._say_unsent, folder))
+    monkeypatch.setattr(report_source, "_from_mlflow", lambda grid, address: [])
+    said: list[str] = []
+    report_source.gather(GRID, None, say=said.append)
+    assert [line.partition(":")[0] for line in said] == [
+        "Not all records of finished cells are in MLflow, so their results may be absent or old here"
+    ]
+    said.clear()
+    report_source.gather(GRID, tmp_path, say=said.append)
+    assert said == []
+
+
+def _with_folder(say_unsent, folder):
+    """The plan of these tests has no folders."""
+
+    def say(grid, path, plan, say):
+        say_unsent(
+            grid,
+            path,
+            [SimpleNamespace(**{**vars(p), "folder": folder, "record": CellFolder(folder)}) for p in plan],
+            say,
+        )
+
+    return say
 
 
 def test_records_of_cells_that_swapped_their_names_have_the_names_of_today(tmp_path, plan):

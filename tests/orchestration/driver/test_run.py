@@ -18,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from orchestration.attempt.attempt import Attempt, AttemptResult
 from orchestration.attempt.failures import Fault
+from orchestration.attempt.spool import append
 from orchestration.cluster import preflight
 from orchestration.driver import run
 from orchestration.driver.events import GridEvents
@@ -29,6 +30,7 @@ from orchestration.grid.config import GridConfig
 from orchestration.grid.planned import PlannedCell
 from orchestration.grid.records import cell_folder
 from orchestration.grid.states import CellState, PlanState
+from orchestration.grid.unsent import waits_for_mlflow
 from orchestration.ledger.database import LEASE
 from orchestration.ledger.lease import LeaseRenewal
 from orchestration.ledger.ledger import Ledger
@@ -99,6 +101,19 @@ def test_a_driver_with_its_ledger_on_a_server_leaves_no_file(finished: GridConfi
 
 def test_a_finished_grid_ends_at_once_with_success(finished: GridConfig) -> None:
     assert run_grid(finished, [cell()], Lines(), Options()).exit_code == 0
+
+
+def test_a_finished_grid_whose_server_is_down_ends_with_success_and_says_what_mlflow_lacks(
+    finished: GridConfig,
+) -> None:
+    behind = finished.replace(tracking={"uri": "http://127.0.0.1:9", "wait_s": 0.2})
+    folder = cell_folder(behind.cells_folder, cell().name, TRAINING)
+    append(folder, {"params": {"a": "1"}})
+    summary = run_grid(behind, [cell()], Lines(), Options())
+    assert summary.exit_code == 0
+    assert summary.not_in_mlflow is not None
+    assert "records of 1 cell" in summary.not_in_mlflow
+    assert waits_for_mlflow(folder), "grid status and report show it from now on"
 
 
 def test_a_cell_whose_state_changed_since_the_plan_was_shown_is_named(finished: GridConfig) -> None:

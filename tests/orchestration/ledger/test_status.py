@@ -2,12 +2,12 @@
 
 import json
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
-from orchestration.attempt.spool import ProgressReporter
+from orchestration.attempt.spool import ProgressReporter, append
 from orchestration.grid import plan_table
 from orchestration.grid.plan import make_plan
 from orchestration.grid.planned import PlannedCell
@@ -160,3 +160,25 @@ def test_a_grid_has_ended_when_no_driver_is_alive(tmp_path: Path) -> None:
 
 def test_a_ledger_that_does_not_answer_does_not_mean_the_grid_has_ended(tmp_path: Path) -> None:
     assert not status.ended(grid(tmp_path, ledger="postgresql://grid@127.0.0.1:1/grids"))
+
+
+@pytest.mark.parametrize(("tracking", "shown"), [({}, True), ({"enabled": False}, False)])
+def test_a_finished_cell_whose_records_are_not_in_mlflow_is_marked_until_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tracking: dict[str, object], shown: bool
+) -> None:
+    made = grid(tmp_path, tracking=tracking)
+    (planned,) = make_plan(made, [cell()], lambda config, stores: ("a" * 16, "b" * 16))
+    assert planned.folder is not None
+    finish(planned.folder, "a" * 16, "b" * 16)
+    append(planned.folder, {"params": {}})
+    planned = replace(planned, state=PlanState.DONE)
+    monkeypatch.setattr(status, "plan_states", lambda grid, cells: [planned])
+    (row,), headline = status.status_of(made, [cell()])
+    assert (row.note == "not all records are in MLflow") is shown
+    assert ("1 not all in MLflow (grid run or grid evaluate sends the rest)" in headline) is shown
+    sent = {"uri": "s", "run_id": "r", "offset": planned.record.spool.stat().st_size, "last_step": {}}
+    planned.record.spool.with_name("spool.sent.json").write_text(json.dumps(sent))
+    at = int(planned.record.files.result.stat().st_mtime * 1000)
+    planned.record.spool.with_name("spooled.json").write_text(json.dumps({"result_time": at}))
+    (row,), headline = status.status_of(made, [cell()])
+    assert (row.note, "MLflow" in headline) == ("", False)

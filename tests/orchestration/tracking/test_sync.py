@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,10 +12,16 @@ import pytest
 
 from orchestration.attempt.spool import append
 from orchestration.grid.planned import PlannedCell
+from orchestration.grid.states import CellState
+from orchestration.grid.unsent import has_unsent
+from orchestration.tracking import server as mlflow_server
 from orchestration.tracking import sync as module
-from orchestration.tracking.spool_reader import has_unsent
+from orchestration.tracking.server import DATABASE, Server
 from orchestration.tracking.sync import TrackingSync, tags_of
+from orchestration.tracking.uploader import Uploader
+from tests.support.mlflow_client import Server as MlflowServer
 from tests.support.small_grids import cell, finish, grid
+from uniferum.errors import StateError
 
 
 @pytest.fixture
@@ -122,15 +129,149 @@ def test_a_full_disk_is_raised_and_a_later_call_succeeds(
     assert has_unsent(tmp_path / "cell")
 
 
-def test_finish_reports_the_number_of_unsent_records_and_what_sends_them(
-    sync: TrackingSync, tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "FIRST_S", 0.0)
+# -- the end of a grid -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mlflow(monkeypatch: pytest.MonkeyPatch) -> MlflowServer:
+    """What every uploader of the test sends to."""
+    made = MlflowServer()
+    monkeypatch.setattr(Uploader, "client", made)
+    return made
+
+
+def _waiting(sync: TrackingSync, root: Path) -> None:
+    """Three records of two cells that nobody has sent."""
     for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        append(tmp_path / name, {"status": "KILLED"})
-        sync.watch(tmp_path / name, {})
-    append(tmp_path / "b", {"status": "KILLED"})
-    sync.finish()
-    assert "3 records of 2 cells" in said[-1]
-    assert "the next `uniferum grid run` sends them" in said[-1]
+        (root / name).mkdir()
+        append(root / name, {"status": "KILLED"})
+        sync.watch(root / name, {})
+    append(root / "b", {"status": "KILLED"})
+
+
+def _starts_with(sync: TrackingSync, monkeypatch: pytest.MonkeyPatch, *starts: float | str) -> None:
+    """The starts of the own server: each takes so many seconds, or fails with this message."""
+    left = list(starts)
+
+    def start(root: Path, **_: object) -> Server:
+        now = left.pop(0)
+        if isinstance(now, str):
+            raise StateError(now)
+        time.sleep(now)
+        root.mkdir(exist_ok=True)
+        (root / DATABASE).touch()
+        return Server("http://127.0.0.1:1")
+
+    monkeypatch.setattr(mlflow_server, "start", start)
+    monkeypatch.setattr(mlflow_server, "answers", lambda *_: True)
+    sync.supervisor.poll_s = sync.supervisor._pause = 0.05
+    sync.start()
+
+
+def _with(sync: TrackingSync, **tracking: object) -> TrackingSync:
+    return TrackingSync(sync.grid.replace(tracking=tracking), sync.say)
+
+
+@pytest.mark.parametrize("starts", [(0.6,), ("The MLflow server did not answer within 90 s", 0.0)])
+def test_a_short_grid_waits_for_a_server_that_starts_slowly_or_at_its_second_attempt(
+    sync: TrackingSync,
+    tmp_path: Path,
+    said: list[str],
+    mlflow: MlflowServer,
+    monkeypatch: pytest.MonkeyPatch,
+    starts: tuple[float | str, ...],
+) -> None:
+    monkeypatch.setattr(module, "TELL_S", -1.0)
+    _starts_with(sync, monkeypatch, *starts)
+    _waiting(sync, tmp_path)
+    assert sync.finish() is None
+    assert mlflow.status == ["KILLED"] * 3
+    assert "waiting for the MLflow server to start, at most " in "".join(said)
+    assert "3 records of 2 cells to send" in "".join(said)
+
+
+def test_a_dead_own_server_is_waited_for_as_long_as_configured_and_what_is_missing_is_told(
+    sync: TrackingSync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = _with(sync, wait_s=0.4)
+    _starts_with(short, monkeypatch, *["No free port"] * 50)
+    _waiting(short, tmp_path)
+    started = time.monotonic()
+    missing = short.finish()
+    assert 0.4 <= time.monotonic() - started < 20
+    assert missing == (
+        "not in MLflow yet: 3 records of 2 cells (No free port); they stay in the cells' folders, and the next "
+        "`uniferum grid run` sends them, and so does `uniferum grid evaluate`, which trains nothing"
+    )
+
+
+def test_a_configured_server_that_is_down_is_named_and_the_next_driver_sends_what_waits(
+    sync: TrackingSync, tmp_path: Path, mlflow: MlflowServer
+) -> None:
+    mlflow.down = True
+    first = _with(sync, uri="http://127.0.0.1:1", wait_s=0.2)
+    first.start()
+    planned = _done(tmp_path / "cell")
+    first.ended(planned, CellState.DONE)
+    missing = first.finish()
+    assert missing is not None
+    assert missing.startswith("not in MLflow yet: 3 records of 1 cell (ConnectionError: no server)")
+    mlflow.down = False
+    second = _with(sync, uri="http://127.0.0.1:1")
+    assert second.catch_up([planned])
+    second.start()
+    assert second.finish() is None
+    assert mlflow.status == ["FINISHED"]
+    assert not _with(sync, uri="http://127.0.0.1:1").catch_up([planned])
+    assert _with(sync, uri="http://127.0.0.1:2").catch_up([planned]), "another server has nothing yet"
+
+
+def test_the_next_own_server_gets_nothing_again_and_a_new_database_everything(
+    sync: TrackingSync, tmp_path: Path, mlflow: MlflowServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned = _done(tmp_path / "cell")
+    _starts_with(sync, monkeypatch, 0.0)
+    sync.ended(planned, CellState.DONE)
+    assert sync.finish() is None
+    assert not _with(sync).catch_up([planned])
+    (sync.grid.root / DATABASE).rename(tmp_path / "moved.db")
+    assert _with(sync).catch_up([planned]), "the database is gone"
+
+
+def test_an_end_with_nothing_to_send_does_not_wait_for_the_server(
+    sync: TrackingSync, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _starts_with(sync, monkeypatch, *["No free port"] * 50)
+    started = time.monotonic()
+    assert sync.finish() is None
+    assert time.monotonic() - started < 20
+
+
+def test_what_runs_at_the_end_runs_only_when_everything_is_sent(
+    sync: TrackingSync, tmp_path: Path, mlflow: MlflowServer
+) -> None:
+    ran: list[str] = []
+    for number, (down, wait_s) in enumerate(((True, 0.1), (False, 60))):
+        mlflow.down = down
+        one = _with(sync, uri="http://127.0.0.1:1", wait_s=wait_s)
+        one.start()
+        append(tmp_path, {"status": "KILLED"})
+        one.watch(tmp_path, {})
+        one.finish(lambda uploader, number=number: ran.append(f"{number} {uploader.grid}"))
+    assert ran == [f"1 {sync.grid.name}"]
+
+
+def test_ctrl_c_during_the_wait_stops_our_own_server(
+    sync: TrackingSync, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped: list[bool] = []
+    monkeypatch.setattr(sync.supervisor, "stop", lambda: stopped.append(True))
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    _waiting(sync, tmp_path)
+    monkeypatch.setattr(module, "_wait", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sync.finish()
+    assert stopped == [True]

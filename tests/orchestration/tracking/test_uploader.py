@@ -4,7 +4,6 @@ import os
 import socket
 import threading
 import time
-from collections import defaultdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,72 +13,13 @@ from urllib3.connection import HTTPConnection
 
 from orchestration.attempt.spool import SpoolReporter, append
 from orchestration.grid.records import CellFolder
+from orchestration.grid.unsent import count_unsent, has_unsent
+from orchestration.tracking import uploader as module
 from orchestration.tracking.client import SETTINGS, configure_client
 from orchestration.tracking.reader import spool_result
-from orchestration.tracking.spool_reader import count_unsent, has_unsent
 from orchestration.tracking.uploader import MAX_METRICS, Uploader
+from tests.support.mlflow_client import Server
 from tests.support.small_grids import cell, finish
-
-
-class Server:
-    """The parts of MLflow's client that the uploader uses, with a server that can be down."""
-
-    def __init__(self) -> None:
-        self.down = False
-        self.dies_after: int | None = None
-        self.runs: list[SimpleNamespace] = []
-        self.metrics: dict[str, list[tuple[int, float]]] = defaultdict(list)
-        self.rows: dict[str, dict[tuple[int, int, float], None]] = defaultdict(dict)
-        self.calls = 0
-        self.params: dict[str, str] = {}
-        self.tags: dict[str, str] = {}
-        self.files: list[str] = []
-        self.status: list[str] = []
-        self.largest = 0
-
-    def latest(self, key: str) -> float:
-        """The value that MLflow shows: the newest row of the last step."""
-        return max(self.rows[key])[2]
-
-    def _answer(self) -> None:
-        self.calls += 1
-        if self.dies_after is not None:
-            self.dies_after -= 1
-            self.down = self.dies_after < 0
-        if self.down:
-            raise ConnectionError("no server")
-
-    def get_experiment_by_name(self, name: str) -> SimpleNamespace:
-        self._answer()
-        return SimpleNamespace(experiment_id="1")
-
-    def search_runs(self, experiments: list[str], text: str, max_results: int) -> list[SimpleNamespace]:
-        self._answer()
-        return [run for run in self.runs if all(f"`{k}` = '{v}'" in text for k, v in [run.mark])][:max_results]
-
-    def create_run(self, experiment: str, run_name: str, tags: dict[str, str]) -> SimpleNamespace:
-        self._answer()
-        key = "uniferum.cell" if "uniferum.cell" in tags else "uniferum.kind"
-        run = SimpleNamespace(info=SimpleNamespace(run_id=f"r{len(self.runs)}"), mark=(key, tags[key]), tags=tags)
-        self.runs.append(run)
-        return run
-
-    def log_batch(self, run_id: str, metrics: Any = (), params: Any = (), tags: Any = ()) -> None:
-        self._answer()
-        self.largest = max(self.largest, len(metrics))
-        for metric in metrics:
-            self.metrics[metric.key].append((metric.step, metric.value))
-            self.rows[metric.key][metric.step, metric.timestamp, metric.value] = None
-        self.params.update({param.key: param.value for param in params})
-        self.tags.update({tag.key: tag.value for tag in tags})
-
-    def log_artifact(self, run_id: str, path: str) -> None:
-        self._answer()
-        self.files.append(Path(path).name)
-
-    def set_terminated(self, run_id: str, status: str) -> None:
-        self._answer()
-        self.status.append(status)
 
 
 @pytest.fixture
@@ -402,6 +342,41 @@ def test_lines_are_counted_from_where_the_server_stopped(folder: Path) -> None:
     _steps(folder, 4, 5)
     assert count_unsent(folder, "http://here") == 2
     assert count_unsent(folder, "http://elsewhere") == 5
+
+
+def test_the_same_database_at_another_address_gets_only_new_lines(folder: Path) -> None:
+    server = Server()
+    for address, step in (("http://127.0.0.1:1", 1), ("http://127.0.0.1:2", 2)):
+        _steps(folder, step, step)
+        uploader = Uploader(address, "g", database="sqlite:///root/mlflow.db#7")
+        uploader._client = server  # pyright: ignore[reportAttributeAccessIssue]
+        uploader.watch(folder, {})
+        assert uploader.send_all()
+    assert [step for step, _ in server.metrics["loss"]] == [1, 2]
+
+
+def test_finish_tells_that_it_waits_and_does_not_repeat_what_the_server_rejects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Rejected(Exception):
+        error_code = "BAD_REQUEST"
+
+    monkeypatch.setattr(module, "TELL_S", 0.05)
+    server, calls = Server(), []
+    uploader = _cells(tmp_path, 1, server)
+    server.down = True
+    assert uploader.finish(0.5, lambda: calls.append(1)) == 1
+    assert calls
+    (tmp_path / "rejected").mkdir()
+    rejecting = _cells(tmp_path / "rejected", 1, Server())
+
+    def reject(*_: object, **__: object) -> None:
+        raise Rejected("no")
+
+    monkeypatch.setattr(rejecting._client, "log_batch", reject)
+    started = time.monotonic()
+    assert rejecting.finish(60.0) == 1
+    assert time.monotonic() - started < 30, "a rejected line is not sent again until the time is over"
 
 
 def test_a_server_at_a_new_address_gets_the_waiting_lines(folder: Path) -> None:

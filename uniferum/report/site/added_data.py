@@ -79,8 +79,9 @@ def _pairs(records: Sequence[CellRecord]) -> Iterator[Pair]:
     """Cells that differ in one added word of the training data, over the seeds that both have."""
     by_key: dict[tuple[object, ...], dict[str, dict[object, CellRecord]]] = {}
     for record in sorted((one for one in records if not one.members), key=lambda one: not one.at_defaults):
-        axes = own_axes(record.axes, record.folds)
-        key = record.model, record.text_encoder, tuple(sorted(axes.items()))
+        axes = own_axes(record.axes, record.folds).items()
+        own = tuple(sorted(part for part in axes if part[0] not in ("train_on", "seed", "model", "text_encoder")))
+        key = record.model, record.text_encoder, own
         by_key.setdefault(key, {}).setdefault(record.mix, {}).setdefault(record.repeat, record)
     for mixes in by_key.values():
         for mix, cells in mixes.items():

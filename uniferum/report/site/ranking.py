@@ -33,7 +33,7 @@ def systems(records: Sequence[CellRecord]) -> dict[tuple[object, ...], list[Cell
     """Cells that differ in seed or fold alone."""
     by_system: dict[tuple[object, ...], list[CellRecord]] = {}
     for one in records:
-        axes = tuple(sorted(own_axes(one.axes, one.folds).items()))
+        axes = tuple(sorted(part for part in own_axes(one.axes, one.folds).items() if part[0] != "seed"))
         own = one.name if one.members else ""
         by_system.setdefault((*one.row, axes, own), []).append(one)
     return by_system
