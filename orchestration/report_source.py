@@ -14,7 +14,7 @@ from uniferum.report.checks.margins import Margins
 from uniferum.report.cited_systems import row_model
 from uniferum.report.ensembles import ensemble, incomplete
 from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
-from uniferum.report.settings import Place, with_settings
+from uniferum.report.settings import GridPosition, with_settings
 from uniferum.report.systems import encoder_word, other_system, recorded_folds
 from uniferum.report.tables.naming import distinguish_encoders, of_phantoms
 from uniferum.report.unfinished import unfinished
@@ -85,7 +85,7 @@ def gather(
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
     records, pending, stale = _match(config, grid, recorded, say, folder)
     _check_any(records, pending, folder or grid)
-    records, pending = distinguish_encoders(*with_settings(records, pending, _places(config, grid)))
+    records, pending = distinguish_encoders(*with_settings(records, pending, _grid_positions(config, grid)))
     if config.synthetic:
         records = [replace(one, phantoms=True) for one in records]
         pending = [replace(one, phantoms=True) for one in pending]
@@ -205,14 +205,14 @@ def _match(
     return records, pending, {name for names in stale.values() for name in names}
 
 
-def _places(grid: "GridConfig", path: Path) -> dict[str, Place]:
+def _grid_positions(grid: "GridConfig", path: Path) -> dict[str, GridPosition]:
     """Where the cells of a grid stand: its axes, and its defaults."""
     if not grid.axes:
         return {}
     from orchestration.grid.cells import expand
-    from orchestration.grid.places import places
+    from orchestration.grid.positions import positions
 
-    return places(grid, expand(grid, source=str(path)))
+    return positions(grid, expand(grid, source=str(path)))
 
 
 def _elsewhere(grid: "GridConfig", path: Path, folder: Path | None) -> tuple[str, str]:

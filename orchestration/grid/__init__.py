@@ -13,10 +13,10 @@ Files:
     margins_plan  say which difference from the paper's values a grid can decide
     metrics       gauges of a running grid for Ray's dashboard and Prometheus, tagged with the cell's name
     paths         paths of a grid or search file, relative to its folder
-    places        where each cell stands for the report: its axes, and whether they are at the defaults
     plan          plan a grid: find out from each cell's folder what is left to do, and why
     plan_table    format a plan as a table: one row per cell, and the totals in one line
     planned       one cell of a plan
+    positions     where each cell stands for the report: its axes, and whether they are at the defaults
     recipe        describe the training recipe of a grid's cells
     records       read and write the state files of a cell's folder
     resources     resources of a cell

@@ -19,7 +19,7 @@ AnyCell = CellRecord | PendingCell
 
 
 @dataclass(frozen=True)
-class Place:
+class GridPosition:
     """Where a cell stands in its grid."""
 
     varied: Mapping[str, str] = field(default_factory=dict)
@@ -31,17 +31,17 @@ class Place:
 
 
 def with_settings(
-    records: Sequence[CellRecord], pending: Sequence[PendingCell], places: Mapping[str, Place] | None = None
+    records: Sequence[CellRecord], pending: Sequence[PendingCell], positions: Mapping[str, GridPosition] | None = None
 ) -> tuple[list[CellRecord], list[PendingCell]]:
     """Give cells their settings.
 
     Args:
         records: finished cells.
         pending: cells without a result.
-        places: by the name of the cell. Without a grid file the defaults are unknown: only a cell that varies no axis
-            is at the defaults.
+        positions: by the name of the cell. Without a grid file the defaults are unknown: only a cell that varies no
+            axis is at the defaults.
     """
-    known = {one.name: _place(one, places or {}) for one in (*records, *pending)}
+    known = {one.name: _position(one, positions or {}) for one in (*records, *pending)}
     names = _own_names((*records, *pending), known)
     rows: dict[tuple[str, str, str], set[str]] = {}
     for one in (*records, *pending):
@@ -49,11 +49,11 @@ def with_settings(
     several = {base for base, settings in rows.items() if len(settings) > 1}
 
     def placed(one: One) -> One:
-        place, name = known[one.name], names.get(one.name, "")
-        setting, lone = _setting(place, name), _base(one) not in several
+        position, name = known[one.name], names.get(one.name, "")
+        setting, lone = _setting(position, name), _base(one) not in several
         if lone and not trained_by_paper(one.model):
             return replace(one, setting="", at_defaults=True)
-        at_defaults = place.at_defaults and not name
+        at_defaults = position.at_defaults and not name
         if at_defaults:
             setting = f"{DEFAULTS} ({setting})" if setting else "" if lone else DEFAULTS
         return replace(one, setting=setting, at_defaults=at_defaults)
@@ -77,19 +77,19 @@ def row_with_setting(one: AnyCell) -> RowKey:
     return (*_base(one), one.setting)
 
 
-def _place(one: AnyCell, places: Mapping[str, Place]) -> Place:
+def _position(one: AnyCell, positions: Mapping[str, GridPosition]) -> GridPosition:
     varied = own_axes(one.axes, one.folds)
     plain = _repeated_name(one)
     usual = plain.startswith(f"{one.model}-") and plain.endswith(f"-{one.mix}")
-    return places.get(one.name) or Place(varied, not varied, not usual)
+    return positions.get(one.name) or GridPosition(varied, not varied, not usual)
 
 
 def _base(one: AnyCell) -> tuple[str, str, str]:
     return one.model, one.text_encoder, one.mix
 
 
-def _setting(place: Place, name: str) -> str:
-    return ", ".join(part for part in (shown_setting(place.varied), name) if part)
+def _setting(position: GridPosition, name: str) -> str:
+    return ", ".join(part for part in (shown_setting(position.varied), name) if part)
 
 
 def _repeated_name(one: AnyCell) -> str:
@@ -98,7 +98,7 @@ def _repeated_name(one: AnyCell) -> str:
     return name if one.folds is None else name.removesuffix(f"-fold{one.folds.index}")
 
 
-def _own_names(cells: Iterable[AnyCell], places: Mapping[str, Place]) -> dict[str, str]:
+def _own_names(cells: Iterable[AnyCell], positions: Mapping[str, GridPosition]) -> dict[str, str]:
     """Names of cells that neither an axis nor a text encoder distinguishes from another cell of their seed and fold.
 
     Cells without folds are apart from cells with folds.
@@ -107,9 +107,9 @@ def _own_names(cells: Iterable[AnyCell], places: Mapping[str, Place]) -> dict[st
     """
     alike: dict[object, dict[str, list[AnyCell]]] = {}
     for one in cells:
-        place = places[one.name]
+        position = positions[one.name]
         text = json.dumps(one.text, sort_keys=True, default=str)
-        where = _base(one), place.at_defaults or tuple(place.varied.items()), text
+        where = _base(one), position.at_defaults or tuple(position.varied.items()), text
         alike.setdefault(where, {}).setdefault(_repeated_name(one), []).append(one)
     named: dict[str, str] = {}
     for of_name in alike.values():
@@ -117,7 +117,7 @@ def _own_names(cells: Iterable[AnyCell], places: Mapping[str, Place]) -> dict[st
         divisions = {one.folds and one.folds.division for one in same}
         if len({one.repeat for one in same}) == len(same) and len(divisions) == 1:
             continue  # seeds and folds of one cell
-        plain = [name for name, same in of_name.items() if not any(places[one.name].own_keys for one in same)]
+        plain = [name for name, same in of_name.items() if not any(positions[one.name].own_keys for one in same)]
         kept = plain[0] if len(plain) == 1 else ""
         named |= {one.name: name for name, same in of_name.items() if name != kept for one in same}
     return named

@@ -183,7 +183,7 @@ def test_weights_and_space_of_waiting_cells_are_checked_before_ray_starts(
     monkeypatch.setattr(run, "_run_due", lambda run: None)
     run_grid(made, expand(made), Lines(), Options())
     names = ["first", "first-seed1", "second", "second-seed1"]
-    assert {kind: sorted(found) for kind, found in looked.items()} == {"space": names, "weights": names}
+    assert {kind: sorted(cells) for kind, cells in looked.items()} == {"space": names, "weights": names}
 
 
 def test_a_root_that_cannot_be_a_folder_is_refused(tmp_path: Path) -> None:

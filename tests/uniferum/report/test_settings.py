@@ -14,19 +14,19 @@ from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.figures.forest import figure1
 from uniferum.report.records import CellRecord, PendingCell, from_folders
-from uniferum.report.settings import Place, with_settings
+from uniferum.report.settings import GridPosition, with_settings
 from uniferum.report.tables.catalogue import make_table
 
 GAIN = Check("gain", cell("CTRATE+SEG"), CT, cell("CTRATE"))
 ROW = ("uniferum", "pubmedbert", "CTRATE")
 
 
-def read(root: Path, places: dict[str, Place] | None = None) -> dict[str, CellRecord]:
-    return {one.name: one for one in with_settings(from_folders(root), [], places)[0]}
+def read(root: Path, positions: dict[str, GridPosition] | None = None) -> dict[str, CellRecord]:
+    return {one.name: one for one in with_settings(from_folders(root), [], positions)[0]}
 
 
-def at_lr(rate: str, *, default: bool) -> Place:
-    return Place({"lr": rate}, default)
+def at_lr(rate: str, *, default: bool) -> GridPosition:
+    return GridPosition({"lr": rate}, default)
 
 
 def test_a_grid_of_one_setting_has_none(cells, tmp_path):
@@ -39,8 +39,8 @@ def test_the_cell_at_the_defaults_keeps_the_papers_row(cells, tmp_path):
     for rate in ("1e-4", "3e-4"):
         cells("CTRATE", axes={"lr": rate})
     name = "uniferum-pubmedbert-CTRATE-lr"
-    places = {f"{name}1e-4": at_lr("1e-4", default=True), f"{name}3e-4": at_lr("3e-4", default=False)}
-    read_ = read(tmp_path, places)
+    positions = {f"{name}1e-4": at_lr("1e-4", default=True), f"{name}3e-4": at_lr("3e-4", default=False)}
+    read_ = read(tmp_path, positions)
     assert read_[f"{name}1e-4"].row == ROW
     assert read_[f"{name}1e-4"].setting == "defaults (lr=1e-4)"
     assert read_[f"{name}3e-4"].row == (*ROW, "lr=3e-4")
@@ -71,13 +71,13 @@ def test_cells_with_folds_are_apart_from_the_cell_without(cells, tmp_path):
 @pytest.fixture
 def ablated(cells, tmp_path) -> list[CellRecord]:
     """Two mixes at three rates, of which 1e-4 is the default: +SEG gains there, and loses at the others."""
-    places = {}
+    positions = {}
     for rate in ("5e-5", "1e-4", "3e-4"):
         for mix in ("CTRATE", "CTRATE+SEG"):
             gains = (mix == "CTRATE+SEG") == (rate == "1e-4")
             cells(mix, axes={"lr": rate}, strength=3.0 if gains else 0.0)
-            places[f"uniferum-pubmedbert-{mix}-lr{rate}"] = at_lr(rate, default=rate == "1e-4")
-    return list(read(tmp_path, places).values())
+            positions[f"uniferum-pubmedbert-{mix}-lr{rate}"] = at_lr(rate, default=rate == "1e-4")
+    return list(read(tmp_path, positions).values())
 
 
 def test_claims_take_the_cells_at_the_defaults_and_say_so(ablated):
