@@ -67,7 +67,8 @@ window.addEventListener("load", async () => {
   const rank = (kind) => {
     document.getElementById("case-kind").value = kind;
     document.getElementById("case-kind").dispatchEvent(new Event("change"));
-    return [...document.querySelectorAll("#cases li")].map((line) => Number(line.textContent.match(/error ([\\d.]+)/)[1]));
+    const errorOf = (line) => Number(line.textContent.match(/error ([\\d.]+)/)[1]);
+    return [...document.querySelectorAll("#cases li")].map(errorOf);
   };
   said.misses = rank("fn"); said.alarms = rank("fp"); said.errors = rank("all");
   said.of = document.getElementById("case-said").textContent;
