@@ -69,8 +69,8 @@ def test_averages_at_thresholds_of_validation_are_those_of_scikit_learn(
     rows = {row["Average"]: row for row in report("--table", "operating-points", "--cohort", "CTRATE")}
     for kind, row in rows.items():
         wanted = precision_recall_fscore_support(truth, called, average=kind, zero_division=0)
-        found = [float(row[name]) for name in ("Precision", "Sensitivity", "F1")]
-        assert found == pytest.approx(wanted[:3], abs=1e-12)
+        result = [float(row[name]) for name in ("Precision", "Sensitivity", "F1")]
+        assert result == pytest.approx(wanted[:3], abs=1e-12)
         assert float(row["F1 low"]) < wanted[2] < float(row["F1 high"])
     assert float(rows["micro"]["Accuracy"]) == pytest.approx(accuracy_score(truth.ravel(), called.ravel()))
     positives, decided = truth.sum(), truth.size

@@ -69,6 +69,6 @@ def benefit_curve(target: ArrayLike, logit: ArrayLike) -> tuple[Floats, Floats, 
     truth, chance = np.asarray(target, np.float64) > 0.5, probability(logit)
     odds = THRESHOLDS / (1 - THRESHOLDS)
     # A case is treated if its probability is at least the threshold.
-    found, false = (len(part) - np.searchsorted(np.sort(part), THRESHOLDS) for part in (chance[truth], chance[~truth]))
+    caught, false = (len(part) - np.searchsorted(np.sort(part), THRESHOLDS) for part in (chance[truth], chance[~truth]))
     share = float(truth.mean())
-    return THRESHOLDS, (found - odds * false) / len(truth), share - (1 - share) * odds
+    return THRESHOLDS, (caught - odds * false) / len(truth), share - (1 - share) * odds

@@ -25,7 +25,7 @@ from uniferum.run.identity import Fingerprints, Reading
 from uniferum.run.identity_keys import scoring_keys, with_label_files
 from uniferum.run.input_grid import input_record
 from uniferum.run.result import RunResult, environment, plain, read_result
-from uniferum.run.score_masks import Scored, mask_counter, scored_masks, write_masks
+from uniferum.run.score_masks import ScoredMasks, mask_counter, scored_masks, write_masks
 from uniferum.run.scored_tasks import Predicted, predict_scored, scored_tasks
 from uniferum.run.stores import SELECTION_SPLIT, TEST_SPLIT, TRAINING_SPLIT, Stores
 from uniferum.run.trained_rows import row_record
@@ -176,7 +176,7 @@ def _scoring(bench: Workbench) -> dict[str, Any]:
     return {**({"evaluation": keys} if keys else {}), **({"label_sets": sets} if sets else {})}
 
 
-def _mask_record(masks: Scored | None) -> dict[str, Any]:
+def _mask_record(masks: ScoredMasks | None) -> dict[str, Any]:
     """The entries of the record on masks; empty for a run without ``SEG``."""
     if masks is None:
         return {}

@@ -86,13 +86,13 @@ def test_patients_of_unequal_size_leave_fewer_degrees_of_freedom() -> None:
     patient = np.repeat(np.arange(60), [12, 1, 1, 1, 1, *[1] * 55])
     target = (patient < 5).astype(float)
     first, second = rng.normal(size=(2, len(patient)))
-    found = components(target, np.stack([first, second]), patient)
-    assert found.effective == pytest.approx((16**2 / (12**2 + 4), 55.0))
+    result = components(target, np.stack([first, second]), patient)
+    assert result.effective == pytest.approx((16**2 / (12**2 + 4), 55.0))
     equal = components(np.repeat([1.0, 0.0], [5, 55]), rng.normal(size=(2, 60)), np.arange(60))
     assert equal.effective == (5.0, 55.0), "one volume a patient: all count"
-    counted = replace(found, effective=(5.0, 55.0))
+    counted = replace(result, effective=(5.0, 55.0))
     weights = np.array([-1.0, 1.0])
-    assert found.variance(weights)[0] == counted.variance(weights)[0]
+    assert result.variance(weights)[0] == counted.variance(weights)[0]
     assert clustered_test(target, first, second, patient).freedom < counted.variance(weights)[1]
 
 

@@ -28,6 +28,6 @@ def test_treating_everybody_is_the_model_at_a_threshold_below_all_probabilities(
 
 
 def test_no_treated_case_gives_0_without_an_interval() -> None:
-    found = net_benefit([0, 1, 0, 1], [-3, -3, -3, -3], ["a", "b", "c", "d"], 0.5)
-    assert found.model.value == 0
-    assert np.isnan([found.model.lo, found.model.hi]).all()
+    result = net_benefit([0, 1, 0, 1], [-3, -3, -3, -3], ["a", "b", "c", "d"], 0.5)
+    assert result.model.value == 0
+    assert np.isnan([result.model.lo, result.model.hi]).all()

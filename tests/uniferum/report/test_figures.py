@@ -209,8 +209,8 @@ def test_decision_curves_have_the_numbers_of_the_table(records):
     line = next(one for one in panel.lines if "CTRATE" in str(one.get_label()))
     at = dict(zip(np.round(line.get_xdata(), 2), line.get_ydata(), strict=True))
     for threshold in (0.05, 0.3, 0.5):
-        found = net_benefit(cases["target"], cases["score"], cases["patient_id"], threshold)
-        assert at[threshold] == pytest.approx(found.model.value, abs=1e-12)
+        measured = net_benefit(cases["target"], cases["score"], cases["patient_id"], threshold)
+        assert at[threshold] == pytest.approx(measured.model.value, abs=1e-12)
 
 
 def test_the_flow_diagram_has_what_was_found_left_out_and_scored(records):

@@ -17,7 +17,7 @@ from uniferum.preprocessing.store.store import Store
 from uniferum.run import evaluate_run, train_run
 from uniferum.run.build import open_workbench
 from uniferum.run.identity import training_content
-from uniferum.run.score_masks import Scored, mask_counter, scored_masks
+from uniferum.run.score_masks import ScoredMasks, mask_counter, scored_masks
 from uniferum.run_files import RunFiles
 from uniferum.training.precision import choose_compute
 from uniferum.training.reporter import read_steps
@@ -153,7 +153,7 @@ def test_a_model_without_masks_says_so(stores: dict[str, Path]) -> None:
 )
 def test_a_cohort_without_a_scored_mask_says_why(with_masks: int, answered: bool, reason: str) -> None:
     counts = {"CTRATE": {"n_scans": 3, "n_with_masks": with_masks, "n_scored": 0}}
-    (row,) = Scored(mask_table([]), counts, answered).summary()
+    (row,) = ScoredMasks(mask_table([]), counts, answered).summary()
     assert reason in row["reason"]
 
 

@@ -111,10 +111,10 @@ def _panels(
     figure.suptitle(f"{title} on {cohort}")
     # Without sharex and sharey, with which Matplotlib takes the square of the time.
     grid = figure.subplots(rows, across, squeeze=False).ravel()
-    for place, (axes, label) in enumerate(zip(grid, labels, strict=False)):
+    for panel, (axes, label) in enumerate(zip(grid, labels, strict=False)):
         axes.set_title("\n".join(textwrap.wrap(label_words(label), 24)), fontsize=6)
         axes.set(xlim=(0, 1), ylim=(0, 1.02))
-        axes.tick_params(labelsize=6, labelleft=place % across == 0, labelbottom=place + across >= len(labels))
+        axes.tick_params(labelsize=6, labelleft=panel % across == 0, labelbottom=panel + across >= len(labels))
         for at, (name, table) in enumerate(tables.items()):
             cases = table.loc[table["label"] == label]
             if _both_classes(cases):

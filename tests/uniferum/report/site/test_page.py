@@ -164,10 +164,10 @@ def test_a_neighbour_is_another_configuration_with_the_most_shared_training_data
         for seed in (0, 1):
             cells(mix, seed=seed)
     records = from_folders(tmp_path)
-    at = {(record.mix, record.seed): place for place, record in enumerate(records)}
-    found = config_differences(records)[at["CTRATE+RADCHEST+SEG", 1]]
-    assert found["to"] == at["CTRATE+RADCHEST", 1]
-    assert found["keys"] == [["train_on", "CTRATE, RADCHEST", "CTRATE, RADCHEST, SEG"]]
+    at = {(record.mix, record.seed): number for number, record in enumerate(records)}
+    neighbour = config_differences(records)[at["CTRATE+RADCHEST+SEG", 1]]
+    assert neighbour["to"] == at["CTRATE+RADCHEST", 1]
+    assert neighbour["keys"] == [["train_on", "CTRATE, RADCHEST", "CTRATE, RADCHEST, SEG"]]
 
 
 def test_the_glance_leaves_out_columns_without_content(cells, tmp_path):

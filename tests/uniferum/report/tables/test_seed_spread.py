@@ -24,20 +24,20 @@ def column(*entries: Entry) -> list[Entry]:
 
 
 def test_two_seeds_of_one_cell_keep_the_interval_over_cases() -> None:
-    (found,) = column(entry(0.1))
-    assert (found.lo, found.hi) == (0.77, 0.82), "Student's t of one degree of freedom, 12.7, would give 0 to 1"
-    assert found.method == f"{CASES}, {CASES_ALONE.format('seeds')}"
+    (result,) = column(entry(0.1))
+    assert (result.lo, result.hi) == (0.77, 0.82), "Student's t of one degree of freedom, 12.7, would give 0 to 1"
+    assert result.method == f"{CASES}, {CASES_ALONE.format('seeds')}"
 
 
 def test_the_spread_of_all_cells_of_a_column_is_pooled() -> None:
     spreads = [0.010, 0.004, 0.020, 0.012, 0.008]
-    found = column(*map(entry, spreads), entry(math.nan, 1))
+    result = column(*map(entry, spreads), entry(math.nan, 1))
     pooled, t = math.sqrt(np.mean(np.square(spreads))), student.ppf(0.975, 5)
-    for one in found[:5]:
+    for one in result[:5]:
         assert 0.8 - one.lo == pytest.approx(math.hypot(0.03, t * pooled / math.sqrt(2)))
         assert one.hi - 0.8 == pytest.approx(math.hypot(0.02, t * pooled / math.sqrt(2)))
         assert one.method == f"{CASES}, {WIDENED.format('seeds')}"
-    assert found[5] == entry(math.nan, 1), "one seed has no spread"
+    assert result[5] == entry(math.nan, 1), "one seed has no spread"
 
 
 def test_more_seeds_give_a_narrower_interval_and_its_ends_stay_between_0_and_1() -> None:
@@ -50,10 +50,10 @@ def test_more_seeds_give_a_narrower_interval_and_its_ends_stay_between_0_and_1()
 
 
 def test_average_precision_is_widened_around_its_corrected_value() -> None:
-    found = widened(entry(0.02, corrected=0.79), SeedSpread(0.02, 10))
+    result = widened(entry(0.02, corrected=0.79), SeedSpread(0.02, 10))
     reach = student.ppf(0.975, 10) * 0.02 / math.sqrt(2)
-    assert found.lo == pytest.approx(0.79 - math.hypot(0.02, reach))
-    assert found.hi == pytest.approx(0.79 + math.hypot(0.03, reach))
+    assert result.lo == pytest.approx(0.79 - math.hypot(0.02, reach))
+    assert result.hi == pytest.approx(0.79 + math.hypot(0.03, reach))
 
 
 def test_nested_folds_and_numbers_without_an_interval_stay_as_they_are() -> None:
