@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from uniferum.evaluation.comparison import align, pairwise
+from uniferum.report.read_records import from_folders
 from uniferum.report.recompute import recomputed
-from uniferum.report.records import from_folders
 from uniferum.report.tables.catalogue import TABLES, make_table
 from uniferum.report.tables.rendering import render
 

@@ -24,7 +24,8 @@ import yaml
 
 from uniferum.evaluation.metrics import Scores, score_predictions
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.site.cases import hardest
 from uniferum.report.site.page import write_page
 from uniferum.run.result import plain

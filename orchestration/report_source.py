@@ -13,7 +13,8 @@ from uniferum.report.axes import GridAxis
 from uniferum.report.checks.margins import Margins
 from uniferum.report.cited_systems import row_model
 from uniferum.report.ensembles import ensemble, incomplete
-from uniferum.report.records import CellRecord, PendingCell, from_folders, newest
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord, PendingCell, newest
 from uniferum.report.settings import GridPosition, with_settings
 from uniferum.report.systems import encoder_word, other_system, recorded_folds
 from uniferum.report.tables.naming import distinguish_encoders, of_phantoms

@@ -186,7 +186,7 @@ def _finished_runs(client: "MlflowClient", experiment: str) -> "Iterator[Run]":
 
 
 def _read_run(client: "MlflowClient", run: "Run", uri: str, cache: Callable[[], Path]) -> "ReportRecord":
-    from uniferum.report.records import read_cell
+    from uniferum.report.read_records import read_cell
 
     source = f"{uri} run {run.info.run_id}"
     return read_cell(_files_of(client, run, cache), source)

@@ -10,7 +10,7 @@ from cli.main import app
 from cli.volumes import mask_models
 from tests.support.small_runs import make_config, make_stores
 from tests.support.written_cells import write_cell
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.site import page as site
 from uniferum.run import train_run
 

@@ -18,7 +18,8 @@ from orchestration.grid.config import GridConfig, load_grid
 from orchestration.tracking.reader import read_mlflow, reading_uri
 from tests.integration.conftest import Quiet, edit
 from tests.support.ray_gauges import GaugeScraper
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.rendering import render
 

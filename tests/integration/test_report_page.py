@@ -12,7 +12,8 @@ import pytest
 from tests.support.written_cells import write_cell
 from uniferum.evaluation.masks import CaseMasks, ModelMasks, Outlined
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import PendingCell, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import PendingCell
 from uniferum.report.site.cases import Pictures, hardest
 from uniferum.report.site.page import write_page
 

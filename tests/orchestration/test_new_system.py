@@ -16,7 +16,8 @@ from uniferum.errors import UniferumError
 from uniferum.model.base import Model, RowOutput
 from uniferum.model.registry import build_model, builder_of
 from uniferum.preprocessing.geometry import Geometry
-from uniferum.report.records import read_cell, row_order
+from uniferum.report.read_records import read_cell
+from uniferum.report.records import row_order
 from uniferum.report.tables.rendering import row_names
 from uniferum.report.unfinished import unfinished
 from uniferum.systems import SYSTEMS, System

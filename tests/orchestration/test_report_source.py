@@ -35,7 +35,14 @@ def plan(monkeypatch):
         ours = {"CTRATE": Path("missing"), "INSPECT": "s3://bucket/inspect"} | (stores or {})
         folders = {"cells_folder": Path("cells"), "stores": ours}
         config = SimpleNamespace(
-            name="tiny", margins={"auroc": 0.02}, synthetic=True, comparable={}, ensembles=(), axes={}, **folders
+            name="tiny",
+            root=Path("root"),
+            margins={"auroc": 0.02},
+            synthetic=True,
+            comparable={},
+            ensembles=(),
+            axes={},
+            **folders,
         )
         monkeypatch.setattr(orchestration.grid.config, "load_grid", lambda path: config)
         monkeypatch.setattr(orchestration.grid.cells, "expand", lambda grid, source: planned)

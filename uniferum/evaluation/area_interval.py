@@ -166,7 +166,8 @@ def area_scale(of_pos: Floats, of_neg: Floats, own_pos: Codes, own_neg: Codes) -
     scale = _drawn(plain / float(_variance(min(max(area, least), 1 - least), m, n)), 1.0, free)
     if patients < m + n:
         sums = [
-            np.bincount(own, weights=v, minlength=count) for own, v in zip((own_pos, own_neg), centred, strict=True)
+            np.bincount(own, weights=v, minlength=count).astype(np.float64)
+            for own, v in zip((own_pos, own_neg), centred, strict=True)
         ]
         by_patient = _by_patient(sums, (m, n), (positives, negatives, patients))
         effect = max(by_patient / plain, SMALLEST) if plain else 1.0
@@ -226,7 +227,7 @@ def _binormal() -> tuple[Floats, Floats]:
     """Areas, and for each the probability that two positives (or one, of two negatives) are ordered rightly."""
     tail = np.linspace(0, 0.02, 41)
     grid = np.unique(np.concatenate([tail, np.linspace(0.02, 0.98, 401), 1 - tail]))
-    law = multivariate_normal(cov=[[1.0, 0.5], [0.5, 1.0]])
+    law = multivariate_normal(cov=np.array([[1.0, 0.5], [0.5, 1.0]]))  # pyright: ignore[reportArgumentType]  # its stub knows numbers only
     both = [0.0, *(float(law.cdf([ndtri(area)] * 2)) for area in grid[1:-1]), 1.0]
     return grid, np.asarray(both)
 

@@ -5,6 +5,7 @@ The volumes of a unit are pooled: their logits are averaged, and the unit is pos
 
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 
 from uniferum.errors import UniferumError, near_miss
@@ -48,19 +49,21 @@ def pooled(table: pd.DataFrame, unit: str) -> pd.DataFrame:
     kept = {column: "first" for column in table.columns if column not in (*facts, "target", "score")}
     keyed = table.assign(volume_id=table[named].astype(str))
     grouped = keyed.groupby(facts, sort=False, observed=True, as_index=False)
-    return grouped.agg(kept | {"target": "max", "score": "mean"})[list(table.columns)]
+    return pd.DataFrame(grouped.agg(kept | {"target": "max", "score": "mean"})).loc[:, list(table.columns)]
 
 
 def _check_ids(table: pd.DataFrame, named: str) -> None:
     """Refuse volumes without a unit, which would become one case, and a study id that two patients share."""
-    without = int((table[named].isna() | (table[named].astype(str) == "")).sum())
+    ids = table[named].astype(str).to_numpy()
+    without = int(np.count_nonzero(table[named].isna().to_numpy() | (ids == "")))
     if without:
         raise UniferumError(f"predictions: {named}", f"{without} empty", must="name every case", cure=_BY_VOLUME)
     if named == "patient_id":
         return
-    owners = table.groupby(["cohort", named], observed=True)["patient_id"].nunique()
-    if (owners > 1).any():
-        first = owners.index[(owners > 1).to_numpy()][0][1]
+    owners = table.drop_duplicates(["cohort", named, "patient_id"])
+    shared = owners.loc[owners.duplicated(["cohort", named]).to_numpy(), named].tolist()
+    if shared:
+        first = shared[0]
         raise UniferumError(f"predictions: {named}", first, must="be of one patient", cure=_BY_VOLUME)
 
 

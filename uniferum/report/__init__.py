@@ -11,6 +11,7 @@ Files:
     guidelines/      tables that reporting guidelines ask for: operating points, decision curves, subgroups, flow
     published        the numbers that the paper prints, each with its table or section
     recompute        compute the scores of cells again from their prediction files
+    read_records     read the records of cells from their folders
     records          records of cells for the report: configuration, scores and files
     registry         the registry of published values
     settings         in what cells of one row differ, beside seed and fold

@@ -22,10 +22,9 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.fast_scores import NEEDED, Scored, score_file, score_table
 from uniferum.evaluation.prediction_file import read_test_splits
 from uniferum.evaluation.units import pooled
-from uniferum.report.cited_systems import row_model
-from uniferum.report.systems import PAPER_TEXT, encoder_word, other_system, recorded, recorded_folds, section
-from uniferum.run_files import RESULT_FORMAT, RunFiles
-from uniferum.systems import UNIFERUM, paper_systems
+from uniferum.report.systems import PAPER_TEXT
+from uniferum.run_files import RunFiles
+from uniferum.systems import paper_systems
 from uniferum.value_labels import label_order, natural
 
 #: The order of the training mixes in the paper's Table 2; unknown mixes follow.
@@ -197,7 +196,7 @@ class CellRecord:
         if self.unit == "volume":
             return read_parquet(self.files.predictions, wanted)
         table = pooled(read_parquet(self.files.predictions), self.unit)
-        return table if wanted is None else table[wanted]
+        return table if wanted is None else table.loc[:, wanted]
 
     def scored(self) -> Scored:
         """Score the predictions again; raises as :meth:`predictions`."""
@@ -276,59 +275,6 @@ def setting_order(setting: str) -> tuple[object, ...]:
     return [label_order(part.rpartition("=")[2].rstrip(")")) for part in setting.split(", ")], natural(setting)
 
 
-def read_cell(folder: Path, source: str = "") -> CellRecord:
-    """Read the record of one finished cell.
-
-    Raises:
-        UniferumError: ``result.json`` is missing, is not a record, or has a later format.
-    """
-    path = RunFiles(folder).result
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UniferumError(str(path), must="exist", cure="the cell has not finished") from None
-    except (OSError, ValueError) as error:
-        raise UniferumError(str(path), must="be the record of a cell", cure=str(error)) from None
-    return as_record(result, folder, source or str(folder))
-
-
-def as_record(result: Any, folder: Path, source: str) -> CellRecord:
-    """Make a record from the content of ``result.json``; see :func:`read_cell`."""
-    where = f"{source}: result.json"
-    if not isinstance(result, dict) or not {"name", "train_on", "groups"} <= result.keys():
-        raise UniferumError(where, must="be the record of a cell", cure="it lacks name, train_on or groups")
-    if result.get("format", RESULT_FORMAT) != RESULT_FORMAT:
-        cure = f"this version reads format {RESULT_FORMAT}"
-        raise UniferumError(where, f"format {result['format']}", must="be of a known format", cure=cure)
-    name, model = str(result["name"]), str(result.get("model") or UNIFERUM)
-    mix, seed = mix_name(result["train_on"]), int(result.get("seed") or 0)
-    config = recorded(folder)
-    keys, folds, axes = (
-        section(config, "model"),
-        recorded_folds(section(config, "data")),
-        read_axes(RunFiles(folder).axes),
-    )
-    text = keys.get("text") or {"name": result.get("text_encoder")}
-    setting = shown_setting(own_axes(axes, folds))
-    return CellRecord(
-        name,
-        row_model(model, keys),
-        encoder_word(model, text),
-        tuple(mix.split("+")),
-        seed,
-        folder,
-        result,
-        source,
-        other_system=other_system(model, keys, section(config, "geometry")),
-        text=keys.get("text") or {},
-        axes=axes,
-        setting=setting,
-        at_defaults=not setting,
-        config=config,
-        folds=folds,
-    )
-
-
 def own_axes(axes: Mapping[str, str], folds: Folds | None) -> dict[str, str]:
     """The labels of a cell without that of its fold."""
     return {axis: label for axis, label in axes.items() if axis != FOLD or folds is None}
@@ -337,32 +283,6 @@ def own_axes(axes: Mapping[str, str], folds: Folds | None) -> dict[str, str]:
 def shown_setting(labels: Mapping[str, str]) -> str:
     """``lr=1e-4, freeze=true``."""
     return ", ".join(f"{axis}={label}" for axis, label in labels.items())
-
-
-def read_axes(path: Path) -> dict[str, str]:
-    """Read the labels of a cell's axes; a file that is missing or damaged gives none, as it is no part of a score."""
-    try:
-        labels = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {str(axis): str(label) for axis, label in labels.items()} if isinstance(labels, dict) else {}
-
-
-def from_folders(root: Path | str) -> list[CellRecord]:
-    """Read every finished cell below ``root``: the root of a grid, its ``cells`` folder, or the folder of one cell.
-
-    Raises:
-        UniferumError: the folder does not exist, or a record in it is unreadable.
-    """
-    root = Path(root)
-    if not root.is_dir():
-        raise UniferumError(str(root), must="be a folder of cells", cure="give the root of a grid to --from")
-    return [read_cell(folder) for folder in cell_folders(root) if RunFiles(folder).done]
-
-
-def cell_folders(root: Path) -> list[Path]:
-    """List the cell folders below ``root``, finished or not, sorted by name."""
-    return sorted({path.parent for pattern in _PATTERNS for path in root.glob(pattern)})
 
 
 def newest(records: Iterable[CellRecord]) -> tuple[list[CellRecord], list[CellRecord]]:
@@ -391,7 +311,9 @@ def read_steps(path: Path) -> pd.DataFrame:
 
 def _group_score(record: CellRecord, line: Mapping[str, Any]) -> Score:
     numbers = {key: _number(line.get(key)) for key in ("value", "lo", "hi", "corrected", "prevalence")}
-    counts = {key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")}
+    counts: dict[str, Any] = {
+        key: int(line.get(key) or 0) for key in ("n_labels", "n_labels_total", "n_cases", "n_patients")
+    }
     cohort, group, metric = str(line["cohort"]), str(line["group"]), str(line["metric"])
     flagged = tuple((str(flag), int(count)) for flag, count in sorted((line.get("flagged") or {}).items()))
     cell, folds, method = record.name, record.folds_on(cohort), str(line.get("method") or "")
@@ -421,11 +343,6 @@ def centred(value: float, lo: float, hi: float) -> dict[str, float]:
 
 def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
-
-
-_PATTERNS = tuple(
-    f"{depth}{name}" for depth in ("", "*/", "cells/*/") for name in ("result.json", "config.yaml", "failure.json")
-)
 
 
 def _finished(record: CellRecord) -> float:

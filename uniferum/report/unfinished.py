@@ -7,7 +7,8 @@ from typing import Any
 
 from uniferum.config import load_yaml
 from uniferum.report.cited_systems import row_model
-from uniferum.report.records import PendingCell, cell_folders, mix_name, read_axes, read_steps
+from uniferum.report.read_records import cell_folders, read_axes
+from uniferum.report.records import PendingCell, mix_name, read_steps
 from uniferum.report.systems import encoder_word, other_system, recorded_folds, section
 from uniferum.run_files import RunFiles
 from uniferum.systems import UNIFERUM

@@ -8,7 +8,8 @@ import pytest
 from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
 from uniferum.report.axes import GridAxis, axis_names, find_varied, order_of, values_in_order
-from uniferum.report.records import CellRecord, PendingCell, from_folders, read_cell
+from uniferum.report.read_records import from_folders, read_cell
+from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.unfinished import unfinished
 
 

@@ -14,7 +14,8 @@ from uniferum.config import merge
 from uniferum.model.config import ModelConfig
 from uniferum.report.cited_systems import CXR_BERT, SETTINGS, other_settings, row_model
 from uniferum.report.published import find
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.systems import UNRECORDED, encoder_word, other_system
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.rendering import Style, render

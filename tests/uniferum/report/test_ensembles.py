@@ -16,8 +16,9 @@ from uniferum.evaluation.mask_words import METRICS as MASK_METRICS
 from uniferum.report.checks.compare import compare_sheet
 from uniferum.report.checks.lineage import trace
 from uniferum.report.ensembles import average_logits, ensemble, incomplete
+from uniferum.report.read_records import from_folders
 from uniferum.report.recompute import recomputed
-from uniferum.report.records import CellRecord, PendingCell, from_folders
+from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.site.cells import cell_details, glance
 from uniferum.report.tables.catalogue import TABLES, make_table
 from uniferum.report.tables.pivot import Layout, pivot_table
@@ -193,7 +194,7 @@ def test_its_scores_can_be_computed_again(made: CellRecord) -> None:
 def test_the_page_lists_it_with_its_members(made: CellRecord, members: list[CellRecord]) -> None:
     page = glance([*members, made], []) + cell_details(made)
     assert ">ens</a></td><td>mean of 3 cells</td>" in page
-    assert f"<td>mean of the logits of</td><td>{NAME}, {NAME}-seed1" in page
+    assert f'<td>mean of the logits of</td><td class="words">{NAME}, {NAME}-seed1' in page
 
 
 def test_an_ensemble_of_different_systems_has_what_they_have_in_common(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from uniferum.report.checks.effects import Wanted, effects
 from uniferum.report.figures import catalogue, style
 from uniferum.report.figures.flow import flow_diagram
 from uniferum.report.figures.parallel import parallel_coordinates
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.tables.trials import Trial, Trials
 from uniferum.report.unfinished import unfinished
 

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 
 from uniferum.errors import UniferumError
+from uniferum.report.read_records import from_folders
 from uniferum.report.recompute import recomputed
-from uniferum.report.records import from_folders
 from uniferum.report.tables.catalogue import make_table
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from uniferum.errors import UniferumError
-from uniferum.report.records import from_folders, mix_name, newest, row_order
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import mix_name, newest, row_order
 from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.unfinished import unfinished
 

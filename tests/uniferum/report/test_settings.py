@@ -13,7 +13,8 @@ from uniferum.report.checks.encoder_pairs import paired
 from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.figures.forest import figure1
-from uniferum.report.records import CellRecord, PendingCell, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord, PendingCell
 from uniferum.report.settings import GridPosition, with_settings
 from uniferum.report.tables.catalogue import make_table
 

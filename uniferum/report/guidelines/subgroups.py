@@ -1,5 +1,6 @@
 """AUROC by subgroup of the test cases; small subgroups are suppressed."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -84,9 +85,10 @@ def _common_labels(parts: Sequence[pd.DataFrame]) -> list[str]:
     """Labels with enough patients of both classes in every part."""
     enough = []
     for part in parts:
-        patients = part.groupby(["label", "target"], observed=True)["patient_id"].nunique().unstack(fill_value=0)
-        few = patients.reindex(columns=[0.0, 1.0], fill_value=0).min(axis=1) < FEWEST
-        enough.append(set(patients.index[~few].astype(str)))
+        patients = part.drop_duplicates(["label", "target", "patient_id"])
+        counts = Counter(zip(patients["label"].astype(str), patients["target"].astype(float), strict=True))
+        labels = {label for label, _ in counts}
+        enough.append({label for label in labels if min(counts[label, 0.0], counts[label, 1.0]) >= FEWEST})
     return sorted(set.intersection(*enough)) if enough else []
 
 

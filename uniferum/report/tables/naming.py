@@ -32,7 +32,7 @@ def distinguish_encoders(
             texts.setdefault((one.row, one.seed), []).append(one.text)
     keys: dict[tuple[str, str], dict[str, None]] = {}
     for (row, _), same_row in texts.items():
-        keys.setdefault(row[:2], {}).update(dict.fromkeys(_differing(same_row)))
+        keys.setdefault((row[0], row[1]), {}).update(dict.fromkeys(_differing(same_row)))
     return [_named(one, keys) for one in records], [_named(one, keys) for one in pending]
 
 
@@ -42,7 +42,7 @@ def _differing(texts: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def _named(one: One, keys: Mapping[tuple[str, str], Iterable[str]]) -> One:
-    said = ", ".join(f"{key} {one.text.get(key)}" for key in keys.get(one.row[:2], ()) if one.text)
+    said = ", ".join(f"{key} {one.text.get(key)}" for key in keys.get((one.row[0], one.row[1]), ()) if one.text)
     return replace(one, text_encoder=f"{one.text_encoder} ({said})") if said else one
 
 

@@ -12,7 +12,7 @@ from uniferum.errors import UniferumError
 from uniferum.report import published as published_module
 from uniferum.report.checks.against import HEADINGS, against_sheet, own_fault
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.registry import PATH, RegistryFile, registry
 from uniferum.report.tables.catalogue import make_table
 

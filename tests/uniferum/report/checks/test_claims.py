@@ -16,7 +16,7 @@ from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.readings import Tested, combined, reading
 from uniferum.report.published import find
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 
 COHORTS = {name: "a test" for name in ("CTRATE", "INSPECT", "RADCHEST")}
 WIDE = Margins({"auroc": 0.3}, comparable=COHORTS)

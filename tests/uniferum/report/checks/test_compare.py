@@ -7,7 +7,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.clustered import clustered_test
 from uniferum.evaluation.delong import paired_delong
 from uniferum.report.checks.compare import compare_sheet
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 
 A, B, C = "uniferum-pubmedbert-CTRATE", "uniferum-pubmedbert-CTRATE+SEG", "uniferum-pubmedbert-INSPECT"
 

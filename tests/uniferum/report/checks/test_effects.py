@@ -20,7 +20,8 @@ from uniferum.report.axes import find_varied
 from uniferum.report.checks.compare import compare_sheet
 from uniferum.report.checks.effect_sheet import effect_sheet
 from uniferum.report.checks.effects import Effect, Wanted, effects
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.unfinished import unfinished
 
 LONG = "uniferum pubmedbert CTRATE, freeze=true"

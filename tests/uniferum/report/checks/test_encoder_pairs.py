@@ -10,7 +10,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.comparison import align, group_difference
 from uniferum.report.checks.encoder_pairs import chosen, encoder_sheets, paired
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 
 WIDE = Margins({"auroc": 0.3}, comparable={name: "a test" for name in ("CTRATE", "INSPECT", "RADCHEST")})
 SIX = [f"CTRATE{more}{seg}" for more in ("", "+INSPECT", "+RADCHEST") for seg in ("", "+SEG")]

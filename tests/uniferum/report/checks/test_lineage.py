@@ -7,7 +7,8 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.report.checks.lineage import trace
-from uniferum.report.records import PendingCell, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import PendingCell
 from uniferum.report.tables.catalogue import make_table
 
 

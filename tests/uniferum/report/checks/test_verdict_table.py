@@ -9,7 +9,7 @@ from uniferum.errors import UniferumError
 from uniferum.report.checks.examine import examine
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.verdict import judge
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.tables.catalogue import make_table
 
 MARGINS = {"auroc": 0.3}

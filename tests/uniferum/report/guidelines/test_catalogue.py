@@ -11,7 +11,7 @@ from sklearn.metrics import f1_score, roc_curve
 from uniferum.errors import UniferumError
 from uniferum.report.guidelines.catalogue import NAMES, GuidelineOptions, guideline_sheet
 from uniferum.report.guidelines.subgroups import _common_labels
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.tables.rendering import render_sheet
 
 ONLY = {"cohort": "CTRATE"}

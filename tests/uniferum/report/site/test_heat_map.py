@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_curve
 
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.site.heat_map import GRID, UNIT, heat_numbers, label_curves
 
 

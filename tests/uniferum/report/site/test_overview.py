@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.written_cells import write_cell
 from uniferum.report.checks.verdict import Verdict
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.site.added_data import added_data
 from uniferum.report.site.overview import best_cells, facts, overview, published
 from uniferum.report.site.ranking import ranked

@@ -12,7 +12,8 @@ import pytest
 from tests.support.ablation_cells import write_ablation
 from uniferum.errors import UniferumError
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import PendingCell, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import PendingCell
 from uniferum.report.site import cases as browsing
 from uniferum.report.site import page as site
 from uniferum.report.site.cells import cell_details, config_differences, device_hours, glance, learning

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from uniferum.report.checks.lineage import trace
+from uniferum.report.read_records import from_folders
 from uniferum.report.recompute import recomputed
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.site.cells import cell_details
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.flagged import data_lines, flag_line, flag_sheet

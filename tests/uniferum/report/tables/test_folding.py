@@ -4,8 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+from uniferum.report.read_records import from_folders
 from uniferum.report.recompute import by_unit, recomputed
-from uniferum.report.records import from_folders
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.folding import TOGETHER
 from uniferum.report.tables.rendering import Style, render, several

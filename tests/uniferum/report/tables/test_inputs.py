@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.written_cells import write_cell
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.tables.inputs import input_lines
 from uniferum.report.tables.protocol import protocol_lines
 

@@ -16,7 +16,8 @@ from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.verdict import judge
 from uniferum.report.checks.verdict_table import verdict_sheet
 from uniferum.report.figures import catalogue, style
-from uniferum.report.records import PendingCell, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import PendingCell
 from uniferum.report.site import page as site
 from uniferum.report.systems import PAPER_LAYERS, PAPER_TEXT, encoder_word, other_system
 from uniferum.report.tables.catalogue import TABLES, make_table

@@ -12,7 +12,8 @@ import pytest
 
 from uniferum.errors import UniferumError
 from uniferum.report.published import PATH, find, published
-from uniferum.report.records import PendingCell, Score, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import PendingCell, Score
 from uniferum.report.settings import with_settings
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.entries import marked_best

@@ -5,7 +5,8 @@ import pytest
 from tests.support.written_cells import write_cell
 from uniferum.errors import UniferumError
 from uniferum.report.axes import GridAxis
-from uniferum.report.records import PendingCell, from_folders, read_cell
+from uniferum.report.read_records import from_folders, read_cell
+from uniferum.report.records import PendingCell
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.pivot import Layout, pivot_table
 from uniferum.report.tables.rendering import Style, render, row_names

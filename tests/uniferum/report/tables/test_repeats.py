@@ -12,7 +12,8 @@ from uniferum.data.folds import Folds
 from uniferum.report.checks.comparability import NESTED, JudgedColumn, compare
 from uniferum.report.checks.lineage import trace
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import CellRecord, Score, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.entries import Entry
 from uniferum.report.tables.paper import averaged, seeds_interval

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from uniferum.data.vocabulary import Vocabulary
 from uniferum.evaluation.benchmark import label_role
-from uniferum.report.records import from_folders
+from uniferum.report.read_records import from_folders
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.rendering import long_rows, render
 

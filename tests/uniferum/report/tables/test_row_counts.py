@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.site.cells import cell_details
 from uniferum.report.tables import sheet
 from uniferum.report.tables.catalogue import make_table

@@ -14,8 +14,9 @@ from uniferum.report.checks.lineage import trace
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.verdict import judge
 from uniferum.report.figures.catalogue import figures
+from uniferum.report.read_records import from_folders
 from uniferum.report.recompute import recomputed
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.site.cases import hardest
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.rendering import render

@@ -8,8 +8,8 @@ import pytest
 from uniferum.errors import UniferumError
 from uniferum.evaluation.mask_scores import mask_table, score_masks
 from uniferum.report.checks.lineage import trace
+from uniferum.report.read_records import from_folders
 from uniferum.report.recompute import recomputed
-from uniferum.report.records import from_folders
 from uniferum.report.site.cells import glance
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.pivot import Layout, pivot_table

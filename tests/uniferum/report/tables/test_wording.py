@@ -11,7 +11,8 @@ import pytest
 from uniferum.report.checks.against import against_sheet
 from uniferum.report.checks.lineage import trace
 from uniferum.report.checks.margins import Margins
-from uniferum.report.records import CellRecord, from_folders
+from uniferum.report.read_records import from_folders
+from uniferum.report.records import CellRecord
 from uniferum.report.tables.catalogue import make_table
 from uniferum.report.tables.rendering import render
 
