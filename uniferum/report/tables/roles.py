@@ -24,7 +24,7 @@ SAID = {
     "in-distribution": "in-distribution (the cell trained on this cohort)",
     "shared": "shared (labels that the cell trained on, in another cohort)",
     "zero-shot": "zero-shot (labels that the cell never trained on)",
-    MIXED: "shared and zero-shot labels together",
+    MIXED: "mixed (shared and zero-shot labels together)",
 }
 UNTRAINED = "_zero_shot"
 """Ending of the names of systems that are not trained at all."""
