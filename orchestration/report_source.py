@@ -79,21 +79,23 @@ def gather(
         _check_any(records, pending, folder)
         records, pending = distinguish_encoders(*with_settings(records, pending))
         return Gathered(_of_phantoms(records), pending, Margins())
+    from orchestration.grid.cells import expand
     from orchestration.grid.config import load_grid
     from orchestration.grid.stores import on_disk
 
     config = config or load_grid(grid)
     recorded = from_folders(folder) if folder else _from_mlflow(config, mlflow)
-    records, pending, stale = _match(config, grid, recorded, say, folder)
+    cells = expand(config, source=str(grid))
+    records, pending, stale = _match(config, grid, cells, recorded, say, folder)
     _check_any(records, pending, folder or grid)
-    records, pending = distinguish_encoders(*with_settings(records, pending, _grid_positions(config, grid)))
+    records, pending = distinguish_encoders(*with_settings(records, pending, _grid_positions(config, cells)))
     if config.synthetic:
         records = [replace(one, phantoms=True) for one in records]
         pending = [replace(one, phantoms=True) for one in pending]
     agreement = Margins(config.margins, config.synthetic, config.comparable)
     stores = {n: s for n, s in config.stores.items() if isinstance(s, Path) and on_disk(s)}
     records = _of_phantoms(_with_splits(records, stores))
-    records, pending = _with_ensembles(config, grid, records, pending, stale)
+    records, pending = _with_ensembles(config, grid, cells, records, pending, stale)
     axes = {name: GridAxis(axis.labels, axis.key, axis.keys) for name, axis in config.axes.items()}
     return Gathered(records, pending, agreement, config.cells_folder, stores, axes, config.name)
 
@@ -155,6 +157,7 @@ def _from_mlflow(grid: "GridConfig", address: str | None) -> list[CellRecord]:
 def _match(
     grid: "GridConfig",
     path: Path,
+    cells: "Sequence[Cell]",
     recorded: Sequence[CellRecord],
     say: Callable[[str], object],
     folder: Path | None = None,
@@ -164,6 +167,7 @@ def _match(
     Args:
         grid: the grid.
         path: its file.
+        cells: its cells.
         recorded: what was read.
         say: gets the names of records that match no cell, and of finished cells that MLflow does not have in full.
         folder: where the records were read; None if that is MLflow.
@@ -171,7 +175,7 @@ def _match(
     Returns:
         The matching records, the cells without one, and the names of the cells that are to be scored again.
     """
-    from orchestration.grid.cells import expand, values_on_axes
+    from orchestration.grid.cells import values_on_axes
     from orchestration.grid.plan import make_plan
     from orchestration.grid.states import PlanState
 
@@ -179,7 +183,7 @@ def _match(
     records: list[CellRecord] = []
     pending: list[PendingCell] = []
     hidden: list[CellRecord] = []
-    plan = make_plan(grid, expand(grid, source=str(path)))
+    plan = make_plan(grid, cells)
     recorded = _rename(recorded, plan)
     for planned in plan:
         cell, identity = planned.cell, planned.training_fingerprint
@@ -206,14 +210,13 @@ def _match(
     return records, pending, {name for names in stale.values() for name in names}
 
 
-def _grid_positions(grid: "GridConfig", path: Path) -> dict[str, GridPosition]:
+def _grid_positions(grid: "GridConfig", cells: "Sequence[Cell]") -> dict[str, GridPosition]:
     """Where the cells of a grid stand: its axes, and its defaults."""
     if not grid.axes:
         return {}
-    from orchestration.grid.cells import expand
     from orchestration.grid.positions import positions
 
-    return positions(grid, expand(grid, source=str(path)))
+    return positions(grid, cells)
 
 
 def _elsewhere(grid: "GridConfig", path: Path, folder: Path | None) -> tuple[str, str]:
@@ -225,6 +228,7 @@ def _elsewhere(grid: "GridConfig", path: Path, folder: Path | None) -> tuple[str
 def _with_ensembles(
     grid: "GridConfig",
     path: Path,
+    cells: "Sequence[Cell]",
     records: list[CellRecord],
     pending: list[PendingCell],
     stale: Collection[str],
@@ -234,6 +238,7 @@ def _with_ensembles(
     Args:
         grid: the grid.
         path: its file.
+        cells: its cells.
         records: its finished cells.
         pending: its other cells.
         stale: cells that are to be scored again. If only some members of an ensemble are, it waits for them, because
@@ -241,13 +246,12 @@ def _with_ensembles(
     """
     if not grid.ensembles:
         return records, pending
-    from orchestration.grid.cells import expand
     from orchestration.grid.ensembles import ensemble_members
 
     made, waiting = list(records), list(pending)
     known = {one.name: one for one in (*records, *pending)}
-    for name, cells in ensemble_members(grid, expand(grid, source=str(path)), source=str(path)).items():
-        members = [known[cell.name] for cell in cells]
+    for name, of in ensemble_members(grid, cells, source=str(path)).items():
+        members = [known[cell.name] for cell in of]
         done = [one for one in members if isinstance(one, CellRecord)]
         ready = done if all(one.name in stale for one in done) else [one for one in done if one.name not in stale]
         if len(ready) == len(members):

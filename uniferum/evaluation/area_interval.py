@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri, stdtrit
 from scipy.stats import multivariate_normal
 
+from uniferum.evaluation.clustered import small_sample_factor
 from uniferum.evaluation.delong import check_scores, placements
 
 Floats = NDArray[np.float64]
@@ -126,11 +127,16 @@ def area_interval(
     """
     check_scores(target, score)
     positive = np.asarray(target) > 0.5
-    owner = np.arange(len(positive)) if patient is None else pd.factorize(np.asarray(patient))[0]
+    owner = patient_numbers(patient, len(positive))
     of_pos, of_neg = placements(positive, score)
     one = area_scale(of_pos, of_neg, owner[positive], owner[~positive])
     low, high = invert([one], level=level)
     return AreaInterval(one.value, low[0], high[0], one.method, one.patients, one.positives, one.negatives, one.reason)
+
+
+def patient_numbers(patient: ArrayLike | None, cases: int) -> Codes:
+    """The number of each case's patient, from 0; without ids every case is a patient of its own."""
+    return np.arange(cases) if patient is None else pd.factorize(np.asarray(patient))[0]
 
 
 def too_few(positives: int, negatives: int) -> str:
@@ -197,7 +203,7 @@ def _drawn(measured: float, expected: float, free: int) -> float:
 
 def _by_patient(sums: Sequence[Floats], cases: tuple[int, int], patients: tuple[int, int, int]) -> float:
     """The variance of Obuchowski 1997, from the sums of the components within patients."""
-    of_pos, of_neg, both = (count / max(count - 1, 1) for count in patients)
+    of_pos, of_neg, both = map(small_sample_factor, patients)
     x, y = sums[0] / cases[0], sums[1] / cases[1]
     return float(of_pos * (x @ x) + of_neg * (y @ y) + 2 * both * (x @ y))
 

@@ -55,9 +55,9 @@ class Components:
     @property
     def covariance(self) -> Floats:
         """The (k, k) covariance of the areas, with the small-sample factors of the paper."""
-        cross = self.of_positives @ self.of_negatives.T * _factor(self.patients)
-        of_pos = self.of_positives @ self.of_positives.T * _factor(self.positives)
-        of_neg = self.of_negatives @ self.of_negatives.T * _factor(self.negatives)
+        cross = self.of_positives @ self.of_negatives.T * small_sample_factor(self.patients)
+        of_pos = self.of_positives @ self.of_positives.T * small_sample_factor(self.positives)
+        of_neg = self.of_negatives @ self.of_negatives.T * small_sample_factor(self.negatives)
         return of_pos + of_neg + cross + cross.T
 
     def variance(self, weights: Floats) -> tuple[float, float]:
@@ -73,7 +73,7 @@ class Components:
         of_classes = (self.of_positives, self.positives), (self.of_negatives, self.negatives)
         for (values, count), effective in zip(of_classes, self.effective, strict=True):
             combined = weights @ values
-            parts.append((float(combined @ combined) * _factor(count), max(effective - 1, 1)))
+            parts.append((float(combined @ combined) * small_sample_factor(count), max(effective - 1, 1)))
         return total, freedom(parts)
 
     @property
@@ -82,7 +82,7 @@ class Components:
 
         The small-sample factor of a patient's covariance between the classes alone differs.
         """
-        of_pos, of_neg = (np.sqrt(_factor(count)) for count in (self.positives, self.negatives))
+        of_pos, of_neg = (np.sqrt(small_sample_factor(count)) for count in (self.positives, self.negatives))
         return self.of_positives * of_pos + self.of_negatives * of_neg
 
 
@@ -143,6 +143,6 @@ def clustered_test(
     return paired_test(float(computed.areas[0]), float(computed.areas[1]), variance, level=level, freedom=free)
 
 
-def _factor(clusters: int) -> float:
+def small_sample_factor(clusters: int) -> float:
     """The small-sample factor I / (I - 1) of the paper; a single cluster gives no variance, so its term stays."""
     return clusters / max(clusters - 1, 1)

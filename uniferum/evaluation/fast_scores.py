@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from uniferum.errors import UniferumError
 from uniferum.evaluation.area_interval import AreaScale, area_scale
-from uniferum.evaluation.clustered import freedom
+from uniferum.evaluation.clustered import freedom, small_sample_factor
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -134,7 +134,7 @@ def _areas(
     area = area_scale(of_pos, of_neg, own_pos, own_neg)
     influence = np.zeros(patients)
     for values, own, count in ((of_pos, own_pos, area.positives), (of_neg, own_neg, area.negatives)):
-        factor = math.sqrt(count / max(count - 1, 1)) / len(values)
+        factor = math.sqrt(small_sample_factor(count)) / len(values)
         influence += np.bincount(own, weights=(values - area.value) * factor, minlength=patients)
     return area, float(precision.mean()), influence
 

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from uniferum.evaluation.area_interval import too_few
+from uniferum.evaluation.area_interval import patient_numbers, too_few
 from uniferum.evaluation.clustered import freedom
 from uniferum.evaluation.curves import average_precision
 from uniferum.evaluation.delong import check_scores, quantile
@@ -91,7 +91,7 @@ def precision_interval(
     """
     check_scores(target, score)
     positive, values = np.asarray(target) > 0.5, np.asarray(score, dtype=np.float64)
-    codes = np.arange(len(values)) if patient is None else pd.factorize(np.asarray(patient))[0]
+    codes = patient_numbers(patient, len(values))
     count = int(codes.max()) + 1 if len(codes) else 0
     with_positive = np.bincount(codes, weights=positive, minlength=count) > 0
     with_negative = np.bincount(codes, weights=~positive, minlength=count) > 0

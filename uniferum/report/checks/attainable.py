@@ -11,15 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from scipy.stats import norm
-
 from uniferum.data.prepared_cohort import PreparedCohort
 from uniferum.data.vocabulary import Vocabulary
+from uniferum.evaluation.delong import quantile
 from uniferum.report.checks.margins import Margins
 from uniferum.report.checks.uncertainty import Uncertainty, hanley_mcneil, papers_spread
 from uniferum.report.published import published
 from uniferum.report.records import CellRecord
-from uniferum.report.tables.paper import COLUMNS
+from uniferum.report.tables.paper import column_order
 from uniferum.report.tables.seed_spread import SeedSpread
 from uniferum.report.tables.sheet import Sheet
 
@@ -60,8 +59,13 @@ class TestCounts:
 
 def smallest_margin(error: Uncertainty) -> float:
     """The attainable margin for an error, rounded up."""
-    exact = error.half(0.90) + float(norm.ppf(0.5 + POWER / 2)) * error.standard
+    exact = error.half(0.90) + quantile(POWER) * error.standard
     return round(math.ceil(exact / STEP - 1e-9) * STEP, 6)
+
+
+def can_decide(error: Uncertainty, margin: float) -> bool:
+    """Whether a margin is at least the attainable one."""
+    return smallest_margin(error) <= margin + 1e-9
 
 
 def planned_error(counts: TestCounts, area: float, spread: SeedSpread, seeds: int = 1) -> Uncertainty | None:
@@ -138,7 +142,7 @@ def undecided(counts: Iterable[TestCounts], agreement: Margins, seeds: int) -> l
         area, declared = typical_area(one.cohort, one.group), agreement.margin("auroc", one.cohort, one.group)
         spread = papers_spread("auroc", one.cohort, one.group)
         error = None if area is None or declared is None else planned_error(one, area, spread, seeds)
-        if error is not None and declared is not None and smallest_margin(error) > declared + 1e-9:
+        if error is not None and declared is not None and not can_decide(error, declared):
             lines.append(f"{one.cohort} {one.group}: {decided(one.said, error, declared)}.")
     return lines
 
@@ -148,9 +152,9 @@ def decided(said: str, error: Uncertainty, declared: float | None) -> str:
     least, seeds = smallest_margin(error), _seeds(error.seeds)
     if declared is None:
         return f"±{least:g} can be decided with {said} and {seeds}"
-    if least <= declared + 1e-9:
+    if can_decide(error, declared):
         return f"±{declared:g} can be decided with {said} and {seeds}"
-    others = [n for n in range(error.seeds + 1, 21) if smallest_margin(replace(error, seeds=n)) <= declared + 1e-9]
+    others = [n for n in range(error.seeds + 1, 21) if can_decide(replace(error, seeds=n), declared)]
     more = replace(error, seeds=max(MORE_SEEDS, error.seeds))
     if others:
         help_ = f", or ±{declared:g} with {others[0]} seeds"
@@ -165,9 +169,8 @@ def _seeds(count: int) -> str:
     return "one seed" if count == 1 else f"{count} seeds"
 
 
-def _rank(one: TestCounts) -> tuple[int, str, str]:
-    column = (one.cohort, one.group)
-    return (COLUMNS.index(column) if column in COLUMNS else len(COLUMNS), *column)
+def _rank(one: TestCounts) -> tuple[object, ...]:
+    return column_order((one.cohort, one.group))
 
 
 def widened(agreement: Margins, metric: str, column: Sequence[str], error: Uncertainty | None) -> float | None:

@@ -24,16 +24,15 @@ from uniferum.report.checks.compare import NEEDED
 from uniferum.report.checks.readings import Tested, combined
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.tables.entries import Entry
-from uniferum.report.tables.paper import COLUMNS, averaged
+from uniferum.report.tables.paper import averaged, column_order
 from uniferum.report.tables.pivot import Layout, measured
-from uniferum.report.tables.seed_spread import SeedSpread, pooled
+from uniferum.report.tables.seed_spread import UNKNOWN, SeedSpread, pooled
 
 SHORT = {"auroc": "AUROC", "aupr": "AUPR"}
 TESTED = "auroc"
 """The metric that has a test; others have a difference alone."""
 
 
-UNKNOWN = SeedSpread()
 LEAST_NESTED = 3
 """Fewest nested folds over which a difference is tested: Student's t is then 4.3."""
 Scored = tuple[CellRecord, Score]
@@ -107,7 +106,7 @@ def effects(varied: Varied, wanted: Wanted) -> list[Effect]:
         raise UniferumError("--vary", varied.name, must="have a finished cell that was scored so", cure=_NOTHING)
     made: list[Effect] = []
     for setting, of_setting in zip(varied.settings, scored, strict=True):
-        made += _of_setting(setting, of_setting, sorted(columns, key=_rank), base, wanted)
+        made += _of_setting(setting, of_setting, sorted(columns, key=column_order), base, wanted)
     made = _with_seeds(made)
     p = [one.p for one in made]
     adjusted = zip(made, holm(p), benjamini_hochberg(p), strict=True)
@@ -313,11 +312,6 @@ def _missing(setting: Setting, value: str, column: Column, entry: Entry) -> str:
 
 def _noted(one: Effect, note: str) -> Effect:
     return replace(one, note="; ".join(text for text in (one.note, note) if text))
-
-
-def _rank(column: Column) -> tuple[object, ...]:
-    order = COLUMNS.index(column[:2]) if column[:2] in COLUMNS else len(COLUMNS)
-    return order, *column
 
 
 _NOTHING = "score the cells first, or change --metric, --cohort, --group and --label"

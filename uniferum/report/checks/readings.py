@@ -9,12 +9,14 @@ smallest lift that the paper claims (1 point) is never "as before", so that "sam
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from scipy.stats import t as student
 
 from uniferum.report.checks.claims import Check
 
 LEVEL = 0.05
+MarginSide = Literal["inside", "outside", "undecided"]
 SMALLEST_LIFT = 0.01
 """The smallest lift of a claim: + RADCHEST, 1 point."""
 
@@ -89,12 +91,22 @@ def _gain(tested: Tested, p: float, size: float) -> str:
     return "holds" if p <= LEVEL and tested.difference >= least and tested.difference > 0 else "inconclusive"
 
 
+def margin_side(narrow: tuple[float, float], wide: tuple[float, float], margin: float) -> MarginSide:
+    """Where a difference lies: two one-sided tests at 5 % are a 90 % interval, ``differs`` takes the 95 % interval.
+
+    Args:
+        narrow: 90 % interval of the difference.
+        wide: its 95 % interval.
+        margin: half the width of the range around 0.
+    """
+    if -margin <= narrow[0] and narrow[1] <= margin:
+        return "inside"
+    return "outside" if wide[1] < -margin or wide[0] > margin else "undecided"
+
+
 def _within(tested: Tested, margin: float) -> str:
-    lo, hi = tested.interval(0.90)
-    if -margin <= lo and hi <= margin:
-        return "holds"
-    lo, hi = tested.interval(0.95)
-    return "contradicted" if hi < -margin or lo > margin else "inconclusive"
+    side = margin_side(tested.interval(0.90), tested.interval(0.95), margin)
+    return {"inside": "holds", "outside": "contradicted", "undecided": "inconclusive"}[side]
 
 
 def _no_gain(tested: Tested, margin: float) -> str:

@@ -14,16 +14,13 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import stdev
 
-from scipy.stats import norm
-from scipy.stats import t as student
-
+from uniferum.evaluation.delong import quantile
 from uniferum.report.published import GROUPS, Published, find, published
 from uniferum.report.systems import PAPER_TEXT
 from uniferum.report.tables.entries import Key, ReportTable
-from uniferum.report.tables.seed_spread import SeedSpread, pooled_by_column
+from uniferum.report.tables.seed_spread import UNKNOWN, SeedSpread, pooled_by_column
 
-Z95 = float(norm.ppf(0.975))
-UNKNOWN_SPREAD = SeedSpread()
+Z95 = quantile(0.95)
 
 
 @dataclass(frozen=True)
@@ -40,7 +37,7 @@ class Uncertainty:
 
     below: float
     above: float
-    spread: SeedSpread = UNKNOWN_SPREAD
+    spread: SeedSpread = UNKNOWN
     seeds: int = 1
     published: float = math.nan
 
@@ -63,19 +60,9 @@ class Uncertainty:
         return self.spread.value / math.sqrt(self.seeds) if self.spread.known else 0.0
 
     def _half(self, cases: float, level: float) -> float:
-        z = _normal(level)
-        of_seeds = _student(level, self.spread.freedom) * self._of_seeds if self.spread.known else 0.0
+        z = quantile(level)
+        of_seeds = quantile(level, self.spread.freedom) * self._of_seeds if self.spread.known else 0.0
         return math.hypot(z * cases, of_seeds, 0.0 if math.isnan(self.published) else z * self.published)
-
-
-@cache
-def _normal(level: float) -> float:
-    return float(norm.ppf(0.5 + level / 2))
-
-
-@cache
-def _student(level: float, freedom: int) -> float:
-    return float(student.ppf(0.5 + level / 2, freedom))
 
 
 @cache
@@ -89,7 +76,7 @@ def papers_spread(metric: str, cohort: str, group: str) -> SeedSpread:
         and (second := find(metric, ("uniferum", PAPER_ENCODERS[1], mix), cohort, group))
     ]
     if len(pairs) < 2:
-        return SeedSpread()
+        return UNKNOWN
     spread = stdev(second - first for first, second in pairs) / math.sqrt(2)
     return SeedSpread(spread, len(pairs) - 1, f"{len(pairs)} pairs of text encoders in the paper")
 

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
-from uniferum.report.checks.attainable import TestCounts, counts_of_record, decided, planned_error, widened
+from uniferum.report.checks.attainable import TestCounts, can_decide, counts_of_record, decided, planned_error, widened
 from uniferum.report.checks.comparability import Comparison, JudgedColumn, compare
 from uniferum.report.checks.margins import Margins
+from uniferum.report.checks.readings import margin_side
 from uniferum.report.checks.uncertainty import (
     Z95,
     Uncertainty,
@@ -27,7 +28,7 @@ from uniferum.report.records import CellRecord, Score
 from uniferum.report.settings import settings_said
 from uniferum.report.tables.entries import Entry, Key, ReportTable
 from uniferum.report.tables.pivot import label_scores
-from uniferum.report.tables.seed_spread import SeedSpread, centre
+from uniferum.report.tables.seed_spread import UNKNOWN, SeedSpread, centre
 from uniferum.systems import trained_by_paper
 
 WORDS = ("reproduced", "differs", "inconclusive", "missing", "not comparable")
@@ -159,7 +160,7 @@ def uncertainty(
     )
     scores = [score for record in records for score in _scores(record, facts, metric) if math.isfinite(score.lo)]
     if entry.folds_total or (not scores and entry.seeds > 1):
-        (below, above), seeds, spread = _distances(entry), entry.seeds, SeedSpread()
+        (below, above), seeds, spread = _distances(entry), entry.seeds, UNKNOWN
     elif scores:
         below, above = (fmean(distances) for distances in zip(*map(_distances, scores), strict=True))
         seeds = len(scores)
@@ -192,20 +193,19 @@ def _planned(counts: TestCounts, entry: Entry, error: Uncertainty) -> Uncertaint
 
 def decide(difference: float, error: Uncertainty, margin: float) -> tuple[str, str] | None:
     """Compare a difference with a margin; None if the data decide neither way."""
-    lo, hi = error.interval(difference, 0.90)
-    if -margin <= lo and hi <= margin:
-        return "reproduced", f"the 90 % interval of the difference, {lo:+.4f} to {hi:+.4f}, lies inside ±{margin:.4f}"
-    lo, hi = error.interval(difference, 0.95)
-    if hi < -margin or lo > margin:
-        return "differs", f"the 95 % interval of the difference, {lo:+.4f} to {hi:+.4f}, lies outside ±{margin:.4f}"
-    return None
+    narrow, wide = (error.interval(difference, level) for level in (0.90, 0.95))
+    side = margin_side(narrow, wide, margin)
+    if side == "undecided":
+        return None
+    word, level, (lo, hi) = ("reproduced", 90, narrow) if side == "inside" else ("differs", 95, wide)
+    return word, f"the {level} % interval of the difference, {lo:+.4f} to {hi:+.4f}, lies {side} ±{margin:.4f}"
 
 
 def _what_decides(
     entry: Entry, error: Uncertainty, margin: float, plan: Uncertainty | None, counts: TestCounts | None
 ) -> str:
     """Say what would decide: the plan where the margin is too narrow, otherwise the number of cases or seeds."""
-    if plan is not None and counts is not None and decided(counts.said, plan, margin).find("cannot") >= 0:
+    if plan is not None and counts is not None and not can_decide(plan, margin):
         return decided(counts.said, plan, margin)
     distance = abs(margin - abs(entry.value - entry.published))
     if distance < 1e-4:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from uniferum.evaluation.area_interval import FEWEST
 from uniferum.evaluation.comparison import Cases, group_area
 from uniferum.evaluation.operating_points import Estimate
 from uniferum.report.guidelines.facts import chosen_facts, classes
@@ -15,8 +16,6 @@ from uniferum.report.tables.sheet import Sheet
 from uniferum.value_labels import natural
 
 SMALLEST = 20
-FEWEST = 5
-"""Patients with a positive and with a negative case that a label needs in every printed class, to be in its means."""
 Facts = Mapping[str, Mapping[str, Mapping[str, str]]]
 """Cohort to fact to scan or patient to class."""
 

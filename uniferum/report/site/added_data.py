@@ -8,8 +8,9 @@ from uniferum.evaluation.delong import PairedTest
 from uniferum.report.checks.compare import NEEDED
 from uniferum.report.records import CellRecord, mix_name, own_axes
 from uniferum.report.site.forest import ForestLine, forest
-from uniferum.report.site.ranking import difference, rank, ranked
+from uniferum.report.site.ranking import difference, ranked
 from uniferum.report.systems import shown_encoder
+from uniferum.report.tables.paper import column_order
 
 PAIRS = 60
 """Number of pairs of cells that are tested; more are counted."""
@@ -57,7 +58,7 @@ def _by_added(pairs: Sequence[Pair]) -> dict[str, list[Pair]]:
 def _mean_effects(added: str, pairs: Sequence[Pair]) -> Iterator[ForestLine]:
     """The mean effect over all pairs, for each column that both cells of a pair have."""
     columns = dict.fromkeys(column for _, first, second in pairs for column in ranked([*first, *second]))
-    for column in sorted(columns, key=rank):
+    for column in sorted(columns, key=column_order):
         there = [one for one in pairs if all(_has(record, column) for record in (*one[1], *one[2]))]
         # As many cells stand on both sides, since a pair has the same seeds.
         first, second = [r for _, of, _ in there for r in of], [r for _, _, of in there for r in of]

@@ -69,14 +69,16 @@ def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
     if not records:
         return []
     sums = pd.DataFrame({"sum": pd.Series(dtype=float), "count": pd.Series(dtype=float)})
+    cohorts: dict[str, None] = {}
     for record in records:
         table = record.predictions(["cohort", "scan_id", "target", "score"])
+        cohorts |= dict.fromkeys(str(name) for name in table["cohort"].unique())
         errors = pd.Series(np.abs(table["target"] - probability(table["score"])))
         of_cell = errors.groupby([table["cohort"].astype(str), table["scan_id"].astype(str)]).agg(["sum", "count"])
         sums = of_cell if sums.empty else sums.add(of_cell, fill_value=0)
     mean = pd.Series(sums["sum"] / sums["count"]).sort_values(ascending=False, kind="stable")
     chosen: list[tuple[str, str]] = []
-    for cohort in (name for name in dict.fromkeys(_cohorts(records)) if set_of(name) is None):
+    for cohort in (name for name in cohorts if set_of(name) is None):
         of_cohort = [(cohort, str(scan)) for at, scan in mean.index.to_list() if at == cohort]
         chosen += of_cohort[:CASES]
     parts: dict[tuple[str, str], list[pd.DataFrame]] = {key: [] for key in chosen}
@@ -88,10 +90,6 @@ def hardest(records: Sequence[CellRecord]) -> list[PageCase]:
         for key, part in rows.groupby([rows["cohort"].astype(str), rows["scan_id"].astype(str)]):
             parts[str(key[0]), str(key[1])].append(part)
     return [PageCase(*key, pd.concat(parts[key], ignore_index=True)) for key in chosen]
-
-
-def _cohorts(records: Sequence[CellRecord]) -> list[str]:
-    return [str(name) for record in records for name in record.predictions(["cohort"])["cohort"].unique()]
 
 
 def write_cases(folder: Path, pictures: Pictures) -> str:

@@ -16,7 +16,7 @@ from uniferum.errors import UniferumError
 from uniferum.evaluation.curves import curve
 from uniferum.report.records import CellRecord, Score
 from uniferum.report.systems import shown_encoder
-from uniferum.report.tables.paper import COLUMNS
+from uniferum.report.tables.paper import column_order
 from uniferum.report.tables.pivot import label_scores
 from uniferum.report.tables.rendering import shown_name
 
@@ -33,7 +33,7 @@ def heat_numbers(records: Sequence[CellRecord]) -> dict[str, Any]:
     """Make the content of the heat map: cells, columns (means, each followed by its labels) and values."""
     scores = [{metric: _scores(record, metric) for metric in METRICS} for record in records]
     unordered = dict.fromkeys(column for of_cell in scores for of_metric in of_cell.values() for column in of_metric)
-    columns = sorted(unordered, key=_rank)
+    columns = sorted(unordered, key=column_order)
     return {
         "unit": UNIT,
         "grid": [float(x) for x in GRID],
@@ -75,11 +75,6 @@ def _column(column: Column, scores: Sequence[Mapping[str, Mapping[Column, Score]
         return facts
     share = first.prevalence if math.isfinite(first.prevalence) else 0.0
     return facts | {"n": first.n_cases, "positives": round(share * first.n_cases) if label else None}
-
-
-def _rank(column: Column) -> tuple[object, ...]:
-    known = COLUMNS.index(column[:2]) if column[:2] in COLUMNS else len(COLUMNS)
-    return known, *column
 
 
 def _three(score: Score | None) -> list[int] | None:

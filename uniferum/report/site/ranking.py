@@ -16,7 +16,7 @@ from uniferum.evaluation.comparison import align, group_difference
 from uniferum.evaluation.delong import PairedTest
 from uniferum.report.checks.compare import NEEDED
 from uniferum.report.records import CellRecord, Score, own_axes
-from uniferum.report.tables.paper import COLUMNS
+from uniferum.report.tables.paper import column_order
 
 
 @dataclass(frozen=True)
@@ -55,13 +55,8 @@ def ranked(records: Sequence[CellRecord]) -> dict[tuple[str, str], list[Ranked]]
     most = {column: max(count for count, _ in of) for column, of in by_column.items()}
     return {
         column: sorted((one for count, one in by_column[column] if count == most[column]), key=lambda one: -one.value)
-        for column in sorted(by_column, key=rank)
+        for column in sorted(by_column, key=column_order)
     }
-
-
-def rank(column: tuple[str, str]) -> tuple[object, ...]:
-    """The place of a column: in the order of the paper's tables, others behind."""
-    return (COLUMNS.index(column) if column in COLUMNS else len(COLUMNS), *column)
 
 
 def difference(

@@ -7,11 +7,9 @@ the command that computes it.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from statistics import fmean, stdev
 
-from scipy.stats import t as student
-
+from uniferum.evaluation.delong import quantile
 from uniferum.report.published import find, rows
 from uniferum.report.records import CellRecord, PendingCell, RowKey, Score, row_order
 from uniferum.report.settings import has_settings, row_with_setting
@@ -35,6 +33,14 @@ COLUMNS: tuple[tuple[str, str], ...] = (
     ("RADCHEST", "shared"),
     ("RADCHEST", "unique"),
 )
+
+
+def column_order(column: Sequence[str]) -> tuple[object, ...]:
+    """Sort key of a cohort, a group and what follows: columns in the order of the paper, others behind."""
+    named = (column[0], column[1])
+    return (COLUMNS.index(named) if named in COLUMNS else len(COLUMNS), *column)
+
+
 MODEL_FACTS = ("model", "text_encoder", "train_on")
 METRIC_TITLES = {
     "auroc": "Average area under the ROC curve (AUROC)",
@@ -166,13 +172,8 @@ def folds_interval(repeats: Repeats) -> tuple[float, float]:
     values = [centre(score) for score in repeats.scores if math.isfinite(score.value)]
     if len(values) < 2:
         return seeds_interval(repeats.scores)
-    half = _student(len(values) - 1) * stdev(values) / math.sqrt(len(values))
+    half = quantile(0.95, len(values) - 1) * stdev(values) / math.sqrt(len(values))
     return max(0.0, fmean(values) - half), min(1.0, fmean(values) + half)
-
-
-@cache
-def _student(freedom: int) -> float:
-    return float(student.ppf(0.975, freedom))
 
 
 def mean(values: Sequence[float]) -> float:

@@ -9,10 +9,8 @@ not in its interval, and the table says so.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
-from scipy.stats import t as student
-
+from uniferum.evaluation.delong import quantile
 from uniferum.report.records import Score
 from uniferum.report.tables.entries import Entry, Key
 
@@ -38,6 +36,9 @@ class SeedSpread:
         return self.freedom >= LEAST_FREEDOM
 
 
+UNKNOWN = SeedSpread()
+
+
 def centre(score: Score | Entry) -> float:
     """What the interval of a score is around: of average precision the corrected value, else the value."""
     return score.corrected if math.isfinite(score.corrected) else score.value
@@ -51,7 +52,7 @@ def pooled(spreads: Iterable[tuple[float, int]], prior: SeedSpread | None = None
     said = [f"{len(known)} cells with several seeds"] if known else []
     if prior is not None and prior.freedom:
         freedom, squares, said = freedom + prior.freedom, squares + prior.freedom * prior.value**2, [*said, prior.said]
-    return SeedSpread(math.sqrt(squares / freedom), freedom, " and ".join(said)) if freedom else SeedSpread()
+    return SeedSpread(math.sqrt(squares / freedom), freedom, " and ".join(said)) if freedom else UNKNOWN
 
 
 def pooled_by_column(
@@ -79,7 +80,7 @@ def pooled_by_column(
     made: dict[Key, SeedSpread] = {}
     for column, spreads in of_column.items():
         own = pooled(spreads, prior(column))
-        made[column] = own if own.known else whole if whole.known else SeedSpread()
+        made[column] = own if own.known else whole if whole.known else UNKNOWN
     return made
 
 
@@ -103,7 +104,7 @@ def widened(entry: Entry, spread: SeedSpread) -> Entry:
     over = "folds" if entry.folds > 1 else "seeds"
     if not spread.known:
         return replace(entry, method=f"{entry.method}, {CASES_ALONE.format(over)}")
-    middle, of_seeds = centre(entry), _student(spread.freedom) * spread.value / math.sqrt(_repeats(entry))
+    middle, of_seeds = centre(entry), quantile(0.95, spread.freedom) * spread.value / math.sqrt(_repeats(entry))
     lo, hi = middle - math.hypot(middle - entry.lo, of_seeds), middle + math.hypot(entry.hi - middle, of_seeds)
     return replace(entry, lo=max(0.0, lo), hi=min(1.0, hi), method=f"{entry.method}, {WIDENED.format(over)}")
 
@@ -116,8 +117,3 @@ def _repeats(entry: Entry) -> int:
 def _column(key: tuple[Key, Key], names: Sequence[str]) -> Key:
     facts = dict(zip(names, (*key[0], *key[1]), strict=True))
     return facts.get("cohort", ""), facts.get("label") or facts.get("group", "")
-
-
-@cache
-def _student(freedom: int) -> float:
-    return float(student.ppf(0.975, freedom))
